@@ -15,7 +15,7 @@ __jitid_table() {
         options="--version|-V $everywhere"
         ;;
     'task')
-        verbs='list show'
+        verbs='list show share give'
         ;;
     'leak')
         verbs='add list show timeline close'
@@ -219,10 +219,18 @@ __jitid_table() {
         arguments='files files'
         ;;
     'task list')
-        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
+        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         ;;
     'task show')
-        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
+        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'task share')
+        options="--with+=delegators --end --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'task give')
+        options="--to=known --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         arguments='tasks'
         ;;
     'delegator add')
@@ -253,22 +261,22 @@ __jitid_table() {
         arguments='files'
         ;;
     'agent register')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --review=nothing --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='agents'
         ;;
     'agent change')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --clear+=:scope,audience,concurrency --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
         ;;
     'agent show')
-        options="--field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,issues $everywhere"
+        options="--field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,issues $everywhere"
         arguments='records'
         ;;
     'agent list')
-        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at $everywhere"
+        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
         ;;
     'agent review')
-        options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,event $everywhere"
+        options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,event $everywhere"
         arguments='records'
         ;;
     'agent suspend')

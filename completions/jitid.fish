@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --to --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
     set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -177,6 +177,8 @@ complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the v
 # jitid task
 complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
 complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
+complete -c jitid -n '__jitid_at "task"' -a share -d 'Let others issue on a task, or end that'
+complete -c jitid -n '__jitid_at "task"' -a give -d 'Give a task to another owner'
 
 # jitid leak
 complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
@@ -679,12 +681,23 @@ complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 1' -F
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
 complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after the task NAME'
-complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after this task'
+complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
 
 # jitid task show
-complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid task share
+complete -c jitid -n '__jitid_at "task share"' -l with -r -fka '(__jitid_ask delegators)' -d 'A delegator, or a group as group:NAME; repeatable'
+complete -c jitid -n '__jitid_at "task share" --end' -l end -d 'End the share instead'
+complete -c jitid -n '__jitid_at "task share" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task share"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid task give
+complete -c jitid -n '__jitid_at "task give" --to' -l to -r -fka '(__jitid_ask known)' -d 'The new owner of the task'
+complete -c jitid -n '__jitid_at "task give" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task give"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid delegator add
 complete -c jitid -n '__jitid_at "delegator add"' -l entitlement -x -d 'They may hand out what SCOPE covers, and nothing that none covers; repeatable'
@@ -759,7 +772,10 @@ complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its cr
 complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
 complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
 complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent register"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
 complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'When it is to be reviewed: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent register" --yes' -l yes -d 'End them without asking, however many'
 complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
@@ -771,12 +787,13 @@ complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its cred
 complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
 complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
 complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
-complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear may-use\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
 complete -c jitid -n '__jitid_at "agent change" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent show
-complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield issues\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield issues\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent list
@@ -784,11 +801,11 @@ complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jiti
 complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
 complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
-complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield' -d 'Print this field only, one value a line'
 
 # jitid agent review
 complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that is due again: a duration or a time (default: 90d)'
-complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent suspend

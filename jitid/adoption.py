@@ -82,15 +82,15 @@ def adopt(
     if not new:
         return Adoption((), 0, already, 0, None)
     unverified = len(_unknown(transaction, new))
-    tasks = transaction.tasks_of(BEFORE + one.name for one in new)
+    tasks = _tasks(transaction, new)
     raw = new_ids(len(new))
     identity_key, credential_key = transaction.next_keys()
     seq = transaction.next_seq()
     audiences = transaction.term("")
     identities, credentials, rows = [], [], []
     for at, (one, (uid, jti)) in enumerate(zip(new, raw, strict=True)):
-        task = tasks.get(BEFORE + one.name) or transaction.open_task(
-            BEFORE + one.name, one.purpose, one.sensitivity, FOR_EVER
+        task = tasks.get(one.name) or transaction.open_task(
+            BEFORE + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
         )
         owner, agent = transaction.term(one.owner), transaction.term(one.agent)
         identities.append(
@@ -128,15 +128,15 @@ def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[lis
     stated = [one._replace(owner=name) for one, name in zip(stated, owners_of(snapshot, stated), strict=True)]
     given = snapshot.find_given((), {one.fingerprint for one in stated})
     by_print = {one.fingerprint: one for one in given}
-    tasks = snapshot.tasks_of(BEFORE + one.name for one in stated)
-    latest = snapshot.adopted.on_tasks(tasks)
+    tasks = _tasks(snapshot, stated)
+    latest = snapshot.adopted.on_tasks(BEFORE + one.name for one in stated)
     keys = {*latest.values(), *(one.key for one in given if one.kind == Kind.ADOPTED)}
     there = {one.credential.key: one for one in adopted.described(snapshot, sorted(keys))}
     new, already = [], 0
     for one in stated:
         if one.expires_at is not None and one.expires_at <= snapshot.now:
             raise wrong(one, f"its end {format_time(one.expires_at)} has passed")
-        same, task = by_print.get(one.fingerprint), tasks.get(BEFORE + one.name)
+        same, task = by_print.get(one.fingerprint), tasks.get(one.name)
         if same is not None:
             _must_be_alike(one, same, there)
             already += 1
@@ -145,6 +145,25 @@ def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[lis
             _must_be_free(one, task, there.get(latest.get(task.name, 0)), snapshot.now)
         new.append(one)
     return new, already
+
+
+def _tasks(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> dict[str, Task]:
+    """Return the task on which each of these is or would be, by its name: of a name that was adopted before the same.
+
+    Whatever else may be called so is somebody else's.
+    """
+    latest = snapshot.adopted.on_tasks(BEFORE + one.name for one in stated)
+    adopted_on = snapshot.tasks_numbered(
+        [one.task_key for one in snapshot.credentials_numbered(latest.values()).values()]
+    )
+    found = {task.name.removeprefix(BEFORE): task for task in adopted_on.values()}
+    others = [one for one in stated if one.name not in found]
+    called = snapshot.tasks_of(BEFORE + one.name for one in others)
+    for one in others:
+        task = called.get((BEFORE + one.name, one.owner))
+        if task is not None:
+            found[one.name] = task
+    return found
 
 
 def _must_differ(stated: Sequence[StandingSecret]) -> None:

@@ -41,6 +41,8 @@ class Agent(NamedTuple):
     suspended_as: str | None
     """Why: a reason that was stated, or `owner disabled`."""
     unregistered_at: int | None
+    users: tuple[str, ...] = ()
+    """Who may issue under its name besides the owner: delegators, `group:NAME`, `agent:NAME`."""
 
     def state_at(self, now: int) -> AgentState:
         """Return the state at `now`, which the caller chooses."""

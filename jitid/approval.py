@@ -50,6 +50,7 @@ def exact(
         "details": list(request.details) or None,
         "kind": asked.kind,
         "narrower": request.allow_narrower or None,
+        "opener": None if task.opener == asked.delegator else task.opener,
         "parent": parent,
         # Another run of the same command is another process; what counts is whether the identity ends with it.
         "process": None if request.process is None else "kept" if request.process.kept else "ends",

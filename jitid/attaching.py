@@ -33,7 +33,7 @@ def attach(
     """
     verified = introspection.verify(transaction, names, request.token.reveal(), None)
     held = verified.credential
-    task = transaction.find_task(held.task)
+    task = transaction.task_numbered(held.task_key)
     assert task is not None
     planned = plan(transaction, names, verified, task, request, terms)
     draft, kind = planned.draft, sort_of(request.kind)

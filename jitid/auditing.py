@@ -18,6 +18,7 @@ from jitid.ledger.records import Names, SigningKey
 from jitid.ledger.segmentrows import CutMembers
 from jitid.ledger.segments import Segment
 from jitid.storedpolicy import kept
+from jitid.task import parse_task
 
 HEAD_TYPE = "jitid-audit-head+jws"
 
@@ -105,11 +106,24 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
             return False
     for name in ("task", "agent", "delegator"):
         stated = getattr(chosen, name)
+        if name == "task" and stated is not None and parse_task(stated).opener is not None:
+            if not _is_on(document, stated):
+                return False
+            continue
         wanted = delegators if name == "delegator" else (stated,)
         told = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
         if stated is not None and not any(each in told for each in wanted):
             return False
     return True
+
+
+def _is_on(document: Mapping[str, Any], stated: str) -> bool:
+    """Tell whether an event is about the task that `OWNER/NAME` names."""
+    named = parse_task(stated)
+    opener = document.get("opener", document.get("delegator"))
+    return (document.get("task"), opener) == (named.name, named.opener) or stated in document.get(
+        "selection", {}
+    ).get("tasks", ())
 
 
 def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:

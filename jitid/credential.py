@@ -196,6 +196,14 @@ class Credential(NamedTuple):
     """The kinds that its holder may obtain."""
     may_act: str | None = None
     """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    task_key: int = 0
+    """The ledger's own number for the task."""
+    task_opener: str = ""
+    """The delegator to whom the task belongs."""
+    recurring: int | None = None
+    """The ledger's number for the record of its agent; none where the agent is not registered."""
+    under_agent: bool = False
+    """Whether its identity stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

@@ -123,6 +123,62 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
     )
 
 
+def not_let(
+    snapshot: DirectorySnapshot,
+    entry: Entry,
+    delegator: str,
+    own_name: str | None,
+    delegates: tuple[str, bool] | None,
+    proved_agent: str | None,
+) -> list[Objection]:
+    """Return why nothing is issued under the name of a registered agent to those who ask; none if it may be.
+
+    Its owner may, those whom its record lists, and an identity that was issued under that record.
+
+    Args:
+        snapshot: a view of the directory.
+        entry: what it has of the delegator and the agent.
+        delegator: the root delegator.
+        own_name: the delegator that the caller is proved to be.
+        delegates: the agent of the parent, and whether that was issued under a record; None for a root, whose
+            delegator asks.
+        proved_agent: the registered agent that an actor's token proved.
+
+    """
+    agent = entry.agent
+    if agent is None or agent.unregistered_at is not None or proved_agent == agent.name:
+        return []
+    if (
+        delegates is not None
+        and delegates[1]
+        and (delegates[0] == agent.name or f"agent:{delegates[0]}" in agent.users)
+    ):
+        return []
+    for name in (own_name, delegator if delegates is None else None):
+        if name is not None and _is_user(snapshot, agent, name):
+            return []
+    asks = own_name or delegator if delegates is None else f"agent:{delegates[0]}"
+    return [
+        Objection(
+            "agent-users",
+            f"agent {quote(agent.name)} is registered, and its record does not let {quote(asks)} use its name",
+            f"use another name; or {agent.owner} has them listed: "
+            f"jitid agent change {operand(agent.name)} --may-use {asks}",
+        )
+    ]
+
+
+def _is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
+    person = snapshot.find_delegator(name)
+    names = {name} if person is None else {name, person.name, *person.aliases}
+    groups = () if person is None else person.groups
+    return (
+        agent.owner in names
+        or not names.isdisjoint(agent.users)
+        or any(f"group:{group}" in agent.users for group in groups)
+    )
+
+
 def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
     """Refuse a proof of a person that is not newer than their last disabling, enabled again or not.
 

@@ -48,6 +48,7 @@ def hand_back(
                 "hand_back": named,
                 "holder": own.id,
                 "task": own.task,
+                "opener": None if own.task_opener == own.delegator else own.task_opener,
                 "agent": own.agent,
                 "delegator": own.delegator,
                 "rules": [RULE],

@@ -113,7 +113,7 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     check_audience(credential, audiences)
     _check_state(credential, snapshot.now)
     grounds = snapshot.grounds(credential.key) if rests(credential) else []
-    check(credential, snapshot.find_task(credential.task), grounds, snapshot.now)
+    check(credential, snapshot.task_numbered(credential.task_key), grounds, snapshot.now)
     return Verified(effective(credential, grounds), grounds)
 
 
@@ -289,9 +289,8 @@ def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Cre
         or credential.claims_hash != sha256(presented.signed).digest()
     ):
         raise InvalidCredentialError("the certificate is not the one that the ledger remembers")
-    path = spiffe_id("", credential.agent, credential.task, credential.id).removeprefix("spiffe://")
     if (
-        presented.uri.partition("://")[2].partition("/")[2] != path[1:]
+        not _names(credential, presented.uri)
         or presented.not_before != credential.issued_at - TOLERANCE
         or presented.not_after != credential.expires_at - 1
     ):
@@ -373,11 +372,19 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
 
 
 def _as_svid(credential: Credential, claims: Mapping[str, Any]) -> bool:
-    subject = str(claims.get("sub"))
-    domain = subject.removeprefix("spiffe://").partition("/")[0]
-    return subject == spiffe_id(domain, credential.agent, credential.task, credential.id) and _as_any(
-        credential, claims
-    )
+    return _names(credential, str(claims.get("sub"))) and _as_any(credential, claims)
+
+
+def _names(credential: Credential, uri: str) -> bool:
+    """Tell whether a SPIFFE id is that of a credential's identity, in whatever trust domain.
+
+    One from before those of unregistered agents had a place of their own stands under `/agent/`.
+    """
+    domain = uri.removeprefix("spiffe://").partition("/")[0]
+    forms = {True} if credential.recurring is not None else {credential.under_agent, False}
+    return uri in {
+        spiffe_id(domain, credential.agent, credential.task, credential.id, registered=form) for form in forms
+    }
 
 
 def _as_any(credential: Credential, claims: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, planning
+from jitid import audit, ownership, planning
 from jitid.credential import Kind, is_outside, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
@@ -125,9 +125,12 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
     return (
         transaction.now == foreseen.now
         and transaction.names.issuer == draft.issuer
-        and transaction.find_task(draft.task) == plan.task
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
+        and ownership.on_task(
+            transaction, foreseen.settled.request, None, draft.delegator, plan.entry, terms
+        ).task
+        == plan.task
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
         and are_free(transaction, foreseen.settled.names)
     )
@@ -228,7 +231,9 @@ def _opened(transaction: Transaction, one: Settled) -> Settled:
     if one.plan.task is not None:
         return one
     draft = one.plan.draft
-    task = transaction.open_task(draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline)
+    task = transaction.open_task(
+        draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline, draft.delegator
+    )
     return one._replace(plan=one.plan._replace(task=task))
 
 
@@ -269,6 +274,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
         assert one.plan.task is not None
+        if "opened" in one.plan.facts and one.plan.task.event != numbers[len(events)]:
+            transaction.opened_by(one.plan.task.key, numbers[len(events)])
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from jitid import ownership
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.past import Practice
 from jitid.ledger.practising import QUARTER
@@ -65,7 +66,7 @@ def suggest(
     """
     if agent is None and task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
-    if task is not None and snapshot.find_task(task) is None:
+    if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
         raise NotFoundError(f"there never was a task {quote(task)}", "jitid task list shows what there is")
     since = midnight(snapshot.now, days)
     found = snapshot.practices(since, agent, task)

@@ -59,12 +59,15 @@ def check_delegator(text: str) -> str:
     return text
 
 
-def spiffe_id(trust_domain: str, agent: str, task: str, identity_id: str) -> str:
+def spiffe_id(trust_domain: str, agent: str, task: str, identity_id: str, *, registered: bool) -> str:
     """Return the SPIFFE ID of an identity: `spiffe://TRUST-DOMAIN/agent/AGENT/TASK/ID`.
+
+    Where the agent is not registered, `ephemeral` stands for `agent`: whoever asked chose its name.
 
     Trust domain and id are checked already; agent and task are encoded (SPIFFE-ID section 2).
     """
-    return f"spiffe://{trust_domain}/agent/{encode_segment(agent)}/{encode_segment(task)}/{identity_id}"
+    place = "agent" if registered else "ephemeral"
+    return f"spiffe://{trust_domain}/{place}/{encode_segment(agent)}/{encode_segment(task)}/{identity_id}"
 
 
 def encode_segment(name: str) -> str:

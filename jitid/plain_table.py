@@ -350,6 +350,13 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "task show": ({
     }, (("task", "text", True),)),
+    "task share": ({
+        "--with": ("whom", "texts", ""),
+        "--end": ("end", "flag", ""),
+    }, (("task", "text", True),)),
+    "task give": ({
+        "--to": ("to", "text", ""),
+    }, (("task", "text", True),)),
     "delegator add": ({
         "--entitlement": ("entitlement", "texts", ""),
         "--no-entitlements": ("no_entitlements", "flag", ""),
@@ -410,7 +417,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--kind": ("kind", "texts", ""),
         "--max-ttl": ("max_ttl", "text", ""),
         "--concurrency": ("concurrency", "number", ""),
+        "--may-use": ("may_use", "texts", ""),
         "--review": ("review", "text", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
     }, (("name", "text", True),)),
     "agent change": ({
         "--owner": ("owner", "text", ""),
@@ -420,6 +430,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--kind": ("kind", "texts", ""),
         "--max-ttl": ("max_ttl", "text", ""),
         "--concurrency": ("concurrency", "number", ""),
+        "--may-use": ("may_use", "texts", ""),
         "--clear": ("clear", "texts", ""),
     }, (("name", "text", True),)),
     "agent show": ({

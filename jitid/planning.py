@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, narrowing, strictjson
+from jitid import governance, introspection, narrowing, ownership, strictjson
 from jitid.credential import Credential, is_outside
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
@@ -86,12 +86,9 @@ def plan(
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
     standing = governance.standing_of(entry)
-    name = request.task or (parent.task if parent else None)
-    if name is None:
-        raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
-    task = snapshot.find_task(name)
+    name, task, joined = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
     chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
-    opened = _task(task, name, request, parent, chain, terms, now)
+    opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
     narrowing.check_audiences(names, request.audiences)
     if parent is not None:
         parent = parent._replace(audiences=names.current(parent.audiences))
@@ -102,6 +99,8 @@ def plan(
         or (names.issuer,)
     )
     notes: list[str] = []
+    if joined:
+        notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
     scopes = normalise(request.scopes)
     judged = narrowing.sensitivity(
         opened.sensitivity, chain, _delegable(request, parent, scopes), audiences, terms
@@ -115,6 +114,7 @@ def plan(
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
+        "opener": None if opened.opener == delegator else opened.opener,
         "agent": request.agent,
         "delegator": delegator,
         "proof": proof,
@@ -147,7 +147,8 @@ def plan(
             request.copies,
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
-        + governance.chain_objections(snapshot, _chain(above), now),
+        + governance.chain_objections(snapshot, _chain(above), now)
+        + _not_let(snapshot, entry, delegator, parent, request, terms),
         facts,
     )
     if above is not None and parent is not None:
@@ -226,8 +227,11 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         request.public_key,
+        entry.agent is not None,
     )
     facts |= granted(facts, decision, ttl, lifetime)
+    if task is None:
+        facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
     return Plan(
         draft,
@@ -366,6 +370,21 @@ def _delegator(request: IssueRequest, above: introspection.Verified | None, term
     return stated, terms.caller_proof if stated == own and terms.caller_proof else "asserted"
 
 
+def _not_let(
+    snapshot: Snapshot,
+    entry: Entry,
+    delegator: str,
+    parent: Credential | None,
+    request: IssueRequest,
+    terms: Terms,
+) -> list[governance.Objection]:
+    """Return why the caller may not use the agent's name; whoever may name any delegator may use any."""
+    if entry.agent is None or terms.any_delegator:
+        return []
+    delegates = None if parent is None else (parent.agent, parent.recurring is not None)
+    return governance.not_let(snapshot, entry, delegator, terms.own_name, delegates, request.proved_agent)
+
+
 def _chain(above: introspection.Verified | None) -> list[str]:
     """Return the agents through which an identity is delegated."""
     return [] if above is None else [above.credential.agent, *(one.agent for one in above.lineage)]
@@ -399,6 +418,9 @@ def _task(
     chain: str | None,
     terms: Terms,
     now: int,
+    delegator: str,
+    *,
+    joined: bool,
 ) -> Task:
     """Return the task as it is, or as this issue would open it."""
     if task is None:
@@ -412,16 +434,20 @@ def _task(
             raise UsageError(
                 f"the deadline {format_time(deadline)} has passed", "state a time to come, or a duration"
             )
-        return Task(0, name, purpose, sensitivity, deadline, now, None)
+        return Task(0, name, purpose, sensitivity, deadline, now, None, delegator)
     stated = request.deadline
     if request.deadline_after is not None:
         stated = task.opened_at + request.deadline_after
     if request.purpose not in (None, task.purpose):
-        _refuse_change(task, "purpose", task.purpose, str(request.purpose))
-    if request.sensitivity not in (None, task.sensitivity):
+        # What it is for, only those learn who have joined.
+        fixed = "another one" if joined else task.purpose
+        _refuse_change(task, "purpose", fixed, str(request.purpose))
+    if not joined and request.sensitivity not in (None, task.sensitivity):
         _refuse_change(task, "sensitivity", task.sensitivity, str(request.sensitivity))
     if stated is not None and stated != task.deadline:
         _refuse_change(task, "deadline", format_time(task.deadline), format_time(stated))
+    if joined:
+        return task._replace(sensitivity=ownership.judged_sensitivity(task, request, parent, terms))
     return task
 
 
@@ -496,5 +522,10 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
 def _actors(names: Names, parent: Credential | None, lineage: Sequence[Ancestor]) -> tuple[str, ...]:
     if parent is None:
         return ()
-    above = [(parent.agent, parent.task, parent.id), *((one.agent, one.task, one.id) for one in lineage)]
-    return tuple(spiffe_id(names.trust_domain, agent, task, id_) for agent, task, id_ in above)
+    above: list[Credential | Ancestor] = [parent, *lineage]
+    return tuple(
+        [
+            spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
+            for one in above
+        ]
+    )

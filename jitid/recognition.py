@@ -81,13 +81,13 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
             recognised.append((None, error.message))
     ours = [credential for credential, _ in recognised if credential is not None]
     grounds_of = snapshot.grounds_of(one.key for one in ours if introspection.rests(one))
-    tasks = snapshot.tasks_of({one.task for one in ours})
+    tasks = snapshot.tasks_numbered({one.task_key for one in ours})
     held = []
     for one, (credential, refusal) in zip(presented, recognised, strict=True):
         if credential is None:
             held.append(Held(None, [], None, refusal))
             continue
-        grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task)
+        grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task_key)
         try:
             introspection.check_audience(credential, audiences)
             introspection.check(credential, task, grounds, snapshot.now)

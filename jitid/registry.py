@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jitid import governance
+from jitid import governance, revocation
 from jitid.agent import Agent
-from jitid.credential import Kind
+from jitid.credential import Kind, State
 from jitid.delegator import Delegator
 from jitid.errors import NotFoundError, UsageError
+from jitid.identifier import identity_id
 from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
+from jitid.ownership import GROUP
 from jitid.scope import Scope, normalise, uncovered
 from jitid.text import check_text, operand, quote
 
@@ -51,6 +54,8 @@ class Stated(NamedTuple):
     kinds: tuple[str, ...] | None = None
     max_ttl: int | None = None
     concurrency: int | None = None
+    users: tuple[str, ...] | None = None
+    """Who may issue under its name besides the owner: delegators by any of their names, `group:NAME`, `agent:NAME`."""
     unlimited: bool = False
     """Any number of its identities may live at the same time."""
 
@@ -85,6 +90,8 @@ class Kept(NamedTuple):
     live: int
     """How many identities of it live."""
     now: int
+    ended: int = 0
+    """How many live credentials ended that were issued under its name before it was registered."""
 
 
 def described(snapshot: Snapshot, agents: Iterable[Agent]) -> list[Described]:
@@ -114,10 +121,14 @@ def record_of(snapshot: Snapshot, name: str) -> Agent:
     return agent
 
 
-def register(transaction: Transaction, name: str, stated: Stated, due: Due) -> Kept:
+def register(transaction: Transaction, name: str, stated: Stated, due: Due, most: int | None = None) -> Kept:
     """Record an agent; one that was unregistered is registered anew, in the record that it had.
 
+    Whatever lives under its name, and was issued under no record, ends with what descends from it: anybody could
+    have called an agent so. That is at most `most` credentials; None for any number.
+
     Raises:
+        TooManyError: more would end; nothing was changed.
         UsageError: it is registered already, or something that is stated cannot be meant.
         NotFoundError: the directory has no such owner.
         PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
@@ -152,13 +163,44 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due) -> K
         None,
         None,
         None,
+        users_of(transaction, stated.users or ()),
     )
+    facts, ended = _end_unregistered(transaction, name, most)
     transaction.put_agents([agent])
     event = transaction.append(
         "agent-register",
-        {"agent": name, **_limits(agent), "review": agent.review_at, "again": before and True},
+        {
+            "agent": name,
+            **_limits(agent),
+            "users": list(agent.users) or None,
+            "review": agent.review_at,
+            "again": before and True,
+            **facts,
+        },
     )
-    return _kept(transaction, name, event.seq)
+    return _kept(transaction, name, event.seq)._replace(ended=ended)
+
+
+def _end_unregistered(transaction: Transaction, name: str, most: int | None) -> tuple[Mapping[str, Any], int]:
+    uids = transaction.unregistered_identities(name)
+    if not uids:
+        return {}, 0
+    selection = Selection(ids=tuple(identity_id(uid) for uid in uids))
+    if most is not None and (radius := transaction.measure(selection)).credentials > most:
+        raise revocation.TooManyError(
+            f"this would end more than {most}, issued under the name {quote(name)} before it was registered: "
+            f"{revocation.blast(radius)}; nothing was changed",
+            f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
+        )
+    radius, digest = transaction.end(selection, State.REVOKED)
+    return {**revocation.counts(radius), "ended": digest}, radius.credentials
+
+
+def users_of(snapshot: Snapshot, stated: Iterable[str]) -> tuple[str, ...]:
+    """Return who may issue under the name of an agent, delegators by their own names."""
+    return tuple(
+        dict.fromkeys(one if one.startswith((GROUP, "agent:")) else snapshot.own_name(one) for one in stated)
+    )
 
 
 def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
@@ -187,6 +229,7 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
         audiences=before.audiences if stated.audiences is None else stated.audiences,
         kinds=stated.kinds or before.kinds,
         max_ttl=stated.max_ttl or before.max_ttl,
+        users=before.users if stated.users is None else users_of(transaction, stated.users),
         concurrency=None if stated.unlimited else stated.concurrency or before.concurrency,
     )
     if agent == before:
@@ -311,6 +354,7 @@ def _limits(agent: Agent) -> dict[str, Any]:
         "scopes": list(agent.scopes),
         "audiences": list(agent.audiences),
         "kinds": list(agent.kinds),
+        "users": list(agent.users),
         "max_ttl": agent.max_ttl,
         "concurrency": agent.concurrency,
     }

@@ -63,7 +63,7 @@ def renew(
     """
     verified = introspection.verify(transaction, names, request.token.reveal(), None)
     predecessor = verified.credential
-    task = transaction.find_task(predecessor.task)
+    task = transaction.task_numbered(predecessor.task_key)
     assert task is not None
     _must_have_no_successor(predecessor)
     renewal = plan(transaction, names, verified, task, request, terms)
@@ -198,6 +198,7 @@ def abandon(transaction: Transaction, jti: str) -> None:
         "abandon",
         {
             "task": found.task,
+            "opener": found.task_opener,
             "agent": found.agent,
             "jti": jti,
             "count": 1,
@@ -252,6 +253,7 @@ def plan(
     standing = governance.standing_of(entry)
     facts: dict[str, Any] = {
         "task": predecessor.task,
+        "opener": None if task.opener == predecessor.delegator else task.opener,
         "agent": predecessor.agent,
         "delegator": predecessor.delegator,
         "proof": predecessor.delegator_proof,
@@ -341,7 +343,10 @@ def plan(
     used_up = attached is None and limit is not None and now + lifetime < earliest
     if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first, facts)
-    actors = tuple(spiffe_id(names.trust_domain, one.agent, one.task, one.id) for one in lineage)
+    actors = tuple(
+        spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
+        for one in lineage
+    )
     draft = Draft(
         names.issuer,
         names.trust_domain,
@@ -361,6 +366,7 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         None if attached is None else attached.public_key,
+        predecessor.under_agent,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)

@@ -59,6 +59,8 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
+    proved_agent: str | None = None
+    """The registered agent that an actor's token proved to act: it was issued under the agent's record."""
     proved_at: int | None = None
     """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
     allow_narrower: bool = False
@@ -160,6 +162,8 @@ class Terms(NamedTuple):
     """How long a request for approval stays open."""
     caller_proof: str | None = "os-user"
     """How the caller is proved to be the delegator of that name; None for who cannot be one."""
+    any_task: bool = True
+    """Whether the caller has the ledger itself: then a name means anybody's task, and none is somebody else's."""
     any_delegator: bool = True
     """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
     publish_url: str | None = None
@@ -188,6 +192,7 @@ class Terms(NamedTuple):
             caller_proof=caller.proof if caller.delegator else None,
             identity=caller.identity,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
+            any_task=caller.roles is None,
         )
 
     def chosen(self, kind: str, template: str | None) -> Chosen | None:

@@ -25,6 +25,7 @@ from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import RESTORED, Names, Selection, SigningKey
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
+from jitid.task import written_task
 from jitid.text import quote
 
 REASON = "restored from a backup, which does not know what was ended since it was made"
@@ -273,7 +274,7 @@ def _open_tasks(snapshot: Snapshot) -> Iterator[str]:
     """
     rows: Iterator[Any] = snapshot.ask(
         # Each of them asked once, since no index leads from a task to what was issued on it.
-        """SELECT t.name FROM task t
+        """SELECT t.name, o.text FROM task t JOIN term o ON o.id = t.opener
             WHERE t.ended_at IS NULL
               AND (t.deadline > :now OR t.id IN (SELECT c.task FROM credential c WHERE c.ended_at IS NULL))
               AND t.id NOT IN (SELECT c.task FROM adopted a JOIN credential c ON c.id = a.credential)
@@ -281,7 +282,7 @@ def _open_tasks(snapshot: Snapshot) -> Iterator[str]:
         _NOTHING,
     )
     # All at once: what follows changes what is asked.
-    return iter([name for (name,) in list(rows)])
+    return iter([written_task(opener, name) for name, opener in list(rows)])
 
 
 def _beside_adopted(snapshot: Snapshot) -> tuple[str, ...]:

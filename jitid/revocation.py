@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid import ownership
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot, Transaction
@@ -15,6 +16,7 @@ from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
     from jitid.settling import Left
+    from jitid.task import Task
 
 
 class TooManyError(UsageError):
@@ -99,20 +101,31 @@ def revoke(
 def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
     """End a task: every identity and credential of it, and everything that descends from them.
 
+    It is named as `NAME`, or as `OWNER/NAME`.
+
     Raises:
         NotFoundError: there never was such a task.
+        UsageError: several tasks are called so.
 
     """
     check_reason(reason)
-    task = transaction.find_task(name)
-    if task is None:
-        raise _no_task(name)
-    radius, digest = transaction.end(Selection(tasks=(name,)), State.RETIRED)
+    task = _found_task(transaction, name)
+    radius, digest = transaction.end(Selection(tasks=(task.full_name,)), State.RETIRED)
     if task.ended_at is not None and not radius.credentials:
-        return Ended(radius, 0, None, name)
+        return Ended(radius, 0, None, task.name)
     transaction.end_task(task.key)
-    event = transaction.append("retire", {"task": name, "reason": reason, **counts(radius), "ended": digest})
-    return Ended(radius, radius.credentials, event.seq, name)
+    event = transaction.append(
+        "retire",
+        {
+            "task": task.name,
+            "opener": task.opener,
+            "of": task.event,
+            "reason": reason,
+            **counts(radius),
+            "ended": digest,
+        },
+    )
+    return Ended(radius, radius.credentials, event.seq, task.name)
 
 
 def preview_retire(snapshot: Snapshot, name: str) -> Ended:
@@ -120,12 +133,18 @@ def preview_retire(snapshot: Snapshot, name: str) -> Ended:
 
     Raises:
         NotFoundError: there never was such a task.
+        UsageError: several tasks are called so.
 
     """
-    task = snapshot.find_task(name)
+    task = _found_task(snapshot, name)
+    return Ended(snapshot.measure(Selection(tasks=(task.full_name,))), 0, None, task.name)
+
+
+def _found_task(snapshot: Snapshot, name: str) -> Task:
+    task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
         raise _no_task(name)
-    return Ended(snapshot.measure(Selection(tasks=(name,))), 0, None, name)
+    return task
 
 
 def guard(radius: Radius, most: int) -> None:

@@ -86,6 +86,8 @@ class Record(NamedTuple):
     audiences: tuple[str, ...]
     issued_at: int
     expires_at: int
+    under_agent: bool = False
+    """Whether the agent is registered, so that nobody else has its name."""
 
 
 class Made(NamedTuple):

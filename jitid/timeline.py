@@ -92,7 +92,7 @@ def tell(snapshot: Snapshot, chosen: LeakFilter) -> list[Account]:
 def _account(snapshot: Snapshot, details: LeakDetails, proofs: Mapping[int, Mapping[str, Any]]) -> Account:
     leaked = details.leaked
     leak, credential = leaked.leak, leaked.credential
-    task = snapshot.find_task(credential.task)
+    task = snapshot.task_numbered(credential.task_key)
     if task is None:
         raise IntegrityError(
             f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"

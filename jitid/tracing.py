@@ -314,7 +314,7 @@ class _Trace:
         lineages, families = snapshot.lineages(identities), snapshot.families(identities)
         grounds_of = snapshot.grounds_of(one.key for one in found if introspection.rests(one))
         offline = snapshot.offline_until(identities)
-        tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
+        tasks = snapshot.tasks_numbered({one.task_key for one in found})
         events = {
             seq: None if (event := snapshot.event(seq)) is None else event.document()
             for seq in {one.ended_event for one in found}
@@ -326,7 +326,7 @@ class _Trace:
             lineage, family, task = (
                 lineages.get(one.identity_key, []),
                 families[one.identity_key],
-                tasks[one.task],
+                tasks.get(one.task_key),
             )
             if task is None:
                 raise IntegrityError(

@@ -99,9 +99,15 @@ def put(
     number = next(_numbers)
     uid, jti = number.to_bytes(16), (number + (1 << 100)).to_bytes(16)
     identity, key = transaction.next_keys()
-    found = transaction.find_task(task) or transaction.open_task(
-        task, purpose, "moderate", transaction.now + DAY
-    )
+    found, opened = transaction.find_task(task), {}
+    if found is None:
+        found = transaction.open_task(task, purpose, "moderate", transaction.now + DAY, delegator)
+        opened = {
+            "task": task,
+            "delegator": delegator,
+            "purpose": purpose,
+            "opened": {"sensitivity": "moderate", "deadline": found.deadline},
+        }
     if depth is None:
         depth = 0 if parent is None else parent.depth + 1
     print_ = fingerprint(f"token {number}")
@@ -146,7 +152,13 @@ def put(
     )
     digest = audit.issued_digest([(jti, None if pending else print_)])
     transaction.append(
-        "issue", {"jti": credential_id(jti), "issued": digest, "certified": audit.certified_digest([public])}
+        "issue",
+        {
+            "jti": credential_id(jti),
+            "issued": digest,
+            "certified": audit.certified_digest([public]),
+            **opened,
+        },
     )
     return Row(key, identity, identity_id(uid), credential_id(jti), print_, event, depth)
 
@@ -399,7 +411,9 @@ class World:
             stated = {
                 field: getattr(agent, field) for field in ("owner", "purpose", "max_ttl", "concurrency")
             }
-            stated |= {field: list(getattr(agent, field)) for field in ("scopes", "audiences", "kinds")}
+            stated |= {
+                field: list(getattr(agent, field)) for field in ("scopes", "audiences", "kinds", "users")
+            }
             transaction.append("agent-register", {"agent": name, **stated, "review": agent.review_at})
             if agent.suspended_at is not None:
                 transaction.append("agent-suspend", {"agent": name, "reason": agent.suspended_as, "kept": 0})

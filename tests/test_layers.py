@@ -56,6 +56,8 @@ LAYERS = (
         "crls",
         "offline",
         "narrowing",
+        "ownership",
+        "sharing",
         "request",
         "renewal",
         "replacing",

@@ -28,6 +28,8 @@ class Actor(NamedTuple):
     """What it works on already."""
     presented: Presentation | None = None
     """The use of that token, which is recorded with what is issued."""
+    recorded: bool = False
+    """Whether its token was issued under the record of a registered agent."""
 
 
 def own_agent(caller: Caller) -> str:

@@ -21,6 +21,8 @@ class RegisterAgent(DirectoryOperation["Kept"]):
     name: str
     stated: Stated
     due: Due
+    most: int | None = None
+    """How many live credentials may end that were issued under its name before; None for any number."""
     accept_clock: bool = False
 
 

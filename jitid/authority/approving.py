@@ -103,7 +103,7 @@ def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:
         found,
         snapshot.now,
         snapshot.find_delegator(found.delegator),
-        snapshot.find_task(request["task"]),
+        snapshot.find_task(request["task"], request.get("opener", request["delegator"])),
         event,
         None if found.ended_event is None else _event(snapshot, found.ended_event),
         rules,

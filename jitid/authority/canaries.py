@@ -136,8 +136,9 @@ class _Flight:
         """End the task of one that could not be made, if it was opened."""
 
         def close(transaction: Transaction) -> None:
-            if transaction.find_task(self._task) is not None:
-                revocation.retire(transaction, self._task, None)
+            task = transaction.find_task(self._task, DELEGATOR)
+            if task is not None:
+                revocation.retire(transaction, task.full_name, None)
 
         change(self._ledger, close)
 

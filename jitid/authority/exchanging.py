@@ -76,7 +76,7 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
     except InvalidCredentialError as error:
         deny(error, {"task": request.task, "agent": request.agent})
         raise
-    request = request._replace(agent=actor.agent)
+    request = request._replace(agent=actor.agent, proved_agent=actor.agent if actor.recorded else None)
     if ours:
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
     task = request.task or actor.task or new_task(actor.agent, inside.caller)
@@ -102,8 +102,11 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
                 names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
                 bound = names_of_agent(snapshot, found.agent)
-            own = spiffe_id(names.trust_domain, found.agent, found.task, found.id)
-            return Actor(found.agent, bound | {own}, names.issuer, None, found.task)
+            own = spiffe_id(
+                names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
+            )
+            recorded = found.recurring is not None
+            return Actor(found.agent, bound | {own}, names.issuer, None, found.task, recorded=recorded)
         proof, use = present(inside, token, operation.actor_sort)
         with inside.ledger.read() as snapshot:
             known_as = governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")

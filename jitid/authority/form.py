@@ -14,7 +14,7 @@ from jitid.issuers.protocol import MAX_PUBLIC_KEY
 from jitid.lifetime import MAX_DURATION
 from jitid.name import MAX_NAME, check_audience, check_delegator, check_name
 from jitid.scope import MAX_LENGTH, parse_scope
-from jitid.task import SENSITIVITIES
+from jitid.task import SENSITIVITIES, check_task
 from jitid.text import check_text, refuse_token
 
 MOST_ROWS = 10_000
@@ -205,7 +205,8 @@ def _external(value: str) -> str:
 
 
 _NAMED = {"minLength": 1, "maxLength": 2 * MAX_NAME}
-TASK, AGENT = name("task"), name("agent")
+TASK = Form(check_task, {"minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9._@:/+%-]+$"})
+AGENT = name("agent")
 KIND = Form(
     _kind,
     {
@@ -226,6 +227,7 @@ PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 SENSITIVITY = among(*SENSITIVITIES)
 REASON = kept_text(LONG, "the reason")
 FILTER = text(256, "what is asked for")
+WHOSE_TASK = text(512, "the task")
 TIME, DURATION = number(0, LAST), number(1, MAX_DURATION)
 COUNT, POSITIVE = number(0), number(1)
 ROWS = number(1, MOST_ROWS)

@@ -44,6 +44,7 @@ from jitid.authority.form import (
     TASK,
     TEMPLATE,
     TIME,
+    WHOSE_TASK,
     Form,
     among,
     kept_text,
@@ -125,7 +126,8 @@ _FILTERED = {
     "source": text(LONG, "the source"),
     "state": FILTER,
     "sweep": FILTER,
-    "task": FILTER,
+    "task": WHOSE_TASK,
+    "under": ID,
     "trace": FILTER,
     "after": COUNT,
     "before": COUNT,
@@ -183,6 +185,11 @@ BY_FIELD: Mapping[str, Form] = {
     "Explain.id": ID,
     "ListTasks.state": among("open", "overdue", "ended"),
     "ShowTask.name": TASK,
+    "ListTasks.after": TASK,
+    "ListTasks.within": FILTER,
+    "ShowTree.delegator": FILTER,
+    "ShowTree.under": ID,
+    "GiveTask.to": DELEGATOR,
     "VerifyLog.expected_head": text(16_384, "the head"),
     "Prune.rows_after": DURATION,
     "Prune.leaks_after": DURATION,
@@ -253,6 +260,7 @@ BY_FIELD: Mapping[str, Form] = {
     "registry.Stated.purpose": kept_text(MAX_PURPOSE, "the purpose"),
     "registry.Stated.max_ttl": DURATION,
     "registry.Stated.concurrency": POSITIVE,
+    "registry.Stated.users": AGENT,
     "FindApprovals.ids": FILTER,
     "ShowApproval.id": FILTER,
     "GrantApproval.id": FILTER,
@@ -387,7 +395,7 @@ WHOLE: Mapping[str, Form] = {
 """What is said of whole records, besides what is said of their fields."""
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
-    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "proved_at"}),
+    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "proved_at", "proved_agent"}),
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 

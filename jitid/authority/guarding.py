@@ -15,6 +15,7 @@ from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import operations as ops
+from jitid.authority import owning
 from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
@@ -22,8 +23,8 @@ from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.identifier import parse_approval_id, parse_id
-from jitid.ledger.records import Filter, Selection
-from jitid.request import named
+from jitid.ledger.records import Selection
+from jitid.request import named as named_delegator
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
@@ -77,10 +78,13 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.RecountLeaks: _for("responder", "auditor", reads=True),
     ops.CloseLeaks: _for("responder"),
     ops.ProveLeaks: _for("responder", "sweeper"),
-    ops.ListCredentials: _for("responder", "auditor", reads=True),
-    ops.ShowTree: _for("responder", "auditor", reads=True),
-    ops.ListTasks: _for("responder", "auditor", reads=True),
-    ops.ShowTask: _for("responder", "auditor", reads=True),
+    ops.ListCredentials: _for("responder", "auditor", own=True, reads=True),
+    ops.ShowTree: _for("responder", "auditor", own=True, reads=True),
+    ops.ListTasks: _for("responder", "auditor", own=True, reads=True),
+    ops.ShowTask: _for("responder", "auditor", own=True, reads=True),
+    # What belongs to somebody who is disabled falls to the responders.
+    ops.ShareTask: _for("responder", own=True),
+    ops.GiveTask: _for("responder", own=True),
     ops.Revoke: _for("responder", own=True),
     ops.Retire: _for("responder", own=True),
     # By the right of a token: not of one that was shown to the caller since it is meant for them.
@@ -155,15 +159,17 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
 }
 
 
-def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None:
-    """Check that somebody may ask for an operation.
+def allowed(
+    ledger: Ledger, caller: Caller, operation: ops.Operation[ops.Result]
+) -> ops.Operation[ops.Result]:
+    """Return an operation as a caller may ask for it: without a role as far as it is about what is their own.
 
     Raises:
         RefusedError: they may not.
 
     """
     if caller.roles is None:
-        return
+        return owning.resolved(ledger, operation)
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     _must_prove(caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
@@ -171,23 +177,29 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
     if BOOTSTRAP in caller.roles and BOOTSTRAP not in duty.roles:
         raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
-    if duty.anybody or not duty.roles.isdisjoint(caller.roles):
-        return
-    if duty.own:
+    has_role = not duty.roles.isdisjoint(caller.roles)
+    named = owning.names_task(operation)
+    if (duty.anybody or has_role) and not named:
+        return operation
+    if has_role or duty.own:
         with ledger.read() as snapshot:
-            if _is_own(snapshot, ledger.names, caller, operation):
-                return
+            if named:
+                operation = owning.with_tasks(snapshot, operation, caller, all_=has_role)
+            if has_role or _is_own(snapshot, ledger.names, caller, operation):
+                return operation
+            own = owning.narrowed(snapshot, caller, operation)
+        if own is not None:
+            return own
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
+
+
+_PROVED = ("proved_delegator", "proved_subject", "proved_agent")
 
 
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a request that says itself whom a token proved: only this side looks at tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
-    if any(
-        getattr(one, name, None)
-        for one in requests
-        for name in ("proved_delegator", "proved_subject", "proved_at")
-    ):
+    if any(getattr(one, name, None) for one in requests for name in _PROVED):
         raise RefusedError(
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",
@@ -233,11 +245,13 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return _may_attach(snapshot, ours, caller, request.token)
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
             # Whoever has ended something may see to it that it has ended everywhere.
-            return (event is None or _asked_by(snapshot, caller, event)) and all(
+            return (event is None or owning.asked_by(snapshot, caller, event)) and all(
                 _was_issued(snapshot, caller, id_) for id_ in ids
             )
         case ops.Retire(task=task):
-            return _opened(snapshot, caller, task)
+            return owning.may_retire(snapshot, caller, task)
+        case ops.ShareTask(task=task) | ops.GiveTask(task=task):
+            return owning.owns(snapshot, caller, task)
         case access.RotateAccess(id=id_):
             return id_ == caller.credential
         case access.RevokeAccess(ids=ids, names=names):
@@ -299,9 +313,7 @@ def _may_attach(snapshot: Snapshot, names: Names, caller: Caller, token: Secret)
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:
     """Return the identity of the agent who asks; None for who is none."""
-    if caller.agent is None or caller.credential is None:
-        return None
-    found = snapshot.find_credential("jti", parse_id(caller.credential)[1])
+    found = owning.held_by(snapshot, caller)
     return None if found is None else found.id
 
 
@@ -315,20 +327,7 @@ def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
         raw = parse_id(found.id)[1]
     # Renewals may have been asked for by whoever holds it.
     made = snapshot.find_credentials_of(raw)
-    return bool(made) and _asked_by(snapshot, caller, made[0].event)
-
-
-def _opened(snapshot: Snapshot, caller: Caller, name: str) -> bool:
-    """Tell whether the first issue on a task was asked for by the caller."""
-    first = snapshot.credentials(Filter(task=name), "id", descending=False, after=None, limit=1)
-    return bool(first) and _asked_by(snapshot, caller, first[0].event)
-
-
-def _asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
-    event = snapshot.event(seq)
-    told = {} if event is None else event.document()
-    # Agents of one name are many: what counts is the credential that one came with.
-    return told.get("by") == caller.name and (caller.agent is None or told.get("bearer") == caller.credential)
+    return bool(made) and owning.asked_by(snapshot, caller, made[0].event)
 
 
 def _decides(snapshot: Snapshot, caller: Caller) -> bool:
@@ -343,5 +342,5 @@ def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
     from jitid.approval import is_requester
 
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
-    own = caller.identity or named(caller.delegator or caller.name)
+    own = caller.identity or named_delegator(caller.delegator or caller.name)
     return bool(found) and all(one is not None and is_requester(snapshot, one, own) for one in found)

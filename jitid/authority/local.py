@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
+from jitid.authority.owning import gives_freely, resolved
 from jitid.credential import is_outside
 from jitid.errors import (
     ApprovalNeededError,
@@ -113,6 +114,8 @@ class LocalAuthority:
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
         self._asked = operation
+        if self._caller is None:
+            operation = resolved(self._ledger, operation)
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
 
     def look_at_names(self) -> Naming:
@@ -199,6 +202,8 @@ class LocalAuthority:
                 return self._hand_back(operation)
             case ops.Retire():
                 return self._retire(operation)
+            case ops.ShareTask() | ops.GiveTask():
+                return self._share(operation)
             case ops.RotateKey() | ops.RevokeKey():
                 return self._change_keys(operation)
             case ops.Examine():
@@ -322,9 +327,9 @@ class LocalAuthority:
                 case ops.ShowTree():
                     return looking.show_tree(snapshot, operation)
                 case ops.ListTasks():
-                    return looking.list_tasks(snapshot, operation)
+                    return looking.list_tasks(snapshot, self._caller, operation)
                 case ops.ShowTask():
-                    return looking.show_task(snapshot, operation)
+                    return looking.show_task(snapshot, self._caller, operation)
                 case ops.ReadLog():
                     return looking.read_log(snapshot, operation)
                 case ops.FollowLog():
@@ -605,6 +610,24 @@ class LocalAuthority:
             ended = revocation.retire(transaction, operation.task, operation.reason)
             ended = _with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
         return ended._replace(unproved=self._prove())
+
+    def _share(self, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
+        from jitid import sharing
+        from jitid.authority import looking
+
+        try:
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                match operation:
+                    case ops.GiveTask(task=name, to=to):
+                        task = sharing.give(transaction, name, to, freely=gives_freely(self._caller))
+                    case ops.ShareTask(task=name, names=names, end=end):
+                        task = (sharing.unshare if end else sharing.share)(transaction, name, names)
+                    case _:
+                        assert_never(operation)
+                return looking.row_of(transaction, self._caller, task)
+        except PolicyDeniedError as denial:
+            self._record_denial(denial, {}, accept_clock=operation.accept_clock)
+            raise
 
     def _prove(self) -> str | None:
         from jitid.authority.proving import prove

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid import auditexport, auditing, introspection
 from jitid.audit import Event
 from jitid.authority import operations as ops
+from jitid.authority import owning
 from jitid.credential import is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring
@@ -19,6 +20,8 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid import exposure, timeline
+    from jitid.caller import Caller
+    from jitid.task import Task
 
 
 def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
@@ -37,7 +40,7 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
         introspection.judge(snapshot, credential, None)
     except InvalidCredentialError as error:
         reason = error.message
-    task = snapshot.find_task(credential.task)
+    task = snapshot.task_numbered(credential.task_key)
     if task is None:
         raise IntegrityError(
             f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
@@ -93,42 +96,64 @@ def look_at_leaks(
 
 def show_tree(snapshot: Snapshot, operation: ops.ShowTree) -> ops.Page:
     """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
-    roots: dict[int, None] = {}
+    tops: dict[int, None] = {}
+    under = None if operation.under is None else introspection.find(snapshot, operation.under).identity_key
+
+    def top(identity: int) -> int:
+        return snapshot.root_of(identity) if under is None else under
+
     for text in operation.ids:
-        roots[snapshot.root_of(introspection.find(snapshot, text).identity_key)] = None
+        tops[top(introspection.find(snapshot, text).identity_key)] = None
     if operation.task is not None:
-        if snapshot.find_task(operation.task) is None:
+        if owning.find(snapshot, operation.task) is None:
             raise NotFoundError(f"there never was a task {quote(operation.task)}", "see: jitid task list")
-        chosen = Filter(task=operation.task)
+        chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
         while page := snapshot.credentials(
             chosen, "id", descending=False, after=after, limit=operation.limit
         ):
-            roots.update((snapshot.root_of(row.identity_key), None) for row in page)
+            tops.update((top(row.identity_key), None) for row in page)
             after = page[-1].jti
-            if len(roots) >= operation.limit:
+            if len(tops) >= operation.limit:
                 break
-    rows = [row for root in roots for row in snapshot.subtree(root, operation.limit)]
+    rows = [row for one in tops for row in snapshot.subtree(one, operation.limit)]
     return ops.Page(rows[: operation.limit], snapshot.now)
 
 
-def list_tasks(snapshot: Snapshot, operation: ops.ListTasks) -> list[ops.TaskRow]:
+def list_tasks(snapshot: Snapshot, caller: Caller | None, operation: ops.ListTasks) -> list[ops.TaskRow]:
     """List tasks, newest first."""
-    if operation.after is not None and snapshot.find_task(operation.after) is None:
-        raise NotFoundError(
-            f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
-        )
-    found = snapshot.find_tasks(operation.state, operation.after, operation.limit)
-    return [ops.TaskRow(*row, snapshot.now) for row in found]
+    after = None
+    if operation.after is not None:
+        after = owning.find(snapshot, operation.after)
+        if after is None:
+            raise NotFoundError(
+                f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
+            )
+    found = snapshot.find_tasks(operation.state, after and after.key, operation.limit, operation.within)
+    return [
+        ops.TaskRow(_as_seen(snapshot, caller, task), count, live, snapshot.now)
+        for task, count, live in found
+    ]
 
 
-def show_task(snapshot: Snapshot, operation: ops.ShowTask) -> ops.TaskRow:
+def show_task(snapshot: Snapshot, caller: Caller | None, operation: ops.ShowTask) -> ops.TaskRow:
     """Show one task."""
-    task = snapshot.find_task(operation.name)
+    task = owning.find(snapshot, operation.name)
     if task is None:
         raise NotFoundError(f"there never was a task {quote(operation.name)}", "see: jitid task list")
+    return row_of(snapshot, caller, task)
+
+
+def row_of(snapshot: Snapshot, caller: Caller | None, task: Task) -> ops.TaskRow:
+    """Return a task with what was issued for it, and with whom it is shared."""
     count, live = snapshot.count_for_task(task.key)
-    return ops.TaskRow(task, count, live, snapshot.now)
+    shared = tuple(snapshot.shares.of(task.key))
+    return ops.TaskRow(_as_seen(snapshot, caller, task), count, live, snapshot.now, shared)
+
+
+def _as_seen(snapshot: Snapshot, caller: Caller | None, task: Task) -> Task:
+    """Return a task without its purpose where that is kept from who looks."""
+    return task._replace(purpose=None) if owning.is_kept_from(snapshot, caller, task) else task
 
 
 def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +58,10 @@ class Operation(Generic[Result]):
                 raise TypeError(f"{type(self).__name__} needs {name}")
         if values:
             raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
+
+    def replace(self, **values: object) -> Self:
+        """Return the same operation with other values."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).__annotations__} | values)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")
@@ -251,6 +255,10 @@ class ShowTree(Operation["Page"]):
     ids: tuple[str, ...] = ()
     task: str | None = None
     limit: int
+    delegator: str | None = None
+    """Only what descends from this root delegator."""
+    under: str | None = None
+    """The id of an identity: only that one and what descends from it."""
 
 
 class Revoke(Operation["Ended"]):
@@ -292,6 +300,8 @@ class TaskRow(NamedTuple):
     credentials: int
     live: int
     now: int
+    shared: tuple[str, ...] = ()
+    """With whom it is shared: delegators, and groups as `group:NAME`."""
 
 
 class ListTasks(Operation["list[TaskRow]"]):
@@ -300,12 +310,32 @@ class ListTasks(Operation["list[TaskRow]"]):
     state: str | None
     after: str | None
     limit: int
+    within: tuple[str, ...] = ()
+    """Only those that belong to one of these, or are shared with one; none: all."""
 
 
 class ShowTask(Operation["TaskRow"]):
     """Show one task."""
 
     name: str
+
+
+class ShareTask(Operation["TaskRow"]):
+    """Let others join a task, or end that; they cannot end it."""
+
+    task: str
+    names: tuple[str, ...]
+    """Delegators, and groups as `group:NAME`."""
+    end: bool = False
+    accept_clock: bool = False
+
+
+class GiveTask(Operation["TaskRow"]):
+    """Let a task belong to another delegator from now on."""
+
+    task: str
+    to: str
+    accept_clock: bool = False
 
 
 class ReadLog(Operation["list[dict[str, Any]]"]):
@@ -503,6 +533,8 @@ AnyOperation = (
     | Retire
     | ListTasks
     | ShowTask
+    | ShareTask
+    | GiveTask
     | ReadLog
     | FollowLog
     | SignHead

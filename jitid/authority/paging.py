@@ -68,7 +68,9 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _again(operation, "after", None if last is None else last.task.name, size),
+                lambda last, size: _again(
+                    operation, "after", None if last is None else last.task.full_name, size
+                ),
                 list,
                 lambda _, rows: rows,
             )

@@ -54,26 +54,33 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
 
 def _keep(inside: Inside, operation: _Keeping) -> Kept:
     """Keep a record; what the directory refuses is an event of its own."""
-    from jitid import registry
-
     name = operation.name
     try:
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
-            match operation:
-                case ops.RegisterAgent(stated=stated, due=due):
-                    return registry.register(transaction, name, stated, due)
-                case ops.ChangeAgent(stated=stated):
-                    return registry.change(transaction, name, stated)
-                case ops.ReviewAgent(due=due):
-                    return registry.review(transaction, name, due)
-                case ops.ResumeAgent():
-                    return registry.resume(transaction, name)
-                case _:
-                    assert_never(operation)
+        kept = _kept(inside, operation, name)
     except PolicyDeniedError as denial:
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)
         raise
+    if kept.ended:
+        prove(inside.ledger)
+    return kept
+
+
+def _kept(inside: Inside, operation: _Keeping, name: str) -> Kept:
+    from jitid import registry
+
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        match operation:
+            case ops.RegisterAgent(stated=stated, due=due, most=most):
+                return registry.register(transaction, name, stated, due, most)
+            case ops.ChangeAgent(stated=stated):
+                return registry.change(transaction, name, stated)
+            case ops.ReviewAgent(due=due):
+                return registry.review(transaction, name, due)
+            case ops.ResumeAgent():
+                return registry.resume(transaction, name)
+            case _:
+                assert_never(operation)
 
 
 def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> Withdrawn:

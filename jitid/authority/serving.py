@@ -34,8 +34,8 @@ class ServingAuthority:
 
         """
         try:
-            guarding.check(self._ledger, self._caller, operation)
-            answer = self._within.perform(operation)
+            allowed = guarding.allowed(self._ledger, self._caller, operation)
+            answer = self._within.perform(allowed)
         except RefusedError as refusal:
             self._record(refusal, type(operation).__name__)
             raise

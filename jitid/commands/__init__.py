@@ -84,6 +84,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy diff": ("policy:diff", "Replay what was decided under two policies, and tell what changes."),
     "task list": ("task:list_", "List tasks, newest first."),
     "task show": ("task:show", "Show one task."),
+    "task share": ("task:share", "Let others issue on a task, or end that."),
+    "task give": ("task:give", "Give a task to another owner."),
     "delegator add": ("delegator:add", "Add somebody who may delegate."),
     "delegator change": ("delegator:change", "Change what a delegator may hand out, and who they are."),
     "delegator disable": (

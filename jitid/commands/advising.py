@@ -16,6 +16,7 @@ from jitid.formats.view import View
 from jitid.lifetime import format_duration
 from jitid.name import check_name
 from jitid.recurrence import DAYS, Rule
+from jitid.task import check_task
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -116,7 +117,7 @@ def suggest(
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     operation = SuggestPolicy(
         agent=None if name is None else check_name(name, "agent"),
-        task=None if task is None else check_name(task, "task"),
+        task=None if task is None else check_task(task),
         days=DAYS if days is None else days,
     )
     found = open_authority(given.config()).perform(operation)

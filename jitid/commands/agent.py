@@ -19,6 +19,7 @@ from jitid.name import check_audience, check_delegator, check_name
 from jitid.registry import Due, Stated
 from jitid.scope import parse_scope
 from jitid.settings import nearest
+from jitid.sharing import check_shared
 from jitid.task import MAX_PURPOSE
 from jitid.text import operand, quote
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.registry import Kept
 
 STATES = ("registered", "overdue", "suspended", "unregistered")
-CLEARED = ("scope", "audience", "concurrency")
+CLEARED = ("scope", "audience", "concurrency", "may-use")
 MOST_AT_ONCE = (1 << 31) - 1
 _ISSUES = 5
 
@@ -42,12 +43,16 @@ def register(
     kind: options.AgentKinds = None,
     max_ttl: options.MaxTtl = None,
     concurrency: options.Concurrency = None,
+    may_use: options.AgentUsers = None,
     review: options.ReviewDue = None,
+    max_: options.Max = None,
+    yes: options.Yes = False,
 ) -> None:
     """Register an agent that recurs.
 
     Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
-    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue.
+    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue. What
+    lives under its name without a record ends; more than --max (100 unless configured) needs --yes.
     """
     given.expect(agentrows.KEPT)
     if owner is None or purpose is None:
@@ -57,15 +62,19 @@ def register(
         )
     operation = ops.RegisterAgent(
         name=check_name(name, "agent"),
-        stated=_stated(owner, purpose, scope, audience, kind, max_ttl, concurrency),
+        stated=_stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use),
         due=_due(review),
+        most=None if yes else revoke.most_of(given, max_),
         accept_clock=given.accept_clock,
     )
-    kept = open_authority(given.config()).perform(operation)
+    authority = open_authority(given.config())
+    kept = authority.perform(operation)
     due = format_time(kept.agent.review_at)
     _tell(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
-    if kept.live:
-        given.note(f"{kept.live} of its identities lived before: what they hold stays as it was issued")
+    if kept.ended:
+        was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
+        given.note(f"ended {was} that had its name without a record")
+        settle_event(given, authority, kept.event)
 
 
 def change(
@@ -78,6 +87,7 @@ def change(
     kind: options.AgentKinds = None,
     max_ttl: options.MaxTtl = None,
     concurrency: options.Concurrency = None,
+    may_use: options.AgentUsers = None,
     clear: options.Clear = None,
 ) -> None:
     """Change what is recorded of an agent.
@@ -86,7 +96,7 @@ def change(
     stays as it was issued, until it is renewed or ends.
     """
     given.expect(agentrows.KEPT)
-    stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency)
+    stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)
     operation = ops.ChangeAgent(
         name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=given.accept_clock
     )
@@ -285,6 +295,7 @@ def _stated(
     kind: list[str] | None,
     max_ttl: str | None,
     concurrency: int | None,
+    may_use: list[str] | None,
 ) -> Stated:
     """Return what options say of an agent. Raises UsageError for what cannot be meant."""
     if purpose is not None and len(purpose) > MAX_PURPOSE:
@@ -304,12 +315,14 @@ def _stated(
         kinds,
         None if max_ttl is None else parse_duration(max_ttl),
         concurrency,
+        None if may_use is None else tuple(dict.fromkeys(check_shared(text) for text in may_use)),
     )
 
 
 def _cleared(stated: Stated, clear: list[str]) -> Stated:
     """Return what is stated, with nothing in the place of what is to be cleared."""
     both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
+    both["may-use"] = stated.users
     for what in clear:
         if what not in CLEARED:
             raise UsageError(f"{quote(what)} cannot be cleared", nearest(what, CLEARED))
@@ -319,6 +332,8 @@ def _cleared(stated: Stated, clear: list[str]) -> Stated:
         stated = stated._replace(scopes=())
     if "audience" in clear:
         stated = stated._replace(audiences=())
+    if "may-use" in clear:
+        stated = stated._replace(users=())
     return stated._replace(unlimited="concurrency" in clear)
 
 

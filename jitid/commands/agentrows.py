@@ -32,6 +32,7 @@ FIELDS = (
     "suspended_at",
     "suspended_as",
     "unregistered_at",
+    "users",
 )
 BRIEF = ("agent", "state", "owner", "live", "review_at")
 """What fits on a terminal of 80 columns, with short names."""
@@ -66,6 +67,7 @@ def record(one: Described, now: int) -> dict[str, Any]:
         "suspended_at": rows.time(agent.suspended_at),
         "suspended_as": agent.suspended_as,
         "unregistered_at": rows.time(agent.unregistered_at),
+        "users": agent.users,
     }
 
 

@@ -20,6 +20,7 @@ from jitid.formats.view import View
 from jitid.lifetime import parse_time
 from jitid.name import check_delegator, check_name
 from jitid.strictjson import loads
+from jitid.task import check_task
 from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN
 
@@ -72,7 +73,7 @@ def log(
         given.expect(fields)
     chosen = LogFilter(
         operation=operation,
-        task=None if task is None else check_name(task, "task"),
+        task=None if task is None else check_task(task),
         agent=None if agent is None else check_name(agent, "agent"),
         delegator=None if delegator is None else check_delegator(delegator),
         by=by,

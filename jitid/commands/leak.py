@@ -11,7 +11,7 @@ from jitid.commands.list import limit_of
 from jitid.errors import UsageError
 from jitid.ledger.leak import LeakFilter
 from jitid.lifetime import parse_time
-from jitid.name import check_name
+from jitid.task import check_task
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -80,7 +80,7 @@ def list_(
     given.expect(leakrows.FIELDS)
     chosen = LeakFilter(
         source=source,
-        task=None if task is None else check_name(task, "task"),
+        task=None if task is None else check_task(task),
         open=open_,
         since=None if since is None else parse_time(since),
         until=None if until is None else parse_time(until),

@@ -19,7 +19,7 @@ from jitid.policy import decision
 from jitid.process import Liveness
 from jitid.processes import orphans
 from jitid.scope import parse_scope
-from jitid.task import SENSITIVITIES
+from jitid.task import SENSITIVITIES, check_task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def list_(
         sort_of(kind)
     _one_of(process, tuple(each.value for each in Liveness), "state of a process")
     chosen = Filter(
-        task=None if task is None else check_name(task, "task"),
+        task=None if task is None else check_task(task),
         agent=None if agent is None else check_name(agent, "agent"),
         delegator=None if delegator is None else check_delegator(delegator),
         kind=kind,

@@ -14,7 +14,7 @@ from jitid.lifetime import format_time, parse_duration, parse_moment
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.request import IssueRequest
 from jitid.scope import parse_scope
-from jitid.task import MAX_PURPOSE, SENSITIVITIES
+from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
     return IssueRequest(
-        task=None if stated["task"] is None else check_name(stated["task"], "task"),
+        task=None if stated["task"] is None else check_task(stated["task"]),
         delegator=None if stated["delegator"] is None else check_delegator(stated["delegator"]),
         agent=check_name(stated["agent"], "agent"),
         kind=kind,

@@ -10,7 +10,7 @@ from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS, check_reason, tell
 from jitid.environment import open_authority
 from jitid.lifetime import parse_duration
-from jitid.name import check_name
+from jitid.task import check_task
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -31,7 +31,7 @@ def retire(
     """
     given.expect(FIELDS)
     operation = Retire(
-        task=check_name(task, "task"),
+        task=check_task(task),
         reason=check_reason(reason),
         dry_run=dry_run,
         accept_clock=given.accept_clock,

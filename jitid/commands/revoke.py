@@ -17,6 +17,7 @@ from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.lifetime import parse_duration
 from jitid.name import check_delegator, check_name
+from jitid.task import check_task
 from jitid.text import check_text
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def revoke(
         )
     selection = Selection(
         ids=named,
-        tasks=tuple(check_name(text, "task") for text in task or ()),
+        tasks=tuple(check_task(text) for text in task or ()),
         delegators=tuple(check_delegator(text) for text in delegator or ()),
         agents=tuple(check_name(text, "agent") for text in agent or ()),
         trees=tuple(tree or ()),

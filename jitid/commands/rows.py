@@ -129,7 +129,7 @@ def actor_claim(trust_domain: str, row: Credential, lineage: list[Any]) -> dict[
     """Return the `act` claim (RFC 8693, section 4.1): the agent that acts now, earlier ones nested inside."""
     earlier: dict[str, Any] | None = None
     for one in reversed(lineage):
-        sub = spiffe_id(trust_domain, one.agent, one.task, one.id)
+        sub = spiffe_id(trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
         earlier = {"sub": sub} if earlier is None else {"sub": sub, "act": earlier}
-    own = spiffe_id(trust_domain, row.agent, row.task, row.id)
+    own = spiffe_id(trust_domain, row.agent, row.task, row.id, registered=row.under_agent)
     return {"sub": own} if earlier is None else {"sub": own, "act": earlier}

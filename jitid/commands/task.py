@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import ListTasks, ShowTask, TaskRow
+from jitid.authority.operations import GiveTask, ListTasks, ShareTask, ShowTask, TaskRow
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.name import check_name
+from jitid.name import check_delegator
+from jitid.sharing import check_shared
+from jitid.task import check_task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ FIELDS = (
     "ended_at",
     "credentials",
     "live",
+    "opener",
+    "shared",
 )
-BRIEF = ("task", "state", "sensitivity", "deadline", "credentials", "live")
+BRIEF = ("task", "opener", "state", "sensitivity", "deadline", "credentials", "live")
 STATES = ("open", "overdue", "ended")
 
 
@@ -45,7 +49,7 @@ def list_(
     given.expect(FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
-    cursor = None if after is None else check_name(after, "task")
+    cursor = None if after is None else check_task(after)
     found = open_authority(given.config()).perform(
         ListTasks(state=state, after=cursor, limit=limit_of(limit))
     )
@@ -55,7 +59,42 @@ def list_(
 def show(given: Globals, task: options.TaskName) -> None:
     """Show one task."""
     given.expect(FIELDS)
-    found = open_authority(given.config()).perform(ShowTask(name=check_name(task, "task")))
+    found = open_authority(given.config()).perform(ShowTask(name=check_task(task)))
+    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+
+
+def share(
+    given: Globals,
+    task: options.TaskName,
+    whom: options.ShareWith = None,
+    end: options.EndShare = False,
+) -> None:
+    """Let others issue on a task, or end that.
+
+    They cannot end the task. A name without an owner then means this task to them, unless they have one of that
+    name. --end takes a share back: what was issued until then lives on.
+    """
+    given.expect(FIELDS)
+    if not whom:
+        raise UsageError("nobody is named", "such as --with bob, or --with group:oncall")
+    operation = ShareTask(
+        task=check_task(task),
+        names=tuple(map(check_shared, whom)),
+        end=end,
+        accept_clock=given.accept_clock,
+    )
+    found = open_authority(given.config()).perform(operation)
+    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+
+
+def give(given: Globals, task: options.TaskName, to: options.GiveTo) -> None:
+    """Give a task to another owner.
+
+    Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
+    """
+    given.expect(FIELDS)
+    operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=given.accept_clock)
+    found = open_authority(given.config()).perform(operation)
     given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
@@ -71,4 +110,6 @@ def _row(row: TaskRow) -> dict[str, Any]:
         "ended_at": rows.time(task.ended_at),
         "credentials": row.credentials,
         "live": row.live,
+        "opener": task.opener,
+        "shared": list(row.shared) or None,
     }

@@ -11,7 +11,7 @@ from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.name import check_name
+from jitid.task import check_task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def tree(
     page = open_authority(given.config()).perform(
         ShowTree(
             ids=tuple(ids or ()),
-            task=None if task is None else check_name(task, "task"),
+            task=None if task is None else check_task(task),
             limit=limit_of(limit),
         )
     )

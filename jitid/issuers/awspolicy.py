@@ -203,7 +203,9 @@ _FROM_AWS = str.maketrans("=,", ":/")
 
 def session_tags(record: Record) -> dict[str, str]:
     """Return the session tags: names of jitid have only characters of AWS's tag values, and half as many as those."""
-    tags = {TAG_AGENT: record.agent, TAG_TASK: record.task}
+    # Whoever asks chooses the name of an agent that is not registered: a policy must not meet it as the other's.
+    agent = record.agent if record.under_agent else f"ephemeral/{record.agent}"
+    tags = {TAG_AGENT: agent, TAG_TASK: record.task}
     if delegator_of(source_identity(record.delegator)) is None:
         tags[TAG_DELEGATOR] = record.delegator
     return tags

@@ -243,7 +243,9 @@ class AwsStsIssuer(OutsideIssuer):
         try:
             if self._access.by_token:
                 assert self._trust_domain is not None
-                subject = spiffe_id(self._trust_domain, record.agent, record.task, record.id)
+                subject = spiffe_id(
+                    self._trust_domain, record.agent, record.task, record.id, registered=record.under_agent
+                )
                 if len(subject) > _LONGEST_SUBJECT:
                     raise UsageError(
                         f"the agent's SPIFFE id has {len(subject)} characters, and AWS takes {_LONGEST_SUBJECT}",

@@ -115,7 +115,9 @@ def _check_nesting(payload: bytes) -> None:
 def _spell(draft: Draft) -> Callable[[Ids], str]:
     """Return what writes the claims of one credential; all but its ids is written once for the whole issue."""
     placeholder = "jid_"
-    actor = spiffe_id(draft.trust_domain, draft.agent, draft.task, placeholder).removesuffix(placeholder)
+    actor = spiffe_id(
+        draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered
+    ).removesuffix(placeholder)
     earlier: dict[str, Any] | None = None
     for one in reversed(draft.actors):
         earlier = {"sub": one} if earlier is None else {"sub": one, "act": earlier}

@@ -27,7 +27,9 @@ class JwtSvidIssuer(JwtIssuer):
         are nothing that they need to learn.
         """
         placeholder = "jid_"
-        agent = spiffe_id(draft.trust_domain, draft.agent, draft.task, placeholder).removesuffix(placeholder)
+        agent = spiffe_id(
+            draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered
+        ).removesuffix(placeholder)
         rest = strictjson.dumps(
             {
                 "iss": draft.issuer,

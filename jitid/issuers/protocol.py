@@ -41,6 +41,8 @@ class Draft(NamedTuple):
     """The table of that template; empty without one."""
     public_key: str | None = None
     """The key of whoever asked, for a certificate; None where a pair is made for them. Text, not checked yet."""
+    registered: bool = False
+    """Whether the agent is registered, so that nobody else has its name."""
 
 
 class Listed(NamedTuple):

@@ -77,10 +77,10 @@ class SshCertIssuer:
     def _maker(self, draft: Draft) -> Callable[[Ids], Minted]:
         """Return what makes a certificate; all but its ids and keys is written once for the whole issue."""
         principals, critical, extensions = terms(draft)
+        own = draft.template is None
         after = (max(draft.issued_at - TOLERANCE, 0)).to_bytes(8) + draft.expires_at.to_bytes(8)
         rest = b"".join(
             [
-                string(strings(principals)),
                 after,
                 string(options(critical)),
                 string(options((name, "") for name in extensions)),
@@ -92,12 +92,16 @@ class SshCertIssuer:
         theirs = None if given is None else ssh_print(given)
 
         def make(ids: Ids) -> Minted:
+            # A certificate without principals would open every login: that of its own identity is nobody's else.
+            named = string(strings((*principals, ids.id) if own else principals))
             if given is not None:
-                return self._certified(given, ids, rest, None)._replace(public=theirs)
+                return self._certified(given, ids, named + rest, None)._replace(public=theirs)
             seed, public = _new_pair()
-            own = PublicKey(sshwire.ED25519, sshwire.public_blob(public))
+            pair = PublicKey(sshwire.ED25519, sshwire.public_blob(public))
             private = sshwire.private_file(seed, public, os.urandom(4), ids.jti)
-            return self._certified(own, ids, rest, private)._replace(public=public_print("EdDSA", public))
+            return self._certified(pair, ids, named + rest, private)._replace(
+                public=public_print("EdDSA", public)
+            )
 
         return make
 
@@ -137,13 +141,13 @@ def _new_pair() -> tuple[bytes, bytes]:
 def terms(draft: Draft) -> tuple[tuple[str, ...], list[tuple[str, str]], tuple[str, ...]]:
     """Return principals, critical options and extensions of what is issued.
 
-    Without a template the principals are `agent:NAME` and `task:NAME`, and never a bare name: a host takes a principal
-    that is a login for the right to it, and whoever asks chooses the agent's name.
+    Without a template the principal is `agent:NAME`, where the agent is registered: of others, whoever asks chooses
+    the name. It is never a bare name: a host takes a principal that is a login for the right to it.
 
     Raises ConfigurationError for a template that cannot be meant.
     """
     if draft.template is None:
-        return (f"agent:{draft.agent}", f"task:{draft.task}"), [], ()
+        return ((f"agent:{draft.agent}",) if draft.registered else ()), [], ()
     return check_template(draft.template, draft.options)
 
 

@@ -139,7 +139,12 @@ class X509SvidIssuer:
                 point = uncompressed(private.public_key())
                 key = _KEY + point
                 own = _private_pem(private.private_numbers().private_value, point)
-            uri = tlv(_URI, spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id).encode())
+            uri = tlv(
+                _URI,
+                spiffe_id(
+                    draft.trust_domain, draft.agent, draft.task, ids.id, registered=draft.registered
+                ).encode(),
+            )
             alternative = tlv(SEQUENCE, _ALTERNATIVE_NAME, tlv(OCTETS, tlv(SEQUENCE, uri, *names)))
             signed = tlv(
                 SEQUENCE,

@@ -162,10 +162,11 @@ class SqlAuditLog:
         (count,) = self._one(
             f"""SELECT count(*)
                  FROM credential c CROSS JOIN identity i CROSS JOIN task t CROSS JOIN term a CROSS JOIN term d
-                CROSS JOIN term au LEFT JOIN identity p ON p.id = i.parent
+                CROSS JOIN term au CROSS JOIN term o LEFT JOIN identity p ON p.id = i.parent
                 WHERE c.id BETWEEN :first AND :last AND c.event = :event
                   AND i.id = c.identity AND i.task = c.task AND i.delegator = c.delegator
-                  AND t.id = i.task AND t.name = :task AND a.id = i.agent AND a.text = :agent
+                  AND t.id = i.task AND t.name = :task AND o.id = t.opener
+                  AND (o.text = :opener OR t.given_event IS NOT NULL) AND a.id = i.agent AND a.text = :agent
                   AND d.id = i.delegator AND d.text = :delegator AND au.id = c.audiences AND au.text = :audiences
                   AND i.proof = :proof AND i.sensitivity = :sensitivity AND i.depth = :depth
                   AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)

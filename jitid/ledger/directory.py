@@ -111,6 +111,9 @@ class DirectorySnapshot(Protocol):
     ) -> list[Agent]:
         """Return records of agents in the order of their names; of these owners if any are named."""
 
+    def unregistered_identities(self, name: str) -> list[bytes]:
+        """Return the identities of an agent of which anything lives that no record counts; not what was adopted."""
+
     def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
         """Return what each of these agents has been given, by its number."""
 

@@ -70,7 +70,6 @@ class SqlLeaks:
             _NAMED: chosen.numbers or chosen.jtis,
             _OF_CREDENTIALS: chosen.credentials,
             "l.source = :source": chosen.source is not None,
-            "c.task = (SELECT id FROM task WHERE name = :task)": chosen.task is not None,
             "l.closed_at IS NULL": chosen.open,
             selecting.LIVE: chosen.live,
             "l.reported_at >= :since": chosen.since is not None,
@@ -78,7 +77,9 @@ class SqlLeaks:
             "l.id < :before": chosen.before is not None,
         }
         where = "".join([f" AND {condition}" for condition, holds in conditions.items() if holds])
-        values = {name: getattr(chosen, name) for name in ("source", "task", "since", "until", "before")}
+        values = {name: getattr(chosen, name) for name in ("source", "since", "until", "before")}
+        if chosen.task is not None:
+            where += f" AND c.task IN {selecting.of_task(chosen.task, values)}"
         rows = self._db.execute(
             f"{_LEAK}{where} ORDER BY l.id DESC LIMIT :limit", {**values, "now": self._now, "limit": limit}
         )

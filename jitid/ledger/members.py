@@ -20,6 +20,7 @@ from jitid.ledger import (
     pruned,
     registered,
     sealing,
+    taskrows,
     userows,
 )
 from jitid.ledger.eventrows import EventRows
@@ -47,9 +48,11 @@ _ENDED_AS = {
     "mint-failure": "revoked",
     "delegator-disable": "revoked",
     "delegator-import": "revoked",
+    "agent-register": "revoked",
     "agent-suspend": "revoked",
     "agent-unregister": "revoked",
 }
+_EVERY = 1 << 31
 _CLOSING = frozenset({"expire", "supersede"})
 """Events that record ends of which each had a time of its own."""
 
@@ -75,6 +78,7 @@ class Members:
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
+        self._tasks = taskrows.TaskMembers(snapshot, pruned=bool(through))
         self._keys: dict[str, str] = {}
         """What each is for."""
         self._certified: dict[str, str] = {}
@@ -137,6 +141,8 @@ class Members:
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
                 self._presented.clock(event)
+        if taskrows.MARK in body or taskrows.RETIRED in body:
+            self._tasks.take(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
@@ -195,6 +201,7 @@ class Members:
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()
+        self._tasks.must_be_done()
         self._at_targets().must_be_done()
         self._pruned.must_be_done()
         self.count += self._at_targets().count
@@ -229,6 +236,8 @@ class Members:
 
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event.get("count", 1)
+        if "opened" in event:
+            self._tasks.open(seq, event)
         rows = self._issued.take(seq, count)
         printed: Iterable[tuple[bytes, bytes | None]] = map(_PRINTED, rows)
         if event["op"] == "adopt":
@@ -300,6 +309,7 @@ class Members:
         parent = event.get("parent")
         return {
             **{name: event.get(name) for name in ("task", "agent", "delegator", "proof", "sensitivity")},
+            "opener": event.get("opener", event.get("delegator")),
             "depth": event.get("depth", 0),
             "parent": None if parent is None else parse_id(parent)[1],
             "audiences": " ".join(event.get("audiences", (self._names.issuer,))),
@@ -320,9 +330,9 @@ class Members:
         states = {(ended_as, at) for at in times}
         if rows and set(map(_STATE, rows)) != states:
             raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
-        if event["op"] == "retire":
-            task = self._snapshot.find_task(event["task"])
-            if task is None or task.ended_at is None:
+        if event["op"] == "retire" and "of" not in event:
+            # From before names had owners.
+            if all(task.ended_at is None for task in self._snapshot.tasks_named(event["task"], _EVERY)):
                 raise IntegrityError(f"event {seq} ended a task, and the ledger no longer says so")
         elif event["op"] == "key-revoke":
             self._revoked_keys.add(event["kid"])

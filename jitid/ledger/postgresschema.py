@@ -198,6 +198,30 @@ _FOURTH = (
     """CREATE TABLE presented (
            token BYTEA PRIMARY KEY, presenter {text} NOT NULL, until BIGINT NOT NULL, event BIGINT NOT NULL)""",
     "CREATE INDEX presented_until ON presented (until)",
+    # A task belongs to the root delegator of its first event, and another opener may use the same name. A task that
+    # nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
+    "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",
+    "ALTER TABLE task ADD COLUMN opener BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE task ADD COLUMN event BIGINT NOT NULL DEFAULT 0",
+    # Of tasks from before, no event names the owner: their `given_event` is 0.
+    "ALTER TABLE task ADD COLUMN given_event BIGINT DEFAULT 0",
+    """UPDATE task t SET opener = first.delegator, event = first.event
+         FROM (SELECT DISTINCT ON (task) task, delegator, event FROM credential ORDER BY task, event, id) first
+        WHERE first.task = t.id""",
+    "ALTER TABLE task ALTER COLUMN opener DROP DEFAULT",
+    "ALTER TABLE task ALTER COLUMN event DROP DEFAULT",
+    "ALTER TABLE task ALTER COLUMN given_event DROP DEFAULT",
+    "ALTER TABLE task DROP CONSTRAINT task_name_key",
+    "ALTER TABLE task ADD UNIQUE (name, opener)",
+    "CREATE INDEX task_opener ON task (opener)",
+    """CREATE TABLE task_share (
+           id BIGINT PRIMARY KEY, task BIGINT NOT NULL, name {text} NOT NULL, event BIGINT NOT NULL,
+           ended_event BIGINT)""",
+    "CREATE UNIQUE INDEX task_share_open ON task_share (name, task) WHERE ended_event IS NULL",
+    "CREATE INDEX task_share_task ON task_share (task)",
+    "ALTER TABLE agent ADD COLUMN users {text} NOT NULL DEFAULT ''",
+    """INSERT INTO setting SELECT 'agents_until', CAST(max(id) AS TEXT) FROM identity
+        HAVING max(id) IS NOT NULL""",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

@@ -11,6 +11,7 @@ from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgreslane import prepared
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, SigningKey
+from jitid.ledger.shares import SqlShareChanges
 from jitid.ledger.sqlaccess import SqlAccess
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.task import Task
@@ -111,7 +112,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.version = -1
-        self.tasks: dict[str, Task] = {}
+        self.tasks: dict[int | tuple[str, str], Task] = {}
         self.agents: dict[str, Agent | None] = {}
         self.entries: dict[tuple[str, str], Entry] = {}
         self.own_names: dict[str, str] = {}
@@ -209,7 +210,7 @@ class PostgresTransaction(SqlTransaction):
         return max(self._last_id + 1, int(slot))
 
     def _took(self, number: int) -> None:
-        self._last_id = number
+        self._last_id = max(number, self._last_id)
         self._gave = True
 
     def next_keys(self) -> tuple[int, int]:
@@ -232,15 +233,15 @@ class PostgresTransaction(SqlTransaction):
                 remember(self._known.terms, text, number)
         return number
 
-    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
-        """Record a task; its name must be new."""
-        key = self.next_number()
+    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int, opener: str) -> Task:
+        """Record a task of an opener, opened by the next event; none of theirs may have its name."""
+        by, key, seq = self.term(opener), self.next_number(), self.next_seq()
         self._db.execute(
-            """INSERT INTO task (id, name, purpose, sensitivity, deadline, opened_at)
-               VALUES (?, ?, ?, ?, ?, ?)""",
-            (key, name, purpose, sensitivity, deadline, self._now),
+            """INSERT INTO task (id, name, purpose, sensitivity, deadline, opened_at, opener, event)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            (key, name, purpose, sensitivity, deadline, self._now, by, seq),
         )
-        return Task(key, name, purpose, sensitivity, deadline, self._now, None)
+        return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
 
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
         """Record new identities with their credentials."""
@@ -313,13 +314,22 @@ class Remembering(SqlSnapshot):
             self._seen.seals.append(super().seal)
         return self._seen.seals[0]
 
-    def find_task(self, name: str) -> Task | None:
-        """Return the task of that name."""
-        found = self._seen.tasks.get(name)
+    def find_task(self, name: str, opener: str | None = None) -> Task | None:
+        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
+        if opener is None:
+            return super().find_task(name)
+        return self._task((name, opener), lambda: super(Remembering, self).find_task(name, opener))
+
+    def task_numbered(self, key: int) -> Task | None:
+        """Return the task with that number of the ledger's."""
+        return self._task(key, lambda: super(Remembering, self).task_numbered(key))
+
+    def _task(self, named: int | tuple[str, str], ask: Callable[[], Task | None]) -> Task | None:
+        found = self._seen.tasks.get(named)
         if found is None:
-            found = super().find_task(name)
+            found = ask()
             if found is not None:
-                remember(self._seen.tasks, name, found)
+                remember(self._seen.tasks, named, found)
         return found
 
     def find_agent(self, name: str) -> Agent | None:
@@ -449,6 +459,11 @@ class SharedTransaction(Remembering, PostgresTransaction):
     end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
     add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
     put_delegators = put_agents = disable = rename = begin_anew = _must_be_alone
+
+    @property
+    def shares(self) -> SqlShareChanges:
+        """Who may join the tasks of others; whoever changes that must have the ledger to itself."""
+        return SqlShareChanges(self._db, self._now, self._must_be_alone)
 
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"

@@ -7,6 +7,7 @@ from typing import Any
 
 from jitid.ledger.lifespans import GRANTED
 from jitid.ledger.past import Practice
+from jitid.ledger.selecting import of_task
 from jitid.policy.decision import FORMER_PROOF
 
 QUARTER = 900
@@ -33,13 +34,16 @@ class _Mining:
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
 
     def practices(self, agent: str | None, task: str | None) -> Iterator[Practice]:
-        which = {"a.text = :agent": agent, "i.task = (SELECT id FROM task WHERE name = :task)": task}
-        where = " AND ".join(condition for condition, value in which.items() if value is not None)
+        values: dict[str, Any] = {}
+        conditions = [] if agent is None else ["a.text = :agent"]
+        if task is not None:
+            conditions.append(f"i.task IN {of_task(task, values)}")
+        where = " AND ".join(conditions)
         agents = self._all(
             f"""SELECT DISTINCT a.id, a.text FROM identity i JOIN term a ON a.id = i.agent
                  WHERE {where} ORDER BY a.text""",
             agent=agent,
-            task=task,
+            **values,
         )
         for key, name in agents:
             try:
@@ -52,15 +56,16 @@ class _Mining:
                 yield found
 
     def _collect(self, agent: int, task: str | None) -> None:
-        of_task = "" if task is None else "AND i.task = (SELECT id FROM task WHERE name = :task)"
+        values: dict[str, Any] = {}
+        on_task = "" if task is None else f"AND i.task IN {of_task(task, values)}"
         self._all(
             f"""INSERT INTO mined
                 SELECT i.id, min(c.issued_at), max({GRANTED})
                   FROM identity i CROSS JOIN credential c ON c.identity = i.id
-                 WHERE i.agent = :agent {of_task} AND c.issued_at >= :since
+                 WHERE i.agent = :agent {on_task} AND c.issued_at >= :since
                    AND c.kind <> 'adopted' GROUP BY i.id""",
             agent=agent,
-            task=task,
+            **values,
         )
         self._all(
             """INSERT INTO reported

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
+    from jitid.ledger.shares import SqlShareChanges, SqlShares
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
@@ -115,14 +116,38 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Put rows into a temporary table that a question has made, however many there are."""
 
-    def find_task(self, name: str) -> Task | None:
-        """Return the task of that name."""
+    def find_task(self, name: str, opener: str | None = None) -> Task | None:
+        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
 
-    def tasks_of(self, names: Iterable[str]) -> dict[str, Task]:
-        """Return the tasks of these names, by name."""
+    def tasks_named(self, name: str, most: int) -> list[Task]:
+        """Return the tasks of that name, whoever opened them, the oldest first."""
 
-    def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
-        """Return tasks, newest first, with the number of their credentials and of the live ones."""
+    def task_numbered(self, key: int) -> Task | None:
+        """Return the task with that number of the ledger's."""
+
+    def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
+        """Return tasks by the ledger's own numbers."""
+
+    def all_tasks(self) -> Iterator[Task]:
+        """Yield every task there ever was."""
+
+    def wrongly_opened(self, pruned: bool) -> str | None:
+        """Return a task from before names had owners that does not belong to who was first; None for none."""
+
+    def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
+        """Return the tasks of these names, whoever opened them, by name and owner."""
+
+    @property
+    def shares(self) -> SqlShares:
+        """Who may join the tasks of others."""
+
+    def find_tasks(
+        self, state: str | None, after: int | None, limit: int, within: Sequence[str] = ()
+    ) -> list[tuple[Task, int, int]]:
+        """Return tasks, newest first, with the number of their credentials and of the live ones.
+
+        `within`: only those that belong to one of these, or are shared with one; `after` is the number of a task.
+        """
 
     def count_for_task(self, task: int) -> tuple[int, int]:
         """Return how many credentials were issued for a task, and how many of them live."""
@@ -343,8 +368,15 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def next_keys(self) -> tuple[int, int]:
         """Return the numbers that the next identity and the next credential take."""
 
-    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
-        """Record a task; its name must be new."""
+    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int, opener: str) -> Task:
+        """Record a task of an opener, opened by the next event; none of theirs may have its name."""
+
+    def opened_by(self, key: int, event: int) -> None:
+        """Record which event has opened a new task, where others came before it."""
+
+    @property
+    def shares(self) -> SqlShareChanges:
+        """Who may join the tasks of others, and what becomes of that."""
 
     def end_task(self, key: int) -> None:
         """Record that a task has ended now."""

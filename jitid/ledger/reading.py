@@ -44,20 +44,22 @@ if TYPE_CHECKING:
     from jitid.ledger.retention import SqlRetention
     from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
+    from jitid.ledger.shares import SqlShares
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
-_CREDENTIAL = """
+_CREDENTIAL = f"""
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
            i.sensitivity, c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.ended_at, c.ended_as,
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
            c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
-           c.may_audience, c.may_kind, c.may_act
+           c.may_audience, c.may_kind, c.may_act, i.task, o.text, c.recurring, {selecting.UNDER_AGENT}
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
+      JOIN term o ON o.id = t.opener
       JOIN term d ON d.id = i.delegator
       JOIN term a ON a.id = i.agent
       JOIN term au ON au.id = c.audiences
@@ -68,7 +70,10 @@ _CREDENTIAL = """
       LEFT JOIN delegator_name dn ON dn.name = d.text
       LEFT JOIN delegator dr ON dr.id = dn.delegator"""
 
-_TASK = "SELECT id, name, purpose, sensitivity, deadline, opened_at, ended_at FROM task"
+_TASK_COLUMNS = """t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at, o.text, t.event,
+           t.given_event"""
+_TASK = f"SELECT {_TASK_COLUMNS} FROM task t JOIN term o ON o.id = t.opener"
+_TASK_WIDTH = 10
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """
@@ -101,7 +106,7 @@ def _credential(row: Any) -> Credential:
 
 def _task(row: Any) -> Task:
     check_times(*row[4:7])
-    return Task(*row)
+    return Task._make(row)
 
 
 def _from_row(row: Any) -> Credential:
@@ -124,7 +129,8 @@ def _from_row(row: Any) -> Credential:
             *row[35:40],
             _words(row[40] or ""),
             _words(row[41] or ""),
-            row[42],
+            *row[42:46],
+            bool(row[46]),
         )
     )
 
@@ -254,33 +260,97 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         except FAULTS as error:
             raise translated(error) from error
 
-    def find_task(self, name: str) -> Task | None:
-        """Return the task of that name."""
-        row = self._one(f"{_TASK} WHERE name = :name", name=name)
+    def find_task(self, name: str, opener: str | None = None) -> Task | None:
+        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
+        if opener is None:
+            found = self.tasks_named(name, 2)
+            return found[0] if len(found) == 1 else None
+        row = self._one(
+            f"{_TASK} WHERE t.name = :name AND t.opener = (SELECT id FROM term WHERE text = :opener)",
+            name=name,
+            opener=opener,
+        )
         return None if row is None else _task(row)
 
-    def tasks_of(self, names: Iterable[str]) -> dict[str, Task]:
-        """Return the tasks of these names, by name."""
-        return {row[1]: _task(row) for row in selecting.alike(self._db, f"{_TASK} WHERE name", names)}
+    def tasks_named(self, name: str, most: int) -> list[Task]:
+        """Return the tasks of that name, whoever opened them, the oldest first."""
+        rows = self._db.execute(
+            f"{_TASK} WHERE t.name = :name ORDER BY t.id LIMIT :most", {"name": name, "most": most}
+        )
+        return [_task(row) for row in rows]
 
-    def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
-        """Return tasks, newest first, with the number of their credentials and of the live ones."""
+    def task_numbered(self, key: int) -> Task | None:
+        """Return the task with that number of the ledger's."""
+        row = self._one(f"{_TASK} WHERE t.id = :key", key=key)
+        return None if row is None else _task(row)
+
+    def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
+        """Return tasks by the ledger's own numbers."""
+        return {row[0]: _task(row) for row in selecting.alike(self._db, f"{_TASK} WHERE t.id", keys)}
+
+    def all_tasks(self) -> Iterator[Task]:
+        """Yield every task there ever was."""
+        return map(_task, self._stream(f"{_TASK} ORDER BY t.id"))
+
+    def wrongly_opened(self, pruned: bool) -> str | None:
+        """Return a task from before names had owners that does not belong to who was first; None for none.
+
+        Where credentials were pruned, the first one may be gone.
+        """
+        held = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
+        wrong = (
+            f"EXISTS (SELECT 1 {held}) AND NOT EXISTS (SELECT 1 {held} AND c.delegator = t.opener)"
+            if pruned
+            else f"""(NOT EXISTS (SELECT 1 {held} AND c.event = t.event AND c.delegator = t.opener)
+                      OR EXISTS (SELECT 1 {held} AND c.event < t.event))"""
+        )
+        row = self._one(
+            f"SELECT t.name FROM task t WHERE t.given_event = 0 AND t.event > 0 AND {wrong} LIMIT 1"
+        )
+        return None if row is None else str(row[0])
+
+    def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
+        """Return the tasks of these names, whoever opened them, by name and owner."""
+        found = map(_task, selecting.alike(self._db, f"{_TASK} WHERE t.name", names))
+        return {(task.name, task.opener): task for task in found}
+
+    @property
+    def shares(self) -> SqlShares:
+        """Who may join the tasks of others; loaded by those alone who name one."""
+        from jitid.ledger.shares import SqlShares
+
+        return SqlShares(self._db, self._now)
+
+    def find_tasks(
+        self, state: str | None, after: int | None, limit: int, within: Sequence[str] = ()
+    ) -> list[tuple[Task, int, int]]:
+        """Return tasks, newest first, with the number of their credentials and of the live ones.
+
+        `within`: only those that belong to one of these, or are shared with one; `after` is the number of a task.
+        """
         wanted = {
-            None: "true",
+            None: "1 = 1",
             "open": "t.ended_at IS NULL AND t.deadline > :now",
             "overdue": "t.ended_at IS NULL AND t.deadline <= :now",
             "ended": "t.ended_at IS NOT NULL",
         }[state]
+        values: dict[str, Any] = {"now": self._now, "limit": limit}
+        if after is not None:
+            wanted += " AND t.id < :after"
+            values["after"] = after
+        if within:
+            names = selecting.placeholders("whose", within, values)
+            wanted += f""" AND (t.opener IN (SELECT id FROM term WHERE text IN ({names})) OR t.id IN (
+                SELECT task FROM task_share WHERE ended_event IS NULL AND name IN ({names})))"""
         rows = self._db.execute(
-            f"""SELECT t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at,
+            f"""SELECT {_TASK_COLUMNS},
                        (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
                        (SELECT count(*) FROM credential c WHERE c.task = t.id AND {selecting.LIVE})
-                  FROM task t
-                 WHERE {wanted} AND (CAST(:after AS TEXT) IS NULL OR t.id < (SELECT id FROM task WHERE name = :after))
-                 ORDER BY t.id DESC LIMIT :limit""",
-            {"now": self._now, "after": after, "limit": limit},
+                  FROM task t JOIN term o ON o.id = t.opener
+                 WHERE {wanted} ORDER BY t.id DESC LIMIT :limit""",
+            values,
         )
-        return [(_task(row[:7]), row[7], row[8]) for row in rows]
+        return [(_task(row[:_TASK_WIDTH]), *row[_TASK_WIDTH:]) for row in rows]
 
     def count_for_task(self, task: int) -> tuple[int, int]:
         """Return how many credentials were issued for a task, and how many of them live."""

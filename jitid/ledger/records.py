@@ -25,6 +25,8 @@ class Names(NamedTuple):
 
     restored_at: int | None = None
     """When it was last put back from a backup: a proof from before counts no more."""
+    agents_until: int = 0
+    """The number of the last identity that stands under `/agent/` in SPIFFE ids though its agent is not registered."""
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -56,6 +58,8 @@ class Names(NamedTuple):
     def settings(self) -> dict[str, str]:
         """Return what the ledger's table of settings says of them."""
         told = {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain}
+        if self.agents_until:
+            told[_AGENTS_UNTIL] = str(self.agents_until)
         if self.former:
             told |= {_FORMER: " ".join(self.former), _UNTIL: " ".join(map(str, self.former_until))}
         if self.restored_at is not None:
@@ -81,6 +85,7 @@ class Names(NamedTuple):
             (*until, *missing)[: len(former)],
             int(named_at) if named_at.isdecimal() else 0,
             None if restored_at is None else int(restored_at),
+            int(settings.get(_AGENTS_UNTIL, "0")),
         )
 
 
@@ -88,6 +93,7 @@ _FORMER, _UNTIL, _NAMED_AT = "former_issuers", "former_until", "named_at"
 CHANGEABLE = ("issuer", _FORMER, _UNTIL, _NAMED_AT)
 """The rows of the table of settings that a change of the issuer concerns."""
 RESTORED = "restored_at"
+_AGENTS_UNTIL = "agents_until"
 
 
 class IdentityRow(NamedTuple):
@@ -186,6 +192,8 @@ class Ancestor(NamedTuple):
     """How the root delegator was proved."""
     sensitivity: str
     """The higher one of the identity's and its task's."""
+    under_agent: bool = False
+    """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
 
 
 class Ground(NamedTuple):
@@ -212,12 +220,14 @@ class Ground(NamedTuple):
     """None if the line has no live head."""
     may_audience: tuple[str, ...] = ()
     may_kind: tuple[str, ...] = ()
+    under_agent: bool = False
+    """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
 
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     """Return the identities above a credential that rests on these, the nearest first."""
     return [
-        Ancestor(one.id, one.agent, one.task, one.depth, one.proof, one.sensitivity)
+        Ancestor(one.id, one.agent, one.task, one.depth, one.proof, one.sensitivity, one.under_agent)
         for one in grounds
         if one.how == "delegated"
     ]
@@ -241,6 +251,7 @@ class Selection(NamedTuple):
     """`jid_…` and `jti_…`; either names the whole identity."""
     fingerprints: tuple[bytes, ...] = ()
     tasks: tuple[str, ...] = ()
+    """`OWNER/NAME`; a bare name is that of every opener."""
     delegators: tuple[str, ...] = ()
     """Root delegators, or `agent:NAME` for what that agent delegated."""
     agents: tuple[str, ...] = ()
@@ -278,6 +289,7 @@ class Filter(NamedTuple):
     """Which credentials `list` shows; every given condition must hold."""
 
     task: str | None = None
+    """`OWNER/NAME`; a bare name is that of every opener."""
     agent: str | None = None
     delegator: str | None = None
     kind: str | None = None
@@ -289,6 +301,8 @@ class Filter(NamedTuple):
     state: str | None = None
     id: str | None = None
     parent: str | None = None
+    under: str | None = None
+    """The id of an identity: that one and all that descends from it."""
     depth: int | None = None
     signed_by: str | None = None
     live: bool = False

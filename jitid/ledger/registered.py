@@ -15,9 +15,14 @@ MARK = b'"op":"agent-'
 """What stands in each event about agents, and in no other: in a text the quotes would be escaped."""
 
 _EVERY = 1 << 31
-_LISTS = ("scopes", "audiences", "kinds")
+_LISTS = ("scopes", "audiences", "kinds", "users")
 _STATING = ("agent-register", "agent-change")
 _STATED = ("owner", "purpose", *_LISTS, "max_ttl", "concurrency")
+
+
+def _unsaid() -> dict[str, Any]:
+    """Return what a record says of which no event tells otherwise."""
+    return {**dict.fromkeys(("concurrency", "suspended_at", "unregistered_at")), "users": []}
 
 
 class AgentMembers:
@@ -33,7 +38,7 @@ class AgentMembers:
     def take(self, event: Mapping[str, Any]) -> None:
         """Go on with what one event tells."""
         name, at = event["agent"], event["at"]
-        told = self._told.setdefault(name, dict.fromkeys(("concurrency", "suspended_at", "unregistered_at")))
+        told = self._told.setdefault(name, _unsaid())
         told |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
         match event["op"]:
             case "agent-register":
@@ -42,6 +47,7 @@ class AgentMembers:
                     "registered_at": at,
                     "review_at": event["review"],
                     "concurrency": event.get("concurrency"),
+                    "users": event.get("users", []),
                 }
             case "agent-change" if event.get("unlimited"):
                 told["concurrency"] = None

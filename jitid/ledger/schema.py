@@ -239,6 +239,32 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                token BLOB NOT NULL PRIMARY KEY, presenter TEXT NOT NULL, until INTEGER NOT NULL,
                event INTEGER NOT NULL)""",
         "CREATE INDEX presented_until ON presented (until)",
+        # A task belongs to the root delegator of its first event, and another opener may use the same name. A task
+        # that nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
+        "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",
+        """CREATE TABLE opened_task (
+               id INTEGER PRIMARY KEY, name TEXT NOT NULL, opener INTEGER NOT NULL REFERENCES term, purpose TEXT,
+               sensitivity TEXT NOT NULL, deadline INTEGER NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER,
+               event INTEGER NOT NULL, given_event INTEGER, UNIQUE (name, opener))""",
+        # Of tasks from before, no event names the owner: their `given_event` is 0.
+        """INSERT INTO opened_task SELECT t.id, t.name, coalesce(first.delegator, 0), t.purpose, t.sensitivity,
+                  t.deadline, t.opened_at, t.ended_at, coalesce(first.event, 0), 0
+             FROM task t LEFT JOIN (SELECT task, delegator, min(event) AS event FROM credential GROUP BY task) first
+                    ON first.task = t.id""",
+        "DROP TABLE task",
+        "ALTER TABLE opened_task RENAME TO task",
+        "CREATE INDEX task_opener ON task (opener)",
+        # With whom its owner shares a task: a delegator, or a group as `group:NAME`.
+        """CREATE TABLE task_share (
+               id INTEGER PRIMARY KEY, task INTEGER NOT NULL REFERENCES task, name TEXT NOT NULL,
+               event INTEGER NOT NULL, ended_event INTEGER)""",
+        "CREATE UNIQUE INDEX task_share_open ON task_share (name, task) WHERE ended_event IS NULL",
+        "CREATE INDEX task_share_task ON task_share (task)",
+        # Who may issue under the name of an agent besides its owner: delegators, groups and agents, with their kind.
+        "ALTER TABLE agent ADD COLUMN users TEXT NOT NULL DEFAULT ''",
+        # Identities up to this one stand under /agent/ in SPIFFE ids, whether or not their agent is registered.
+        """INSERT INTO setting SELECT 'agents_until', CAST(max(id) AS TEXT) FROM identity
+            HAVING max(id) IS NOT NULL""",
     ),
 )
 

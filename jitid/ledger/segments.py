@@ -24,6 +24,12 @@ _NEEDING = (
     "SELECT ended_event FROM approval WHERE ended_event IS NOT NULL",
     "SELECT event FROM approval_group WHERE event IS NOT NULL",
     "SELECT event FROM presented",
+    # A task is opened by an event that its first credentials need; of one that is shared or was given away it counts
+    # for as long as there is the task.
+    "SELECT event FROM task WHERE given_event > 0 OR id IN (SELECT task FROM task_share)",
+    "SELECT given_event FROM task WHERE given_event > 0",
+    "SELECT event FROM task_share",
+    "SELECT ended_event FROM task_share WHERE ended_event IS NOT NULL",
     "SELECT event FROM prune",
     "SELECT event FROM segment",
 )

@@ -9,6 +9,7 @@ from typing import Any
 from jitid.identifier import parse_id
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Filter, Radius, Selection
+from jitid.task import parse_task
 
 MANY = 50_000
 """From so many identities on, a pass over all rows is cheaper than looking them up."""
@@ -18,6 +19,17 @@ _AT_ONCE = 500
 
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
 """What has neither ended nor is due to be recorded as ended; `c` is a credential."""
+
+UNDER_AGENT = """CASE WHEN c.recurring IS NOT NULL OR i.id <= (
+               SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until') THEN 1 ELSE 0 END"""
+"""Whether an identity `i` with a credential `c` stands under `/agent/` in SPIFFE ids: its agent is registered, or it is
+from before those of others had a place of their own."""
+
+IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
+               SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until')
+            OR EXISTS (SELECT 1 FROM credential n WHERE n.identity = i.id AND n.recurring IS NOT NULL)
+            THEN 1 ELSE 0 END"""
+"""The same for an identity `i` alone."""
 
 _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
@@ -65,6 +77,12 @@ _BY_TREE = """SELECT id FROM (
     SELECT id FROM below) AS tree"""
 _ROOTS = "SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name"
 """The delegators that were given by name, of whom there may be many, as terms."""
+# Depth bounds the walk: in a damaged ledger, edges may run in a circle.
+_UNDER = """(SELECT id FROM (
+    WITH RECURSIVE below (id, depth) AS (
+        SELECT id, depth FROM identity WHERE uid = :under
+        UNION ALL SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id AND i.depth > b.depth)
+    SELECT id FROM below) AS under_it)"""
 _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
     UNION SELECT t.id FROM delegator_name stated CROSS JOIN delegator_name n CROSS JOIN term t
      WHERE stated.name = :delegator AND n.delegator = stated.delegator AND t.text = n.name"""
@@ -80,6 +98,20 @@ def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> st
     return ", ".join(names)
 
 
+def of_task(text: str, values: dict[str, Any], prefix: str = "task") -> str:
+    """Return what gives the numbers of the tasks that a text names, as `IN` takes it; its values go into a dictionary.
+
+    `OWNER/NAME` is one task. A bare name is that of every opener: whoever serves others says before whose is meant.
+    """
+    named = parse_task(text)
+    values[f"{prefix}_name"] = named.name
+    if named.opener is None:
+        return f"(SELECT id FROM task WHERE name = :{prefix}_name)"
+    values[f"{prefix}_opener"] = named.opener
+    return f"""(SELECT id FROM task WHERE name = :{prefix}_name
+                   AND opener = (SELECT id FROM term WHERE text = :{prefix}_opener))"""
+
+
 def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
     """Yield the rows that answer a question, which ends in the name of a column, for each of many values of that."""
     # A statement takes some thousands of values at most, and one that was asked before need not be parsed again.
@@ -89,7 +121,21 @@ def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
         yield from db.execute(f"{question} IN ({', '.join('?' * len(chunk))})", chunk)
 
 
-def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool) -> list[str]:
+def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
+    """Return the numbers of the tasks that these texts name, of which there may be many."""
+    texts = list(texts)
+    bare = [text for text in texts if parse_task(text).opener is None]
+    found = {int(key) for (key,) in alike(db, "SELECT id FROM task WHERE name", bare)}
+    for text in texts:
+        if parse_task(text).opener is not None:
+            values: dict[str, Any] = {}
+            found.update(int(key) for (key,) in db.execute(of_task(text, values)[1:-1], values))
+    return sorted(found)
+
+
+def _subqueries(
+    selection: Selection, tasks: Sequence[int], values: dict[str, Any], *, dead_too: bool
+) -> list[str]:
     found = []
     # Beside another sort the dead count as well: something alive that is not selected itself may hang below them.
     dead_too = dead_too or any(given for name, given in selection._asdict().items() if name != "delegators")
@@ -100,8 +146,7 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
     if selection.trees:
         found.append(_BY_TREE)
     if selection.tasks:
-        names = placeholders("task", selection.tasks, values)
-        found.append(f"SELECT i.id FROM identity i JOIN task t ON t.id = i.task WHERE t.name IN ({names})")
+        found.append(f"SELECT i.id FROM identity i WHERE i.task IN ({', '.join(map(str, tasks)) or 'NULL'})")
     if selection.agents:
         names = placeholders("agent", selection.agents, values)
         found.append(f"SELECT i.id FROM identity i JOIN term a ON a.id = i.agent WHERE a.text IN ({names})")
@@ -181,10 +226,11 @@ def select(db: Any, selection: Selection) -> int:
                     ON CONFLICT DO NOTHING""",
             {"raw": raw},
         )
+    tasks = _task_keys(db, selection.tasks)
     matched = 0
     for dead_too in (False, True):
         values: dict[str, Any] = {}
-        queries = _subqueries(selection, values, dead_too=dead_too)
+        queries = _subqueries(selection, tasks, values, dead_too=dead_too)
         if not queries:
             return 0
         matched = db.execute(
@@ -250,7 +296,11 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
             where.append(condition)
             values[name] = value
 
-    must("i.task = (SELECT id FROM task WHERE name = :task)", "task", chosen.task)
+    if chosen.task is not None:
+        where.append(f"i.task IN {of_task(chosen.task, values)}")
+    if chosen.under is not None:
+        where.append(f"i.id IN {_UNDER}")
+        values["under"] = parse_id(chosen.under)[1]
     must("i.agent = (SELECT id FROM term WHERE text = :agent)", "agent", chosen.agent)
     if chosen.delegator is not None and chosen.delegator.startswith("agent:"):
         must("pa.text = :delegator", "delegator", chosen.delegator.removeprefix("agent:"))
@@ -291,6 +341,7 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
         must("c.ended_as = :state", "state", chosen.state)
     selective = bool(
         chosen.task
+        or chosen.under
         or chosen.agent
         or chosen.id
         or chosen.parent

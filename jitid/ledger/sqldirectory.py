@@ -16,7 +16,7 @@ from jitid.ledger.sqldelegators import delegator as delegator_of
 from jitid.lifetime import check_times
 
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
-           r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at
+           r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at, r.users
       FROM agent r"""
 _IN_STATE = {
     AgentState.REGISTERED: "r.unregistered_at IS NULL AND r.suspended_at IS NULL AND r.review_at > :now",
@@ -30,17 +30,19 @@ _AT_ONCE = 500
 
 def _agent(row: Any) -> Agent:
     """Return an agent from a row. Raises IntegrityError for one that no ledger writes."""
-    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *times = row
-    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at = times
+    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *rest = row
+    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users = rest
     check_times(max_ttl, concurrency, review_at, registered_at, reviewed_at, suspended_at, unregistered_at)
     if None in (max_ttl, review_at, registered_at) or not all(
-        isinstance(text, str) for text in (name, owner, purpose, scopes, audiences, kinds, suspended_as or "")
+        isinstance(text, str)
+        for text in (name, owner, purpose, scopes, audiences, kinds, users, suspended_as or "")
     ):
         raise IntegrityError(
             "the record of an agent in the ledger holds what no ledger writes", "run: jitid audit verify"
         )
     lists = (tuple(scopes.split()), tuple(audiences.split()), tuple(kinds.split()))
-    return Agent(key, name, owner, purpose, *lists, max_ttl, concurrency, *times)
+    times = (review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at)
+    return Agent(key, name, owner, purpose, *lists, max_ttl, concurrency, *times, tuple(users.split()))
 
 
 class SqlDirectory(SqlDelegators, SqlLeaving):
@@ -103,6 +105,16 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         rows = self._db.execute(f"{_AGENT} WHERE 1 = 1{where} ORDER BY r.name LIMIT :limit", values)
         return [_agent(row) for row in rows]
 
+    def unregistered_identities(self, name: str) -> list[bytes]:
+        """Return the identities of an agent of which anything lives that no record counts; not what was adopted."""
+        rows = self._db.execute(
+            f"""SELECT DISTINCT i.uid FROM term a CROSS JOIN identity i CROSS JOIN credential c
+                 WHERE a.text = :name AND i.agent = a.id AND c.identity = i.id AND {selecting.LIVE}
+                   AND c.recurring IS NULL AND c.kind <> 'adopted'""",
+            {"name": name, "now": self._now},
+        )
+        return [uid for (uid,) in rows]
+
     def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
         """Return what each of these agents has been given, by its number."""
         found: dict[int, Holding] = {}
@@ -143,11 +155,12 @@ def put_agents(db: Any, agents: Iterable[Agent], event: int) -> None:
                         SELECT i.id FROM term a JOIN identity i ON i.agent = a.id WHERE a.text = :name)""",
                 {"key": last, "name": one.name},
             )
-        key, name, owner, purpose, scopes, audiences, kinds, *rest = one
+        key, name, owner, purpose, scopes, audiences, kinds, *rest, users = one
         words = (" ".join(scopes), " ".join(audiences), " ".join(kinds))
         db.execute(
             """INSERT INTO agent (id, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, review_at,
-                                  registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, event)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            (key or last, name, owner, purpose, *words, *rest, event),
+                                  registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users,
+                                  event)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            (key or last, name, owner, purpose, *words, *rest, " ".join(users), event),
         )

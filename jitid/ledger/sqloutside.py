@@ -24,7 +24,8 @@ _OUTSIDE = f"""
     SELECT o.credential, c.jti, i.uid, c.kind, o.target, c.template, o.name, o.reference, a.text, t.name, d.text,
            t.purpose, i.sensitivity, c.scopes, au.text, c.issued_at, c.expires_at, o.facts, o.settlement, o.attempts,
            o.next_at, o.tried_at, o.settled_at, o.honoured_until, o.proof, o.event,
-           CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_DEAD} THEN 1 ELSE 0 END, c.ended_at
+           CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_DEAD} THEN 1 ELSE 0 END, c.ended_at,
+           {selecting.UNDER_AGENT}
       {_FROM}"""
 _AT_ONCE = 500
 _EVER = 1 << 53
@@ -272,7 +273,7 @@ def _outside(row: Any) -> Outside:
     try:
         (key, jti, uid, kind, target, template, name, reference, agent, task, delegator, purpose, *rest) = row
         (sensitivity, scopes, audiences, issued_at, expires_at, facts, settlement, attempts, *rest) = rest
-        (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead, ended_at) = rest
+        (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead, ended_at, under) = rest
         check_times(issued_at, expires_at, next_at, tried_at, settled_at, honoured_until, ended_at)
         record = Record(
             credential_id(jti),
@@ -291,6 +292,7 @@ def _outside(row: Any) -> Outside:
             tuple(audiences.split()),
             issued_at,
             expires_at,
+            bool(under),
         )
         told = {} if facts is None else strictjson.loads(facts, "the facts of a credential at a target")
         return Outside(

@@ -50,10 +50,11 @@ class SqlUse:
             "n.resource = :resource": chosen.resource is not None,
             "n.event = :event": chosen.event is not None,
             selecting.among("n.rules", "rule"): chosen.rule is not None,
-            "i.task = (SELECT id FROM task WHERE name = :task)": chosen.task is not None,
             "i.agent = (SELECT id FROM term WHERE text = :agent)": chosen.agent is not None,
         }
         where = [condition for condition, holds in conditions.items() if holds]
+        if chosen.task is not None:
+            where.append(f"i.task IN {selecting.of_task(chosen.task, values)}")
         if roots:
             names = selecting.placeholders("root", roots, values)
             where.append(f"i.delegator IN (SELECT id FROM term WHERE text IN ({names}))")

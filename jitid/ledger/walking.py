@@ -9,24 +9,28 @@ from typing import Any
 
 from jitid.identifier import identity_id
 from jitid.ledger.records import Ancestor, Family, Ground
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.selecting import IDENTITY_UNDER_AGENT, LIVE
 from jitid.lifetime import check_times
 from jitid.task import most_sensitive
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
-_ABOVE = """
+_ABOVE = (
+    """
     WITH RECURSIVE above (start, id, parent, depth, hop) AS (
         SELECT id, id, parent, depth, 0 FROM identity WHERE id {which}
         UNION ALL
         SELECT above.start, i.id, i.parent, i.depth, above.hop + 1
           FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
-    SELECT above.start, i.uid, a.text, t.name, i.depth, i.proof, i.sensitivity, t.sensitivity
+    SELECT above.start, i.uid, a.text, t.name, i.depth, i.proof, i.sensitivity, t.sensitivity, """
+    + IDENTITY_UNDER_AGENT
+    + """
       FROM above
       JOIN identity i ON i.id = above.id
       JOIN term a ON a.id = i.agent
       JOIN task t ON t.id = i.task
      WHERE above.hop > 0
      ORDER BY above.start, above.hop"""
+)
 
 MAX_GROUNDS = 128
 """The maximum number of credentials that one rests on: what a verification walks is bounded."""
@@ -54,7 +58,7 @@ _GROUNDS = f"""
           JOIN identity i ON i.id = CASE WHEN b.source IS NULL THEN x.parent ELSE x.id END
          WHERE w.hop <= {MAX_GROUNDS})
     SELECT w.start, w.hop, w.own, w.identity, w.basis, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
-           i.proof, i.sensitivity, t.sensitivity, {_RIGHTS}
+           i.proof, i.sensitivity, t.sensitivity, {IDENTITY_UNDER_AGENT}, {_RIGHTS}
       FROM walk w
       JOIN credential s ON s.id = w.start
       JOIN identity i ON i.id = w.identity
@@ -115,8 +119,8 @@ def lineages(db: Any) -> dict[int, list[Ancestor]]:
 
 
 def _ancestor(row: Any) -> Ancestor:
-    _, uid, agent, task, depth, proof, own, of_task = row
-    return Ancestor(identity_id(uid), agent, task, depth, proof, most_sensitive(own, of_task))
+    _, uid, agent, task, depth, proof, own, of_task, under = row
+    return Ancestor(identity_id(uid), agent, task, depth, proof, most_sensitive(own, of_task), bool(under))
 
 
 def grounds(db: Any, credential: int, now: int) -> list[Ground]:
@@ -155,6 +159,7 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         proof,
         level,
         of_task,
+        under,
         *rights,
     ) = row
     check_times(ended_at, deadline)
@@ -168,6 +173,7 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         deadline,
         proof,
         most_sensitive(level, of_task),
+        under_agent=bool(under),
     )
     if basis is None:
         for each in db.execute(_ALL_STANDING, {"identity": identity, "now": now}).fetchall():

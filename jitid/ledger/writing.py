@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jitid.ledger.outside import OutsideTransaction
     from jitid.ledger.presented import Presentation
     from jitid.ledger.retention import SqlRetentionChanges
+    from jitid.ledger.shares import SqlShareChanges
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
@@ -161,18 +162,32 @@ class SqlTransaction(SqlSnapshot):
         )
         return row[0], row[1]
 
-    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
-        """Record a task; its name must be new."""
+    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int, opener: str) -> Task:
+        """Record a task of an opener, opened by the next event; none of theirs may have its name."""
+        seq = self.next_seq()
         (key,) = self._one(
-            """INSERT INTO task (name, purpose, sensitivity, deadline, opened_at)
-               VALUES (:name, :purpose, :sensitivity, :deadline, :now) RETURNING id""",
+            """INSERT INTO task (name, purpose, sensitivity, deadline, opened_at, opener, event)
+               VALUES (:name, :purpose, :sensitivity, :deadline, :now, :opener, :event) RETURNING id""",
             name=name,
             purpose=purpose,
             sensitivity=sensitivity,
             deadline=deadline,
             now=self._now,
+            opener=self.term(opener),
+            event=seq,
         )
-        return Task(key, name, purpose, sensitivity, deadline, self._now, None)
+        return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
+
+    def opened_by(self, key: int, event: int) -> None:
+        """Record which event has opened a new task, where others came before it."""
+        self._db.execute("UPDATE task SET event = :event WHERE id = :key", {"event": event, "key": key})
+
+    @property
+    def shares(self) -> SqlShareChanges:
+        """Who may join the tasks of others, and what becomes of that."""
+        from jitid.ledger.shares import SqlShareChanges
+
+        return SqlShareChanges(self._db, self._now, self.next_seq)
 
     def end_task(self, key: int) -> None:
         """Record that a task has ended now."""

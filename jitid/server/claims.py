@@ -9,6 +9,8 @@ from jitid.name import spiffe_id
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Introspected
+    from jitid.credential import Credential
+    from jitid.ledger.records import Ancestor
 
 DEAD: dict[str, Any] = {"active": False}
 """All that is ever said of what is not valid, whatever it is not valid for."""
@@ -53,11 +55,9 @@ def told(found: Introspected) -> dict[str, Any]:
 def _act(found: Introspected) -> dict[str, Any]:
     """Return who acts now with those who acted before inside (RFC 8693, section 4.1)."""
     act: dict[str, Any] | None = None
-    for agent, task, id_ in (
-        *[(one.agent, one.task, one.id) for one in reversed(found.lineage)],
-        (found.credential.agent, found.credential.task, found.credential.id),
-    ):
-        sub = spiffe_id(found.trust_domain, agent, task, id_)
+    chain: list[Ancestor | Credential] = [*reversed(found.lineage), found.credential]
+    for one in chain:
+        sub = spiffe_id(found.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
         act = {"sub": sub} if act is None else {"sub": sub, "act": act}
     assert act is not None
     return act

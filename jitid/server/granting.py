@@ -18,7 +18,7 @@ from jitid.request import IssueRequest
 from jitid.scope import Scope, parse_scope
 from jitid.secret import Secret
 from jitid.server.oautherror import OAuthError, document, usage
-from jitid.task import MAX_PURPOSE, SENSITIVITIES
+from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -153,7 +153,7 @@ def _request(form: Form) -> IssueRequest:
     if narrower not in (None, "true", "false"):
         raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
     return IssueRequest(
-        task=None if task is None else _checked("invalid_request", lambda: check_name(task, "task")),
+        task=None if task is None else _checked("invalid_request", lambda: check_task(task)),
         delegator=None,
         agent="",
         kind=kind,

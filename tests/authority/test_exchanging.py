@@ -228,7 +228,7 @@ def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
         with pytest.raises(InvalidCredentialError, match="may_act"):
             exchange(world, AGENT, foreign(may_act=may_act), actor=machine)
     made = world.issue(agent="coder")
-    own = f"spiffe://{world.ledger.names.trust_domain}/agent/coder/T1/{made.id}"
+    own = f"spiffe://{world.ledger.names.trust_domain}/ephemeral/coder/T1/{made.id}"
     let = {"sub": own, "iss": world.ledger.names.issuer}
     assert exchange(world, AGENT, foreign(may_act=let), actor=Secret.single(made.token)).agent == "coder"
 

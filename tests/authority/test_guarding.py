@@ -15,7 +15,8 @@ from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
 from jitid.caller import ROLES
 from jitid.errors import RefusedError
-from jitid.ledger.records import Filter, Selection
+from jitid.ledger.leak import LeakFilter
+from jitid.ledger.records import Selection
 from jitid.request import AttachRequest
 from jitid.secret import Secret
 from tests.authority.callers import ask, caller
@@ -124,7 +125,7 @@ def test_who_has_no_role_reads_nothing(world: World) -> None:
     """But the keys, which are for everybody."""
     world.issue()
     asked: tuple[ops.Operation[Any], ...] = (
-        ops.ListCredentials(chosen=Filter(), sort="id", descending=False, after=None, limit=10),
+        ops.ListLeaks(chosen=LeakFilter(), limit=10),
         ops.ExportLog(),
         ops.VerifyLog(),
     )

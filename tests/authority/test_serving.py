@@ -12,7 +12,7 @@ from jitid.authority import operations as ops
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
 from jitid.caller import Caller
-from jitid.errors import ClockError, InvalidCredentialError, RefusedError, UsageError
+from jitid.errors import ClockError, InvalidCredentialError, NotFoundError, RefusedError, UsageError
 from jitid.identifier import approval_id, new_uuid7
 from jitid.ledger.records import Selection
 from jitid.policy.default import default_files
@@ -130,8 +130,8 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
         Selection(ids=(again.id,)),
         Selection(ids=(again.jti,)),
         Selection(ids=(mine.id, again.id)),
-        Selection(ids=(mine.id,), tasks=("T1",)),
-        Selection(delegators=("user:bob",)),
+        Selection(ids=(mine.id,), delegators=("user:eve",)),
+        Selection(delegators=("user:eve",)),
         Selection(),
     ):
         with pytest.raises(RefusedError, match="needs the role responder"):
@@ -174,9 +174,13 @@ def test_who_opened_a_task_ends_it(world: World) -> None:
     issue(world, caller("user:eve"), delegator=None, task="T2")
     issue(world, caller(), delegator=None, task="T2")
     ask(world, caller(), ops.Retire(task="T1"))
-    for task in ("T2", "T3"):
-        with pytest.raises(RefusedError):
+    for task in ("user:eve/T2", "T3"):
+        with pytest.raises(NotFoundError, match="yours or shared with you"):
             ask(world, caller(), ops.Retire(task=task))
+    ask(world, caller(), ops.Retire(task="T2"))
+    with world.ledger.read() as snapshot:
+        tasks = [snapshot.find_task("T2", name) for name in ("user:bob", "user:eve")]
+    assert [task is not None and task.ended_at is None for task in tasks] == [False, True]
 
 
 def test_only_an_admin_accepts_the_clock(kept: World) -> None:
@@ -252,7 +256,7 @@ def test_an_agent_may_look_at_itself_and_at_nobody_else(world: World) -> None:
     refused: tuple[ops.Operation[Any], ...] = (
         ops.Verify(token=bearer(other)),
         ops.Inspect(token=bearer(other)),
-        ops.Inspect(id=own.credentials[0].id),
+        ops.Inspect(id=other.credentials[0].id),
         ops.Inspect(token=Secret.single("nonsense")),
         ops.Inspect(),
     )

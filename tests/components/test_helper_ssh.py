@@ -23,6 +23,10 @@ ASKED = ("--task", "ROLLOUT-7", "--delegator", "alice", "--agent", "deployer")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     found = Shell(tmp_path_factory.mktemp("home"))
     found.good("issue", "--task", "FIRST", "--delegator", "alice", "--kind", "ssh-cert")
+    found.good("delegator", "add", "alice")
+    found.good(
+        *["agent", "register", "deployer", "--owner", "alice", "--purpose", "rollouts", "--kind", "ssh-cert"]
+    )
     return found
 
 

@@ -33,6 +33,12 @@ dsn = "{database.url()}"
 [target.orders.template.reader]
 grants = ["{grant}"]
 
+[target.hosts]
+kind = "ssh-cert"
+
+[target.hosts.template.incident]
+principals = ["ops:incident"]
+
 [target.account]
 kind = "aws-sts"
 region = "{moto.REGION}"
@@ -121,7 +127,7 @@ def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Pat
         sshd(tmp_path / "host") as host,
     ):
         tools(tmp_path / "tools", story, database, cloud, host)
-        host.principals.write_text("task:INC-4821\n")
+        host.principals.write_text("ops:incident\n")
         written = WRITTEN.read_text()
         steps, after = parse(written)
         lines: list[str] = []

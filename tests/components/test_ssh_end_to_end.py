@@ -34,6 +34,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     configuration.parent.mkdir(parents=True)
     configuration.write_text(CONFIGURATION)
     found.good("issue", "--task", "FIRST", "--delegator", "alice", "--kind", "opaque")
+    found.good("delegator", "add", "alice")
+    found.good(
+        *["agent", "register", "deployer", "--owner", "alice", "--purpose", "rollouts", "--kind", "ssh-cert"]
+    )
     found.good("keys", "rotate", "--use", "ssh")
     return found
 

@@ -354,6 +354,19 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "task list": {**_LOOKS, 3: "The task after --after is unknown."},
     "task show": {**_LOOKS, 3: "There never was such a task."},
+    "task share": {
+        0: "The task is shared so, now or before.",
+        2: "Several tasks have that name, or the task is over; nothing was changed.",
+        3: "There is no such task.",
+        **_CHANGED,
+    },
+    "task give": {
+        0: "The task belongs to them, now or before.",
+        2: "Several tasks have that name, the task is over, or they have one of that name; nothing was changed.",
+        3: "There is no such task.",
+        4: "They have not joined the task, and the caller is no responder.",
+        **_CHANGED,
+    },
     "agent register": {
         0: "It is registered.",
         2: "It is registered already, or the line cannot be meant; nothing was changed.",

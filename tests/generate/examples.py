@@ -656,6 +656,13 @@ jitid policy diff current next""",
         Example("One task:", "jitid task show INC-4821"),
         Example("How much of it lives:", "jitid task show INC-4821 --field live"),
     ),
+    "task share": (
+        Example(
+            "Let bob and a group issue on it:", "jitid task share INC-4821 --with bob --with group:oncall"
+        ),
+        Example("End that for bob:", "jitid task share INC-4821 --with bob --end"),
+    ),
+    "task give": (Example("Let bob own it from now on:", "jitid task give INC-4821 --to bob", tried=False),),
     "audit log": (
         Example(
             "What was refused since a certain time:",
@@ -1044,6 +1051,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "policy diff": ("policy test", "explain", "sweep"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
+    "task share": ("task give", "task show", "issue"),
+    "task give": ("task share", "retire", "delegator disable"),
     "audit log": ("audit verify", "audit export", "authorize", "inspect"),
     "audit head": ("audit verify", "audit export"),
     "audit verify": ("audit head", "audit export", "audit log"),

@@ -15,7 +15,9 @@ on standard error."""
 WORDS: Mapping[str, str] = {
     "task": """\
 The unit of work, named by its user. Its first issue fixes purpose, sensitivity (low, moderate, high or
-critical) and deadline. The name of a task that has ended is never used again.""",
+critical) and deadline. It belongs to the delegator for whom it was opened; another one's task of the same name is
+another task. `OWNER/NAME`, such as `user:alice/INC-4821`, names one whoever asks. The name of a task that has ended is
+never used again by its owner.""",
     "delegator": """\
 Who asks: `user:alice`, `system:ci`, or an agent through its own credential. A bare name means `user:`. It is
 a claim unless it is proved.""",
@@ -948,7 +950,20 @@ the event. `old` and `new` are the decisions; what is recorded may be another on
 
 Nothing of it is about what lives now: that is asked by the rule policy-drift of jitid-sweep(1).""",
     "retire": """\
-There is no limit to how many end with a task: look with --dry-run first.""",
+There is no limit to how many end with a task: look with --dry-run first.
+
+At an authority, the owner of a task ends it, the agent whose request opened it, by whatever credential of its identity,
+and the role responder.""",
+    "task share": """\
+At an authority, a bare name means the delegator's own task of that name, then an open one that is shared with them.
+Where several are shared, the error lists them as `OWNER/NAME`. What is issued on a shared task is judged by the
+higher of two sensitivities: that of the task, and the one that is stated, or the configured default. The task's
+purpose is shown to those who have joined it, and to the roles responder and auditor.
+
+The tasks of a disabled delegator are nobody's to join: a responder gives them to another owner.""",
+    "task give": """\
+What was issued on it stays as it is, and so do its shares. The new owner must have no task of that name. For the new
+owner, too, what is issued on it is judged by the higher sensitivity, since somebody else chose that of the task.""",
     "audit log": """\
 With --task, --agent and --delegator those events are shown that say so themselves. What ended credentials by
 their ids, or with something above them, names no task: look for it with --operation revoke, or by the event
@@ -1190,9 +1205,9 @@ expires.""",
     "keys ssh": """\
 A host takes certificates of these keys when `TrustedUserCAKeys` in its sshd_config(5) names a file with these lines;
 old keys stand there as long as something that they signed may be alive, so that a host may fetch the whole again and
-again. It lets in whom its `AuthorizedPrincipalsFile` names: `agent:NAME` or `task:NAME` for certificates without a
-template. Without such a file a principal that is a login is let in as that login, which only a template of the
-configuration can say.""",
+again. It lets in whom its `AuthorizedPrincipalsFile` names: `agent:NAME` of a registered agent, for certificates
+without a template. Without such a file a principal that is a login is let in as that login, which only a template of
+the configuration can say.""",
     "keys krl": """\
 The list is one of OpenSSH, and `ssh-keygen -Q -f FILE CERTIFICATE` looks into it. It has each certificate that was
 revoked, retired or superseded before its expiry, until an hour after that, and each revoked key of an authority for

@@ -124,6 +124,8 @@ ARGUMENTS = {
     "delegator import": ["x.csv"],
     "retire": ["x"],
     "task show": ["x"],
+    "task share": ["x", "--with", "bob"],
+    "task give": ["x", "--to", "bob"],
     "keys revoke": ["x"],
     "config get": ["x"],
     "ledger backup": ["x"],

@@ -246,6 +246,9 @@ VERBS: dict[tuple[str, str], Value] = {
     ("ledger issuer", "ACTION"): _words(*ledgerissuer.ACTIONS),
     ("helper docker", "OPERATION"): _words(*docker.OPERATIONS),
     ("task list", "--after"): TASKS,
+    ("task share", "--with"): DELEGATORS,
+    ("agent register", "--may-use"): DELEGATORS,
+    ("agent change", "--may-use"): DELEGATORS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
 }
@@ -290,6 +293,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "policy diff": policydiff.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "task share": task.FIELDS,
+    "task give": task.FIELDS,
     "adopt add": adoptrows.ADDED,
     "adopt list": adoptrows.FIELDS,
     "adopt show": adoptrows.FIELDS,

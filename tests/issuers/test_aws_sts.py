@@ -659,7 +659,7 @@ def test_a_role_is_assumed_with_a_token_of_our_own(
     claims = jwt.decode(
         token, key, ["ES256"], audience="sts.amazonaws.com", issuer="https://id.example.com/jitid"
     )
-    assert claims["sub"] == f"spiffe://example.com/agent/build-bot/INC-4821/{record.id}"
+    assert claims["sub"] == f"spiffe://example.com/ephemeral/build-bot/INC-4821/{record.id}"
     assert claims["jti"] == record.jti
     assert claims["https://aws.amazon.com/source_identity"] == "user=alice@example.com"
     assert claims["https://aws.amazon.com/tags"] == {

@@ -48,7 +48,7 @@ def by_the_library(
 ) -> bytes:
     """Return what is signed of the certificate that the library makes."""
     key_id = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    uri = spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id)
+    uri = spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id, registered=False)
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ids.jti)]))

@@ -36,7 +36,7 @@ def signer(seed: bytes = b"\1" * 32) -> Signer:
 def draft(**changes: Any) -> Draft:
     usual = Draft(
         "urn:jitid:test", "jitid.test", "user:alice", "asserted", (), "deployer", "INC-1", None, "moderate", 0,
-        (), ("urn:jitid:test",), None, NOW, NOW + 900,
+        (), ("urn:jitid:test",), None, NOW, NOW + 900, registered=True,
     )  # fmt: skip
     return usual._replace(**changes)
 
@@ -70,13 +70,20 @@ def test_a_certificate_says_who_may_use_it_and_until_when() -> None:
     made = mint(names)
     found = read(made)
     assert found.type is serialization.SSHCertificateType.USER
-    assert found.valid_principals == [b"agent:deployer", b"task:INC-1"]
+    assert found.valid_principals == [b"agent:deployer", names.id.encode()]
     assert (found.valid_after, found.valid_before) == (NOW - 60, NOW + 900)
     assert found.key_id == names.jti.encode()
     assert found.serial == serial_of(names.jti)
     assert found.critical_options == found.extensions == {}
     key = serialization.load_ssh_private_key(made.secret.reveal("key").encode(), None)
     assert key.public_key().public_bytes_raw() == found.public_key().public_bytes_raw()  # type: ignore[union-attr]
+
+
+def test_the_name_of_an_agent_that_nobody_registered_is_no_principal() -> None:
+    """Whoever asks has chosen it; and a certificate without any principal would open every login."""
+    names = new_ids()
+    assert read(mint(names, registered=False, agent="root")).valid_principals == [names.id.encode()]
+    assert read(from_template({"principals": ["deploy"]})).valid_principals == [b"deploy"]
 
 
 def test_what_is_kept_is_of_the_blob_and_of_what_was_signed() -> None:

@@ -171,7 +171,10 @@ def test_two_agents_meet_and_each_is_told_who_the_other_is(now: World, tmp_path:
     trusted, revoked = roots(now), lists(now)
     seen = meet(Peer(svid(server), trusted, revoked), Peer(svid(client), trusted, revoked), tmp_path)
     domain = now.ledger.names.trust_domain
-    assert seen == (spiffe_id(domain, "reader", "T1", client.id), spiffe_id(domain, "db", "T1", server.id))
+    assert seen == (
+        spiffe_id(domain, "reader", "T1", client.id, registered=False),
+        spiffe_id(domain, "db", "T1", server.id, registered=False),
+    )
 
 
 @pytest.mark.parametrize("who", ["server", "client"])
@@ -251,13 +254,15 @@ def test_the_spiffe_library_accepts_certificates_tokens_and_bundle(now: World) -
     domain = spiffe.TrustDomain(now.ledger.names.trust_domain)
     secret = svid(made)
     parsed = spiffe.X509Svid.parse(secret.reveal("certificate").encode(), secret.reveal("key").encode())
-    assert str(parsed.spiffe_id) == spiffe_id(domain.name, "team/planner@1", "INC-4821", made.id)
+    assert str(parsed.spiffe_id) == spiffe_id(
+        domain.name, "team/planner@1", "INC-4821", made.id, registered=False
+    )
     assert parsed.spiffe_id.trust_domain == domain
     keys = [key for key in bundle(now).document["keys"] if key["use"] == "jwt-svid"]
     published = json.dumps({"keys": keys}).encode()
     authorities = module("spiffe.bundle.jwt_bundle.jwt_bundle").JwtBundle.parse(domain, published)
     validated = spiffe.JwtSvid.parse_and_validate(token.token, authorities, {"urn:cloud"})
-    assert str(validated.spiffe_id) == spiffe_id(domain.name, "planner", "T1", token.id)
+    assert str(validated.spiffe_id) == spiffe_id(domain.name, "planner", "T1", token.id, registered=False)
     held = module("spiffe.bundle.x509_bundle.x509_bundle").X509Bundle.parse(domain, roots(now).encode())
     (root,) = held.x509_authorities
     parsed.leaf.verify_directly_issued_by(root)

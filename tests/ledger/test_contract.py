@@ -93,7 +93,7 @@ def test_a_name_is_stored_once(place: Place) -> None:
 
 def test_a_task_is_found_by_its_name_alone(place: Place) -> None:
     with place.ledger.write() as transaction:
-        opened = transaction.open_task("INC-1", "repair", "high", NOW + 60)
+        opened = transaction.open_task("INC-1", "repair", "high", NOW + 60, "user:alice")
         transaction.append("note", {})
     with place.again().read() as snapshot:
         assert snapshot.find_task("INC-1") == opened
@@ -108,15 +108,15 @@ def test_a_task_is_found_by_its_name_alone(place: Place) -> None:
 
 def test_no_two_tasks_have_one_name(place: Place) -> None:
     with place.ledger.write() as transaction:
-        transaction.open_task("INC-1", None, "low", NOW + 60)
+        transaction.open_task("INC-1", None, "low", NOW + 60, "user:alice")
         transaction.append("note", {})
     with pytest.raises(JitidError), place.ledger.write() as transaction:
-        transaction.open_task("INC-1", None, "low", NOW + 60)
+        transaction.open_task("INC-1", None, "low", NOW + 60, "user:alice")
 
 
 def test_a_task_ends_once(place: Place) -> None:
     with place.ledger.write() as transaction:
-        task = transaction.open_task("INC-1", None, "low", NOW + DAY)
+        task = transaction.open_task("INC-1", None, "low", NOW + DAY, "user:alice")
         transaction.end_task(task.key)
         transaction.append("note", {})
     place.clock.now += 60
@@ -134,14 +134,16 @@ def test_tasks_are_found_by_state_newest_first(place: Place) -> None:
         for name in ("open-1", "open-2"):
             put(transaction, task=name)
         put(transaction, task="open-2", pending=True)
-        transaction.open_task("overdue", None, "low", NOW + 60)
-        transaction.end_task(transaction.open_task("ended", None, "low", NOW + 60).key)
+        transaction.open_task("overdue", None, "low", NOW + 60, "user:alice")
+        transaction.end_task(transaction.open_task("ended", None, "low", NOW + 60, "user:alice").key)
         transaction.append("note", {})
     place.clock.now += 60
 
     def names(state: str | None, after: str | None = None, limit: int = 9) -> list[tuple[str, int, int]]:
         with place.ledger.read() as snapshot:
-            return [(task.name, all_, live) for task, all_, live in snapshot.find_tasks(state, after, limit)]
+            last = None if after is None else snapshot.find_task(after, "user:alice")
+            found = snapshot.find_tasks(state, last and last.key, limit)
+            return [(task.name, all_, live) for task, all_, live in found]
 
     assert names("open") == [("open-2", 2, 2), ("open-1", 1, 1)]
     assert names("overdue") == [("overdue", 0, 0)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid import ownership
 from jitid.authority.operations import Revoke
 from jitid.ledger import folder, schema
 from jitid.ledger.records import Filter, Selection
@@ -72,6 +73,15 @@ _UNDONE = {
         "DROP TABLE presented",
         "DROP INDEX credential_reused",
         "ALTER TABLE credential DROP COLUMN reused_at",
+        "DROP TABLE task_share",
+        "DROP INDEX task_opener",
+        """CREATE TABLE former_task (
+               id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, purpose TEXT, sensitivity TEXT NOT NULL,
+               deadline INTEGER NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER)""",
+        """INSERT INTO former_task
+           SELECT id, name, purpose, sensitivity, deadline, opened_at, ended_at FROM task""",
+        "DROP TABLE task",
+        "ALTER TABLE former_task RENAME TO task",
         "DROP INDEX live_head",
         "DROP INDEX credential_line",
         "ALTER TABLE credential DROP COLUMN may_act",
@@ -122,6 +132,37 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
         differences = world.ledger.condition().schema().differences
         assert [each for each in differences if "trigger" not in each] == []
     assert _names(tmp_path / "old") == _names(tmp_path / "new")
+
+
+def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path: Path) -> None:
+    """Not to whom a clock that stood ahead put first; and one of which nothing is left belongs to nobody."""
+    path = tmp_path / "old"
+    with World(path) as world:
+        for delegator in ("user:alice", "user:bob"):
+            world.issue(task="SHARED", delegator=delegator)
+        world.issue(task="LOST", delegator="user:carol")
+        world.issue(task="OWN", delegator="user:carol")
+    edit(
+        path,
+        *_UNDONE[8],
+        # The one that came second has the smaller numbers, as after a clock that was set back.
+        "UPDATE credential SET id = id - 100 WHERE event = (SELECT max(event) - 2 FROM credential)",
+        "DELETE FROM credential WHERE task = (SELECT id FROM task WHERE name = 'LOST')",
+        "PRAGMA user_version = 7",
+    )
+    with World(path) as world:
+        with world.ledger.read() as snapshot:
+            tasks = {task.name: task for task, *_ in snapshot.find_tasks(None, None, 9)}
+        assert {name: task.full_name for name, task in tasks.items()} == {
+            "SHARED": "user:alice/SHARED",
+            "LOST": "?/LOST",
+            "OWN": "user:carol/OWN",
+        }
+        assert all(not task.given_event for task in tasks.values())
+        # A name that nobody owns is not used again beside the ledger.
+        with world.ledger.read() as snapshot:
+            found = ownership.named(snapshot, "LOST", None, all_=True)
+        assert found == tasks["LOST"]
 
 
 def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_path: Path) -> None:

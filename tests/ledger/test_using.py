@@ -164,7 +164,9 @@ def test_many_are_read_together(place: Place) -> None:
         put_agent(transaction, "agent-3")
     with place.again().read() as snapshot:
         names = [f"T{number}" for number in range(1_200)]
-        assert snapshot.tasks_of(names) == {name: snapshot.find_task(name) for name in names[:7]}
+        assert snapshot.tasks_of(names) == {
+            (name, "user:alice"): snapshot.find_task(name) for name in names[:7]
+        }
         assert snapshot.tasks_of([]) == {}
         agents = [f"agent-{number}" for number in range(9)]
         assert snapshot.agents_named(agents) == {"agent-3": snapshot.find_agent("agent-3")}

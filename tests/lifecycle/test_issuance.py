@@ -48,7 +48,7 @@ def test_a_token_tells_delegator_actor_and_task(world: World) -> None:
     assert (said["sub"], said["client_id"], said["txn"]) == ("user:alice", "planner", "INC-1")
     assert (said["iss"], said["aud"], said["scope"]) == (NAMES.issuer, NAMES.issuer, "db:read")
     assert (said["iat"], said["nbf"], said["exp"]) == (NOW, NOW, NOW + 900)
-    assert said["act"] == {"sub": f"spiffe://jitid.test/agent/planner/INC-1/{made.id}"} or "act" in said
+    assert said["act"] == {"sub": f"spiffe://jitid.test/ephemeral/planner/INC-1/{made.id}"} or "act" in said
     assert said["jitid"] == {"depth": 0, "sensitivity": "moderate", "purpose": "repair"}
     assert said["authorization_details"] == [{"type": "x"}]
 

@@ -14,7 +14,14 @@ from jitid.agent import Agent, AgentState
 from jitid.audit import ended_digest
 from jitid.authority import agent_operations as ops
 from jitid.credential import State
-from jitid.errors import IntegrityError, JitidError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+    UsageError,
+)
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
@@ -127,9 +134,15 @@ def test_an_owner_is_meant_by_each_of_their_names(known: World, name: str) -> No
     assert register(known, owner=name).agent.owner == "user:alice"
 
 
-def test_what_lived_before_counts_from_then_on(known: World) -> None:
+def test_what_lived_before_under_the_name_ends(known: World) -> None:
+    """Anybody could have called an agent so."""
+    before = known.issue()
+    kept = register(known, concurrency=1)
+    assert (kept.live, kept.ended) == (0, 1)
+    assert last(known)["count"] == 1
+    with pytest.raises(InvalidCredentialError, match="revoked"):
+        known.verify(before.token)
     made = known.issue()
-    assert register(known, concurrency=1).live == 1
     with pytest.raises(PolicyDeniedError, match="rule `agent-concurrency`"):
         known.issue()
     known.revoke(made.id)
@@ -477,7 +490,8 @@ def test_what_stands_around_a_record_is_told(known: World) -> None:
         "UPDATE agent SET name = 'coder'",
         "DELETE FROM agent",
         """INSERT INTO agent SELECT 99, 'coder', owner, purpose, scopes, audiences, kinds, max_ttl, concurrency,
-             review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, event FROM agent""",
+             review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, event, users
+             FROM agent""",
     ],
 )
 def test_a_record_that_was_edited_is_found(known: World, statement: str) -> None:

@@ -100,7 +100,7 @@ def test_a_jwt_svid_says_who_acts_and_nothing_else(world: World) -> None:
     assert json.loads(jws.b64url_decode(payload)) == {
         "jti": made.jti,
         "iss": NAMES.issuer,
-        "sub": spiffe_id(NAMES.trust_domain, "planner", "T1", made.id),
+        "sub": spiffe_id(NAMES.trust_domain, "planner", "T1", made.id, registered=False),
         "aud": "urn:cloud",
         "exp": world.clock.now + 900,
         "iat": world.clock.now,
@@ -153,7 +153,7 @@ def test_a_certificate_names_the_agent_on_its_task_and_nothing_else(world: World
     certificate = loaded(made)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [name.value for name in names] == [
-        spiffe_id(NAMES.trust_domain, "team/planner@1", "INC-4821", made.id)
+        spiffe_id(NAMES.trust_domain, "team/planner@1", "INC-4821", made.id, registered=False)
     ]
     assert credential_id(certificate.serial_number.to_bytes(16, "big")) == made.jti
     usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)

@@ -75,7 +75,7 @@ def test_an_exchange_names_delegator_and_actor(full: Asked) -> None:
         tuple(claims[name] for name in ("sub", "client_id", "aud", "scope", "txn", "delegator_proof"))
         == expected
     )
-    assert claims["act"]["sub"].startswith("spiffe://jitid.local/agent/planner/T-1/jid_")
+    assert claims["act"]["sub"].startswith("spiffe://jitid.local/ephemeral/planner/T-1/jid_")
 
 
 def test_without_an_actor_the_client_acts_on_a_task_of_its_own(plain: Asked) -> None:
@@ -92,8 +92,8 @@ def test_a_token_of_ours_is_delegated_and_the_chain_is_told(full: Asked) -> None
     child = full.exchange(parent, "access_token", scope="repo:read", jitid_agent="coder")
     assert child.status == 200, child.body
     claims = full.form("/introspect", token=child.json["access_token"]).json
-    assert "/agent/coder/" in claims["act"]["sub"]
-    assert "/agent/planner/" in claims["act"]["act"]["sub"]
+    assert "/ephemeral/coder/" in claims["act"]["sub"]
+    assert "/ephemeral/planner/" in claims["act"]["act"]["sub"]
     assert "act" not in claims["act"]["act"]
     actor = full.token(jitid_agent="builder", jitid_task="T-7")
     done = full.exchange(actor_token=actor, actor_token_type=f"{TYPE}jwt")

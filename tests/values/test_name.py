@@ -218,9 +218,11 @@ def test_what_no_name_encodes_to_is_refused(segment: str) -> None:
 def test_a_spiffe_id_has_its_five_parts() -> None:
     """Its length stays within 2048 bytes (SPIFFE-ID section 2.3), for the longest names as well."""
     ident = "jid_" + "0" * 26
-    made = spiffe_id("jitid.local", "team/deploy-bot", "INC-4821", ident)
+    made = spiffe_id("jitid.local", "team/deploy-bot", "INC-4821", ident, registered=True)
     assert made == f"spiffe://jitid.local/agent/team_2Fdeploy-bot/INC-4821/{ident}"
-    assert len(spiffe_id("a" * 255, "/" * 128, "/" * 128, ident)) <= 2048
+    other = spiffe_id("jitid.local", "team/deploy-bot", "INC-4821", ident, registered=False)
+    assert other == f"spiffe://jitid.local/ephemeral/team_2Fdeploy-bot/INC-4821/{ident}"
+    assert len(spiffe_id("a" * 255, "/" * 128, "/" * 128, ident, registered=False)) <= 2048
 
 
 @given(names, names, names, names)
@@ -228,7 +230,10 @@ def test_two_pairs_of_names_never_share_a_spiffe_id(agent: str, task: str, other
     """A slash in a name does not move the boundary."""
     ident = "jid_" + "0" * 26
     same = (agent, task) == (other, another)
-    assert (spiffe_id("td", agent, task, ident) == spiffe_id("td", other, another, ident)) == same
+    assert (
+        spiffe_id("td", agent, task, ident, registered=True)
+        == spiffe_id("td", other, another, ident, registered=True)
+    ) == same
 
 
 @pytest.mark.parametrize("text", ["jitid.local", "example.com", "a", "prod_1.eu-west", "a" * 255])

@@ -52,4 +52,13 @@ WaitForTargets = Annotated[
     option("--wait", metavar="DURATION", text="Try so long until targets confirm that nothing is left."),
 ]
 DryRun = Annotated[bool, option("--dry-run", metavar=None, text="Say what would be done, and do nothing.")]
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The name of a task.", show_default=False)]
+TaskName = Annotated[
+    str,
+    typer.Argument(metavar="TASK", help="The name of a task, or OWNER/NAME.", show_default=False),
+]
+ShareWith = Annotated[
+    list[str] | None,
+    option("--with", metavar="WHO", text="A delegator, or a group as group:NAME; repeatable."),
+]
+EndShare = Annotated[bool, option("--end", metavar=None, text="End the share instead.")]
+GiveTo = Annotated[str, option("--to", metavar="DELEGATOR", text="The new owner of the task.")]

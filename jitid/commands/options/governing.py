@@ -37,6 +37,14 @@ AgentKinds = Annotated[
     list[str] | None,
     option("--kind", metavar="KIND", text="What it may be given; repeatable (default: jwt and opaque)."),
 ]
+AgentUsers = Annotated[
+    list[str] | None,
+    option(
+        "--may-use",
+        metavar="WHO",
+        text="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
+    ),
+]
 MaxTtl = Annotated[
     str | None,
     option("--max-ttl", metavar="DURATION", text="How long a credential lives at most (default: 1h)."),

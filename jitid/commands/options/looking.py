@@ -153,7 +153,7 @@ ExpiresAfter = Annotated[
     str | None, option("--expires-after", metavar="TIME", text="Expiring at TIME or later (RFC 3339).")
 ]
 OfTaskState = Annotated[str | None, option("--state", metavar="STATE", text="open, overdue or ended.")]
-AfterTask = Annotated[str | None, option("--after", metavar="NAME", text="Go on after the task NAME.")]
+AfterTask = Annotated[str | None, option("--after", metavar="TASK", text="Go on after this task.")]
 Shape = Annotated[
     str | None, option("--as", metavar="SHAPE", text="mermaid or dot: the tree as a drawing's source.")
 ]

@@ -10,19 +10,21 @@ from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.task import written_task
 
 # What is superseded has a successor, which counts.
 _CURRENT = f"{LIVE} AND c.superseded_at IS NULL"
 _CROWDED = f"SELECT c.task FROM credential c WHERE {_CURRENT} GROUP BY c.task HAVING count(*) > :most LIMIT 1"
 # Mostly all on a task are alike, which is told without sorting them.
 _TASKS = f"""
-    SELECT crowd.task, t.name, crowd.credentials, crowd.first, a.text, crowd.scopes, crowd.alike
+    SELECT crowd.task, t.name, o.text, crowd.credentials, crowd.first, a.text, crowd.scopes, crowd.alike
       FROM (SELECT c.task AS task, count(*) AS credentials, min(c.issued_at) AS first, min(i.agent) AS agent,
                    min(c.scopes) AS scopes,
                    CASE WHEN min(i.agent) = max(i.agent) AND min(c.scopes) = max(c.scopes) THEN 1 ELSE 0 END AS alike
               FROM credential c CROSS JOIN identity i
              WHERE {_CURRENT} AND i.id = c.identity GROUP BY c.task HAVING count(*) > :most) crowd
-     CROSS JOIN task t CROSS JOIN term a WHERE t.id = crowd.task AND a.id = crowd.agent"""
+     CROSS JOIN task t CROSS JOIN term o CROSS JOIN term a
+     WHERE t.id = crowd.task AND o.id = t.opener AND a.id = crowd.agent"""
 _ON_TASK = f"""
     SELECT a.text, same.scopes, same.credentials, same.first
       FROM (SELECT i.agent AS agent, c.scopes AS scopes, count(*) AS credentials, min(c.issued_at) AS first
@@ -33,7 +35,7 @@ _ON_TASK = f"""
 
 _IDENTITIES = f"""
     SELECT DISTINCT i.uid FROM credential c CROSS JOIN identity i
-     WHERE c.task = (SELECT id FROM task WHERE name = :task) AND {_CURRENT} AND c.scopes = :scopes
+     WHERE c.task = :task AND {_CURRENT} AND c.scopes = :scopes
        AND i.id = c.identity AND i.agent = (SELECT id FROM term WHERE text = :agent)"""
 
 
@@ -41,12 +43,13 @@ def _find(sight: Sight) -> Iterator[Finding]:
     most = sight.limits.duplicates
     if not any(sight.ask(_CROWDED, most=most)):
         return
-    for key, task, number, since, one, rights, alike in sight.ask(_TASKS, most=most):
+    for key, task, opener, number, since, one, rights, alike in sight.ask(_TASKS, most=most):
         groups = [(one, rights, number, since)] if alike else sight.ask(_ON_TASK, task=key, most=most)
+        whose = written_task(opener, task)
         for agent, scopes, credentials, first in groups:
             held = f"scopes {scopes}" if scopes else "no scopes"
             yield RULE.finding(
-                f"{agent} on {task}: {scopes}".removesuffix(": "),
+                f"{agent} on {whose}: {scopes}".removesuffix(": "),
                 f"{agent} is alive {credentials} times on {task} with {held}; {most} is the limit",
                 credentials=credentials,
                 evidence={
@@ -56,9 +59,9 @@ def _find(sight: Sight) -> Iterator[Finding]:
                     "limit": most,
                     "first_issued_at": first,
                 },
-                remedy=f"jitid list --live --task {word(task)} --agent {word(agent)} --limit 1000000 --format tsv | "
+                remedy=f"jitid list --live --task {word(whose)} --agent {word(agent)} --limit 1000000 --format tsv | "
                 f"awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
-                picked_by=(task, agent, scopes),
+                picked_by=(str(key), agent, scopes),
             )
 
 
@@ -70,7 +73,7 @@ def _those(scopes: str) -> str:
 
 def _pick(sight: Sight, finding: Finding) -> Selection:
     task, agent, scopes = finding.picked_by
-    rows = sight.ask(_IDENTITIES, task=task, agent=agent, scopes=scopes)
+    rows = sight.ask(_IDENTITIES, task=int(task), agent=agent, scopes=scopes)
     return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 

@@ -10,27 +10,29 @@ from jitid.ledger.selecting import LIVE
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.task import written_task
 
 _QUESTION = f"""
-    SELECT t.name, t.ended_at, t.deadline, live.credentials, live.last
+    SELECT t.name, o.text, t.ended_at, t.deadline, live.credentials, live.last
       FROM (SELECT c.task AS task, count(*) AS credentials, max(coalesce(c.superseded_at, c.expires_at)) AS last
               FROM credential c WHERE {LIVE} GROUP BY c.task) live
-     CROSS JOIN task t
-     WHERE t.id = live.task AND (t.ended_at IS NOT NULL OR t.deadline <= :now)"""
+     CROSS JOIN task t CROSS JOIN term o
+     WHERE t.id = live.task AND o.id = t.opener AND (t.ended_at IS NOT NULL OR t.deadline <= :now)"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    for task, ended_at, deadline, credentials, last in sight.ask(_QUESTION):
+    for task, opener, ended_at, deadline, credentials, last in sight.ask(_QUESTION):
         since = deadline if ended_at is None else min(ended_at, deadline)
         how = "passed its deadline" if ended_at is None else "ended"
+        whose = written_task(opener, task)
         yield RULE.finding(
-            task,
+            whose,
             f"task {task} {how} at {format_time(since)}, and what was issued for it lives until {format_time(last)}",
             since=since,
             credentials=credentials,
             evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": last},
-            remedy=f"jitid revoke --task {word(task)}",
-            ends=Selection(tasks=(task,)),
+            remedy=f"jitid revoke --task {word(whose)}",
+            ends=Selection(tasks=(whose,)),
         )
 
 

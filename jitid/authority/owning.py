@@ -1,0 +1,229 @@
+"""What is a caller's own: the tasks that they mean, and what they may look at and end without a role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid import ownership
+from jitid.authority import agent_operations as agents
+from jitid.authority import operations as ops
+from jitid.authority import use_operations as uses
+from jitid.errors import NotFoundError
+from jitid.identifier import parse_id
+from jitid.ledger.records import Selection
+from jitid.standing import BEFORE
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitid.caller import Caller
+    from jitid.credential import Credential
+    from jitid.ledger.protocol import Ledger, Snapshot
+    from jitid.task import Task
+
+_FIELDS = {
+    ops.Retire: "task",
+    ops.ShareTask: "task",
+    ops.GiveTask: "task",
+    ops.ShowTree: "task",
+    ops.ListTasks: "after",
+    ops.ShowTask: "name",
+    agents.SuggestPolicy: "task",
+}
+"""Where operations name a task."""
+_CHOSEN = (ops.ListCredentials, ops.ListLeaks, uses.ListUses)
+"""Those that name it in what they have `chosen`."""
+
+
+def names_task(operation: ops.Operation[Any]) -> bool:
+    """Tell whether an operation names tasks that are there already."""
+    if isinstance(operation, ops.Revoke):
+        return bool(operation.selection.tasks)
+    if isinstance(operation, _CHOSEN):
+        return operation.chosen.task is not None
+    field = _FIELDS.get(type(operation))
+    return field is not None and getattr(operation, field) is not None
+
+
+def with_tasks(
+    snapshot: Snapshot, operation: ops.Operation[Any], caller: Caller | None, *, all_: bool
+) -> ops.Operation[Any]:
+    """Return an operation with each task that it names as `OWNER/NAME`, which nobody else's has.
+
+    `all_`: the caller may look at the tasks of others. A name that means nothing is left as it is to those alone.
+
+    Raises:
+        NotFoundError: it means no task of the caller, nor one that is shared with them.
+        UsageError: it means several.
+
+    """
+    own = None if caller is None else root_of(snapshot, caller)
+
+    def full(text: str) -> str:
+        found = ownership.named(snapshot, text, own, all_=all_)
+        if found is not None:
+            return found.full_name
+        if all_:
+            return text
+        raise NotFoundError(
+            f"there is no task {quote(text)} that is yours or shared with you; nothing was changed",
+            "see: jitid task list",
+        )
+
+    return _replaced(operation, full)
+
+
+def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.Operation[Any]:
+    if isinstance(operation, ops.Revoke):
+        tasks = tuple(dict.fromkeys(map(full, operation.selection.tasks)))
+        return operation.replace(selection=operation.selection._replace(tasks=tasks))
+    if isinstance(operation, _CHOSEN):
+        return operation.replace(chosen=operation.chosen._replace(task=full(operation.chosen.task or "")))
+    field = _FIELDS[type(operation)]
+    return operation.replace(**{field: full(getattr(operation, field))})
+
+
+def root_of(snapshot: Snapshot, caller: Caller) -> str | None:
+    """Return the delegator that a caller is, or for whom the agent acts that it is; None for who has none."""
+    if caller.delegator is not None:
+        return snapshot.own_name(caller.delegator)
+    held = held_by(snapshot, caller)
+    return None if held is None else held.delegator
+
+
+def held_by(snapshot: Snapshot, caller: Caller) -> Credential | None:
+    """Return the credential of the agent who asks; None for who is none."""
+    if caller.agent is None or caller.credential is None:
+        return None
+    return snapshot.find_credential("jti", parse_id(caller.credential)[1])
+
+
+def narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
+    """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it.
+
+    A delegator's own is whatever descends from them, an agent's its identity and what descends from that. Whose task
+    it is does not matter: on a shared one others do not see what is issued for one another.
+    """
+    held = held_by(snapshot, caller)
+    match operation:
+        case ops.ListCredentials(chosen=chosen):
+            if held is not None:
+                return operation.replace(chosen=chosen._replace(under=held.id))
+            if caller.delegator is None or not _is_self(snapshot, caller.delegator, chosen.delegator):
+                return None
+            return operation.replace(chosen=chosen._replace(delegator=caller.delegator))
+        case ops.ShowTree(ids=ids):
+            if not all(is_under(snapshot, caller, id_) for id_ in ids):
+                return None
+            if held is not None:
+                return operation.replace(under=held.id)
+            return None if caller.delegator is None else operation.replace(delegator=caller.delegator)
+        case ops.ListTasks():
+            if caller.delegator is None:
+                return None
+            return operation.replace(within=tuple(ownership.names_of(snapshot, caller.delegator)))
+        case ops.ShowTask():
+            return operation
+        case ops.Inspect(id=id_, token=None) if id_ is not None:
+            return operation if is_under(snapshot, caller, id_) else None
+        case ops.Revoke(selection=selection, tokens=()) if selection != Selection():
+            if not all(is_under(snapshot, caller, id_) for id_ in (*selection.ids, *selection.trees)):
+                return None
+            if selection._replace(ids=()) == Selection():
+                return operation
+            if caller.delegator is None or not all(
+                _is_self(snapshot, caller.delegator, name) for name in selection.delegators
+            ):
+                return None
+            return operation.replace(selection=selection._replace(delegators=(caller.delegator,)))
+        case _:
+            return None
+
+
+def _is_self(snapshot: Snapshot, own: str, stated: str | None) -> bool:
+    return stated is None or stated in snapshot.names_of(own)
+
+
+def is_under(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
+    """Tell whether an identity or a credential descends from the caller, or is the caller's own."""
+    found = _identity(snapshot, id_)
+    if found is None:
+        return False
+    if caller.delegator is not None:
+        return found.delegator in snapshot.names_of(caller.delegator)
+    held = held_by(snapshot, caller)
+    if held is None:
+        return False
+    above = [one.id for one in snapshot.lineage(found.identity_key)]
+    return held.id in (found.id, *above)
+
+
+def _identity(snapshot: Snapshot, id_: str) -> Credential | None:
+    sort, raw = parse_id(id_)
+    if sort == "jti":
+        return snapshot.find_credential("jti", raw)
+    made = snapshot.find_credentials_of(raw)
+    return made[-1] if made else None
+
+
+def find(snapshot: Snapshot, text: str) -> Task | None:
+    """Return the task that an operation names, after its tasks were made out."""
+    return ownership.named(snapshot, text, None, all_=True)
+
+
+def owns(snapshot: Snapshot, caller: Caller, text: str) -> bool:
+    """Tell whether a task is a delegator's, who asks. Those of adopted secrets are in the care of the admins."""
+    task = find(snapshot, text)
+    if task is None or caller.delegator is None or task.name.startswith(BEFORE):
+        return False
+    return ownership.is_owner(snapshot, task, caller.delegator)
+
+
+def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
+    """Tell whether a task is the caller's to end: they own it, or had it opened and it was not given away since."""
+    if owns(snapshot, caller, text):
+        return True
+    task = find(snapshot, text)
+    if task is None or task.given_event or ownership.has_left(snapshot, task.opener):
+        return False
+    return asked_by(snapshot, caller, task.event)
+
+
+def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
+    """Tell whether an event came of what the caller asked for."""
+    event = snapshot.event(seq)
+    told = {} if event is None else event.document()
+    if told.get("by") != caller.name:
+        return False
+    if caller.agent is None:
+        return True
+    # Agents of one name are many, and each has one credential after the other: what counts is the identity.
+    held, bearer = held_by(snapshot, caller), told.get("bearer")
+    if held is None or bearer is None:
+        return False
+    then = snapshot.find_credential("jti", parse_id(bearer)[1])
+    return then is not None and then.id == held.id
+
+
+def resolved(ledger: Ledger, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
+    """Return an operation of whoever has the ledger itself with each task that it names as `OWNER/NAME`."""
+    if not names_task(operation):
+        return operation
+    with ledger.read() as snapshot:
+        return with_tasks(snapshot, operation, None, all_=True)
+
+
+def gives_freely(caller: Caller | None) -> bool:
+    """Tell whether somebody may give a task to whoever they like: a responder, and whoever has the ledger itself."""
+    return caller is None or caller.roles is None or "responder" in caller.roles
+
+
+def is_kept_from(snapshot: Snapshot, caller: Caller | None, task: Task) -> bool:
+    """Tell whether what a task is for is kept from somebody who looks at it: they have not joined it."""
+    if caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles):
+        return False
+    own = root_of(snapshot, caller)
+    return own is None or not (
+        ownership.is_owner(snapshot, task, own) or ownership.has_joined(snapshot, task, own)
+    )

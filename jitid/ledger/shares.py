@@ -1,0 +1,107 @@
+"""With whom tasks are shared, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from jitid.ledger import selecting
+
+
+class Share(NamedTuple):
+    """A task as it is or was shared with somebody."""
+
+    task: int
+    """The ledger's own number for it."""
+    name: str
+    """The delegator who may join it, or a group as `group:NAME`."""
+    event: int
+    """The audit event that shared it."""
+    ended_event: int | None
+    """The audit event that took it back."""
+
+
+class SqlShares:
+    """What a view of a ledger that speaks SQL answers about shared tasks."""
+
+    def __init__(self, db: Any, now: int) -> None:
+        self._db = db
+        self._now = now
+
+    def of(self, task: int) -> list[str]:
+        """Return with whom a task is shared now, sorted."""
+        rows = self._db.execute(
+            "SELECT name FROM task_share WHERE task = :task AND ended_event IS NULL ORDER BY name",
+            {"task": task},
+        )
+        return [name for (name,) in rows]
+
+    def is_shared(self, task: int, names: Sequence[str]) -> bool:
+        """Tell whether a task is shared now with one of these names."""
+        values: dict[str, Any] = {"task": task}
+        among = selecting.placeholders("name", names, values)
+        row = self._db.execute(
+            f"SELECT 1 FROM task_share WHERE task = :task AND ended_event IS NULL AND name IN ({among}) LIMIT 1",
+            values,
+        ).fetchone()
+        return row is not None
+
+    def open_with(self, name: str, names: Sequence[str], most: int) -> list[int]:
+        """Return the numbers of the open tasks called `name` that are shared with one of `names`, oldest first."""
+        values: dict[str, Any] = {"task": name, "now": self._now, "most": most}
+        among = selecting.placeholders("name", names, values)
+        rows = self._db.execute(
+            f"""SELECT DISTINCT t.id FROM task_share s JOIN task t ON t.id = s.task
+                 WHERE s.name IN ({among}) AND s.ended_event IS NULL
+                   AND t.name = :task AND t.ended_at IS NULL AND t.deadline > :now ORDER BY t.id LIMIT :most""",
+            values,
+        )
+        return [key for (key,) in rows]
+
+    def is_joined(self, task: int, delegators: Sequence[str]) -> bool:
+        """Tell whether anything was ever issued on a task for one of these root delegators."""
+        values: dict[str, Any] = {"task": task}
+        among = selecting.placeholders("name", delegators, values)
+        row = self._db.execute(
+            f"""SELECT 1 FROM identity i WHERE i.task = :task
+                   AND i.delegator IN (SELECT id FROM term WHERE text IN ({among})) LIMIT 1""",
+            values,
+        ).fetchone()
+        return row is not None
+
+    def all(self) -> Iterator[Share]:
+        """Yield every share there ever was, in the order in which they were made."""
+        rows = self._db.execute("SELECT task, name, event, ended_event FROM task_share ORDER BY id")
+        return map(Share._make, rows)
+
+
+class SqlShareChanges(SqlShares):
+    """And what becomes of them; each change points to the next event."""
+
+    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
+        super().__init__(db, now)
+        self._next_seq = next_seq
+
+    def add(self, task: int, names: Iterable[str]) -> None:
+        """Record that a task is shared with these, with whom it is not."""
+        seq = self._next_seq()
+        (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM task_share").fetchone()
+        self._db.executemany(
+            "INSERT INTO task_share (id, task, name, event) VALUES (?, ?, ?, ?)",
+            [(last + number, task, name, seq) for number, name in enumerate(names, start=1)],
+        )
+
+    def end(self, task: int, names: Iterable[str]) -> None:
+        """Record that a task is no longer shared with these."""
+        seq = self._next_seq()
+        self._db.executemany(
+            "UPDATE task_share SET ended_event = ? WHERE task = ? AND name = ? AND ended_event IS NULL",
+            [(seq, task, name) for name in names],
+        )
+
+    def give(self, task: int, opener: int) -> None:
+        """Record that a task belongs to somebody else, by the number of their term."""
+        self._db.execute(
+            "UPDATE task SET opener = :opener, given_event = :seq WHERE id = :task",
+            {"opener": opener, "seq": self._next_seq(), "task": task},
+        )

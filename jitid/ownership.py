@@ -1,0 +1,235 @@
+"""Whose tasks are whose: what a name means to somebody, and who may issue on a task of somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.errors import NotFoundError, UsageError
+from jitid.standing import BEFORE
+from jitid.task import TaskName, check_new_task, most_sensitive, parse_task, written_task
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.credential import Credential
+    from jitid.ledger.directory import Entry
+    from jitid.ledger.protocol import Snapshot
+    from jitid.request import IssueRequest, Terms
+    from jitid.task import Task
+
+GROUP = "group:"
+"""Before the name of a group with which a task is shared."""
+_MOST_NAMED = 5
+"""How many tasks of one name an error lists."""
+
+
+class Found(NamedTuple):
+    """The task that a request is on."""
+
+    name: str
+    task: Task | None
+    """None for one that the request opens."""
+    joined: bool
+    """Whether it was opened by somebody else, who may have chosen its sensitivity for themselves."""
+
+
+def on_task(
+    snapshot: Snapshot,
+    request: IssueRequest,
+    parent: Credential | None,
+    delegator: str,
+    entry: Entry,
+    terms: Terms,
+) -> Found:
+    """Return the task that a request is on; a bare name means the delegator's own, then what is shared with them.
+
+    Beside the ledger, it means the only task of that name too.
+
+    Raises:
+        NotFoundError: it names a task of somebody else that is not there, or not shared with the delegator.
+        UsageError: no task is named; or several are meant; or the name is none for a new task.
+
+    """
+    if parent is not None and (request.task is None or _is_parents(request.task, parent)):
+        task = snapshot.task_numbered(parent.task_key)
+        return Found(
+            parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry, terms)
+        )
+    if request.task is None:
+        raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
+    named = parse_task(request.task)
+    known = entry.delegator is not None
+    if known and named.opener not in (None, delegator) and named.opener in snapshot.names_of(delegator):
+        named = named._replace(opener=delegator)
+    task = _own(snapshot, named, request.task, delegator, known=known)
+    if task is None and named.opener not in (None, delegator):
+        task = _of_another(snapshot, named, delegator, entry, terms)
+    if task is None and named.opener is None:
+        task = _shared(snapshot, named.name, _names(snapshot, delegator, entry))
+        if task is None and terms.any_task:
+            task = _only(snapshot.tasks_named(named.name, _MOST_NAMED))
+    if task is None:
+        return Found(_new(named.name), None, joined=False)
+    return Found(task.name, task, _is_joined(snapshot, task, delegator, entry, terms))
+
+
+def _is_parents(text: str, parent: Credential) -> bool:
+    return text in (parent.task, written_task(parent.task_opener, parent.task))
+
+
+def _new(name: str) -> str:
+    if name.startswith(BEFORE):
+        raise UsageError(
+            f"the task name {quote(name)} begins as those of adopted secrets do", "name another task"
+        )
+    return check_new_task(name)
+
+
+def _own(snapshot: Snapshot, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:
+    """Return the task of that name which belongs to a delegator, under whatever name of theirs."""
+    if named.opener in (None, delegator):
+        found = snapshot.find_task(named.name, delegator)
+        if found is not None:
+            return found
+    if named.opener is not None:
+        # From before names had owners, a task may be called like one.
+        found = snapshot.find_task(text, delegator)
+    if found is None and known:
+        for name in snapshot.names_of(delegator):
+            if name != delegator and found is None and named.opener in (None, delegator):
+                found = snapshot.find_task(named.name, name)
+    return found
+
+
+def _of_another(snapshot: Snapshot, named: TaskName, delegator: str, entry: Entry, terms: Terms) -> Task:
+    """Return the task of another delegator, if this one may join it. Raises NotFoundError."""
+    assert named.opener is not None
+    found = snapshot.find_task(named.name, named.opener)
+    if found is None:
+        own = snapshot.own_name(named.opener)
+        found = None if own == named.opener else snapshot.find_task(named.name, own)
+    if found is not None and (
+        terms.any_delegator or may_join(snapshot, found, _names(snapshot, delegator, entry))
+    ):
+        return found
+    # The same words whether it is there or not: that is nothing that a stranger has to learn.
+    raise NotFoundError(
+        f"there is no task {quote(written_task(named.opener, named.name))} that is shared with {quote(delegator)}; "
+        "nothing was issued",
+        f"its owner shares it: jitid task share {named.name} --with {delegator}",
+    )
+
+
+def _names(snapshot: Snapshot, delegator: str, entry: Entry) -> list[str]:
+    """Return the names by which a task may be shared with a delegator."""
+    if entry.delegator is None:
+        return [delegator]
+    return [*snapshot.names_of(delegator), *(f"{GROUP}{group}" for group in entry.delegator.groups)]
+
+
+def names_of(snapshot: Snapshot, delegator: str) -> list[str]:
+    """Return the same for a delegator of whom nothing was read yet."""
+    person = snapshot.find_delegator(delegator)
+    if person is None:
+        return [delegator]
+    return [*snapshot.names_of(delegator), *(f"{GROUP}{group}" for group in person.groups)]
+
+
+def _shared(snapshot: Snapshot, name: str, names: Sequence[str]) -> Task | None:
+    """Return the open task of that name which is shared with one of these names. Raises UsageError for several."""
+    keys = snapshot.shares.open_with(name, names, _MOST_NAMED)
+    if not keys:
+        return None
+    found = snapshot.tasks_numbered(keys)
+    return _only([found[key] for key in keys if not has_left(snapshot, found[key].opener)])
+
+
+def may_join(snapshot: Snapshot, task: Task, names: Sequence[str]) -> bool:
+    """Tell whether a task is shared with one of these names, by somebody who may still share."""
+    return snapshot.shares.is_shared(task.key, names) and not has_left(snapshot, task.opener)
+
+
+def has_left(snapshot: Snapshot, opener: str) -> bool:
+    """Tell whether a delegator is disabled: what they shared waits until a responder gives it to another."""
+    person = snapshot.find_delegator(opener)
+    return person is not None and person.disabled_at is not None
+
+
+def _only(found: Sequence[Task]) -> Task | None:
+    if len(found) > 1:
+        raise ambiguous(found)
+    return found[0] if found else None
+
+
+def ambiguous(found: Sequence[Task]) -> UsageError:
+    """Return the error for a name that several tasks have."""
+    listed = ", ".join([one.full_name for one in found])
+    return UsageError(
+        f"several tasks are called {quote(found[0].name)}; nothing was changed", f"name one of them: {listed}"
+    )
+
+
+def _is_joined(snapshot: Snapshot, task: Task, delegator: str, entry: Entry, terms: Terms) -> bool:
+    """Tell whether another one chose how sensitive a task is. Beside the ledger everything is one's own."""
+    if terms.any_task:
+        return False
+    if task.given_event:
+        return True
+    return task.opener != delegator and (
+        entry.delegator is None or task.opener not in snapshot.names_of(delegator)
+    )
+
+
+def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:
+    """Return how sensitive a joined task is for the one who joins: at least as if they had opened it themselves."""
+    if parent is not None:
+        return most_sensitive(task.sensitivity, parent.sensitivity, request.sensitivity or task.sensitivity)
+    return most_sensitive(task.sensitivity, request.sensitivity or terms.sensitivity)
+
+
+def named(snapshot: Snapshot, text: str, own: str | None, *, all_: bool) -> Task | None:
+    """Return the task that a text means to somebody who looks at it; None where there is none.
+
+    Args:
+        snapshot: a view of the ledger.
+        text: `NAME`, or `OWNER/NAME`.
+        own: the delegator who looks; None for who is none.
+        all_: whether they may look at the tasks of others. If not, what is not theirs must be shared with them.
+
+    Raises:
+        UsageError: several tasks are meant.
+
+    """
+    task_name = parse_task(text)
+    if own is not None:
+        found = _own(snapshot, task_name, text, own, known=snapshot.is_delegator(own))
+        if found is not None:
+            return found
+    if task_name.opener is not None:
+        found = snapshot.find_task(task_name.name, task_name.opener)
+        if found is None and all_:
+            # By another name of the owner; or one from before names had owners, that is called like one.
+            owner = snapshot.own_name(task_name.opener)
+            found = snapshot.find_task(task_name.name, owner) or snapshot.find_task(text)
+        return found if found is not None and (all_ or _is_visible(snapshot, found, own)) else None
+    if own is not None:
+        found = _shared(snapshot, task_name.name, names_of(snapshot, own))
+        if found is not None:
+            return found
+    return _only(snapshot.tasks_named(task_name.name, _MOST_NAMED)) if all_ else None
+
+
+def _is_visible(snapshot: Snapshot, task: Task, own: str | None) -> bool:
+    if own is None:
+        return False
+    return may_join(snapshot, task, names_of(snapshot, own)) or has_joined(snapshot, task, own)
+
+
+def has_joined(snapshot: Snapshot, task: Task, own: str) -> bool:
+    """Tell whether anything was issued on a task for a delegator, who may then read what it is for."""
+    return snapshot.shares.is_joined(task.key, snapshot.names_of(own))
+
+
+def is_owner(snapshot: Snapshot, task: Task, own: str) -> bool:
+    """Tell whether a task belongs to a delegator, who is not disabled."""
+    return task.opener in snapshot.names_of(own) and not has_left(snapshot, own)

@@ -1,0 +1,137 @@
+"""Sharing a task, so that others may join it, and giving it to another owner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid import ownership
+from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.lifetime import format_time
+from jitid.name import check_delegator, check_name
+from jitid.standing import BEFORE
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.task import Task
+
+MOST_SHARES = 100
+"""With how many delegators and groups a task is shared at most."""
+GIVEN = "task-give"
+SHARED = "task-share"
+UNSHARED = "task-unshare"
+
+
+def check_shared(text: str) -> str:
+    """Return with whom a task is shared: `group:NAME`, or a delegator with its kind. Raises UsageError."""
+    if text.startswith(ownership.GROUP):
+        check_name(text.removeprefix(ownership.GROUP), "group")
+        return text
+    return check_delegator(text)
+
+
+def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
+    """Let delegators and groups join a task: they issue on it, and cannot end it. Doing so twice is no error.
+
+    Raises:
+        NotFoundError: there is no such task.
+        UsageError: it has ended, or would be shared with too many.
+
+    """
+    task = _open_task(transaction, name)
+    now = transaction.shares.of(task.key)
+    own = transaction.names_of(task.opener)
+    new = [one for one in _whom(transaction, stated) if one not in now and one not in own]
+    if len(now) + len(new) > MOST_SHARES:
+        raise UsageError(
+            f"a task is shared with at most {MOST_SHARES} delegators and groups; nothing was changed",
+            "share it with a group: jitid task share NAME --with group:GROUP",
+        )
+    if new:
+        transaction.shares.add(task.key, new)
+        transaction.append(SHARED, {**_about(task), "with": new})
+    return task
+
+
+def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
+    """Let delegators and groups join a task no longer. Whoever has joined keeps what they were given.
+
+    Raises:
+        NotFoundError: there is no such task.
+
+    """
+    task = _found(transaction, name)
+    now = transaction.shares.of(task.key)
+    over = [one for one in _whom(transaction, stated) if one in now]
+    if over:
+        transaction.shares.end(task.key, over)
+        transaction.append(UNSHARED, {**_about(task), "with": over})
+    return task
+
+
+def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
+    """Let a task belong to another delegator. Unless `freely`, that is somebody who has joined it.
+
+    Else a name could be used up for somebody who knows nothing of it.
+
+    Raises:
+        NotFoundError: there is no such task.
+        PolicyDeniedError: they have not joined it.
+        UsageError: it has ended, or they have a task of that name.
+
+    """
+    task = _open_task(transaction, name)
+    (owner,) = _whom(transaction, [check_delegator(to)])
+    names = transaction.names_of(owner)
+    if task.opener in names:
+        return task
+    if any(transaction.find_task(task.name, one) is not None for one in names):
+        raise UsageError(
+            f"{quote(owner)} has a task {quote(task.name)} already; nothing was changed",
+            "a name belongs to one task of each owner, also after that has ended",
+        )
+    if not freely and not transaction.shares.is_joined(task.key, names):
+        reason = f"rule `task-give`: {quote(owner)} has not joined the task {quote(task.name)}"
+        raise PolicyDeniedError(
+            f"denied: {reason}; nothing was changed",
+            f"share it first: jitid task share {task.name} --with {owner}; a responder gives it to anybody",
+            {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
+        )
+    transaction.shares.give(task.key, transaction.term(owner))
+    event = transaction.append(GIVEN, {**_about(task), "to": owner})
+    return task._replace(opener=owner, given_event=event.seq)
+
+
+def _about(task: Task) -> dict[str, Any]:
+    """Return what an event says of a task: its number is that of the event that opened it."""
+    return {"task": task.name, "opener": task.opener, "of": task.event}
+
+
+def _whom(snapshot: Snapshot, stated: Sequence[str]) -> list[str]:
+    if not stated:
+        raise UsageError("nobody is named", "such as --with bob, or --with group:oncall")
+    checked = [check_shared(one) for one in stated]
+    return list(
+        dict.fromkeys(one if one.startswith(ownership.GROUP) else snapshot.own_name(one) for one in checked)
+    )
+
+
+def _found(snapshot: Snapshot, name: str) -> Task:
+    task = ownership.named(snapshot, name, None, all_=True)
+    if task is None:
+        raise NotFoundError(f"there is no task {quote(name)}; nothing was changed", "see: jitid task list")
+    if task.name.startswith(BEFORE):
+        raise UsageError("the task of an adopted secret is not shared; nothing was changed")
+    return task
+
+
+def _open_task(transaction: Transaction, name: str) -> Task:
+    task = _found(transaction, name)
+    if not task.is_open_at(transaction.now):
+        when = task.deadline if task.ended_at is None else task.ended_at
+        raise UsageError(
+            f"the task {quote(task.name)} is over since {format_time(when)}; nothing was changed",
+            "see: jitid task list --state open",
+        )
+    return task

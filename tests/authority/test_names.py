@@ -1,0 +1,159 @@
+"""Names of agents: under that of a registered one issue those alone whom its record lets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jitid.authority import agent_operations as agents
+from jitid.authority import operations as ops
+from jitid.caller import Caller
+from jitid.errors import IntegrityError, PolicyDeniedError, UsageError
+from jitid.issuance import Issued
+from jitid.ledger.records import Filter
+from jitid.registry import Due, Stated
+from jitid.request import RenewRequest
+from jitid.revocation import TooManyError
+from tests.authority.callers import ask, bearer, caller, issue, told
+from tests.builders import World, edit
+from tests.lifecycle.test_issuance import claims
+
+OWNER, EVE = caller("user:alice"), caller("user:eve")
+
+
+def register(world: World, name: str = "deploy-bot", most: int | None = None, **stated: Any) -> Any:
+    """Register an agent of user:alice's, as an administrator does."""
+    world.know("user:alice")
+    fields = {"owner": "user:alice", "purpose": "roll out", "scopes": ("repo:*",), **stated}
+    operation = agents.RegisterAgent(name=name, stated=Stated(**fields), due=Due(), most=most)
+    return ask(world, caller("user:root", "admin"), operation)
+
+
+def as_bot(world: World, who: Caller, **fields: Any) -> Issued:
+    """Issue under the name of the registered agent."""
+    return issue(
+        world, who, **{"delegator": None, "agent": "deploy-bot", "task": f"T-{who.name[5:]}", **fields}
+    )
+
+
+def agent(issued: Issued) -> Caller:
+    """Return the agent that a credential was issued to."""
+    name, jti = issued.agent, issued.credentials[0].jti
+    return Caller(f"agent:{name}", frozenset(), None, "credential", jti, name)
+
+
+def test_nobody_but_its_owner_uses_the_name_of_a_registered_agent(world: World) -> None:
+    assert as_bot(world, EVE).agent == "deploy-bot"
+    register(world)
+    with pytest.raises(PolicyDeniedError, match="does not let `user:eve` use its name") as denied:
+        as_bot(world, EVE)
+    assert denied.value.facts["rules"] == ["agent-users"]
+    assert as_bot(world, OWNER).agent == "deploy-bot"
+    assert as_bot(world, caller("system:launcher", "issuer"), delegator="user:eve").agent == "deploy-bot"
+    # Whoever has the ledger itself has every right.
+    assert world.issue(agent="deploy-bot", delegator="user:eve", task="T-local")
+
+
+@pytest.mark.parametrize("users", [("user:eve",), ("group:release",), ("user:evelyn",)])
+def test_those_whom_the_record_lists_use_it(world: World, users: tuple[str, ...]) -> None:
+    world.know("user:eve", groups=("release",), aliases=("user:evelyn",))
+    register(world, users=users)
+    assert as_bot(world, EVE).agent == "deploy-bot"
+    with pytest.raises(PolicyDeniedError):
+        as_bot(world, caller("user:mallory"))
+    ask(
+        world,
+        caller("user:root", "admin"),
+        agents.ChangeAgent(name="deploy-bot", stated=Stated(users=())),
+    )
+    with pytest.raises(PolicyDeniedError):
+        as_bot(world, EVE)
+    assert told(world, "agent-change")[0]["users"] == []
+    assert world.check()
+
+
+def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
+    """What calls itself so without a record is not meant."""
+    register(world, "planner")
+    top = issue(world, OWNER, delegator=None, agent="planner", task="T1", scopes=("repo:read",))
+    other = issue(world, EVE, delegator=None, agent="scout", task="T2", scopes=("repo:read",))
+    register(world, users=("agent:planner", "agent:scout"))
+    made = as_bot(world, agent(top), parent=bearer(top), task=None, scopes=("repo:read",))
+    assert made.depth == 1
+    with pytest.raises(PolicyDeniedError, match="does not let `agent:scout`"):
+        as_bot(world, agent(other), parent=bearer(other), task=None)
+    # Its own identities delegate to others of its name, and are renewed.
+    assert as_bot(world, agent(made), parent=bearer(made), task=None).depth == 2
+    assert ask(world, agent(made), ops.Renew(request=RenewRequest(bearer(made)))).agent == "deploy-bot"
+
+
+def test_an_agent_of_the_owner_s_is_not_the_owner(world: World) -> None:
+    register(world)
+    top = issue(world, OWNER, delegator=None, agent="planner", task="T1")
+    with pytest.raises(PolicyDeniedError):
+        as_bot(world, agent(top), parent=bearer(top), task=None)
+
+
+def test_registering_ends_what_lives_under_the_name_without_a_record(world: World) -> None:
+    first = as_bot(world, EVE)
+    child = issue(world, agent(first), parent=bearer(first), agent="other", task=None)
+    kept = register(world)
+    assert kept.ended == 2
+    assert (told(world, "agent-register")[0]["count"], kept.live) == (2, 0)
+    with world.ledger.read() as snapshot:
+        found = snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=9)
+    assert found == []
+    assert child.credentials
+    assert world.check()
+    with pytest.raises(UsageError, match="registered already"):
+        register(world)
+
+
+def test_registering_ends_no_more_than_it_may(world: World) -> None:
+    as_bot(world, EVE, copies=3)
+    with pytest.raises(TooManyError, match="would end more than 2"):
+        register(world, most=2)
+    assert register(world, most=3).ended == 3
+
+
+def test_unregistered_agents_stand_under_ephemeral(world: World) -> None:
+    register(world)
+    made, other = as_bot(world, OWNER, kind="jwt"), issue(world, EVE, delegator=None, task="T2")
+    for issued, place in ((made, "/agent/deploy-bot/"), (other, "/ephemeral/")):
+        said = claims(bearer(issued).reveal())
+        assert place in said["act"]["sub"]
+        assert ask(world, agent(issued), ops.Verify(token=bearer(issued)))
+
+
+def test_a_certificate_bears_the_name_of_a_registered_agent_alone(world: World) -> None:
+    from jitid import sshwire
+
+    register(world, kinds=("ssh-cert",))
+    for issued, principals in (
+        (as_bot(world, OWNER, kind="ssh-cert"), ("agent:deploy-bot",)),
+        (issue(world, EVE, delegator=None, kind="ssh-cert", agent="root", task="T2"), ()),
+    ):
+        (one,) = issued.credentials
+        found = sshwire.parse_certificate(one.secret.reveal("certificate"))
+        assert found.principals == (*principals, one.id)
+
+
+def test_who_may_use_a_name_is_held_to_the_audit_log(kept: World) -> None:
+    register(kept, users=("user:bob",))
+    assert kept.check()
+    edit(kept.path, "UPDATE agent SET users = 'user:bob user:eve'")
+    with pytest.raises(IntegrityError):
+        kept.check()
+
+
+def test_an_identity_from_before_keeps_its_spiffe_id(kept: World) -> None:
+    """Also in what it is renewed to, and delegates."""
+    own = issue(kept, EVE, delegator=None, task="T1")
+    edit(kept.path, "INSERT INTO setting SELECT 'agents_until', max(id) FROM identity")
+    renewed = ask(kept, agent(own), ops.Renew(request=RenewRequest(bearer(own))))
+    child = issue(kept, agent(renewed), parent=bearer(renewed), agent="coder", task=None)
+    assert "/agent/" in claims(bearer(renewed).reveal())["act"]["sub"]
+    act = claims(bearer(child).reveal())["act"]
+    assert "/ephemeral/" in act["sub"]
+    assert "/agent/" in act["act"]["sub"]

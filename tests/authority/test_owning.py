@@ -1,0 +1,311 @@
+"""Tasks belong to who opened them: what others can do about a name, and what one can without a role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jitid.authority import operations as ops
+from jitid.caller import Caller
+from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
+from jitid.ledger.records import Filter, Selection
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.authority.callers import ask, bearer, caller, issue, told
+from tests.builders import World, edit
+
+ALICE, BOB, EVE = (caller(f"user:{name}") for name in ("alice", "bob", "eve"))
+RESPONDER = caller("user:rita", "responder")
+
+
+def listed(world: World, who: Caller, **chosen: Any) -> list[str]:
+    """Return the delegators and tasks of what somebody lists."""
+    operation = ops.ListCredentials(
+        chosen=Filter(**chosen), sort="issued_at", descending=False, after=None, limit=100
+    )
+    return [f"{one.delegator} {one.task}" for one in ask(world, who, operation).credentials]
+
+
+def shown(world: World, who: Caller, name: str) -> ops.TaskRow:
+    """Return a task as somebody sees it."""
+    return ask(world, who, ops.ShowTask(name=name))
+
+
+def share(world: World, who: Caller, task: str, *names: str, end: bool = False) -> ops.TaskRow:
+    """Share a task."""
+    return ask(world, who, ops.ShareTask(task=task, names=names, end=end))
+
+
+def test_nobody_lowers_what_another_gets_by_naming_their_task_first(world: World) -> None:
+    issue(world, EVE, delegator=None, task="INC-77", sensitivity="low", purpose="mine")
+    issued = issue(world, ALICE, delegator=None, task="INC-77", purpose="repair")
+    assert issued.sensitivity == "moderate"
+    ask(world, EVE, ops.Retire(task="INC-77"))
+    assert issue(world, ALICE, delegator=None, task="INC-77").task == "INC-77"
+    assert shown(world, ALICE, "INC-77").task.purpose == "repair"
+    assert world.check()
+
+
+@pytest.mark.parametrize("name", ["user:alice/INC-77", "INC-77"])
+def test_a_stranger_learns_nothing_of_a_task_and_ends_none(world: World, name: str) -> None:
+    """Whether it is there or not, the answer is the same."""
+    issue(world, ALICE, delegator=None, task="INC-77", purpose="merger")
+    for operation in (
+        ops.Retire(task=name),
+        ops.ShowTask(name=name),
+        ops.ShareTask(task=name, names=("user:eve",)),
+        ops.GiveTask(task=name, to="user:eve"),
+        ops.Revoke(selection=Selection(tasks=(name,)), most=None),
+        ops.ShowTree(task=name, limit=10),
+    ):
+        with pytest.raises(NotFoundError) as there:
+            ask(world, EVE, operation)
+        assert "merger" not in there.value.message
+    assert listed(world, EVE) == []
+    assert ask(world, EVE, ops.ListTasks(state=None, after=None, limit=9)) == []
+    with world.ledger.read() as snapshot:
+        task = snapshot.find_task("INC-77", "user:alice")
+    assert task is not None
+    assert task.ended_at is None
+    answers = []
+    for stated in ("user:alice/INC-77", "user:alice/INC-78"):
+        with pytest.raises(NotFoundError) as refused:
+            issue(world, EVE, delegator=None, task=stated)
+        answers.append(str(refused.value.message).replace("INC-78", "INC-77"))
+    assert answers[0] == answers[1]
+
+
+def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None:
+    issue(world, ALICE, delegator=None, task="INC-1", sensitivity="low", purpose="repair")
+    assert share(world, ALICE, "INC-1", "user:bob", "group:oncall").shared == ("group:oncall", "user:bob")
+    assert shown(world, BOB, "INC-1").task.purpose is None
+    joined = issue(world, BOB, delegator=None, task="INC-1")
+    # As sensitive as if he had opened it himself: nobody lowers what he gets by sharing.
+    assert (joined.task, joined.sensitivity) == ("INC-1", "moderate")
+    assert any("user:alice/INC-1" in note for note in joined.notes)
+    assert shown(world, BOB, "user:alice/INC-1").task.purpose == "repair"
+    with pytest.raises(RefusedError, match="needs the role responder"):
+        ask(world, BOB, ops.Retire(task="INC-1"))
+    (event,) = told(world, "issue")[1:]
+    assert (event["task"], event["opener"], event["delegator"]) == ("INC-1", "user:alice", "user:bob")
+    # What was issued on it for others nobody sees who joins.
+    assert listed(world, BOB, task="INC-1") == ["user:bob INC-1"]
+    assert listed(world, ALICE, task="INC-1") == ["user:alice INC-1"]
+    world.know("user:eve", groups=("oncall",))
+    assert issue(world, EVE, delegator=None, task="INC-1", sensitivity="high").sensitivity == "high"
+    share(world, ALICE, "INC-1", "user:bob", end=True)
+    assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
+    assert shown(world, BOB, "INC-1").task.opener == "user:bob"
+    assert ask(world, ALICE, ops.Retire(task="INC-1")).credentials == 3
+    assert world.check()
+
+
+def test_a_stated_purpose_of_a_joined_task_does_not_show_the_true_one(world: World) -> None:
+    issue(world, ALICE, delegator=None, task="INC-1", purpose="merger")
+    share(world, ALICE, "INC-1", "user:bob")
+    with pytest.raises(UsageError) as refused:
+        issue(world, BOB, delegator=None, task="INC-1", purpose="guess")
+    assert "merger" not in refused.value.message
+
+
+def test_one_s_own_task_comes_before_a_shared_one(world: World) -> None:
+    issue(world, BOB, delegator=None, task="INC-1")
+    issue(world, ALICE, delegator=None, task="INC-1")
+    share(world, ALICE, "INC-1", "user:bob")
+    issue(world, BOB, delegator=None, task="INC-1")
+    issue(world, BOB, delegator=None, task="user:alice/INC-1")
+    issue(world, BOB, delegator=None, task="user:bob/INC-1")
+    with world.ledger.read() as snapshot:
+        found = snapshot.credentials(
+            Filter(delegator="user:bob"), "issued_at", descending=False, after=None, limit=9
+        )
+    assert [one.task_opener for one in found] == ["user:bob", "user:bob", "user:alice", "user:bob"]
+
+
+def test_a_name_that_several_share_is_an_error_that_lists_them(world: World) -> None:
+    for owner in (ALICE, EVE):
+        issue(world, owner, delegator=None, task="INC-1")
+        share(world, owner, "INC-1", "user:bob")
+    with pytest.raises(UsageError) as refused:
+        issue(world, BOB, delegator=None, task="INC-1")
+    assert refused.value.hint == "name one of them: user:alice/INC-1, user:eve/INC-1"
+    issue(world, BOB, delegator=None, task="user:bob/INC-1")
+    issue(world, BOB, delegator=None, task="INC-1")
+
+
+def test_a_task_that_is_over_uses_up_no_name_of_others(world: World) -> None:
+    issue(world, EVE, delegator=None, task="INC-1")
+    share(world, EVE, "INC-1", "user:bob")
+    ask(world, EVE, ops.Retire(task="INC-1"))
+    assert issue(world, BOB, delegator=None, task="INC-1").task == "INC-1"
+    with pytest.raises(PolicyDeniedError, match="task-ended"):
+        issue(world, EVE, delegator=None, task="INC-1")
+
+
+def test_nobody_is_given_a_task_that_they_have_not_joined(world: World) -> None:
+    """Else a name could be used up for them, and what they get be lowered."""
+    issue(world, EVE, delegator=None, task="INC-1", sensitivity="low")
+    with pytest.raises(PolicyDeniedError, match="has not joined"):
+        ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
+    share(world, EVE, "INC-1", "user:bob")
+    issue(world, BOB, delegator=None, task="INC-1")
+    given = ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
+    assert given.task.full_name == "user:bob/INC-1"
+    # Whoever opened it chose how sensitive it is.
+    assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
+    with pytest.raises(NotFoundError):
+        ask(world, EVE, ops.Retire(task="user:eve/INC-1"))
+    ask(world, BOB, ops.Retire(task="INC-1"))
+    issue(world, EVE, delegator=None, task="INC-1")
+    assert world.check()
+
+
+def test_the_tasks_of_the_disabled_fall_to_responders(world: World) -> None:
+    world.know("user:alice")
+    issue(world, ALICE, delegator=None, task="INC-1")
+    share(world, ALICE, "INC-1", "user:bob")
+    world.know("user:alice", disabled_at=world.clock.now)
+    with pytest.raises(NotFoundError):
+        issue(world, BOB, delegator=None, task="user:alice/INC-1")
+    with pytest.raises(RefusedError):
+        ask(world, ALICE, ops.Retire(task="INC-1"))
+    ask(world, RESPONDER, ops.GiveTask(task="user:alice/INC-1", to="user:bob"))
+    assert shown(world, BOB, "INC-1").task.opener == "user:bob"
+    ask(world, BOB, ops.Retire(task="INC-1"))
+
+
+def test_an_agent_ends_the_task_that_it_opened_after_a_renewal_too(world: World) -> None:
+    """Its identity counts, and not the credential that it had then."""
+    own = issue(world, ALICE, delegator=None, task="INC-1")
+    (held,) = own.credentials
+
+    def agent(jti: str) -> Caller:
+        return Caller("agent:agent", frozenset(), None, "credential", jti, "agent")
+
+    issue(world, agent(held.jti), parent=held.secret, task="INC-2")
+    renewed = ask(world, agent(held.jti), ops.Renew(request=RenewRequest(held.secret)))
+    other = issue(world, ALICE, delegator=None, task="INC-3")
+    with pytest.raises(RefusedError):
+        ask(world, agent(other.credentials[0].jti), ops.Retire(task="INC-2"))
+    assert ask(world, agent(renewed.credentials[0].jti), ops.Retire(task="INC-2")).credentials == 1
+
+
+def test_roles_name_a_task_with_its_owner(world: World) -> None:
+    for owner in (ALICE, BOB):
+        issue(world, owner, delegator=None, task="INC-1")
+    with pytest.raises(UsageError, match="several tasks are called"):
+        ask(world, RESPONDER, ops.Retire(task="INC-1"))
+    assert listed(world, RESPONDER, task="user:bob/INC-1") == ["user:bob INC-1"]
+    assert ask(world, RESPONDER, ops.Retire(task="user:bob/INC-1")).credentials == 1
+    assert listed(world, RESPONDER, live=True) == ["user:alice INC-1"]
+
+
+def test_one_s_own_is_listed_inspected_and_revoked_without_a_role(world: World) -> None:
+    own = issue(world, ALICE, delegator=None, task="INC-1")
+    issue(world, caller("system:launcher", "issuer"), delegator="user:alice", task="INC-2")
+    others = issue(world, BOB, delegator=None, task="INC-3")
+    assert listed(world, ALICE) == ["user:alice INC-1", "user:alice INC-2"]
+    with pytest.raises(RefusedError):
+        listed(world, ALICE, delegator="user:bob")
+    with world.ledger.read() as snapshot:
+        (made,) = snapshot.credentials(Filter(task="INC-2"), "id", descending=False, after=None, limit=9)
+    assert ask(world, ALICE, ops.Inspect(id=made.id)).credential == made
+    for refused in (
+        ops.Inspect(id=others.credentials[0].id),
+        ops.ShowTree(ids=(others.credentials[0].id,), limit=9),
+        ops.Revoke(selection=Selection(ids=(others.credentials[0].id,)), most=None),
+        ops.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),
+        ops.Revoke(selection=Selection(delegators=("user:bob",)), most=None),
+        ops.Revoke(selection=Selection(agents=("agent",), delegators=("agent:agent",)), most=None),
+    ):
+        with pytest.raises(RefusedError):
+            ask(world, ALICE, refused)
+    tree = ask(world, ALICE, ops.ShowTree(ids=(own.credentials[0].id,), limit=9))
+    assert [one.id for one in tree.credentials] == [own.credentials[0].id]
+    # All three have this agent; only what is hers ends.
+    assert ask(world, ALICE, ops.Revoke(selection=Selection(agents=(own.agent,)), most=None)).credentials == 2
+    with pytest.raises(JitidError):
+        ask(world, ALICE, ops.Revoke(selection=Selection(), most=None))
+    assert listed(world, RESPONDER, live=True) == ["user:bob INC-3"]
+
+
+def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> None:
+    top = issue(world, ALICE, delegator=None, task="INC-1").credentials[0]
+    issue(world, ALICE, delegator=None, task="INC-2")
+    agent = Caller("agent:agent", frozenset(), None, "credential", top.jti, "agent")
+    child = issue(world, agent, parent=top.secret, agent="coder").credentials[0]
+    below = Caller("agent:coder", frozenset(), None, "credential", child.jti, "coder")
+    assert listed(world, agent) == ["user:alice INC-1"] * 2
+    assert listed(world, below) == ["user:alice INC-1"]
+    assert [one.id for one in ask(world, below, ops.ShowTree(task="INC-1", limit=9)).credentials] == [
+        child.id
+    ]
+    for refused in (
+        ops.Inspect(id=top.id),
+        ops.Revoke(selection=Selection(ids=(top.id,)), most=None),
+        ops.Revoke(selection=Selection(tasks=("INC-1",)), most=None),
+        ops.ListTasks(state=None, after=None, limit=9),
+        ops.Retire(task="INC-1"),
+        ops.ShareTask(task="INC-1", names=("user:eve",)),
+    ):
+        with pytest.raises(RefusedError):
+            ask(world, below, refused)
+    assert ask(world, agent, ops.Revoke(selection=Selection(ids=(child.id,)), most=None)).credentials == 1
+
+
+@pytest.mark.parametrize("name", ["user:bob/X", "system:ci/X", "agent:a/X", "adopted/X"])
+def test_no_new_task_is_called_like_another_one_s(world: World, name: str) -> None:
+    for who in (ALICE, caller("user:alice", "issuer")):
+        with pytest.raises((UsageError, NotFoundError)):
+            issue(world, who, delegator=None, task=name)
+    with pytest.raises(UsageError):
+        issue(world, BOB, delegator=None, task=f"user:bob/{name}")
+
+
+def test_an_owner_s_name_may_have_a_slash(world: World) -> None:
+    who = caller("user:team/alice")
+    issue(world, who, delegator=None, task="a/b")
+    issue(world, caller("user:team"), delegator=None, task="alice/a/b")
+    assert shown(world, who, "a/b").task.full_name == "user:team%2Falice/a/b"
+    assert ask(world, RESPONDER, ops.Retire(task="user:team%2Falice/a/b")).credentials == 1
+    assert listed(world, RESPONDER, live=True) == ["user:team alice/a/b"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE task SET opener = (SELECT id FROM term WHERE text = 'user:bob') WHERE name = 'INC-2'",
+        "UPDATE task SET given_event = 0, opener = (SELECT id FROM term WHERE text = 'user:bob') WHERE name = 'INC-2'",
+        "UPDATE task SET sensitivity = 'low' WHERE name = 'INC-1'",
+        "UPDATE task SET deadline = deadline + 9 WHERE name = 'INC-1'",
+        "UPDATE task SET given_event = NULL WHERE given_event > 0",
+        "UPDATE task SET ended_at = NULL WHERE ended_at IS NOT NULL",
+        "UPDATE task SET ended_at = opened_at WHERE ended_at IS NULL",
+        "UPDATE task_share SET ended_event = NULL",
+        "UPDATE task_share SET name = 'user:eve'",
+        "DELETE FROM task_share",
+        "INSERT INTO task_share VALUES (99, (SELECT min(id) FROM task), 'user:eve', 1, NULL)",
+    ],
+)
+def test_an_edit_of_whose_a_task_is_shows_in_the_audit(kept: World, change: str) -> None:
+    world = kept
+    issue(world, ALICE, delegator=None, task="INC-1")
+    share(world, ALICE, "INC-1", "user:bob", "user:dora")
+    share(world, ALICE, "INC-1", "user:dora", end=True)
+    issue(world, BOB, delegator=None, task="INC-1")
+    issue(world, ALICE, delegator=None, task="INC-2")
+    ask(world, ALICE, ops.GiveTask(task="INC-1", to="user:bob"))
+    issue(world, ALICE, delegator=None, task="INC-3")
+    ask(world, ALICE, ops.Retire(task="INC-3"))
+    assert world.check()
+    edit(world.path, change)
+    with pytest.raises(JitidError):
+        world.check()
+
+
+def test_the_secret_of_another_is_no_right_over_their_task(world: World) -> None:
+    """Whoever was shown a token of a task cannot name it as their own."""
+    token = bearer(issue(world, ALICE, delegator=None, task="INC-1"))
+    with pytest.raises(RefusedError):
+        ask(world, EVE, ops.Revoke(selection=Selection(), tokens=(Secret.single(token.reveal()),), most=None))
