@@ -169,6 +169,7 @@ class _Judge:
         self._now = snapshot.now
         self._terms = terms
         self._usual = terms.audiences or names.issuers
+        self._own = names.issuers
         self._people = people
         self._agents = agents
         self._objections: dict[Hashable, list[governance.Objection]] = {}
@@ -255,7 +256,7 @@ class _Judge:
             )
             # Nothing is added beside what it lives by already.
             found += governance.beyond_limits(
-                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0
+                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0, own=self._own
             )
             found += governance.out_of_service(map(self._agents.get, dict.fromkeys(chain)), self._now)
             self._objections[key] = found

@@ -269,7 +269,9 @@ def _decide_now(
                 now=snapshot.now,
             )
             # As if it took its own place.
-            + governance.beyond_limits(entry.agent, request.kind, request.audiences, usual, 0, 0)
+            + governance.beyond_limits(
+                entry.agent, request.kind, request.audiences, usual, 0, 0, own=names.issuers
+            )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
             + governance.chain_objections(snapshot, _above(snapshot, document, credential), snapshot.now),
             {},

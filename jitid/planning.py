@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, narrowing, strictjson
+from jitid import governance, introspection, narrowing, reach, strictjson
 from jitid.credential import Credential, is_outside
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
@@ -16,7 +16,6 @@ from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.scope import normalise
 from jitid.task import Task
 from jitid.text import check_text, quote
 
@@ -91,11 +90,10 @@ def plan(
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     task = snapshot.find_task(name)
     opened = _task(task, name, request, parent, terms, now)
-    audiences = (
-        request.audiences or (parent.audiences if parent else ()) or terms.audiences or (names.issuer,)
-    )
+    within = reach.stated(request, names, terms, parent)
+    audiences = within.audiences
     notes: list[str] = []
-    scopes = normalise(request.scopes)
+    scopes = narrowing.carried(request.kind, request.scopes)
     sensitivity = narrowing.sensitivity(opened, parent, scopes, audiences, terms, notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
@@ -115,7 +113,7 @@ def plan(
         "depth": depth or None,
         "parent": parent.id if parent else None,
         "scopes": list(scopes) or None,
-        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        **within.told(request.kind),
         "ttl": ttl,
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
@@ -129,7 +127,7 @@ def plan(
         + governance.beyond_limits(
             entry.agent,
             request.kind,
-            audiences,
+            within.obtainable,
             terms.audiences or names.issuers,
             entry.live + beside,
             request.copies,
@@ -141,9 +139,9 @@ def plan(
     if parent is not None:
         scopes = narrowing.attenuated(
             parent.id,
-            narrowing.held_by(parent),
+            narrowing.held_by(parent, exchanged=request.exchanged),
             scopes,
-            audiences,
+            within.obtainable,
             request.details,
             facts,
             notes,
@@ -212,6 +210,8 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         request.public_key,
+        within.may_audience,
+        within.may_act,
     )
     facts |= granted(facts, decision, ttl, lifetime)
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, governance, introspection, narrowing, planning
-from jitid.credential import Credential, State, sort_of
+from jitid import audit, governance, introspection, narrowing, planning, reach
+from jitid.credential import PROOFS, Credential, State, sort_of
 from jitid.delegation import Grant
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id, parse_id
@@ -96,6 +96,8 @@ def renew(
                 renewal.recurring,
                 predecessor.template,
                 minted.public,
+                may_audience=draft.recorded_reach(predecessor.kind),
+                may_act=draft.may_act,
             )
         ],
     )
@@ -201,9 +203,11 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
-    audiences = predecessor.audiences
+    within = reach.renewed(predecessor, names)
     if attached is not None:
-        scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
+        scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
+        within = reach.attached(attached, predecessor, names, terms)
+    audiences = within.audiences
     details = narrowing.detail_texts(predecessor.details)
     judged = most_sensitive(
         predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
@@ -225,7 +229,7 @@ def plan(
         "parent": predecessor.parent,
         "id": predecessor.id,
         "scopes": list(scopes) or None,
-        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        **within.told(kind),
         "ttl": ttl,
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
@@ -237,7 +241,7 @@ def plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, kind, audiences, usual, 0, 0)
+        + governance.beyond_limits(entry.agent, kind, within.obtainable, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
@@ -249,7 +253,7 @@ def plan(
             predecessor.id,
             holds,
             scopes,
-            audiences,
+            within.obtainable,
             details,
             facts,
             notes,
@@ -262,7 +266,7 @@ def plan(
             lineage[0].id,
             holds,
             scopes,
-            audiences,
+            within.obtainable,
             details,
             facts,
             notes,
@@ -330,6 +334,8 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         None if attached is None else attached.public_key,
+        within.may_audience,
+        within.may_act,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)

@@ -25,6 +25,15 @@ def named(caller: str) -> str:
     return caller if ":" in caller else f"user:{caller}"
 
 
+class MayAct(NamedTuple):
+    """A caller that may exchange a token which it is shown (RFC 8693, section 4.4)."""
+
+    caller: str
+    """Its name, with the kind: `system:gateway`."""
+    audiences: tuple[str, ...] = ()
+    """The audiences that it may reach, as `may_audience` has them; none: those of the token."""
+
+
 class IssueRequest(NamedTuple):
     """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
 
@@ -57,6 +66,14 @@ class IssueRequest(NamedTuple):
     """What it is made from at its target: a template's name, or `TARGET/TEMPLATE`."""
     public_key: str | None = None
     """The key of whoever asks, for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which the holder of an identity token may obtain tokens: origins, with wildcards, and names."""
+    identity: bool = False
+    """Whether it is an identity token in any case, which then may obtain tokens for the audiences."""
+    may_act: tuple[MayAct, ...] = ()
+    """The callers that may exchange a service token, one after the other: what each obtains names the next."""
+    exchanged: bool = False
+    """Whether the parent is a token that the caller was shown, which lets it act by its `may_act`."""
 
 
 class RenewRequest(NamedTuple):
@@ -83,6 +100,8 @@ class AttachRequest(NamedTuple):
     ttl: int | None = None
     """None: as is usual, and no longer than the presented one may be renewed."""
     allow_narrower: bool = False
+    may_act: tuple[MayAct, ...] = ()
+    """The callers that may exchange it, one after the other."""
 
 
 class Terms(NamedTuple):
@@ -124,6 +143,8 @@ class Terms(NamedTuple):
     """Supplies the targets outside that the configuration has."""
     publish_lifetime: int = 900
     """For how long a status list is good."""
+    places: tuple[str, ...] = ()
+    """The addresses at which the authority is served, which are never a service's."""
 
     @property
     def own_name(self) -> str | None:

@@ -55,6 +55,7 @@ LAYERS = (
         "crls",
         "offline",
         "narrowing",
+        "reach",
         "request",
         "renewal",
         "replacing",
@@ -123,6 +124,7 @@ LAYERS = (
     {"credential", "standing", "task", "agent", "audit", "chains", "delegator", "process", "target"},
     {
         "address",
+        "audience",
         "caller",
         "delegation",
         "scope",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import introspection, jws, revocation
 from jitid.authority import token_operations as ops
-from jitid.authority.actors import Actor, client_actor
+from jitid.authority.actors import Actor, client_actor, own_agent
 from jitid.authority.operations import Issue
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.ledger.records import Selection
@@ -76,6 +76,11 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
         raise
     request = request._replace(agent=actor.agent)
     if ours:
+        if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
+            # Who may do so was found out before: the child is the caller's, whatever agent it names.
+            agent = own_agent(inside.caller)
+            request = request._replace(agent=agent, exchanged=True)
+            actor = client_actor(inside.caller, agent, inside.ledger.names.issuer)
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
     task = request.task or actor.task or new_task(actor.agent, inside.caller)
     return issue(
@@ -100,11 +105,20 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
             agent, own = found.agent, spiffe_id(names.trust_domain, found.agent, found.task, found.id)
             clients = frozenset({agent, f"agent:{agent}"})
             return Actor(agent, clients | {own}, clients, names.issuer, found.task)
-        proof = inside.proof(token, operation.actor_sort)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"{what} is not valid: {error.message}", error.hint) from None
-    agent = proof.delegator.partition(":")[2]
-    return Actor(agent, frozenset({proof.subject}), frozenset(), proof.issuer)
+    # Whom another issuer names is no agent of this authority: no record binds the one to the other.
+    raise RefusedError(
+        f"{what} is from another issuer, and names no agent of this authority; nothing was issued",
+        "give an identity token of the agent that acts, or leave the actor out to act yourself",
+    )
+
+
+def _is_shown(inside: Inside, operation: ops.Exchange) -> bool:
+    """Tell whether the subject's token is one for services, which its holder has shown to the caller."""
+    with inside.ledger.read() as snapshot:
+        found = introspection.recognise(snapshot, inside.ledger.names, operation.subject.reveal())
+    return not found.names_authority(inside.ledger.names.issuers)
 
 
 def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
@@ -124,7 +138,7 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
     if ours and sort == "id_token":
         raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
     typ = jws.decode_object(header, "header")[1].get("typ")
-    if ours and sort == "access_token" and typ not in jws.ACCESS_TOKENS:
+    if ours and sort == "access_token" and typ not in (*jws.ACCESS_TOKENS, jws.IDENTITY):
         raise InvalidCredentialError(f"{what} is no access token, and is said to be one")
     return ours
 
@@ -132,7 +146,8 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
 def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
     names, text = inside.ledger.names, operation.token.reveal()
     with inside.ledger.read() as snapshot:
-        found = introspection.verify(snapshot, names, text, None)
+        own = None if inside.caller is None else inside.caller.audiences
+        found = introspection.verify(snapshot, names, text, own)
     issuer = names.issuer
     if len(names.issuers) > 1 and found.credential.claims_hash is not None:
         # It may have been issued before the ledger moved, and says so itself.

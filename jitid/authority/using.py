@@ -26,7 +26,7 @@ def perform(inside: Inside, operation: UseOperation[Any]) -> object:
 def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
     ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
     names = ledger.names
-    audiences = operation.audiences or inside.audiences or names.issuers
+    audiences = inside.told_about(operation.audiences, inside.audiences or names.issuers)
     with ledger.read() as snapshot:
         keys = recognition.keys_of(snapshot)
     # What is slow needs no lock: others write meanwhile.

@@ -188,6 +188,7 @@ _FOURTH = (
     "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
     """CREATE UNIQUE INDEX live_head ON credential (line)
        WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+    "ALTER TABLE access ADD COLUMN audiences {text}",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

@@ -133,6 +133,7 @@ class Ancestor(NamedTuple):
     scopes: tuple[str, ...]
     """Those of all the live credentials of the identity together."""
     audiences: tuple[str, ...]
+    """Those that it may obtain tokens for."""
     details: tuple[str, ...]
     expires_at: int | None
     """The latest expiry among its live credentials; none if no credential of it lives."""

@@ -20,7 +20,7 @@ _ABOVE = f"""
         SELECT above.start, i.id, i.parent, i.depth, above.hop + 1
           FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
     SELECT above.start, above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
-           c.scopes, au.text, c.details, c.expires_at
+           c.scopes, coalesce(c.may_audience, au.text), c.details, c.expires_at
       FROM above
       JOIN identity i ON i.id = above.id
       JOIN term a ON a.id = i.agent
