@@ -41,7 +41,7 @@ ENTRIES = st.one_of(_ORIGINS, st.sampled_from(["urn:a", "urn:*", "https://a/path
         ("api", "apis", False),
     ],
 )
-def test_a_wildcard_is_one_whole_label(entry: str, audience: str, covered: bool) -> None:  # noqa: FBT001 - a table
+def test_a_wildcard_is_one_whole_label(entry: str, audience: str, covered: bool) -> None:
     assert covers(entry, audience) is covered
 
 
@@ -95,5 +95,5 @@ def test_a_token_is_for_one_service_each() -> None:
         ("urn:jitid:x/y", False),
     ],
 )
-def test_a_place_below_the_authority_is_the_authority(audience: str, named: bool) -> None:  # noqa: FBT001 - a table
+def test_a_place_below_the_authority_is_the_authority(audience: str, named: bool) -> None:
     assert is_named(audience, ("https://auth.example", "urn:jitid:x")) is named
