@@ -23,7 +23,7 @@ def attach(
     """Record a further credential of the identity whose token is presented, and make it unless a target does.
 
     Policy, task, parent and floors are asked as they are now. It replaces nothing; it holds no more than the presented
-    one does, and lives no longer than the identity may.
+    one does, expires no later, and ends with it and its successors.
 
     Raises:
         InvalidCredentialError: the token is not valid now, or its lineage is dead.
@@ -31,11 +31,11 @@ def attach(
         UsageError: there is no such target or template.
 
     """
-    found, lineage = introspection.verify(transaction, names, request.token.reveal(), None)
-    held = introspection.lasting(transaction, found)
+    verified = introspection.verify(transaction, names, request.token.reveal(), None)
+    held = verified.credential
     task = transaction.find_task(held.task)
     assert task is not None
-    planned = plan(transaction, names, held, lineage, task, request, terms)
+    planned = plan(transaction, names, verified, task, request, terms)
     draft, kind = planned.draft, sort_of(request.kind)
     needed = signing(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
@@ -71,6 +71,7 @@ def attach(
                 minted.public,
                 may_audience=draft.recorded_reach(request.kind),
                 may_act=draft.may_act,
+                source=held.key,
             )
         ],
     )
@@ -85,7 +86,7 @@ def attach(
         {
             **planned.facts,
             "jti": ids.jti,
-            "by_right_of": found.jti,
+            "made_from": held.jti,
             "issued": audit.issued_digest([(jti, minted.fingerprint)]),
             "certified": audit.certified_digest([minted.public]),
         },

@@ -68,6 +68,14 @@ def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
     return tuple([other for other in others if not any(covers(entry, other) for entry in entries)])
 
 
+def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """Return entries that stand for just what both stand for; of two that overlap without one covering, nothing."""
+    inner = [one for one in first if any(covers(other, one) for other in second)]
+    return tuple(
+        dict.fromkeys([*inner, *(one for one in second if any(covers(other, one) for other in first))])
+    )
+
+
 def is_named(audience: str, names: Iterable[str]) -> bool:
     """Tell whether an audience is one of these names, or a place below one that is a URL."""
     return any(

@@ -206,6 +206,8 @@ class Credential(NamedTuple):
     """The ledger's number for the first credential of its line, which may be itself."""
     source: int | None = None
     """The ledger's number for the credential that it was delegated or attached from; none for a root."""
+    attached_from: int | None = None
+    """The same, if it was attached: then both belong to one identity."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which its holder may obtain tokens."""
     may_kind: tuple[str, ...] = ()
@@ -219,7 +221,11 @@ class Credential(NamedTuple):
         """Tell whether it is a token for the authority that has these names: what alone gives rights there."""
         if self.token_use == TokenUse.UNDIVIDED:
             return not set(issuers).isdisjoint(self.audiences)
-        return self.token_use == TokenUse.IDENTITY and set(issuers).issuperset(self.audiences)
+        return (
+            self.token_use == TokenUse.IDENTITY
+            and bool(self.audiences)
+            and set(issuers).issuperset(self.audiences)
+        )
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

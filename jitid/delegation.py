@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import audience
+from jitid import audience, strictjson
 from jitid.scope import Scope, uncovered
 
 
@@ -29,6 +29,13 @@ class Widening(NamedTuple):
     what: str
     """`scope`, `audience`, `detail`, `expiry` or `depth`."""
     values: tuple[str, ...]
+
+
+def detail_texts(details: str | None) -> list[str]:
+    """Return each of the `authorization_details` that a credential has, as canonical JSON text."""
+    if details is None:
+        return []
+    return [strictjson.dumps(detail) for detail in strictjson.loads(details, "details")]
 
 
 def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:

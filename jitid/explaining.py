@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import governance, introspection, narrowing, strictjson
+from jitid import delegation, governance, introspection, narrowing, strictjson
 from jitid.credential import Credential
 from jitid.errors import (
     ConfigurationError,
@@ -299,7 +299,7 @@ def _decide_now(
 
 def _details(credential: Credential | None) -> list[str]:
     """Return the `authorization_details` that were given; a denial tells of none."""
-    return [] if credential is None else narrowing.detail_texts(credential.details)
+    return [] if credential is None else delegation.detail_texts(credential.details)
 
 
 def _above(snapshot: Snapshot, document: Mapping[str, Any], credential: Credential | None) -> list[str]:
@@ -308,11 +308,11 @@ def _above(snapshot: Snapshot, document: Mapping[str, Any], credential: Credenti
         credential = introspection.find(snapshot, document["parent"])
         return [
             credential.agent,
-            *(one.agent for one in snapshot.lineage(credential.identity_key, snapshot.now)),
+            *(one.agent for one in snapshot.lineage(credential.identity_key)),
         ]
     if credential is None:
         return []
-    return [one.agent for one in snapshot.lineage(credential.identity_key, snapshot.now)]
+    return [one.agent for one in snapshot.lineage(credential.identity_key)]
 
 
 def _differences(

@@ -131,7 +131,7 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
     credentials = credentials_of(snapshot, found)
     # What is dead is refused for that, whatever stands above it.
     alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
-    lineages = snapshot.lineages({one.identity_key for one in alive if one.parent_key is not None})
+    grounds_of = snapshot.grounds_of(one.key for one in alive if introspection.rests(one))
     tasks = {name: snapshot.find_task(name) for name in {one.task for one in credentials.values()}}
     places = snapshot.places(leak.key for leak in found)
     told = []
@@ -142,7 +142,7 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
             raise IntegrityError(
                 f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
             )
-        reason = introspection.objection(one, task, lineages.get(one.identity_key, []), snapshot.now)
+        reason = introspection.objection(one, task, grounds_of.get(one.key, ()), snapshot.now)
         told.append(Leaked(leak, one, reason, snapshot.now, places.get(leak.key)))
     return told
 

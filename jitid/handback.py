@@ -66,5 +66,5 @@ def _found(snapshot: Snapshot, named: str) -> Credential | None:
 def _is_below(snapshot: Snapshot, found: Credential, own: Credential) -> bool:
     """Tell whether an identity is `own` or hangs below it, dead or alive."""
     return found.identity_key == own.identity_key or any(
-        ancestor.id == own.id for ancestor in snapshot.lineage(found.identity_key, snapshot.now)
+        ancestor.id == own.id for ancestor in snapshot.lineage(found.identity_key)
     )

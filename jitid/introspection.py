@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid import jws, strictjson
+from jitid import audience, jws, strictjson
 from jitid.credential import Credential, Kind, State, TokenUse
+from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Ancestor, Names, SigningKey
+from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
+from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
-from jitid.scope import Scope, uncovered
+from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.text import quote
@@ -30,10 +32,16 @@ NO_RIGHT = "a JWT-SVID proves an identity, and carries no right"
 
 
 class Verified(NamedTuple):
-    """A credential that is valid now, with the identities above it, the nearest first."""
+    """A credential that is valid now, with what it means: the rights that the head of its line has too."""
 
     credential: Credential
-    lineage: list[Ancestor]
+    grounds: list[Ground]
+    """The credentials that it rests on, the nearest first."""
+
+    @property
+    def lineage(self) -> list[Ancestor]:
+        """The identities above it, the nearest first."""
+        return ancestors(self.grounds)
 
 
 def recognise(snapshot: Snapshot, names: Names, text: str, *, shown: bool = False) -> Credential:
@@ -102,14 +110,46 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
         InvalidCredentialError: it, its task or an identity above it has ended, or it is meant for others.
 
     """
-    now = snapshot.now
     check_audience(credential, audiences)
-    _check_state(credential, now)
-    task = snapshot.find_task(credential.task)
-    rooted = credential.parent_key is None
-    lineage = [] if rooted else snapshot.lineage(credential.identity_key, now)
-    check(credential, task, lineage, now)
-    return Verified(credential, lineage)
+    _check_state(credential, snapshot.now)
+    grounds = snapshot.grounds(credential.key) if rests(credential) else []
+    check(credential, snapshot.find_task(credential.task), grounds, snapshot.now)
+    return Verified(effective(credential, grounds), grounds)
+
+
+def until(verified: Verified) -> int:
+    """Return until when something made from a valid credential may live: nothing outlives what it rests on."""
+    expiries = [ground.expires_at for ground in verified.grounds if ground.expires_at is not None]
+    return min([verified.credential.expires_at, *expiries])
+
+
+def rests(credential: Credential) -> bool:
+    """Tell whether a credential rests on others: on a successor, or on what it was delegated or attached from."""
+    return (
+        credential.superseded_at is not None
+        or credential.source is not None
+        or credential.parent_key is not None
+    )
+
+
+def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
+    """Return a valid credential with what it means: for one that was renewed, only what the head of its line has too.
+
+    An empty intersection is no right: nothing is put in its place.
+    """
+    head = grounds[0] if grounds else None
+    if head is None or head.how != "renewed" or head.expires_at is None:
+        return credential
+    kept = set(_details(head))
+    details = [text for text in detail_texts(credential.details) if text in kept]
+    return credential._replace(
+        scopes=intersection(credential.scopes, head.scopes),
+        audiences=tuple(one for one in credential.audiences if one in head.audiences),
+        may_audience=audience.intersection(credential.may_audience, head.may_audience),
+        may_kind=tuple(one for one in credential.may_kind if one in head.may_kind),
+        details=f"[{','.join(details)}]" if details else None,
+        expires_at=min(credential.expires_at, head.expires_at),
+    )
 
 
 def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
@@ -123,11 +163,11 @@ def check_audience(credential: Credential, audiences: Collection[str] | None) ->
         raise InvalidCredentialError("the credential is for another audience")
 
 
-def check(credential: Credential, task: Task | None, lineage: list[Ancestor], now: int) -> None:
+def check(credential: Credential, task: Task | None, grounds: Sequence[Ground], now: int) -> None:
     """Refuse a credential of the ledger that is not valid at `now`, whoever it is meant for.
 
     Raises:
-        InvalidCredentialError: it, its task or an identity above it has ended.
+        InvalidCredentialError: it, its task or a credential that it rests on has ended, or holds less by now.
 
     """
     _check_state(credential, now)
@@ -135,18 +175,18 @@ def check(credential: Credential, task: Task | None, lineage: list[Ancestor], no
         raise InvalidCredentialError("the task has ended")
     if credential.parent_key is None and credential.depth:
         raise InvalidCredentialError("its chain has no root")
-    if credential.parent_key is not None:
-        _check_lineage(credential, lineage, now)
+    if rests(credential):
+        _check_grounds(credential, grounds, now)
 
 
-def objection(credential: Credential, task: Task, lineage: list[Ancestor], now: int) -> str | None:
+def objection(credential: Credential, task: Task, grounds: Sequence[Ground], now: int) -> str | None:
     """Return why a credential of the ledger is not valid at `now`; None if it is."""
     state = credential.state_at(now)
     if state is not State.ACTIVE:
         # As `check` says it first: of a million that have ended, raising it would take longer than all else.
         return _not_active(credential, state)
     try:
-        check(credential, task, lineage, now)
+        check(credential, task, grounds, now)
     except InvalidCredentialError as error:
         return error.message
     return None
@@ -160,31 +200,6 @@ def _check_state(credential: Credential, now: int) -> None:
 
 def _not_active(credential: Credential, state: State) -> str:
     return f"the credential {_end(credential, state)}"
-
-
-def lasting(snapshot: Snapshot, credential: Credential) -> Credential:
-    """Return a valid credential with what its holder can still hand on: what its successor holds, if it has one.
-
-    Raises:
-        InvalidCredentialError: it has been renewed, and its successor has ended.
-
-    """
-    if credential.superseded_at is None:
-        return credential
-    found = [
-        one
-        for one in snapshot.find_credentials_of(parse_id(credential.id)[1])
-        if one.superseded_at is None and one.state_at(snapshot.now) is State.ACTIVE
-    ]
-    if not found:
-        raise InvalidCredentialError("the credential was renewed, and its successor has ended")
-    successor = found[-1]
-    return credential._replace(
-        scopes=successor.scopes,
-        audiences=successor.audiences,
-        details=successor.details,
-        expires_at=successor.expires_at,
-    )
 
 
 def _end(credential: Credential, state: State) -> str:
@@ -413,21 +428,39 @@ def _jti(claims: Mapping[str, Any]) -> str:
     return text
 
 
-def _check_lineage(credential: Credential, lineage: list[Ancestor], now: int) -> None:
-    below: tuple[str, ...] = credential.scopes
+def _check_grounds(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
+    if len(grounds) > MAX_GROUNDS:
+        raise InvalidCredentialError(f"it rests on more than {MAX_GROUNDS} credentials")
+    below: Credential | Ground = effective(credential, grounds)
     depth = credential.depth
-    for ancestor in lineage:
-        depth -= 1
-        if ancestor.expires_at is None:
-            raise InvalidCredentialError(f"{ancestor.id}, which it descends from, is no longer live")
-        if ancestor.task_ended_at is not None or now >= ancestor.task_deadline:
-            raise InvalidCredentialError(f"the task of {ancestor.id}, which it descends from, has ended")
-        if uncovered([Scope(scope) for scope in ancestor.scopes], [Scope(scope) for scope in below]):
-            raise InvalidCredentialError(
-                f"it holds a scope that {ancestor.id}, which it descends from, does not hold"
-            )
-        if ancestor.depth != depth:
-            raise InvalidCredentialError(f"its chain is broken at {ancestor.id}")
-        below = ancestor.scopes
+    for ground in grounds:
+        if ground.how == "renewed":
+            if ground.expires_at is None:
+                raise InvalidCredentialError("the credential was renewed, and its successor has ended")
+            continue
+        depth -= ground.how == "delegated"
+        _check_ground(ground, below, depth, now)
+        below = ground
     if depth != 0:
         raise InvalidCredentialError("its chain has no root")
+
+
+def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: int) -> None:
+    what = f"{ground.id}, which it descends from"
+    if ground.how == "attached":
+        what = f"the credential of {ground.id} that it was attached from"
+    if ground.expires_at is None:
+        raise InvalidCredentialError(f"{what}, is no longer live")
+    if ground.task_ended_at is not None or now >= ground.task_deadline:
+        raise InvalidCredentialError(f"the task of {what}, has ended")
+    if uncovered([Scope(scope) for scope in ground.scopes], [Scope(scope) for scope in below.scopes]):
+        raise InvalidCredentialError(f"it holds a scope that {what}, does not hold")
+    if below.details and not set(_details(below)) <= set(_details(ground)):
+        raise InvalidCredentialError(f"it holds authorization_details that {what}, does not hold")
+    if ground.depth != depth:
+        raise InvalidCredentialError(f"its chain is broken at {ground.id}")
+
+
+def _details(held: Credential | Ground) -> list[str]:
+    lists = (held.details,) if isinstance(held, Credential) else held.details
+    return [text for each in lists for text in detail_texts(each)]

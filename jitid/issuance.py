@@ -299,6 +299,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     agent,
                     one.plan.task.key,
                     draft.sensitivity,
+                    one.plan.parent.key if one.plan.parent else None,
                 )
             )
             credentials.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jitid import delegation, reach, strictjson
+from jitid import delegation, reach
 from jitid.credential import PROOFS, Credential
 from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError, UsageError
@@ -103,15 +103,10 @@ def held_by(parent: Credential, *, exchanged: bool = False) -> Grant:
     return Grant(
         [Scope(scope) for scope in parent.scopes],
         reach.actor_reach(parent.may_act) if exchanged else parent.may_audience,
-        detail_texts(parent.details),
+        delegation.detail_texts(parent.details),
         parent.expires_at,
         parent.depth,
     )
-
-
-def detail_texts(details: str | None) -> list[str]:
-    """Return each of the `authorization_details` that a credential has, as canonical JSON text."""
-    return [strictjson.dumps(detail) for detail in strictjson.loads(details or "[]", "details")]
 
 
 def lifetime(
@@ -124,11 +119,13 @@ def lifetime(
     *,
     stated: bool,
     agents: tuple[int, str] | None = None,
+    renews: int | None = None,
 ) -> tuple[int, str | None]:
     """Return the least of what was asked, what the policy allows, and what task and parent leave; and what limits it.
 
     `agents` is what the record of the agent allows for one credential, with its words. What the policy allows is
-    counted from the first issue of the identity, which has `lived` for so many seconds.
+    counted from the first issue of the identity, which has `lived` for so many seconds. What is renewed lives no longer
+    than its predecessor was given to live (`renews`), unless the policy says `@renew_ttl`.
     """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
@@ -136,6 +133,9 @@ def lifetime(
         limits.insert(0, (decision.max_ttl - lived, f"rule `{decision.ttl_rule}`{since}"))
     if agents is not None:
         limits.append(agents)
+    if renews is not None:
+        longest = max(renews, decision.renew_ttl or 0)
+        limits.append((longest, "the life of the credential that is renewed"))
     if until_parents_end is not None:
         limits.append((until_parents_end, "the parent's expiry"))
     least, why = min(limits)

@@ -112,6 +112,7 @@ def plan(
         "purpose": opened.purpose,
         "depth": depth or None,
         "parent": parent.id if parent else None,
+        "made_from": parent.jti if parent else None,
         "scopes": list(scopes) or None,
         **within.told(request.kind),
         "ttl": ttl,
@@ -136,7 +137,8 @@ def plan(
         + governance.chain_objections(snapshot, _chain(above), now),
         facts,
     )
-    if parent is not None:
+    if above is not None and parent is not None:
+        must_not_rest_on_too_many(above, facts)
         scopes = narrowing.attenuated(
             parent.id,
             narrowing.held_by(parent, exchanged=request.exchanged),
@@ -184,7 +186,7 @@ def plan(
         ttl,
         decision,
         opened.deadline - now,
-        parent.expires_at - now if parent else None,
+        introspection.until(above) - now if above else None,
         0,
         notes,
         stated=request.ttl is not None,
@@ -233,6 +235,25 @@ def plan(
     )
 
 
+def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, Any]) -> None:
+    """Refuse to make something from a credential that rests on many others: each verification walks them all.
+
+    Raises:
+        PolicyDeniedError: what is made would rest on more than `introspection.MAX_GROUNDS` credentials.
+
+    """
+    if len(held.grounds) < introspection.MAX_GROUNDS:
+        return
+    reason = (
+        f"rule `delegation-length`: it would rest on more than {introspection.MAX_GROUNDS} other credentials"
+    )
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        "delegate from a credential nearer to the root, or start anew: jitid issue",
+        {**facts, "rules": ["delegation-length"], "reason": reason},
+    )
+
+
 def target_of(chosen: Chosen | None, kind: str) -> str | None:
     """Return the target that is to make a credential; None for one that is made here."""
     return (
@@ -257,8 +278,7 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
     if request.parent is None:
         return None
     try:
-        found = introspection.verify(snapshot, names, request.parent.reveal(), None)
-        return found._replace(credential=introspection.lasting(snapshot, found.credential))
+        return introspection.verify(snapshot, names, request.parent.reveal(), None)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(
             f"the parent's credential is not valid: {error.message}", error.hint

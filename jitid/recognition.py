@@ -9,7 +9,7 @@ from jitid import introspection, jws
 from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Ancestor, Names, SigningKey
+from jitid.ledger.records import Ancestor, Names, SigningKey, ancestors
 from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
@@ -80,23 +80,23 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
         except InvalidCredentialError as error:
             recognised.append((None, error.message))
     ours = [credential for credential, _ in recognised if credential is not None]
-    lineages = snapshot.lineages({one.identity_key for one in ours if one.parent_key is not None})
+    grounds_of = snapshot.grounds_of(one.key for one in ours if introspection.rests(one))
     tasks = snapshot.tasks_of({one.task for one in ours})
     held = []
     for one, (credential, refusal) in zip(presented, recognised, strict=True):
         if credential is None:
             held.append(Held(None, [], None, refusal))
             continue
-        lineage, task = lineages.get(credential.identity_key, []), tasks.get(credential.task)
+        grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task)
         try:
             introspection.check_audience(credential, audiences)
-            introspection.check(credential, task, lineage, snapshot.now)
+            introspection.check(credential, task, grounds, snapshot.now)
             # Claims that were hashed say what the row does: what `jws.check_claims` asks besides is this alone.
             if one.parsed is not None and snapshot.now < credential.issued_at:
                 raise InvalidCredentialError("the token is not valid yet")
         except InvalidCredentialError as error:
             refusal = error.message
-        held.append(Held(credential, lineage, task, refusal))
+        held.append(Held(introspection.effective(credential, grounds), ancestors(grounds), task, refusal))
     return held
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, governance, introspection, narrowing, planning, reach
+from jitid import audit, delegation, governance, introspection, narrowing, planning, reach
 from jitid.credential import PROOFS, Credential, State, sort_of
 from jitid.delegation import Grant
-from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.identifier import credential_id, parse_id
+from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.identifier import parse_id
+from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import Ancestor, CredentialRow, Names
+from jitid.ledger.records import CredentialRow, Names
 from jitid.lifetime import format_time
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.name import spiffe_id
@@ -26,6 +27,10 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.targets import Chosen
+
+
+RENEWED_TWICE = "renewed-twice"
+"""The rule that refuses a second renewal of the same credential."""
 
 
 class Renewal(NamedTuple):
@@ -45,20 +50,23 @@ class Renewal(NamedTuple):
 def renew(
     transaction: Transaction, names: Names, request: RenewRequest, terms: Terms, keyring: Keyring
 ) -> Issued:
-    """Make a successor of the credential whose token is presented; what it stands for lives on for a short overlap.
+    """Make the one successor of the credential whose token is presented, which itself is valid for a short overlap.
 
-    Policy, task, parent and floors are asked as they are now. Nothing outlives the hard maximum, which is counted
-    from the first issue of the identity.
+    No other credential of the identity is touched. Policy, task, parent and floors are asked as they are now. Nothing
+    outlives the hard maximum, which is counted from the first issue of the identity, and a successor lives no longer
+    than its predecessor was given to live, unless the policy says `@renew_ttl`.
 
     Raises:
         InvalidCredentialError: the token is not valid now, or its lineage is dead.
         PolicyDeniedError: it would not be issued now, or has nothing left to live.
 
     """
-    predecessor, lineage = introspection.verify(transaction, names, request.token.reveal(), None)
+    verified = introspection.verify(transaction, names, request.token.reveal(), None)
+    predecessor = verified.credential
     task = transaction.find_task(predecessor.task)
     assert task is not None
-    renewal = plan(transaction, names, predecessor, lineage, task, request, terms)
+    _must_have_no_successor(predecessor)
+    renewal = plan(transaction, names, verified, task, request, terms)
     draft, kind = renewal.draft, sort_of(predecessor.kind)
     needed = signing(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
@@ -69,10 +77,8 @@ def renew(
     # What a target makes is no token that could be presented for its renewal.
     assert mint.issuer is not None
     (minted,) = mint.issuer.mint([Order(draft, [ids])])
-    replaced = transaction.supersede(
-        predecessor.identity_key, predecessor.kind, draft.issued_at + terms.overlap
-    )
-    before = {credential_id(raw): earlier for raw, _, earlier in replaced if earlier is not None}
+    superseded_at = transaction.supersede(predecessor.key, draft.issued_at + terms.overlap)
+    assert superseded_at is not None, "a valid credential without a successor can be superseded"
     number = transaction.next_keys()[1]
     transaction.add(
         [],
@@ -96,8 +102,11 @@ def renew(
                 renewal.recurring,
                 predecessor.template,
                 minted.public,
-                may_audience=draft.recorded_reach(predecessor.kind),
-                may_act=draft.may_act,
+                predecessor.line,
+                predecessor.attached_from,
+                draft.recorded_reach(predecessor.kind),
+                " ".join(predecessor.may_kind) or None,
+                draft.may_act,
             )
         ],
     )
@@ -112,8 +121,8 @@ def renew(
             "jti": ids.jti,
             "issued": audit.issued_digest([(jti, minted.fingerprint)]),
             "certified": audit.certified_digest([minted.public]),
-            "replaced": {credential_id(raw): at for raw, at, _ in replaced},
-            "before": before or None,
+            "of": predecessor.jti,
+            "replaced": {predecessor.jti: superseded_at},
         },
     )
     return Issued(
@@ -137,10 +146,33 @@ def renew(
     )
 
 
-def abandon(transaction: Transaction, jti: str) -> None:
-    """End a successor that could not be handed out; what it was to supersede stands as it did before.
+def _must_have_no_successor(predecessor: Credential) -> None:
+    """Refuse a second renewal: two successors would be two lives of one right (RFC 9700, section 4.14.2)."""
+    if predecessor.superseded_at is None:
+        return
+    reason = (
+        f"rule `{RENEWED_TWICE}`: {predecessor.jti} was renewed already, and has one successor; "
+        "if nobody of yours renewed it, it was stolen"
+    )
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        f"use the successor; or end them all: jitid revoke {predecessor.id}",
+        {
+            "task": predecessor.task,
+            "agent": predecessor.agent,
+            "delegator": predecessor.delegator,
+            "id": predecessor.id,
+            "of": predecessor.jti,
+            "rules": [RENEWED_TWICE],
+            "reason": reason,
+        },
+    )
 
-    If another one supersedes it by now, that one stands for all of them. What was attached to an identity has replaced
+
+def abandon(transaction: Transaction, jti: str) -> None:
+    """End a successor that could not be handed out; its predecessor stands as it did before.
+
+    If it has a successor itself by now, that one stands for both. What was attached to an identity has replaced
     nothing, and ends alone.
 
     Raises:
@@ -154,13 +186,14 @@ def abandon(transaction: Transaction, jti: str) -> None:
         raise NotFoundError(f"the ledger knows no renewal {quote(jti)}", "see: jitid audit log")
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
+    digest = transaction.end_one(found.key, State.REVOKED)
+    # Only renewals from before a line had a single head say when something else was to end.
     earlier = told.get("before", {})
     restored = {
         text: earlier.get(text)
         for text, at in (told.get("replaced", {}).items() if found.superseded_at is None else ())
         if transaction.restore(parse_id(text)[1], at, earlier.get(text))
     }
-    digest = transaction.end_one(found.key, State.REVOKED)
     transaction.append(
         "abandon",
         {
@@ -177,8 +210,7 @@ def abandon(transaction: Transaction, jti: str) -> None:
 def plan(
     transaction: Transaction,
     names: Names,
-    predecessor: Credential,
-    lineage: list[Ancestor],
+    verified: Verified,
     task: Task,
     request: RenewRequest | AttachRequest,
     terms: Terms,
@@ -188,9 +220,11 @@ def plan(
     Raises as `renew` does.
     """
     now = transaction.now
+    predecessor, lineage = verified.credential, verified.lineage
     attached = request if isinstance(request, AttachRequest) else None
+    given = predecessor.expires_at - predecessor.issued_at
     ttl, kind, template, chosen = (
-        predecessor.expires_at - predecessor.issued_at,
+        given,
         predecessor.kind,
         predecessor.template,
         None,
@@ -208,7 +242,7 @@ def plan(
         scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
         within = reach.attached(attached, predecessor, names, terms)
     audiences = within.audiences
-    details = narrowing.detail_texts(predecessor.details)
+    details = delegation.detail_texts(predecessor.details)
     judged = most_sensitive(
         predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
     )
@@ -246,24 +280,11 @@ def plan(
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
     )
-    until_parents_end = None
     if attached is not None:
-        holds = narrowing.held_by(predecessor)._replace(depth=predecessor.depth - 1)
+        planning.must_not_rest_on_too_many(verified, facts)
+    for holder, holds in _held_by(verified, attached=attached is not None):
         scopes = narrowing.attenuated(
-            predecessor.id,
-            holds,
-            scopes,
-            within.obtainable,
-            details,
-            facts,
-            notes,
-            allow_narrower=request.allow_narrower,
-        )
-    if lineage:
-        holds = _held_by(lineage[0])
-        until_parents_end = holds.expires_at - now
-        scopes = narrowing.attenuated(
-            lineage[0].id,
+            holder,
             holds,
             scopes,
             within.obtainable,
@@ -304,14 +325,17 @@ def plan(
         ttl,
         decision,
         task.deadline - now,
-        until_parents_end,
+        _until(verified, attached=attached is not None, now=now),
         max(now - first, 0),  # the clock may have been set back since
         notes,
         stated=request.ttl is not None,
         agents=governance.longest(entry.agent),
+        renews=None if attached is not None else given,
     )
-    # Whoever asks for a short one gets it; otherwise a successor that lives no longer is of no use.
-    used_up = attached is None and limit is not None and now + lifetime <= predecessor.expires_at
+    # A short one that was requested is issued; otherwise a successor that expires no later is of no use. In the second
+    # of the issue, one that lives as long as its predecessor expires with it.
+    earliest = predecessor.expires_at + (0 if lifetime >= given else 1)
+    used_up = attached is None and limit is not None and now + lifetime < earliest
     if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first, facts)
     actors = tuple(spiffe_id(names.trust_domain, one.agent, one.task, one.id) for one in lineage)
@@ -343,17 +367,39 @@ def plan(
     return Renewal(draft, decision, facts, tuple(notes), maximum, recurring, chosen)
 
 
-def _held_by(parent: Ancestor) -> Grant:
-    """Return what the live credentials of the parent let it delegate, all together."""
-    if parent.expires_at is None:
-        raise IntegrityError("a valid credential descends from a dead one", "run: jitid audit verify")
-    return Grant(
-        [Scope(scope) for scope in parent.scopes],
-        parent.audiences,
-        [text for details in parent.details for text in narrowing.detail_texts(details)],
-        parent.expires_at,
-        parent.depth,
-    )
+def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
+    """Return what holds more than the new credential may: by whose right it is attached, and what it rests on."""
+    predecessor = verified.credential
+    found = []
+    if attached:
+        own = narrowing.held_by(predecessor)
+        found.append((predecessor.id, own._replace(depth=predecessor.depth - 1)))
+    nearest = next((ground for ground in verified.grounds if ground.how != "renewed"), None)
+    if nearest is not None:
+        assert nearest.expires_at is not None, "a valid credential rests on live ones"
+        found.append(
+            (
+                nearest.id,
+                Grant(
+                    [Scope(scope) for scope in nearest.scopes],
+                    nearest.may_audience,
+                    [text for details in nearest.details for text in delegation.detail_texts(details)],
+                    nearest.expires_at,
+                    predecessor.depth - 1,
+                ),
+            )
+        )
+    return found
+
+
+def _until(verified: Verified, *, attached: bool, now: int) -> int | None:
+    """Return for how long, in seconds, the new credential may live by what it rests on; None without a limit."""
+    if attached:
+        return introspection.until(verified) - now
+    below = [
+        one.expires_at for one in verified.grounds if one.how != "renewed" and one.expires_at is not None
+    ]
+    return min(below) - now if below else None
 
 
 def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any]) -> None:

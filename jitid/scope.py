@@ -96,6 +96,15 @@ def common(first: Scope, second: Scope) -> Scope | None:
     return Scope(":".join(narrower))
 
 
+def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[Scope, ...]:
+    """Return scopes that permit just what both sets of scopes permit; none if that is nothing."""
+    ours, theirs = [Scope(scope) for scope in first], [Scope(scope) for scope in second]
+    if not uncovered(theirs, ours):
+        return tuple(ours)
+    shared = [common(one, other) for one in ours for other in theirs]
+    return normalise(scope for scope in shared if scope is not None)
+
+
 def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     """Return the scopes that no other one covers, each once, sorted by code point.
 

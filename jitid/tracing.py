@@ -312,6 +312,7 @@ class _Trace:
         snapshot = self._snapshot
         identities = {one.identity_key for one in found}
         lineages, families = snapshot.lineages(identities), snapshot.families(identities)
+        grounds_of = snapshot.grounds_of(one.key for one in found if introspection.rests(one))
         offline = snapshot.offline_until(identities)
         tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
         events = {
@@ -335,7 +336,7 @@ class _Trace:
                 Match(
                     one,
                     self._evidence[one.key],
-                    introspection.objection(one, task, lineage, snapshot.now),
+                    introspection.objection(one, task, grounds_of.get(one.key, ()), snapshot.now),
                     lineage,
                     task,
                     family,

@@ -93,6 +93,7 @@ def put(
     signed_by: SigningKey | None = None,
     pending: bool = False,
     public: bytes | None = None,
+    line: int | None = None,
 ) -> Row:
     """Record a new identity with one credential and the event that issued it."""
     number = next(_numbers)
@@ -139,6 +140,7 @@ def put(
                 found.key,
                 by,
                 public=public,
+                line=line,
             )
         ],
     )

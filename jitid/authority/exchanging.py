@@ -209,4 +209,4 @@ def _holds(snapshot: Snapshot, bearer: str, found: Credential) -> bool:
     held = {one.id for one in snapshot.find_given([bearer], [])}
     if found.id in held:
         return True
-    return any(one.id in held for one in snapshot.lineage(found.identity_key, snapshot.now))
+    return any(one.id in held for one in snapshot.lineage(found.identity_key))

@@ -489,13 +489,19 @@ class LocalAuthority:
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
 
+        reused = facts.get("rules") == ["renewed-twice"]
+
         def record(transaction: Transaction) -> None:
             if facts.get("policy") is not None:
                 # Whoever asks why must find the rules that said so.
                 transaction.keep_policy(facts["policy"], self._agreed.policy_text)
+            if reused:
+                from jitid.identifier import parse_id
+
+                transaction.mark_reused(parse_id(facts["of"])[1])
             transaction.append("denial", facts)
 
-        change(self._ledger, record, accept_clock=accept_clock, shared=True)
+        change(self._ledger, record, accept_clock=accept_clock, shared=not reused)
 
     def _verify(self, operation: ops.Verify) -> object:
         from jitid import introspection

@@ -43,7 +43,7 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
         credential,
         reason is None,
         reason,
-        snapshot.lineage(credential.identity_key, snapshot.now),
+        snapshot.lineage(credential.identity_key),
         task,
         names.issuer,
         names.trust_domain,

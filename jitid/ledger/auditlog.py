@@ -172,6 +172,15 @@ class SqlAuditLog:
                   AND d.id = i.delegator AND d.text = :delegator AND au.id = c.audiences AND au.text = :audiences
                   AND i.proof = :proof AND i.sensitivity = :sensitivity AND i.depth = :depth
                   AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)
+                  AND coalesce(i.source, 0) = coalesce(
+                      CASE WHEN :delegated = 1 THEN (SELECT q.id FROM credential q WHERE q.jti = :right)
+                           WHEN :delegated = 0 THEN i.source END, 0)
+                  AND coalesce(c.source, 0) = coalesce(
+                      CASE WHEN :attached = 1 THEN (SELECT q.id FROM credential q WHERE q.jti = :right)
+                           WHEN :renewed = 1 THEN (SELECT q.source FROM credential q WHERE q.jti = :of) END, 0)
+                  AND coalesce(c.line, 0) = coalesce(
+                      CASE WHEN :renewed = 1
+                           THEN (SELECT coalesce(q.line, q.id) FROM credential q WHERE q.jti = :of) END, 0)
                   AND {spared(without)}""",
             first=first,
             last=last,
@@ -181,6 +190,13 @@ class SqlAuditLog:
         )
         found: int = count
         return found
+
+    def reused(self, without: str = "") -> set[bytes]:
+        """Return the credentials that somebody tried to renew although they have a successor."""
+        rows = self._db.execute(
+            f"SELECT c.jti FROM credential c WHERE c.reused_at IS NOT NULL AND {spared(without)}"
+        )
+        return {jti for (jti,) in rows}
 
     def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

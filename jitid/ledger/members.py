@@ -41,6 +41,9 @@ _CLOSING = frozenset({"expire", "supersede"})
 """Events that record ends of which each had a time of its own."""
 
 
+_REUSED = b'"renewed-twice"'
+
+
 class Members:
     """Takes the rows that belong to each event, event by event, and says which are not as the event tells."""
 
@@ -65,6 +68,8 @@ class Members:
         self._outside: OutsideMembers | None = None
         self._adopted: dict[int, str] = {}
         """The digests of what events have adopted."""
+        self._reused: set[bytes] = set()
+        """Credentials that somebody tried to renew a second time."""
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
@@ -114,6 +119,10 @@ class Members:
             event = strictjson.loads(body, "audit event")
             self._delegators.take(seq, event)
             self._agents.take_leaving(event)
+        if _REUSED in body and b'"op":"denial"' in body:
+            event = strictjson.loads(body, "audit event")
+            if event.get("rules") == ["renewed-twice"] and "of" in event:
+                self._reused.add(parse_id(event["of"])[1])
         if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
@@ -155,6 +164,7 @@ class Members:
         if self._snapshot.count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._must_be_adopted()
+        self._must_be_reused()
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -222,6 +232,14 @@ class Members:
             self._approvals.use(seq, event)
         self.count += len(rows)
 
+    def _must_be_reused(self) -> None:
+        found = self._snapshot.reused(self._without)
+        for jti in self._reused ^ found:
+            if jti in found or self._pruned.there([jti]):
+                raise IntegrityError(
+                    f"whether {credential_id(jti)} was renewed twice is not in the ledger as the events say"
+                )
+
     def _must_be_adopted(self) -> None:
         found = self._snapshot.adopted.digests()
         for seq in self._adopted.keys() | found.keys():
@@ -248,6 +266,7 @@ class Members:
             "depth": event.get("depth", 0),
             "parent": None if parent is None else parse_id(parent)[1],
             "audiences": " ".join(event.get("audiences", (self._issuer,))),
+            **_rests_on(event),
         }
 
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -308,6 +327,20 @@ class _Rows:
 
 def _digest(certificates: bytes | None) -> str | None:
     return None if certificates is None else sha256(certificates).hexdigest()
+
+
+def _rests_on(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event says of the credential that another was delegated, attached or renewed from."""
+    right, of = event.get("made_from"), event.get("of")
+    issued, attached = event["op"] == "issue", event["op"] == "attach"
+    return {
+        # What is made later for an identity says nothing of whom that was delegated from.
+        "delegated": 1 if issued and right is not None else 2 if issued else 0,
+        "attached": int(attached and right is not None),
+        "renewed": int(of is not None),
+        "right": None if right is None else parse_id(right)[1],
+        "of": None if of is None else parse_id(of)[1],
+    }
 
 
 def _not_as_told(seq: int, what: str) -> str:

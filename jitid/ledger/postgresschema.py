@@ -189,6 +189,8 @@ _FOURTH = (
     """CREATE UNIQUE INDEX live_head ON credential (line)
        WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
     "ALTER TABLE access ADD COLUMN audiences {text}",
+    "ALTER TABLE credential ADD COLUMN reused_at BIGINT",
+    "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

@@ -19,6 +19,7 @@ from jitid.ledger.records import (
     CredentialRow,
     Family,
     Filter,
+    Ground,
     IdentityRow,
     Names,
     Radius,
@@ -112,6 +113,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""
 
+    def reused(self, without: str = "") -> set[bytes]:
+        """Return the credentials that somebody tried to renew although they have a successor."""
+
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials when it was or will be superseded."""
 
@@ -130,11 +134,21 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
 
-    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+    def lineage(self, identity: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
         """Return the same for each of many that has any."""
+
+    def grounds(self, credential: int) -> list[Ground]:
+        """Return the credentials that one rests on now, the nearest first.
+
+        A credential that was renewed rests on the head of its own line; one that was attached, on the head of the line
+        that it was attached from; and the identity, on the head of the line that it was delegated from.
+        """
+
+    def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
+        """Return the same for each of many that rests on any."""
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
@@ -314,12 +328,14 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def renews_until(self, identity: int, at: int) -> None:
         """Record that an identity's process, if it has one that renews, does so until `at` at most."""
 
-    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
-        """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
+    def supersede(self, key: int, at: int) -> int | None:
+        """Let a live credential that has no successor end at `at`, or at its expiry if that comes first.
 
-        Returns the jti of each that does, when, and when it was to end before; one that was to end earlier is left
-        alone.
+        Returns when it ends; None if it has ended or has a successor.
         """
+
+    def mark_reused(self, jti: bytes) -> None:
+        """Record that somebody tried to renew a credential that has a successor; the first time counts."""
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""

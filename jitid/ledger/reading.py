@@ -15,7 +15,17 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
-from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey, Withdrawn
+from jitid.ledger.records import (
+    Ancestor,
+    Family,
+    Filter,
+    Ground,
+    Names,
+    Radius,
+    Selection,
+    SigningKey,
+    Withdrawn,
+)
 from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.ledger.sqluse import SqlUse
 from jitid.lifetime import check_times
@@ -41,7 +51,8 @@ _CREDENTIAL = """
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
-           c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.may_audience, c.may_kind, c.may_act
+           c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
+           c.may_audience, c.may_kind, c.may_act
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -94,7 +105,7 @@ def _task(row: Any) -> Task:
 def _from_row(row: Any) -> Credential:
     parent, parent_agent, kind, host = row[4], row[8], row[14], row[28]
     audiences = _words(row[16])
-    may_audience = audiences if row[39] is None else _words(row[39])
+    may_audience = audiences if row[40] is None else _words(row[40])
     check_times(row[18], row[19], row[20], row[27])
     return Credential._make(
         (
@@ -111,11 +122,11 @@ def _from_row(row: Any) -> Credential:
             audiences,
             *row[17:28],
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
-            *row[35:39],
+            *row[35:40],
             may_audience,
-            _words(row[40] or ""),
-            row[41],
-            _token_use(kind, audiences, may_audience, undivided=row[39] is None),
+            _words(row[41] or ""),
+            row[42],
+            _token_use(kind, audiences, may_audience, undivided=row[40] is None),
         )
     )
 
@@ -342,14 +353,23 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         found = self.credentials_numbered(key for _, key in rows)
         return [(public, found[key]) for public, key in rows]
 
-    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+    def lineage(self, identity: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
-        return walking.lineage(self._db, identity, now)
+        return walking.lineage(self._db, identity)
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
         """Return the same for each of many that has any."""
         selecting.give(self._db, (), (), identities)
-        return walking.lineages(self._db, self._now)
+        return walking.lineages(self._db)
+
+    def grounds(self, credential: int) -> list[Ground]:
+        """Return the credentials that one rests on now, the nearest first."""
+        return walking.grounds(self._db, credential, self._now)
+
+    def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
+        """Return the same for each of many that rests on any."""
+        selecting.give(self._db, (), (), credentials=credentials)
+        return walking.grounds_of(self._db, self._now)
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
 
 
 class Names(NamedTuple):
@@ -122,21 +122,39 @@ class Withdrawn(NamedTuple):
 
 
 class Ancestor(NamedTuple):
-    """One hop of a credential's lineage: what an identity above it holds, without what a successor stands for."""
+    """One hop of a delegation chain: an identity above another."""
 
     id: str
     agent: str
     task: str
     depth: int
+
+
+class Ground(NamedTuple):
+    """One credential that another rests on: the head of the line that it was renewed, attached or delegated from."""
+
+    id: str
+    """Its identity."""
+    agent: str
+    task: str
+    depth: int
+    how: Literal["renewed", "attached", "delegated"]
+    """Whether the credential below it was superseded by it, attached by right of it, or delegated from it."""
     task_ended_at: int | None
     task_deadline: int
-    scopes: tuple[str, ...]
-    """Those of all the live credentials of the identity together."""
-    audiences: tuple[str, ...]
-    """Those that it may obtain tokens for."""
-    details: tuple[str, ...]
-    expires_at: int | None
-    """The latest expiry among its live credentials; none if no credential of it lives."""
+    scopes: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    """JSON texts, each a list of `authorization_details`."""
+    expires_at: int | None = None
+    """None if the line has no live head."""
+    may_audience: tuple[str, ...] = ()
+    may_kind: tuple[str, ...] = ()
+
+
+def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
+    """Return the identities above a credential that rests on these, the nearest first."""
+    return [Ancestor(one.id, one.agent, one.task, one.depth) for one in grounds if one.how == "delegated"]
 
 
 class Family(NamedTuple):

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from jitid.identifier import identity_id
-from jitid.ledger.records import Ancestor, Family
+from jitid.ledger.records import Ancestor, Family, Ground
 from jitid.ledger.selecting import LIVE
 from jitid.lifetime import check_times
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
-_ABOVE = f"""
+_ABOVE = """
     WITH RECURSIVE above (start, id, parent, depth, hop) AS (
-        SELECT id, id, parent, depth, 0 FROM identity WHERE id {{which}}
+        SELECT id, id, parent, depth, 0 FROM identity WHERE id {which}
         UNION ALL
         SELECT above.start, i.id, i.parent, i.depth, above.hop + 1
           FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
-    SELECT above.start, above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
-           c.scopes, coalesce(c.may_audience, au.text), c.details, c.expires_at
+    SELECT above.start, i.uid, a.text, t.name, i.depth
       FROM above
       JOIN identity i ON i.id = above.id
       JOIN term a ON a.id = i.agent
       JOIN task t ON t.id = i.task
-      LEFT JOIN credential c ON c.identity = i.id AND {LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL
-      LEFT JOIN term au ON au.id = c.audiences
      WHERE above.hop > 0
      ORDER BY above.start, above.hop"""
+
+MAX_GROUNDS = 128
+"""The maximum number of credentials that one rests on: what a verification walks is bounded."""
+
+_HEAD = """coalesce(
+        (SELECT h.id FROM credential h
+          WHERE h.line = coalesce(b.line, b.id) AND h.ended_at IS NULL AND h.superseded_at IS NULL),
+        (SELECT h.id FROM credential h
+          WHERE h.id = coalesce(b.line, b.id) AND h.ended_at IS NULL AND h.superseded_at IS NULL))"""
+"""The head of the line of a credential `b`: the one of its line that no renewal has superseded."""
+
+_STANDING = f"{LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL"
+_RIGHTS = "c.scopes, au.text, c.details, c.expires_at, coalesce(c.may_audience, au.text), c.may_kind"
+
+# A credential rests on the one that it was attached from, and otherwise on the one that its identity was delegated
+# from. Identities from before the ledger recorded that name a parent alone.
+_GROUNDS = f"""
+    WITH RECURSIVE walk (start, hop, identity, basis, own) AS (
+        SELECT c.id, 0, c.identity, c.id, 1 FROM {{given}}
+        UNION ALL
+        SELECT w.start, w.hop + 1, i.id, coalesce(b.source, x.source),
+               CASE WHEN b.source IS NULL THEN 0 ELSE 1 END
+          FROM walk w JOIN identity x ON x.id = w.identity
+          LEFT JOIN credential b ON b.id = w.basis
+          JOIN identity i ON i.id = CASE WHEN b.source IS NULL THEN x.parent ELSE x.id END
+         WHERE w.hop <= {MAX_GROUNDS})
+    SELECT w.start, w.hop, w.own, w.identity, w.basis, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
+           {_RIGHTS}
+      FROM walk w
+      JOIN credential s ON s.id = w.start
+      JOIN identity i ON i.id = w.identity
+      JOIN term a ON a.id = i.agent
+      JOIN task t ON t.id = i.task
+      LEFT JOIN credential b ON b.id = w.basis
+      LEFT JOIN credential c ON c.id = {_HEAD} AND {_STANDING}
+      LEFT JOIN term au ON au.id = c.audiences
+     WHERE w.hop > 0 OR (s.superseded_at IS NOT NULL
+                         AND EXISTS (SELECT 1 FROM credential l WHERE l.line = coalesce(s.line, s.id)))
+     ORDER BY w.start, w.hop"""
+_ALL_STANDING = f"""
+    SELECT {_RIGHTS} FROM credential c LEFT JOIN term au ON au.id = c.audiences
+     WHERE c.identity = :identity AND {_STANDING} ORDER BY c.id"""
 
 _BELOW = f"""
     WITH RECURSIVE below (start, id, depth) AS (
@@ -62,16 +101,35 @@ def below(identities: str) -> str:
         UNION SELECT b.start, i.id FROM below b CROSS JOIN identity i WHERE i.parent = b.id)"""
 
 
-def lineage(db: Any, identity: int, now: int) -> list[Ancestor]:
+def lineage(db: Any, identity: int) -> list[Ancestor]:
     """Return the identities above one, the nearest first."""
-    rows = db.execute(_ABOVE.format(which="= :identity"), {"identity": identity, "now": now})
-    return _ancestors(rows)
+    rows = db.execute(_ABOVE.format(which="= :identity"), {"identity": identity})
+    return [_ancestor(row) for row in rows]
 
 
-def lineages(db: Any, now: int) -> dict[int, list[Ancestor]]:
+def lineages(db: Any) -> dict[int, list[Ancestor]]:
     """Return the identities above each one in the temporary table `given_identity` that has any."""
-    rows = db.execute(_ABOVE.format(which="IN (SELECT identity FROM given_identity)"), {"now": now})
-    return {start: _ancestors(own) for start, own in groupby(rows, itemgetter(0))}
+    rows = db.execute(_ABOVE.format(which="IN (SELECT identity FROM given_identity)"))
+    return {start: [_ancestor(row) for row in own] for start, own in groupby(rows, itemgetter(0))}
+
+
+def _ancestor(row: Any) -> Ancestor:
+    _, uid, agent, task, depth = row
+    return Ancestor(identity_id(uid), agent, task, depth)
+
+
+def grounds(db: Any, credential: int, now: int) -> list[Ground]:
+    """Return what a credential rests on, the nearest first."""
+    given = "(SELECT * FROM credential WHERE id = :credential) c"
+    rows = db.execute(_GROUNDS.format(given=given), {"now": now, "credential": credential}).fetchall()
+    return [_ground(db, row, now) for row in rows]
+
+
+def grounds_of(db: Any, now: int) -> dict[int, list[Ground]]:
+    """Return what each credential in the temporary table `given_credential` rests on, if it rests on anything."""
+    given = "given_credential g CROSS JOIN credential c ON c.id = g.credential"
+    rows = db.execute(_GROUNDS.format(given=given), {"now": now}).fetchall()
+    return {start: [_ground(db, row, now) for row in own] for start, own in groupby(rows, itemgetter(0))}
 
 
 def families(db: Any, now: int) -> dict[int, Family]:
@@ -80,20 +138,34 @@ def families(db: Any, now: int) -> dict[int, Family]:
     return {start: Family(bool(live), below, live_below) for start, live, below, live_below in rows}
 
 
-def _ancestors(rows: Iterable[Any]) -> list[Ancestor]:
-    """Join the rows of one walk, of which each shows a live credential of a hop, or none."""
-    found: dict[int, Ancestor] = {}
-    for _, hop, uid, agent, task, depth, ended_at, deadline, scopes, audiences, details, expires_at in rows:
-        check_times(ended_at, deadline, expires_at)
-        before = found.get(hop)
-        if before is None:
-            before = Ancestor(identity_id(uid), agent, task, depth, ended_at, deadline, (), (), (), None)
-        if expires_at is not None:
-            before = before._replace(
-                scopes=(*before.scopes, *scopes.split()),
-                audiences=(*before.audiences, *audiences.split()),
-                details=(*before.details, *([details] if details else [])),
-                expires_at=max(expires_at, before.expires_at or 0),
-            )
-        found[hop] = before
-    return [found[hop] for hop in sorted(found)]
+def _ground(db: Any, row: Any, now: int) -> Ground:
+    _, hop, own, identity, basis, uid, agent, task, depth, ended_at, deadline, *rights = row
+    check_times(ended_at, deadline)
+    ground = Ground(
+        identity_id(uid),
+        agent,
+        task,
+        depth,
+        "renewed" if hop == 0 else "attached" if own else "delegated",
+        ended_at,
+        deadline,
+    )
+    if basis is None:
+        for each in db.execute(_ALL_STANDING, {"identity": identity, "now": now}).fetchall():
+            ground = _with(ground, each)
+        return ground
+    return ground if rights[3] is None else _with(ground, rights)
+
+
+def _with(ground: Ground, rights: Sequence[Any]) -> Ground:
+    """Return a ground with what one more credential holds."""
+    scopes, audiences, details, expires_at, may_audience, may_kind = rights
+    check_times(expires_at)
+    return ground._replace(
+        scopes=(*ground.scopes, *scopes.split()),
+        audiences=(*ground.audiences, *audiences.split()),
+        details=(*ground.details, *([details] if details else [])),
+        expires_at=max(expires_at, ground.expires_at or 0),
+        may_audience=(*ground.may_audience, *(may_audience or "").split()),
+        may_kind=(*ground.may_kind, *(may_kind or "").split()),
+    )

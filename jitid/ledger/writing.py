@@ -271,23 +271,27 @@ class SqlTransaction(SqlSnapshot):
             "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?", (at, identity, at)
         )
 
-    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
-        """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
+    def supersede(self, key: int, at: int) -> int | None:
+        """Let a live credential that has no successor end at `at`, or at its expiry if that comes first.
 
-        Returns the jti of each that does, when, and when it was to end before; one that was to end earlier is left
-        alone.
+        Returns when it ends; None if it has ended or has a successor.
         """
-        rows: list[tuple[int, bytes, int, int | None]] = self._db.execute(
-            f"""SELECT c.id, c.jti, CASE WHEN c.expires_at < :at THEN c.expires_at ELSE :at END, c.superseded_at
-                  FROM credential c
-                 WHERE c.identity = :identity AND c.kind = :kind AND {selecting.LIVE}
-                   AND (c.superseded_at IS NULL OR c.superseded_at > :at) ORDER BY c.id""",
-            {"identity": identity, "kind": kind, "at": at, "now": self._now},
-        ).fetchall()
-        self._db.executemany(
-            "UPDATE credential SET superseded_at = ? WHERE id = ?", [(end, key) for key, _, end, _ in rows]
+        row = self._one(
+            """UPDATE credential SET superseded_at = CASE WHEN expires_at < :at THEN expires_at ELSE :at END
+                WHERE id = :key AND superseded_at IS NULL AND ended_at IS NULL AND expires_at > :now
+            RETURNING superseded_at""",
+            key=key,
+            at=at,
+            now=self._now,
         )
-        return [(jti, end, before) for _, jti, end, before in rows]
+        return None if row is None else int(row[0])
+
+    def mark_reused(self, jti: bytes) -> None:
+        """Record that somebody tried to renew a credential that has a successor; the first time counts."""
+        self._db.execute(
+            "UPDATE credential SET reused_at = :now WHERE jti = :jti AND reused_at IS NULL",
+            {"now": self._now, "jti": jti},
+        )
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""

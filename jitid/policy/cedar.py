@@ -219,6 +219,7 @@ class Policy:
             bound = self._by_name[name].max_ttl
             if bound is not None and (max_ttl is None or bound < max_ttl):
                 max_ttl, ttl_rule = bound, name
+        renewals = [self._by_name[name].renew_ttl for name in issue.rules]
         return Decision(
             permit=True,
             rules=issue.rules,
@@ -230,6 +231,7 @@ class Policy:
             reason=permitted(issue.rules, refused),
             needs=(),
             nearest=None,
+            renew_ttl=min([ttl for ttl in renewals if ttl is not None], default=None),
         )
 
     def _needed(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from jitid.policy.source import ACTIONS, MARK, MARKED, Rule, name_of, rule_of
 from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.text import quote, safe
 
-ANNOTATIONS = ("id", "max_ttl", "approval")
+ANNOTATIONS = ("id", "max_ttl", "renew_ttl", "approval")
 """Those that mean something to jitid."""
 MOST_OPERATORS = 1_000
 """Cedar gives up on an expression somewhere beyond this, and no answer is a refusal."""

@@ -143,3 +143,6 @@ class Decision(NamedTuple):
     """The groups whose approval would make it pass; none if that is not what it lacks."""
     nearest: str | None
     """What to change so that the same request would pass; None if it passes, or if nothing was found."""
+    renew_ttl: int | None = None
+    """The least `@renew_ttl`, in seconds, of the policies that permit the issue: so long may a renewal live, whatever
+    its predecessor was given."""

@@ -39,6 +39,8 @@ class Rule(NamedTuple):
     """`permit` or `forbid`."""
     max_ttl: int | None
     """Seconds, from `@max_ttl`."""
+    renew_ttl: int | None
+    """Seconds, from `@renew_ttl`."""
     approval: str | None
     """The group whose approval makes a permitting rule permit, and a forbidding one step aside, from `@approval`."""
     facts: dict[str, frozenset[str]]
@@ -184,7 +186,8 @@ def _rule(file: str, tokens: list[str]) -> Rule:
         name,
         file,
         effect,
-        _max_ttl(name, effect, annotations),
+        _ttl("max_ttl", name, effect, annotations),
+        _ttl("renew_ttl", name, effect, annotations),
         _approval(name, annotations),
         dict.fromkeys(actions, facts),
         "authorize" in actions and _of_use(tokens[at:body], tokens[body:]),
@@ -202,16 +205,16 @@ def _name(name: str | None) -> str:
     return name
 
 
-def _max_ttl(name: str, effect: str, annotations: dict[str, str]) -> int | None:
-    text = annotations.get("max_ttl")
+def _ttl(annotation: str, name: str, effect: str, annotations: dict[str, str]) -> int | None:
+    text = annotations.get(annotation)
     if text is None:
         return None
     if effect != "permit":
-        raise ConfigurationError(f"rule `{name}` forbids, and so its `@max_ttl` would limit nothing")
+        raise ConfigurationError(f"rule `{name}` forbids, and so its `@{annotation}` would limit nothing")
     try:
         return parse_duration(text)
     except UsageError as error:
-        raise ConfigurationError(f"rule `{name}`: `@max_ttl`: {error.message}") from None
+        raise ConfigurationError(f"rule `{name}`: `@{annotation}`: {error.message}") from None
 
 
 def _approval(name: str, annotations: dict[str, str]) -> str | None:

@@ -374,8 +374,12 @@ Who waits for it is told at once, with the reason.""",
 What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
 
 Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
-successor cannot be handed out it ends at once, and the old token stands as before. A later renewal, also one
-with the older token while that works, supersedes all earlier ones.""",
+successor cannot be handed out it ends at once, and the old token stands as before.
+
+A credential has one successor. A second renewal of it is refused (status 4, rule `renewed-twice`), recorded, and
+reported by jitid-sweep(1): two holders have a copy, and one of them may have stolen it. Other credentials of the
+identity, such as attached ones, are not touched. While the old token works it means only what the successor holds too.
+The successor lives no longer than the old token was given to live, unless a rule of the policy says `@renew_ttl`.""",
     "verify": """\
 Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
 issuer where that is not set.

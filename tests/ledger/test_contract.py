@@ -179,19 +179,23 @@ def test_a_lineage_lists_the_identities_above_the_nearest_first(place: Place) ->
     with place.ledger.write() as transaction:
         chain = put_chain(transaction, 4, scopes="db:read")
     with place.ledger.read() as snapshot:
-        above = snapshot.lineage(chain[3].identity, snapshot.now)
+        above = snapshot.lineage(chain[3].identity)
+        grounds = snapshot.grounds(chain[3].key)
     assert [one.id for one in above] == [row.id for row in reversed(chain[:3])]
     assert [one.depth for one in above] == [2, 1, 0]
-    assert {one.scopes for one in above} == {("db:read",)}
-    assert {one.expires_at for one in above} == {NOW + 900}
+    assert [one.id for one in grounds] == [row.id for row in reversed(chain[:3])]
+    assert {(one.scopes, one.expires_at, one.how) for one in grounds} == {
+        (("db:read",), NOW + 900, "delegated")
+    }
 
 
-def test_an_ancestor_without_a_live_credential_has_no_expiry(place: Place) -> None:
+def test_a_line_without_a_live_head_has_no_expiry(place: Place) -> None:
     with place.ledger.write() as transaction:
         parent = put(transaction, ttl=60)
         child = put(transaction, parent=parent)
+    place.clock.now += 60
     with place.ledger.read() as snapshot:
-        (above,) = snapshot.lineage(child.identity, NOW + 60)
+        (above,) = snapshot.grounds(child.key)
     assert (above.expires_at, above.scopes) == (None, ())
 
 
@@ -273,7 +277,7 @@ def test_what_a_key_signed_and_is_no_longer_valid_is_known_until_it_expires(plac
         put(transaction, ttl=120, task="T0")
         transaction.end(Selection(tasks=("T0", "T2")), State.REVOKED)
         transaction.append("note", {})
-        transaction.supersede(superseded.identity, "opaque", NOW + 10)
+        transaction.supersede(superseded.key, NOW + 10)
         transaction.append("note", {})
     with place.ledger.read() as snapshot:
         assert [one.jti for one in snapshot.withdrawn_by(key.key)] == [_raw(ended), _raw(short)]
@@ -355,20 +359,30 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("other", [None, *ALIKE, "parent"])
+@pytest.mark.parametrize("other", [None, *ALIKE, "parent", "delegated", "right", "attached", "renewed"])
 def test_identities_are_counted_that_are_as_an_event_says(place: Place, other: str | None) -> None:
     with place.ledger.write() as transaction:
         root = put(transaction, task="INC-1", agent="coder")
         child = put(transaction, task="INC-1", agent="coder", parent=root)
-    facts = {**ALIKE, "parent": parse_id(root.id)[1]}
+    right = parse_id(root.jti)[1]
+    facts = {
+        **ALIKE,
+        "parent": parse_id(root.id)[1],
+        "delegated": 1,
+        "right": right,
+        "attached": 0,
+        "renewed": 0,
+        "of": right,
+    }
     if other is not None:
-        facts[other] = {"depth": 2, "parent": None}.get(other, "other")
+        wrong = {"depth": 2, "parent": None, "delegated": 2, "right": bytes(16), "attached": 1, "renewed": 1}
+        facts[other] = wrong.get(other, "other")
     with place.ledger.read() as snapshot:
         assert snapshot.count_alike(root.key, child.key, child.event, facts) == (other is None)
         assert snapshot.count_alike(root.key, root.key, child.event, facts) == 0
         assert snapshot.count_alike(
-            root.key, root.key, root.event, {**facts, "parent": None, "depth": 0}
-        ) == (other in (None, "parent", "depth"))
+            root.key, root.key, root.event, {**facts, "parent": None, "depth": 0, "delegated": 2}
+        ) == (other in (None, "parent", "depth", "delegated", "right"))
 
 
 def test_the_whole_of_a_ledger_verifies(place: Place) -> None:

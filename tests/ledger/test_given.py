@@ -8,7 +8,7 @@ from jitid.credential import State
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Family, Selection
-from tests.builders import NOW, Row, put, put_chain
+from tests.builders import Row, put, put_chain
 from tests.ledger.places import Place
 
 
@@ -75,7 +75,7 @@ def test_an_identity_is_given_by_its_latest_credential(place: Place, rows: list[
 def test_many_lineages_are_those_of_each(place: Place, rows: list[Row]) -> None:
     with place.ledger.read() as snapshot:
         found = snapshot.lineages([row.identity for row in rows])
-        assert {row.identity: snapshot.lineage(row.identity, NOW) for row in rows if row.depth} == found
+        assert {row.identity: snapshot.lineage(row.identity) for row in rows if row.depth} == found
         assert snapshot.lineages([]) == {}
 
 

@@ -77,9 +77,9 @@ def test_what_is_superseded_once_that_is_recorded(place: Place) -> None:
         key = transaction.add_key(*public_key(transaction))
         for at, ttl in ((30, 600), (20, 900)):
             row = put(transaction, kind="jwt", signed_by=key, ttl=ttl)
-            transaction.supersede(row.identity, "jwt", NOW + at)
+            transaction.supersede(row.key, NOW + at)
         row = put(transaction, kind="opaque")
-        transaction.supersede(row.identity, "opaque", NOW + 10)
+        transaction.supersede(row.key, NOW + 10)
     assert honoured(place) == []
     place.clock.now += 60
     change(place, lambda _: None)

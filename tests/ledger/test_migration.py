@@ -67,6 +67,8 @@ _UNDONE = {
         "ALTER TABLE credential DROP COLUMN public",
     ),
     8: (
+        "DROP INDEX credential_reused",
+        "ALTER TABLE credential DROP COLUMN reused_at",
         "DROP INDEX live_head",
         "DROP INDEX credential_line",
         "ALTER TABLE credential DROP COLUMN may_act",

@@ -53,7 +53,7 @@ def grow(transaction: Transaction, plan: list[tuple[int, int, int]]) -> list[Row
             transaction.end(Selection(ids=(row.id,)), State.REVOKED)
             transaction.append("revoke", {"count": 1})
         elif fate == 3:
-            transaction.supersede(row.identity, "opaque", transaction.now + 50)
+            transaction.supersede(row.key, transaction.now + 50)
         elif fate == 4:
             task = transaction.find_task(f"T{plan[rows.index(row)][0] % 4}")
             assert task is not None

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+import psycopg
+import pytest
+
 from jitid.credential import State
+from jitid.errors import JitidError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Filter, Selection
 from jitid.process import Process
@@ -12,10 +18,10 @@ from tests.ledger.places import Place
 PROCESS = Process("host", "boot", 4026531836, 77, 1234, kept=False)
 
 
-def supersede(place: Place, row: Row, at: int) -> list[tuple[bytes, int, int | None]]:
-    """Supersede what an identity holds, with an event."""
+def supersede(place: Place, row: Row, at: int) -> int | None:
+    """Supersede a credential, with an event."""
     with place.ledger.write() as transaction:
-        found = transaction.supersede(row.identity, "opaque", at)
+        found = transaction.supersede(row.key, at)
         transaction.append("note", {})
     return found
 
@@ -47,7 +53,7 @@ def issue(place: Place, **fields: int) -> Row:
 
 def test_what_is_superseded_lives_until_then(place: Place) -> None:
     row = issue(place)
-    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 30, None)]
+    assert supersede(place, row, NOW + 30) == NOW + 30
     place.clock.now += 29
     assert (state(place, row), live(place)) == (State.ACTIVE, [row.jti])
     place.clock.now += 1
@@ -56,15 +62,39 @@ def test_what_is_superseded_lives_until_then(place: Place) -> None:
 
 def test_nothing_is_superseded_after_its_expiry(place: Place) -> None:
     row = issue(place, ttl=10)
-    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 10, None)]
+    assert supersede(place, row, NOW + 30) == NOW + 10
 
 
-def test_an_earlier_end_is_left_alone(place: Place) -> None:
+@pytest.mark.parametrize("at", [NOW + 5, NOW + 10, NOW + 30])
+def test_what_has_a_successor_gets_no_second_one(place: Place, at: int) -> None:
     row = issue(place)
     supersede(place, row, NOW + 10)
-    assert supersede(place, row, NOW + 30) == []
-    place.clock.now += 10
+    assert supersede(place, row, at) is None
+    place.clock.now += 9
+    assert state(place, row) is State.ACTIVE
+    place.clock.now += 1
     assert state(place, row) is State.SUPERSEDED
+
+
+def test_what_has_ended_is_not_superseded(place: Place) -> None:
+    row = issue(place, ttl=10)
+    place.clock.now += 10
+    assert supersede(place, row, NOW + 40) is None
+    assert state(place, row) is State.EXPIRED
+
+
+def test_a_line_has_one_head_whatever_is_written(place: Place) -> None:
+    """The database refuses a second successor, should anything above it ever let one through."""
+    first, other = issue(place), issue(place)
+    with place.ledger.write() as transaction:
+        supersede_both = [transaction.supersede(row.key, NOW + 30) for row in (first, other)]
+        put(transaction, line=first.key)
+        transaction.append("note", {})
+    assert supersede_both == [NOW + 30, NOW + 30]
+    refusals = (JitidError, sqlite3.IntegrityError, psycopg.IntegrityError)
+    with pytest.raises(refusals), place.ledger.write() as transaction:
+        put(transaction, line=first.key)
+        transaction.append("note", {})
 
 
 def test_the_next_writer_records_the_end(place: Place) -> None:
@@ -98,14 +128,22 @@ def test_what_was_superseded_counts_nowhere_as_alive(place: Place) -> None:
             assert len(found) == expected, name
 
 
-def test_a_dead_parents_scopes_are_not_counted(place: Place) -> None:
+def test_a_credential_rests_on_the_head_of_the_line_that_it_was_made_from(place: Place) -> None:
     with place.ledger.write() as transaction:
         parent = put(transaction, scopes="a b")
         child = put(transaction, parent=parent, scopes="a")
     supersede(place, parent, NOW + 30)
-    place.clock.now += 30
+    with place.ledger.write() as transaction:
+        put(transaction, scopes="a", ttl=60, line=parent.key)
     with place.again().read() as snapshot:
-        (above,) = snapshot.lineage(child.identity, snapshot.now)
+        (above,) = snapshot.grounds(child.key)
+        (renewed,) = snapshot.grounds(parent.key)
+        assert snapshot.grounds_of([child.key, parent.key]) == {child.key: [above], parent.key: [renewed]}
+    assert (above.how, above.scopes, above.expires_at) == ("delegated", ("a",), NOW + 60)
+    assert (renewed.how, renewed.scopes, renewed.expires_at) == ("renewed", ("a",), NOW + 60)
+    place.clock.now += 60
+    with place.again().read() as snapshot:
+        (above,) = snapshot.grounds(child.key)
     assert (above.scopes, above.expires_at) == ((), None)
 
 
@@ -124,10 +162,10 @@ def test_it_can_be_taken_back_until_it_has_happened(place: Place) -> None:
 
 
 def test_what_is_taken_back_leaves_what_stood_before(place: Place) -> None:
+    """A renewal from before a line had one head could bring an end forward."""
     row = issue(place)
     raw = parse_id(row.jti)[1]
-    supersede(place, row, NOW + 30)
-    assert supersede(place, row, NOW + 10) == [(raw, NOW + 10, NOW + 30)]
+    assert supersede(place, row, NOW + 10) == NOW + 10
     with place.ledger.write() as transaction:
         assert not transaction.restore(raw, NOW + 30, None), "it is no longer so"
         assert transaction.restore(raw, NOW + 10, NOW + 30)

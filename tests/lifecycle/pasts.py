@@ -109,7 +109,7 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> R
 def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
     """Give an identity one more credential of its kind, whatever has become of it."""
     old = transaction.find_credentials_of(parse_id(row.id)[1])[-1]
-    transaction.supersede(row.identity, old.kind, transaction.now + 30)
+    transaction.supersede(old.key, transaction.now + 30)
     _, key = transaction.next_keys()
     number = (key + (1 << 90)).to_bytes(16)
     task = transaction.find_task(old.task)
@@ -133,6 +133,7 @@ def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
                 transaction.next_seq(),
                 task.key,
                 transaction.term(old.delegator),
+                line=old.line,
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""jitid-promises(7): twelve promises, each with its mechanism, its limits, and tests that are there."""
+"""jitid-promises(7): each promise with its mechanism, its limits, and tests that are there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ PAGE = read("jitid-promises.7")
 PROMISES = headings(section(PAGE, "PROMISES"))
 
 
-def test_there_are_twelve_promises_in_order() -> None:
-    assert [int(heading.partition(".")[0]) for heading in PROMISES] == list(range(1, 13))
+def test_the_promises_are_in_order() -> None:
+    numbers = [int(heading.partition(".")[0]) for heading in PROMISES]
+    assert numbers == sorted(set(numbers))
+    assert set(range(1, 13)) <= set(numbers)
 
 
 @pytest.mark.parametrize("promise", PROMISES)

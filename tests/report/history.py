@@ -128,8 +128,8 @@ def _database(transaction: Transaction) -> sqlite3.Connection:
 
 
 def _renew(transaction: Transaction, row: Row, overlap: int) -> None:
-    (old, *_) = transaction.find_credentials_of(parse_id(row.id)[1])
-    transaction.supersede(row.identity, old.kind, transaction.now + overlap)
+    (*_, old) = transaction.find_credentials_of(parse_id(row.id)[1])
+    transaction.supersede(old.key, transaction.now + overlap)
     _, key = transaction.next_keys()
     db = _database(transaction)
     db.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
 from jitid.authority.target_operations import Settle
+from jitid.errors import PolicyDeniedError
 from jitid.identifier import parse_id
 from jitid.policy.default import default_files
 from jitid.process import Process
@@ -88,6 +90,21 @@ def _leaked(world: World) -> str:
     made = world.issue()
     leak(world, made.jti)
     return made.jti
+
+
+def _renewed_twice(world: World, *, ended: bool = False) -> str:
+    made = world.issue(kind="opaque")
+    for _ in range(2):
+        with contextlib.suppress(PolicyDeniedError):
+            world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))
+    if ended:
+        world.revoke(made.id)
+    return made.jti
+
+
+def _renewed_once(world: World) -> None:
+    _renewed_twice(world, ended=True)
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(world.issue(kind="opaque").token))))
 
 
 def _not_leaked_any_more(world: World) -> None:
@@ -350,6 +367,7 @@ CASES: dict[str, Case] = {
     "orphaned-delegator": Case(_disabled, _disabled_with_nothing_alive, 1, edited=True),
     "pending": Case(lambda world: _pending(world, 61), lambda world: _pending(world, 59), 1),
     "leaked-live": Case(_leaked, _not_leaked_any_more, 1, edited=True),
+    "renewed-twice": Case(_renewed_twice, _renewed_once, 2),
     "revoked-live": Case(_revoked_and_taken, _revoked_and_gone, 1),
     "revocation-stuck": Case(lambda world: _stuck(world, "stuck"), lambda world: _stuck(world, "down"), 1),
     "orphaned-untracked": Case(_untracked, _tracked, 1),

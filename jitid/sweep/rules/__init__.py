@@ -16,6 +16,7 @@ NAMES: Sequence[str] = (
     "orphaned-delegator",
     "pending",
     "leaked-live",
+    "renewed-twice",
     "revoked-live",
     "revocation-stuck",
     "orphaned-untracked",

@@ -1,0 +1,56 @@
+"""Renewed a second time: two holders have a copy of one credential, and one of them may have stolen it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id, identity_id
+from jitid.ledger.records import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = f"""
+    SELECT r.jti, i.uid, a.text, t.name, r.reused_at, r.superseded_at, count(*),
+           max(coalesce(c.superseded_at, c.expires_at))
+      FROM credential r CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t CROSS JOIN credential c
+     WHERE r.reused_at IS NOT NULL AND i.id = r.identity AND a.id = i.agent AND t.id = i.task
+       AND c.identity = i.id AND {LIVE}
+     GROUP BY r.id, r.jti, i.uid, a.text, t.name, r.reused_at, r.superseded_at
+     ORDER BY r.reused_at, r.id"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for jti, uid, agent, task, reused_at, superseded_at, live, last in sight.ask(_QUESTION):
+        identity = identity_id(uid)
+        yield RULE.finding(
+            credential_id(jti),
+            f"{agent} on {task}: a second renewal was refused at {format_time(reused_at)}; the identity lives until "
+            f"{format_time(last)}",
+            since=reused_at,
+            credentials=live,
+            evidence={
+                "agent": agent,
+                "task": task,
+                "identity": identity,
+                "reused_at": reused_at,
+                "superseded_at": superseded_at,
+                "last_expires_at": last,
+            },
+            remedy=f"jitid revoke {identity}",
+            ends=Selection(ids=(identity,)),
+        )
+
+
+RULE = Rule(
+    name="renewed-twice",
+    severity=Severity.HIGH,
+    group=Group.VALID,
+    owasp=("NHI2", "NHI7"),
+    title="renewed twice",
+    reports="a live identity with a credential that was presented for renewal after it had been renewed",
+    spares="a repetition of the same request by its Idempotency-Key, and an identity of which nothing lives",
+    examines="credentials that were presented for a second renewal",
+    find=_find,
+)

@@ -1,0 +1,363 @@
+"""A right follows a line: no combination of renewal, attachment and delegation gains a right."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jitid import introspection
+from jitid.authority import operations as ops
+from jitid.authority.target_operations import Attach
+from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
+from jitid.ledger.folder import DATABASE
+from jitid.request import AttachRequest, RenewRequest
+from jitid.scope import Scope, uncovered
+from jitid.secret import Secret
+from tests.builders import NOW, Made, World, edit, policed
+
+OVERLAP = 30
+ALL = """@id("all") permit(principal, action, resource);"""
+NO_B = """@id("no-b") forbid(principal, action == Action::"grant", resource) when { context.scope == "b" };"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "ledger", policy=[("p.cedar", ALL)]) as world:
+        yield world
+
+
+both_ledgers = pytest.mark.usefixtures("kept_in")
+
+
+def renew(world: World, made: Made, ttl: int | None = None, *, narrower: bool = False) -> Made:
+    """Renew as `jitid renew` does."""
+    request = RenewRequest(Secret.single(made.token), ttl, narrower)
+    issued = world.authority.perform(ops.Renew(request=request))
+    (one,) = issued.credentials
+    return Made(one.secret.reveal(), one.id, one.jti, issued)
+
+
+def attach(world: World, made: Made, *scopes: str, ttl: int | None = None, kind: str = "opaque") -> Made:
+    """Attach a credential to the identity of another."""
+    request = AttachRequest(
+        Secret.single(made.token), kind, scopes=tuple(Scope(scope) for scope in scopes), ttl=ttl
+    )
+    issued = world.authority.perform(Attach(request=request))
+    (one,) = issued.credentials
+    return Made(one.secret.reveal(), one.id, one.jti, issued)
+
+
+def scopes_of(world: World, made: Made) -> tuple[str, ...]:
+    """Return what a token lets its holder do now."""
+    return world.verify(made.token).scopes
+
+
+def narrow(world: World) -> None:
+    """From now on nobody is granted `b`."""
+    world.terms = policed(world.terms, [("p.cedar", ALL + NO_B)])
+    world.authority._terms = None
+
+
+@both_ledgers
+def test_renewing_the_wide_one_does_not_widen_the_narrow_one(world: World) -> None:
+    wide = world.issue(scopes=("a", "b"))
+    small = attach(world, wide, "a")
+    renewed = renew(world, wide)
+    assert scopes_of(world, small) == ("a",)
+    assert scopes_of(world, renewed) == ("a", "b")
+    with pytest.raises(PolicyDeniedError, match="attenuation"):
+        world.issue(parent=small.token, scopes=("b",))
+    with pytest.raises(PolicyDeniedError, match="attenuation"):
+        attach(world, small, "b")
+    assert world.issue(parent=small.token, scopes=("a",)).issued.scopes == ("a",)
+    world.check()
+
+
+@both_ledgers
+def test_renewing_the_narrow_one_leaves_the_wide_one_alone(world: World) -> None:
+    wide = world.issue(scopes=("a", "b"), kind="opaque")
+    child = world.issue(parent=wide.token, scopes=("b",))
+    small = attach(world, wide, "a")
+    world.clock.now += 10
+    with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+        renew(world, small)
+    renew(world, wide)
+    again = renew(world, small)
+    world.clock.now += OVERLAP + 1
+    with pytest.raises(InvalidCredentialError, match="superseded"):
+        world.verify(small.token)
+    assert scopes_of(world, again) == ("a",)
+    assert scopes_of(world, child) == ("b",)
+    world.check()
+
+
+@both_ledgers
+def test_a_right_that_was_withdrawn_survives_through_no_attachment(world: World) -> None:
+    wide = world.issue(scopes=("a", "b"))
+    kept, lost = (world.issue(parent=wide.token, scopes=(scope,)) for scope in ("a", "b"))
+    beside, gone = attach(world, wide, "a"), attach(world, wide, "b")
+    narrow(world)
+    assert renew(world, wide, narrower=True).issued.scopes == ("a",)
+    for made in (kept, beside):
+        assert scopes_of(world, made) == ("a",)
+    for made in (lost, gone):
+        with pytest.raises(InvalidCredentialError, match="does not hold"):
+            world.verify(made.token)
+    # The old token still works for a moment, and means no more than its successor holds.
+    assert scopes_of(world, wide) == ("a",)
+    with pytest.raises(PolicyDeniedError, match="attenuation"):
+        world.issue(parent=wide.token, scopes=("b",))
+    world.check()
+
+
+def test_nothing_in_common_is_no_right(world: World) -> None:
+    wide = world.issue(scopes=("a", "b"))
+    narrow(world)
+    renewed = renew(world, wide, narrower=True)
+    edit(world.path, f"UPDATE credential SET scopes = '' WHERE jti = x'{_raw(renewed)}'")
+    assert scopes_of(world, wide) == ()
+    assert attach(world, wide).issued.scopes == ()
+    assert world.issue(parent=wide.token).issued.scopes == ()
+
+
+def _raw(made: Made) -> str:
+    from jitid.identifier import parse_id
+
+    return parse_id(made.jti)[1].hex()
+
+
+@both_ledgers
+def test_an_attachment_expires_no_later_than_what_it_was_made_from(world: World) -> None:
+    short = world.issue(ttl=20)
+    made = attach(world, short, ttl=900)
+    assert made.issued.expires_at == NOW + 20
+    world.clock.now += 5
+    with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+        renew(world, made, 900)
+    world.check()
+
+
+@both_ledgers
+def test_an_attachment_ends_with_the_line_that_it_was_made_from(world: World) -> None:
+    """Also where that ends early since its head was renewed for a short time."""
+    held = world.issue(ttl=900)
+    made = attach(world, held, ttl=900)
+    child = world.issue(parent=made.token)
+    renew(world, held, 60)
+    world.clock.now += 60
+    for dead in (held, made, child):
+        with pytest.raises(InvalidCredentialError):
+            world.verify(dead.token)
+    world.check()
+
+
+@both_ledgers
+def test_what_is_delegated_from_an_attachment_is_judged_by_that(world: World) -> None:
+    wide = world.issue(scopes=("a", "b"))
+    small = attach(world, wide, "a", ttl=100)
+    child = world.issue(parent=small.token, scopes=("a",), kind="opaque")
+    assert child.issued.expires_at == NOW + 100
+    world.clock.now += 50
+    renew(world, wide)
+    with pytest.raises(PolicyDeniedError, match="the parent's expiry"):
+        renew(world, child)
+    later = renew(world, small)
+    assert later.issued.expires_at == NOW + 150
+    assert renew(world, child).issued.expires_at == NOW + 150
+    world.authority.perform(ops.Retire(task="T1"))
+    with pytest.raises(InvalidCredentialError):
+        world.verify(child.token)
+    world.check()
+
+
+@both_ledgers
+def test_a_successor_lives_no_longer_than_its_predecessor_was_given(world: World) -> None:
+    short = world.issue(ttl=60)
+    world.clock.now += 30
+    longer = renew(world, short, 900)
+    assert longer.issued.expires_at == NOW + 90
+    assert any("the life of the credential that is renewed" in note for note in longer.issued.notes)
+
+
+def test_a_policy_may_let_renewals_live_longer(world: World) -> None:
+    rules = '@id("all") @renew_ttl("5m") permit(principal, action, resource);'
+    world.terms = policed(world.terms, [("p.cedar", rules)])
+    world.authority._terms = None
+    short = world.issue(ttl=60)
+    world.clock.now += 30
+    assert renew(world, short, 900).issued.expires_at == NOW + 330
+
+
+def test_what_rests_on_too_many_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(introspection, "MAX_GROUNDS", 3)
+    held = world.issue()
+    for _ in range(3):
+        held = attach(world, held)
+    for made in (lambda: attach(world, held), lambda: world.issue(parent=held.token)):
+        with pytest.raises(PolicyDeniedError, match="delegation-length"):
+            made()
+    monkeypatch.setattr(introspection, "MAX_GROUNDS", 2)
+    with pytest.raises(InvalidCredentialError, match="rests on more than 2"):
+        world.verify(held.token)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credential SET source = NULL WHERE source IS NOT NULL",
+        "UPDATE credential SET source = 1 WHERE source IS NOT NULL AND kind = 'opaque'",
+        "UPDATE credential SET line = NULL WHERE line IS NOT NULL",
+        "UPDATE credential SET line = 1 WHERE line IS NOT NULL",
+        "UPDATE identity SET source = NULL WHERE source IS NOT NULL",
+        "UPDATE identity SET source = 1 WHERE source IS NOT NULL",
+        "UPDATE identity SET source = 1 WHERE source IS NULL",
+        "UPDATE credential SET reused_at = NULL",
+        "UPDATE credential SET reused_at = 1 WHERE id = 1",
+    ],
+)
+def test_an_edit_of_what_a_credential_rests_on_is_found(world: World, change: str) -> None:
+    world.issue()
+    held = world.issue(scopes=("a", "b"))
+    small = attach(world, held, "a")
+    world.issue(parent=small.token, kind="jwt")
+    renew(world, held)
+    with pytest.raises(PolicyDeniedError):
+        renew(world, held)
+    world.check()
+    edit(world.path, change)
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_what_the_ledger_had_before_lines_keeps_what_it_was_given(world: World) -> None:
+    parent = world.issue(scopes=("a", "b"))
+    attach(world, parent, "a")
+    child = world.issue(parent=parent.token, scopes=("b",))
+    old = renew(world, parent)
+    edit(
+        world.path,
+        "UPDATE identity SET source = NULL",
+        "UPDATE credential SET line = NULL, source = NULL",
+    )
+    assert scopes_of(world, child) == ("b",)
+    assert scopes_of(world, parent) == ("a", "b")
+    assert scopes_of(world, old) == ("a", "b")
+    assert renew(world, child).issued.scopes == ("b",)
+
+
+# Interleavings: whatever is done, each token means no more than what it was made from, and a line has one head.
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("delegate", "attach", "renew", "narrow", "wait")),
+        st.integers(0, 7),
+        st.sampled_from(((), ("a",), ("b",), ("a", "b"), ("c",))),
+        st.sampled_from((None, 10, 100, 2_000)),
+    ),
+    max_size=14,
+)
+
+
+class _Told:
+    """What a token was made from, as the test knows it."""
+
+    def __init__(self, made: Made, source: _Told | None, before: _Told | None = None) -> None:
+        self.made, self.source, self.before = made, source, before
+        self.after: _Told | None = None
+
+    @property
+    def head(self) -> _Told:
+        return self if self.after is None else self.after.head
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_STEPS)
+def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, tuple[str, ...], int | None]]
+) -> None:
+    with World(tmp_path_factory.mktemp("lines") / "ledger", policy=[("p.cedar", ALL)]) as world:
+        told = [_Told(world.issue(scopes=("a", "b"), kind="opaque"), None)]
+        for do, which, scopes, ttl in steps:
+            one = told[which % len(told)]
+            try:
+                match do:
+                    case "delegate":
+                        made = world.issue(parent=one.made.token, scopes=scopes, ttl=ttl, kind="opaque")
+                        told.append(_Told(made, one))
+                    case "attach":
+                        told.append(_Told(attach(world, one.made, *scopes, ttl=ttl), one))
+                    case "renew":
+                        after = _Told(renew(world, one.made, ttl, narrower=True), one.source, one)
+                        assert one.after is None, "a second successor"
+                        one.after = after
+                        told.append(after)
+                    case "narrow":
+                        narrow(world)
+                    case _:
+                        world.clock.now += ttl or 1
+            except (PolicyDeniedError, InvalidCredentialError):
+                pass
+        _must_hold(world, told)
+        world.check()
+
+
+def _must_hold(world: World, told: list[_Told]) -> None:
+    valid: dict[int, tuple[str, ...]] = {}
+    for at, one in enumerate(told):
+        try:
+            valid[at] = scopes_of(world, one.made)
+        except InvalidCredentialError:
+            continue
+    for at, scopes in valid.items():
+        one = told[at]
+        if one.after is not None:
+            assert told.index(one.head) in valid, "the head of its line is dead"
+            _must_cover(valid[told.index(one.head)], scopes)
+        if one.source is not None:
+            head = told.index(one.source.head)
+            assert head in valid, "what it was made from is dead"
+            _must_cover(valid[head], scopes)
+            assert one.before is not None or one.made.issued.expires_at <= one.source.made.issued.expires_at
+        if one.before is not None:
+            before = one.before.made.issued
+            life = one.made.issued.expires_at - one.made.issued.issued_at
+            assert life <= before.expires_at - before.issued_at
+    assert _heads(world) <= 1
+
+
+def _must_cover(above: tuple[str, ...], below: tuple[str, ...]) -> None:
+    assert not uncovered([Scope(scope) for scope in above], [Scope(scope) for scope in below])
+
+
+def _heads(world: World) -> int:
+    """Return the largest number of live heads that a line has."""
+    db = sqlite3.connect(world.path / DATABASE)
+    try:
+        row = db.execute(
+            """SELECT count(*) FROM credential WHERE ended_at IS NULL AND superseded_at IS NULL
+                GROUP BY coalesce(line, id) ORDER BY 1 DESC LIMIT 1"""
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+    finally:
+        db.close()
+
+
+def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
+    first = world.issue(scopes=("a",))
+    second = renew(world, first)
+    child = world.issue(parent=second.token, scopes=("a",))
+    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    assert scopes_of(world, first) == ("a",)
+    # The child was made from this line, whose head is the first one again.
+    assert scopes_of(world, child) == ("a",)
+    beside = attach(world, first, "a")
+    below = world.issue(parent=beside.token, scopes=("a",))
+    world.authority.perform(ops.AbandonRenewal(jti=beside.jti))
+    with pytest.raises(JitidError):
+        world.verify(below.token)
+    world.check()
