@@ -21,6 +21,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.identifier import access_id, new_uuid7, parse_access_id
+from jitid.ledger import sealing
 from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.lifetime import format_duration
 from jitid.name import check_audience, check_delegator
@@ -223,9 +224,11 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
     """Return who comes with a bearer: somebody who was granted access, or an agent with its own credential.
 
     Raises:
+        IntegrityError: the ledger is sealed, and another one knows who may ask.
         UnauthenticatedError: it is neither, or no longer.
 
     """
+    sealing.must_not_be(snapshot)
     text = bearer.reveal()
     if is_opaque(text):
         # Looked up by its fingerprint: how long that takes says nothing about the text.
@@ -234,13 +237,19 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
             return caller_of(snapshot, presented)
     try:
         # An agent's credential counts where it was meant to be shown, and that must be this authority.
-        found = introspection.verify(snapshot, names, text, names.issuers).credential
+        found = introspection.verify(snapshot, names, text, names.accepted(snapshot.now)).credential
     except InvalidCredentialError:
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
-    if not found.names_authority(names.issuers):
+    if not found.names_authority(names.accepted(snapshot.now)):
         raise UnauthenticatedError(_NOT_VALID, _HINT)
     return Caller(
-        f"agent:{found.agent}", frozenset(), None, "credential", credential=found.jti, agent=found.agent
+        f"agent:{found.agent}",
+        frozenset(),
+        None,
+        "credential",
+        credential=found.jti,
+        agent=found.agent,
+        identity=found.id,
     )
 
 

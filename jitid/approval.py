@@ -16,23 +16,33 @@ from jitid.errors import (
     NotFoundError,
 )
 from jitid.governance import Objection
-from jitid.identifier import approval_id, new_uuid7, parse_approval_id
+from jitid.identifier import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
 from jitid.ledger.approval import Approval, Word
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.policy.decision import Decision, PolicyRequest
+from jitid.reach import Reach
 from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
 from jitid.text import quote
 
 
 def exact(
-    asked: PolicyRequest, request: IssueRequest, task: Task, parent: str | None, chain: Sequence[str]
+    asked: PolicyRequest,
+    request: IssueRequest,
+    task: Task,
+    parent: str | None,
+    chain: Sequence[str],
+    within: Reach,
 ) -> bytes:
-    """Return the exact request as canonical JSON: an approval of it is one of nothing else.
+    """Return the exact request as canonical JSON: an approval of it is an approval of nothing else.
 
-    `parent` is the id of the identity that delegates; `chain` are the agents above, the nearest first. The task's
-    deadline counts from its opening unless a time was stated, so that the same command is the same request a minute
-    later, and also when somebody else has opened the task meanwhile, just so.
+    It holds every dimension of the grant, and no field that is left at its default, so that a field which is added
+    later leaves the digest of other requests as it is.
+
+    `within` is what it is for and what its holder may obtain; `parent` is the id of the identity that delegates;
+    `chain` are the agents above, the nearest first. The task's deadline counts from its opening unless a time was
+    stated, so that the same command is the same request a minute later, and also when somebody else has opened the task
+    meanwhile, just so.
     """
     stated = request.deadline is not None
     told = {
@@ -45,15 +55,24 @@ def exact(
         "delegator": asked.delegator,
         "depth": asked.depth,
         "details": list(request.details) or None,
+        "exchanged": request.exchanged or None,
         "kind": asked.kind,
+        "may_act": within.may_act,
+        "may_audience": list(within.later) or None,
+        "narrower": request.allow_narrower or None,
         "parent": parent,
+        # Another run of the same command is another process; what counts is whether the identity ends with it.
+        "process": None if request.process is None else "kept" if request.process.kept else "ends",
         "proof": asked.delegator_proof,
+        "public_key": None if request.public_key is None else request.public_key.strip(),
         "purpose": asked.purpose,
         "scopes": list(asked.scopes) or None,
         "sensitivity": asked.sensitivity,
         # Whoever the directory does not know yet may turn out to be the approver.
         "subject": None if asked.standing.known else request.proved_subject,
         "task": asked.task,
+        # Scopes may raise the sensitivity of the credential above that of the task that it opens.
+        "task_sensitivity": None if task.sensitivity == asked.sensitivity else task.sensitivity,
         "template": asked.template or None,
         "ttl": asked.lifetime,
     }
@@ -79,8 +98,8 @@ def decide(
 
     """
     groups = frozenset(decision.needs)
-    known = _alike(snapshot, exactly, groups)
-    missing = [_missing(snapshot, one, terms.caller) for one in known]
+    known = _alike(snapshot, exactly, groups, terms.requester)
+    missing = [_missing(snapshot, one, terms.requester) for one in known]
     found = next((one for one, lacks in zip(known, missing, strict=True) if not lacks), None)
     if found is None:
         raise ApprovalNeededError(
@@ -99,11 +118,60 @@ def decide(
     return found, terms.policy.decide(asked, narrow=narrow, approved=groups)
 
 
-def _alike(snapshot: Snapshot, exactly: bytes, groups: Iterable[str]) -> list[Approval]:
-    """Return the requests of exactly this that need the approval of these groups, the newest first."""
+def _alike(snapshot: Snapshot, exactly: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
+    """Return the requests of exactly this by a requester that need the approval of these groups, the newest first.
+
+    An approval is for its requester alone: the same request by another caller neither uses nor shares it.
+    """
     return [
-        one for one in snapshot.approvals.alike(sha256(exactly).digest()) if set(one.groups) == set(groups)
+        one
+        for one in snapshot.approvals.alike(sha256(exactly).digest())
+        if set(one.groups) == set(groups) and is_requester(snapshot, one, requester)
     ]
+
+
+def is_requester(snapshot: Snapshot, approval: Approval, requester: str) -> bool:
+    """Tell whether a requester, as `Terms.requester` names it, is the one that made a request.
+
+    Raises:
+        IntegrityError: the row names a requester that the audit event of the request does not.
+
+    """
+    made_by = _requester(snapshot, approval)
+    return made_by == requester or (
+        not _is_identity(made_by)
+        and not _is_identity(requester)
+        # A person is the same one under each name that the directory has of them.
+        and snapshot.own_name(made_by) == snapshot.own_name(requester)
+    )
+
+
+def _requester(snapshot: Snapshot, approval: Approval) -> str:
+    """Return who made a request: the id of an identity, or a name with its kind. Raises IntegrityError."""
+    event = snapshot.event(approval.event)
+    document = {} if event is None else event.document()
+    if (
+        document.get("op") != "approval-request"
+        or document["approval"] != approval.id
+        or document["digest"] != approval.digest.hex()
+        or document["asked_by"] != approval.asked_by
+    ):
+        raise IntegrityError(
+            f"the ledger says that {quote(approval.asked_by)} made request {approval.id}, and its audit log does not",
+            "run: jitid audit verify",
+        )
+    if _is_identity(approval.asked_by):
+        return approval.asked_by
+    if approval.asked_by.startswith("agent:"):
+        # A row from before names the agent; agents of one name are many, and the event tells which of them it was.
+        bearer = document.get("bearer")
+        made = None if bearer is None else snapshot.find_credential("jti", parse_id(bearer)[1])
+        return approval.asked_by if made is None else made.id
+    return named(approval.asked_by)
+
+
+def _is_identity(requester: str) -> bool:
+    return requester.startswith(IDENTITY)
 
 
 def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> None:
@@ -115,10 +183,10 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     approvals.close_expired()
     ids = []
     for one in (denial, *denial.others):
-        found = _alike(transaction, one.exact, one.groups)
+        found = _alike(transaction, one.exact, one.groups, terms.requester)
         if found:
             # None is missing if the last one has spoken since the denial.
-            one.missing = _missing(transaction, found[0], terms.caller) or one.groups
+            one.missing = _missing(transaction, found[0], terms.requester) or one.groups
         ids.append(found[0].id if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
     transaction.keep_policy(terms.policy.digest, terms.policy_text)
@@ -133,22 +201,23 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     denial.hint = f"ask {somebody(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
 
 
-def _missing(snapshot: Snapshot, approval: Approval, caller: str) -> tuple[str, ...]:
+def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:
     """Return the groups of whom nobody has granted a request so that it counts now."""
-    return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, caller)])
+    return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, requester)])
 
 
 def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> str:
     uid = new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))
     request = _read(denial.exact)
     until = transaction.now + terms.approval_patience
-    transaction.approvals.ask(uid, denial.exact, request["delegator"], terms.caller, until, denial.groups)
+    requester = terms.requester if terms.identity else transaction.own_name(terms.requester)
+    transaction.approvals.ask(uid, denial.exact, request["delegator"], requester, until, denial.groups)
     transaction.append(
         "approval-request",
         {
             **about(approval_id(uid), denial.exact),
             "groups": list(denial.groups),
-            "asked_by": terms.caller,
+            "asked_by": requester,
             "until": until,
             "asking": list(denial.asking),
             "reason": denial.facts["reason"],
@@ -177,22 +246,26 @@ def requested(approval: Approval) -> dict[str, Any]:
     return _read(approval.request)
 
 
-def objections(approval: Approval, person: Delegator, *callers: str) -> list[Objection]:
-    """Return why a delegator cannot grant a request at all: who asks for something does not approve of it.
+def objections(
+    snapshot: Snapshot, approval: Approval, person: Delegator, *requesters: str
+) -> list[Objection]:
+    """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
-    That is everybody up the chain of delegation, by whatever name, and whose login asked; or uses it, by `callers`.
+    That is everybody up the chain of delegation, by whatever name, and the requester with everybody for whom that acts;
+    so are the `requesters` that would use it.
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
-    logins = [named(login) for login in (approval.asked_by, *callers)]
+    made_by = _requester(snapshot, approval)
+    behind = {name for one in (made_by, *requesters) for name in _behind(snapshot, one)}
     agents = [f"agent:{agent}" for agent in (request["agent"], *request.get("chain", ()))]
     if not itself.isdisjoint((request["delegator"], request.get("subject"))):
         why = "is the one for whom it is asked"
     elif not itself.isdisjoint(agents):
         why = "is one of the agents that it is for"
-    elif not itself.isdisjoint(logins):
-        how = "as" if ":" in approval.asked_by else "by the login"
-        why = f"asked for it, {how} {quote(approval.asked_by)}"
+    elif not itself.isdisjoint(behind):
+        how = "by the identity" if _is_identity(made_by) else "as"
+        why = f"requested it, {how} {quote(made_by)}"
     else:
         return []
     return [
@@ -202,15 +275,27 @@ def objections(approval: Approval, person: Delegator, *callers: str) -> list[Obj
     ]
 
 
-def _counts(snapshot: Snapshot, approval: Approval, word: Word, caller: str) -> bool:
+def _behind(snapshot: Snapshot, requester: str) -> set[str]:
+    """Return the names, each with its kind, of a requester and of everybody for whom it acts."""
+    if not _is_identity(requester):
+        return {requester}
+    found = snapshot.find_credentials_of(parse_id(requester)[1])
+    if not found:
+        return set()
+    lineage = snapshot.lineage(found[0].identity_key)
+    agents = {f"agent:{agent}" for agent in (found[0].agent, *(one.agent for one in lineage))}
+    return {found[0].delegator, *agents}
+
+
+def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) -> bool:
     """Tell whether what was granted for a group counts now."""
     if not word.holds_at(snapshot.now):
         return False
     assert word.approver is not None
     _must_be_told(snapshot, approval, word)
     person = snapshot.find_delegator(word.approver)
-    # They may have got a name since that is the requester's; and the login that uses it may not be the one that asked.
-    return person is not None and not objections(approval, person, caller)
+    # They may have got a name since that is the requester's.
+    return person is not None and not objections(snapshot, approval, person, requester)
 
 
 def _must_be_told(snapshot: Snapshot, approval: Approval, word: Word) -> None:

@@ -13,9 +13,6 @@ from jitid.errors import UsageError
 from jitid.name import check_audience
 from jitid.text import quote
 
-MOST = 128
-"""Entries of one `may_audience` at most."""
-
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+.-")
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONGEST_PORT = 5

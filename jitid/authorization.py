@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, strictjson
+from jitid import governance, introspection, narrowing, reach, strictjson
 from jitid.agent import Agent
 from jitid.credential import Credential
 from jitid.delegator import Delegator
@@ -168,7 +168,7 @@ class _Judge:
         self._snapshot = snapshot
         self._now = snapshot.now
         self._terms = terms
-        self._usual = terms.audiences or names.issuers
+        self._usual = terms.audiences or names.accepted(snapshot.now)
         self._own = names.issuers
         self._people = people
         self._agents = agents
@@ -237,10 +237,11 @@ class _Judge:
         self, entry: Entry, credential: Credential, lineage: Sequence[Ancestor]
     ) -> list[governance.Objection]:
         chain = tuple([one.agent for one in lineage])
+        sensitivity = self._sensitivity(credential, lineage)
         key = (
             credential.delegator,
             credential.agent,
-            credential.sensitivity,
+            sensitivity,
             credential.kind,
             credential.audiences,
             chain,
@@ -250,7 +251,7 @@ class _Judge:
             found = governance.objections(
                 entry,
                 credential.delegator,
-                credential.sensitivity,
+                sensitivity,
                 known_only=self._terms.known_delegators_only,
                 now=self._now,
             )
@@ -267,10 +268,10 @@ class _Judge:
         return PolicyRequest(
             credential.agent,
             credential.delegator,
-            credential.delegator_proof,
+            introspection.root_proof(credential, held.lineage),
             credential.task,
             None if held.task is None else held.task.purpose,
-            credential.sensitivity,
+            self._sensitivity(credential, held.lineage),
             credential.kind,
             credential.depth,
             tuple(scopes),
@@ -281,6 +282,16 @@ class _Judge:
             self._terms.zone,
             template=credential.template or "",
         )
+
+    def _sensitivity(self, credential: Credential, lineage: Sequence[Ancestor]) -> str:
+        """Return how sensitive a credential is judged to be now: by its chain, and by the floors of today."""
+        chain = narrowing.sensitivity_of(credential, lineage)
+        scopes = map(Scope, credential.scopes)
+        later = reach.held(credential).later
+        judged = narrowing.sensitivity(
+            chain, None, scopes, credential.audiences, self._terms, may_audience=later
+        )
+        return judged.level
 
     def _decided(
         self, credential: Credential, request: PolicyRequest

@@ -66,7 +66,7 @@ def back_up(
     if is_database(config):
         raise UsageError(
             "a ledger in a database is backed up by what backs up the database; nothing was written",
-            "pg_dump makes a consistent copy; as a folder: jitid ledger copy --to DIR",
+            "pg_dump makes a consistent copy",
         )
     path = ledger_path(config)
     if not folder.exists(path):

@@ -28,6 +28,8 @@ class Caller(NamedTuple):
     """The agent's name, if it came with an agent's own credential."""
     trace: str | None = None
     """The `traceparent` (W3C Trace Context, section 3.2) of the request."""
+    identity: str | None = None
+    """The id of the agent's identity, if it came with its own credential: the same after each renewal."""
     key: str | None = None
     """What makes the request known again when its answer was lost (the header `Idempotency-Key`)."""
     audiences: tuple[str, ...] | None = None

@@ -20,6 +20,7 @@ from jitid.commands.globals import Globals, Option
 from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
+from jitid.plain import LARGEST, LARGEST_OF
 from jitid.text import quote, safe
 
 # Typer does not publish the class of the contexts that it hands to commands.
@@ -274,8 +275,10 @@ def _store(ctx: Any, param: Any, value: object) -> None:
 
 
 def _check_value(param: Any, value: object) -> None:
-    """Raise UsageError for a value that is blank or not text, wherever it stands on the line."""
+    """Raise UsageError for a value that is blank, not text or too large a number, wherever it stands on the line."""
     for each in value if isinstance(value, (list, tuple)) else (value,):
+        if type(each) is int and each > (most := LARGEST_OF.get(param.name, LARGEST)):
+            raise UsageError(f"the value of `{param.opts[0]}` is more than {most}, which no ledger holds")
         if not isinstance(each, str):
             continue
         name = next((opt for opt in param.opts if opt.startswith("--")), param.human_readable_name)

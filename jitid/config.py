@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.configfile import Layer, read_layers, stricter
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.places import data_folder, project_files, system_files, user_file
-from jitid.settings import SETTINGS, VARIABLES, Value, absolute, convert, named
+from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.task import most_sensitive
 from jitid.text import quote, safe
+from jitid.trusted import Settled, Trusted
 
 if TYPE_CHECKING:
     from jitid.oidc import OidcIssuer
@@ -22,9 +23,18 @@ class Config:
     """The settings as they are in force, each with its origin."""
 
     def __init__(
-        self, values: Mapping[str, tuple[Value, str]], layers: list[Layer], path: str, warnings: list[str]
+        self,
+        values: Mapping[str, tuple[Value, str]],
+        layers: list[Layer],
+        path: str,
+        warnings: list[str],
+        trusted: Trusted,
     ) -> None:
         self._values = values
+        self._trusted = trusted
+        self._settled: dict[str, Settled] = {}
+        self.warn: Callable[[str], None] = lambda _: None
+        """Is told of each guard rail that is stricter than a file says, when it is first needed."""
         self._layers = layers
         self.path = path
         """The user's file, which `config set` writes; it need not exist."""
@@ -32,10 +42,6 @@ class Config:
         """The files that are there, and their profiles, the most important first."""
         self.warnings = tuple(warnings)
         """What the user should hear: a project's file that is not heeded."""
-        self.scope_floors = stricter([layer.scope_floors for layer in layers])
-        """Scope pattern -> the least sensitivity of a task that asks for a scope it overlaps."""
-        self.audience_floors = stricter([layer.audience_floors for layer in layers])
-        """Audience -> the least sensitivity of a task that asks for it."""
         self.algorithms: dict[str, str] = {}
         """Audience -> the algorithm that signs for it."""
         self.credential_fd: int | None = None
@@ -53,13 +59,46 @@ class Config:
             self._oidc.update(layer.oidc)
             self._targets.update(layer.targets)
 
+    @property
+    def scope_floors(self) -> dict[str, str]:
+        """Scope pattern -> the least sensitivity of a task that asks for a scope it overlaps."""
+        return stricter([layer.scope_floors for layer in self._all_layers()])
+
+    @property
+    def audience_floors(self) -> dict[str, str]:
+        """Audience -> the least sensitivity of a task that asks for it."""
+        return stricter([layer.audience_floors for layer in self._all_layers()])
+
     def get(self, name: str) -> Value:
         """Return the value of a setting in its own type. Raises ConfigurationError for an unknown name."""
-        return self._values[named(name).name][0]
+        return self._in_force(name)[0]
 
     def origin(self, name: str) -> str:
         """Return where the value came from: `flag`, `environment JITID_TTL`, `user /home/…`, `default`."""
-        return self._values[named(name).name][1]
+        return self._in_force(name)[1]
+
+    def check_guard_rails(self) -> None:
+        """Read what the guard rails depend on. Raises ConfigurationError."""
+        self._all_layers()
+
+    def _in_force(self, name: str) -> tuple[Value, str]:
+        found = self._values[named(name).name]
+        if name not in GUARD_RAILS or found[1] == "flag":
+            return found
+        settled = self._guard_rail(name)
+        return settled.value, settled.origin
+
+    def _guard_rail(self, name: str) -> Settled:
+        settled = self._settled.get(name)
+        if settled is None:
+            settled = self._settled[name] = self._trusted.settle(SETTINGS[name], *self._values[name])
+            if settled.refused is not None:
+                self.warn(settled.refused)
+        return settled
+
+    def _all_layers(self) -> list[Layer]:
+        """Return the layers in force, and those that only count for guard rails. Raises ConfigurationError."""
+        return [*self._layers, *self._trusted.further]
 
     def text(self, name: str) -> str | None:
         """Return the value of a setting that is text."""
@@ -137,10 +176,20 @@ class Config:
     def tables(self) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
         """Yield the tables with keys of the user's own: name, and for each key its value and origin."""
         found: dict[str, dict[str, tuple[str, str]]] = {}
+        scope_floors, audience_floors = self.scope_floors, self.audience_floors
+        for layer in reversed(self._trusted.further):
+            for name, entries, floor in (
+                ("floor.scope", layer.scope_floors, scope_floors),
+                ("floor.audience", layer.audience_floors, audience_floors),
+            ):
+                table = found.setdefault(name, {})
+                table.update(
+                    {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
+                )
         for layer in reversed(self._layers):
             for name, entries, floor in (
-                ("floor.scope", layer.scope_floors, self.scope_floors),
-                ("floor.audience", layer.audience_floors, self.audience_floors),
+                ("floor.scope", layer.scope_floors, scope_floors),
+                ("floor.audience", layer.audience_floors, audience_floors),
                 ("algorithm.audience", layer.algorithms, self.algorithms),
             ):
                 table = found.setdefault(name, {})
@@ -197,6 +246,7 @@ def load(
     Raises ConfigurationError, and UsageError for a flag.
     """
     path = own_file(file, environ)
+    named_profile = bool(profile)
     profile = profile or environ.get("JITID_PROFILE")
     warnings: list[str] = []
     project = _project_layers(profile, environ, warnings)
@@ -215,13 +265,15 @@ def load(
     values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
     if values["ledger"][0] is None:
         values["ledger"] = data_folder(environ), "default"
-    return Config(values, layers, path, warnings)
+    trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
+    return Config(values, layers, path, warnings, trusted)
 
 
 def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
     """Return what flags and environment alone say, to go on with when a file cannot be used; never raises.
 
-    A value that cannot be used either gives way to the default. Where nothing names the ledger, it is unknown.
+    Guard rails are as strict as the files that can be used say. A value that cannot be used either gives way to the
+    default. Where nothing names the ledger, it is unknown.
     """
     values: dict[str, tuple[Value, str]] = {}
     for name, setting in SETTINGS.items():
@@ -229,7 +281,7 @@ def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = 
             values[name] = _resolve(name, flags, environ, [], [])
         except JitidError:
             values[name] = setting.default, "default"
-    return Config(values, [], "", [])
+    return Config(values, [], "", [], Trusted(environ=environ, lenient=True))
 
 
 def own_file(file: str | None, environ: Mapping[str, str] = os.environ) -> str:

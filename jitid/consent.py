@@ -26,6 +26,8 @@ class Approver(NamedTuple):
     """`os-user`, `credential` or `oidc`."""
     subject: str | None
     """Of an ID token: its `iss` and `sub` with a space between."""
+    proved_at: int | None = None
+    """Of an ID token: when it was issued, or its holder logged in."""
 
 
 def grant(
@@ -55,7 +57,7 @@ def grant(
             f"state less, such as --for {format_duration(longest)} (setting approval_lifetime)",
         )
     approval, person, groups = _speaking(transaction, id_, approver, group, reason)
-    _must_not_object(objections(approval, person), approval, approver)
+    _must_not_object(objections(transaction, approval, person), approval, approver)
     missing = [each for each in groups if each in approval.missing_at(transaction.now)]
     if not missing:
         return approval, None
@@ -114,6 +116,7 @@ def _speaking(
     """Return the request that somebody wants to speak about, who that is, and for which groups.
 
     Raises:
+        InvalidCredentialError: the ID token is older than the last disabling of the approver.
         NotFoundError: there is no such request.
         UsageError: it has ended, or the reason is none.
         PolicyDeniedError: nobody knows who it is, or has no say in it.
@@ -129,6 +132,8 @@ def _speaking(
             f"it needs that of {somebody(approval.groups)}",
         )
     person = transaction.find_delegator(governance.known_as(transaction, approver.name, approver.subject))
+    if approver.proof == "oidc":
+        governance.must_be_newer(approver.proved_at, person)
     if person is None:
         objection = Objection(
             "approver-unknown",

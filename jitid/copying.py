@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from jitid import auditing
 from jitid.audit import Head
 from jitid.chains import head_of
-from jitid.errors import IntegrityError, StorageError
+from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copying import Copied, Source, Stage, Target, carry, compare, shared
 from jitid.ledger.records import SigningKey
+from jitid.ledger.sealing import Seal, sealed
 
 
 class Copy(NamedTuple):
@@ -39,8 +41,11 @@ def copy(
 ) -> Copy:
     """Copy a ledger: every row, compared by count and digest, and the audit log verified before anybody can use it.
 
+    Then the source is sealed, and the copy published, in this order: where that breaks off, neither is live, and the
+    same copy again goes on from there. So two live ledgers never have the same keys, nor the same credentials.
+
     Args:
-        source: the ledger; it is left as it is, and nobody else writes to it meanwhile.
+        source: the ledger; nobody else writes to it meanwhile, and once it is sealed nobody does.
         target: where it goes. What an earlier attempt left there of the same state is gone on with.
         by: who acts, for the audit log.
         issuer: the name of the copy's issuer, if it is to have another; tokens under the earlier ones stay valid.
@@ -49,7 +54,7 @@ def copy(
         progress: is told of each table how many more rows of it have come.
 
     Raises:
-        IntegrityError: the ledger does not hold by itself, or did not arrive as it is.
+        IntegrityError: the ledger does not hold by itself, or did not arrive as it is; or it was copied elsewhere.
         StorageError: one of the two is busy, full or out of reach; what was copied waits for the next attempt.
 
     """
@@ -57,15 +62,28 @@ def copy(
         snapshot = source.snapshot
         chains = snapshot.chains()
         head = head_of(chains)
+        seal = snapshot.seal
+        if seal is not None and (seal.done or seal.to != target.place):
+            raise sealed(seal)
         names = source.names
         if issuer not in (None, names.issuer):
-            former = [name for name in names.issuers if name != issuer]
-            names = names._replace(issuer=str(issuer), former=tuple(former))
+            names = names.renamed(str(issuer), snapshot.living()[1])
         mark = f"{names.uuid} {names.issuer} {head.seq} {head.hash.hex()}"
+        if seal is not None:
+            # A sealed ledger changes no more: what was copied before it was sealed is a copy of it.
+            if seal.mark.split(" ")[1] != names.issuer:
+                raise sealed(seal)
+            mark = seal.mark
         stage = target.begin(names, mark, chains, snapshot.now)
         if stage is Stage.COMPLETE:
             furnish()
-            target.publish()
+            # What it was furnished with now must be durable too.
+            target.complete()
+            if seal is None:
+                _must_stand(source, head)
+            _publish(
+                source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None
+            )
             return Copy((), head.seq, head, None, resumed=True)
         pairs = shared(source, target)
         for table, rows in carry(source, target, pairs):
@@ -74,7 +92,8 @@ def copy(
         tables = tuple(compare(source, target, pairs))
         transaction = target.open(by)
         facts = {"from": source.kind, "to": target.kind, "events": head.seq}
-        facts |= {} if names == source.names else {"issuer": names.issuer}
+        if names != source.names:
+            facts |= {"issuer": names.issuer, "until": dict(names.lasting())[source.names.issuer]}
         retired = [
             key for key in snapshot.signing_keys() if key.retired_at is None and signs and not signs(key)
         ]
@@ -88,11 +107,26 @@ def copy(
             error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
             error.hint = "see: jitid audit verify"
             raise
-        if source.head_now() != head:
-            raise StorageError(
-                "somebody has written to the ledger while it was copied; the copy was not completed",
-                "stop whoever writes to it, and repeat the command",
-            )
+        _must_stand(source, head)
         furnish()
-        target.publish()
+        target.complete()
+        _publish(source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None)
         return Copy(tables, head.seq, head, event.seq, resumed=stage is Stage.PARTIAL)
+
+
+def _publish(source: Source, target: Target, seal: Seal, by: str, *, again: bool) -> None:
+    """Seal the source, unless that was done before, and only then publish its copy."""
+    if not again:
+        source.seal(seal, by)
+    target.publish()
+    # Sealed it is; what is lacking is only that it says that its copy is live.
+    with suppress(JitidError):
+        source.seal(seal._replace(done=True), by)
+
+
+def _must_stand(source: Source, head: Head) -> None:
+    if source.head_now() != head:
+        raise StorageError(
+            "somebody has written to the ledger while it was copied; the copy was not completed",
+            "stop whoever writes to it, and repeat the command",
+        )

@@ -28,3 +28,5 @@ class Delegator(NamedTuple):
     disabled_at: int | None
     external: str | None = None
     """What their source calls them, as the `id` of a SCIM resource: by it they are known again under another name."""
+    disabled_last: int | None = None
+    """When they were last disabled, also after they were enabled again: proof from before counts no more."""

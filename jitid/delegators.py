@@ -17,7 +17,7 @@ from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.revocation import check_reason, guard
 from jitid.roster.stated import Stated, few, merged
-from jitid.scope import Scope, covers, overlap
+from jitid.scope import Scope, covers, may_overlap
 from jitid.text import quote
 
 _ALL = 1 << 31
@@ -185,7 +185,7 @@ def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -
         # Whoever takes away what somebody has may say what they keep of it; what they do not have is a mistake.
         had = scope in (before.entitlements or ())
         for one in map(Scope, new.entitlements):
-            if covers(one, Scope(scope)) or (not had and overlap(one, Scope(scope))):
+            if covers(one, Scope(scope)) or (not had and may_overlap(one, Scope(scope))):
                 raise UsageError(
                     f"{quote(new.name)} would keep of {quote(scope)} what {quote(one)} covers; nothing was changed",
                     f"take that away: --remove-entitlement {word(one)}; and say with --entitlement what they keep",
@@ -228,6 +228,7 @@ def disable(
             "reason": reason,
             "kept_live": keep_live or None,
             "again": True if found.disabled_at is not None else None,
+            "last": found.disabled_last if found.disabled_at is None else None,
             **departure.facts(),
         },
     )
@@ -253,7 +254,13 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
         return Enabled(found, suspended, None)
     transaction.put_delegators([found._replace(disabled_at=None)])
     event = transaction.append(
-        "delegator-enable", {"delegator": found.name, "since": found.disabled_at, "reason": reason}
+        "delegator-enable",
+        {
+            "delegator": found.name,
+            "since": found.disabled_at,
+            "last": found.disabled_last,
+            "reason": reason,
+        },
     )
     return Enabled(found, suspended, event.seq)
 

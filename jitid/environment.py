@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jitid.targets import Targets
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
+_RENAME = "jitid ledger issuer set URL"
 
 
 def open_authority(config: Config, *, patience: float | None = None) -> Authority:
@@ -55,10 +56,11 @@ def open_if_there(config: Config) -> Authority | None:
     return open_authority(config)
 
 
-def open_local(config: Config, *, patience: float | None = None) -> LocalAuthority:
+def open_local(config: Config, *, patience: float | None = None, issuer: str | None = None) -> LocalAuthority:
     """Return the authority over a ledger that exists.
 
-    It waits for other writers for as long as the configuration says, or for `patience` seconds if that is less.
+    It waits for other writers for as long as the configuration says, or for `patience` seconds if that is less. The
+    configuration may state `issuer` already, which is to become the ledger's.
 
     Raises:
         StorageError: there is none.
@@ -66,7 +68,7 @@ def open_local(config: Config, *, patience: float | None = None) -> LocalAuthori
 
     """
     if is_database(config):
-        found = _open_database(config, patience)
+        found = _open_database(config, patience, issuer)
         if found is None:
             raise StorageError(
                 f"there is no ledger in {_shown(config)} yet",
@@ -79,7 +81,7 @@ def open_local(config: Config, *, patience: float | None = None) -> LocalAuthori
             f"there is no ledger at {path} yet",
             "the first `jitid issue` makes it; or name another with --ledger",
         )
-    return _authority(config, path, patience)
+    return _authority(config, path, patience, issuer)
 
 
 def standing(config: Config) -> Callable[[], None]:
@@ -185,7 +187,7 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
     authority = _authority(config, path)
     if made:
         note(f"first use: made a ledger with a signing key and a default policy in {path}")
-        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; these are fixed from now on")
+        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
     return authority
 
 
@@ -380,7 +382,9 @@ def _shown(config: Config) -> str:
     return database.shown(config.ledger)
 
 
-def _open_database(config: Config, patience: float | None = None) -> LocalAuthority | None:
+def _open_database(
+    config: Config, patience: float | None = None, issuer: str | None = None
+) -> LocalAuthority | None:
     """Return the authority over the ledger in a database; None if there is none yet."""
     from jitid.ledger import database, home
 
@@ -392,7 +396,7 @@ def _open_database(config: Config, patience: float | None = None) -> LocalAuthor
     ledger = database.connect(config.ledger, by=caller(), timeout=timeout)
     if ledger is None:
         return None
-    folder.check_names(ledger.names, _stated(config))
+    folder.check_names(ledger.names, _stated(config, issuer))
     if not os.path.lexists(path):
         # Whoever only looks can do without it.
         with suppress(JitidError):
@@ -435,7 +439,7 @@ def _open_or_create_database(config: Config, note: Callable[[str], None]) -> Loc
         note(
             f"first use: made a ledger in {_shown(config)}, with a signing key and a default policy in {path}"
         )
-        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; these are fixed from now on")
+        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
     return found
 
 
@@ -467,12 +471,14 @@ def _new_names(config: Config) -> Names:
     )
 
 
-def _authority(config: Config, path: str, patience: float | None = None) -> LocalAuthority:
+def _authority(
+    config: Config, path: str, patience: float | None = None, issuer: str | None = None
+) -> LocalAuthority:
     timeout = float(config.number("timeout"))
     ledger = folder.open_ledger(
         path, by=caller(), timeout=timeout if patience is None else min(timeout, patience)
     )
-    folder.check_names(ledger.names, _stated(config))
+    folder.check_names(ledger.names, _stated(config, issuer))
     return _over(config, ledger, path)
 
 
@@ -485,8 +491,10 @@ def _inode(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _stated(config: Config) -> dict[str, str | None]:
-    return {what: config.text(what) for what in ("issuer", "trust_domain")}
+def _stated(config: Config, issuer: str | None = None) -> dict[str, str | None]:
+    """Return the names that the configuration states, but for an issuer that is to become the ledger's."""
+    stated = {what: config.text(what) for what in ("issuer", "trust_domain")}
+    return {**stated, "issuer": None} if issuer is not None and stated["issuer"] == issuer else stated
 
 
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
@@ -521,6 +529,8 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
             found.append(
                 Targets(config.targets(), names.issuer, trust_domain=names.trust_domain, signer=signer)
             )
+        # Somebody may have changed it since.
+        found[0].issuer = ledger.names.issuer
         return found[0]
 
     return supply

@@ -219,7 +219,8 @@ def _names(subject: _Subject) -> Iterator[Check]:
     subject.check_schema()
     names = subject.ledger.names
     check_names(names, subject.stated)
-    yield ok("names", f"issuer {names.issuer}, trust domain {names.trust_domain}")
+    former = f", formerly {', '.join(names.former)}" if names.former else ""
+    yield ok("names", f"issuer {names.issuer}{former}, trust domain {names.trust_domain}")
 
 
 def _size(subject: _Subject) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, introspection, narrowing, strictjson
+from jitid import delegation, governance, introspection, narrowing, reach, strictjson
 from jitid.credential import Credential
 from jitid.errors import (
     ConfigurationError,
@@ -16,18 +16,17 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names
+from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration, format_time
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest, Standing
+from jitid.policy.decision import FORMER_PROOF, PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
 from jitid.replaying import DECISIONS, is_whole, request_of
 from jitid.request import Terms
 from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.storedpolicy import kept
-from jitid.task import Task
 from jitid.text import quote
 
 Files = Sequence[tuple[str, str]]
@@ -249,16 +248,23 @@ def _decide_now(
     notes: list[str] = []
     narrow = "refused" in document
     scopes = tuple(Scope(scope) for scope in request.scopes)
-    task = Task(0, request.task, request.purpose, request.sensitivity, 0, 0, None)
-    sensitivity = narrowing.sensitivity(task, None, scopes, request.audiences, terms, notes)
+    above = _above(snapshot, document, credential)
+    proof, chain = request.delegator_proof, request.sensitivity
+    if above is not None:
+        proof, chain = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
+    later = reach.told_later(document)
+    sensitivity = narrowing.sensitivity(
+        request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
+    ).level
     entry = snapshot.entry(request.delegator, request.agent)
     asked = request._replace(
+        delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,
         sensitivity=sensitivity,
         now=snapshot.now,
         standing=governance.standing_of(entry),
         zone=terms.zone,
     )
-    usual = terms.audiences or names.issuers
+    usual = terms.audiences or names.accepted(snapshot.now)
     try:
         governance.must_not_object(
             governance.objections(
@@ -273,7 +279,7 @@ def _decide_now(
                 entry.agent, request.kind, request.audiences, usual, 0, 0, own=names.issuers
             )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
-            + governance.chain_objections(snapshot, _above(snapshot, document, credential), snapshot.now),
+            + governance.chain_objections(snapshot, _delegating(above, credential), snapshot.now),
             {},
         )
         held = governance.permitted_scopes(
@@ -302,17 +308,24 @@ def _details(credential: Credential | None) -> list[str]:
     return [] if credential is None else delegation.detail_texts(credential.details)
 
 
-def _above(snapshot: Snapshot, document: Mapping[str, Any], credential: Credential | None) -> list[str]:
-    """Return the agents through which it was delegated."""
+def _above(
+    snapshot: Snapshot, document: Mapping[str, Any], credential: Credential | None
+) -> tuple[Credential, list[Ancestor]] | None:
+    """Return a credential with the identities above it: the one that is explained, or the parent of what was denied."""
     if credential is None and "parent" in document:
         credential = introspection.find(snapshot, document["parent"])
-        return [
-            credential.agent,
-            *(one.agent for one in snapshot.lineage(credential.identity_key)),
-        ]
     if credential is None:
+        return None
+    return credential, snapshot.lineage(credential.identity_key)
+
+
+def _delegating(above: tuple[Credential, list[Ancestor]] | None, explained: Credential | None) -> list[str]:
+    """Return the agents through which it was delegated."""
+    if above is None:
         return []
-    return [one.agent for one in snapshot.lineage(credential.identity_key)]
+    credential, lineage = above
+    agents = [one.agent for one in lineage]
+    return agents if explained is not None else [credential.agent, *agents]
 
 
 def _differences(

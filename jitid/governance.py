@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jitid import audience
 from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
-from jitid.errors import PolicyDeniedError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.ledger.directory import DirectorySnapshot, Entry
 from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.lifetime import format_time
@@ -104,6 +104,33 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
         f"{quote(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
         f"{instead}; or, if they may delegate again: jitid delegator enable {person.name}",
     )
+
+
+def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
+    """Refuse a proof of a person that is not newer than their last disabling, enabled again or not.
+
+    Raises:
+        InvalidCredentialError: it is older, or does not say how old it is.
+
+    """
+    # Who is disabled now is refused by a rule of the directory.
+    if person is None or person.disabled_last is None or person.disabled_at is not None:
+        return
+    must_follow(proved_at, person.disabled_last, f"{quote(person.name)} was disabled")
+
+
+def must_follow(proved_at: int | None, at: int, what: str) -> None:
+    """Refuse a proof that is not newer than something that happened: within one second nobody knows which came first.
+
+    Raises:
+        InvalidCredentialError: it is older, or does not say how old it is.
+
+    """
+    if proved_at is None or proved_at <= at:
+        raise InvalidCredentialError(
+            f"the ID token is from before {what} (at {format_time(at)}), and counts no more",
+            "log in again, and get a new ID token",
+        )
 
 
 def chain_objections(snapshot: DirectorySnapshot, agents: Iterable[str], now: int) -> list[Objection]:

@@ -13,6 +13,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _LENGTH = 26  # 128 bits in groups of five, the last with two spare bits
 
+IDENTITY = "jid_"
+"""How the id of an identity begins."""
+
 _FIXED_BITS = (0xF << 76) | (0b11 << 62)
 _FREE_BITS = (1 << 80) - 1 ^ _FIXED_BITS
 _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
@@ -44,7 +47,7 @@ def new_uuid7s(now_ms: int, random: bytes, count: int) -> list[bytes]:
 
 def identity_id(raw: bytes) -> str:
     """Return an identity's 16 bytes as text: `jid_` and 26 characters of base32hex (RFC 4648 section 7)."""
-    return "jid_" + _base32(raw)
+    return IDENTITY + _base32(raw)
 
 
 def credential_id(raw: bytes) -> str:

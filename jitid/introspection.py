@@ -11,11 +11,13 @@ from jitid.credential import Credential, Kind, State, TokenUse
 from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
+from jitid.ledger import sealing
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
+from jitid.policy.decision import FORMER_PROOF
 from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
 from jitid.task import Task
@@ -75,9 +77,11 @@ def verify(
     A certificate or a JWT-SVID proves an identity: it counts only where it is merely `shown`, and gives no right.
 
     Raises:
+        IntegrityError: the ledger is sealed, and another one knows what is valid.
         InvalidCredentialError: it is not; the message says why and never echoes the token.
 
     """
+    sealing.must_not_be(snapshot)
     if text.startswith("jitid_"):
         credential = _recognise_opaque(snapshot, text)
     elif text.startswith(CERTIFICATE):
@@ -144,7 +148,7 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     details = [text for text in detail_texts(credential.details) if text in kept]
     return credential._replace(
         scopes=intersection(credential.scopes, head.scopes),
-        audiences=tuple(one for one in credential.audiences if one in head.audiences),
+        # A renewal copies the audiences, and writes the issuer's current name for a former one.
         may_audience=audience.intersection(credential.may_audience, head.may_audience),
         may_kind=tuple(one for one in credential.may_kind if one in head.may_kind),
         details=f"[{','.join(details)}]" if details else None,
@@ -200,6 +204,13 @@ def _check_state(credential: Credential, now: int) -> None:
 
 def _not_active(credential: Credential, state: State) -> str:
     return f"the credential {_end(credential, state)}"
+
+
+def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
+    """Return how the root delegator of a credential was proved; an old row of a delegated one does not tell it."""
+    if credential.delegator_proof != FORMER_PROOF or not lineage:
+        return credential.delegator_proof
+    return lineage[-1].proof
 
 
 def _end(credential: Credential, state: State) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, planning
 from jitid.credential import Kind, is_outside, sort_of
-from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError, UsageError
+from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
 from jitid.keyring import Keyring
@@ -35,9 +35,6 @@ from jitid.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.targets import Chosen
-
-MOST_AT_ONCE = 1_000
-"""How many credentials one transaction makes at most, so that other writers get their turn."""
 
 
 class IssuedCredential(NamedTuple):
@@ -105,7 +102,7 @@ def foresee(
 
     Nothing works of what is made before its row is committed. Raises what `issue` raises.
     """
-    if request.parent is not None or request.copies > MOST_AT_ONCE or is_outside(request.kind):
+    if request.parent is not None or is_outside(request.kind):
         # A parent's state counts as it is inside the transaction; what a target makes is made after it.
         return None
     needed = signing(sort_of(request.kind), terms.algorithm_for(request.audiences or terms.audiences))
@@ -127,6 +124,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
     key = foreseen.settled.mint.key
     return (
         transaction.now == foreseen.now
+        and transaction.names.issuer == draft.issuer
         and transaction.find_task(draft.task) == plan.task
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
@@ -178,8 +176,6 @@ def issue(
 def _settled(
     transaction: Transaction, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
 ) -> list[Settled]:
-    if sum(request.copies for request in requests) > MOST_AT_ONCE:
-        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
     mints: dict[tuple[str, str], Mint] = {}
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:

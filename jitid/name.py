@@ -120,6 +120,42 @@ def check_audience(text: str) -> str:
     return text
 
 
+def may_reach(origin: str, audience: str) -> bool:
+    """Tell whether an entry of `may_audience` may stand for an audience; every doubt is a yes.
+
+    An entry is an origin, `https://*.example.com`: a `*` stands for one label of the host. An audience that has a path
+    is of the origin that it begins with.
+    """
+    if origin == audience:
+        return True
+    allowed, meant = _origin(origin), _origin(audience)
+    if allowed is None:
+        return "*" in origin
+    if meant is None or allowed[::2] != meant[::2]:
+        return False
+    labels, others = allowed[1].split("."), meant[1].split(".")
+    return len(labels) == len(others) and all(
+        one == other or "*" in (one, other) for one, other in zip(labels, others, strict=True)
+    )
+
+
+_PORTS = {"http": "80", "https": "443"}
+
+
+def _origin(text: str) -> tuple[str, str, str] | None:
+    """Return scheme, host and port of a URL, as all spellings of the same have them; None if it is none."""
+    scheme, mark, rest = text.lower().partition("://")
+    if not mark:
+        return None
+    for end in "/?#":
+        rest = rest.partition(end)[0]
+    authority = rest.rpartition("@")[2]
+    host, port = authority, ""
+    if ":" in authority and not authority.endswith("]"):
+        host, _, port = authority.rpartition(":")
+    return scheme, host.removesuffix("."), port or _PORTS.get(scheme, "")
+
+
 def check_issuer(text: str) -> str:
     """Return the URI of an issuer unchanged: `urn:`, `https:`, or `http:` on a loopback address.
 

@@ -3,43 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitid import delegation, reach
 from jitid.credential import PROOFS, Credential
 from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError, UsageError
+from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration
+from jitid.name import may_reach
 from jitid.policy.decision import Decision
 from jitid.request import Terms
-from jitid.scope import Scope, normalise, overlap, uncovered
+from jitid.scope import Scope, may_overlap, normalise, uncovered
 from jitid.task import Task, most_sensitive
 from jitid.text import quote
 
 
+class Judged(NamedTuple):
+    """How sensitive an issue is."""
+
+    own: str
+    """By its task, and by the floors of its scopes and audiences."""
+    why: str
+    """What has the floor that raised it above its task, with a verb; empty if nothing did."""
+    chain: str | None
+    """By the most sensitive identity or task of the chain above it; None for the root of a chain."""
+
+    @property
+    def level(self) -> str:
+        """The higher one of both: what the policy sees, and what an identity keeps."""
+        return self.own if self.chain is None else most_sensitive(self.own, self.chain)
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether it is more sensitive than the chain above it, which nothing delegated is."""
+        return self.chain is not None and self.level != self.chain
+
+
 def sensitivity(
-    task: Task,
-    parent: Credential | None,
-    scopes: Sequence[Scope],
-    audiences: Sequence[str],
+    task: str,
+    chain: str | None,
+    scopes: Iterable[Scope],
+    audiences: Iterable[str],
     terms: Terms,
-    notes: list[str],
-) -> str:
-    """Return how sensitive this issue is: as its task, or more if what it asks for has a floor."""
-    least, why = task.sensitivity, ""
-    if parent is not None and parent.task != task.name and most_sensitive(least, parent.sensitivity) != least:
-        least, why = parent.sensitivity, f"the parent's task {quote(parent.task)} is"
-    for pattern, floor in terms.scope_floors.items():
-        for scope in scopes:
-            if overlap(Scope(pattern), scope) and most_sensitive(least, floor) != least:
-                least, why = floor, f"scope {quote(scope)} is"
-    for audience in audiences:
-        floor = terms.audience_floors.get(audience, least)
-        if most_sensitive(least, floor) != least:
-            least, why = floor, f"audience {quote(audience)} is"
-    if why:
-        notes.append(f"judged as {least} instead of {task.sensitivity}: {why} that sensitive")
-    return least
+    *,
+    may_audience: Iterable[str] = (),
+) -> Judged:
+    """Return how sensitive an issue is on a task of a sensitivity, below a `chain` of another.
+
+    `may_audience` are the audiences that may be asked for later: origins, also with wildcards for labels of the host.
+    """
+    least, why = task, ""
+    if terms.scope_floors:
+        scopes = tuple(scopes)
+        for pattern, floor in terms.scope_floors.items():
+            for scope in scopes:
+                if most_sensitive(least, floor) != least and may_overlap(Scope(pattern), scope):
+                    least, why = floor, f"scope {quote(scope)} is"
+    if terms.audience_floors:
+        for audience in audiences:
+            floor = terms.audience_floors.get(audience, least)
+            if most_sensitive(least, floor) != least:
+                least, why = floor, f"audience {quote(audience)} is"
+        for origin in may_audience:
+            for audience, floor in terms.audience_floors.items():
+                if most_sensitive(least, floor) != least and may_reach(origin, audience):
+                    least, why = floor, f"audience {quote(origin)} is"
+    return Judged(least, why, chain)
+
+
+def sensitivity_of(parent: Credential, lineage: Iterable[Ancestor]) -> str:
+    """Return the highest sensitivity in the chain from a credential up to its root, tasks included."""
+    return most_sensitive(parent.sensitivity, *(one.sensitivity for one in lineage))
+
+
+def note_raised(judged: Judged, task: str, above: str, notes: list[str]) -> None:
+    """Note why an issue is judged as more sensitive than its task; `above` names what is above it in its chain."""
+    if judged.level == task:
+        return
+    why = judged.why if judged.level == judged.own else f"{above} is"
+    notes.append(f"judged as {judged.level} instead of {task}: {why} that sensitive")
+
+
+def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str, Any]) -> None:
+    """Refuse a child that is more sensitive than the identity `parent`.
+
+    Raises:
+        PolicyDeniedError: it is.
+
+    """
+    if not judged.exceeds:
+        return
+    what = judged.why or f"task {quote(task.name)} is"
+    reason = (
+        f"rule `attenuation`: {what} {judged.own}, and the parent {parent} is {judged.chain}: "
+        "a child is not more sensitive than its parent"
+    )
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        f"delegate from an identity that was issued as {judged.own}; or leave out what is that sensitive",
+        {**facts, "rules": ["attenuation"], "reason": reason},
+    )
+
+
+def check_audiences(names: Names, audiences: Sequence[str]) -> None:
+    """Raise UsageError for an audience that is a former name of the ledger: it is not accepted for much longer."""
+    former = next((one for one in audiences if one in names.former), None)
+    if former is not None:
+        raise UsageError(
+            f"{quote(former)} is a former name of this ledger, whose issuer is {names.issuer} now",
+            "leave the audience out, or name the issuer",
+        )
 
 
 def attenuated(

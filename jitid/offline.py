@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid import jws, statuslist, strictjson
@@ -72,12 +73,19 @@ def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
 
 
 def verify(
-    text: str, keys: Keys, issuer: str, audiences: Collection[str], lists: Sequence[str], now: int
+    text: str,
+    keys: Keys,
+    issuer: str,
+    audiences: Collection[str],
+    lists: Sequence[str],
+    now: int,
+    former: Mapping[str, int] = MappingProxyType({}),
 ) -> Offline:
     """Return what a token says that is valid at `now` for one of `audiences`.
 
     Its form, signature and claims are held to what the ledger holds them to; for the ledger's own state of it stands
-    the status list that it names, which has to be among `lists`, signed by one of the same keys and not stale.
+    the status list that it names, which has to be among `lists`, signed by one of the same keys and not stale. `former`
+    are names that the issuer had, each with when it counts no longer.
 
     Raises:
         InvalidCredentialError: it is not valid, or nobody can tell; the message says why and never echoes it.
@@ -96,6 +104,9 @@ def verify(
         jws.verify_signature(parsed, *key)
     except IntegrityError as error:
         raise InvalidCredentialError(error.message) from None
+    named = parsed.claims.get("iss")
+    if isinstance(named, str) and now < former.get(named, 0):
+        issuer = named
     jws.check_claims(parsed.claims, issuer=issuer, audiences=audiences, now=now)
     listings = [statuslist.read(one, keys, now) for one in lists]
     return Offline(parsed.claims, statuslist.check(parsed.claims, listings))

@@ -65,6 +65,8 @@ class Proof(NamedTuple):
     issuer: str
     subject: str
     expires_at: int
+    proved_at: int | None = None
+    """When it was issued, or the subject logged in, whichever is earlier; None if it does not say."""
     may_act: Mapping[str, Any] | None = None
     """Who alone may act for the subject, if the token says so (RFC 8693, section 4.4)."""
 
@@ -125,7 +127,19 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
     keys = keysets.key_set(issuer.jwks, timeout, header.get("kid"))
     key = choose_key(keys, header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
-    return Proof(delegator, issuer.issuer, subject, claims["exp"], may_act)
+    return Proof(delegator, issuer.issuer, subject, claims["exp"], _proved_at(claims), may_act)
+
+
+def _proved_at(claims: Mapping[str, Any]) -> int | None:
+    """Return as of when a token proves anything: a new token of an old session proves no more than the old login."""
+    times: list[int] = []
+    for name in ("iat", "auth_time"):
+        value = claims.get(name)
+        if value is not None and type(value) is not int:
+            raise InvalidCredentialError(f"the ID token's `{name}` is not an integer")
+        if value is not None:
+            times.append(value)
+    return None if claims.get("iat") is None else min(times)
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:

@@ -39,6 +39,22 @@ def user_file(environ: Mapping[str, str] = os.environ) -> str:
     return f"{_folder('XDG_CONFIG_HOME', '.config', environ)}/{APPLICATION}/config.toml"
 
 
+def own_files() -> tuple[list[str], list[str]]:
+    """Return where configurations are whatever the environment says: the user's own, and the system's.
+
+    The home folder is the one of the user's entry in the password database; without an entry there is none.
+    """
+    import pwd
+
+    try:
+        folder = pwd.getpwuid(os.geteuid()).pw_dir.rstrip("/")
+    except KeyError:
+        folder = ""
+    usual = "Library/Application Support" if sys.platform == "darwin" else ".config"
+    own = [f"{folder}/{usual}/{APPLICATION}/config.toml"] if folder.startswith("/") else []
+    return own, system_files({})
+
+
 def data_folder(environ: Mapping[str, str] = os.environ) -> str:
     """Return the folder of ledger and keys, unless the configuration names another."""
     if not _XDG:

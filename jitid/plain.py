@@ -15,6 +15,11 @@ from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.plain_table import GLOBALS, VERBS
 
+LARGEST = 999_999_999
+"""The largest number on a line. Whatever a number bounds, or whatever it makes, is bounded by that."""
+LARGEST_OF = {"event": (1 << 53) - 1, "after": (1 << 53) - 1}
+"""The same of parameters that name an event of the audit log: the log grows for ever."""
+
 
 class Line(NamedTuple):
     """A line that was read: which function it means, and with what."""
@@ -123,7 +128,8 @@ def _store(place: dict[str, Any], entry: tuple[str, str, str], value: str | None
     if kind == "texts":
         place.setdefault(parameter, []).append(value)
     elif kind == "number":
-        if not value.isdigit() or len(value) > 18:
+        # What is too large, Typer refuses.
+        if not value.isdigit() or len(value) > 15 or int(value) > LARGEST_OF.get(parameter, LARGEST):
             return False
         place[parameter] = int(value)
     else:

@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--out": ("out", "text", "JITID_OUT"),
         "--count": ("count", "number", ""),
         "--from-file": ("from_file", "text", ""),
+        "--yes": ("yes", "flag", ""),
         "--dry-run": ("dry_run", "flag", ""),
         "--as-of": ("as_of", "text", ""),
         "--wait": ("wait", "text", ""),
@@ -547,6 +548,9 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("from_", "text", True),)),
     "ledger check": ({
     }, (("backup", "text", False),)),
+    "ledger issuer": ({
+        "--yes": ("yes", "flag", ""),
+    }, (("action", "text", False), ("url", "text", False),)),
     "ledger vacuum": ({
     }, ()),
     "helper git": ({

@@ -16,6 +16,7 @@ from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
+from jitid.scope import Scope, uncovered
 from jitid.task import Task
 from jitid.text import check_text, quote
 
@@ -83,18 +84,29 @@ def plan(
     now = snapshot.now
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
-    delegator, proof, entry = who_delegates(snapshot, request, parent, terms)
+    delegator, proof, entry = who_delegates(snapshot, request, above, terms)
     standing = governance.standing_of(entry)
     name = request.task or (parent.task if parent else None)
     if name is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     task = snapshot.find_task(name)
-    opened = _task(task, name, request, parent, terms, now)
+    chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
+    opened = _task(task, name, request, parent, chain, terms, now)
+    narrowing.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
     audiences = within.audiences
     notes: list[str] = []
     scopes = narrowing.carried(request.kind, request.scopes)
-    sensitivity = narrowing.sensitivity(opened, parent, scopes, audiences, terms, notes)
+    judged = narrowing.sensitivity(
+        opened.sensitivity,
+        chain,
+        _delegable(request, parent, scopes),
+        audiences,
+        terms,
+        may_audience=within.later,
+    )
+    sensitivity = judged.level
+    narrowing.note_raised(judged, opened.sensitivity, "the chain above it", notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
@@ -129,7 +141,7 @@ def plan(
             entry.agent,
             request.kind,
             within.obtainable,
-            terms.audiences or names.issuers,
+            terms.audiences or names.accepted(now),
             entry.live + beside,
             request.copies,
         )
@@ -149,6 +161,7 @@ def plan(
             notes,
             allow_narrower=request.allow_narrower,
         )
+        narrowing.must_not_exceed(judged, opened, parent.id, facts)
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
     )
@@ -177,7 +190,9 @@ def plan(
     if decision.needs:
         from jitid import approval as approvals
 
-        exactly = approvals.exact(asked, request, opened, parent.id if parent else None, _chain(above))
+        exactly = approvals.exact(
+            asked, request, opened, parent.id if parent else None, _chain(above), within
+        )
         approval, decision = approvals.decide(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
@@ -254,6 +269,16 @@ def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, 
     )
 
 
+def _delegable(
+    request: IssueRequest, parent: Credential | None, scopes: tuple[Scope, ...]
+) -> tuple[Scope, ...]:
+    """Return the scopes that count for the sensitivity: without those that are left out since the parent lacks them."""
+    if parent is None or not request.allow_narrower:
+        return scopes
+    wider = uncovered([Scope(scope) for scope in parent.scopes], scopes)
+    return tuple(scope for scope in scopes if scope not in wider)
+
+
 def target_of(chosen: Chosen | None, kind: str) -> str | None:
     """Return the target that is to make a credential; None for one that is made here."""
     return (
@@ -285,17 +310,25 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
         ) from error
 
 
-def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, terms: Terms) -> Who:
+def who_delegates(
+    snapshot: Snapshot, request: IssueRequest, above: introspection.Verified | None, terms: Terms
+) -> Who:
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
     Raises:
+        InvalidCredentialError: the ID token is older than the last disabling of whom it proves.
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
         RefusedError: somebody is named who is not the caller, and this caller names nobody else.
 
     """
-    delegator, proof = _delegator(request, parent, terms)
+    delegator, proof = _delegator(request, above, terms)
     known_as = governance.known_as(snapshot, delegator, request.proved_subject)
     entry = snapshot.entry(known_as, request.agent)
+    if above is not None:
+        # A chain keeps the name and the proof that its root has.
+        return Who(delegator, proof, entry)
+    if proof == "oidc":
+        governance.must_be_newer(request.proved_at, entry.delegator)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
         own = f": you are {quote(terms.own_name)}" if terms.own_name else ""
@@ -306,14 +339,14 @@ def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential 
     return who
 
 
-def _delegator(request: IssueRequest, parent: Credential | None, terms: Terms) -> tuple[str, str]:
+def _delegator(request: IssueRequest, above: introspection.Verified | None, terms: Terms) -> tuple[str, str]:
     """Return who delegates and how that was proved."""
-    if parent is not None:
+    if above is not None:
         if request.delegator or request.proved_delegator:
             raise UsageError(
                 "a delegator is named beside a parent", "the delegator is the parent's: leave --delegator out"
             )
-        return parent.delegator, "parent"
+        return above.credential.delegator, introspection.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:
         return request.proved_delegator, "oidc"
     own = terms.own_name
@@ -346,8 +379,7 @@ def _resolved(
         and snapshot.own_name(stated) != name
     ):
         raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
-    # A chain keeps the name that its root has.
-    if entry.delegator is None or proof == "parent":
+    if entry.delegator is None:
         return Who(delegator, proof, entry)
     if proof == "asserted" and terms.own_name is not None and snapshot.own_name(terms.own_name) == name:
         proof = terms.caller_proof or proof
@@ -355,14 +387,20 @@ def _resolved(
 
 
 def _task(
-    task: Task | None, name: str, request: IssueRequest, parent: Credential | None, terms: Terms, now: int
+    task: Task | None,
+    name: str,
+    request: IssueRequest,
+    parent: Credential | None,
+    chain: str | None,
+    terms: Terms,
+    now: int,
 ) -> Task:
     """Return the task as it is, or as this issue would open it."""
     if task is None:
         purpose, sensitivity = request.purpose or terms.purpose, request.sensitivity or terms.sensitivity
         if parent is not None:
             purpose = request.purpose or parent.purpose
-            sensitivity = request.sensitivity or parent.sensitivity
+            sensitivity = request.sensitivity or chain or parent.sensitivity
         after = terms.task_deadline if request.deadline_after is None else request.deadline_after
         deadline = now + after if request.deadline is None else request.deadline
         if deadline <= now:

@@ -57,6 +57,8 @@ class Index(NamedTuple):
     ledger: str
     issuer: str
     url: str | None
+    former: Mapping[str, int] = {}
+    """Former names of the issuer, each with when the last token under it expires."""
 
     def place_of(self, uri: str) -> str:
         """Return under which name a status list lies there, by its address.
@@ -87,7 +89,10 @@ def read_index(data: bytes) -> Index:
     ledger, issuer, url = said.get("ledger"), said.get("issuer"), said.get("url")
     if type(ledger) is not str or type(issuer) is not str or not (url is None or type(url) is str):
         raise ConfigurationError(f"{INDEX} does not say whose it is", "write it anew: jitid publish DIR")
-    return Index(ledger, issuer, url)
+    former = said.get("former_issuers", {})
+    if type(former) is not dict or not all(type(until) is int for until in former.values()):
+        raise ConfigurationError(f"{INDEX} does not say whose it was", "write it anew: jitid publish DIR")
+    return Index(ledger, issuer, url, former)
 
 
 def is_name(name: str) -> bool:
@@ -127,7 +132,8 @@ def documents(
         kids: the keys that status lists name which lie there already. As long as they do, these keys are published.
 
     """
-    yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **_whose(names)}))
+    whose = {**_whose(names), **_former(names, snapshot.now)}
+    yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **whose}))
     keys = rotation.published(snapshot)
     last = _text(keys)
     first = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
@@ -184,6 +190,11 @@ def status_list(
 
 def _whose(names: Names) -> dict[str, str]:
     return {"issuer": names.issuer, "trust_domain": names.trust_domain}
+
+
+def _former(names: Names, now: int) -> dict[str, Any]:
+    former = {name: until for name, until in names.lasting() if now < until}
+    return {"former_issuers": former} if former else {}
 
 
 def _for_ssh(snapshot: Snapshot, names: Names) -> Iterator[Document]:

@@ -84,7 +84,7 @@ def _notes(index: publication.Index) -> list[str]:
     if not publication.is_address(issuer):
         notes.append(
             f"the issuer is {issuer}, which is no address: nobody finds these keys by it, and neither AWS nor "
-            "Kubernetes federates; a new ledger with the setting issuer = its https address can do that"
+            "Kubernetes federates; change it with: jitid ledger issuer set URL"
         )
     elif not issuer.startswith("https://"):
         notes.append(f"the issuer is {issuer}, and federations take none but an https address")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import audience, strictjson
-from jitid.credential import TOKENS, Credential, Kind
+from jitid.credential import TOKENS, Credential, Kind, TokenUse
 from jitid.errors import UsageError
 from jitid.ledger.records import Names
 from jitid.request import AttachRequest, IssueRequest, MayAct, Terms
@@ -77,8 +77,6 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
                 "a token is for the authority or for services: --audience and --may-audience exclude each other",
                 "leave --audience out for an identity token, which then obtains tokens for those services",
             )
-        if len(request.may_audience) > audience.MOST:
-            raise UsageError(f"there are more than {audience.MOST} audiences in --may-audience")
     usual = tuple([one for one in terms.audiences if not _is_own(one, names, terms)])
     services = request.audiences or (() if request.may_audience else usual)
     if request.identity and is_token:
@@ -129,6 +127,21 @@ def renewed(predecessor: Credential, names: Names) -> Reach:
         if services
         else Reach((names.issuer,), (), predecessor.may_act)
     )
+
+
+def held(credential: Credential) -> Reach:
+    """Return the reach of a credential of the ledger."""
+    return Reach(
+        credential.audiences,
+        credential.may_audience,
+        credential.may_act,
+        () if credential.token_use == TokenUse.IDENTITY else credential.audiences,
+    )
+
+
+def told_later(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what may be obtained later by what an audit event tells of."""
+    return tuple(dict.fromkeys((*document.get("may_audience", ()), *_audiences_of(document.get("may_act")))))
 
 
 def names_authority(credential: Credential, names: Names) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jitid import introspection, jws
 from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError
+from jitid.ledger import sealing
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey, ancestors
 from jitid.secret import fingerprint
@@ -66,6 +67,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
 
 def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collection[str]) -> list[Held]:
     """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
+    sealing.must_not_be(snapshot)
     keys = keys_of(snapshot)
     found = snapshot.find_given(
         {one.jti for one in presented if one.jti is not None},

@@ -125,6 +125,7 @@ def reconcile(
             **{name: getattr(told, name).number or None for name in SORTS},
             "members": departing.named(found.members()),
             "directory": enrolled.digest(transaction),
+            "digests": enrolled.FORM,
             **told.departure.facts(),
         },
     )

@@ -22,7 +22,7 @@ from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import AttachRequest, RenewRequest, Terms
 from jitid.scope import Scope, normalise
-from jitid.task import Task, most_sensitive
+from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -239,13 +239,18 @@ def plan(
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
     within = reach.renewed(predecessor, names)
     if attached is not None:
+        narrowing.check_audiences(names, attached.audiences)
         scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
         within = reach.attached(attached, predecessor, names, terms)
     audiences = within.audiences
     details = delegation.detail_texts(predecessor.details)
-    judged = most_sensitive(
-        predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
+    chain = narrowing.sensitivity_of(predecessor, lineage)
+    found = narrowing.sensitivity(
+        task.sensitivity, chain, scopes, audiences, terms, may_audience=within.later
     )
+    judged, proof = found.level, introspection.root_proof(predecessor, lineage)
+    if judged == found.own:
+        narrowing.note_raised(found, task.sensitivity, "", notes)
     entry = transaction.entry(predecessor.delegator, predecessor.agent)
     standing = governance.standing_of(entry)
     facts: dict[str, Any] = {
@@ -253,6 +258,7 @@ def plan(
         "agent": predecessor.agent,
         "delegator": predecessor.delegator,
         "proof": predecessor.delegator_proof,
+        "root_proof": None if proof == predecessor.delegator_proof else proof,
         "kind": kind,
         "template": template,
         "target": None if chosen is None else planning.target_of(chosen, kind),
@@ -269,7 +275,7 @@ def plan(
         "standing": governance.told(standing),
         "zone": terms.zone_name,
     }
-    usual = terms.audiences or names.issuers
+    usual = terms.audiences or names.accepted(now)
     governance.must_not_object(
         governance.objections(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
@@ -300,7 +306,7 @@ def plan(
         PolicyRequest(
             predecessor.agent,
             predecessor.delegator,
-            predecessor.delegator_proof,
+            proof,
             predecessor.task,
             task.purpose,
             judged,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.credential import Credential
 from jitid.governance import read_standing, standing_of
+from jitid.introspection import root_proof
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Alike, Apart, Decided
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Looks, PolicyRequest
+from jitid.policy.decision import FORMER_PROOF, Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome
 from jitid.zones import load, offsets
 
@@ -88,7 +89,7 @@ def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
     return PolicyRequest(
         document["agent"],
         document["delegator"],
-        document["proof"],
+        document.get("root_proof", document["proof"]),
         document["task"],
         document.get("purpose"),
         document.get("judged", document["sensitivity"]),
@@ -213,10 +214,11 @@ _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
 
 def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
     """Return the request for what a credential holds; with what the directory says, if that is asked."""
+    above = snapshot.lineage(one.identity_key) if one.delegator_proof == FORMER_PROOF else []
     asked = PolicyRequest(
         one.agent,
         one.delegator,
-        one.delegator_proof,
+        root_proof(one, above),
         one.task,
         one.purpose,
         one.sensitivity,

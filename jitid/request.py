@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from jitid.targets import Chosen, Targets
 
 
+MOST_SCOPES = 128
+MOST_AUDIENCES = 128
+MOST_DETAILS = 128
+LONGEST_DETAILS = 1 << 16
+"""Limits of one credential: they bound what a request costs while others wait for the lock."""
+
+MOST_AT_ONCE = 1_000
+"""How many credentials one transaction makes at most, so that other writers get their turn."""
+
+
 def named(caller: str) -> str:
     """Return the name, with its kind, of whoever has that login or name."""
     return caller if ":" in caller else f"user:{caller}"
@@ -58,6 +68,8 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
+    proved_at: int | None = None
+    """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
     allow_narrower: bool = False
     copies: int = 1
     process: Process | None = None
@@ -104,6 +116,42 @@ class AttachRequest(NamedTuple):
     """The callers that may exchange it, one after the other."""
 
 
+def check_size(request: IssueRequest | AttachRequest) -> None:
+    """Raise UsageError for a request that would make the ledger work for too long."""
+    details = request.details if isinstance(request, IssueRequest) else ()
+    may_audience = request.may_audience if isinstance(request, IssueRequest) else ()
+    reached = [one for actor in request.may_act for one in actor.audiences]
+    for what, count, most in (
+        ("scopes", len(request.scopes), MOST_SCOPES),
+        ("audiences", len(request.audiences), MOST_AUDIENCES),
+        ("audiences in --may-audience", len(may_audience), MOST_AUDIENCES),
+        ("audiences in --may-act", len(reached), MOST_AUDIENCES),
+        ("details", len(details), MOST_DETAILS),
+    ):
+        if count > most:
+            raise UsageError(
+                f"a credential has at most {most} {what}, and the request has {count}",
+                "a scope may stand for many: see `jitid issue --help`" if what == "scopes" else None,
+            )
+    length = sum(map(len, details))
+    if length > LONGEST_DETAILS:
+        raise UsageError(
+            f"the details of a credential have at most {LONGEST_DETAILS} characters together, and these have {length}"
+        )
+
+
+def check_sizes(requests: Sequence[IssueRequest]) -> None:
+    """Raise UsageError for requests that are too many for one transaction, or one of which is too large."""
+    if sum(request.copies for request in requests) > MOST_AT_ONCE:
+        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
+    for position, request in enumerate(requests):
+        try:
+            check_size(request)
+        except UsageError as error:
+            error.position = position
+            raise
+
+
 class Terms(NamedTuple):
     """What the configuration says about issuing; the requester cannot choose it. Times are seconds."""
 
@@ -145,17 +193,25 @@ class Terms(NamedTuple):
     """For how long a status list is good."""
     places: tuple[str, ...] = ()
     """The addresses at which the authority is served, which are never a service's."""
+    identity: str | None = None
+    """The id of the identity of the agent that is served; None for a person and for a service."""
 
     @property
     def own_name(self) -> str | None:
         """The delegator that the caller is proved to be; None for who cannot be one."""
         return None if self.caller_proof is None else named(self.caller)
 
+    @property
+    def requester(self) -> str:
+        """Who requests: the id of an agent's identity, or the name of a person or a service with its kind."""
+        return self.identity or named(self.caller)
+
     def serving(self, caller: Caller) -> Terms:
         """Return the terms on which somebody is served."""
         return self._replace(
             caller=caller.delegator or caller.name,
             caller_proof=caller.proof if caller.delegator else None,
+            identity=caller.identity,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
         )
 

@@ -22,7 +22,7 @@ from jitid.keyring import Keyring
 from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
-from jitid.ledger.records import Names, Selection, SigningKey
+from jitid.ledger.records import RESTORED, Names, Selection, SigningKey
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
 from jitid.text import quote
@@ -217,7 +217,9 @@ def revive(
             transaction.end_key(key.key, revoked=False)
         retired = tuple([key.kid for key in gone])
         # One that was used, denied or withdrawn since would be good for another issue.
-        requests = 0 if keep else transaction.approvals.withdraw()
+        # And what somebody granted who was disabled since counts no more than their login does.
+        requests = transaction.approvals.withdraw()
+        transaction.set(RESTORED, str(transaction.now))
         event = transaction.append(
             "ledger-restore",
             {
@@ -229,6 +231,7 @@ def revive(
                 "kept": keep,
                 "retired": list(retired) or None,
                 "requests": requests or None,
+                "restored_at": transaction.now,
             },
         )
         done = Restored(event.seq, keep, 0, 0, 0, (), retired, ())

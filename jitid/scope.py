@@ -80,6 +80,17 @@ def overlap(first: Scope, second: Scope) -> bool:
     return common(first, second) is not None
 
 
+def may_overlap(first: Scope, second: Scope) -> bool:
+    """Tell whether an action may be permitted by both scopes: whether they overlap in their leading segments.
+
+    A scope permits more than scopes with as many segments. `authorize` matches a held scope against the action, and
+    against the action followed by its resource; a service may cut off segments, or append some. So the shorter scope
+    is compared with as many segments of the longer one, and the remaining segments count for nothing.
+    """
+    pairs = zip(first.split(":"), second.split(":"), strict=False)
+    return all(overlap(Scope(one), Scope(other)) for one, other in pairs)
+
+
 def common(first: Scope, second: Scope) -> Scope | None:
     """Return the scope that covers just what both cover; None if that is nothing."""
     ours, theirs = first.split(":"), second.split(":")

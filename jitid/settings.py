@@ -53,7 +53,10 @@ class Setting(NamedTuple):
     code: it may name the work, and make it stricter; it may not say which ledger is used, whom to believe,
     or what is allowed."""
     environment: bool = True
-    """Whether `variable` is read. Nothing that stays unseen on the line may lower a guard rail."""
+    """Whether `variable` is read. Nothing that stays unseen on the line may loosen a guard rail, which is every
+    setting without a variable: `trusted` says which files count fully."""
+    strict: Literal["least", "most", "none"] = "least"
+    """Which of two values of a guard rail is the stricter one: the lower, the higher, or neither."""
 
     @property
     def variable(self) -> str:
@@ -88,6 +91,13 @@ SETTINGS: dict[str, Setting] = {
         Setting("task_deadline", "duration", "how long a new task stays open", 86_400, project="stricter"),
         Setting("overlap", "duration", "how long a credential still works after it was renewed", 30),
         Setting("max", "count", "how many credentials may be revoked without --yes", 100, environment=False),
+        Setting(
+            "max_issue",
+            "count",
+            "how many credentials one command may issue without --yes",
+            10_000,
+            environment=False,
+        ),
         *(
             Setting(
                 f"sweep_standing_{sensitivity}",
@@ -155,6 +165,7 @@ SETTINGS: dict[str, Setting] = {
             "where the policy's hour, minute and weekday are told (IANA name)",
             "UTC",
             environment=False,
+            strict="none",
         ),
         Setting(
             "approval_lifetime",
@@ -198,6 +209,7 @@ SETTINGS: dict[str, Setting] = {
             "how long `prune` keeps rows of the dead",
             30 * 86_400,
             environment=False,
+            strict="most",
         ),
         Setting(
             "retain_evidence",
@@ -205,6 +217,7 @@ SETTINGS: dict[str, Setting] = {
             "how long `prune --export` keeps audit events",
             400 * 86_400,
             environment=False,
+            strict="most",
         ),
         Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
         Setting("serve_bind", "text", "where `serve` listens: HOST:PORT"),
@@ -264,6 +277,20 @@ VARIABLES = frozenset(
     {"JITID_CONFIG", "JITID_PROFILE", *(each.variable for each in SETTINGS.values() if each.environment)}
 )
 """The environment variables that are read whatever the verb."""
+
+
+GUARD_RAILS = frozenset(each.name for each in SETTINGS.values() if not each.environment)
+"""The settings that never come from the environment."""
+
+
+def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
+    """Return the stricter of two values of a guard rail; the `trusted` one where neither is."""
+    if isinstance(trusted, int) and isinstance(found, int) and setting.strict != "none":
+        return min(trusted, found) if setting.strict == "least" else max(trusted, found)
+    for order in (SENSITIVITIES, tuple(reversed(DELEGATORS))):
+        if trusted in order and found in order:
+            return min(trusted, found, key=order.index)
+    return trusted
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:

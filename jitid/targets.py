@@ -51,7 +51,8 @@ class Targets:
     ) -> None:
         """Take the tables, of which names occur once; `iss`, trust domain and what gives the key of the ledger."""
         self._stated = {each.name: each for each in stated}
-        self._issuer = issuer
+        self.issuer = issuer
+        """Whoever keeps these for long tells them of another one."""
         self._trust_domain = trust_domain
         self._signer = signer
         self._home = get_ident()
@@ -144,7 +145,7 @@ class Targets:
 
     def open(self, target: Target) -> OutsideIssuer:
         """Return what makes and ends credentials at a target. Raises ConfigurationError."""
-        return open_issuer(target, self._issuer, trust_domain=self._trust_domain, signer=self._sign)
+        return open_issuer(target, self.issuer, trust_domain=self._trust_domain, signer=self._sign)
 
     def _sign(self) -> Signer:
         """Return what signs now; in another thread, what did when this was prepared."""

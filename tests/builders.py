@@ -173,14 +173,16 @@ def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
         added_at=NOW,
         disabled_at=None,
     )
-    return plain._replace(**fields)
+    return plain._replace(**{"disabled_last": fields.get("disabled_at"), **fields})
 
 
 def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
     """Record a delegator, with some fields changed if they are there already; the event is that of an import."""
     found = transaction.find_delegator(name) or delegator(name, added_at=transaction.now)
     transaction.put_delegators([found._replace(**fields)])
-    transaction.append("delegator-import", {"directory": enrolled.digest(transaction)})
+    transaction.append(
+        "delegator-import", {"directory": enrolled.digest(transaction), "digests": enrolled.FORM}
+    )
     now_there = transaction.find_delegator(name)
     assert now_there is not None
     return now_there

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.audit import Event, encode, ended_digest, issued_digest
+from jitid.audit import Event, encode, ended_digest, genesis, issued_digest, link
 from tests.values.hostile import NAUGHTY
 
 
@@ -24,6 +26,23 @@ def test_a_digest_of_members_depends_on_their_order_and_number(
     for first, second in pairwise(jtis):
         if first != second:
             assert ended_digest([first, second]) != ended_digest([second, first])
+
+
+@given(
+    st.lists(st.binary(max_size=4), max_size=6),
+    st.lists(st.binary(max_size=4), max_size=6),
+    st.sampled_from("ab"),
+)
+def test_the_last_link_is_over_all_that_came_before(
+    bodies: list[bytes], others: list[bytes], ledger: str
+) -> None:
+    """Whoever leaves out, adds, exchanges or changes an event comes to another head, and so does another ledger."""
+
+    def head(ledger: str, bodies: list[bytes]) -> bytes:
+        return reduce(link, bodies, genesis(ledger))
+
+    assert (head("a", bodies) == head(ledger, others)) == (ledger == "a" and bodies == others)
+    assert head("a", [*bodies, b"x"]) == sha256(head("a", bodies) + b"x").digest()
 
 
 @pytest.mark.parametrize("text", NAUGHTY)

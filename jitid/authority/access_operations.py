@@ -93,6 +93,8 @@ class UseAssertion(AccessOperation["Caller"]):
     jti: str
     """The assertion's id, as it says itself."""
     expires_at: int
+    issued_at: int | None = None
+    """When it was signed, as it says itself; None if it does not say."""
 
 
 AnyAccessOperation = (

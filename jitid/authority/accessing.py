@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import access
+from jitid.assertion import CLOCK_LEEWAY, LONGEST
 from jitid.authority import access_operations as ops
 from jitid.authority.repeating import GRANTED, once
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import AccessOperation
     from jitid.caller import Caller
-    from jitid.ledger.protocol import Transaction
+    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.records import Names
 
 _BOOTSTRAPPED = "system:bootstrap"
 _LONGEST_ASSERTION_ID = 256
@@ -108,9 +110,27 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
                 "the client's assertion has expired by the ledger's clock; nothing was done",
                 "set the authority's clock right",
             )
+        _must_follow(transaction, inside.ledger.names, operation, caller)
         # By the client and not by the key, which may be registered twice.
         if not transaction.access.use_assertion(caller.name, operation.jti, operation.expires_at):
             raise UnauthenticatedError(
                 "the client's assertion was used before, and counts once; nothing was done"
             )
     return caller
+
+
+def _must_follow(snapshot: Snapshot, names: Names, operation: ops.UseAssertion, caller: Caller) -> None:
+    """Refuse an assertion from before its client was last disabled, or before the ledger was restored.
+
+    A restored ledger does not know which ones were used since the backup was made. Raises UnauthenticatedError.
+    """
+    person = snapshot.find_delegator(caller.name)
+    floors = [names.restored_at, None if person is None else person.disabled_last]
+    # One that does not say when it was signed counts from when on it could have been used (`assertion.check`).
+    longest = LONGEST + CLOCK_LEEWAY
+    signed_at = operation.expires_at - longest if operation.issued_at is None else operation.issued_at
+    if any(floor is not None and signed_at <= floor for floor in floors):
+        raise UnauthenticatedError(
+            "the client's assertion is from before it was disabled, or the ledger was restored; nothing was done",
+            "sign a new one",
+        )

@@ -78,7 +78,7 @@ def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, t
             )
         return Approver(terms.own_name, terms.caller_proof, None)
     proof = inside.proof(operation.approver_token)
-    return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}")
+    return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}", proof.proved_at)
 
 
 def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:

@@ -124,10 +124,9 @@ class _Flight:
         )
         # It is for no caller, but for the authority itself.
         terms = self._inside.terms()._replace(any_delegator=True, caller_proof=None)
-        names = self._ledger.names
 
         def issue(transaction: Transaction) -> list[Issued]:
-            return issuance.issue(transaction, names, [request], terms, self._inside.keyring)
+            return issuance.issue(transaction, transaction.names, [request], terms, self._inside.keyring)
 
         recorded = change(self._ledger, issue)
         (issued,) = provision.provision(self._ledger, self._targets, recorded)

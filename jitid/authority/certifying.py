@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import certifying
 from jitid.authority import certificate_operations as ops
+from jitid.ledger import sealing
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -27,6 +28,7 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
                 return certifying.bundle(snapshot, ledger.names)
         case ops.PublishRevocations(lifetime=lifetime):
             with ledger.read() as snapshot:
+                sealing.must_not_be(snapshot)
                 return certifying.revocation_lists(
                     snapshot, keyring, certifying.LIFETIME if lifetime is None else lifetime
                 )

@@ -101,6 +101,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
     try:
         if _is_ours(inside, token, operation.actor_sort, what):
             with inside.ledger.read() as snapshot:
+                names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
             agent, own = found.agent, spiffe_id(names.trust_domain, found.agent, found.task, found.id)
             clients = frozenset({agent, f"agent:{agent}"})
@@ -117,8 +118,9 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
 def _is_shown(inside: Inside, operation: ops.Exchange) -> bool:
     """Tell whether the subject's token is one for services, which its holder has shown to the caller."""
     with inside.ledger.read() as snapshot:
-        found = introspection.recognise(snapshot, inside.ledger.names, operation.subject.reveal())
-    return not found.names_authority(inside.ledger.names.issuers)
+        names = snapshot.names
+        found = introspection.recognise(snapshot, names, operation.subject.reveal())
+        return not found.names_authority(names.accepted(snapshot.now))
 
 
 def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
@@ -144,8 +146,9 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
 
 
 def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
-    names, text = inside.ledger.names, operation.token.reveal()
+    text = operation.token.reveal()
     with inside.ledger.read() as snapshot:
+        names = snapshot.names
         own = None if inside.caller is None else inside.caller.audiences
         found = introspection.verify(snapshot, names, text, own)
     issuer = names.issuer

@@ -60,6 +60,7 @@ from jitid.issuers.protocol import MAX_CHAIN
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.oidc import MAX_KEY
+from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 from jitid.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
 from jitid.task import MAX_PURPOSE, SENSITIVITIES
 
@@ -303,6 +304,9 @@ BY_FIELD: Mapping[str, Form] = {
 
 MOST: Mapping[str, int] = {
     "AddLeaks.sightings": MOST_PLACES,
+    **{f"{record}.scopes": MOST_SCOPES for record in ("IssueRequest", "AttachRequest")},
+    **{f"{record}.audiences": MOST_AUDIENCES for record in ("IssueRequest", "AttachRequest")},
+    "IssueRequest.details": MOST_DETAILS,
     "Issue.requests": MOST_ITEMS,
     "Selection.ids": 100_000,
     "Roster.people": 1_000_000,
@@ -389,7 +393,7 @@ WHOLE: Mapping[str, Form] = {
 """What is said of whole records, besides what is said of their fields."""
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
-    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "exchanged"}),
+    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "proved_at", "exchanged"}),
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 

@@ -24,6 +24,7 @@ from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.identifier import parse_approval_id, parse_id
 from jitid.ledger.records import Filter, Selection
+from jitid.request import named
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
@@ -181,7 +182,7 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
 
 
-_FOUND_OUT = ("proved_delegator", "proved_subject", "exchanged")
+_FOUND_OUT = ("proved_delegator", "proved_subject", "proved_at", "exchanged")
 """What of a request only this side says."""
 
 
@@ -321,6 +322,8 @@ def _decides(snapshot: Snapshot, caller: Caller) -> bool:
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
     if _decides(snapshot, caller):
         return True
+    from jitid.approval import is_requester
+
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
-    own = caller.delegator or caller.name
-    return bool(found) and all(one is not None and one.asked_by == own for one in found)
+    own = caller.identity or named(caller.delegator or caller.name)
+    return bool(found) and all(one is not None and is_requester(snapshot, one, own) for one in found)

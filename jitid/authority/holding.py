@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from jitid import audience, introspection, reach
 from jitid.authority.annotations import fields_of
@@ -74,7 +74,7 @@ def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
 
     """
     rights: list[tuple[Use, Secret]] = []
-    for path in tokens_of(type(operation)):
+    for path in tokens_of(cast("type", type(operation))):
         use = USES.get(path)
         if use is None:
             raise RefusedError(f"{path} is a token of which nobody has said what it is used for")
@@ -90,11 +90,11 @@ def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
                 continue
             seen.add(text)
             try:
-                found = introspection.recognise(snapshot, ledger.names, text)
+                found = introspection.recognise(snapshot, snapshot.names, text)
             except InvalidCredentialError:
                 # What is wrong with it, or whose it is, the operation itself says.
                 continue
-            if found.names_authority(ledger.names.issuers):
+            if found.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
             if use is Use.EXCHANGED:
                 must_let(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field

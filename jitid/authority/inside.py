@@ -40,12 +40,19 @@ class Inside(NamedTuple):
     def proof(self, token: Secret, sort: Sort = "id_token") -> Proof:
         """Return whom a token of a configured issuer proves; asking its issuer takes no lock.
 
+        Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
+
         Raises:
-            InvalidCredentialError: it proves nobody.
+            InvalidCredentialError: it proves nobody, or is older than the last restore of the ledger.
 
         """
-        from jitid import oidc
+        from jitid import governance, oidc
 
         with self.ledger.read() as snapshot:
             now = snapshot.now
-        return oidc.verify_token(token.reveal(), self.oidc(), now, timeout=self.timeout, sort=sort)
+        proof = oidc.verify_token(token.reveal(), self.oidc(), now, timeout=self.timeout, sort=sort)
+        restored_at = self.ledger.names.restored_at
+        if restored_at is not None:
+            # The ledger does not know who was disabled after the backup was made.
+            governance.must_follow(proof.proved_at, restored_at, "the ledger was restored")
+        return proof

@@ -16,9 +16,11 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.keyring import Keyring
+from jitid.ledger import sealing
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
+from jitid.request import check_sizes
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from jitid.caller import Caller
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
+    from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
@@ -77,8 +80,13 @@ class LocalAuthority:
 
     @property
     def names(self) -> Names:
-        """What the ledger is called, and whose issuer it is."""
+        """What the ledger is called, and whose issuer it is, as far as is known: `names_now` looks."""
         return self._ledger.names
+
+    def names_now(self) -> Names:
+        """Return what the ledger is called now: somebody else may have changed its issuer."""
+        with self._ledger.glance() as snapshot:
+            return snapshot.names
 
     def serving(self, caller: Caller) -> Authority:
         """Return the same authority as it serves somebody.
@@ -107,6 +115,18 @@ class LocalAuthority:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
         self._asked = operation
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
+
+    def look_at_names(self) -> Naming:
+        """Return the names of the issuer, and what lives under them."""
+        from jitid import naming
+
+        return naming.look(self._ledger)
+
+    def set_issuer(self, issuer: str, *, accept_clock: bool) -> Naming:
+        """Give the issuer another name. Raises UsageError if that is its name already."""
+        from jitid import naming
+
+        return naming.set_issuer(self._ledger, issuer, accept_clock=accept_clock)
 
     @contextmanager
     def in_one_view(self) -> Iterator[LocalAuthority]:
@@ -142,6 +162,7 @@ class LocalAuthority:
         from jitid.minting import current_key_of
 
         with self._ledger.read() as snapshot:
+            sealing.must_not_be(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)
@@ -290,8 +311,8 @@ class LocalAuthority:
     ) -> object:
         from jitid.authority import looking
 
-        names = self._ledger.names
         with self._ledger.read() as snapshot:
+            names = snapshot.names
             match operation:
                 case ops.Inspect():
                     return looking.inspect(snapshot, names, operation)
@@ -326,6 +347,7 @@ class LocalAuthority:
                 case ops.PublishSshRevocations():
                     from jitid import sshtrust
 
+                    sealing.must_not_be(snapshot)
                     return sshtrust.revocations(snapshot, names)
                 case _:
                     assert_never(operation)
@@ -362,7 +384,8 @@ class LocalAuthority:
     def _issue(self, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
         from jitid import issuance
 
-        names = self._ledger.names
+        # Before the lock, and before anything is looked up.
+        check_sizes(operation.requests)
         if operation.dry_run:
             requests = self._proved(operation, actor)
             with self._ledger.read() as snapshot:
@@ -377,7 +400,9 @@ class LocalAuthority:
             foreseen = self._foreseen(operation, requests, terms)
 
             def make(transaction: Transaction) -> list[Issued]:
-                return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+                return issuance.issue(
+                    transaction, transaction.names, requests, terms, self._keyring, foreseen
+                )
 
             # Each request has its own event, and several events have to follow one another.
             outside = any(is_outside(request.kind) for request in requests)
@@ -426,7 +451,7 @@ class LocalAuthority:
             return None
         try:
             with self._ledger.read() as snapshot:
-                return issuance.foresee(snapshot, self._ledger.names, requests[0], terms, self._keyring)
+                return issuance.foresee(snapshot, snapshot.names, requests[0], terms, self._keyring)
         except JitidError:
             return None
 
@@ -435,8 +460,9 @@ class LocalAuthority:
     ) -> Issued:
         from jitid import issuance
 
+        sealing.must_not_be(snapshot)
         try:
-            return issuance.preview(snapshot, self._ledger.names, request, self._agreed, as_of)
+            return issuance.preview(snapshot, snapshot.names, request, self._agreed, as_of)
         except JitidError as error:
             error.position = position
             raise
@@ -456,7 +482,9 @@ class LocalAuthority:
                 )
         subject = f"{proof.issuer} {proof.subject}"
         return [
-            request._replace(proved_delegator=proof.delegator, proved_subject=subject)
+            request._replace(
+                proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at
+            )
             for request in operation.requests
         ]
 
@@ -466,7 +494,7 @@ class LocalAuthority:
         terms = self._agreed
 
         def make(transaction: Transaction) -> Issued:
-            return renewal.renew(transaction, self._ledger.names, operation.request, terms, self._keyring)
+            return renewal.renew(transaction, transaction.names, operation.request, terms, self._keyring)
 
         try:
             if self._caller is None or self._caller.key is None:
@@ -507,10 +535,11 @@ class LocalAuthority:
         from jitid import introspection
 
         with self._ledger.read() as snapshot:
-            usual = self._audiences or self._ledger.names.issuers
+            names = snapshot.names
+            usual = self._audiences or names.accepted(snapshot.now)
             audiences = self._inside.told_about(operation.audiences, usual)
             return introspection.verify(
-                snapshot, self._ledger.names, operation.token.reveal(), audiences, shown=True
+                snapshot, names, operation.token.reveal(), audiences, shown=True
             ).credential
 
     def _revoke(self, operation: ops.Revoke) -> Ended:
@@ -529,8 +558,10 @@ class LocalAuthority:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
         from jitid import introspection
 
-        names = self._ledger.names
-        found = [introspection.recognise(snapshot, names, token.reveal()).jti for token in operation.tokens]
+        found = [
+            introspection.recognise(snapshot, snapshot.names, token.reveal()).jti
+            for token in operation.tokens
+        ]
         unknown = snapshot.unknown_of((*operation.selection.ids, *operation.selection.trees))
         if unknown is not None:
             raise NotFoundError(

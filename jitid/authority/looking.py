@@ -14,6 +14,7 @@ from jitid.keyring import Keyring
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Filter, Names
+from jitid.ledger.sealing import sealed
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
         raise UsageError("nothing is named", "give an id, or a token on standard input")
     reason = None
     try:
+        if snapshot.seal is not None:
+            # What it was when the ledger was sealed can be read; what it is now, the other ledger knows.
+            raise InvalidCredentialError(sealed(snapshot.seal).message)
         introspection.judge(snapshot, credential, None)
     except InvalidCredentialError as error:
         reason = error.message

@@ -12,6 +12,7 @@ from jitid.credential import is_outside
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Transaction
+from jitid.request import check_size
 from jitid.targets import Targets
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
 def _attach(inside: Inside, operation: ops.Attach) -> Issued:
     from jitid.attaching import attach
 
-    terms, names = inside.terms(), inside.ledger.names
+    check_size(operation.request)
+    terms = inside.terms()
 
     def make(transaction: Transaction) -> Issued:
-        return attach(transaction, names, operation.request, terms, inside.keyring)
+        return attach(transaction, transaction.names, operation.request, terms, inside.keyring)
 
     try:
         issued = change(inside.ledger, make, accept_clock=operation.accept_clock)

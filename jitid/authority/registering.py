@@ -30,7 +30,7 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
             from jitid import recurrence
 
             with inside.ledger.read() as snapshot:
-                usual = tuple(inside.audiences) or inside.ledger.names.issuers
+                usual = tuple(inside.audiences) or snapshot.names.accepted(snapshot.now)
                 return recurrence.classify(
                     snapshot, operation.names, operation.rule, operation.limit, usual=usual
                 )

@@ -51,11 +51,11 @@ def perform(
 def _sweep(
     inside: Inside, operation: ops.Sweep, rules: Sequence[Rule]
 ) -> Iterator[Finding | Coverage | Swept]:
-    ledger, names = inside.ledger, inside.ledger.names
+    ledger = inside.ledger
     # Before the ledger: whatever is made meanwhile is then known to it.
     observed = _observed(inside, operation, rules)
     with ledger.read() as snapshot:
-        keys = snapshot.signing_keys()
+        keys, names = snapshot.signing_keys(), snapshot.names
         remembered = [(place, _believed(text, names, keys)) for place, text in operation.heads]
         sight = _look(
             ledger,

@@ -25,9 +25,10 @@ def perform(inside: Inside, operation: UseOperation[Any]) -> object:
 
 def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
     ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
-    names = ledger.names
-    audiences = inside.told_about(operation.audiences, inside.audiences or names.issuers)
     with ledger.read() as snapshot:
+        names = snapshot.names
+        usual = inside.audiences or names.accepted(snapshot.now)
+        audiences = inside.told_about(operation.audiences, usual)
         keys = recognition.keys_of(snapshot)
     # What is slow needs no lock: others write meanwhile.
     presented = recognition.present(names, keys, [one.token.reveal() for one in asked])

@@ -137,7 +137,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("prune:prune", "Let go of what has been over for long enough."),
     "ledger copy": (
         "ledger:copy",
-        "Copy the ledger to another place, whole and verified, and leave it as it is.",
+        "Move the ledger to another place: copy it, whole and verified, and seal the source.",
     ),
     "ledger backup": (
         "ledgerbackup:backup",
@@ -147,6 +147,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger check": (
         "ledgercheck:check",
         "Check the ledger itself: its files, its database, its keys and its audit log.",
+    ),
+    "ledger issuer": (
+        "ledgerissuer:issuer",
+        "Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.",
     ),
     "ledger vacuum": ("ledgercheck:vacuum", "Give the room that rows have left back to the file system."),
     "helper git": (

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from jitid import strictjson
 from jitid.authority.operations import Issue
 from jitid.commands import reading
+from jitid.commands.asking import can_ask, confirm
 from jitid.commands.requesting import hand_out, request_from, row_of
 from jitid.credential import is_outside
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, UsageError
 from jitid.formats import output
-from jitid.issuance import MOST_AT_ONCE
+from jitid.request import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _LISTS = ("scope", "audience", "detail")
 _TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
+_HELD = 1 << 26
+"""So many characters of a list are held, to count its lines before the first one is issued."""
 Numbered = tuple[int, "IssueRequest"]
 
 
@@ -37,6 +40,7 @@ def issue(
     *,
     count: int | None,
     from_file: str | None,
+    yes: bool,
     out: str | None,
     dry_run: bool,
     as_of: int | None,
@@ -63,7 +67,12 @@ def issue(
     if count is not None and count < 1:
         raise UsageError("--count is at least 1")
     config = given.config()
-    batches = _copies(template, count) if count is not None else _lines(template, str(from_file))
+    most = None if yes or dry_run else config.number("max_issue")
+    if count is not None:
+        _confirm(given, count, most)
+        batches = _copies(template, count)
+    else:
+        batches = _lines(template, str(from_file), most)
     authority: Authority | None = open_for_preview(config) if dry_run else None
     notes: dict[str, int] = {}
     done = 0
@@ -164,10 +173,51 @@ def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
         count -= copies
 
 
-def _lines(template: IssueRequest, path: str) -> Iterator[list[Numbered]]:
+def _confirm(given: Globals, count: int, most: int | None) -> None:
+    """Refuse more than `most` credentials; at a terminal, ask. Raises UsageError."""
+    if most is None or count <= most:
+        return
+    if not can_ask(given):
+        raise UsageError(
+            f"this would issue {count} credentials, more than {most}; nothing was issued",
+            "with --yes it issues them; the limit is the setting max_issue",
+        )
+    confirm(
+        f"issue {count} credentials", count, f"the number, {count}, to issue them; anything else issues none"
+    )
+
+
+def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list[Numbered]]:
     numbered = reading.lines(path, "the list of tasks")
+    if most is not None:
+        numbered = _few_enough(numbered, most)
     while chunk := list(islice(numbered, MOST_AT_ONCE)):
         yield [(number, _request(template, number, text)) for number, text in chunk]
+
+
+def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tuple[int, str]]:
+    """Yield the lines if they are not more than `most`.
+
+    Those that can be held are counted before the first is issued. Of a longer list, those before the limit are issued.
+    """
+    held: list[tuple[int, str]] = []
+    size = 0
+    for line in numbered:
+        held.append(line)
+        size += len(line[1])
+        if len(held) > most or size > _HELD:
+            break
+    many = UsageError(
+        f"the list has more than {most} requests",
+        "with --yes all of them are issued; the limit is the setting max_issue",
+    )
+    if len(held) > most:
+        many.message += "; nothing was issued"
+        raise many
+    for taken, line in enumerate(chain(held, numbered), start=1):
+        if taken > most:
+            raise many
+        yield line
 
 
 def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:

@@ -65,6 +65,7 @@ class Globals:
 
             self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
             self._config.credential_fd = self._descriptor()
+            self._config.warn = self.warn
             for warning in self._config.warnings:
                 self.warn(warning)
         return self._config
@@ -75,7 +76,7 @@ class Globals:
         Raises UsageError for what a flag says.
         """
         try:
-            self.config()
+            self.config().check_guard_rails()
         except ConfigurationError as error:
             from jitid.config import without_files
 

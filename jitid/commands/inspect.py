@@ -52,6 +52,7 @@ FIELDS = (
     "template",
     "at_target",
     "revocation_list",
+    "delegated",
 )
 
 
@@ -147,6 +148,7 @@ def _row(found: Inspection) -> dict[str, Any]:
         "template": credential.template,
         "at_target": _at_target(found),
         "revocation_list": _revocation_list(found),
+        "delegated": credential.depth > 0,
     }
 
 

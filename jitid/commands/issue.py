@@ -51,6 +51,7 @@ def issue(
     out: options.Out = None,
     count: options.Count = None,
     from_file: options.FromFile = None,
+    yes: options.YesMany = False,
     dry_run: options.DryRun = False,
     as_of: options.AsOf = None,
     wait: options.Wait = None,
@@ -61,7 +62,7 @@ def issue(
     It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
     The delegator is a claim unless it is proved: by your own login, by an ID token, or by a parent's token.
     The first use makes ledger, signing key and policy, and says so. With --count or --from-file there is a
-    JSON line for each credential.
+    JSON line for each credential; more than max_issue (10,000 unless configured) needs --yes.
 
     Where the policy wants an approval, the request for it gets an id, and this ends with status 4, or waits for as
     long as --wait says. Once it is granted, the same line issues.
@@ -110,12 +111,15 @@ def issue(
             proof,
             count=count,
             from_file=from_file,
+            yes=yes,
             out=out,
             dry_run=dry_run,
             as_of=asked_of,
             patience=patience,
         )
         return
+    if yes:
+        raise UsageError("--yes goes with --count or --from-file")
     if dry_run:
         (foreseen,) = open_for_preview(config).perform(
             Issue(requests=(request,), delegator_token=proof, dry_run=True, as_of=asked_of)

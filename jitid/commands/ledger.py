@@ -1,8 +1,9 @@
-"""`jitid ledger copy`: a ledger copied to another place, where it goes on."""
+"""`jitid ledger copy`: a ledger moved to another place, where it goes on; what it was copied from is sealed."""
 
 from __future__ import annotations
 
 import os
+from shlex import quote as word
 from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
@@ -29,11 +30,11 @@ def copy(
     issuer: options.NewIssuer = None,
     keys: options.CopyKeys = False,
 ) -> None:
-    """Copy the ledger to another place, whole and verified, and leave it as it is.
+    """Move the ledger to another place: copy it, whole and verified, and seal the source.
 
     What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
-    with --issuer, under another. Nobody writes to the ledger meanwhile. If the copy is broken off, the same command
-    goes on with it.
+    with --issuer, under another. The source can be read afterwards, and refuses to change or to verify anything. If
+    the copy is broken off, the same command continues it.
     """
     given.expect(COPIED)
     if to is None:
@@ -75,5 +76,5 @@ def copy(
             else f"copied to {shown}: {done.events} events; the earlier attempt had compared them\n"
         )
     given.note(
-        "use the copy alone from now on: what is revoked in one of the two goes on living in the other"
+        f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(shown)}"
     )

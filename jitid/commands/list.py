@@ -15,6 +15,7 @@ from jitid.identifier import parse_id
 from jitid.ledger.records import Filter
 from jitid.lifetime import parse_time
 from jitid.name import check_audience, check_delegator, check_name
+from jitid.policy import decision
 from jitid.process import Liveness
 from jitid.processes import orphans
 from jitid.scope import parse_scope
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 1_000
 _ALL = 1 << 31
-PROOFS = ("asserted", "os-user", "credential", "parent", "oidc")
+PROOFS = (*decision.PROOFS, decision.FORMER_PROOF)
 
 
 def list_(

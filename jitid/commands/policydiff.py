@@ -71,7 +71,7 @@ def row(change: Change, looks: Looks) -> dict[str, Any]:
         "purpose": task or (classes.purpose and (looks.task or "purpose" in facts)),
         "kind": "kind" in facts,
         "template": "template" in facts,
-        "depth": "depth" in facts,
+        "depth": not facts.isdisjoint(("depth", "delegated")),
         "scopes": looks.scope or any("*" in scope for scope in document.get("scopes", ())),
         "audiences": "audiences" in facts,
     }

@@ -38,6 +38,7 @@ CREDENTIAL = (
     "process",
     # A new one comes last: scripts and remedies take them by their number.
     "delegator_state",
+    "delegated",
 )
 BRIEF = ("id", "task", "agent", "delegator", "state", "left")
 """What fits on a terminal of 80 columns; `left` is how long it still lives."""
@@ -107,6 +108,7 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "signed_by": row.signed_by,
         "process": process_state(row, now),
         "delegator_state": row.delegator_state,
+        "delegated": row.depth > 0,
         "left": _left(row, now),
     }
 

@@ -16,6 +16,8 @@ from jitid.name import check_audience, check_issuer
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jitid.commands import options
 
 
@@ -86,15 +88,16 @@ def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ..
 
     config = given.config()
     issuer = place.issuer or config.text("issuer")
+    former: Mapping[str, int] = {}
     if place.folder is not None:
         index = publication.read_index(
             _read(os.path.join(place.folder, publication.INDEX), publication.MAX_INDEX)
         )
-        if issuer is not None and issuer != index.issuer:
+        if issuer is not None and issuer not in (index.issuer, *index.former):
             raise UsageError(
                 f"{quote(place.folder, 200)} is of the issuer {index.issuer}, and {issuer} is expected"
             )
-        issuer = index.issuer
+        issuer, former = index.issuer, index.former
         keys_at = os.path.join(place.folder, publication.KEYS)
         list_at = os.path.join(place.folder, index.place_of(offline.named_list(token)))
         if not os.path.lexists(list_at):
@@ -112,8 +115,10 @@ def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ..
         )
     keys = offline.read_keys(_read(keys_at, offline.MAX_KEYS))
     listed = _read(list_at, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace").strip()
+    now = int(time.time())
+    usual = (issuer, *(name for name, until in former.items() if now < until))
     found = offline.verify(
-        token, keys, issuer, audiences or config.many("audience") or (issuer,), [listed], int(time.time())
+        token, keys, issuer, audiences or config.many("audience") or usual, [listed], now, former
     )
     jti = found.claims.get("jti")
     given.detail(f"valid: {jti if type(jti) is str else 'a token without a jti'}")

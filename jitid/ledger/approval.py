@@ -56,7 +56,9 @@ class Approval(NamedTuple):
     """The exact request that is asked for, as canonical JSON."""
     delegator: str
     asked_by: str
-    """The login of whoever asked; of somebody who was served the name with its kind."""
+    """The requester, who alone may use it: a person or a service by its name with its kind, or the id of an identity.
+
+    Rows from before have the login of a person beside the ledger, and `agent:NAME` for an agent."""
     asked_at: int
     expires_at: int
     """Until when it can be granted and used."""

@@ -23,6 +23,11 @@ class SqlAuditLog:
         self._db = db
         self._names = names
 
+    @property
+    def names(self) -> Names:
+        """What the ledger is called in this view."""
+        return self._names
+
     def _one(self, sql: str, **values: Any) -> Any:
         return self._db.execute(sql, values).fetchone()
 

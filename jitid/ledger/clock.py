@@ -42,12 +42,18 @@ def jumped(jump: int) -> str:
 
 def time_of(
     db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
-) -> tuple[int, int, int]:
-    """Return the time mark, the time to judge by, and the seconds that the clock has jumped (0: none that matter)."""
-    row = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
+) -> tuple[int, int, int, str | None]:
+    """Return the time mark, the time to judge by, and the seconds that the clock has jumped (0: none that matter).
+
+    The last is when the ledger's issuer was changed, if it was: `Names.named_at` as it is stored. Every view begins
+    with this question, which so tells the names too.
+    """
+    row = db.execute(
+        "SELECT at, boot, uptime, (SELECT value FROM setting WHERE name = 'named_at') FROM clock_mark"
+    ).fetchone()
     if row is None or not (type(row[0]) is int and type(row[2]) is int):
         raise IntegrityError("the ledger's time mark is damaged", "jitid ledger restore --replace BACKUP")
-    at, boot, uptime = row
+    at, boot, uptime, named_at = row
     now = int(clock())
     jump = 0
     if check:
@@ -63,4 +69,4 @@ def time_of(
                 f"{jumped(jump)}; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )
-    return at, (now if jump else max(now, at)), jump
+    return at, (now if jump else max(now, at)), jump, named_at

@@ -14,6 +14,7 @@ from jitid.chains import Chain
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
+from jitid.ledger.sealing import Seal
 from jitid.ledger.writing import SqlTransaction
 
 OWN = frozenset({"setting", "chain", "clock_mark", "schema_version"})
@@ -93,6 +94,9 @@ class Source(Store, Protocol):
     def head_now(self) -> Head:
         """Return the audit head as it is by now: another than the snapshot's, if somebody has written after all."""
 
+    def seal(self, seal: Seal, by: str) -> None:
+        """Seal the ledger, so that its copy alone is live; durable when this returns. Nobody has written meanwhile."""
+
 
 class Target(Store, Protocol):
     """Where a ledger is copied to; until it is published, nobody takes it for one.
@@ -101,6 +105,8 @@ class Target(Store, Protocol):
     """
 
     kind: str
+    place: str
+    """What it is called in what the ledger says of its copy: a path or an address, without any password."""
 
     def __enter__(self) -> Self: ...
 
@@ -130,8 +136,11 @@ class Target(Store, Protocol):
     def open(self, by: str) -> SqlTransaction:
         """Close all audit chains, open those that the ledger goes on with, and return what appends to them."""
 
+    def complete(self) -> None:
+        """Commit what `open` began, so that all that is left is to publish it; durable when this returns."""
+
     def publish(self) -> None:
-        """Commit what `open` began, and make all of it a ledger at once."""
+        """Make what is complete a ledger at once."""
 
 
 class Copied(NamedTuple):

@@ -23,6 +23,7 @@ from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
+from jitid.ledger.sealing import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
 
 _CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
@@ -127,6 +128,20 @@ class PostgresSource(_Store):
         """Return the audit head as it is by now."""
         return SqlSnapshot(self._holding.connection(), self.names, self.snapshot.now).head()
 
+    def seal(self, seal: Seal, by: str) -> None:
+        """Seal the ledger; durable when this returns, and the chains are no longer held."""
+        holding = self._holding.connection()
+        try:
+            if holding.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                holding.script("BEGIN")
+            holding.script("SET LOCAL synchronous_commit = on")
+            rows = holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
+            transaction = PostgresTransaction(holding, self.names, seal.at, by, Known({}, set()), {}, rows)
+            record(transaction, seal)
+            transaction.commit()
+        except psycopg.Error as error:
+            raise translated(error) from error
+
 
 class PostgresTarget(_Store):
     """A schema that becomes a ledger."""
@@ -134,7 +149,7 @@ class PostgresTarget(_Store):
     kind = "postgresql"
 
     def __init__(self, address: str, timeout: float, clock: Callable[[], float] | None = None) -> None:
-        self._shown = postgresaddress.shown(address)
+        self._shown = self.place = postgresaddress.shown(address)
         self._clock = clock
         self._db = open_connection(address, timeout)
         self._lock = open_connection(address, timeout)
@@ -176,7 +191,8 @@ class PostgresTarget(_Store):
             self._use_aside()
             self._hold()
             if self._run(f"SELECT mark, version FROM {_MARK}") == [(mark, len(POSTGRES_STEPS))]:
-                return Stage.PARTIAL
+                gone_on = len(SqlSnapshot(self._db, self._names, self._now).chains()) > len(chains)
+                return Stage.COMPLETE if gone_on else Stage.PARTIAL
             self._lock.roll_back()
         self._make(names, mark, chains, now)
         self._hold()
@@ -280,10 +296,16 @@ class PostgresTarget(_Store):
         )
         return self._transaction
 
+    def complete(self) -> None:
+        """Commit what `open` began; durable when this returns."""
+        if self._transaction is not None:
+            self._run("SET LOCAL synchronous_commit = on")
+            self._transaction.commit()
+
     def publish(self) -> None:
-        """Give what was filled aside its name, in the transaction that `open` began."""
-        assert self._transaction is not None
+        """Give what is complete its name, in one transaction."""
         self._lock.roll_back()
+        self._db.script("BEGIN")
         self._run("SET LOCAL synchronous_commit = on")
         self._run(f"DROP TABLE {_MARK}")
         exists = self._run("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (self._schema,))
@@ -292,7 +314,7 @@ class PostgresTarget(_Store):
         else:
             self._move()
         self._run(f'SET search_path TO "{self._schema}"')
-        self._transaction.commit()
+        self._run("COMMIT")
 
     def _move(self) -> None:
         """Move everything into a schema that is there already; indexes and triggers go with their tables."""

@@ -16,11 +16,13 @@ from jitid.audit import Head
 from jitid.chains import Chain
 from jitid.errors import BusyError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
+from jitid.ledger.clock import machine
 from jitid.ledger.copying import OWN, Stage, Table, in_order
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.lock import FairLock
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
+from jitid.ledger.sealing import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.text import quote
 
@@ -105,6 +107,23 @@ class SqliteSource(_Store):
         self._execute("COMMIT")
         return SqlSnapshot(self._db, self.names, self.snapshot.now).head()
 
+    def seal(self, seal: Seal, by: str) -> None:
+        """Seal the ledger; durable when this returns."""
+        boot, uptime = machine()
+        try:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("BEGIN IMMEDIATE")
+            transaction = SqlTransaction(self._db, self.names, seal.at, by, Known({}, set()))
+            record(transaction, seal)
+            self._db.execute(
+                "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
+            )
+            self._db.execute("COMMIT")
+        except FAULTS as error:
+            raise translated(error) from error
+
 
 class SqliteTarget(_Store):
     """A folder that becomes a ledger."""
@@ -112,7 +131,7 @@ class SqliteTarget(_Store):
     kind = "sqlite"
 
     def __init__(self, path: str) -> None:
-        self._path = os.path.abspath(path)
+        self._path = self.place = os.path.abspath(path)
         self._parent, name = os.path.split(self._path)
         self._aside = os.path.join(self._parent, f".{name}.copying")
         self._names = Names("", "", "")
@@ -266,8 +285,8 @@ class SqliteTarget(_Store):
         transaction.open_epoch(1)
         return transaction
 
-    def publish(self) -> None:
-        """Commit what `open` began, and make all of it a ledger by one rename."""
+    def complete(self) -> None:
+        """Commit what `open` began; all of it is durable when this returns."""
         try:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
@@ -278,8 +297,14 @@ class SqliteTarget(_Store):
         try:
             with open(os.path.join(self._aside, folder.DATABASE), "rb") as database:
                 os.fsync(database.fileno())
-            for each in (self.keys, self.policy, self._aside):
+            for each in (self.keys, self.policy, self._aside, self._parent):
                 files.sync_folder(each)
+        except OSError as error:
+            raise StorageError(f"{self._aside} could not be written: {error.strerror}") from error
+
+    def publish(self) -> None:
+        """Make what is complete a ledger by one rename."""
+        try:
             if not folder.publish(self._aside, self._path, self._parent):
                 raise StorageError(
                     f"something was made at {quote(self._path)} meanwhile, and the copy waits beside it",

@@ -18,6 +18,9 @@ MARK = b'"op":"delegator-'
 TOLD = ("sensitivity", "entitlements", "groups", "manager", "aliases")
 """What events tell of a delegator; the rest follows from the event, or stays."""
 
+FORM = 2
+"""What an import digests: with 2 also when each was last disabled, which the ledger did not know before."""
+
 _PAGE = 5_000
 
 
@@ -34,11 +37,12 @@ def digest(snapshot: DirectorySnapshot) -> str:
     return _digest(_everybody(snapshot))
 
 
-def _digest(people: Iterator[Delegator]) -> str:
+def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
     found = sha256()
     for one in people:
         # Numbers are the ledger's own, and say nothing of anybody.
-        found.update(strictjson.dumps(one[1:]).encode() + b"\n")
+        fields = one[1:] if form == FORM else one[1:-1]
+        found.update(strictjson.dumps(fields).encode() + b"\n")
     return found.hexdigest()
 
 
@@ -60,6 +64,8 @@ class DelegatorMembers:
         self._snapshot = snapshot
         self._base = sha256().hexdigest()
         """The digest that the last import tells; before any that of nobody."""
+        self._form = FORM
+        """What that digests."""
         self._since: list[tuple[int, Mapping[str, Any]]] = []
         """What single events have changed since then."""
 
@@ -67,6 +73,7 @@ class DelegatorMembers:
         """Go on with what one event tells."""
         if event["op"] == "delegator-import":
             self._base = event["directory"]
+            self._form = event.get("digests", 1)
             self._since.clear()
         else:
             self._since.append((seq, event))
@@ -84,7 +91,7 @@ class DelegatorMembers:
                 self._undo(seq, event, undone)
             except (KeyError, AttributeError, TypeError, ValueError) as error:
                 raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
-        if _digest(self._as_it_was(undone)) != self._base:
+        if _digest(self._as_it_was(undone), self._form) != self._base:
             raise IntegrityError("the directory of delegators is not as the events say")
 
     def _undo(self, seq: int, event: Mapping[str, Any], undone: dict[str, Delegator | None]) -> None:
@@ -102,8 +109,11 @@ class DelegatorMembers:
     def _as_it_was(self, undone: Mapping[str, Delegator | None]) -> Iterator[Delegator]:
         for one in _everybody(self._snapshot):
             before = undone.get(one.name, one)
-            if before is not None:
-                yield before
+            if before is None:
+                continue
+            if self._form != FORM and before.disabled_last not in (None, before.disabled_at):
+                raise IntegrityError(f"no event says when {quote(before.name)} was last disabled")
+            yield before
 
 
 def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator | None:
@@ -111,7 +121,9 @@ def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator |
     now, at = told(found), event["at"]
     match event["op"]:
         case "delegator-add":
-            fresh = found._replace(imported=False, external=None, added_at=at, disabled_at=None)
+            fresh = found._replace(
+                imported=False, external=None, added_at=at, disabled_at=None, disabled_last=None
+            )
             if found == fresh and all(now[field] == event.get(field, _ABSENT[field]) for field in TOLD):
                 return None
         case "delegator-change":
@@ -121,11 +133,15 @@ def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator |
         case "delegator-disable":
             if event.get("again"):
                 return found
-            if found.disabled_at == at:
-                return found._replace(disabled_at=None)
+            if found.disabled_at == found.disabled_last == at:
+                return found._replace(disabled_at=None, disabled_last=event.get("last"))
         case "delegator-enable":
-            if found.disabled_at is None:
-                return found._replace(disabled_at=event["since"])
+            since = event["since"]
+            # Events from before do not say that it is remembered, and then it may not be.
+            if found.disabled_at is None and (
+                found.disabled_last == since or (found.disabled_last is None and "last" not in event)
+            ):
+                return found._replace(disabled_at=since, disabled_last=since)
     raise IntegrityError(f"the delegator {quote(found.name)} is not as event {seq} says")
 
 

@@ -299,10 +299,12 @@ def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
     """
     for what, text in stated.items():
         fixed = str(getattr(names, what))
-        if text not in (None, fixed):
+        known = (fixed, *(names.former if what == "issuer" else ()))
+        if text is not None and text not in known:
+            change = ", or change the issuer: jitid ledger issuer set URL" if what == "issuer" else ""
             raise ConfigurationError(
-                f"the configuration says {what} {quote(str(text))}, and the ledger was made with {quote(fixed)}",
-                f"take `{what}` out of the configuration, or name another ledger",
+                f"the configuration says {what} {quote(str(text))}, and the ledger's is {quote(fixed)}",
+                f"take `{what}` out of the configuration, or name another ledger{change}",
             )
 
 

@@ -14,7 +14,9 @@ DISABLED = "disabled"
 
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
-_ASKED = f"delegator IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now"
+# Rows from before name a requester by the login alone.
+_ASKED = f"""(delegator IN {_GIVEN} OR asked_by IN {_GIVEN} OR 'user:' || asked_by IN {_GIVEN})
+    AND ended_at IS NULL AND expires_at > :now"""
 _ACCESS = f"""name IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now
     AND (superseded_at IS NULL OR superseded_at > :now)"""
 # Who has refused something keeps it refused.
@@ -80,7 +82,7 @@ def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, n
     selecting.give(db, (), (), names=names, delegators=keys)
     values = {"now": now, "event": event, "as": SUSPENDED_AS, "withdrawn": WITHDRAWN, "disabled": DISABLED}
     db.execute(
-        """UPDATE delegator SET disabled_at = :now, event = :event
+        """UPDATE delegator SET disabled_at = :now, disabled_last = :now, event = :event
             WHERE disabled_at IS NULL AND id IN (SELECT delegator FROM given_delegator)""",
         values,
     )

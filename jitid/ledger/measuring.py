@@ -115,7 +115,7 @@ class SqliteCondition:
     def clock(self) -> ClockReading:
         """Return how the clock and its time mark stand."""
         try:
-            mark, _, jump = time_of(self._db, self._clock, check=True, accept=True)
+            mark, _, jump, _ = time_of(self._db, self._clock, check=True, accept=True)
         except FAULTS as error:
             raise translated(error) from error
         return ClockReading(int(self._clock()), mark, jump)

@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, pruned, registered, userows
+from jitid.ledger import (
+    accessmembers,
+    approvalrows,
+    enrolled,
+    leakrows,
+    naming,
+    pruned,
+    registered,
+    sealing,
+    userows,
+)
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import RESTORED
+from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
@@ -49,7 +61,7 @@ class Members:
 
     def __init__(self, snapshot: Snapshot, issuer: str) -> None:
         self._snapshot = snapshot
-        self._issuer = issuer
+        self._names = naming.NamesMembers(snapshot, issuer)
         self._pruned = pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
@@ -73,6 +85,9 @@ class Members:
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
+        self._restored_at: int | None = None
+        """When the ledger was last put back from a backup, as far as proof from before counts no more."""
+        self._seal: Seal | None = None
         self._publics = 0
         """Of how many credentials an event vouches for the key that they are for."""
         self.count = 0
@@ -96,9 +111,8 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
-        if b'"op":"init"' in body or b'"op":"ledger-copy"' in body:
-            # Until the next one tells of another name, events leave it out as an audience.
-            self._issuer = strictjson.loads(body, "audit event").get("issuer", self._issuer)
+        if any(mark in body for mark in naming.MARKS):
+            self._names.take(seq, strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
@@ -109,6 +123,8 @@ class Members:
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strictjson.loads(body, "audit event"))
             return
+        if any(mark in body for mark in sealing.MARKS):
+            self._take_move(strictjson.loads(body, "audit event"))
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if any(mark in body for mark in accessmembers.MARKS):
@@ -137,6 +153,17 @@ class Members:
             if "certificates" in event:
                 self._certified[event["kid"]] = event["certificates"]
 
+    def _take_move(self, event: Mapping[str, Any]) -> None:
+        match event["op"]:
+            case "ledger-seal":
+                self._seal = Seal(event["to"], event["since"], event["mark"], event.get("done", False))
+            case "ledger-copy":
+                # It lives on here.
+                self._seal = None
+            case _:
+                # Events from before do not say it, and then the ledger has not kept it.
+                self._restored_at = event.get("restored_at", self._restored_at)
+
     def must_be_done(self) -> None:
         """Compare what stands for itself: keys, and rows that no event accounts for.
 
@@ -150,6 +177,7 @@ class Members:
             raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
     def _must_be_done(self) -> None:
+        self._names.must_be_done()
         self._issued.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
@@ -165,6 +193,11 @@ class Members:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._must_be_adopted()
         self._must_be_reused()
+        restored_at = self._snapshot.setting(RESTORED)
+        if restored_at != (None if self._restored_at is None else str(self._restored_at)):
+            raise IntegrityError("the ledger does not say when it was restored as its events do")
+        if self._snapshot.seal != self._seal:
+            raise IntegrityError("the ledger is not sealed as its events say")
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -200,7 +233,7 @@ class Members:
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
-        audiences = " ".join(event.get("audiences", (self._issuer,)))
+        audiences = " ".join(event.get("audiences", (self._names.issuer,)))
         reach = (audiences, audiences, event.get("may_act", ""))
         if "may_audience" in event:
             # No row has a text of one space: it has to say something itself.
@@ -265,7 +298,7 @@ class Members:
             **{name: event.get(name) for name in ("task", "agent", "delegator", "proof", "sensitivity")},
             "depth": event.get("depth", 0),
             "parent": None if parent is None else parse_id(parent)[1],
-            "audiences": " ".join(event.get("audiences", (self._issuer,))),
+            "audiences": " ".join(event.get("audiences", (self._names.issuer,))),
             **_rests_on(event),
         }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
+from jitid.ledger import sealing
 from jitid.ledger.postgressession import Session
 from jitid.ledger.postgreswriting import (
     CHAIN,
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from jitid.ledger.condition import Condition
     from jitid.ledger.protocol import Ledger
 
-_THAT_ONE = f"{CHAIN} WHERE id = :id FOR UPDATE"
+_THAT_ONE = f"{CHAIN} WHERE id = :id AND closed_at IS NULL FOR UPDATE"
 _ALL = f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE"
 _TIME = f"SELECT {CLOCK}"
 _READ = f"""BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0;
-    {_TIME}, (SELECT max(version) FROM chain WHERE closed_at IS NULL)"""
+    SELECT {writing.STATE}"""
+_EPOCH = 1
+"""The place of the epoch in the row of a chain."""
 _DUE_AT_ONCE = 1_000
 """How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
 
@@ -101,8 +104,9 @@ class _Reading:
         self._session = session
 
     def __enter__(self) -> SqlSnapshot:
-        now, version = self._session.first(lambda db: db.script(_READ))
         session = self._session
+        now, version, epoch = session.first(lambda db: db.script(_READ))
+        session.at(epoch or 0)
         return RememberingSnapshot(
             session.db, session.names, session.time(now), session.seen.at(version or 0)
         )
@@ -122,7 +126,8 @@ class _Glancing:
 
     def __enter__(self) -> SqlSnapshot:
         session = self._session
-        now, version = session.first(writing.look)
+        now, version, epoch = session.first(writing.look)
+        session.at(epoch)
         return RememberingSnapshot(self._opening, session.names, session.time(now), session.seen.at(version))
 
     def __exit__(
@@ -144,7 +149,7 @@ class _Opening:
             db = self._session.connection()
             self.opened = db
             # What was known so far was so when the request came; what is read from now on is at least as new.
-            _, version = db.script(_READ)
+            _, version, _ = db.script(_READ)
             self._session.seen.at(version or 0)
         return getattr(self.opened, name)
 
@@ -173,7 +178,7 @@ class _Writing:
         lost = False
         while True:
             try:
-                self._transaction = self._open_shared() if self._shared else self._open_alone()
+                self._transaction = self._open()
             except LostConnectionError:
                 self._session.undo()
                 self._session.drop()
@@ -191,6 +196,13 @@ class _Writing:
             else:
                 return self._transaction
 
+    def _open(self) -> PostgresTransaction:
+        opened = self._open_shared() if self._shared else self._open_alone()
+        sealing.must_not_be(opened)
+        if not self._shared:
+            opened.close_due(_DUE_AT_ONCE, self._facts)
+        return opened
+
     def _open_shared(self) -> SharedTransaction:
         session = self._session
         while True:
@@ -203,11 +215,17 @@ class _Writing:
                 # All are held. Those who wait do so for different ones, so that they do not meet again.
                 row = db.execute(_THAT_ONE, {"id": random.choice(session.chains)}).fetchone()  # noqa: S311
                 if row is None:
-                    raise IntegrityError(
-                        "the ledger lacks an open chain", "restore the database from a backup"
-                    )
+                    # Meanwhile others were opened; or there is none.
+                    db.roll_back()
+                    session.look_again()
+                    if not session.chains:
+                        raise IntegrityError(
+                            "the ledger lacks an open chain", "restore the database from a backup"
+                        )
+                    continue
                 # Read after the wait.
                 now = self._now(db.execute(_TIME))
+            session.at(row[_EPOCH])
             if not session.is_due(now):
                 break
             db.roll_back()
@@ -233,15 +251,15 @@ class _Writing:
         db = self._session.connection()
         db.begin_pipeline()
         db.execute("BEGIN")
-        rows = db.execute(_ALL).fetchall()
+        # Whoever waited while the chains were closed, and others opened, asks again to see those.
+        rows = db.execute(_ALL).fetchall() or db.execute(_ALL).fetchall()
         if not rows:
             raise IntegrityError("the ledger has no chain that is open", "restore the database from a backup")
+        session.at(rows[0][_EPOCH])
         # Read after the wait for the locks.
-        transaction = PostgresTransaction(
+        return PostgresTransaction(
             db, self._session.names, self._now(db.execute(_TIME)), self._by, session.known, self._told, rows
         )
-        transaction.close_due(_DUE_AT_ONCE, self._facts)
-        return transaction
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -191,6 +191,11 @@ _FOURTH = (
     "ALTER TABLE access ADD COLUMN audiences {text}",
     "ALTER TABLE credential ADD COLUMN reused_at BIGINT",
     "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
+    "ALTER TABLE delegator ADD COLUMN disabled_last BIGINT",
+    "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
+    """INSERT INTO setting SELECT 'former_until',
+           CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
+         FROM setting WHERE name = 'former_issuers'""",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

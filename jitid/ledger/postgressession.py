@@ -26,7 +26,8 @@ from jitid.ledger.records import Names
 from jitid.ledger.writing import Known
 
 _STANDING = """SELECT (SELECT version FROM schema_version), name, value,
-           (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL) FROM setting"""
+           (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL),
+           (SELECT max(epoch) FROM chain) FROM setting"""
 
 _HIDDEN = """SELECT count(*) FROM pg_catalog.pg_namespace
      WHERE current_schema() IS NULL AND nspname = trim(split_part(current_setting('search_path'), ',', 1))"""
@@ -60,6 +61,8 @@ class Session:
         self._names: Names | None = None
         self.chains: list[int] = []
         """Those that are open."""
+        self.epoch = 0
+        """Theirs: with a new one the ledger's issuer may have another name."""
         self.known = Known({}, set())
         self.seen = Seen()
         self._closed_at = 0
@@ -67,11 +70,20 @@ class Session:
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """What the first use fixed; in a view, as the view has it."""
         if self._names is None:
             self.connection()
         assert self._names is not None
         return self._names
+
+    def at(self, epoch: int) -> None:
+        """Read names and chains again, in the view that tells the epoch, if they are of an earlier one."""
+        if epoch != self.epoch:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Read names and chains again."""
+        self._look(self.connection())
 
     def connection(self) -> Connection:
         """Return a connection to a database that holds this ledger; an older schema is brought up to date.
@@ -138,7 +150,7 @@ class Session:
             ) from error
         except psycopg.Error as error:
             raise translated(error) from error
-        settings = {name: value for _, name, value, _ in rows}
+        settings = {name: value for _, name, value, _, _ in rows}
         try:
             names = Names.of(settings)
         except KeyError as missing:
@@ -147,7 +159,7 @@ class Session:
             ) from None
         if self._names is not None and names.uuid != self._names.uuid:
             raise StorageError("the ledger was replaced by another", "start again")
-        version, _, _, chains = rows[0]
+        version, _, _, chains, epoch = rows[0]
         if version > len(POSTGRES_STEPS) and self._migrates:
             raise NewerSchemaError(
                 f"the ledger has schema {version}, and this jitid knows {len(POSTGRES_STEPS)}",
@@ -159,6 +171,7 @@ class Session:
             migrate(db)
         self._names = names
         self.chains = [int(each) for each in (chains or "").split()]
+        self.epoch = epoch or 0
 
     def leave(self, error: BaseException | None) -> None:
         """End a transaction that has only read, and take what went wrong in it."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.directory import Entry
     from jitid.ledger.outside import OutsideTransaction
+    from jitid.ledger.sealing import Seal
 
 Row = TypeVar("Row")
 
@@ -117,6 +118,8 @@ class Seen:
         self.rows: Rows = {}
         """What sessions with the same server share."""
         self.keys: list[SigningKey] | None = None
+        self.seals: list[Seal | None] = []
+        """The ledger's seal, or that there is none; empty while nobody has asked."""
 
     def at(self, version: int) -> Seen:
         """Return it as it is at a version: whatever holds no longer is gone."""
@@ -131,6 +134,7 @@ class Seen:
         for names in (self.tasks, self.agents, self.entries, self.own_names):
             names.clear()
         self.keys = None
+        self.seals.clear()
 
     def row(self, sort: str, value: bytes, ask: Callable[[bytes], Row | None]) -> Row | None:
         """Return a row as it is at this version, and ask for it if nobody has read it at this version."""
@@ -253,6 +257,18 @@ class PostgresTransaction(SqlTransaction):
         self.appended.append((chain, event))
         return event
 
+    def begin_anew(self) -> None:
+        """Close the chains and open others, so that all events that follow have higher numbers."""
+        version, last, count = self._db.execute(
+            "SELECT max(version), max(last_id), count(*) FROM chain WHERE closed_at IS NULL"
+        ).fetchone()
+        self.open_epoch(count, counted=True)
+        for chain in self.held.chains:
+            self._db.execute(
+                "UPDATE chain SET version = ?, last_id = ? WHERE id = ?",
+                (version, number_after(max(last, self._last_id), chain.id), chain.id),
+            )
+
     def commit(self) -> None:
         """Leave the chains as they are now, and make durable whatever was changed.
 
@@ -289,6 +305,13 @@ class Remembering(SqlSnapshot):
     """A view that does not ask again for what was read at the same version of the ledger."""
 
     _seen: Seen
+
+    @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+        if not self._seen.seals:
+            self._seen.seals.append(super().seal)
+        return self._seen.seals[0]
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
@@ -425,7 +448,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
     end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
     add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
-    put_delegators = put_agents = disable = _must_be_alone
+    put_delegators = put_agents = disable = rename = begin_anew = _must_be_alone
 
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
@@ -449,13 +472,15 @@ def begin_shared(db: Any) -> tuple[Any, ...] | None:
     return (*row[:_HASH], hash_, *row[_HASH:])
 
 
-_LOOK = prepared("look", f"SELECT {CLOCK}, (SELECT max(version) FROM chain WHERE closed_at IS NULL)")
+STATE = f"{CLOCK}, max(version), max(epoch) FROM chain WHERE closed_at IS NULL"
+"""What a view begins with: the database's time, the version of the ledger, and the epoch of its chains."""
+_LOOK = prepared("look", f"SELECT {STATE}")
 
 
-def look(db: Any) -> tuple[int, int]:
-    """Return the database's time, and the version of the ledger."""
+def look(db: Any) -> tuple[int, int, int]:
+    """Return the database's time, the version of the ledger, and the epoch of its chains."""
     answer = db.lane.run((_LOOK, ()))[-1]
-    return int(answer.get_value(0, 0)), int(answer.get_value(0, 1) or 0)
+    return int(answer.get_value(0, 0)), int(answer.get_value(0, 1) or 0), int(answer.get_value(0, 2) or 0)
 
 
 def due(db: Any, now: int) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jitid.ledger.lifespans import GRANTED
 from jitid.ledger.past import Practice
+from jitid.policy.decision import FORMER_PROOF
 
 QUARTER = 900
 """Seconds: every zone's hours begin with a quarter of an hour of UTC."""
@@ -115,7 +116,7 @@ class _Mining:
             first,
             max(issued, last or issued),
             frozenset(name for stated, own, *_ in people for name in (stated, own) if name is not None),
-            frozenset(proof for _, _, proof, _, _ in people),
+            frozenset(self._proofs(proof for _, _, proof, _, _ in people)),
             frozenset(sensitivity for _, _, _, sensitivity, _ in people),
             frozenset(kind for kind, _, _ in held),
             frozenset(audience for _, audiences, _ in held for audience in audiences.split()),
@@ -124,6 +125,22 @@ class _Mining:
             frozenset(quarter for (quarter,) in self._quarters()),
             max(longest, 1),
         )
+
+    def _proofs(self, told: Iterable[str]) -> Iterator[str]:
+        """Yield how root delegators were proved; where old rows do not tell it, as their roots do."""
+        for proof in told:
+            if proof != FORMER_PROOF:
+                yield proof
+                continue
+            rows = self._all(
+                """WITH RECURSIVE above (parent, proof) AS (
+                       SELECT i.parent, i.proof FROM mined m CROSS JOIN identity i ON i.id = m.identity
+                        WHERE i.proof = :former
+                       UNION SELECT i.parent, i.proof FROM above JOIN identity i ON i.id = above.parent)
+                   SELECT DISTINCT proof FROM above WHERE parent IS NULL""",
+                former=FORMER_PROOF,
+            )
+            yield from (root for (root,) in rows)
 
     def _quarters(self) -> list[Any]:
         return self._all(

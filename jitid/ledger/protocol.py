@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
+    from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
@@ -47,6 +48,19 @@ if TYPE_CHECKING:
 
 class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
+
+    @property
+    def names(self) -> Names:
+        """What the ledger is called in this view."""
+
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger says of itself: `Names.of` reads it."""
+
+    def living(self) -> tuple[int, int]:
+        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+
+    def latest_expiry_of_all(self) -> int | None:
+        """Return when the last of all credentials expires or has expired; None if there is none."""
 
     def afresh(self) -> Snapshot:
         """Return the same view without what it remembers: for those who look for what was edited behind its back."""
@@ -58,6 +72,13 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def approvals(self) -> ApprovalSnapshot:
         """The requests for approval."""
+
+    @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+
+    def setting(self, name: str) -> str | None:
+        """Return what the ledger's table of settings says under a name."""
 
     @property
     def access(self) -> AccessSnapshot:
@@ -307,6 +328,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def idempotency(self) -> SqlIdempotency:
         """What was answered to requests that may come again."""
 
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
+
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
 
@@ -377,6 +401,12 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
 
     def next_seqs(self, count: int) -> list[int]:
         """Return the numbers of the next `count` audit events."""
+
+    def rename(self, names: Names) -> None:
+        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+
+    def begin_anew(self) -> None:
+        """Let all events that follow have higher numbers than those that are there."""
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain."""

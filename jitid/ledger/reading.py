@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.credential import PROOFS, TOKENS, Credential, TokenUse
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
-from jitid.ledger import selecting, walking
+from jitid.ledger import sealing, selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention
+    from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
@@ -162,6 +163,34 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
+
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger says of itself: `Names.of` reads it."""
+        return dict(self._db.execute("SELECT name, value FROM setting", {}).fetchall())
+
+    def living(self) -> tuple[int, int]:
+        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+        count, latest = self._one(
+            "SELECT count(*), max(expires_at) FROM credential WHERE ended_at IS NULL AND expires_at > :now",
+            now=self._now,
+        )
+        return int(count), int(latest or 0)
+
+    def latest_expiry_of_all(self) -> int | None:
+        """Return when the last of all credentials expires or has expired; None if there is none."""
+        (found,) = self._one("SELECT max(expires_at) FROM credential")
+        return None if found is None else int(found)
+
+    @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+        text = self.setting(sealing.SETTING)
+        return None if text is None else sealing.read(text)
+
+    def setting(self, name: str) -> str | None:
+        """Return what the ledger's table of settings says under a name."""
+        row = self._db.execute("SELECT value FROM setting WHERE name = :name", {"name": name}).fetchone()
+        return None if row is None else str(row[0])
 
     @property
     def approvals(self) -> ApprovalSnapshot:

@@ -5,35 +5,89 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+FOREVER = (1 << 53) - 1
+"""A time that never comes."""
+
 
 class Names(NamedTuple):
-    """What the first use fixed for the life of a ledger."""
+    """What the first use fixed for the life of a ledger; of these only the issuer can change."""
 
     uuid: str
     issuer: str
     """The `iss` of its tokens, and their audience unless another is asked for."""
     trust_domain: str
     former: tuple[str, ...] = ()
-    """The names of issuers that it had before it moved: what was issued under them is still its own."""
+    """The names of issuers that it had before: what was issued under them is still its own."""
+    former_until: tuple[int, ...] = ()
+    """For each of these, when the last credential that was issued under it expires."""
+    named_at: int = 0
+    """The audit event that changed the issuer last; 0 if none has."""
+
+    restored_at: int | None = None
+    """When it was last put back from a backup: a proof from before counts no more."""
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """Every `iss` that its tokens may have, the one of new tokens first."""
+        """Every `iss` that its tokens can have, the one of new tokens first. It says whose a token is, alive or not."""
         return (self.issuer, *self.former)
+
+    def accepted(self, now: int) -> tuple[str, ...]:
+        """Return the names under which the ledger can be meant as an audience at `now`, the current one first."""
+        if not self.former:
+            return (self.issuer,)
+        return (self.issuer, *(name for name, until in self.lasting() if now < until))
+
+    def lasting(self) -> tuple[tuple[str, int], ...]:
+        """Return the former names, each with when the last credential under it expires."""
+        return tuple(zip(self.former, self.former_until, strict=True))
+
+    def current(self, audiences: tuple[str, ...]) -> tuple[str, ...]:
+        """Return audiences with the current issuer in the place of former ones."""
+        if not self.former or set(self.former).isdisjoint(audiences):
+            return audiences
+        return tuple(dict.fromkeys(self.issuer if one in self.former else one for one in audiences))
+
+    def renamed(self, issuer: str, until: int) -> Names:
+        """Return the names with another issuer; what was issued under the one before has expired at `until`."""
+        former = {**dict(self.lasting()), self.issuer: until}
+        former.pop(issuer, None)
+        return self._replace(issuer=issuer, former=tuple(former), former_until=tuple(former.values()))
 
     def settings(self) -> dict[str, str]:
         """Return what the ledger's table of settings says of them."""
-        former = {_FORMER: " ".join(self.former)} if self.former else {}
-        return {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain, **former}
+        told = {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain}
+        if self.former:
+            told |= {_FORMER: " ".join(self.former), _UNTIL: " ".join(map(str, self.former_until))}
+        if self.restored_at is not None:
+            told[RESTORED] = str(self.restored_at)
+        return {**told, _NAMED_AT: str(self.named_at)} if self.named_at else told
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Names:
         """Return what a ledger's table of settings says. Raises KeyError for what it lacks."""
         former = tuple(settings.get(_FORMER, "").split())
-        return cls(settings["uuid"], settings["issuer"], settings["trust_domain"], former)
+        until = [int(text) if text.isdecimal() else 0 for text in settings.get(_UNTIL, "").split()]
+        # A ledger of an older schema does not say until when; what brings it up to date says so once for all names.
+        missing = [until[-1] if until else FOREVER] * (len(former) - len(until))
+        named_at = settings.get(_NAMED_AT, "")
+        restored_at = settings.get(RESTORED)
+        if restored_at is not None and not (restored_at.isascii() and restored_at.isdigit()):
+            raise KeyError(RESTORED)
+        return cls(
+            settings["uuid"],
+            settings["issuer"],
+            settings["trust_domain"],
+            former,
+            (*until, *missing)[: len(former)],
+            int(named_at) if named_at.isdecimal() else 0,
+            None if restored_at is None else int(restored_at),
+        )
 
 
-_FORMER = "former_issuers"
+_FORMER, _UNTIL, _NAMED_AT = "former_issuers", "former_until", "named_at"
+CHANGEABLE = ("issuer", _FORMER, _UNTIL, _NAMED_AT)
+"""The rows of the table of settings that a change of the issuer concerns."""
+RESTORED = "restored_at"
 
 
 class IdentityRow(NamedTuple):
@@ -128,6 +182,10 @@ class Ancestor(NamedTuple):
     agent: str
     task: str
     depth: int
+    proof: str
+    """How the root delegator was proved."""
+    sensitivity: str
+    """The higher one of the identity's and its task's."""
 
 
 class Ground(NamedTuple):
@@ -142,6 +200,10 @@ class Ground(NamedTuple):
     """Whether the credential below it was superseded by it, attached by right of it, or delegated from it."""
     task_ended_at: int | None
     task_deadline: int
+    proof: str
+    """How the root delegator was proved."""
+    sensitivity: str
+    """The higher one of the identity's and its task's."""
     scopes: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
@@ -154,7 +216,11 @@ class Ground(NamedTuple):
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     """Return the identities above a credential that rests on these, the nearest first."""
-    return [Ancestor(one.id, one.agent, one.task, one.depth) for one in grounds if one.how == "delegated"]
+    return [
+        Ancestor(one.id, one.agent, one.task, one.depth, one.proof, one.sensitivity)
+        for one in grounds
+        if one.how == "delegated"
+    ]
 
 
 class Family(NamedTuple):

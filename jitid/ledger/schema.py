@@ -229,6 +229,13 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
         "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
         "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
+        # Also after they were enabled again: a proof from before counts no more.
+        "ALTER TABLE delegator ADD COLUMN disabled_last INTEGER",
+        "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
+        # A former issuer counts until the last credential from its time expires.
+        """INSERT INTO setting SELECT 'former_until',
+               CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
+             FROM setting WHERE name = 'former_issuers'""",
     ),
 )
 

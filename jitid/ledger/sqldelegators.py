@@ -14,7 +14,7 @@ from jitid.lifetime import check_times
 from jitid.task import SENSITIVITIES
 
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
-           d.external
+           d.external, d.disabled_last
       FROM delegator d"""
 """A delegator as `delegator` takes one, but for groups and aliases."""
 
@@ -26,9 +26,9 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
 
     Raises IntegrityError for one that no ledger writes.
     """
-    key, name, sensitivity, scopes, manager, imported, added_at, disabled_at, external = row
+    key, name, sensitivity, scopes, manager, imported, added_at, disabled_at, external, disabled_last = row
     groups, aliases = list(groups), list(aliases)
-    check_times(added_at, disabled_at)
+    check_times(added_at, disabled_at, disabled_last)
     texts = (name, scopes or "", manager or "", external or "", *groups, *aliases)
     if (
         added_at is None
@@ -51,6 +51,7 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
         added_at,
         disabled_at,
         external,
+        disabled_last,
     )
 
 
@@ -194,8 +195,8 @@ def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None
         numbered.append((one.key or last, one))
     db.executemany(
         """INSERT INTO delegator (id, name, sensitivity, scopes, manager, imported, external, added_at, disabled_at,
-                                  event)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                                  event, disabled_last)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             (
                 key,
@@ -208,6 +209,8 @@ def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None
                 one.added_at,
                 one.disabled_at,
                 event,
+                # Being disabled is remembered, whoever writes the row.
+                one.disabled_last if one.disabled_at is None else one.disabled_at,
             )
             for key, one in numbered
         ),

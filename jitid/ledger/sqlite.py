@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
-from jitid.ledger import lock
+from jitid.ledger import lock, sealing
 from jitid.ledger.clock import machine, time_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.inplace import InPlace
@@ -54,8 +54,14 @@ class SqliteLedger:
 
     @property
     def names(self) -> Names:
-        """What the first use fixed."""
+        """What the first use fixed; in a view, as the view has it."""
         if self._names is None:
+            self._names = _read_names(self._db)
+        return self._names
+
+    def names_at(self, named_at: str | None) -> Names:
+        """Return the names in a view in which the issuer was changed last at that event; they are read if need be."""
+        if self._names is None or (named_at or "0") != str(self._names.named_at):
             self._names = _read_names(self._db)
         return self._names
 
@@ -67,7 +73,7 @@ class SqliteLedger:
 
     def read(self) -> _Reading:
         """Open a consistent view; nothing in it waits for a writer."""
-        return _Reading(self._db, self.names, self._clock, self._place)
+        return _Reading(self._db, self.names_at, self._clock, self._place)
 
     def glance(self) -> _Reading:
         """Open a view as `read` does: nothing costs less."""
@@ -85,7 +91,7 @@ class SqliteLedger:
         """Open a transaction; leaving the block commits it durably, an exception undoes it."""
         return _Writing(
             self._db,
-            self.names,
+            self.names_at,
             self._clock,
             self._lock,
             self._log,
@@ -238,7 +244,11 @@ class _Reading:
     """One read transaction."""
 
     def __init__(
-        self, db: sqlite3.Connection, names: Names, clock: Callable[[], float], place: InPlace | None
+        self,
+        db: sqlite3.Connection,
+        names: Callable[[str | None], Names],
+        clock: Callable[[], float],
+        place: InPlace | None,
     ) -> None:
         self._db = db
         self._place = place
@@ -250,13 +260,14 @@ class _Reading:
             self._place.must_be()
         try:
             self._db.execute("BEGIN")
-            _, now, _ = time_of(self._db, self._clock, check=False, accept=False)
+            _, now, _, named_at = time_of(self._db, self._clock, check=False, accept=False)
+            names = self._names(named_at)
         except BaseException as error:
             _roll_back(self._db)
             if isinstance(error, FAULTS):
                 raise translated(error) from error
             raise
-        return SqlSnapshot(self._db, self._names, now)
+        return SqlSnapshot(self._db, names, now)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -272,7 +283,7 @@ class _Writing:
     def __init__(
         self,
         db: sqlite3.Connection,
-        names: Names,
+        names: Callable[[str | None], Names],
         clock: Callable[[], float],
         turn: lock.FairLock,
         log: WriteAheadLog,
@@ -286,7 +297,7 @@ class _Writing:
     ) -> None:
         self._db = db
         self._place = place
-        self._names = names
+        self._read_names = names
         self._clock = clock
         self._turn = turn
         self._log = log
@@ -306,8 +317,12 @@ class _Writing:
                 self._place.must_be()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
-            self._marked_at, now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)
+            self._marked_at, now, jump, named_at = time_of(
+                self._db, self._clock, check=True, accept=self._accept_clock
+            )
+            self._names = self._read_names(named_at)
             self._transaction = self._begun(now)
+            sealing.must_not_be(self._transaction)
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
                 self._transaction = self._begun(now - jump)

@@ -11,6 +11,7 @@ from jitid.ledger import selecting
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.ledger.requests import Alike, Apart
 from jitid.policy.classes import STANDING, Names
+from jitid.policy.decision import FORMER_PROOF
 
 _AT_ONCE = 500
 
@@ -104,10 +105,11 @@ def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
     facts, classes = apart.looks.facts, apart.looks.classes
     members = {
         "proof": "delegator_proof" in facts,
+        "root_proof": "delegator_proof" in facts,
         "purpose": classes.purpose and (apart.looks.task or "purpose" in facts),
         "kind": "kind" in facts,
         "template": "template" in facts,
-        "depth": "depth" in facts,
+        "depth": not facts.isdisjoint(_ABOUT_DEPTH),
         "audiences": "audiences" in facts,
         "scopes": apart.looks.scope,
         **{f"standing.{name}": name in _standing(apart) for name in STANDING},
@@ -168,6 +170,9 @@ def _named(apart: Apart) -> dict[str, Names | None]:
 
 
 _ABOUT_DELEGATOR = ("delegator", "delegator_name", "delegator_kind")
+_ABOUT_DEPTH = ("depth", "delegated")
+# An old row does not tell its root's proof: each is told apart from the others.
+_PROOF = f"CASE WHEN i.proof = '{FORMER_PROOF}' THEN CAST(i.id AS TEXT) ELSE i.proof END"
 
 
 def _standing(apart: Apart) -> set[str]:
@@ -199,12 +204,13 @@ def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, An
     facts, purpose = apart.looks.facts, apart.looks.classes.purpose
     members = {
         **{_kept(dialect, name, told, apart, values): True for name, told in _named(apart).items()},
-        "i.proof": "delegator_proof" in facts,
+        _PROOF: "delegator_proof" in facts,
         "i.task": purpose and (apart.looks.task or "purpose" in facts),
         "i.sensitivity": True,
         "c.kind": "kind" in facts,
         "c.template": "template" in facts,
         "i.depth": "depth" in facts,
+        "CASE WHEN i.depth > 0 THEN 1 ELSE 0 END": "delegated" in facts and "depth" not in facts,
         "c.audiences": "audiences" in facts,
         "c.expires_at - c.issued_at": "lifetime" in facts,
         "c.scopes": apart.looks.scope,

@@ -11,6 +11,7 @@ from jitid.identifier import identity_id
 from jitid.ledger.records import Ancestor, Family, Ground
 from jitid.ledger.selecting import LIVE
 from jitid.lifetime import check_times
+from jitid.task import most_sensitive
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _ABOVE = """
@@ -19,7 +20,7 @@ _ABOVE = """
         UNION ALL
         SELECT above.start, i.id, i.parent, i.depth, above.hop + 1
           FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
-    SELECT above.start, i.uid, a.text, t.name, i.depth
+    SELECT above.start, i.uid, a.text, t.name, i.depth, i.proof, i.sensitivity, t.sensitivity
       FROM above
       JOIN identity i ON i.id = above.id
       JOIN term a ON a.id = i.agent
@@ -53,7 +54,7 @@ _GROUNDS = f"""
           JOIN identity i ON i.id = CASE WHEN b.source IS NULL THEN x.parent ELSE x.id END
          WHERE w.hop <= {MAX_GROUNDS})
     SELECT w.start, w.hop, w.own, w.identity, w.basis, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
-           {_RIGHTS}
+           i.proof, i.sensitivity, t.sensitivity, {_RIGHTS}
       FROM walk w
       JOIN credential s ON s.id = w.start
       JOIN identity i ON i.id = w.identity
@@ -114,8 +115,8 @@ def lineages(db: Any) -> dict[int, list[Ancestor]]:
 
 
 def _ancestor(row: Any) -> Ancestor:
-    _, uid, agent, task, depth = row
-    return Ancestor(identity_id(uid), agent, task, depth)
+    _, uid, agent, task, depth, proof, own, of_task = row
+    return Ancestor(identity_id(uid), agent, task, depth, proof, most_sensitive(own, of_task))
 
 
 def grounds(db: Any, credential: int, now: int) -> list[Ground]:
@@ -139,7 +140,23 @@ def families(db: Any, now: int) -> dict[int, Family]:
 
 
 def _ground(db: Any, row: Any, now: int) -> Ground:
-    _, hop, own, identity, basis, uid, agent, task, depth, ended_at, deadline, *rights = row
+    (
+        _,
+        hop,
+        own,
+        identity,
+        basis,
+        uid,
+        agent,
+        task,
+        depth,
+        ended_at,
+        deadline,
+        proof,
+        level,
+        of_task,
+        *rights,
+    ) = row
     check_times(ended_at, deadline)
     ground = Ground(
         identity_id(uid),
@@ -149,6 +166,8 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         "renewed" if hop == 0 else "attached" if own else "delegated",
         ended_at,
         deadline,
+        proof,
+        most_sensitive(level, of_task),
     )
     if basis is None:
         for each in db.execute(_ALL_STANDING, {"identity": identity, "now": now}).fetchall():

@@ -18,7 +18,16 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
 from jitid.ledger.leak import NewPlaces, Noted, Recorded
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
+from jitid.ledger.records import (
+    CHANGEABLE,
+    Closed,
+    CredentialRow,
+    IdentityRow,
+    Names,
+    Radius,
+    Selection,
+    SigningKey,
+)
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.ledger.use import NewUse
 from jitid.process import Process
@@ -70,6 +79,13 @@ class SqlTransaction(SqlSnapshot):
         self._appended = False
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
+        self._db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+        self._db.execute(
+            "INSERT INTO setting (name, value) VALUES (:name, :value)", {"name": name, "value": value}
+        )
 
     @property
     def approvals(self) -> ApprovalTransaction:
@@ -401,6 +417,20 @@ class SqlTransaction(SqlSnapshot):
 
         chains = open_epoch(self._db, self._names.uuid, self.chains(), count, self._now, counted=counted)
         self._held = Held([chain for chain in chains if not chain.closed])
+
+    def rename(self, names: Names) -> None:
+        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+        told = names.settings()
+        for name in CHANGEABLE:
+            self._db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+            if name in told:
+                self._db.execute(
+                    "INSERT INTO setting VALUES (:name, :value)", {"name": name, "value": told[name]}
+                )
+        self._names = names
+
+    def begin_anew(self) -> None:
+        """Let all events that follow have higher numbers than those that are there: a single chain does that."""
 
     def alone(self) -> None:
         """Say that it does more than add, before it does so: this one has the ledger to itself."""

@@ -12,7 +12,7 @@ from jitid import strictjson
 from jitid.errors import JitidError, UsageError
 from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
-from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.decision import FORMER_PROOF, PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
 from jitid.text import quote, safe
 
@@ -324,9 +324,7 @@ class _Request:
         return PolicyRequest(
             agent=member("agent", lambda text: check_name(text, "agent"), "agent"),
             delegator=member("delegator", check_delegator, "user:alice"),
-            delegator_proof=member(
-                "proof", lambda text: _one_of(text, PROOFS, "proof"), "parent" if depth else "asserted"
-            ),
+            delegator_proof=member("proof", _proof, "asserted"),
             task=member("task", lambda text: check_name(text, "task"), "TASK-1"),
             purpose=table.get("purpose"),
             sensitivity=member(
@@ -362,6 +360,14 @@ class _Request:
             registered,
             member("owner", check_delegator, None),
         )
+
+
+def _proof(text: str) -> str:
+    if text == FORMER_PROOF:
+        raise _WrongError(
+            f"{quote(text)} is not a proof any more: write the root delegator's, and a `depth` above 0"
+        )
+    return _one_of(text, PROOFS, "proof")
 
 
 def _depth(number: int) -> int:

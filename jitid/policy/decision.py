@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"
 SENSITIVITIES = ("low", "moderate", "high", "critical")
-PROOFS = ("asserted", "os-user", "credential", "parent", "oidc")
-"""How a delegator can be proved."""
+PROOFS = ("asserted", "os-user", "credential", "oidc")
+"""How a root delegator can be proved."""
+FORMER_PROOF = "parent"
+"""The proof of a delegated identity from before the root's proof was kept at every depth; old rows have it."""
 
 
 class Standing(NamedTuple):
@@ -42,7 +44,7 @@ class PolicyRequest(NamedTuple):
     delegator: str
     """With its kind: `user:alice`, `system:ci`, `agent:planner`."""
     delegator_proof: str
-    """`asserted`, `os-user`, `credential`, `parent` or `oidc`."""
+    """`asserted`, `os-user`, `credential` or `oidc`: the root delegator's at every depth."""
     task: str
     purpose: str | None
     sensitivity: str
@@ -64,6 +66,11 @@ class PolicyRequest(NamedTuple):
     """What an enforcement point says of the use: a JSON object as text."""
     template: str = ""
     """What the credential is made from: `TARGET/TEMPLATE`; empty without one."""
+
+    @property
+    def delegated(self) -> bool:
+        """Whether an agent delegates by its own credential: there is a hop below the root delegator."""
+        return self.depth > 0
 
 
 class Looks(NamedTuple):

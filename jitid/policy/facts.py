@@ -32,6 +32,7 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "delegator_kind": lambda request: request.delegator.partition(":")[0],
     "delegator_known": lambda request: request.standing.known,
     "delegator_proof": lambda request: request.delegator_proof,
+    "delegated": lambda request: request.delegated,
     "task": lambda request: request.task,
     "purpose": lambda request: request.purpose or "",
     "has_purpose": lambda request: has_purpose(request),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from jitid.credential import MADE, Kind
 from jitid.policy.classes import KINDS
-from jitid.policy.decision import PROOFS, SENSITIVITIES
+from jitid.policy.decision import FORMER_PROOF, PROOFS, SENSITIVITIES
 from jitid.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")
@@ -248,10 +248,12 @@ def _beyond(test: _Test | None) -> Iterator[Remark]:
         words = WORDS[test.subject]
         for value in test.values:
             if isinstance(value, str) and not any(_like(test, value, word) for word in words):
-                yield Remark(
-                    f"`{test.subject}` is never {quote(value)}: it is {', '.join(words[:-1])} or {words[-1]}",
-                    (fact, f'"{value}"'),
-                )
+                told = f"`{test.subject}` is never {quote(value)}: "
+                if test.subject == "context.delegator_proof" and _like(test, value, FORMER_PROOF):
+                    told += "it is the root delegator's at every depth; write `context.delegated`"
+                else:
+                    told += f"it is {', '.join(words[:-1])} or {words[-1]}"
+                yield Remark(told, (fact, f'"{value}"'))
     elif test.subject == "context.delegator_name":
         for value in test.values:
             begin = value.partition("*")[0] if test.operator == "like" else value

@@ -109,7 +109,8 @@ def _lifetime(request: PolicyRequest, numbers: Collection[int]) -> Iterator[_Cha
 
 
 def _proof(request: PolicyRequest) -> Iterator[_Change]:
-    if request.delegator_proof != "asserted":
+    # The root is proved once: below it nothing can be proved any more.
+    if request.delegator_proof != "asserted" or request.delegated:
         return
     if request.delegator.startswith("user:"):
         yield _set(

@@ -57,17 +57,21 @@ def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAu
         raise OAuthError("invalid_client", f"a client assertion is of the type {assertion.TYPE}", 401)
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; of the endpoint asked, where it is another.
     here = f"{service.base_url}{request.scope['path']}"
-    audiences = (*service.names.issuers, f"{service.base_url}/token", here)
+    places = (f"{service.base_url}/token", here)
 
     def prove(authority: LocalAuthority) -> Caller:
+        now = int(time.time())
         try:
             signed = assertion.parse(text)
+            audiences = (*authority.names_now().accepted(now), *places)
             keys = authority.perform(FindClientKeys(client=signed.client))
-            id_ = assertion.check(
-                signed, {key.id: strictjson.loads(key.jwk) for key in keys}, audiences, int(time.time())
-            )
+            id_ = assertion.check(signed, {key.id: strictjson.loads(key.jwk) for key in keys}, audiences, now)
         except (InvalidCredentialError, UsageError) as error:
             raise UnauthenticatedError(f"{error.message}; nothing was done") from None
-        return authority.perform(UseAssertion(id=id_, jti=signed.jti, expires_at=signed.ends_at))
+        return authority.perform(
+            UseAssertion(
+                id=id_, jti=signed.jti, expires_at=signed.ends_at, issued_at=signed.claims.get("iat")
+            )
+        )
 
     return prove

@@ -29,18 +29,22 @@ _METHODS = ["private_key_jwt"]
 
 def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of what is public."""
-    metadata = _metadata(service)
 
-    async def found(_request: Request) -> Response:
+    async def found(request: Request) -> Response:
+        # Asked each time: the issuer may be given another name while this serves.
+        issuer = (await service.names_now()).issuer
+        metadata = _metadata(service, issuer)
+        if request.scope["path"] not in _places(issuer):
+            return document({"error": "not_found", "error_description": "no issuer has that path here"}, 404)
         if metadata is None:
             return document(
                 {
                     "error": "no_discovery",
                     "error_description": (
-                        f"the issuer of this ledger is {service.issuer}, which is no address, and clients look for "
-                        "metadata at the address that is the issuer (RFC 8414, section 3): make the ledger of an "
-                        "authority for OAuth clients with the setting issuer = its https address. The keys are at "
-                        f"{service.base_url}{KEYS}"
+                        f"the issuer of this ledger is {issuer}, which is no address, and clients look for "
+                        "metadata at the address that is the issuer (RFC 8414, section 3): give the ledger of an "
+                        "authority for OAuth clients its https address with `jitid ledger issuer set URL`. The keys "
+                        f"are at {service.base_url}{KEYS}"
                     ),
                 },
                 404,
@@ -51,24 +55,38 @@ def routes(service: Service) -> list[BaseRoute]:
         published = await service.within(lambda authority: authority.perform(PublishKeys()))
         return Response(dumps(published), 200, _PUBLIC, "application/jwk-set+json")
 
-    path = "" if metadata is None else urlsplit(service.issuer).path.rstrip("/")
-    places = {
+    # With the path of whatever the issuer is by then.
+    places = (
+        "/.well-known/oauth-authorization-server{path:path}",
+        "/.well-known/openid-configuration{path:path}",
+        "/{path:path}/.well-known/openid-configuration",
+    )
+    return [*[Route(place, found) for place in places], Route(KEYS, keys)]
+
+
+def _path(issuer: str) -> str:
+    return urlsplit(issuer).path.rstrip("/") if urlsplit(issuer).scheme in ("https", "http") else ""
+
+
+def _places(issuer: str) -> set[str]:
+    """Return where clients look for the metadata of an issuer."""
+    path = _path(issuer)
+    return {
         # RFC 8414, section 3.1, puts the well-known part before the issuer's path, OpenID Connect behind it.
         f"/.well-known/oauth-authorization-server{path}",
         f"/.well-known/openid-configuration{path}",
         f"{path}/.well-known/openid-configuration",
     }
-    return [*[Route(place, found) for place in sorted(places)], Route(KEYS, keys)]
 
 
-def _metadata(service: Service) -> dict[str, Any] | None:
+def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
     """Return the metadata of the authorization server; None if its issuer is no address."""
-    if urlsplit(service.issuer).scheme not in ("https", "http"):
+    if urlsplit(issuer).scheme not in ("https", "http"):
         return None
     at = service.base_url
     algorithms = sorted(CLIENT_ALGORITHMS)
     found: dict[str, Any] = {
-        "issuer": service.issuer,
+        "issuer": issuer,
         "jwks_uri": f"{at}{KEYS}",
         "grant_types_supported": list(granting.GRANTS),
         # There is no authorization endpoint; the member is required all the same.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jitid.authority.operations import Operation
     from jitid.authority.protocol import Authority
     from jitid.caller import Caller
+    from jitid.ledger.records import Names
     from jitid.server.service import Service
 
 _LINES = "application/x-ndjson"
@@ -51,7 +52,8 @@ def routes(service: Service) -> list[BaseRoute]:
         return Response(answer, headers=_NOT_KEPT, media_type="application/json")
 
     async def whoami(request: Request) -> Response:
-        told = await service.call(request, lambda _, caller: _whoami(service, caller))
+        caller = await service.call(request, lambda _, caller: caller)
+        told = _whoami(caller, await service.names_now())
         return Response(dumps(told), headers=_NOT_KEPT, media_type="application/json")
 
     async def openapi(_request: Request) -> Response:
@@ -91,14 +93,14 @@ def _operation(name: str, body: bytes) -> Operation[object]:
         raise
 
 
-def _whoami(service: Service, caller: Caller) -> dict[str, Any]:
+def _whoami(caller: Caller, names: Names) -> dict[str, Any]:
     found = WhoAmI(
         caller.name,
         tuple(sorted(caller.roles or ())),
         caller.delegator,
         caller.proof,
         caller.agent,
-        service.issuer,
+        names.issuer,
         int(time.time()),
         __version__,
     )

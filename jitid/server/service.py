@@ -71,8 +71,8 @@ class Service:
         self._log = log
         self._tell_at = 0.0
         self.config = config
-        self.issuer = names.issuer
         self.names = names
+        """As they were when the service began; `names_now` looks."""
         self.base_url = base_url
         self.limits = limits
         self.metrics = metrics
@@ -173,6 +173,10 @@ class Service:
                 return work(authority)
 
         return await _in_time(pool.run(job), limit)
+
+    async def names_now(self) -> Names:
+        """Return what the ledger is called now: somebody may have changed its issuer beside the service."""
+        return await self.within(lambda authority: authority.names_now())
 
     async def stream(
         self, request: Request, work: Callable[[Authority, Caller], Iterator[bytes]]

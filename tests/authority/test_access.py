@@ -311,7 +311,7 @@ def test_an_agent_asks_by_its_own_credential(world: World) -> None:
     issued = issue(world, caller(), delegator=None)
     (one,) = issued.credentials
     assert who(world, bearer(issued)) == Caller(
-        "agent:planner", frozenset(), None, "credential", credential=one.jti, agent="planner"
+        "agent:planner", frozenset(), None, "credential", credential=one.jti, agent="planner", identity=one.id
     )
     world.revoke(one.id)
     assert not is_known(world, bearer(issued))

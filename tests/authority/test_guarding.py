@@ -92,6 +92,22 @@ def test_a_role_is_one_duty(role: str, may: set[str]) -> None:
     assert {name.__name__ for name, duty in guarding.DUTIES.items() if role in duty.roles} == may
 
 
+def test_what_an_admin_changes_nobody_else_does() -> None:
+    """Keys, the directory, what is kept and who has access; what others may do as well is named here."""
+    shared = {
+        name.__name__: sorted(duty.roles)
+        for name, duty in guarding.DUTIES.items()
+        if "admin" in duty.roles and not duty.reads and duty.roles != {"admin"}
+    }
+    assert shared == {
+        "Settle": ["admin", "responder", "sweeper"],
+        "FlyCanaries": ["admin", "sweeper"],
+        "EndAdopted": ["admin", "responder"],
+        "GrantAccess": ["admin", BOOTSTRAP],
+        "RevokeAccess": ["admin", "responder"],
+    }
+
+
 def test_an_auditor_only_reads() -> None:
     assert [
         name.__name__ for name, duty in guarding.DUTIES.items() if "auditor" in duty.roles and not duty.reads

@@ -106,7 +106,7 @@ def test_an_agent_delegates_by_its_own_credential_only(world: World) -> None:
     with pytest.raises(UsageError):
         issue(world, agent, delegator="agent:planner")
     child = issue(world, agent, parent=parent, agent="coder", scopes=("repo:read",))
-    assert (child.delegator, child.delegator_proof, child.depth) == ("user:bob", "parent", 1)
+    assert (child.delegator, child.delegator_proof, child.depth) == ("user:bob", "credential", 1)
 
 
 def test_the_holder_renews_and_hands_back(world: World) -> None:

@@ -15,11 +15,10 @@ from jitid import leaks, revocation
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import AddLeaks
 from jitid.commands.stream import StreamSearch
-from jitid.issuance import MOST_AT_ONCE
 from jitid.leaks import LeakReport
 from jitid.ledger.folder import DATABASE
 from jitid.ledger.records import Selection
-from jitid.request import IssueRequest
+from jitid.request import MOST_AT_ONCE, IssueRequest
 from tests.bench import ground
 from tests.bench.ground import SCOPES, Ground
 from tests.bench.measure import Row, Series, duration, seconds, under

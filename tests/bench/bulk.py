@@ -85,7 +85,7 @@ def _copy(authority: LocalAuthority, kind: str, out: TextIO) -> None:
 
 
 def _decide(authority: LocalAuthority, path: Path, out: TextIO) -> None:
-    for batch in bulk._lines(IssueRequest(None, None, "agent"), str(path)):
+    for batch in bulk._lines(IssueRequest(None, None, "agent"), str(path), None):
         _hand_out(authority, [wanted for _, wanted in batch], out)
 
 

@@ -62,7 +62,9 @@ def govern(ledger: Path) -> None:
     with held.write() as transaction:
         transaction.put_delegators(people)
         directory = enrolled.digest(transaction)
-        transaction.append("delegator-import", {"people": len(people), "directory": directory})
+        transaction.append(
+            "delegator-import", {"people": len(people), "directory": directory, "digests": enrolled.FORM}
+        )
     held.close()
     text = "".join(
         f'@id("team-{number}")\nforbid (principal == Agent::"fixer-{number}", action == Action::"issue", resource)\n'

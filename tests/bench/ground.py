@@ -14,8 +14,8 @@ from jitid import config
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue
 from jitid.environment import open_or_create_local
-from jitid.issuance import MOST_AT_ONCE, Issued
-from jitid.request import IssueRequest
+from jitid.issuance import Issued
+from jitid.request import MOST_AT_ONCE, IssueRequest
 from jitid.scope import Scope
 
 ROOT = Path(jitid.__file__).parent.parent

@@ -122,7 +122,7 @@ def _identities(total: int, dead: int, on_task: int) -> Iterator[tuple[Any, ...]
         if child and n > dead and task % 500 == 0:
             parent = 1
         sensitivity = ("low", "moderate", "moderate", "high")[task % 4]
-        proof = "parent" if child else "asserted" if sensitivity != "high" or task % 1_000 == 3 else "oidc"
+        proof = "asserted" if sensitivity != "high" or task % 1_000 == 3 else "oidc"
         yield (
             n,
             (n).to_bytes(16),

@@ -40,7 +40,10 @@ def rows(place: Ground) -> Iterator[Row]:
         )
 
     def of_folder() -> SqliteSource:
-        return SqliteSource(str(made / "ledger"), 5, clock)
+        # A ledger that was copied is sealed.
+        shutil.rmtree(here / "source", ignore_errors=True)
+        shutil.copytree(made / "ledger", here / "source")
+        return SqliteSource(str(here / "source"), 5, clock)
 
     with running({**DURABLE, "shared_buffers": "128MB"}) as server:
         address = server.url(server.new_database())

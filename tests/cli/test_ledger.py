@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,34 @@ def test_a_copy_tells_what_an_authority_before_it_has_revoked(shell: Shell, tmp_
     assert "left behind" not in shell.good("--ledger", place, "doctor")
 
 
-def test_whoever_copies_is_told_to_use_one_of_the_two(shell: Shell) -> None:
+def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
+    """It can be read, and refuses all else, with where it went."""
     done = shell.run("ledger", "copy", "--to", "moved")
     assert done.returncode == 0
-    assert "use the copy alone" in done.stderr
+    assert "the source is sealed" in done.stderr
     assert done.stdout.startswith("copied to moved: 2 events, ")
+    for line in (
+        ("issue", "--task", "T1", "--delegator", "alice"),
+        ("issue", "--task", "T1", "--delegator", "alice", "--dry-run"),
+        ("verify", "token"),
+        ("renew", "--token-file", "token"),
+        ("revoke", "--task", "T1"),
+        ("retire", "T1"),
+        ("delegator", "add", "bob"),
+        ("keys", "rotate"),
+        ("publish", "public"),
+        ("ledger", "copy", "--to", "other"),
+    ):
+        refused = shell.run(*line)
+        assert (refused.returncode, refused.stdout) == (7, ""), (line, refused)
+        assert f"the ledger is sealed: it was copied to `{tmp_path}/moved`" in refused.stderr, line
+        assert f"use the copy: jitid --ledger {tmp_path}/moved" in refused.stderr, line
+    id_ = shell.good("list", "--field", "id").strip()
+    shell.good("inspect", id_)
+    shell.good("audit", "verify")
+    assert "ledger-seal" in shell.good("audit", "log")
+    shell.good("trace", "token")
+    shell.good("--ledger", "moved", "verify", "token")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +116,7 @@ def test_a_kill_at_any_call_that_changes_a_file_leaves_no_half_ledger(shell: She
     calls = "mkdir,openat,rename,unlink,fsync,fdatasync,pwrite64"
     aside, place = tmp_path / ".moved.copying", tmp_path / "moved"
     at, killed, steps = 1, True, 0
+    shutil.copytree(shell.ledger, tmp_path / "before")
     while killed:
         of_it = [str(aside / name) for name in (".", "keys", "copying", "ledger.db", "ledger.db-wal")]
         traced = [word for path in (str(aside), *of_it) for word in ("-P", path)]
@@ -107,6 +132,9 @@ def test_a_kill_at_any_call_that_changes_a_file_leaves_no_half_ledger(shell: She
         for path in sorted(place.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         place.rmdir()
+        assert shell.run("issue", "--task", "T1", "--delegator", "alice").returncode == 7
+        shutil.rmtree(shell.ledger)
+        shutil.copytree(tmp_path / "before", shell.ledger)
         at, steps = at + 1 + at // 3, steps + 1
     assert steps > 5
 
@@ -125,7 +153,7 @@ def test_into_a_database_and_back(shell: Shell, tmp_path: Path, postgres_url: st
         shell.run("--ledger", postgres_url, "issue", "--task", "T1", "--delegator", "alice").returncode == 7
     )
     again = shell.run("ledger", "copy", "--to", postgres_url)
-    assert (again.returncode, "already" in again.stderr) == (2, True)
+    assert (again.returncode, "the ledger is sealed" in again.stderr) == (7, True)
     shell.good("--ledger", postgres_url, "keys", "rotate")
     shell.good("--ledger", postgres_url, "issue", "--task", "T1", "--delegator", "alice", "--out", "other")
     shell.good("--ledger", postgres_url, "ledger", "copy", "--to", "back")
@@ -141,8 +169,9 @@ def test_with_its_keys_this_machine_goes_on_signing(shell: Shell, tmp_path: Path
     shell.good("ledger", "copy", "--to", postgres_url, "--keys")
     assert {mode & 0o077 for mode in modes(home).values()} == {0}
     shell.good("--ledger", postgres_url, "issue", "--task", "T1", "--delegator", "alice", "--out", "other")
-    shell.good("verify", "token")
-    assert shell.run("verify", "other").returncode == 8
+    shell.good("--ledger", postgres_url, "verify", "token")
+    for token in ("token", "other"):
+        assert shell.run("verify", token).returncode == 7
 
 
 def test_a_password_is_never_shown(shell: Shell) -> None:

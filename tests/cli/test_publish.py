@@ -497,3 +497,23 @@ def test_what_is_unclear_in_an_index_is_refused(shell: Shell, tmp_path: Path) ->
     assert done.returncode == 2
     assert "what was published cannot be read from `elsewhere/jitid.json`" in done.stderr
     assert shell.run("publish", "out").returncode == 2
+
+
+def test_tokens_of_a_former_issuer_are_accepted_by_what_is_published(shell: Shell) -> None:
+    """As beside the ledger: until the last of them expires, and whoever expects either name means the folder."""
+    old, new = URL, "https://id.example"
+    shell.good("ledger", "issuer", "set", new, "--yes")
+    (shell.home / "new").write_text(shell.good(*ISSUE))
+    published(shell)
+    index = json.loads((shell.home / "out/jitid.json").read_text())
+    assert (index["issuer"], list(index["former_issuers"])) == (new, [old])
+    del shell.environment["JITID_ISSUER"]
+    for token in ("token", "new"):
+        shell.good("verify", "--published", "out", token)
+    for issuer in (old, new):
+        shell.good("verify", "--published", "out", "--issuer", issuer, "token")
+    assert shell.run("verify", "--published", "out", "--issuer", "https://x.example", "token").returncode == 2
+    index["former_issuers"][old] = int(time.time()) - 1
+    (shell.home / "out/jitid.json").write_text(json.dumps(index))
+    refused = shell.run("verify", "--published", "out", "token")
+    assert (refused.returncode, refused.stdout) == (8, "")

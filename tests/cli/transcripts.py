@@ -227,12 +227,15 @@ def _programs() -> str:
 def _prepare(folder: Path) -> dict[str, str]:
     for name in ("home", "work", "bin"):
         (folder / name).mkdir(mode=0o700)
-    # The same code that pytest has loaded, by the same interpreter, whatever else is installed.
+    # The same code that pytest has loaded, by the same interpreter, whatever else is installed. The home folder is the
+    # one of the password database too: guard rails go by that.
     root = Path(jitid.__file__).parent.parent
     for name, module in (("jitid", "jitid.__main__"), ("id-token", "tests.tokens.issuing")):
         command = folder / "bin" / name
         command.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(root)!r}\n"
+            f"#!{sys.executable}\nimport os, pwd, sys\nsys.path[0] = {str(root)!r}\n"
+            f"me = pwd.getpwuid(os.geteuid())\nme = pwd.struct_passwd((*me[:5], {str(folder / 'home')!r}, me[6]))\n"
+            "find = pwd.getpwuid\npwd.getpwuid = lambda uid: me if uid == os.geteuid() else find(uid)\n"
             f"from {module} import main\nsys.argv[0] = '{name}'\nmain()\n"
         )
         command.chmod(0o755)

@@ -447,11 +447,11 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The file could not be written, and nothing was cut; or all is done, and the output could not be written.",
     },
     "ledger copy": {
-        0: "It is copied, and the copy is a ledger.",
+        0: "The ledger was copied; the copy is live, and the source is sealed.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",
         5: "One of the two is out of reach, busy or full; the same command goes on with what was copied.",
         6: "One of the two refuses this user.",
-        7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
+        7: "The ledger is damaged, lacks a key, did not arrive as it is, or is sealed; there is no copy.",
         74: "It is copied, and the output could not be written.",
     },
     "ledger check": {
@@ -461,6 +461,15 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         6: "The ledger or the backup is closed to this user.",
         7: "Integrity: something is damaged, was tampered with, or is open to others; the output says what.",
         74: "The output could not be written.",
+    },
+    "ledger issuer": {
+        0: "The issuer was shown or changed.",
+        2: "The line cannot be meant, that is the issuer already, or credentials are live and --yes is missing; "
+        "nothing was changed.",
+        5: "Storage: there is no ledger, or it is busy, full or out of reach; nothing was changed.",
+        6: "The ledger refuses this user.",
+        7: "Integrity: the ledger is damaged or open to others, or the clock has jumped; nothing was changed.",
+        74: "It is done, and the output could not be written.",
     },
     "ledger vacuum": {
         0: "Done, also where there was nothing to give back.",

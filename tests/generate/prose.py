@@ -55,8 +55,8 @@ TOKENS = """\
 A `jwt` is a compact JWS of type `at+jwt` (RFC 9068), signed with Ed25519, or with P-256 for audiences that
 the configuration says. Claims: `sub` is the root delegator; `act` is the agent that acts now, with earlier
 ones nested inside (RFC 8693); `client_id` is the agent's name; `txn` is the task; `delegator_proof` says how
-the delegator was proved; `jitid` holds purpose, sensitivity and depth; `authorization_details` stands where
-some were given (RFC 9396).
+the root delegator was proved, at every depth; `jitid` holds purpose, sensitivity and depth;
+`authorization_details` stands where some were given (RFC 9396).
 
 An `opaque` token is `jitid_`, 32 random characters and a checksum of 6. Only the ledger can say what it is."""
 
@@ -67,7 +67,8 @@ BLANK = """\
 An option on the line goes before its variable. A variable that is set and blank is an error."""
 
 NO_VARIABLE = """\
-No selection comes from a variable, nor does --yes, --max or --accept-clock."""
+No selection comes from a variable, nor does --yes, --max or --accept-clock. Nor does a guard rail: see CONFIGURATION in
+jitid(1)."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "JITID_CONFIG": "The user's configuration file, which must then exist.",
@@ -90,6 +91,13 @@ A value comes from the first of these that has it: the command line, the environ
 user's file, the system's files, the default. `jitid config show` tells each value, with --origin where it
 came from. Files are TOML; a table `[profile.NAME]` lays over its own file. A file that others may write is
 refused.
+
+A setting without a variable is a guard rail: `max`, `max_issue`, `delegators`, `timezone`, and those that begin with
+`sweep_`, `approval_`, `recurs_`, `retain_` or, as limits, `serve_`. A file or profile that JITID_CONFIG, JITID_PROFILE,
+XDG_CONFIG_HOME, XDG_CONFIG_DIRS or HOME names may make a guard rail stricter, never looser: the stricter value counts,
+with a warning. These files count fully: the one that --config names, with the profile that --profile names; without
+--config, the one in the home folder of the password database; and the system's in /etc/xdg/. Floors of these files
+hold as well, whatever file is named.
 
 A project's file comes with other people's code. It may name the work and make it stricter; what it may not
 say makes it unheeded as a whole, with a warning."""
@@ -182,9 +190,15 @@ A line of --from-file is an object with the members `task`, `delegator`, `agent`
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
 
+More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
+is counted before anything is issued. Of a list that is too long to be held in memory, the lines before the limit are
+issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
+
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
-sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, and the number of copies.
-Whatever differs is another request; the same one again, while it is open, has the same id. It is used once, within
+sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, public key, --allow-narrower,
+and the number of copies. Whatever differs is another request; the same one again, while it is open, has the same id.
+Only its requester can use it: the same person, or the same agent's identity, also after a renewal. Another caller with
+the same request makes a request of its own. It is used once, within
 minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds
 without holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then.
 Of --from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
@@ -361,8 +375,9 @@ for them, through an agent that carries their name, or under their login). The r
 
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
 `approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
-whoever repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
-and of the group by then: whoever has left the group and comes back speaks for it again, as long as the grant holds.
+when its requester (`asked_by`) repeats the line; if two do at once, one of them gets it. It counts only if the
+approver is still known, enabled and of the group by then: whoever has left the group and comes back speaks for it
+again, as long as the grant holds.
 
 Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
 under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
@@ -680,6 +695,9 @@ then it is proved that the ledger refuses it.
 Whom the directory does not know cannot be disabled: add them first, and nothing is issued for them, whatever the
 policy says.""",
     "delegator enable": """\
+What is older than the disabling counts no more: their ID tokens and logins from before, what they requested, and what
+they approved. They log in again.
+
 A note names each agent that stays suspended, and the command that resumes it.""",
     "delegator show": """\
 `live` is how many live credentials descend from them, `agents` are those that they own, `suspended` those of them that
@@ -991,12 +1009,19 @@ Without them jitid-keys-rotate(1) makes a key of this machine's own there, and t
 verifying what they signed.
 
 Uuid, keys and policy are the same in the copy, and so is the issuer unless --issuer names another, so that what was
-issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name: of
-credentials that it knows it takes both names as `iss`, and both as the audience that is expected unless another is.
+issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name as
+jitid-ledger-issuer(1) does: until the last credential under it expires.
 
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
-kept before still prove what they proved. The two ledgers know nothing of each other: whoever goes on using both has
-two that vouch for the same credentials.""",
+kept before still prove what they proved.
+
+The source is sealed before the copy becomes live: two live ledgers never share keys or credentials, with --keys,
+without it, and with another --issuer. Its setting `sealed` and its event `ledger-seal` say where it went. A sealed
+ledger can be read: jitid-list(1), jitid-inspect(1), jitid-trace(1) and jitid-audit-verify(1) go on. It refuses each
+change and each verification with status 7, also in a process that had it open before, and publishes nothing. No
+command takes a seal away. If the copy breaks off between the two, neither ledger is live: repeat the command with the
+same --to and --issuer, which completes it. A second ledger to try things out comes from jitid-ledger-backup(1) and
+jitid-ledger-restore(1), which ends what lived and makes new keys.""",
     "ledger check": """\
 It is the part of jitid-doctor(1) that is about the ledger, and nothing of it is about this machine, its configuration
 or the targets; jitid-audit-verify(1) is the check `audit` alone. The checks are `ledger` (it is all there),
@@ -1006,6 +1031,23 @@ or the targets; jitid-audit-verify(1) is the check `audit` alone. The checks are
 is told once. Damage is never mended: restore a backup.
 
 A backup is unpacked into a private folder in TMPDIR for that, which needs room for the ledger, and goes at the end.""",
+    "ledger issuer": """\
+ACTION `show`, the default, lists the issuer and the names that it had before: `state` is current, accepted or former.
+ACTION `set` changes the issuer to URL: an https address without query and fragment (RFC 8414), http on a loopback
+address, or a URN. Going back to a former name is allowed.
+
+From the change on, new credentials name the new issuer, as `iss` and as the audience where none is stated; so do
+renewals, children and further credentials of what lives. What was issued before stays valid until it expires. Until the
+last of it expires, the former name is accepted as an audience; after that it is not. A credential cannot be requested
+for a former name. Programs that have the ledger open, such as a running jitid-serve(1), use the new name from their
+next request on.
+
+The change is the audit event `ledger-issuer`, and jitid-audit-verify(1) compares the names in the ledger with these
+events. Verifiers that pin the former issuer refuse new credentials: tell them first. Repeat jitid-publish(1), and go on
+serving the keys at the former address until then. A target with `web_identity` (jitid-aws(7)) needs an OIDC provider
+for the new issuer. Where a ledger is copied or restored from a backup, it has the names of that ledger.
+
+It works beside the ledger only, not at an authority elsewhere.""",
     "ledger vacuum": """\
 SQLite writes the database anew into a file beside it, then back through the write-ahead log; the private folder of the
 ledger needs twice the room of what it holds, and that is looked for beforehand. Until the end the database is as it
@@ -1045,6 +1087,9 @@ revoked and replaced. Credentials at targets are ended there
 by the next jitid-sweep(1), as any others. What was adopted lives on: it lives whatever a ledger says. Authorities for
 SSH and X.509 certificates go on if their private keys are there, since their successors would have to be made known
 everywhere; if one was revoked since, revoke it again.
+
+With --keep-live too, requests for approval and what was granted are withdrawn, and ID tokens and logins from before the
+restore count no more: people log in again.
 
 It is known to be the newest state where the ledger that --replace moves aside holds by itself and ends with the same
 event. --keep-live says so where nobody else can; it is refused if something tells of later events: the ledger that is
@@ -1086,9 +1131,10 @@ something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.
 EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-server`, by which federations find the
 keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates for SSH hosts were
 ever issued; `spiffe/bundle.json`, `x509/roots.pem`, `x509/crl.pem` and `x509/KID.crl`, what verifiers of SVIDs trust
-and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are. They
-are for everybody to read (0644). Only this ledger may publish there, and one process at a time; a folder with such
-files of others is left alone. No link in DIR is followed: one in the place of a file is replaced.
+and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are, and
+which former names of the issuer still count. They are for everybody to read (0644). Only this ledger may publish
+there, and one process at a time; a folder with such files of others is left alone. No link in DIR is followed: one in
+the place of a file is replaced.
 
 With the setting `publish_url`, which is the address of DIR as others see it, every signed token that is issued from
 then on names its place in a list, which nobody can count tokens by. A list is good for as long as `publish_lifetime`

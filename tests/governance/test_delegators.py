@@ -375,7 +375,9 @@ def test_the_directory_is_as_its_events_say(world: World) -> None:
         "INSERT INTO delegator_name VALUES ('user:mallory', 1)",
         "UPDATE delegator SET name = 'user:mallory' WHERE name = 'user:carol'",
         "DELETE FROM delegator WHERE name = 'user:carol'",
-        "INSERT INTO delegator VALUES (9, 'user:mallory', 'critical', NULL, NULL, 0, NULL, 1, NULL, 1)",
+        "INSERT INTO delegator VALUES (9, 'user:mallory', 'critical', NULL, NULL, 0, NULL, 1, NULL, 1, NULL)",
+        "UPDATE delegator SET disabled_last = NULL WHERE disabled_last IS NOT NULL",
+        "UPDATE delegator SET disabled_last = 1",
     ],
 )
 @pytest.mark.parametrize("imported", [False, True])
@@ -456,6 +458,7 @@ def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
     ("entitled", "removed", "told"),
     [
         (("deploy:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:\*` covers"),
+        (("deploy:web:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:web:\*` covers"),
         (("deploy:web",), ("deploy:*",), r"would keep of `deploy:\*` what `deploy:web` covers"),
         (None, ("deploy:web",), "the policy alone decides"),
     ],

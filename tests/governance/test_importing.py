@@ -447,7 +447,7 @@ def test_a_list_that_is_taken_is_what_the_directory_says(
                 if name not in named:
                     left = before[name]
                     gone = full and left.imported and left.disabled_at is None
-                    assert one == (left._replace(disabled_at=NOW) if gone else left)
+                    assert one == (left._replace(disabled_at=NOW, disabled_last=NOW) if gone else left)
             assert _again(world, people, full=full) is None
         world.check()
 

@@ -16,7 +16,7 @@ from tests.ledger.places import Place
 def person(name: str, **fields: Any) -> Delegator:
     """Return a delegator who is not recorded yet, with some fields of their own."""
     plain = Delegator(0, f"user:{name}", "critical", None, (), None, (), False, NOW, None)
-    return plain._replace(**fields)
+    return plain._replace(disabled_last=fields.get("disabled_at"), **fields)
 
 
 def record(place: Place, *people: Delegator) -> list[Delegator]:

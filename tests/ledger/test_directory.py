@@ -96,7 +96,12 @@ def test_a_delegator_is_replaced_with_all_that_they_had(place: Place) -> None:
         old = put_delegator(transaction, groups=("crew", "sre"), aliases=("user:al", "user:a"))
         bob = put_delegator(transaction, "user:bob", groups=("crew",))
         new = old._replace(
-            name="user:alice.b", groups=("ops",), aliases=("user:al",), manager="user:bob", disabled_at=NOW
+            name="user:alice.b",
+            groups=("ops",),
+            aliases=("user:al",),
+            manager="user:bob",
+            disabled_at=NOW,
+            disabled_last=NOW,
         )
         transaction.put_delegators([new])
         transaction.append("note", {})
@@ -141,7 +146,7 @@ def test_a_crowd_is_put_and_read_as_it_was_given(place: Place) -> None:
         before = transaction.delegators(group=None, disabled=None, after=None, limit=9_999)
         assert [one._replace(key=0) for one in before] == crowd
         # Each second one anew, and some who are new among them.
-        changed = [one._replace(disabled_at=NOW) for one in before[::2]]
+        changed = [one._replace(disabled_at=NOW, disabled_last=NOW) for one in before[::2]]
         more = [delegator(f"user:r{n:04}") for n in range(601)]
         transaction.put_delegators([each for pair in zip(changed, more, strict=True) for each in pair])
     with place.again().read() as snapshot:

@@ -67,6 +67,8 @@ _UNDONE = {
         "ALTER TABLE credential DROP COLUMN public",
     ),
     8: (
+        "DELETE FROM setting WHERE name = 'former_until'",
+        "ALTER TABLE delegator DROP COLUMN disabled_last",
         "DROP INDEX credential_reused",
         "ALTER TABLE credential DROP COLUMN reused_at",
         "DROP INDEX live_head",

@@ -161,6 +161,33 @@ def test_it_can_be_taken_back_until_it_has_happened(place: Place) -> None:
         place.clock.now = NOW
 
 
+def test_it_cannot_be_taken_back_once_it_has_happened(place: Place) -> None:
+    """Before a writer records it, too: a writer records a thousand ends at a time, and this one waits behind them."""
+    with place.ledger.write() as transaction:
+        row, *others = [put(transaction) for _ in range(1_001)]
+    with place.ledger.write() as transaction:
+        for other in others:
+            transaction.supersede(other.key, NOW + 10)
+        transaction.supersede(row.key, NOW + 20)
+        transaction.append("note", {})
+    place.clock.now += 20
+    with place.ledger.write() as transaction:
+        assert transaction.find_credential("jti", parse_id(row.jti)[1]).ended_at is None  # type: ignore[union-attr]
+        assert not transaction.restore(parse_id(row.jti)[1], NOW + 20, None)
+        transaction.append("note", {})
+    assert state(place, row) is State.SUPERSEDED
+
+
+def test_what_is_superseded_at_once_cannot_be_taken_back(place: Place) -> None:
+    row = issue(place)
+    with place.ledger.write() as transaction:
+        at = transaction.supersede(row.key, NOW)
+        assert at == NOW
+        assert not transaction.restore(parse_id(row.jti)[1], at, None)
+        transaction.append("note", {})
+    assert state(place, row) is State.SUPERSEDED
+
+
 def test_what_is_taken_back_leaves_what_stood_before(place: Place) -> None:
     """A renewal from before a line had one head could bring an end forward."""
     row = issue(place)

@@ -59,11 +59,15 @@ class Office(World):
 
     def grant(self, id_: str, who: str = "bob", **more: Any) -> Decided:
         """Grant a request, proved by an ID token."""
-        return self.authority.perform(GrantApproval(id=id_, approver_token=id_token(who), **more))
+        return self.authority.perform(GrantApproval(id=id_, approver_token=self.token(who), **more))
+
+    def token(self, who: str) -> Secret:
+        """Return an ID token that somebody gets now."""
+        return id_token(who, iat=self.clock.now)
 
     def deny(self, id_: str, who: str = "bob", **more: Any) -> Decided:
         """Deny a request, proved by an ID token."""
-        return self.authority.perform(DenyApproval(id=id_, approver_token=id_token(who), **more))
+        return self.authority.perform(DenyApproval(id=id_, approver_token=self.token(who), **more))
 
     def refused(self, id_: str, who: str | None, **more: Any) -> tuple[str, ...]:
         """Insist that somebody may not grant a request, which is audited and changes nothing; return the rules."""

@@ -15,6 +15,7 @@ from jitid.ledger.past import Past
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import CredentialRow
 from jitid.ledger.survey import Spread
+from jitid.policy.decision import FORMER_PROOF
 from jitid.secret import fingerprint
 from jitid.task import SENSITIVITIES
 from tests.builders import DAY, Row, World, delegator, put
@@ -101,9 +102,10 @@ def live_through(
 def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> Row:
     fields = {name: value for name, value in step.items() if name not in ("do", "below")}
     parent = rows[-1] if step["below"] and rows else None
-    return put(
-        transaction, parent=parent, **{**fields, "proof": step["proof"] if parent is None else "parent"}
-    )
+    if parent is not None and len(rows) % 2:
+        # As it was kept before the root's proof was kept at every depth.
+        fields["proof"] = FORMER_PROOF
+    return put(transaction, parent=parent, **fields)
 
 
 def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
@@ -172,10 +174,13 @@ def held(world: World, since: int) -> list[Held]:
                 {"start": since},
             )
         )
+        above = {key: rest for key, *rest in snapshot.ask("SELECT id, parent, proof FROM identity", {})}
     return [
         Held._make(
             (
-                *row[:8],
+                *row[:4],
+                row[4] if row[4] != FORMER_PROOF else _root_proof(above, row[1]),
+                *row[5:8],
                 tuple(row[8].split()),
                 tuple(row[9].split()),
                 row[10],
@@ -185,6 +190,14 @@ def held(world: World, since: int) -> list[Held]:
         )
         for row in rows
     ]
+
+
+def _root_proof(above: dict[int, list[Any]], identity: int) -> str:
+    """Return how the root of an identity was proved, by parent and proof of each."""
+    while (parent := above[identity][0]) is not None:
+        identity = parent
+    proof: str = above[identity][1]
+    return proof
 
 
 def recount(world: World, since: int) -> dict[str, Past]:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitid import issuance
+from jitid import issuance, sshwire
+from jitid.approval import is_requester, requested
 from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.errors import (
     ApprovalNeededError,
+    IntegrityError,
     InvalidCredentialError,
     NotFoundError,
     PolicyDeniedError,
@@ -25,7 +28,7 @@ from jitid.ledger.approval import ApprovalState
 from jitid.policy.cedar import Policy
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import DAY, NOW, Made, request
+from tests.builders import DAY, NOW, Made, edit, request
 from tests.lifecycle.office import BOTH, ISSUER, PAY, POLICY, Office, id_token
 
 
@@ -220,7 +223,7 @@ def test_what_may_be_narrower_asks_only_if_nothing_is_left(office: Office) -> No
     made = office.issue(agent="payer", scopes=["pay:out", "db:read"], allow_narrower=True)
     assert made.issued.scopes == ("db:read",)
     office.grant(office.ask(**PAY, allow_narrower=True))
-    assert office.issue(**PAY).issued.scopes == ("pay:out",)
+    assert office.issue(**PAY, allow_narrower=True).issued.scopes == ("pay:out",)
 
 
 # Many at once
@@ -467,6 +470,9 @@ def test_what_somebody_granted_goes_with_them(office: Office) -> None:
     office.authority.perform(EnableDelegator(name="user:bob"))
     assert office.found(id_).missing_at(NOW) == ("security",)
     office.check()
+    with pytest.raises(InvalidCredentialError, match="from before `user:bob` was disabled"):
+        office.grant(id_)
+    office.clock.now += 1
     office.grant(id_)
     office.issue(**BOTH)
     office.check()
@@ -492,15 +498,87 @@ def test_a_grant_does_not_count_for_whom_it_turns_out_to_be_their_own(office: Of
     office.ask(**PAY, delegator=None, delegator_token=id_token("zoe-1"))
 
 
-def test_who_has_granted_it_cannot_use_it(office: Office) -> None:
-    """Another login than the one that asked may use a grant, but not the approver's."""
+def _as(office: Office, caller: str) -> None:
+    office.terms = office.terms._replace(caller=caller)
+    office.reopen()
+
+
+def test_only_the_requester_uses_a_grant(office: Office) -> None:
+    """Another caller with the very same request makes a request of its own, and leaves the grant as it is."""
+    id_ = office.ask(**PAY)
+    assert office.found(id_).asked_by == "user:tester"
+    office.grant(id_)
+    for other in ("bob", "other", "system:tester"):
+        _as(office, other)
+        own = office.ask(**PAY)
+        assert own != id_
+        assert office.ask(**PAY) == own
+    assert office.state(id_) is ApprovalState.GRANTED
+    _as(office, "user:tester")
+    office.issue(**PAY)
+    assert office.state(id_) is ApprovalState.USED
+    office.check()
+
+
+def test_the_requester_is_the_same_person_under_each_of_their_names(office: Office) -> None:
+    _as(office, "al")
+    id_ = office.ask(**PAY, delegator="user:dave")
+    assert office.found(id_).asked_by == "user:alice"
+    office.grant(id_)
+    _as(office, "user:alice")
+    office.issue(**PAY, delegator="user:dave")
+    _as(office, "stranger")
+    other = office.ask(**PAY, delegator="user:dave")
+    office.grant(other)
+    office.know("user:erin", aliases=("user:stranger",))
+    _as(office, "user:erin")
+    office.issue(**PAY, delegator="user:dave")
+    office.check()
+
+
+def test_a_request_from_before_names_a_login_and_is_used_by_that(office: Office) -> None:
+    """Rows from before name the login alone."""
     id_ = office.ask(**PAY)
     office.grant(id_)
-    office.terms = office.terms._replace(caller="bob")
-    office.reopen()
-    assert office.ask(**PAY) == id_
-    office.terms = office.terms._replace(caller="other")
-    office.reopen()
+    found = office.found(id_)
+    with office.ledger.read() as snapshot:
+        assert not is_requester(snapshot, found, "user:other")
+        with pytest.raises(IntegrityError, match="its audit log does not"):
+            is_requester(snapshot, found._replace(asked_by="tester"), "user:tester")
+    edit(office.path, "UPDATE approval SET asked_by = 'user:other'")
+    _as(office, "other")
+    with pytest.raises(IntegrityError, match="its audit log does not"):
+        office.issue(**PAY)
+    with pytest.raises(IntegrityError):
+        office.check()
+
+
+def test_an_approval_is_for_one_key(office: Office) -> None:
+    """The key is kept while the request waits, and no other key gets what was approved."""
+    pay = {**PAY, "kind": "ssh-cert"}
+    keys = [
+        sshwire.line(
+            sshwire.ED25519,
+            sshwire.public_blob(
+                Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32).public_key().public_bytes_raw()
+            ),
+        )
+        for number in (1, 2)
+    ]
+    id_ = office.ask(**pay, public_key=keys[0])
+    assert requested(office.found(id_))["public_key"] == keys[0].strip()
+    office.grant(id_)
+    assert office.ask(**pay, public_key=keys[1]) != id_
+    assert office.ask(**pay) != id_
+    office.issue(**pay, public_key=keys[0])
+    assert office.state(id_) is ApprovalState.USED
+
+
+def test_the_requester_is_not_the_approver(office: Office) -> None:
+    _as(office, "bob")
+    id_ = office.ask(**PAY)
+    assert office.refused(id_, "bob") == ("approver-requester",)
+    office.grant(id_, "carol")
     office.issue(**PAY)
 
 

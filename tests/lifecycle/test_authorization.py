@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import strictjson
+from jitid import narrowing, strictjson
 from jitid.authority.operations import Inspect, Renew
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
@@ -26,12 +26,12 @@ from jitid.errors import UsageError
 from jitid.ledger.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest
+from jitid.request import RenewRequest, Terms
 from jitid.scope import Scope, covers, parse_scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
-from tests.builders import NOW, PERMIT_ALL, Made, World
+from tests.builders import DEFAULT_POLICY, NAMES, NOW, PERMIT_ALL, Made, World
 from tests.lifecycle.office import PAY, Office
 from tests.values.hostile import NAUGHTY
 
@@ -147,6 +147,31 @@ def test_what_covers_an_action_covers_it_as_a_scope(scopes: list[Scope], action:
 # The token, its task and its lineage.
 
 
+@settings(max_examples=400)
+@given(
+    floor=_SCOPE,
+    held=st.lists(_SCOPE, min_size=1, max_size=3, unique=True),
+    action=_PLAIN,
+    resource=st.one_of(_PLAIN, st.lists(_SEGMENT, min_size=1, max_size=3).map(":".join), st.just("a b")),
+)
+def test_what_a_floor_covers_is_judged_by_it_whatever_scope_is_used(
+    floor: Scope, held: list[Scope], action: str, resource: str
+) -> None:
+    """The law: what may be done both by a held scope and by a floor's pattern was issued at the floor's level."""
+    if covering(held, parse_scope(action), resource) and covering([floor], parse_scope(action), resource):
+        terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors={floor: "critical"})
+        assert narrowing.sensitivity("low", None, held, (), terms).level == "critical"
+
+
+def test_a_floor_is_not_passed_by_one_more_segment_nor_by_one_less(lenient: World) -> None:
+    lenient.terms = lenient.terms._replace(scope_floors={"prod:*": "critical", "db:drop:*": "critical"})
+    for scope, action in (("prod:write:*", "prod:write"), ("db:*", "db:drop"), ("db:drop", "db:drop")):
+        made = lenient.issue(task=scope.replace("*", "any"), scopes=(scope,), sensitivity="low")
+        assert made.issued.sensitivity == "critical"
+        assert verdict(lenient, made, action, "x").allowed
+    assert lenient.issue(task="T2", scopes=("db:read",), sensitivity="low").issued.sensitivity == "low"
+
+
 def test_a_token_that_is_not_valid_is_denied_and_recorded_with_its_holder(world: World) -> None:
     made = world.issue(scopes=("repo:read",))
     world.revoke(made.id)
@@ -248,6 +273,41 @@ def test_an_agent_in_the_chain_must_be_in_service(world: World) -> None:
     world.register("agent-1", suspended_at=NOW)
     assert rules(world, made[-1]) == ("agent-suspended",)
     assert verdict(world, made[0]).allowed
+
+
+PAIRS: dict[str, tuple[dict[str, Any], tuple[str, dict[str, Any]]]] = {
+    "delegator": ({"delegator": "user:bob"}, ("know", {"name": "user:bob", "disabled_at": NOW})),
+    "agent": ({"agent": "coder"}, ("register", {"name": "coder", "suspended_at": NOW})),
+    "sensitivity": ({"task": "T2", "sensitivity": "high"}, ("know", {"sensitivity": "moderate"})),
+    "kind": ({"kind": "opaque"}, ("register", {"kinds": ("jwt",)})),
+    "audience": ({"audiences": ("urn:a",)}, ("register", {"audiences": (NAMES.issuer,)})),
+    "chain": ({"through": "middle"}, ("register", {"name": "middle", "suspended_at": NOW})),
+}
+
+
+@pytest.mark.parametrize("what", PAIRS)
+@pytest.mark.parametrize("first", ["the one", "the other"])
+def test_what_refuses_one_refuses_no_other_that_is_asked_with_it(
+    lenient: World, what: str, first: str
+) -> None:
+    """Whatever is remembered between them: they differ in one respect, and only that is objected to."""
+    fields, (verb, change) = PAIRS[what]
+    made = []
+    for more in ({}, fields):
+        plain = {"scopes": ("repo:*",), **more}
+        parents = [plain.pop("through")] if "through" in plain else []
+        if what == "chain":
+            parent = lenient.issue(scopes=("repo:*",), agent="root")
+            for agent in parents:
+                parent = lenient.issue(parent=parent.token, scopes=("repo:*",), agent=agent)
+            plain["parent"] = parent.token
+        made.append(lenient.issue(**plain))
+    good, bad = made
+    getattr(lenient, verb)(**change)
+    ordered = (good, bad) if first == "the one" else (bad, good)
+    done = decided(lenient, *map(asked, ordered), audiences=(NAMES.issuer, "urn:a"))
+    allowed = {made.jti: one.allowed for made, one in zip(ordered, done.verdicts, strict=True)}
+    assert allowed == {good.jti: True, bad.jti: False}
 
 
 def test_only_known_delegators_are_served_where_that_is_set(world: World) -> None:

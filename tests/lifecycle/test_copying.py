@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jitid import jws
-from jitid.authority.operations import Renew, SignHead, VerifyLog
+from jitid.authority.access_operations import Authenticate
+from jitid.authority.operations import (
+    Inspect,
+    Issue,
+    PublishSshRevocations,
+    Renew,
+    RotateKey,
+    SignHead,
+    VerifyLog,
+)
+from jitid.authority.publication_operations import MakePublication
 from jitid.authority.token_operations import Introspect
 from jitid.copying import Copy, copy
-from jitid.errors import BusyError, IntegrityError, InvalidCredentialError, StorageError, UsageError
+from jitid.errors import (
+    BusyError,
+    ExitStatus,
+    IntegrityError,
+    InvalidCredentialError,
+    StorageError,
+    UsageError,
+)
 from jitid.ledger import copying, folder, sqlite
 from jitid.ledger.copying import Table
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from jitid.ledger.records import Filter
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import NAMES, World, edit
+from tests.builders import NAMES, World, edit, request
 
 
 class KilledError(BaseException):
@@ -88,6 +106,16 @@ def copied(
     )
 
 
+def twin(world: World, to: Path) -> World:
+    """Return a second ledger of the same state, to be copied: afterwards it is sealed."""
+    world.close()
+    shutil.copytree(world.path, to)
+    world.reopen()
+    made = World(to)
+    made.clock.now = world.clock.now
+    return made
+
+
 def rows(path: Path) -> dict[str, list[Any]]:
     """Return all rows of a ledger but those of its chains, its events, and its time mark."""
     db = sqlite3.connect(path / folder.DATABASE)
@@ -103,12 +131,16 @@ def rows(path: Path) -> dict[str, list[Any]]:
 
 def test_all_of_it_arrives_and_goes_on_with_a_chain_of_its_own(used: World, tmp_path: Path) -> None:
     head = used.authority.perform(SignHead())
-    before = rows(used.path)
+    before, before_head = rows(used.path), used.head()
     done = copied(used, tmp_path / "copy")
-    assert (done.events, done.head, done.resumed) == (used.head().seq, used.head(), False)
+    assert (done.head, done.resumed) == (before_head, False)
+    assert done.events == before_head.seq
     counts = {name: len(found) for name, found in before.items() if name != "setting"}
     assert {each.table: each.rows for each in done.tables} == {**counts, "audit_event": done.events}
-    assert rows(used.path) == before
+    settings = before.pop("setting")
+    after = rows(used.path)
+    assert {name: found for name, found in after["setting"] if name != "sealed"} == dict(settings)
+    assert {name: after[name] for name in before} == before, "nothing else of it was changed"
     with World(tmp_path / "copy") as other:
         assert other.authority.perform(VerifyLog(expected_head=head)).events == done.events + 1
         (told,) = other.events()[done.events :]
@@ -120,6 +152,7 @@ def test_all_of_it_arrives_and_goes_on_with_a_chain_of_its_own(used: World, tmp_
         differences = other.ledger.condition().schema().differences
         assert differences == other.ledger.condition().damage() == []
     after = rows(tmp_path / "copy")
+    assert after["setting"] == settings
     for name, found in before.items():
         assert after[name][: len(found)] == found, name
 
@@ -133,7 +166,8 @@ def test_what_is_alive_stays_valid_and_what_is_dead_stays_dead(used: World, tmp_
         with pytest.raises(InvalidCredentialError):
             other.verify(dead.token)
         other.revoke(alive.id)
-    assert used.verify(alive.token).jti == alive.jti
+    with pytest.raises(IntegrityError, match="is sealed"):
+        used.verify(alive.token)
 
 
 @pytest.fixture
@@ -146,18 +180,20 @@ def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_copy_that_was_killed_is_gone_on_with(used: World, tmp_path: Path) -> None:
     """At any step: there is no ledger before, and afterwards a whole one."""
     to, steps = tmp_path / "copy", 0
-    killed = True
+    killed, events = True, used.check()
     while killed:
         killed = False
-        try:
-            copied(used, to, Frail(str(to), steps))
-        except KilledError:
-            killed = True
-            assert not folder.exists(str(to))
-            done = copied(used, to)
-            assert done.resumed == (steps > 0) or steps == 0
-        with World(to) as other:
-            assert other.check() == used.check() + 1
+        with twin(used, tmp_path / f"from{steps}") as source:
+            try:
+                copied(source, to, Frail(str(to), steps))
+            except KilledError:
+                killed = True
+                assert not folder.exists(str(to))
+                done = copied(source, to)
+                assert done.resumed == (steps > 0) or steps == 0
+            with World(to) as other:
+                assert other.check() == events + 1
+            must_be_sealed(source, to)
         shutil.rmtree(to)
         assert not [path.name for path in tmp_path.iterdir() if "copying" in path.name]
         steps += 1
@@ -176,9 +212,88 @@ def test_a_copy_that_only_lacks_its_name_gets_it(
         patch.setattr(folder, "publish", killed)
         copied(used, to)
     assert not folder.exists(str(to))
+    # It was sealed before: neither of the two is live.
+    with pytest.raises(IntegrityError, match="is sealed") as caught:
+        used.issue()
+    assert f"repeat: jitid ledger copy --to {to}" in str(caught.value.hint)
+    events = used.check()
+    with pytest.raises(IntegrityError, match="is sealed"):
+        copied(used, tmp_path / "elsewhere")
+    with pytest.raises(IntegrityError, match="is sealed"):
+        copied(used, to, issuer=NEW)
     assert copied(used, to).resumed
     with World(to) as other:
-        assert other.check() == used.check() + 1
+        assert other.check() == events
+    must_be_sealed(used, to)
+
+
+def test_a_copy_that_was_lost_before_it_was_published_is_made_anew(
+    used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "copy"
+
+    def killed(*_: object) -> bool:
+        raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(folder, "publish", killed)
+        copied(used, to)
+    events = used.check()
+    shutil.rmtree(tmp_path / ".copy.copying")
+    assert not copied(used, to).resumed
+    with World(to) as other:
+        # It has the event too that tells of the seal, and is not sealed.
+        assert other.check() == events + 1
+        other.issue(task="LATER")
+    must_be_sealed(used, to)
+
+
+def must_be_sealed(world: World, to: Path) -> None:
+    """Insist that a ledger which was copied changes no more, vouches for nothing, and can be read."""
+    events = world.check()
+    told = world.events()[-1]
+    assert (told["op"], told["to"], told["done"]) == ("ledger-seal", str(to), True)
+    with world.ledger.read() as snapshot:
+        (live, *_) = snapshot.credentials(Filter(), "id", descending=True, after=None, limit=1)
+    with pytest.raises(IntegrityError, match=f"copied to `{to}`"):
+        copied(world, to)
+    refused: list[Callable[[], object]] = [
+        lambda: world.issue(task="LATER"),
+        lambda: world.revoke(live.id),
+        lambda: world.retire("T1"),
+        lambda: world.verify("x"),
+        lambda: world.know("user:new"),
+        lambda: world.authority.perform(Issue(requests=(request(),), dry_run=True)),
+        lambda: world.authority.perform(Authenticate(bearer=Secret.single("x"))),
+        lambda: world.authority.perform(Introspect(token=Secret.single("x"))),
+        lambda: list(world.authority.perform(MakePublication())),
+        lambda: world.authority.perform(PublishSshRevocations()),
+        lambda: world.authority.perform(RotateKey(algorithm="EdDSA")),
+        world.authority.check_issuing,
+    ]
+    for do in refused:
+        with pytest.raises(IntegrityError, match="is sealed") as caught:
+            do()
+        assert caught.value.exit_status == ExitStatus.INTEGRITY
+        assert str(to) in caught.value.message
+    assert world.authority.perform(Inspect(id=live.id)).reason is not None
+    world.authority.perform(SignHead())
+    world.reopen()
+    assert world.check() == events
+
+
+def test_an_edit_of_a_seal_is_found(used: World, tmp_path: Path) -> None:
+    copied(used, tmp_path / "copy")
+    used.close()
+    for change in (
+        "DELETE FROM setting WHERE name = 'sealed'",
+        "UPDATE setting SET value = 'x' WHERE name = 'sealed'",
+    ):
+        with twin(used, tmp_path / f"edited{len(change)}") as other:
+            edit(other.path, change)
+            other.reopen()
+            with pytest.raises(IntegrityError):
+                other.check()
 
 
 @pytest.mark.usefixtures("in_small_pieces")
@@ -187,9 +302,10 @@ def test_an_older_attempt_is_begun_anew_once_the_ledger_has_changed(used: World,
     with pytest.raises(KilledError):
         copied(used, to, Frail(str(to), 9))
     used.revoke(used.issue(task="T1").id)
+    events = used.check()
     assert not copied(used, to).resumed
     with World(to) as other:
-        assert other.check() == used.check() + 1
+        assert other.check() == events + 1
 
 
 def test_nobody_writes_while_it_is_copied(used: World) -> None:
@@ -304,6 +420,7 @@ NEW = "https://authority.example"
 def test_under_another_issuer_what_was_issued_stays_valid(used: World, tmp_path: Path) -> None:
     parent, opaque = used.issue(task="T1", scopes=("repo:*",)), used.issue(task="T1", kind="opaque")
     head = used.authority.perform(SignHead())
+    before = twin(used, tmp_path / "before")
     copied(used, tmp_path / "copy", issuer=NEW)
     with World(tmp_path / "copy") as other:
         assert other.ledger.names.issuers == (NEW, NAMES.issuer)
@@ -331,11 +448,13 @@ def test_under_another_issuer_what_was_issued_stays_valid(used: World, tmp_path:
         assert back.verify(made.token).jti == made.jti
         back.check()
     with pytest.raises(InvalidCredentialError, match="another issuer"):
-        used.verify(made.token)
+        before.verify(made.token)
+    before.close()
 
 
 def test_an_unknown_token_under_an_earlier_issuer_is_refused(used: World, tmp_path: Path) -> None:
+    with twin(used, tmp_path / "before") as before:
+        late = before.issue(task="T1")
     copied(used, tmp_path / "copy", issuer=NEW)
-    late = used.issue(task="T1")
     with World(tmp_path / "copy") as other, pytest.raises(InvalidCredentialError, match="does not know"):
         other.verify(late.token)

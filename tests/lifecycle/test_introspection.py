@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import jws
+from jitid import introspection, jws
+from jitid.credential import Kind
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.secret import Secret
 from tests.builders import NAMES, NOW, World, edit
@@ -303,6 +304,63 @@ def test_another_audience_is_refused(world: World) -> None:
     for audiences in (("urn:c",), ("urn:A",), (NAMES.issuer,), ("urn",)):
         with pytest.raises(InvalidCredentialError, match="audience"):
             world.verify(made.token, *audiences)
+
+
+NOT_SIGNED = "the ledger's row is not what was signed"
+
+ACCESS_TOKEN_EDITS = {
+    "sub": "UPDATE term SET text = 'user:mallory' WHERE text = 'user:alice'",
+    "client_id": "UPDATE term SET text = 'deployer' WHERE text = 'coder'",
+    "txn": "UPDATE task SET name = 'T9' WHERE name = 'T2'",
+    "scope": "UPDATE credential SET scopes = 'db:read:a db:read:b' WHERE id = 2",
+    "delegator_proof": "UPDATE identity SET proof = 'oidc' WHERE id = 2",
+    # What it descended from is cut off, and what remains is a chain in itself.
+    "depth": "UPDATE identity SET parent = NULL, depth = 0 WHERE id = 2",
+}
+SVID_EDITS = {
+    "agent": "UPDATE term SET text = 'deployer' WHERE text = 'coder'",
+    "task": "UPDATE task SET name = 'T9' WHERE name = 'T2'",
+    "id": f"UPDATE identity SET uid = x'{'01' * 16}' WHERE id = 2",
+}
+EDITS_OF_ANY = {
+    "exp": "UPDATE credential SET expires_at = expires_at + 1 WHERE id = 2",
+    "aud": "UPDATE term SET text = text || ' urn:evil' WHERE id = (SELECT audiences FROM credential WHERE id = 2)",
+    "kind": "UPDATE credential SET kind = 'opaque' WHERE id = 2",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "statement"),
+    [
+        pytest.param(kind, statement, id=f"{kind}-{claim}")
+        for kind, edits in (
+            ("jwt", {**ACCESS_TOKEN_EDITS, **EDITS_OF_ANY}),
+            ("jwt-svid", {**SVID_EDITS, **EDITS_OF_ANY}),
+        )
+        for claim, statement in edits.items()
+    ],
+)
+def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: str, statement: str) -> None:
+    """Each of these edits is consistent in itself: nothing but the signed claim tells that it was made."""
+    parent = world.issue(scopes=["db:read:*"], audiences=("urn:a",))
+    made = world.issue(
+        parent=parent.token, agent="coder", task="T2", kind=kind, scopes=["db:read:a"], audiences=("urn:a",)
+    )
+    assert world.verify(made.token, "urn:a").jti == made.jti
+    edit(world.path, statement)
+    with pytest.raises(InvalidCredentialError, match=NOT_SIGNED):
+        world.verify(made.token, "urn:a")
+    with world.ledger.read() as snapshot, pytest.raises(InvalidCredentialError, match=NOT_SIGNED):
+        introspection.recognise(snapshot, NAMES, made.token)
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in Kind if kind is not Kind.OPAQUE] + ["exec:shop"])
+def test_a_secret_of_another_kind_that_looks_like_an_opaque_token_is_none(world: World, kind: str) -> None:
+    """A target chooses the secrets that it makes, and whoever adopts one chose it before."""
+    made = world.issue(kind="opaque")
+    assert world.verify(made.token).jti == made.jti
+    edit(world.path, f"UPDATE credential SET kind = '{kind}'")
+    assert refused(world, made.token) == introspection.UNKNOWN
 
 
 def test_a_token_of_another_ledger_is_refused(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -94,7 +94,7 @@ def test_an_agent_delegates_by_its_own_token_only(world: World) -> None:
     parent = world.issue()
     with pytest.raises(UsageError):
         world.issue(parent=parent.token, delegator="user:bob")
-    assert world.issue(parent=parent.token).issued.delegator_proof == "parent"
+    assert world.issue(parent=parent.token).issued.delegator_proof == "asserted"
 
 
 def id_token(**changes: Any) -> Secret:
@@ -234,7 +234,14 @@ def test_nothing_is_issued_for_a_task_past_its_deadline(world: World) -> None:
         ("prod:read", "prod:*", True),
         ("prod:read", "*:read", True),
         ("pr*:re*", "prod:*", True),
-        ("prod:read", "prod:read:x", False),
+        ("prod:read", "prod:read:x", True),
+        ("prod:*", "prod:write:*", True),
+        ("prod:write:*", "prod:*", True),
+        ("prod:write:*", "prod", True),
+        ("prod:write:*", "*", True),
+        ("prod:write:*", "prod:read", False),
+        ("prod:write:*", "prod:read:*", False),
+        ("prod", "produce:read", False),
         ("prod:read", "test:read", False),
         ("prod:read", "PROD:read", False),
     ],

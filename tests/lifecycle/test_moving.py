@@ -14,16 +14,25 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
 from jitid.authority.target_operations import Settle
 from jitid.copying import Copy, copy
-from jitid.errors import BusyError, ClockError, InvalidCredentialError, StorageError, UsageError
-from jitid.ledger import copying, folder, home
+from jitid.errors import (
+    BusyError,
+    ClockError,
+    IntegrityError,
+    InvalidCredentialError,
+    StorageError,
+    UsageError,
+)
+from jitid.ledger import copying, folder, home, postgresaddress
 from jitid.ledger.copying import Source, Table
 from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgressession import NoLedgerError, Session
+from jitid.ledger.sealing import must_not_be
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
 from tests.builders import NOW, World, open_postgres, request
+from tests.lifecycle.test_copying import twin
 from tests.postgres import Postgres
 from tests.programs import Shop
 
@@ -111,8 +120,9 @@ def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[
     used.revoke(dead.id)
     heads, tokens = [used.authority.perform(SignHead())], [parent.token]
     first, second = addresses(), addresses()
+    head = used.head()
     done = into(used, first)
-    assert (done.events, done.head) == (used.head().seq, used.head())
+    assert (done.events, done.head) == (head.seq, head)
     with DatabaseWorld(used.path, first) as there:
         tokens.append(there.issue(parent=parent.token, agent="coder", scopes=("repo:x",)).token)
         there.authority.perform(Issue(requests=(request(task="MANY", kind="opaque", copies=5),)))
@@ -146,7 +156,6 @@ def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[
 
 def test_a_sweep_of_the_copy_finds_the_same(used: World, addresses: Callable[[], str]) -> None:
     address = addresses()
-    into(used, address)
     asking = Sweep(rules=tuple(RULES), limits=Limits(), most=100)
 
     def found(world: World) -> list[Any]:
@@ -154,13 +163,15 @@ def test_a_sweep_of_the_copy_finds_the_same(used: World, addresses: Callable[[],
             one for one in world.authority.perform(asking) if hasattr(one, "rule") and hasattr(one, "subject")
         ]
 
-    with DatabaseWorld(used.path, address) as there:
+    used.clock.now += 3_600
+    with twin(used, used.path.parent / "other") as other:
+        other.targets = used.targets
+        before = [(one.rule, one.subject) for one in found(other)]
+    assert before
+    into(used, address)
+    with DatabaseWorld(used.path, address, now=used.clock.now) as there:
         there.targets = used.targets
-        for world in (used, there):
-            world.clock.now += 3_600
-        assert [(one.rule, one.subject) for one in found(there)] == [
-            (one.rule, one.subject) for one in found(used)
-        ]
+        assert [(one.rule, one.subject) for one in found(there)] == before
 
 
 def test_numbers_of_the_copy_come_after_those_that_were_copied(
@@ -228,17 +239,20 @@ def _in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_copy_that_was_killed_is_no_ledger_and_is_gone_on_with(
     used: World, addresses: Callable[[], str]
 ) -> None:
+    events = used.check()
     for steps in range(0, 100, 3):
-        address = addresses()
+        address, source = addresses(), twin(used, used.path.parent / f"from{steps}")
         try:
-            transfer(SqliteSource(str(used.path), 1, used.clock), Frail(address, used, steps), used)
+            transfer(SqliteSource(str(source.path), 1, source.clock), Frail(address, source, steps), source)
             break
         except KilledError:
             with pytest.raises(NoLedgerError):
                 Session(address, 5).connection()
-        assert into(used, address).resumed
-        with DatabaseWorld(used.path, address) as there:
-            assert there.check() == used.check() + 1
+        assert into(source, address).resumed
+        with DatabaseWorld(source.path, address) as there:
+            assert there.check() == events + 1
+        must_be_sealed(source, address)
+        source.close()
     assert steps > 9
     with psycopg.connect(address) as db:
         rows = db.execute(
@@ -253,9 +267,10 @@ def test_an_attempt_of_another_state_is_begun_anew(used: World, addresses: Calla
     with pytest.raises(KilledError):
         transfer(SqliteSource(str(used.path), 1, used.clock), Frail(address, used, 9), used)
     used.issue(task="T1")
+    events = used.check()
     assert not into(used, address).resumed
     with DatabaseWorld(used.path, address) as there:
-        assert there.check() == used.check() + 1
+        assert there.check() == events + 1
 
 
 def test_into_a_schema_that_is_there(used: World, addresses: Callable[[], str]) -> None:
@@ -264,13 +279,76 @@ def test_into_a_schema_that_is_there(used: World, addresses: Callable[[], str]) 
     with psycopg.connect(address) as db:
         db.execute("CREATE TABLE other (id int)")
     placed = f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3Dpublic"
+    events = used.check()
+    other = twin(used, used.path.parent / "other")
     into(used, placed)
     with DatabaseWorld(used.path, placed) as there:
-        assert there.check() == used.check() + 1
+        assert there.check() == events + 1
         there.issue(task="T1")
         assert there.ledger.condition().schema().differences == []
     with pytest.raises(UsageError, match=r"a ledger in postgresql:.* already"):
-        into(used, placed)
+        into(other, placed)
+    other.close()
+
+
+def must_be_sealed(world: World, address: str) -> None:
+    """Insist that a ledger which was copied changes no more and vouches for nothing; its sessions are open still."""
+    world.check()
+    for do in (lambda: world.issue(task="LATER"), lambda: world.verify("x"), lambda: world.revoke("jid_x")):
+        with pytest.raises(IntegrityError, match="is sealed"):
+            do()
+    told = world.events()[-1]
+    assert (told["op"], told["to"], told["done"]) == ("ledger-seal", postgresaddress.shown(address), True)
+
+
+def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(
+    used: World, addresses: Callable[[], str]
+) -> None:
+    first, second = addresses(), addresses()
+    into(used, first)
+    with DatabaseWorld(used.path, first) as there, DatabaseWorld(used.path, first) as also:
+        alive = there.issue(task="T1")
+        for world in (there, also):
+            assert world.verify(alive.token).jti == alive.jti
+            with world.ledger.glance() as snapshot:
+                assert snapshot.seal is None
+        transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
+        for world in (there, also):
+            must_be_sealed(world, second)
+            with pytest.raises(IntegrityError, match="is sealed"):
+                world.verify(alive.token)
+            with world.ledger.glance() as snapshot, pytest.raises(IntegrityError, match="is sealed"):
+                must_not_be(snapshot)
+    with DatabaseWorld(used.path, second) as there:
+        assert there.verify(alive.token).jti == alive.jti
+        there.issue(task="T2")
+        there.check()
+
+
+def test_a_copy_that_only_lacks_its_name_gets_it(used: World, addresses: Callable[[], str]) -> None:
+    """The source is sealed before its copy is live, and the same copy again makes that live."""
+    first, second = addresses(), addresses()
+    into(used, first)
+
+    class Nameless(PostgresTarget):
+        def publish(self) -> None:
+            raise KilledError
+
+    with DatabaseWorld(used.path, first) as there:
+        events = there.check()
+        with pytest.raises(KilledError):
+            transfer(PostgresSource(first, 5, there.clock), Nameless(second, 5, there.clock), there)
+        with pytest.raises(NoLedgerError):
+            Session(second, 5).connection()
+        with pytest.raises(IntegrityError, match="is sealed"):
+            there.issue(task="T1")
+        assert transfer(
+            PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there
+        ).resumed
+        must_be_sealed(there, second)
+    with DatabaseWorld(used.path, second) as there:
+        assert there.check() == events + 1
+        there.issue(task="T2")
 
 
 def test_two_do_not_copy_to_one_database(used: World, addresses: Callable[[], str]) -> None:

@@ -98,7 +98,7 @@ def test_a_chain_keeps_the_name_of_its_root(world: World) -> None:
     parent = world.issue(delegator="user:al")
     world.know(aliases=("user:al",))
     child = world.issue(parent=parent.token, agent="coder")
-    assert (child.issued.delegator, child.issued.delegator_proof) == ("user:al", "parent")
+    assert (child.issued.delegator, child.issued.delegator_proof) == ("user:al", "asserted")
     assert (parent.issued.delegator_state, child.issued.delegator_state) == ("unverified", "known")
     world.know(disabled_at=NOW)
     with pytest.raises(PolicyDeniedError, match="delegator-disabled"):

@@ -215,7 +215,7 @@ CONDITIONS = (
     f"context.now > {NOW + 3 * HOUR}",
     'context.kind == "opaque" && context.depth > 0',
     "context.lifetime > 600",
-    'context.delegator_proof == "parent"',
+    'context.delegated && context.delegator_proof == "asserted"',
     "[12, 15].contains(context.hour)",
 )
 issues = st.fixed_dictionaries(

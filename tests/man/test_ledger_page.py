@@ -327,6 +327,8 @@ def _keep_delegators(world: World) -> None:
     people.disable(world, "edgar", keep_live=True)
     people.disable(world, "edgar", reason="left")
     world.authority.perform(EnableDelegator(name="user:edgar", reason="back"))
+    people.disable(world, "edgar")
+    world.authority.perform(EnableDelegator(name="user:edgar"))
     people.bring(
         world, header, "fay,g,true", "gus,,false", "hal,,true", "new,,true", full=True, reason="nightly"
     )
@@ -390,6 +392,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
         world.authority.perform(CutLog(evidence_after=50 * DAY, folder=str(tmp_path / "segments")))
         world.check()
         copied(world, tmp_path / "copy", issuer="urn:other", signs=lambda key: key.algorithm == "EdDSA")
+        events += [event for event in world.events() if event["op"] == "ledger-seal"]
         with World(tmp_path / "copy", now=world.clock.now) as other:
             keyring = folder.keyring(str(other.path))
             for name in keyring.names():
@@ -404,6 +407,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
                 asked = {"approval": approval_id(bytes(16)), "delegator": "user:al", "asked_by": "user:al"}
                 transaction.append("approval-request", {**asked, **facts})
             revive(other.ledger, keyring, told_of, keep=False, lost=1, accept_clock=False)
+            other.authority.set_issuer("urn:next", accept_clock=False)
             other.check()
             events += [event for event in other.events() if event["op"] != "approval-request"]
         for event in events:
@@ -415,6 +419,8 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     # Only where a target keeps the key: see tests/issuers/test_transit.py.
     for name in ("key-create", "key-rotate"):
         told[name].remove("kept_by")
+    # Only of a row from an earlier version: see tests/lifecycle/test_chain.py.
+    told["renew"].remove("root_proof")
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
     assert seen == told
 

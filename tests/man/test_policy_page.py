@@ -66,7 +66,7 @@ BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "secrets-for-two-minutes": [({"scopes": ("secret:db",)}, True), ({"scopes": ("repo:read",)}, True)],
     "mallory-has-left": [
         ({"delegator": "user:mallory"}, False),
-        ({"delegator": "user:mallory", "depth": 1, "delegator_proof": "parent"}, False),
+        ({"delegator": "user:mallory", "depth": 1, "delegator_proof": "oidc"}, False),
         ({}, True),
     ],
 }

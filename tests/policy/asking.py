@@ -49,7 +49,7 @@ def policy(*texts: str) -> Policy:
 requests = st.builds(
     request,
     delegator=st.sampled_from(["user:alice", "system:ci", "agent:planner"]),
-    delegator_proof=st.sampled_from(["asserted", "os-user", "credential", "parent", "oidc"]),
+    delegator_proof=st.sampled_from(["asserted", "os-user", "credential", "oidc"]),
     purpose=st.sampled_from([None, "", " ", "restore the index"]),
     sensitivity=st.sampled_from(["low", "moderate", "high", "critical", "unheard-of"]),
     kind=st.sampled_from(["jwt", "opaque"]),

@@ -80,7 +80,7 @@ rules = ["r"]
     assert (asked.agent, asked.delegator, asked.delegator_proof, asked.task) == (
         "two",
         "system:ci",
-        "parent",
+        "asserted",
         "T",
     )
     assert asked.standing == Standing(True, ("a", "z"), "user:boss", True, "user:own")

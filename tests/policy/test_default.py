@@ -24,7 +24,7 @@ LIMITS = {
 CASES = list(
     product(
         range(8),
-        ("asserted", "os-user", "credential", "parent", "oidc"),
+        ("asserted", "os-user", "credential", "oidc"),
         (None, "", " \t", "restore the index"),
         (STRANGERS, KNOWN),
         ((), ("repo:read",), ("repo:*",), ("repo:read", "prod:x*")),

@@ -54,7 +54,7 @@ def test_a_ledger_whose_issuer_is_no_address_says_what_to_do(tmp_path: Path) -> 
         for path in ("oauth-authorization-server", "openid-configuration"):
             refused = served.ask("GET", f"/.well-known/{path}")
             assert refused.status == 404
-            assert "the setting issuer" in refused.json["error_description"]
+            assert "jitid ledger issuer set URL" in refused.json["error_description"]
         assert served.ask("GET", "/jwks").json["keys"]
 
 

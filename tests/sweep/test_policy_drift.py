@@ -15,6 +15,7 @@ from jitid.credential import Credential
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.governance import standing_of
 from jitid.identifier import identity_id
+from jitid.introspection import root_proof
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Filter
 from jitid.policy.cedar import Policy
@@ -254,6 +255,7 @@ _POLICIES = {
     "task": 'context.task like "T1*" && context.depth > 0',
     "lifetime": "context.lifetime > 900",
     "hour": "context.hour >= 13",
+    "delegated": 'context.delegated && context.delegator_proof == "asserted"',
     "proof": 'context.delegator_proof == "asserted" && !context.has_purpose',
     "audience": 'context.audiences.contains("urn:b")',
 }
@@ -294,7 +296,7 @@ def _request(snapshot: Snapshot, one: Credential) -> PolicyRequest:
     return PolicyRequest(
         one.agent,
         one.delegator,
-        one.delegator_proof,
+        root_proof(one, snapshot.lineage(one.identity_key)),
         one.task,
         one.purpose,
         one.sensitivity,

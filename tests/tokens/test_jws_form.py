@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -262,6 +263,29 @@ STRINGS = "the token's audience is missing or not made of strings"
 def test_claims_are_checked_to_the_letter(changed: dict[str, Any], reason: str | None) -> None:
     """RFC 7519, section 4.1, and RFC 9068, section 4."""
     assert check(changed) == reason
+
+
+NEARLY: dict[str, Callable[[str], str]] = {
+    "empty": lambda name: name[:0],
+    "its first half": lambda name: name[: len(name) // 2],
+    "its second half": lambda name: name[len(name) // 2 :],
+    "without its last character": lambda name: name[:-1],
+    "with more behind it": lambda name: name + "x",
+    "with more before it": lambda name: "x" + name,
+    "in capitals": str.upper,
+    "with a space": lambda name: name + " ",
+    "with a slash": lambda name: name + "/",
+}
+
+
+@pytest.mark.parametrize("way", NEARLY)
+def test_an_issuer_or_audience_is_itself_and_no_part_of_it(way: str) -> None:
+    """CVE-2024-53861: the issuer was looked for within the one that was expected."""
+    for claim, reason in (("iss", "from another issuer"), ("aud", "for another audience")):
+        nearly = NEARLY[way](CLAIMS[claim])
+        assert check({claim: nearly}) == f"the token is {reason}"
+        if claim == "aud":
+            assert check({claim: [nearly]}) == f"the token is {reason}"
 
 
 def test_leeway_is_for_the_start_and_never_for_the_end() -> None:

@@ -83,7 +83,7 @@ def test_a_token_of_each_algorithm_proves_its_subject(
 ) -> None:
     """The proof says who asks, by whose word, until when."""
     proof = verify(token({"alg": alg, "kid": kid, "x5t": "abc"}, CLAIMS, private))
-    assert proof == Proof("user:alice@example.com", ISSUER, "alice@example.com", NOW + 300)
+    assert proof == Proof("user:alice@example.com", ISSUER, "alice@example.com", NOW + 300, NOW)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 
@@ -16,12 +17,16 @@ from jitid.name import (
     check_trust_domain,
     decode_segment,
     encode_segment,
+    may_reach,
     spiffe_id,
 )
+from jitid.secret import new_opaque
+from jitid.tokenform import SIGNED_MARK, names_token
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
-names = st.text(ALPHABET, min_size=1, max_size=128)
+# Hypothesis draws the constants of the code that it tests, too, and one of them is how our tokens begin.
+names = st.text(ALPHABET, min_size=1, max_size=128).filter(lambda name: not names_token(name))
 
 CHECKS: list[Callable[[str], str]] = [
     lambda text: check_name(text, "task"),
@@ -38,6 +43,25 @@ CHECKS: list[Callable[[str], str]] = [
 def test_a_name_is_returned_unchanged(name: str) -> None:
     """Every character of the alphabet at every place."""
     assert check_name(name, "task") == name
+
+
+@pytest.mark.parametrize("around", ["{}", "user-{}", "{}:x", "a/{}@b"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        SIGNED_MARK,
+        f"{SIGNED_MARK}4242",
+        "jitid_aB3dE5gH7jK9",
+        new_opaque(os.urandom),
+        new_opaque(os.urandom)[6:],
+    ],
+    ids=["payload", "more of a payload", "prefix", "opaque", "opaque without its prefix"],
+)
+def test_what_holds_a_token_is_no_name(token: str, around: str) -> None:
+    """A name is kept and shown everywhere; the message does not say it again."""
+    with pytest.raises(UsageError, match="a token was given as the task name") as caught:
+        check_name(around.format(token), "task")
+    assert token not in f"{caught.value.message} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
@@ -304,3 +328,41 @@ def test_what_is_no_issuer_is_refused(text: str) -> None:
     """Queries, fragments, users, bad hosts and ports, and plain HTTP to anywhere but this machine."""
     with pytest.raises(UsageError):
         check_issuer(text)
+
+
+@pytest.mark.parametrize(
+    ("origin", "audience", "expected"),
+    [
+        ("https://api.example", "https://api.example", True),
+        ("https://api.example", "https://api.example/v1?x#y", True),
+        ("https://API.example.:443/", "https://api.example", True),
+        ("https://*.example", "https://api.example", True),
+        ("https://*.example", "https://api.example/v1", True),
+        ("https://*.*", "https://api.example", True),
+        ("https://*.example:8443", "https://api.example:8443", True),
+        ("https://*.example", "https://a.api.example", False),
+        ("https://*.example", "https://example", False),
+        ("https://*.example", "https://api.example.org", False),
+        ("https://*.example", "http://api.example", False),
+        ("https://*.example", "https://api.example:8443", False),
+        ("https://*.example", "https://api.example@evil.org", False),
+        ("https://[::1]:8443", "https://[::1]:8443/x", True),
+        ("https://[::1]", "https://[::2]", False),
+        ("https://*.example", "urn:bank", False),
+        ("urn:bank", "urn:bank", True),
+        ("urn:bank", "urn:banks", False),
+        ("*", "https://api.example", True),
+        ("urn:*", "urn:bank", True),
+    ],
+)
+def test_an_origin_may_reach_whatever_it_may_stand_for(origin: str, audience: str, *, expected: bool) -> None:
+    assert may_reach(origin, audience) is expected
+
+
+@given(st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=4), st.data())
+def test_an_origin_with_wildcards_reaches_each_host_of_as_many_labels(
+    labels: list[str], data: st.DataObject
+) -> None:
+    host = [data.draw(st.sampled_from(["a", "b"])) if label == "*" else label for label in labels]
+    assert may_reach(f"https://{'.'.join(labels)}", f"https://{'.'.join(host)}/path")
+    assert not may_reach(f"https://{'.'.join(labels)}", f"https://{'.'.join([*host, 'a'])}")

@@ -14,6 +14,7 @@ from jitid.scope import (
     covers,
     gathered,
     has_wildcard,
+    may_overlap,
     normalise,
     overlap,
     parse_scope,
@@ -47,6 +48,20 @@ def test_two_scopes_that_cover_each_other_are_one(first: Scope, second: Scope) -
     """Antisymmetric: there is one spelling of each right."""
     if covers(first, second) and covers(second, first):
         assert first == second
+
+
+@given(scopes, scopes)
+def test_scopes_may_overlap_if_they_do_once_both_are_as_long(first: Scope, second: Scope) -> None:
+    shorter, longer = sorted((first, second), key=lambda scope: scope.count(":"))
+    cut = Scope(":".join(longer.split(":")[: shorter.count(":") + 1]))
+    assert may_overlap(first, second) == may_overlap(second, first) == overlap(shorter, cut)
+
+
+@given(scopes, scopes, scopes)
+def test_what_is_covered_may_overlap_nothing_more(wide: Scope, narrow: Scope, other: Scope) -> None:
+    """Narrowing a scope never brings it under another floor."""
+    if covers(wide, narrow) and may_overlap(narrow, other):
+        assert may_overlap(wide, other)
 
 
 def _meaning(scope: Scope) -> set[str]:

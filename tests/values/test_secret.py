@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jitid.secret import Secret, fingerprint, new_opaque
-from jitid.tokenform import holds_token, is_opaque, names_token
+from jitid.tokenform import SIGNED_MARK, holds_token, is_opaque, names_token
 from tests.values.hostile import NAUGHTY
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -266,7 +266,8 @@ def test_no_text_holds_most_of_a_signature(seed: bytes, length: int, before: str
             st.uuids().map(str),
             st.from_regex(r"j(ti|id)_[0-9a-v]{26}", fullmatch=True),
             st.from_regex(r"jitid_[a-z]{0,11}", fullmatch=True),
-            st.text(DIGITS, max_size=31),
+            # Hypothesis draws the constants of the code that it tests, too.
+            st.text(DIGITS, max_size=31).filter(lambda text: SIGNED_MARK not in text),
             st.text(st.characters(categories=["L"], exclude_characters=DIGITS)),
             st.sampled_from("-=_*").flatmap(lambda each: st.integers(1, 200).map(lambda count: each * count)),
         )

@@ -157,6 +157,9 @@ PublicOut = Annotated[
     str | None, option("--out", metavar="FILE", text="Write it to FILE, for everybody to read (0644).")
 ]
 Count = Annotated[int | None, option("--count", metavar="N", text="Issue N credentials, one JSON line each.")]
+YesMany = Annotated[
+    bool, option("--yes", metavar=None, text="Issue as many as --count or --from-file says without asking.")
+]
 FromFile = Annotated[
     str | None,
     option("--from-file", metavar="FILE", text="Issue one for each JSON line; `-` is standard input."),

@@ -20,6 +20,17 @@ CopyTo = Annotated[
         text="Where the copy is to be: a folder that is not there yet, or postgresql://…",
     ),
 ]
+IssuerAction = Annotated[
+    str | None,
+    typer.Argument(metavar="[ACTION]", help="What to do: show (the default) or set.", show_default=False),
+]
+IssuerName = Annotated[
+    str | None,
+    typer.Argument(metavar="[URL]", help="With set: the new issuer, an https address.", show_default=False),
+]
+YesRename = Annotated[
+    bool, option("--yes", metavar=None, text="Change the issuer without asking, though credentials are live.")
+]
 NewIssuer = Annotated[
     str | None,
     option(

@@ -96,7 +96,7 @@ def _counted(credentials: int) -> str:
 
 
 def _usual(sight: Sight, terms: Terms) -> tuple[str, ...]:
-    return terms.audiences or sight.names.issuers
+    return terms.audiences or sight.names.accepted(sight.now)
 
 
 def _refused_by_policy(sight: Sight, terms: Terms) -> dict[_Why, _Alike]:

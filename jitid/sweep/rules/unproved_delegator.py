@@ -62,7 +62,7 @@ RULE = Rule(
     owasp=("NHI4",),
     title="a delegator without proof",
     reports="a delegator who was merely asserted for live work of a sensitivity above sweep_asserted",
-    spares="the same work for a delegator proved by login, by ID token or by a parent's token",
+    spares="the same work for a delegator who was proved: by login, by an access token or by ID token",
     examines="how the delegators of live credentials were proved",
     find=_find,
     suspect=f"i.proof = 'asserted' AND i.sensitivity IN ({_LEVELS})",

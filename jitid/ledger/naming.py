@@ -1,0 +1,75 @@
+"""The names of a ledger, compared with the audit events that gave and changed them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jitid.errors import IntegrityError
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import FOREVER, Names
+
+MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
+"""What stands in the events that concern the names: in a text the quotes would be escaped."""
+
+_UNTOLD = -1
+"""Events of earlier versions do not tell until when a former name counts."""
+
+
+class NamesMembers:
+    """Takes the events that concern the names, and compares the ledger with the last state that they tell of."""
+
+    def __init__(self, snapshot: Snapshot, issuer: str) -> None:
+        self._snapshot = snapshot
+        self.issuer = issuer
+        """As of the last event that was taken: events leave it out as an audience."""
+        self._told: Names | None = None
+        self._seq = 0
+
+    def take(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take an event."""
+        if event["op"] == "init":
+            self._told = Names(
+                event.get("ledger", ""), event.get("issuer", self.issuer), event.get("trust_domain", "")
+            )
+        elif "issuer" in event and self._told is not None:
+            self._told = self._told.renamed(event["issuer"], event.get("until", _UNTOLD))
+            if event["op"] == "ledger-issuer":
+                self._told = self._told._replace(named_at=seq)
+        self.issuer = event.get("issuer", self.issuer)
+        self._seq = seq
+
+    def must_be_done(self) -> None:
+        """Compare the ledger with what was told. Raises IntegrityError."""
+        told = self._told
+        if told is None:
+            return
+        # Not what was read when the ledger was opened.
+        settings = self._snapshot.settings()
+        try:
+            found = Names.of(settings)
+        except KeyError as missing:
+            raise IntegrityError(f"the ledger lacks its {missing.args[0]}") from None
+        for what, is_now, was in (
+            ("uuid", found.uuid, told.uuid or found.uuid),
+            ("issuer", found.issuer, told.issuer),
+            ("trust domain", found.trust_domain, told.trust_domain or found.trust_domain),
+            ("former issuers", found.former, told.former),
+            ("number of the event that named the issuer", found.named_at, told.named_at),
+        ):
+            if is_now != was:
+                raise IntegrityError(
+                    f"the ledger's {what} is not what event {self._seq} and those before it tell: it was changed"
+                )
+        for (name, until), known in zip(found.lasting(), told.former_until, strict=True):
+            if until != known and not (known == _UNTOLD and until <= self._latest(settings)):
+                raise IntegrityError(
+                    f"until when the former issuer {name} counts is not what the audit log tells: it was changed"
+                )
+
+    def _latest(self, settings: Mapping[str, str]) -> int:
+        """Return until when a former name can count at most of which no event tells."""
+        if "former_until" not in settings:
+            # The schema is of an earlier version.
+            return FOREVER
+        return max(self._snapshot.now, self._snapshot.latest_expiry_of_all() or 0)

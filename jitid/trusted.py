@@ -1,0 +1,130 @@
+"""Guard rails: the settings that no environment variable may loosen, not even by naming another file or profile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from jitid.configfile import Layer, read_layers
+from jitid.errors import ConfigurationError
+from jitid.places import own_files
+from jitid.settings import Setting, Value, strictest
+from jitid.text import safe
+
+
+class Settled(NamedTuple):
+    """The effective value of a guard rail, and its origin."""
+
+    value: Value
+    origin: str
+    refused: str | None = None
+    """Why another value does not count, if a file that an environment variable names has a laxer one."""
+
+
+class Trusted:
+    """The configuration files that the environment cannot choose; they are read when a guard rail is first needed.
+
+    They are the file that `--config` names, or else the one in the home folder of the password database; and the
+    system's own. A profile counts as one of them if `--profile` names it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] = (),
+        file: str | None = None,
+        profile: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        lenient: bool = False,
+    ) -> None:
+        """Args are what was read, and the values of `--config` (an absolute path) and `--profile`.
+
+        With `lenient`, a file that cannot be used counts as if it were not there.
+        """
+        self._found = layers
+        self._file = file
+        self._profile = profile
+        self._environ = environ
+        self._lenient = lenient
+        self._layers: list[Layer] | None = None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """What these files set, the most important first. Raises ConfigurationError."""
+        if self._layers is None:
+            own, system = own_files()
+            paths = [("user", path) for path in ([self._file] if self._file is not None else own)]
+            layers = []
+            for owner, path in (*paths, *(("system", path) for path in system)):
+                layers += self._read(path, "user" if owner == "user" else "system")
+            self._layers = layers
+        return self._layers
+
+    @property
+    def further(self) -> list[Layer]:
+        """What of these files the environment has put another file in the place of. Raises ConfigurationError."""
+        known = {layer.origin for layer in self._found}
+        return [layer for layer in self.layers if layer.origin not in known]
+
+    def settle(self, setting: Setting, found: Value, origin: str) -> Settled:
+        """Return a guard rail that was found with this value: that, or a stricter one of the trusted files.
+
+        Raises ConfigurationError.
+        """
+        value, why = next(
+            (
+                (layer.values[setting.name], layer.origin)
+                for layer in self.layers
+                if setting.name in layer.values
+            ),
+            (setting.default, "default"),
+        )
+        if found == value:
+            return Settled(value, why)
+        if strictest(setting, value, found) == found:
+            return Settled(found, origin)
+        if origin == "default":
+            return Settled(value, why)
+        variable, remedy = self._named_by(origin)
+        refused = (
+            f"`{setting.name}` is {_told(setting, value)} ({safe(why)}): {safe(origin)} says "
+            f"{_told(setting, found)}, and what {variable} names cannot loosen a guard rail; {remedy}"
+        )
+        return Settled(value, why, refused)
+
+    def _read(self, path: str, owner: str) -> list[Layer]:
+        stands = f"{owner} {path}"
+        overlay = f"{stands} [profile.{self._profile}]"
+        known = [layer for layer in self._found if layer.origin in (stands, overlay)]
+        if known:
+            return [layer for layer in known if layer.origin == stands or self._profile is not None]
+        try:
+            # Where this user may not look, no environment makes the file count.
+            os.lstat(path)
+        except OSError:
+            return []
+        try:
+            return read_layers(path, "user" if owner == "user" else "system", self._profile)[0]
+        except ConfigurationError:
+            if self._lenient:
+                return []
+            raise
+
+    def _named_by(self, origin: str) -> tuple[str, str]:
+        """Return which variable led to a layer, and what to do instead."""
+        path = origin.partition(" ")[2].partition(" [profile.")[0]
+        if origin.startswith("system "):
+            return "XDG_CONFIG_DIRS", "put it into the system's own file"
+        if any(layer.origin == f"user {path}" for layer in self.layers):
+            return "JITID_PROFILE", "name the profile with --profile"
+        named = (name for name in ("JITID_CONFIG", "XDG_CONFIG_HOME") if self._environ.get(name, "").strip())
+        return next(named, "HOME"), "name the file with --config"
+
+
+def _told(setting: Setting, value: Value) -> str:
+    if setting.kind == "duration" and isinstance(value, int):
+        from jitid.lifetime import format_duration
+
+        return format_duration(value)
+    return safe(str(value))

@@ -1,0 +1,159 @@
+"""Who may use what was approved: the person or the identity that requested it, and no other caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jitid.authority import operations as ops
+from jitid.authority.access_operations import Authenticate
+from jitid.authority.approval_operations import FindApprovals, GrantApproval, ShowApproval
+from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.caller import Caller
+from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
+from jitid.issuance import Issued
+from jitid.ledger.approval import ApprovalState
+from jitid.request import RenewRequest
+from tests.authority.callers import ask, bearer, caller, issue
+from tests.builders import World, edit, policed, request
+
+POLICY = """
+@id("all") permit (principal, action, resource);
+@id("pay-needs-security") @approval("security")
+forbid (principal, action == Action::"grant", resource)
+when { context.scope == "pay:out" };
+"""
+
+
+@pytest.fixture(autouse=True)
+def _policed(world: World) -> None:
+    world.terms = policed(world.terms, [("p.cedar", POLICY)])
+    world.know("user:alice")
+    world.know("user:bob", groups=("security",))
+    world.know("user:carol")
+    world.reopen()
+
+
+def needed(world: World, who: Caller, **fields: Any) -> str:
+    """Insist that a caller's request needs an approval; return the id of the request for it."""
+    with pytest.raises(ApprovalNeededError) as caught:
+        issue(world, who, **{"scopes": ["pay:out"], **fields})
+    return caught.value.requests[0]
+
+
+def grant(world: World, id_: str) -> None:
+    ask(world, caller("user:bob"), GrantApproval(id=id_))
+
+
+def state(world: World, id_: str) -> ApprovalState:
+    page = world.authority.perform(FindApprovals(ids=(id_,)))
+    return page.approvals[0].state_at(page.now)
+
+
+def agent(world: World, issued: Issued) -> Caller:
+    """Return an agent as the authority knows it by its token."""
+    return world.authority.perform(Authenticate(bearer=bearer(issued)))
+
+
+def lead(world: World, delegator: str = "user:alice") -> Issued:
+    (made,) = world.authority.perform(
+        ops.Issue(requests=(request(delegator=delegator, agent="lead", scopes=["pay:*"]),))
+    )
+    return made
+
+
+def test_a_caller_does_not_use_what_another_one_requested(world: World) -> None:
+    """Both may name the delegator, and the requests are the same to the last letter."""
+    gateway, other = caller("system:gateway", "issuer"), caller("system:other", "issuer")
+    id_ = needed(world, gateway, delegator="user:alice")
+    grant(world, id_)
+    own = needed(world, other, delegator="user:alice")
+    assert own != id_
+    assert state(world, id_) is ApprovalState.GRANTED
+    for reading in (ShowApproval(id=id_), FindApprovals(ids=(id_, own))):
+        with pytest.raises(RefusedError):
+            ask(world, other, reading)
+    assert ask(world, gateway, ShowApproval(id=id_)).approval.asked_by == "system:gateway"
+    issue(world, gateway, delegator="user:alice", scopes=["pay:out"])
+    assert state(world, id_) is ApprovalState.USED
+    world.check()
+
+
+def test_an_agent_that_was_renewed_uses_what_it_requested(world: World) -> None:
+    """Its identity requested, and not the credential that it came with then."""
+    made = lead(world)
+    first = agent(world, made)
+    id_ = needed(world, first, parent=bearer(made), agent="payer")
+    (found,) = world.authority.perform(FindApprovals(ids=(id_,))).approvals
+    assert found.asked_by == made.credentials[0].id
+    grant(world, id_)
+    renewed = ask(world, first, ops.Renew(request=RenewRequest(bearer(made))))
+    again = agent(world, renewed)
+    assert again.credential != first.credential
+    assert ask(world, again, ShowApproval(id=id_)).approval.id == id_
+    issue(world, again, parent=bearer(renewed), agent="payer", scopes=["pay:out"])
+    assert state(world, id_) is ApprovalState.USED
+    world.check()
+
+
+def test_an_agent_of_the_same_name_does_not_use_it(world: World) -> None:
+    made, twin = lead(world), lead(world)
+    id_ = needed(world, agent(world, made), parent=bearer(made), agent="payer")
+    grant(world, id_)
+    # The very same request, by the right of the same parent.
+    other = agent(world, twin)
+    assert needed(world, other, parent=bearer(made), agent="payer") != id_
+    with pytest.raises(RefusedError):
+        ask(world, other, ShowApproval(id=id_))
+    assert needed(world, caller("user:alice"), parent=bearer(made), agent="payer") != id_
+    assert state(world, id_) is ApprovalState.GRANTED
+
+
+def test_a_row_from_before_is_used_by_the_agent_that_its_event_tells_of(world: World) -> None:
+    made = lead(world)
+    one = agent(world, made)
+    before = one._replace(identity=None)
+    id_ = needed(world, before._replace(name="agent:lead"), parent=bearer(made), agent="payer")
+    with world.ledger.read() as snapshot:
+        (row,) = [each for each in snapshot.approvals.all() if each.id == id_]
+    # As an earlier jitid recorded it.
+    assert row.asked_by == "agent:lead"
+    grant(world, id_)
+    assert needed(world, agent(world, lead(world)), parent=bearer(made), agent="payer") != id_
+    issue(world, one, parent=bearer(made), agent="payer", scopes=["pay:out"])
+    assert state(world, id_) is ApprovalState.USED
+
+
+def test_for_whom_an_agent_acts_does_not_approve_of_what_it_requests(world: World) -> None:
+    """Not even where the request is for somebody else."""
+    made, shown = lead(world, "user:bob"), lead(world)
+    id_ = needed(world, agent(world, made), parent=bearer(shown), agent="payer")
+    with pytest.raises(PolicyDeniedError, match="approver-requester"):
+        grant(world, id_)
+    assert state(world, id_) is ApprovalState.OPEN
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_what_somebody_requested_is_withdrawn_when_they_are_disabled(world: World, *, granted: bool) -> None:
+    """Whoever it is for; and enabling them does not bring it back."""
+    carol = caller("user:carol", "issuer")
+    id_ = needed(world, carol, delegator="user:alice")
+    if granted:
+        grant(world, id_)
+    world.authority.perform(DisableDelegator(name="user:carol", most=None))
+    world.authority.perform(EnableDelegator(name="user:carol"))
+    assert state(world, id_) is ApprovalState.WITHDRAWN
+    assert needed(world, carol, delegator="user:alice") != id_
+    world.check()
+
+
+def test_an_edit_of_the_requester_is_no_right(kept: World) -> None:
+    kept.terms = policed(kept.terms, [("p.cedar", POLICY)])
+    kept.know("user:bob", groups=("security",))
+    kept.reopen()
+    id_ = needed(kept, caller("system:gateway", "issuer"), delegator="user:alice")
+    grant(kept, id_)
+    edit(kept.path, "UPDATE approval SET asked_by = 'system:other'")
+    with pytest.raises(IntegrityError):
+        issue(kept, caller("system:other", "issuer"), delegator="user:alice", scopes=["pay:out"])

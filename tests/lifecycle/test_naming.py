@@ -1,0 +1,265 @@
+"""The issuer of a ledger is given another name: what is new has it, and what was issued before lives on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jitid import issuance
+from jitid.access import authenticate
+from jitid.authority.operations import Inspect, Renew
+from jitid.authority.target_operations import Attach
+from jitid.authority.token_operations import Introspect
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    InvalidCredentialError,
+    UnauthenticatedError,
+    UsageError,
+)
+from jitid.jws import b64url_decode
+from jitid.ledger import folder
+from jitid.ledger.records import FOREVER, Names
+from jitid.ledger.schema import SQLITE_STEPS
+from jitid.request import AttachRequest, RenewRequest
+from jitid.secret import Secret
+from tests.builders import NAMES, NOW, World, edit, request
+
+OLD, NEW, NEWER = NAMES.issuer, "https://id.example.com", "https://id.example.org/team"
+
+pytestmark = pytest.mark.usefixtures("kept_in")
+
+
+def claims(token: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(b64url_decode(token.split(".")[1]))
+    return found
+
+
+def named(token: str) -> tuple[str, str]:
+    """Return who issued a token, and for whom."""
+    return claims(token)["iss"], claims(token)["aud"]
+
+
+def rename(world: World, issuer: str = NEW) -> int | None:
+    return world.authority.set_issuer(issuer, accept_clock=False).event
+
+
+@pytest.fixture
+def other(world: World) -> Iterator[World]:
+    """Return another process with the same ledger, which it has open already."""
+    with World(world.path) as found:
+        found.verify(found.issue(task="BEFORE").token)
+        yield found
+
+
+def test_what_is_new_names_the_new_issuer_and_what_was_lives_on(world: World) -> None:
+    before = world.issue(ttl=600)
+    opaque = world.issue(kind="opaque", ttl=600)
+    rename(world)
+    after = world.issue()
+    child = world.issue(parent=before.token, agent="child")
+    grandchild = world.issue(parent=opaque.token, agent="child")
+    (renewed,) = world.authority.perform(Renew(request=RenewRequest(Secret.single(before.token)))).credentials
+    (attached,) = world.authority.perform(
+        Attach(request=AttachRequest(Secret.single(after.token), "jwt"))
+    ).credentials
+    assert named(before.token) == (OLD, OLD)
+    for token in (
+        after.token,
+        child.token,
+        grandchild.token,
+        renewed.secret.reveal(),
+        attached.secret.reveal(),
+    ):
+        assert named(token) == (NEW, NEW)
+    for token in (before.token, opaque.token, after.token, child.token, grandchild.token):
+        assert world.verify(token)
+        told = world.authority.perform(Introspect(token=Secret.single(token)))
+        assert told.issuer == (OLD if token == before.token else NEW)
+        with world.ledger.read() as snapshot:
+            assert authenticate(snapshot, snapshot.names, Secret.single(token)).agent
+    world.check()
+
+
+def test_a_former_name_counts_until_the_last_credential_under_it_expires(world: World) -> None:
+    short, long = world.issue(ttl=300), world.issue(ttl=900)
+    rename(world)
+    world.issue(ttl=3_600, sensitivity="low", task="LOW")
+    for seconds, accepted in ((0, (NEW, OLD)), (899, (NEW, OLD)), (900, (NEW,)), (2_000, (NEW,))):
+        world.clock.now = NOW + seconds
+        with world.ledger.read() as snapshot:
+            assert snapshot.names.accepted(snapshot.now) == accepted
+    world.clock.now = NOW + 301
+    with pytest.raises(InvalidCredentialError, match="expired"):
+        world.verify(short.token)
+    world.clock.now = NOW + 899
+    assert world.verify(long.token)
+    # Dead, it is still told for what it was.
+    world.clock.now = NOW + 5_000
+    found = world.authority.perform(Inspect(token=Secret.single(long.token)))
+    assert (found.credential.jti, found.active) == (long.jti, False)
+
+
+def test_what_is_named_for_a_former_issuer_is_no_right_once_that_is_over(world: World) -> None:
+    """Also where a row of the ledger says so: as an audience the name means nothing any more."""
+    made = world.issue(kind="opaque", ttl=900, task="LOW", sensitivity="low")
+    rename(world)
+    edit(world.path, f"UPDATE setting SET value = '{NOW}' WHERE name = 'former_until'")
+    with World(world.path) as fresh:
+        _must_refuse(fresh, made.token)
+
+
+def _must_refuse(fresh: World, token: str) -> None:
+    with pytest.raises(InvalidCredentialError, match="another audience"):
+        fresh.verify(token)
+    with fresh.ledger.read() as snapshot, pytest.raises(UnauthenticatedError):
+        authenticate(snapshot, snapshot.names, Secret.single(token))
+
+
+def test_nothing_new_is_for_a_former_name(world: World) -> None:
+    """It is refused on the line, and a configuration that states it means the issuer."""
+    first = world.issue()
+    rename(world)
+    with pytest.raises(UsageError, match="former name"):
+        world.issue(audiences=(OLD,))
+    with pytest.raises(UsageError, match="former name"):
+        world.issue(parent=first.token, audiences=(OLD,))
+    with pytest.raises(UsageError, match="former name"):
+        world.authority.perform(
+            Attach(request=AttachRequest(Secret.single(first.token), "jwt", audiences=(OLD,)))
+        )
+    world.terms = world.terms._replace(audiences=(OLD, "https://api.example"))
+    world.reopen()
+    assert claims(world.issue().token)["aud"] == [NEW, "https://api.example"]
+
+
+def test_it_goes_back_and_forth(world: World) -> None:
+    """A former name may become the current one again; the names between are former ones then."""
+    assert rename(world) is not None
+    first = world.issue(ttl=400)
+    rename(world, NEWER)
+    rename(world, NEW)
+    rename(world, OLD)
+    with world.ledger.read() as snapshot:
+        names = snapshot.names
+    assert names.issuers == (OLD, NEWER, NEW)
+    assert dict(names.lasting())[NEW] == NOW + 400
+    assert world.verify(first.token)
+    with pytest.raises(UsageError, match="already"):
+        rename(world, OLD)
+    world.check()
+    world.reopen()
+    assert world.ledger.names == names
+
+
+def test_another_process_that_has_the_ledger_open_notices(world: World, other: World) -> None:
+    """It never signs under the old name again, and knows the new one whichever it meets first."""
+    rename(world)
+    assert named(other.issue().token) == (NEW, NEW)
+    rename(world, NEWER)
+    made = world.issue()
+    assert other.verify(made.token)
+    rename(world, NEW)
+    chain = other.chain(3)
+    assert {named(each.token) for each in chain} == {(NEW, NEW)}
+    rename(other, NEWER)
+    assert named(world.issue(kind="jwt").token) == (NEWER, NEWER)
+    with world.ledger.glance() as snapshot:
+        assert snapshot.names.issuer == NEWER
+    assert world.check() == other.check()
+
+
+def test_what_was_foreseen_under_another_name_is_made_anew(world: World) -> None:
+    """The plan of an issue is made before the lock is held."""
+    asked = request()
+    with world.ledger.read() as snapshot:
+        foreseen = issuance.foresee(snapshot, snapshot.names, asked, world.terms, world.authority._keyring)
+    assert foreseen is not None
+    rename(world)
+    with world.ledger.write() as transaction:
+        (issued,) = issuance.issue(
+            transaction, transaction.names, [asked], world.terms, world.authority._keyring, foreseen
+        )
+    assert named(issued.credentials[0].secret.reveal()) == (NEW, NEW)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE setting SET value = 'https://evil.example' WHERE name = 'issuer'",
+        "UPDATE setting SET value = 'evil.example' WHERE name = 'trust_domain'",
+        "UPDATE setting SET value = '9999999999' WHERE name = 'former_until'",
+        "UPDATE setting SET value = '0' WHERE name = 'former_until'",
+        "UPDATE setting SET value = 'https://evil.example' WHERE name = 'former_issuers'",
+        "UPDATE setting SET value = value || ' https://evil.example' WHERE name = 'former_issuers'",
+        "UPDATE setting SET value = '1' WHERE name = 'named_at'",
+        "DELETE FROM setting WHERE name = 'former_issuers'",
+        "DELETE FROM setting WHERE name = 'former_until'",
+        "DELETE FROM setting WHERE name = 'named_at'",
+        "DELETE FROM setting WHERE name = 'trust_domain'",
+    ],
+)
+def test_an_edit_of_the_names_is_seen(world: World, statement: str) -> None:
+    """Whether the process had the ledger open before or not."""
+    world.issue(ttl=600)
+    rename(world)
+    world.issue()
+    world.check()
+    edit(world.path, statement)
+    with pytest.raises(IntegrityError):
+        world.check()
+    with pytest.raises(IntegrityError), World(world.path) as fresh:
+        fresh.check()
+
+
+def test_an_edit_is_seen_where_no_name_was_ever_changed(world: World) -> None:
+    world.issue()
+    edit(world.path, "INSERT INTO setting VALUES ('former_issuers', 'https://evil.example')")
+    with pytest.raises(IntegrityError, match="former issuers"):
+        world.check()
+
+
+def test_a_former_name_of_before_the_schema_knew_until_when_gets_the_last_expiry(world: World) -> None:
+    """A copy under another issuer was made by an earlier version: its event does not say until when."""
+    world.issue(ttl=700)
+    with world.ledger.write() as transaction:
+        transaction.begin_anew()
+        transaction.append("ledger-copy", {"from": "sqlite", "to": "sqlite", "events": 2, "issuer": NEW})
+    edit(
+        world.path,
+        f"UPDATE setting SET value = '{NEW}' WHERE name = 'issuer'",
+        f"INSERT INTO setting VALUES ('former_issuers', '{OLD}')",
+    )
+    with World(world.path) as before:
+        assert before.ledger.names.former_until == (FOREVER,)
+        before.check()
+    (step,) = [each for each in SQLITE_STEPS[-1] if "former_until" in each]
+    edit(world.path, step)
+    with World(world.path) as after:
+        assert after.ledger.names.former_until == (NOW + 700,)
+        after.check()
+    edit(world.path, "UPDATE setting SET value = '9999999999' WHERE name = 'former_until'")
+    with pytest.raises(IntegrityError, match="until when the former issuer"):
+        world.check()
+
+
+def test_a_configuration_may_state_a_former_name_and_no_foreign_one(world: World) -> None:
+    rename(world)
+    names = world.authority.names_now()
+    for stated in (OLD, NEW, None):
+        folder.check_names(names, {"issuer": stated, "trust_domain": None})
+    with pytest.raises(ConfigurationError, match=r"https://x\.example"):
+        folder.check_names(names, {"issuer": "https://x.example", "trust_domain": None})
+
+
+def test_names_are_what_their_rows_say() -> None:
+    names = Names("u", "a", "t")
+    for issuer, until in (("b", 5), ("c", 0), ("a", 7), ("d", 9)):
+        names = names.renamed(issuer, until)
+        assert Names.of(names.settings()) == names
+    assert names.lasting() == (("b", 0), ("c", 7), ("a", 9))
+    assert names.accepted(6) == ("d", "c", "a")
+    assert names.current(("a", "x", "d", "b")) == ("d", "x")

@@ -1,0 +1,183 @@
+"""Plants a defect into a copy of the tree and runs tests there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.plant.defect import PACKAGE, ROOT, AnchorError, Defect, planted
+
+COPIED = (PACKAGE, "tests", "pyproject.toml", "README.md", "LICENSE", "man", "completions", ".readme")
+FAST = (
+    "tests/values",
+    "tests/tokens",
+    "tests/policy",
+    "tests/governance",
+    "tests/lifecycle",
+    "tests/authority",
+    "tests/ledger",
+    "tests/issuers",
+    "tests/sweep",
+    "tests/formats",
+    "tests/test_delegation.py",
+    "tests/test_files.py",
+    "tests/test_chains.py",
+    "tests/test_audit.py",
+)
+"""What runs for a defect that says nothing of its tests."""
+WITHOUT_SERVERS = "not postgres and not serializable and not database and not openbao and not moto"
+QUICK = "tests.plant.quick"
+"""The plugin with which the tests of a copy run, if it has that."""
+UNASKED = ("--ignore=tests/plant", "--ignore=tests/bench")
+"""Where the places of all defects are looked for, each of them would be found, by its own absence."""
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
+
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+def stop() -> None:
+    """End the tests that run in copies, with all that they started."""
+    for process in list(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+class Outcome(StrEnum):
+    """What became of a defect."""
+
+    FOUND = "FOUND"
+    SURVIVED = "SURVIVED"
+    BROKEN = "BROKEN ANCHOR"
+    """Its place is not in the code, once: nothing was planted."""
+    USELESS = "NO RESULT"
+    """The tests did not run, or ran out of time: it shows nothing."""
+    UNCLEAN = "FAILS WITHOUT IT"
+    """The test that failed does so without the defect, too."""
+
+
+class Result(NamedTuple):
+    """What became of a defect, and by which test."""
+
+    defect: Defect
+    outcome: Outcome
+    told: str
+    """The test that failed, or why there is no result."""
+
+
+def copy_tree(into: Path, root: Path = ROOT) -> Path:
+    """Copy what the tests need, with what is compiled, into a folder; return it."""
+    for name in COPIED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, into / name, symlinks=True)
+        elif (root / name).exists():
+            shutil.copy2(root / name, into / name)
+    return into
+
+
+def attempt(
+    defect: Defect,
+    into: Path,
+    root: Path = ROOT,
+    *,
+    tests: Sequence[str] = (),
+    timeout: float = 900,
+) -> Result:
+    """Plant a defect into a copy in the new folder `into` and run the tests that are to find it, or these `tests`."""
+    into.mkdir()
+    try:
+        change = planted(defect, copy_tree(into, root))
+    except AnchorError as error:
+        return Result(defect, Outcome.BROKEN, str(error))
+    change.path.write_text(change.text, encoding="utf-8")
+    # What was compiled of the old text may be as long and, to the second, as old.
+    for compiled in (change.path.parent / "__pycache__").glob(f"{change.path.stem}.*.pyc"):
+        compiled.unlink()
+    only = None if tests else defect.only
+    if not (tests or defect.tests or only):
+        only = WITHOUT_SERVERS
+    paths = tests or defect.tests or [path for path in FAST if (into / path).exists()]
+    status, output = run_tests(into, [*paths, *(["-k", only] if only else [])], timeout)
+    match status:
+        case 0:
+            return Result(defect, Outcome.SURVIVED, _last(output))
+        case 1 if failed := _FAILED.search(output):
+            return Result(defect, Outcome.FOUND, failed[1])
+        case None if defect.hangs:
+            return Result(defect, Outcome.FOUND, f"ran out of {timeout:g} s, as it is to")
+        case None:
+            return Result(defect, Outcome.USELESS, f"ran out of {timeout:g} s")
+        case _:
+            return Result(defect, Outcome.USELESS, f"pytest ended with {status}: {_last(output)}")
+
+
+def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int | None, str]:
+    """Run tests of a copy until the first failure; return pytest's status (None: out of time) and its output.
+
+    The copy comes before all else on the path of pytest and of what it starts: also before the tree that this
+    environment has installed.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    quick = ["-p", QUICK] if (tree / f"{QUICK.replace('.', '/')}.py").exists() else []
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-rfE",
+        "--no-header",
+        "--tb=no",
+        "-p",
+        "no:cacheprovider",
+    ]
+    with subprocess.Popen(
+        [*words, *quick, *UNASKED, *arguments],
+        cwd=tree,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        _running.add(process)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            # An interrupt lets the tests end the servers that they have started in sessions of their own.
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                output, _ = process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                output, _ = process.communicate()
+            return None, output
+        finally:
+            _running.discard(process)
+    return process.returncode, output
+
+
+def confirmed(result: Result, clean: Path, timeout: float) -> Result:
+    """Return a result as it is once the test that found a defect has run in a copy without it."""
+    if result.outcome is not Outcome.FOUND or "::" not in result.told:
+        return result
+    status, output = run_tests(clean, [result.told], timeout)
+    if status == 0:
+        return result
+    return result._replace(outcome=Outcome.UNCLEAN, told=f"{result.told}: {_last(output)}")
+
+
+def _last(output: str) -> str:
+    lines = output.strip().splitlines()
+    return lines[-1].strip("= ") if lines else "no output"
