@@ -92,7 +92,9 @@ def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
             try:
                 found = introspection.recognise(snapshot, snapshot.names, text)
             except InvalidCredentialError:
-                # What is wrong with it, or whose it is, the operation itself says.
+                found = None
+            if found is None or found.token_use is None:
+                # What is wrong with it, or whose it is, the operation itself says: only a token gives a right anywhere.
                 continue
             if found.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
