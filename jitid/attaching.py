@@ -69,6 +69,8 @@ def attach(
                 planned.recurring,
                 None if planned.chosen is None else planned.chosen.told,
                 minted.public,
+                may_audience=draft.recorded_reach(request.kind),
+                may_act=draft.may_act,
                 source=held.key,
             )
         ],

@@ -10,7 +10,7 @@ from jitid.process import Process
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 
 class Kind(StrEnum):
@@ -123,6 +123,24 @@ def is_target_name(text: str) -> bool:
     return 0 < len(text) <= _LONGEST and _NAME.issuperset(text) and text[0] not in ".-"
 
 
+TOKENS = frozenset({Kind.JWT, Kind.OPAQUE})
+"""The kinds whose holder has rights by showing them."""
+
+PROOFS = frozenset({Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT})
+"""The kinds that prove an identity, and carry no scope of jitid's."""
+
+
+class TokenUse(StrEnum):
+    """What a token is for."""
+
+    IDENTITY = "identity"
+    """For the authority alone: by it the holder renews, delegates, and obtains service tokens."""
+    SERVICE = "service"
+    """To be shown to the services that it names."""
+    UNDIVIDED = "undivided"
+    """Issued before the two were told apart."""
+
+
 class State(StrEnum):
     """What a credential is at a given time."""
 
@@ -204,6 +222,18 @@ class Credential(NamedTuple):
     """The ledger's number for the record of its agent; none where the agent is not registered."""
     under_agent: bool = False
     """Whether its identity stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    token_use: str | None = None
+    """What it is for, as `TokenUse` has it; None for what is not a token of ours."""
+
+    def names_authority(self, issuers: Collection[str]) -> bool:
+        """Tell whether it is a token for the authority that has these names: what alone gives rights there."""
+        if self.token_use == TokenUse.UNDIVIDED:
+            return not set(issuers).isdisjoint(self.audiences)
+        return (
+            self.token_use == TokenUse.IDENTITY
+            and bool(self.audiences)
+            and set(issuers).issuperset(self.audiences)
+        )
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

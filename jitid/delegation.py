@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import strictjson
+from jitid import audience, strictjson
 from jitid.scope import Scope, uncovered
 
 
@@ -14,6 +14,7 @@ class Grant(NamedTuple):
 
     scopes: Sequence[Scope]
     audiences: Sequence[str]
+    """Those that its holder may obtain tokens for, as `may_audience` has them; a child's are its own ones too."""
     details: Sequence[str]
     """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
     expires_at: int
@@ -45,7 +46,7 @@ def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
     found = []
     if wider := uncovered(parent.scopes, child.scopes):
         found.append(Widening("scope", tuple(wider)))
-    if foreign := tuple(audience for audience in child.audiences if audience not in parent.audiences):
+    if foreign := audience.uncovered(parent.audiences, child.audiences):
         found.append(Widening("audience", foreign))
     if unknown := tuple(detail for detail in child.details if detail not in parent.details):
         found.append(Widening("detail", unknown))

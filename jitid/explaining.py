@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, introspection, narrowing, strictjson
+from jitid import delegation, governance, introspection, narrowing, reach, strictjson
 from jitid.credential import Credential
 from jitid.errors import (
     ConfigurationError,
@@ -252,7 +252,10 @@ def _decide_now(
     proof, chain = request.delegator_proof, request.sensitivity
     if above is not None:
         proof, chain = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
-    sensitivity = narrowing.sensitivity(request.sensitivity, chain, scopes, request.audiences, terms).level
+    later = reach.told_later(document)
+    sensitivity = narrowing.sensitivity(
+        request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
+    ).level
     entry = snapshot.entry(request.delegator, request.agent)
     asked = request._replace(
         delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,
@@ -272,7 +275,9 @@ def _decide_now(
                 now=snapshot.now,
             )
             # As if it took its own place.
-            + governance.beyond_limits(entry.agent, request.kind, request.audiences, usual, 0, 0)
+            + governance.beyond_limits(
+                entry.agent, request.kind, request.audiences, usual, 0, 0, own=names.issuers
+            )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
             + governance.chain_objections(snapshot, _delegating(above, credential), snapshot.now),
             {},

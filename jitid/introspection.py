@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid import jws
-from jitid.credential import Credential, Kind, State
+from jitid import audience, jws, strictjson
+from jitid.credential import Credential, Kind, State, TokenUse
 from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
@@ -29,6 +29,8 @@ UNKNOWN = "the ledger does not know this credential"
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
 SHOWN = "a certificate is no secret, and proves nothing about who sends it"
 """Why a certificate is refused where a token is a right."""
+NO_RIGHT = "a JWT-SVID proves an identity, and carries no right"
+"""Why a JWT-SVID is refused where a token is a right."""
 
 
 class Verified(NamedTuple):
@@ -72,7 +74,7 @@ def verify(
 ) -> Verified:
     """Return the credential that `text` is if it is valid now for one of `audiences` (None: whoever it is meant for).
 
-    A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
+    A certificate or a JWT-SVID proves an identity: it counts only where it is merely `shown`, and gives no right.
 
     Raises:
         IntegrityError: the ledger is sealed, and another one knows what is valid.
@@ -88,6 +90,8 @@ def verify(
         credential = _recognise_ssh_certificate(snapshot, text, shown=shown)
     else:
         parsed = jws.parse(text, types=jws.TOKENS)
+        if parsed.typ == jws.SVID and not shown:
+            raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
         meant_for = parsed.claims.get("aud")
         wanted = (
             audiences
@@ -145,7 +149,7 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     return credential._replace(
         scopes=intersection(credential.scopes, head.scopes),
         # A renewal copies the audiences, and writes the issuer's current name for a former one.
-        may_audience=tuple(one for one in credential.may_audience if one in head.may_audience),
+        may_audience=audience.intersection(credential.may_audience, head.may_audience),
         may_kind=tuple(one for one in credential.may_kind if one in head.may_kind),
         details=f"[{','.join(details)}]" if details else None,
         expires_at=min(credential.expires_at, head.expires_at),
@@ -358,6 +362,29 @@ def as_remembered(
     return credential
 
 
+def _as_service_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    """Tell whether the row is one of a service token; from before, a token that names the authority was of its type."""
+    if credential.token_use != TokenUse.UNDIVIDED and (
+        credential.token_use != TokenUse.SERVICE or claims.get("iss") in credential.audiences
+    ):
+        return False
+    may_act = claims.get("may_act")
+    signed = None if may_act is None else strictjson.dumps(may_act)
+    return signed == credential.may_act and _as_access_token(credential, claims)
+
+
+def _as_identity_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    """Tell whether the row is one of an identity token: for the authority alone, with the same reach."""
+    return (
+        credential.token_use == TokenUse.IDENTITY
+        and claims.get("aud") == claims.get("iss")
+        and claims.get("jitid", {}).get("may_audience", []) == list(credential.may_audience)
+        and "may_act" not in claims
+        and credential.may_act is None
+        and _as_access_token(credential, claims)
+    )
+
+
 def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
     """Tell whether the ledger's row still says what the claims do: whoever edits the one cannot sign the other."""
     return (
@@ -402,8 +429,9 @@ class _Signed(NamedTuple):
 
 
 _KINDS = {
-    "at+jwt": _Signed(Kind.JWT, _as_access_token),
-    "JWT": _Signed(Kind.JWT_SVID, _as_svid),
+    "at+jwt": _Signed(Kind.JWT, _as_service_token),
+    jws.IDENTITY: _Signed(Kind.JWT, _as_identity_token),
+    jws.SVID: _Signed(Kind.JWT_SVID, _as_svid),
 }
 
 

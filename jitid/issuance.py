@@ -279,7 +279,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
-        scopes = " ".join(draft.scopes)
+        scopes, may_audience = " ".join(draft.scopes), draft.recorded_reach(one.request.kind)
         if one.plan.approval is not None:
             used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
@@ -325,6 +325,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     one.plan.recurring,
                     None if one.plan.chosen is None else one.plan.chosen.told,
                     public,
+                    may_audience=may_audience,
+                    may_act=draft.may_act,
                 )
             )
             if one.mint.issuer is None:

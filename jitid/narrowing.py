@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation
-from jitid.credential import Credential
+from jitid import delegation, reach
+from jitid.credential import PROOFS, Credential
 from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.ledger.records import Ancestor, Names
@@ -14,7 +14,7 @@ from jitid.lifetime import format_duration
 from jitid.name import may_reach
 from jitid.policy.decision import Decision
 from jitid.request import Terms
-from jitid.scope import Scope, may_overlap, uncovered
+from jitid.scope import Scope, may_overlap, normalise, uncovered
 from jitid.task import Task, most_sensitive
 from jitid.text import quote
 
@@ -157,11 +157,26 @@ def attenuated(
     )
 
 
-def held_by(parent: Credential) -> Grant:
-    """Return what a credential lets its holder delegate."""
+def carried(kind: str, scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """Return the scopes that a credential of a kind is asked to carry, each once.
+
+    Raises:
+        UsageError: it proves an identity, and carries none.
+
+    """
+    found = normalise(scopes)
+    if found and kind in PROOFS:
+        raise UsageError(
+            f"a credential of the kind {kind} proves an identity, and carries no scope", "leave --scope out"
+        )
+    return found
+
+
+def held_by(parent: Credential, *, exchanged: bool = False) -> Grant:
+    """Return what a credential lets its holder delegate; or what one that was `exchanged` lets the actor obtain."""
     return Grant(
         [Scope(scope) for scope in parent.scopes],
-        parent.audiences,
+        reach.actor_reach(parent.may_act) if exchanged else parent.may_audience,
         delegation.detail_texts(parent.details),
         parent.expires_at,
         parent.depth,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, narrowing, ownership, strictjson
+from jitid import governance, introspection, narrowing, ownership, reach, strictjson
 from jitid.credential import Credential, is_outside
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
@@ -16,7 +16,7 @@ from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.scope import Scope, normalise, uncovered
+from jitid.scope import Scope, uncovered
 from jitid.task import Task
 from jitid.text import check_text, quote
 
@@ -90,20 +90,19 @@ def plan(
     chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
     narrowing.check_audiences(names, request.audiences)
-    if parent is not None:
-        parent = parent._replace(audiences=names.current(parent.audiences))
-    audiences = (
-        request.audiences
-        or (parent.audiences if parent else ())
-        or names.current(terms.audiences)
-        or (names.issuer,)
-    )
+    within = reach.stated(request, names, terms, parent)
+    audiences = within.audiences
     notes: list[str] = []
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
-    scopes = normalise(request.scopes)
+    scopes = narrowing.carried(request.kind, request.scopes)
     judged = narrowing.sensitivity(
-        opened.sensitivity, chain, _delegable(request, parent, scopes), audiences, terms
+        opened.sensitivity,
+        chain,
+        _delegable(request, parent, scopes),
+        audiences,
+        terms,
+        may_audience=within.later,
     )
     sensitivity = judged.level
     narrowing.note_raised(judged, opened.sensitivity, "the chain above it", notes)
@@ -127,7 +126,7 @@ def plan(
         "parent": parent.id if parent else None,
         "made_from": parent.jti if parent else None,
         "scopes": list(scopes) or None,
-        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        **within.told(request.kind),
         "ttl": ttl,
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
@@ -141,7 +140,7 @@ def plan(
         + governance.beyond_limits(
             entry.agent,
             request.kind,
-            audiences,
+            within.obtainable,
             terms.audiences or names.accepted(now),
             entry.live + beside,
             request.copies,
@@ -155,9 +154,9 @@ def plan(
         must_not_rest_on_too_many(above, facts)
         scopes = narrowing.attenuated(
             parent.id,
-            narrowing.held_by(parent),
+            narrowing.held_by(parent, exchanged=request.exchanged),
             scopes,
-            audiences,
+            within.obtainable,
             request.details,
             facts,
             notes,
@@ -192,7 +191,9 @@ def plan(
     if decision.needs:
         from jitid import approval as approvals
 
-        exactly = approvals.exact(asked, request, opened, parent.id if parent else None, _chain(above))
+        exactly = approvals.exact(
+            asked, request, opened, parent.id if parent else None, _chain(above), within
+        )
         approval, decision = approvals.decide(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
@@ -228,6 +229,8 @@ def plan(
         {} if chosen is None else chosen.options,
         request.public_key,
         entry.agent is not None,
+        within.may_audience,
+        within.may_act,
     )
     facts |= granted(facts, decision, ttl, lifetime)
     if task is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, delegation, governance, introspection, narrowing, planning
-from jitid.credential import Credential, State, sort_of
+from jitid import audit, delegation, governance, introspection, narrowing, planning, reach
+from jitid.credential import PROOFS, Credential, State, sort_of
 from jitid.delegation import Grant
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
@@ -104,9 +104,9 @@ def renew(
                 minted.public,
                 predecessor.line,
                 predecessor.attached_from,
-                " ".join(predecessor.may_audience) or None,
+                draft.recorded_reach(predecessor.kind),
                 " ".join(predecessor.may_kind) or None,
-                predecessor.may_act,
+                draft.may_act,
             )
         ],
     )
@@ -238,14 +238,17 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
-    predecessor = predecessor._replace(audiences=names.current(predecessor.audiences))
-    audiences = predecessor.audiences
+    within = reach.renewed(predecessor, names)
     if attached is not None:
         narrowing.check_audiences(names, attached.audiences)
-        scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
+        scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
+        within = reach.attached(attached, predecessor, names, terms)
+    audiences = within.audiences
     details = delegation.detail_texts(predecessor.details)
     chain = narrowing.sensitivity_of(predecessor, lineage)
-    found = narrowing.sensitivity(task.sensitivity, chain, scopes, audiences, terms)
+    found = narrowing.sensitivity(
+        task.sensitivity, chain, scopes, audiences, terms, may_audience=within.later
+    )
     judged, proof = found.level, introspection.root_proof(predecessor, lineage)
     if judged == found.own:
         narrowing.note_raised(found, task.sensitivity, "", notes)
@@ -268,7 +271,7 @@ def plan(
         "parent": predecessor.parent,
         "id": predecessor.id,
         "scopes": list(scopes) or None,
-        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        **within.told(kind),
         "ttl": ttl,
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
@@ -280,7 +283,7 @@ def plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, kind, audiences, usual, 0, 0)
+        + governance.beyond_limits(entry.agent, kind, within.obtainable, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
@@ -290,9 +293,9 @@ def plan(
     for holder, holds in _held_by(verified, attached=attached is not None):
         scopes = narrowing.attenuated(
             holder,
-            holds._replace(audiences=names.current(tuple(holds.audiences))),
+            holds,
             scopes,
-            audiences,
+            within.obtainable,
             details,
             facts,
             notes,
@@ -367,6 +370,8 @@ def plan(
         {} if chosen is None else chosen.options,
         None if attached is None else attached.public_key,
         predecessor.under_agent,
+        within.may_audience,
+        within.may_act,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)
@@ -389,7 +394,7 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
                 nearest.id,
                 Grant(
                     [Scope(scope) for scope in nearest.scopes],
-                    nearest.audiences,
+                    nearest.may_audience,
                     [text for details in nearest.details for text in delegation.detail_texts(details)],
                     nearest.expires_at,
                     predecessor.depth - 1,

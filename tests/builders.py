@@ -424,7 +424,7 @@ class World:
     def chain(self, length: int, **fields: Any) -> list[Made]:
         """Issue a root and what it delegates, each to the next, until there are `length` of them."""
         made = [self.issue(**fields)]
-        kept = {name: fields[name] for name in ("scopes", "kind", "ttl") if name in fields}
+        kept = {name: fields[name] for name in ("scopes", "kind", "ttl", "may_audience") if name in fields}
         for depth in range(1, length):
             made.append(self.issue(parent=made[-1].token, agent=f"agent-{depth}", **kept))
         return made

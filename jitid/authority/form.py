@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jitid import strictjson
+from jitid.audience import check_reach
 from jitid.credential import MADE, Kind, check_made
 from jitid.errors import UsageError
 from jitid.identifier import parse_access_id, parse_id
@@ -218,6 +219,7 @@ DELEGATOR = Form(check_delegator, _NAMED)
 PERSON, ALIAS, GROUP = Form(_person, _NAMED), Form(_alias, {"minLength": 1}), Form(_group, _NAMED)
 EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})
 AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"})
+REACH = AUDIENCE._replace(check=check_reach)
 SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
 ADOPTED = Form(_adopted, {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"})
 ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})

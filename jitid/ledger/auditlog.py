@@ -125,15 +125,23 @@ class SqlAuditLog:
         last: int,
         event: int,
         terms: tuple[str, str, int, int] | None,
+        reach: tuple[str, str, str] = ("", "", ""),
         without: str = "",
     ) -> int:
-        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms."""
+        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
+
+        `reach`: what a row stands for that has no `may_audience`, what it must be, and what `may_act` must be.
+        """
         sql = (
             f"SELECT count(*) FROM credential c WHERE id BETWEEN ? AND ? AND event = ? AND {spared(without)}"
         )
         if terms is not None:
             sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
-        count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
+        values: tuple[Any, ...] = (first, last, event, *reversed(terms or ()))
+        if terms is not None:
+            sql += " AND coalesce(may_audience, ?) = ? AND coalesce(may_act, '') = ?"
+            values += reach
+        count: int = self._db.execute(sql, values).fetchone()[0]
         return count
 
     def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:

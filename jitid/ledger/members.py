@@ -251,12 +251,17 @@ class Members:
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
+        audiences = " ".join(event.get("audiences", (self._names.issuer,)))
+        reach = (audiences, audiences, event.get("may_act", ""))
+        if "may_audience" in event:
+            # No row has a text of one space: it has to say something itself.
+            reach = (" ", " ".join(event["may_audience"]), "")
         if "lifetime" in event:
             at = event["at"]
             scopes = " ".join(event.get("granted", event.get("scopes", ())))
             terms = (event["kind"], scopes, at, at + event["lifetime"])
         if rows and len(rows) != self._snapshot.count_issued(
-            rows[0][0], rows[-1][0], seq, terms, self._without
+            rows[0][0], rows[-1][0], seq, terms, reach, self._without
         ):
             raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
         # Copies of a root have nothing to escape from, and may be many; whatever has a parent is looked at.

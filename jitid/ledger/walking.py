@@ -43,7 +43,7 @@ _HEAD = """coalesce(
 """The head of the line of a credential `b`: the one of its line that no renewal has superseded."""
 
 _STANDING = f"{LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL"
-_RIGHTS = "c.scopes, au.text, c.details, c.expires_at, c.may_audience, c.may_kind"
+_RIGHTS = "c.scopes, au.text, c.details, c.expires_at, coalesce(c.may_audience, au.text), c.may_kind"
 
 # A credential rests on the one that it was attached from, and otherwise on the one that its identity was delegated
 # from. Identities from before the ledger recorded that name a parent alone.
