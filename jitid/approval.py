@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid import strictjson
+from jitid.credential import USUAL_KINDS, named_kind
 from jitid.delegator import Delegator
 from jitid.errors import (
     ApprovalNeededError,
@@ -46,6 +47,12 @@ def exact(
         "depth": asked.depth,
         "details": list(request.details) or None,
         "kind": asked.kind,
+        "may_kind": sorted(
+            {named_kind(*pair) for pair in asked.may_kind}.union(
+                kind for kind in request.may_kind if kind in USUAL_KINDS
+            )
+        )
+        or None,
         "parent": parent,
         "proof": asked.delegator_proof,
         "purpose": asked.purpose,

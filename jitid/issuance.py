@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, planning
-from jitid.credential import Kind, is_outside, sort_of
+from jitid.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
@@ -277,6 +277,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
         scopes = " ".join(draft.scopes)
+        may_kind = None if draft.may_kind is None else kept_kinds(draft.may_kind)
         if one.plan.approval is not None:
             used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
@@ -322,6 +323,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     one.plan.recurring,
                     None if one.plan.chosen is None else one.plan.chosen.told,
                     public,
+                    may_kind=may_kind,
                 )
             )
             if one.mint.issuer is None:

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, delegation, governance, introspection, narrowing, planning
-from jitid.credential import Credential, State, sort_of
+from jitid.credential import (
+    USUAL_KINDS,
+    Credential,
+    State,
+    judged_kinds,
+    kept_kinds,
+    named_kind,
+    sort_of,
+    told_kinds,
+)
 from jitid.delegation import Grant
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
@@ -105,7 +114,7 @@ def renew(
                 predecessor.line,
                 predecessor.attached_from,
                 " ".join(predecessor.may_audience) or None,
-                " ".join(predecessor.may_kind) or None,
+                None if draft.may_kind is None else kept_kinds(draft.may_kind),
                 predecessor.may_act,
             )
         ],
@@ -238,8 +247,11 @@ def plan(
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
     audiences = predecessor.audiences
+    # A row from before permits any kind until its line ends; what is attached from it is a new row.
+    kinds = predecessor.may_kind
     if attached is not None:
         scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
+        kinds = USUAL_KINDS if kinds is None else kinds
     details = delegation.detail_texts(predecessor.details)
     chain = narrowing.sensitivity_of(predecessor, lineage)
     found = narrowing.sensitivity(task.sensitivity, chain, scopes, audiences, terms)
@@ -269,6 +281,7 @@ def plan(
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
         "zone": terms.zone_name,
+        "may_kind": None if attached is not None else told_kinds(kinds),
     }
     usual = terms.audiences or names.issuers
     governance.must_not_object(
@@ -293,6 +306,7 @@ def plan(
             facts,
             notes,
             allow_narrower=request.allow_narrower,
+            kinds=() if predecessor.may_kind is None else (named_kind(kind, template), *(kinds or ())),
         )
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
@@ -314,6 +328,8 @@ def plan(
             standing,
             terms.zone,
             template=template or "",
+            # What is inherited was judged when it was granted, and is again when it is used.
+            may_kind=() if attached is not None else judged_kinds(kinds),
         ),
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
@@ -321,6 +337,7 @@ def plan(
     if decision.needs:
         _refuse_unapproved(decision, facts)
     planning.must_permit(decision, facts, notes)
+    kinds = kinds and narrowing.permitted_kinds(kinds, decision)
     first = transaction.first_issued_at(predecessor.identity_key)
     lifetime, limit = narrowing.lifetime(
         ttl,
@@ -359,9 +376,11 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         None if attached is None else attached.public_key,
+        kinds,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)
+    facts["may_kind"] = told_kinds(kinds)
     maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
     return Renewal(draft, decision, facts, tuple(notes), maximum, recurring, chosen)
 
@@ -385,6 +404,7 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
                     [text for details in nearest.details for text in delegation.detail_texts(details)],
                     nearest.expires_at,
                     predecessor.depth - 1,
+                    nearest.may_kind,
                 ),
             )
         )

@@ -57,6 +57,8 @@ class IssueRequest(NamedTuple):
     """What it is made from at its target: a template's name, or `TARGET/TEMPLATE`."""
     public_key: str | None = None
     """The key of whoever asks, for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
+    may_kind: tuple[str, ...] = ()
+    """The kinds that the holder may obtain and delegate, each as KIND or KIND:TEMPLATE; none: `jwt` and `opaque`."""
 
 
 class RenewRequest(NamedTuple):

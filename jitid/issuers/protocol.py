@@ -41,6 +41,8 @@ class Draft(NamedTuple):
     """The table of that template; empty without one."""
     public_key: str | None = None
     """The key of whoever asked, for a certificate; None where a pair is made for them. Text, not checked yet."""
+    may_kind: tuple[str, ...] | None = None
+    """The kinds that its holder may obtain, with their templates; None means any."""
 
 
 class Listed(NamedTuple):

@@ -21,6 +21,7 @@ from jitid.ledger.records import (
     Filter,
     Ground,
     IdentityRow,
+    IssuedTerms,
     Names,
     Radius,
     Selection,
@@ -227,7 +228,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         first: int,
         last: int,
         event: int,
-        terms: tuple[str, str, int, int] | None,
+        terms: IssuedTerms | None,
         without: str = "",
     ) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jitid.credential import Credential
+from jitid.credential import Credential, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting, walking
@@ -121,7 +121,7 @@ def _from_row(row: Any) -> Credential:
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
             *row[35:40],
             _words(row[40] or ""),
-            _words(row[41] or ""),
+            read_kinds(row[41]),
             row[42],
         )
     )
