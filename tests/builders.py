@@ -335,6 +335,9 @@ class World:
         targets: Sequence[StatedTarget] = (),
         **terms: Any,
     ) -> None:
+        if targets and not policy:
+            # The default policy names no kind of a target.
+            policy = [*default_files(), ("kinds.cedar", KINDS)]
         self.path = path
         self.targets = targets
         self.clock = Clock(now)
