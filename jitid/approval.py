@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid import strictjson
+from jitid.credential import USUAL_KINDS, named_kind
 from jitid.delegator import Delegator
 from jitid.errors import (
     ApprovalNeededError,
@@ -59,6 +60,12 @@ def exact(
         "kind": asked.kind,
         "may_act": within.may_act,
         "may_audience": list(within.later) or None,
+        "may_kind": sorted(
+            {named_kind(*pair) for pair in asked.may_kind}.union(
+                kind for kind in request.may_kind if kind in USUAL_KINDS
+            )
+        )
+        or None,
         "narrower": request.allow_narrower or None,
         "opener": None if task.opener == asked.delegator else task.opener,
         "parent": parent,

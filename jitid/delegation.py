@@ -21,13 +21,15 @@ class Grant(NamedTuple):
     """Seconds since the epoch."""
     depth: int
     """How many delegations lie above it; a root's is 0."""
+    kinds: Sequence[str] | None = None
+    """The kinds, with their templates, of a credential itself and those that its holder may obtain; None means any."""
 
 
 class Widening(NamedTuple):
     """One respect in which a child would hold more than its parent."""
 
     what: str
-    """`scope`, `audience`, `detail`, `expiry` or `depth`."""
+    """`scope`, `audience`, `detail`, `kind`, `expiry` or `depth`."""
     values: tuple[str, ...]
 
 
@@ -50,6 +52,11 @@ def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
         found.append(Widening("audience", foreign))
     if unknown := tuple(detail for detail in child.details if detail not in parent.details):
         found.append(Widening("detail", unknown))
+    if parent.kinds is not None:
+        # Rows from before grants named kinds permit any.
+        more = ("any",) if child.kinds is None else child.kinds
+        if beyond := tuple(dict.fromkeys(kind for kind in more if kind not in parent.kinds)):
+            found.append(Widening("kind", beyond))
     if child.expires_at > parent.expires_at:
         found.append(Widening("expiry", (str(child.expires_at),)))
     if child.depth != parent.depth + 1:

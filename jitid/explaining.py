@@ -22,7 +22,7 @@ from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import FORMER_PROOF, PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
-from jitid.replaying import DECISIONS, is_whole, request_of
+from jitid.replaying import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.request import Terms
 from jitid.scope import Scope
 from jitid.secret import Secret
@@ -197,7 +197,7 @@ def _recorded(
     if policy is None or request is None:
         return then, None
     decision = policy.decide(
-        request, narrow="refused" in document, explain=False, approved=_approved(document)
+        request, narrow=is_narrowed(document), explain=False, approved=_approved(document)
     )
     again = outcome(decision, request.lifetime)
     if again.rules != rules or (again.decision == "permit") is denied:
@@ -246,7 +246,7 @@ def _decide_now(
 ) -> tuple[Outcome, str | None, PolicyRequest]:
     """Return what would come of the same request today, what would pass if that does not, and what would be asked."""
     notes: list[str] = []
-    narrow = "refused" in document
+    narrow = is_narrowed(document)
     scopes = tuple(Scope(scope) for scope in request.scopes)
     above = _above(snapshot, document, credential)
     proof, chain = request.delegator_proof, request.sensitivity

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid import audience, jws, strictjson
-from jitid.credential import Credential, Kind, State, TokenUse
+from jitid.credential import Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
@@ -150,10 +150,17 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
         scopes=intersection(credential.scopes, head.scopes),
         # A renewal copies the audiences, and writes the issuer's current name for a former one.
         may_audience=audience.intersection(credential.may_audience, head.may_audience),
-        may_kind=tuple(one for one in credential.may_kind if one in head.may_kind),
+        may_kind=_both(credential.may_kind, head.may_kind),
         details=f"[{','.join(details)}]" if details else None,
         expires_at=min(credential.expires_at, head.expires_at),
     )
+
+
+def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the kinds that two grants both name; None stands for any."""
+    if one is None or other is None:
+        return other if one is None else one
+    return tuple(kind for kind in one if kind in other)
 
 
 def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
@@ -394,6 +401,7 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
         and claims.get("scope") == " ".join(credential.scopes)
         and claims.get("delegator_proof") == credential.delegator_proof
         and claims.get("jitid", {}).get("depth") == credential.depth
+        and claims.get("jitid", {}).get("may_kind") == claimed_kinds(credential.may_kind)
         and _as_any(credential, claims)
     )
 
@@ -475,8 +483,22 @@ def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: i
         raise InvalidCredentialError(f"it holds a scope that {what}, does not hold")
     if below.details and not set(_details(below)) <= set(_details(ground)):
         raise InvalidCredentialError(f"it holds authorization_details that {what}, does not hold")
+    if beyond := _kinds_beyond(ground, below):
+        raise InvalidCredentialError(
+            f"it is or permits a kind ({quote(beyond)}) that {what}, does not permit"
+        )
     if ground.depth != depth:
         raise InvalidCredentialError(f"its chain is broken at {ground.id}")
+
+
+def _kinds_beyond(ground: Ground, below: Credential | Ground) -> str | None:
+    """Return a kind that a credential is of, or permits, and that the one that it rests on does not permit."""
+    if ground.may_kind is None or below.may_kind is None:
+        # One of them is from before grants named kinds: it keeps what it was given.
+        return None
+    made = below.made if isinstance(below, Ground) else named_kind(below.kind, below.template)
+    kinds = below.may_kind if made is None else (made, *below.may_kind)
+    return next((kind for kind in kinds if kind not in ground.may_kind), None)
 
 
 def _details(held: Credential | Ground) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, ownership, planning
-from jitid.credential import Kind, is_outside, sort_of
+from jitid.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
@@ -280,6 +280,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
         scopes, may_audience = " ".join(draft.scopes), draft.recorded_reach(one.request.kind)
+        may_kind = None if draft.may_kind is None else kept_kinds(draft.may_kind)
         if one.plan.approval is not None:
             used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
@@ -326,6 +327,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     None if one.plan.chosen is None else one.plan.chosen.told,
                     public,
                     may_audience=may_audience,
+                    may_kind=may_kind,
                     may_act=draft.may_act,
                 )
             )

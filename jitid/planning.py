@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, narrowing, ownership, reach, strictjson
-from jitid.credential import Credential, is_outside
+from jitid.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
@@ -110,6 +110,7 @@ def plan(
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
+    kinds = narrowing.obtainable(request, terms, parent, notes)
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -132,6 +133,7 @@ def plan(
         "standing": governance.told(standing),
         "zone": terms.zone_name,
         "process": None if request.process is None else request.process._asdict(),
+        "may_kind": told_kinds(kinds),
     }
     if task is not None:
         must_be_open(task, now, facts)
@@ -161,6 +163,7 @@ def plan(
             facts,
             notes,
             allow_narrower=request.allow_narrower,
+            kinds=(named_kind(request.kind, template), *kinds),
         )
         narrowing.must_not_exceed(judged, opened, parent.id, facts)
     scopes = governance.permitted_scopes(
@@ -182,6 +185,7 @@ def plan(
         standing,
         terms.zone,
         template=template or "",
+        may_kind=judged_kinds(kinds),
     )
     settled = {"purpose"} if task is not None else set()
     if task is not None or sensitivity != opened.sensitivity:
@@ -198,6 +202,7 @@ def plan(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
     must_permit(decision, facts, notes)
+    kinds = narrowing.permitted_kinds(kinds, decision)
     lifetime, _ = narrowing.lifetime(
         ttl,
         decision,
@@ -231,8 +236,10 @@ def plan(
         entry.agent is not None,
         within.may_audience,
         within.may_act,
+        kinds,
     )
     facts |= granted(facts, decision, ttl, lifetime)
+    facts["may_kind"] = told_kinds(kinds)
     if task is None:
         facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
@@ -469,6 +476,7 @@ def granted(asked: Mapping[str, Any], decision: Decision, ttl: int, lifetime: in
         "lifetime": lifetime,
         "ttl": None if ttl == lifetime else ttl,
         "refused": [refusal.scope for refusal in decision.refused] or None,
+        "refused_kinds": [refusal.scope for refusal in decision.refused_kinds] or None,
         "granted": None if decision.granted == tuple(asked["scopes"] or ()) else list(decision.granted),
     }
 
@@ -492,6 +500,10 @@ def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) 
         )
     notes += [
         f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
+    ]
+    notes += [
+        f"without kind {quote(one.scope)}: refused by {', '.join(one.rules)}"
+        for one in decision.refused_kinds
     ]
 
 

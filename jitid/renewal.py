@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, delegation, governance, introspection, narrowing, planning, reach
-from jitid.credential import PROOFS, Credential, State, sort_of
+from jitid.credential import (
+    PROOFS,
+    USUAL_KINDS,
+    Credential,
+    State,
+    judged_kinds,
+    kept_kinds,
+    named_kind,
+    sort_of,
+    told_kinds,
+)
 from jitid.delegation import Grant
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
@@ -105,7 +115,7 @@ def renew(
                 predecessor.line,
                 predecessor.attached_from,
                 draft.recorded_reach(predecessor.kind),
-                " ".join(predecessor.may_kind) or None,
+                None if draft.may_kind is None else kept_kinds(draft.may_kind),
                 draft.may_act,
             )
         ],
@@ -239,10 +249,13 @@ def plan(
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
     within = reach.renewed(predecessor, names)
+    # A row from before permits any kind until its line ends; what is attached from it is a new row.
+    kinds = predecessor.may_kind
     if attached is not None:
         narrowing.check_audiences(names, attached.audiences)
         scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
         within = reach.attached(attached, predecessor, names, terms)
+        kinds = USUAL_KINDS if kinds is None else kinds
     audiences = within.audiences
     details = delegation.detail_texts(predecessor.details)
     chain = narrowing.sensitivity_of(predecessor, lineage)
@@ -276,6 +289,7 @@ def plan(
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
         "zone": terms.zone_name,
+        "may_kind": None if attached is not None else told_kinds(kinds),
     }
     usual = terms.audiences or names.accepted(now)
     governance.must_not_object(
@@ -300,6 +314,7 @@ def plan(
             facts,
             notes,
             allow_narrower=request.allow_narrower,
+            kinds=() if predecessor.may_kind is None else (named_kind(kind, template), *(kinds or ())),
         )
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
@@ -321,6 +336,8 @@ def plan(
             standing,
             terms.zone,
             template=template or "",
+            # What is inherited was judged when it was granted, and is again when it is used.
+            may_kind=() if attached is not None else judged_kinds(kinds),
         ),
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
@@ -328,6 +345,7 @@ def plan(
     if decision.needs:
         _refuse_unapproved(decision, facts)
     planning.must_permit(decision, facts, notes)
+    kinds = kinds and narrowing.permitted_kinds(kinds, decision)
     first = transaction.first_issued_at(predecessor.identity_key)
     lifetime, limit = narrowing.lifetime(
         ttl,
@@ -372,9 +390,11 @@ def plan(
         predecessor.under_agent,
         within.may_audience,
         within.may_act,
+        kinds,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)
+    facts["may_kind"] = told_kinds(kinds)
     maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
     return Renewal(draft, decision, facts, tuple(notes), maximum, recurring, chosen)
 
@@ -398,6 +418,7 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
                     [text for details in nearest.details for text in delegation.detail_texts(details)],
                     nearest.expires_at,
                     predecessor.depth - 1,
+                    nearest.may_kind,
                 ),
             )
         )

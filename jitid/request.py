@@ -88,6 +88,8 @@ class IssueRequest(NamedTuple):
     """The callers that may exchange a service token, one after the other: what each obtains names the next."""
     exchanged: bool = False
     """Whether the parent is a token that the caller was shown, which lets it act by its `may_act`."""
+    may_kind: tuple[str, ...] = ()
+    """The kinds that the holder may obtain and delegate, each as KIND or KIND:TEMPLATE; none: `jwt` and `opaque`."""
 
 
 class RenewRequest(NamedTuple):

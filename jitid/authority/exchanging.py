@@ -81,8 +81,9 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
         if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
             # Who may do so was found out before: the child is the caller's, whatever agent it names.
             agent = own_agent(inside.caller)
-            request = request._replace(agent=agent, exchanged=True)
-            actor = client_actor(inside.caller, agent, inside.ledger.names.issuer)
+            request = request._replace(agent=agent, proved_agent=None, exchanged=True)
+            with inside.ledger.read() as snapshot:
+                actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
     task = request.task or actor.task or new_task(actor.agent, inside.caller)
     return issue(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest
     from jitid.secret import Secret
 
-_LISTS = ("scope", "audience", "detail")
+_LISTS = ("scope", "audience", "detail", "may_kind")
 _TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
 _HELD = 1 << 26
 """So many characters of a list are held, to count its lines before the first one is issued."""
@@ -263,6 +263,7 @@ def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
         deadline=own.deadline if fields["deadline"] is not None else template.deadline,
         deadline_after=own.deadline_after if fields["deadline"] is not None else template.deadline_after,
         details=own.details if fields["detail"] is not None else template.details,
+        may_kind=own.may_kind if fields["may_kind"] is not None else template.may_kind,
     )
 
 

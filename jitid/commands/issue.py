@@ -56,6 +56,7 @@ def issue(
     as_of: options.AsOf = None,
     wait: options.Wait = None,
     public_key: options.PublicKey = None,
+    may_kind: options.MayKinds = None,
 ) -> None:
     """Issue a task-scoped credential and print its token, alone on a line.
 
@@ -100,6 +101,7 @@ def issue(
             "detail": detail,
             "allow_narrower": allow_narrower,
             "public_key": public_key,
+            "may_kind": may_kind,
         },
     )
     if count is not None or from_file is not None:

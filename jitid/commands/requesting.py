@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import Kind, parse_kind
+from jitid.credential import Kind, named_kind, parse_kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time, parse_duration, parse_moment
@@ -138,6 +138,7 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         details=tuple(_detail(text) for text in stated["detail"] or ()),
         parent=parent,
         template=template,
+        may_kind=tuple(named_kind(*parse_kind(text)) for text in stated.get("may_kind") or ()),
     )
 
 

@@ -12,6 +12,7 @@ from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
 from jitid.commands.requesting import hand_out, stated_request
+from jitid.credential import USUAL_KINDS, named_kind
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.formats import output
@@ -37,7 +38,14 @@ _SHORTEST = 2
 ON_EXIT = ("revoke", "keep")
 
 CONSUMED = frozenset(
-    {"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE", "JITID_SECRET"}
+    {
+        "JITID_DELEGATOR",
+        "JITID_DELEGATOR_TOKEN_FILE",
+        "JITID_AGENT",
+        "JITID_SCOPE",
+        "JITID_SECRET",
+        "JITID_MAY_KIND",
+    }
 )
 """What said who this identity is, and must not say the same of those that the command asks for."""
 
@@ -68,6 +76,7 @@ def run(
     grace: options.Grace = None,
     wait: options.Wait = None,
     secret: options.Secrets = None,
+    may_kind: options.MayKinds = None,
 ) -> None:
     """Run a command that has an identity of its own while it runs.
 
@@ -104,6 +113,7 @@ def run(
             "parent_file": parent_file,
             "detail": detail,
             "allow_narrower": allow_narrower,
+            "may_kind": may_kind,
         },
         usual_agent=_agent_of(command[0]),
     )
@@ -120,7 +130,7 @@ def run(
     # What is in a variable cannot be replaced.
     renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
     process = this_process(kept=on_exit == "keep", renews_until=renews_until)
-    request = request._replace(process=process)
+    request = request._replace(process=process, may_kind=_obtainable(request, secrets))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     place = open_place(file)
     started = _Start(given, command, program, place, variable=env, parent_file=parent_file, wanted=secrets)
@@ -290,6 +300,14 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
         raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
     if on_exit is not None and on_exit not in ON_EXIT:
         raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
+
+
+def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]:
+    """Return the kinds that the identity of the command may obtain: those of its secrets too."""
+    needed = [named_kind(one.kind, one.template) for one in secrets]
+    if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
+        return ()
+    return tuple(dict.fromkeys((*(request.may_kind or USUAL_KINDS), *needed)))
 
 
 def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:

@@ -9,6 +9,7 @@ from json import loads
 from typing import Any
 
 from jitid import jws, strictjson
+from jitid.credential import claimed_kinds
 from jitid.errors import UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.keyring import Signer
@@ -132,6 +133,8 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
         context["purpose"] = draft.purpose
     if draft.is_identity and draft.may_audience:
         context["may_audience"] = list(draft.may_audience)
+    if (kinds := claimed_kinds(draft.may_kind)) is not None:
+        context["may_kind"] = kinds
     claims: dict[str, Any] = {
         "iss": draft.issuer,
         "sub": draft.delegator,

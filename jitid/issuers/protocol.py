@@ -48,6 +48,8 @@ class Draft(NamedTuple):
     """The audiences for which the holder may obtain tokens."""
     may_act: str | None = None
     """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    may_kind: tuple[str, ...] | None = None
+    """The kinds that its holder may obtain, with their templates; None means any."""
 
     @property
     def is_identity(self) -> bool:

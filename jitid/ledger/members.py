@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jitid import audit, jws, strictjson
+from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
 from jitid.ledger import (
@@ -25,7 +26,7 @@ from jitid.ledger import (
 )
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import RESTORED
+from jitid.ledger.records import RESTORED, IssuedTerms
 from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
@@ -259,7 +260,15 @@ class Members:
         if "lifetime" in event:
             at = event["at"]
             scopes = " ".join(event.get("granted", event.get("scopes", ())))
-            terms = (event["kind"], scopes, at, at + event["lifetime"])
+            # Copies of a root are compared here alone: whatever of them is a right is among these.
+            terms = IssuedTerms(
+                at + event["lifetime"],
+                at,
+                scopes,
+                event["kind"],
+                event.get("template", ""),
+                event.get("may_kind", ANY_KIND),
+            )
         if rows and len(rows) != self._snapshot.count_issued(
             rows[0][0], rows[-1][0], seq, terms, reach, self._without
         ):

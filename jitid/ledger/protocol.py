@@ -21,6 +21,7 @@ from jitid.ledger.records import (
     Filter,
     Ground,
     IdentityRow,
+    IssuedTerms,
     Names,
     Radius,
     Selection,
@@ -278,7 +279,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         first: int,
         last: int,
         event: int,
-        terms: tuple[str, str, int, int] | None,
+        terms: IssuedTerms | None,
         reach: tuple[str, str, str] = ("", "", ""),
         without: str = "",
     ) -> int:

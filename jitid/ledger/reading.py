@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jitid.credential import PROOFS, TOKENS, Credential, TokenUse
+from jitid.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import sealing, selecting, walking
@@ -131,7 +131,7 @@ def _from_row(row: Any) -> Credential:
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
             *row[35:40],
             may_audience,
-            _words(row[41] or ""),
+            read_kinds(row[41]),
             *row[42:46],
             bool(row[46]),
             _token_use(kind, audiences, may_audience, undivided=row[40] is None),

@@ -49,6 +49,12 @@ _ASKED: Mapping[str, Schema] = {
     "ttl": _text("How long it lives, as 90s, 15m or 1h; never longer than your own credential.", 32),
     "purpose": _text("Why, in a sentence; only with a new task, and left out: as yours.", 1_000),
     "task": _text("The name of a sub-task, such as INC-4821/tests; left out: your own task.", 128),
+    "may_kind": _texts(
+        "The kinds of credential that it may obtain by its own, as KIND or KIND:TEMPLATE, among those that you may "
+        "obtain; left out: jwt and opaque.",
+        200,
+        32,
+    ),
 }
 
 REQUEST = _takes(_ASKED, "agent")

@@ -168,6 +168,7 @@ class Session:
             "sensitivity": None,
             "deadline": None,
             "detail": None,
+            "may_kind": arguments.get("may_kind"),
         }
         return request_from(stated, self._own_token())
 

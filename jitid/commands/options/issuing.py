@@ -107,6 +107,15 @@ PublicKey = Annotated[
         "--public-key", metavar="FILE", text="The key for a certificate, made by you; `-` is standard input."
     ),
 ]
+MayKinds = Annotated[
+    list[str] | None,
+    option(
+        "--may-kind",
+        metavar="KIND",
+        text="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
+        variable="JITID_MAY_KIND",
+    ),
+]
 AllowNarrower = Annotated[
     bool,
     option(
