@@ -174,6 +174,8 @@ class Terms(NamedTuple):
     """For how long a status list is good."""
     identity: str | None = None
     """The id of the identity of the agent that is served; None for a person and for a service."""
+    bearer: str | None = None
+    """The `jti` that this agent came with."""
 
     @property
     def own_name(self) -> str | None:
@@ -191,6 +193,7 @@ class Terms(NamedTuple):
             caller=caller.delegator or caller.name,
             caller_proof=caller.proof if caller.delegator else None,
             identity=caller.identity,
+            bearer=None if caller.agent is None else caller.credential,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
             any_task=caller.roles is None,
         )
