@@ -129,8 +129,8 @@ def not_let(
     entry: Entry,
     delegator: str,
     own_name: str | None,
-    delegates: tuple[str, bool] | None,
-    proved_agent: str | None,
+    delegates: str | None,
+    recorded: Sequence[str],
 ) -> list[Objection]:
     """Return why nothing is issued under the name of a registered agent to those who ask; none if it may be.
 
@@ -141,24 +141,19 @@ def not_let(
         entry: what it has of the delegator and the agent.
         delegator: the root delegator.
         own_name: the delegator that the caller is proved to be.
-        delegates: the agent of the parent, and whether that was issued under a record; None for a root, whose
-            delegator asks.
-        proved_agent: the registered agent that an actor's token proved.
+        delegates: the agent of the parent; None for a root, whose delegator asks.
+        recorded: the agents that ask, as far as they are proved by an identity under a record of theirs.
 
     """
     agent = entry.agent
-    if agent is None or agent.unregistered_at is not None or proved_agent == agent.name:
+    if agent is None or agent.unregistered_at is not None:
         return []
-    if (
-        delegates is not None
-        and delegates[1]
-        and (delegates[0] == agent.name or f"agent:{delegates[0]}" in agent.users)
-    ):
+    if any(one == agent.name or f"agent:{one}" in agent.users for one in recorded):
         return []
     for name in (own_name, delegator if delegates is None else None):
         if name is not None and _is_user(snapshot, agent, name):
             return []
-    asks = own_name or delegator if delegates is None else f"agent:{delegates[0]}"
+    asks = own_name or delegator if delegates is None else f"agent:{delegates}"
     return [
         Objection(
             "agent-users",

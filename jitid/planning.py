@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from jitid import governance, introspection, narrowing, ownership, reach, strictjson
 from jitid.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
+from jitid.identifier import parse_id
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
@@ -391,8 +392,14 @@ def _not_let(
     """Return why the caller may not use the agent's name; whoever may name any delegator may use any."""
     if entry.agent is None or terms.any_delegator:
         return []
-    delegates = None if parent is None else (parent.agent, parent.recurring is not None)
-    return governance.not_let(snapshot, entry, delegator, terms.own_name, delegates, request.proved_agent)
+    asks = [parent]
+    if terms.bearer is not None:
+        asks.append(snapshot.find_credential("jti", parse_id(terms.bearer)[1]))
+    recorded = [one.agent for one in asks if one is not None and one.recurring is not None]
+    if request.proved_agent is not None:
+        recorded.append(request.proved_agent)
+    delegates = None if parent is None else parent.agent
+    return governance.not_let(snapshot, entry, delegator, terms.own_name, delegates, recorded)
 
 
 def _chain(above: introspection.Verified | None) -> list[str]:

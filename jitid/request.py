@@ -201,6 +201,8 @@ class Terms(NamedTuple):
     """The addresses at which the authority is served, which are never a service's."""
     identity: str | None = None
     """The id of the identity of the agent that is served; None for a person and for a service."""
+    bearer: str | None = None
+    """The `jti` that this agent came with."""
 
     @property
     def own_name(self) -> str | None:
@@ -218,6 +220,7 @@ class Terms(NamedTuple):
             caller=caller.delegator or caller.name,
             caller_proof=caller.proof if caller.delegator else None,
             identity=caller.identity,
+            bearer=None if caller.agent is None else caller.credential,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
             any_task=caller.roles is None,
         )

@@ -125,7 +125,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
     agent = proof.delegator.partition(":")[2]
     with inside.ledger.read() as snapshot:
         _must_be_bound(snapshot, inside.caller, agent, proof)
-    return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), None, use)
+    return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), None, use, recorded=True)
 
 
 def _must_be_bound(snapshot: Snapshot, caller: Caller | None, agent: str, proof: Proof) -> None:

@@ -117,7 +117,7 @@ def test_all_copies_are_made_anew(world: World) -> None:
 
 def test_a_limit_of_one_counts_what_was_lost_no_longer(world: World) -> None:
     world.know("user:owner")
-    world.register("planner", owner="user:owner", concurrency=1)
+    world.register("planner", owner="user:owner", concurrency=1, users=("user:bob",))
     issue(world, BOB, delegator=None)
     second = issue(world, BOB, delegator=None)
     assert live(world) == jtis(second)

@@ -73,6 +73,8 @@ _UNDONE = {
         "DROP TABLE presented",
         "DROP INDEX credential_reused",
         "ALTER TABLE credential DROP COLUMN reused_at",
+        "DELETE FROM setting WHERE name = 'agents_until'",
+        "ALTER TABLE agent DROP COLUMN users",
         "DROP TABLE task_share",
         "DROP INDEX task_opener",
         """CREATE TABLE former_task (
