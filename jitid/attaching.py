@@ -111,4 +111,6 @@ def attach(
         planned.notes,
         planned.maximum,
         None if planned.chosen is None else planned.chosen.told,
+        draft.may_audience,
+        draft.may_act,
     )

@@ -73,6 +73,10 @@ class Issued(NamedTuple):
     """Until when it may be renewed at most, as far as policy and task go."""
     template: str | None = None
     """What it was made from, as `TARGET/TEMPLATE`."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which its holder may obtain tokens."""
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
 
 def preview(
@@ -389,4 +393,6 @@ def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...
         plan.notes,
         plan.maximum,
         None if plan.chosen is None else plan.chosen.told,
+        draft.may_audience,
+        draft.may_act,
     )

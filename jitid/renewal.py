@@ -153,6 +153,9 @@ def renew(
         renewal.decision,
         renewal.notes,
         renewal.maximum,
+        None,
+        draft.may_audience,
+        draft.may_act,
     )
 
 
