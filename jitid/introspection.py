@@ -446,7 +446,9 @@ def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: i
     if below.details and not set(_details(below)) <= set(_details(ground)):
         raise InvalidCredentialError(f"it holds authorization_details that {what}, does not hold")
     if beyond := _kinds_beyond(ground, below):
-        raise InvalidCredentialError(f"it is or permits a kind ({quote(beyond)}) that {what}, does not permit")
+        raise InvalidCredentialError(
+            f"it is or permits a kind ({quote(beyond)}) that {what}, does not permit"
+        )
     if ground.depth != depth:
         raise InvalidCredentialError(f"its chain is broken at {ground.id}")
 

@@ -17,7 +17,8 @@ GRANTS = st.builds(
     details=st.lists(st.sampled_from(['{"type":"x"}', '{"type":"y"}']), unique=True).map(tuple),
     expires_at=st.integers(0, 5),
     depth=st.integers(0, 4),
-    kinds=st.none() | st.lists(st.sampled_from(["jwt", "ssh-cert", "ssh-cert:hosts/root"]), unique=True).map(tuple),
+    kinds=st.none()
+    | st.lists(st.sampled_from(["jwt", "ssh-cert", "ssh-cert:hosts/root"]), unique=True).map(tuple),
 )
 
 

@@ -124,7 +124,8 @@ class _Reader:
 
     def _reads_delegator_kind(self) -> bool:
         return "delegator_kind" in self._words or any(
-            word.strip('"') == "kind" and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
+            word.strip('"') == "kind"
+            and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
             for at, word in enumerate(self._tokens)
         )
 

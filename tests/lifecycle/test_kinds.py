@@ -207,7 +207,9 @@ def test_an_edit_of_the_column_is_seen(world: World, written: str, copies: int) 
         ops.Issue(requests=(request(kind="opaque", may_kind=("jwt", "opaque", "ssh-cert"), copies=copies),))
     )
     world.check()
-    edit(world.path, f"UPDATE credential SET may_kind = {written} WHERE id = (SELECT max(id) FROM credential)")
+    edit(
+        world.path, f"UPDATE credential SET may_kind = {written} WHERE id = (SELECT max(id) FROM credential)"
+    )
     with pytest.raises(IntegrityError):
         world.check()
     assert issued.kind == "opaque"
@@ -217,7 +219,10 @@ def test_an_edit_of_the_column_is_seen(world: World, written: str, copies: int) 
 def test_an_edit_of_the_template_is_seen(world: World, copies: int) -> None:
     world.authority.perform(ops.Issue(requests=(request(kind="ssh-cert", copies=copies),)))
     world.check()
-    edit(world.path, "UPDATE credential SET template = 'hosts/root' WHERE id = (SELECT max(id) FROM credential)")
+    edit(
+        world.path,
+        "UPDATE credential SET template = 'hosts/root' WHERE id = (SELECT max(id) FROM credential)",
+    )
     with pytest.raises(IntegrityError):
         world.check()
 
