@@ -332,7 +332,9 @@ def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]
     needed = [named_kind(one.kind, one.template) for one in secrets]
     if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
         return ()
-    return tuple(dict.fromkeys((*(request.may_kind or USUAL_KINDS), *needed)))
+    # A parent may not permit all of the usual ones: below it the run states what it needs and no more.
+    own = USUAL_KINDS if request.parent is None else (request.kind,)
+    return tuple(dict.fromkeys((*(request.may_kind or own), *needed)))
 
 
 def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:

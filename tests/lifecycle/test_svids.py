@@ -89,7 +89,7 @@ def test_an_svid_verifies_until_it_expires_or_is_revoked(world: World, kind: str
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_descends_from_a_revoked_identity_is_refused(world: World, kind: str) -> None:
-    parent = world.issue()
+    parent = world.issue(may_kind=(kind,))
     child = world.issue(parent=parent.token, agent="child", kind=kind)
     world.verify(child.token)
     world.revoke(parent.id)
