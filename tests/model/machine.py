@@ -11,7 +11,7 @@ from tests.model.drivers import Backend
 from tests.model.features import has, known
 from tests.model.laws import LAWS
 from tests.model.model import IDENTITY, LEDGER, SERVICE, Credential, MayAct, Request
-from tests.model.world import GATEWAY, OPERATOR, World
+from tests.model.world import GATEWAY, OPERATOR, STORE, World
 
 ROOTS = ("user:alice", "user:root")
 AGENTS = ("planner", "coder", "tester")
@@ -19,6 +19,13 @@ REGISTERED = "deploy-bot"
 AUDIENCES = ("https://api.example.com", "https://db.example.com")
 SCOPES = ("repo:*", "repo:read", "repo:write", "db:*", "db:drop", "*:read")
 CLOCK = (1, 10, 29, 30, 31, 120, 600, 880, 1800, 3600, -5, -40, -600)
+
+REACHES: tuple[tuple[str, ...], ...] = (AUDIENCES, ("https://*.example.com",), AUDIENCES[:1], ())
+CHAINS = (
+    (MayAct(GATEWAY, frozenset(AUDIENCES)),),
+    (MayAct(GATEWAY, frozenset(AUDIENCES[1:])), MayAct(STORE, frozenset(AUDIENCES[:1]))),
+    (),
+)
 
 scope_sets = st.frozensets(st.sampled_from(SCOPES), max_size=3)
 lifetimes = st.sampled_from((None, None, 20, 60, 300, 1200, 7200))
@@ -90,8 +97,11 @@ class Machine(RuleBasedStateMachine):
 
     def task_of(self, root: str, index: int) -> str:
         """Return the name of a task: everybody uses the same names where they are unique for each opener."""
-        name = f"T{index % 3}"
-        return name if has("task-names") else f"{root.split(':')[1]}-{name}"
+        return self.named(root, f"T{index % 3}")
+
+    def named(self, root: str, name: str) -> str:
+        """Return a task's name: the same for everybody at an authority, where names are unique for each opener."""
+        return name if self.wire else f"{root.split(':')[1]}-{name}"
 
     # Issue, delegate, attach, exchange, renew, repeat, hand back
 
@@ -146,10 +156,10 @@ class Machine(RuleBasedStateMachine):
             task=name,
             delegator=root,
             audiences=frozenset({audience} if audience else ()),
-            may_audience=frozenset(AUDIENCES) if has("may-audience") and index % 2 else None,
+            may_audience=frozenset(REACHES[index % len(REACHES)]) or None if not audience else None,
             kind=kind,
-            may_kind=frozenset({kind}) if has("may-kind") and index % 3 == 0 else None,
-            may_act=MayAct(GATEWAY, frozenset(AUDIENCES)) if has("may-act") and index % 2 else None,
+            may_kind=frozenset({kind}) if index % 3 == 0 else None,
+            may_act=CHAINS[index % len(CHAINS)] if audience else (),
             ttl=ttl,
             sensitivity=None if found else level,
             purpose=not found and level is not None and index % 4 != 0,
@@ -195,9 +205,9 @@ class Machine(RuleBasedStateMachine):
         audiences: frozenset[str] = frozenset()
         if parent.use is SERVICE:
             audiences = parent.audiences
-        elif audience and has("may-audience"):
+        elif audience:
             audiences = frozenset({audience})
-        task = f"{parent.identity.root.split(':')[1]}-{own_task}" if own_task else None
+        task = self.named(parent.identity.root, own_task) if own_task else None
         opens = task is not None and self.model.find_task(parent.identity.root, task) is None
         if known("sensitivity-of-child") and level == "high":
             level = None
@@ -207,6 +217,8 @@ class Machine(RuleBasedStateMachine):
             parent=key,
             task=task,
             audiences=audiences,
+            may_audience=frozenset(REACHES[who % len(REACHES)]) or None if not audiences else None,
+            may_act=CHAINS[who % len(CHAINS)] if audiences else (),
             kind=kind,
             ttl=ttl,
             sensitivity=level if opens else None,
@@ -264,8 +276,9 @@ class Machine(RuleBasedStateMachine):
             to=key,
             kind=kind,
             scopes=frozenset({narrow}) if narrow else None,
-            audiences=frozenset({audience}) if has("may-audience") else frozenset(),
+            audiences=frozenset({audience}),
             ttl=ttl,
+            may_act=CHAINS[index % len(CHAINS)],
         )
 
     @precondition(lambda self: has("exchange") and len(self.all_keys(use=IDENTITY)) > 1)
@@ -402,13 +415,15 @@ class Machine(RuleBasedStateMachine):
         self._issue_root("user:root", index, REGISTERED, frozenset({"repo:*"}), None, "jwt", None, None, None)
 
     @precondition(lambda self: has("may-act") and self.wire and self.all_keys(use=SERVICE))
-    @rule(index=indices, audience=st.sampled_from(AUDIENCES))
-    def exchange_as_gateway(self, index: int, audience: str) -> None:
-        """Let the gateway exchange a token that it was shown."""
+    @rule(
+        index=indices, audience=st.sampled_from(AUDIENCES), service=st.sampled_from((GATEWAY, GATEWAY, STORE))
+    )
+    def exchange_as_service(self, index: int, audience: str, service: str) -> None:
+        """Let a service exchange a token that it was shown."""
         key = self.pick(index, SERVICE)
         if key is not None:
             self.world.perform(
-                "exchange", caller=GATEWAY, subject=key, actor=None, audience=audience, scope="repo:read"
+                "exchange", caller=service, subject=key, actor=None, audience=audience, scope="repo:read"
             )
 
     # The directory, agents, keys
@@ -435,8 +450,12 @@ class Machine(RuleBasedStateMachine):
         if self.model.person(root).disabled:
             self.world.perform("enable", caller=self.admin(), name=root)
 
-    @rule(scopes=st.sampled_from((frozenset({"repo:*"}), frozenset({"repo:*", "db:*"}))))
-    def register(self, scopes: frozenset[str]) -> None:
+    @rule(
+        scopes=st.sampled_from((frozenset({"repo:*"}), frozenset({"repo:*", "db:*"}))),
+        audiences=st.sampled_from(((), AUDIENCES)),
+        may_use=st.sampled_from((frozenset(), frozenset({"user:root"}))),
+    )
+    def register(self, scopes: frozenset[str], audiences: tuple[str, ...], may_use: frozenset[str]) -> None:
         """Let an administrator register an agent of alice's."""
         if known("registration-ends") and any(
             i.agent == REGISTERED and i.record is None for i in self.model.identities
@@ -444,7 +463,13 @@ class Machine(RuleBasedStateMachine):
             return
         if REGISTERED not in self.model.records:
             self.world.perform(
-                "register", caller=self.admin(), name=REGISTERED, owner="user:alice", scopes=scopes
+                "register",
+                caller=self.admin(),
+                name=REGISTERED,
+                owner="user:alice",
+                scopes=scopes,
+                audiences=frozenset(audiences),
+                may_use=may_use,
             )
 
     @rule(scopes=scope_sets, ttl=lifetimes, index=indices)

@@ -320,13 +320,17 @@ def test_may_audience_says_for_which_services_children_are(model: Model) -> None
     refused(child(model, "c5", "c4", audiences=frozenset({DB})), DENIED)
     issue(model, "c6", "repo:*")
     refused(child(model, "c7", "c6", audiences=frozenset({API})), DENIED)
+    both = Request("planner", task="T1", delegator=ALICE, audiences=frozenset({API}))
+    refused(model.issue(ALICE, "c9", both._replace(may_audience=frozenset({DB}))), USAGE)
+    may = (MayAct("system:gateway", frozenset({DB})),)
+    refused(child(model, "c9", "c4", audiences=frozenset({API}), may_act=may), DENIED)
     refused(model.attach(ALICE, "c8", "c1"), USAGE)
 
 
 def test_a_service_exchanges_what_it_was_shown_where_grant_and_token_say_so(model: Model) -> None:
     gateway = model.person("system:gateway")
     gateway.access, gateway.audiences = True, frozenset({API})
-    may = MayAct("system:gateway", frozenset({DB}))
+    may = (MayAct("system:gateway", frozenset({DB})),)
     issue(model, "c1", "repo:*", audiences=frozenset({API}), may_act=may, ttl=40)
     issue(model, "c2", "repo:*", audiences=frozenset({API}))
     wanted = frozenset({"repo:read"})
@@ -338,6 +342,14 @@ def test_a_service_exchanges_what_it_was_shown_where_grant_and_token_say_so(mode
     refused(model.exchange_shown(SVC, "c4", "c1", DB, wanted), FORBIDDEN)
     refused(model.exchange_shown("system:gateway", "c4", "c3", DB, wanted), FORBIDDEN)
     refused(model.renew(LEDGER, "c4", "c3"), DENIED)
+    store = model.person("system:store")
+    store.access, store.audiences = True, frozenset({DB})
+    chain = (*may, MayAct("system:store", frozenset({API})))
+    issue(model, "c5", "repo:*", audiences=frozenset({API}), may_act=chain)
+    refused(model.exchange_shown("system:store", "c6", "c5", API, wanted), FORBIDDEN)
+    made(model.exchange_shown("system:gateway", "c6", "c5", DB, wanted))
+    refused(model.exchange_shown("system:gateway", "c7", "c6", DB, wanted), FORBIDDEN)
+    assert made(model.exchange_shown("system:store", "c7", "c6", API, wanted)).may_act == ()
     assert model.answers("system:gateway", "c1")
     assert not model.answers("system:gateway", "c3")
 
@@ -440,7 +452,10 @@ def test_who_shares_a_task_lets_others_join_and_not_retire(model: Model) -> None
 
 
 def test_a_task_that_was_given_is_the_other_ones(model: Model) -> None:
-    issue(model, "c1", "repo:*")
+    issue(model, "c1", "repo:*", sensitivity="low")
+    refused(model.give(ALICE, ALICE, "T1", BOB), DENIED)
+    model.share(ALICE, ALICE, "T1", BOB)
+    assert issue(model, "c2", "repo:*", caller=BOB).identity.sensitivity == "moderate"
     assert isinstance(model.give(ALICE, ALICE, "T1", BOB), Accepted)
     refused(model.retire(ALICE, BOB, "T1"), FORBIDDEN)
     assert isinstance(model.retire(BOB, BOB, "T1"), Accepted)
