@@ -116,7 +116,7 @@ class Task:
     purpose: bool
     deadline: int
     opener: Identity | None = None
-    """The identity of the first issue."""
+    """The identity of the agent at whose request it was opened."""
     chosen_by: str = ""
     """The root delegator who chose its sensitivity: whoever else issues on it is judged by the higher one."""
     retired: bool = False
@@ -203,7 +203,7 @@ class Credential:
     may_act: tuple[MayAct, ...] = ()
     """Who may exchange it; who may then exchange what came of that, and so on."""
     exchanged: bool = False
-    """Whether a service has it in exchange for a token that it was shown: nothing is made by right of it."""
+    """Whether a service has it in exchange for a token that it was shown: it is never renewed."""
     approved: bool = False
     """Whether it was issued by an approval."""
     superseded: int | None = None
@@ -363,9 +363,6 @@ class Model:
             return None
         if credential.use is SERVICE and caller != LEDGER:
             objections.add(NOT_HELD, "a service token is shown, not held")
-            return None
-        if credential.exchanged:
-            objections.add(NOT_HELD, "nothing is made by right of an exchanged token")
             return None
         return grant
 
@@ -569,7 +566,8 @@ class Model:
         record = self.records.get(request.agent)
         if not exchanged:
             self._under_the_name(caller, request.agent, record, above, objections)
-        if record and not audiences_covered(request.audiences, record.audiences):
+        reach = request.audiences | (request.may_audience or frozenset())
+        if record and not audiences_covered(reach, record.audiences):
             objections.add(DENIED, "audiences beyond the agent's record")
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
@@ -607,8 +605,8 @@ class Model:
         identity = Identity(
             above, person.name, proof, request.agent, record, task, depth, sensitivity, self.now, caller
         )
-        if task.opener is None:
-            task.opener = identity
+        if caller in self.credentials and not any(each.task is task for each in self.identities):
+            task.opener = self.credentials[caller].identity
         self.identities.append(identity)
         may = request.audiences if request.may_audience is None else request.may_audience
         may_kind = request.may_kind
@@ -760,6 +758,8 @@ class Model:
             return objections.refusal()
         if credential.superseded is not None:
             objections.add(DENIED, "it has a successor")
+        if credential.exchanged:
+            objections.add({DENIED, INVALID}, "an exchanged token is never renewed")
         identity = credential.identity
         person = self.person(identity.root)
         record = self.records.get(identity.agent)
@@ -786,6 +786,10 @@ class Model:
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
+        if expires < self.now + min(ttl or credential.lifetime, credential.lifetime):
+            # It is shortened by a limit: where that adds no time, there is nothing to renew.
+            if expires <= credential.expires:
+                objections.add(DENIED, "its limits leave nothing to renew")
         if objections:
             return objections.refusal()
         successor = copy.copy(credential)
@@ -809,8 +813,6 @@ class Model:
             again.first_issued = self.now
             self.identities.append(again)
             line = Line(line.source)
-            if again.task.opener is identity:
-                again.task.opener = again
         else:
             again = identity
             line.credentials.remove(credential)
@@ -881,6 +883,7 @@ class Model:
                 may_audience=audiences,
                 issued=self.now,
                 expires=expires,
+                may_kind=DEFAULT_KINDS & credential.may_kind,
                 may_act=may_act,
             )
         )
@@ -929,6 +932,8 @@ class Model:
             objections.add(NOT_HELD, "may_act does not name the caller and the audience")
         if not covered(scopes, grant.scopes):
             objections.add(DENIED, "scopes beyond the token's")
+        if "jwt" not in credential.may_kind:
+            objections.add(DENIED, "a kind beyond may_kind")
         above = credential.identity
         return self._decide(
             caller,
@@ -1090,7 +1095,7 @@ class Model:
             return objections.refusal()
         assert task is not None
         del self.tasks[owner, name]
-        task.owner = to
+        task.owner, task.opener = to, None
         self.tasks[to, name] = task
         self.write()
         return Accepted()

@@ -285,8 +285,11 @@ def test_an_attachment_and_a_renewal_are_given_no_longer_life(model: Model) -> N
     assert made(model.attach(ALICE, "c2", "c1", names_services=False)).lifetime == 20
     model.step_clock(10)
     assert made(model.renew(ALICE, "c3", "c1", ttl=900)).lifetime == 20
+    made(model.attach(ALICE, "c4", "c3", ttl=15, names_services=False))
+    model.step_clock(10)
     # The attachment lies within the head of the line that it was made from.
-    assert made(model.renew(ALICE, "c4", "c2")).expires == NOW + 30
+    assert made(model.renew(ALICE, "c5", "c4")).expires == NOW + 30
+    refused(model.renew(ALICE, "c6", "c5"), DENIED)
 
 
 # Promise 14: shown is not held
@@ -435,12 +438,14 @@ def test_names_of_tasks_are_unique_for_each_opener(model: Model) -> None:
     refused(model.retire(BOB, ALICE, "T1"), FORBIDDEN)
 
 
-def test_an_opening_identity_retires_its_task_after_a_renewal_too(model: Model) -> None:
+def test_the_agent_at_whose_request_a_task_was_opened_retires_it_after_a_renewal_too(model: Model) -> None:
     issue(model, "c1", "repo:*")
-    made(model.renew("c1", "c2", "c1"))
-    issue(model, "c3", "repo:*")
-    refused(model.retire("c3", ALICE, "T1"), DENIED)
-    assert isinstance(model.retire("c2", ALICE, "T1"), Accepted)
+    made(child(model, "c2", "c1", "repo:*", caller="c1", task="T2"))
+    refused(model.retire("c1", ALICE, "T1"), DENIED)
+    refused(model.retire("c2", ALICE, "T2"), DENIED)
+    made(model.renew("c1", "c3", "c1"))
+    assert isinstance(model.retire("c3", ALICE, "T2"), Accepted)
+    assert model.rights("c3").valid
 
 
 def test_who_shares_a_task_lets_others_join_and_not_retire(model: Model) -> None:

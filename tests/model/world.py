@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tests.model.drivers import AUDIENCES_OF, PEOPLE, START, Done, Driver
-from tests.model.features import has, known
 from tests.model.model import (
     APPROVERS,
     IDENTITY,
@@ -321,7 +320,7 @@ class World:
 
     def _task_name(self, task: tuple[str, str], caller: str) -> str:
         owner, name = task
-        return f"{owner}/{name}" if has("task-names") and caller not in (owner, LEDGER) else name
+        return f"{owner}/{name}" if caller not in (owner, LEDGER) else name
 
     def _retire(self, step: Step, caller: str, task: tuple[str, str]) -> Outcome:
         expected = self.model.retire(caller, *task)
@@ -480,11 +479,13 @@ class World:
         if credential.use is IDENTITY and any("://" in audience for audience in told["audiences"]):
             raise self.difference(step, f"is for {told['audiences']}, not for the authority")
         identity = credential.identity
-        facts = {"depth": identity.depth, "delegator": identity.root, "kind": credential.kind}
-        if not known("proof-of-child") or identity.parent is None:
-            facts["delegator_proof"] = identity.proof
-        if not known("sensitivity-of-child") or identity.parent is None:
-            facts["sensitivity"] = identity.sensitivity
+        facts = {
+            "depth": identity.depth,
+            "delegator": identity.root,
+            "kind": credential.kind,
+            "delegator_proof": identity.proof,
+            "sensitivity": identity.sensitivity,
+        }
         for name, value in facts.items():
             if told[name] != value:
                 raise self.difference(step, f"{name} is {told[name]}, not {value}")
@@ -648,8 +649,6 @@ class World:
     def _as_parent(self, step: Step, key: str) -> None:
         """Ask what a child would be given: it must be what the model gives it."""
         audiences = frozenset(self._audiences(key))
-        if audiences and self.driver.wire and known("shown-token"):
-            return
         caller = LEDGER
         if self.driver.wire:
             credential = self.model.credentials.get(key)
