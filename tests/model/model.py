@@ -469,7 +469,7 @@ class Model:
 
     def _judged(self, task: Task, person: str) -> str:
         """Return by which sensitivity a root delegator is judged on a task: joiners by the higher one."""
-        if task.chosen_by in ("", person) or not self.per_opener:
+        if task.owner == task.chosen_by == person or not self.per_opener:
             return task.sensitivity
         return max(task.sensitivity, "moderate", key=LEVELS.index)
 
@@ -486,7 +486,11 @@ class Model:
         task = above.task if request.task is None else self._task(person.name, request, objections, above)
         if request.task is None and request.sensitivity not in (None, above.task.sensitivity):
             objections.add(USAGE, "states another sensitivity")
-        if task and LEVELS.index(self._judged(task, person.name)) > LEVELS.index(above.sensitivity):
+        if (
+            request.task
+            and task
+            and LEVELS.index(self._judged(task, person.name)) > LEVELS.index(above.sensitivity)
+        ):
             objections.add({USAGE, DENIED}, "a child is no more sensitive than its parent")
         # The policy judges by the highest sensitivity in the chain, and no child exceeds its parent.
         sensitivity = above.sensitivity
@@ -564,9 +568,9 @@ class Model:
             return objections.refusal()
         depth = above.depth + 1 if above else 0
         record = self.records.get(request.agent)
-        if not exchanged:
-            self._under_the_name(caller, request.agent, record, above, objections)
+        self._under_the_name(caller, request.agent, record, above, objections)
         reach = request.audiences | (request.may_audience or frozenset())
+        reach |= {audience for may in request.may_act for audience in may.audiences}
         if record and not audiences_covered(reach, record.audiences):
             objections.add(DENIED, "audiences beyond the agent's record")
         if person.disabled:
@@ -850,7 +854,8 @@ class Model:
             objections.add(DENIED, "audiences beyond may_audience")
         if not self._act_within(may_act, grant):
             objections.add(DENIED, "may_act beyond may_audience")
-        if record and not audiences_covered(audiences, record.audiences):
+        reach = audiences | {audience for may in may_act for audience in may.audiences}
+        if record and not audiences_covered(reach, record.audiences):
             objections.add(DENIED, "audiences beyond the agent's record")
         if kind not in credential.may_kind:
             objections.add(DENIED, "a kind beyond may_kind")

@@ -289,6 +289,7 @@ def test_an_attachment_and_a_renewal_are_given_no_longer_life(model: Model) -> N
     model.step_clock(10)
     # The attachment lies within the head of the line that it was made from.
     assert made(model.renew(ALICE, "c5", "c4")).expires == NOW + 30
+    model.step_clock(1)
     refused(model.renew(ALICE, "c6", "c5"), DENIED)
 
 
