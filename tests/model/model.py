@@ -568,7 +568,9 @@ class Model:
             return objections.refusal()
         depth = above.depth + 1 if above else 0
         record = self.records.get(request.agent)
-        self._under_the_name(caller, request.agent, record, above, objections)
+        # Who was merely shown a token gains no name by it: the record must list the service itself.
+        held_by = None if exchanged else above
+        self._under_the_name(caller, request.agent, record, held_by, objections)
         reach = request.audiences | (request.may_audience or frozenset())
         reach |= {audience for may in request.may_act for audience in may.audiences}
         if record and not audiences_covered(reach, record.audiences):
@@ -790,10 +792,9 @@ class Model:
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
-        if expires < self.now + min(ttl or credential.lifetime, credential.lifetime):
-            # It is shortened by a limit: where that adds no time, there is nothing to renew.
-            if expires <= credential.expires:
-                objections.add(DENIED, "its limits leave nothing to renew")
+        unlimited = self.now + min(ttl or credential.lifetime, credential.lifetime)
+        if expires < unlimited and expires <= credential.expires:
+            objections.add(DENIED, "its limits leave nothing to renew")
         if objections:
             return objections.refusal()
         successor = copy.copy(credential)

@@ -8,11 +8,11 @@ import pytest
 
 from tests.model import drivers
 from tests.model.features import KNOWN
-from tests.model.model import LEDGER, Request
-from tests.model.world import OPERATOR, DifferenceError, World
+from tests.model.model import LEDGER, MayAct, Request
+from tests.model.world import GATEWAY, OPERATOR, DifferenceError, World
 
 ALICE = "user:alice"
-API = "https://api.example.com"
+API, DB = "https://api.example.com", "https://db.example.com"
 WIDE = frozenset({"repo:*", "db:*"})
 NARROW = frozenset({"repo:read"})
 
@@ -97,6 +97,28 @@ def _registration_ends(world: World) -> None:
     world.perform("register", caller=LEDGER, name="deploy-bot", owner=ALICE, scopes=WIDE)
 
 
+def _exchange_as_gateway(world: World, subject: str) -> None:
+    world.perform("exchange", caller=GATEWAY, subject=subject, actor=None, audience=DB, scope=min(NARROW))
+
+
+def _register(world: World, name: str, **more: object) -> None:
+    both = frozenset({API, DB})
+    world.perform("register", caller=LEDGER, name=name, owner=ALICE, scopes=WIDE, audiences=both, **more)
+
+
+def _shown_name(world: World) -> None:
+    _register(world, "gateway")
+    may = (MayAct(GATEWAY, frozenset({DB})),)
+    _exchange_as_gateway(world, _issue(world, agent="gateway", audiences=frozenset({API}), may_act=may))
+
+
+def _shown_listed_name(world: World) -> None:
+    _register(world, "planner")
+    _register(world, "gateway", may_use=frozenset({"agent:planner"}))
+    may = (MayAct(GATEWAY, frozenset({DB})),)
+    _exchange_as_gateway(world, _issue(world, audiences=frozenset({API}), may_act=may))
+
+
 SEQUENCES: dict[str, Callable[[World], None]] = {
     "narrow-attachment": _narrow_attachment,
     "renewal-supersedes-others": _renewal_supersedes_others,
@@ -108,6 +130,8 @@ SEQUENCES: dict[str, Callable[[World], None]] = {
     "sensitivity-of-child": _sensitivity_of_child,
     "shown-token": _shown_token,
     "registration-ends": _registration_ends,
+    "shown-name": _shown_name,
+    "shown-listed-name": _shown_listed_name,
 }
 
 
