@@ -68,6 +68,7 @@ TARGETS = [
 ]
 
 FREE: Mapping[str, str] = {
+    "proved_agent": "it says whether the record of an agent lets the caller use its name, and the agent is a part",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }
 """Fields of `IssueRequest` that are no part of what is approved, each with the reason."""
