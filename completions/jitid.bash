@@ -60,10 +60,10 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
         ;;
     'run')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted $everywhere"
         arguments='command+'
         ;;
     'mcp')
@@ -83,7 +83,7 @@ __jitid_table() {
         options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
         ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated $everywhere"
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind $everywhere"
         arguments='ids/files'
         ;;
     'trace')

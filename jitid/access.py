@@ -22,9 +22,9 @@ from jitid.errors import (
 )
 from jitid.identifier import access_id, new_uuid7, parse_access_id
 from jitid.ledger import sealing
-from jitid.ledger.access import Access, AccessState, Presented
+from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.lifetime import format_duration
-from jitid.name import check_delegator
+from jitid.name import check_audience, check_delegator
 from jitid.revocation import check_reason
 from jitid.secret import Secret, fingerprint, new_opaque
 from jitid.text import quote
@@ -76,6 +76,10 @@ class Wanted(NamedTuple):
     ttl: int | None = None
     key: str | None = None
     """A public key as JWK (RFC 7517), in place of a bearer."""
+    audiences: tuple[str, ...] = ()
+    """The audiences that are its own: it is told about tokens for them alone, and may exchange those that let it."""
+    all_audiences: bool = False
+    """Whether it is told about tokens for any audience."""
 
 
 def grant(transaction: Transaction, wanted: Wanted, caller: Caller | None) -> Granted:
@@ -90,6 +94,7 @@ def grant(transaction: Transaction, wanted: Wanted, caller: Caller | None) -> Gr
     name = _named(transaction, wanted.name)
     roles = _checked_roles(wanted.roles)
     public = None if wanted.key is None else _public(wanted.key)
+    audiences = _checked_audiences(wanted, roles)
     ttl = _lifetime(wanted.ttl, key=public is not None)
     _must_hold(transaction, caller)
     spent = None
@@ -101,7 +106,9 @@ def grant(transaction: Transaction, wanted: Wanted, caller: Caller | None) -> Gr
             )
         spent = caller.credential
     _must_be_enabled(transaction, name)
-    made, secret = _make(transaction, name, transaction.now + ttl, roles=roles, public=public)
+    made, secret = _make(
+        transaction, name, transaction.now + ttl, roles=roles, public=public, audiences=audiences
+    )
     if spent is not None:
         transaction.access.end([spent], AccessState.SPENT)
     event = transaction.append("access-grant", {**_told(made), "spent": spent})
@@ -164,7 +171,9 @@ def rotate(
             f"an overlap is {format_duration(LONGEST_OVERLAP)} at most; nothing was changed",
             "such as --overlap 5m",
         )
-    made, secret = _make(transaction, found.name, until, roles=found.roles, predecessor=id_)
+    made, secret = _make(
+        transaction, found.name, until, roles=found.roles, predecessor=id_, audiences=found.audiences
+    )
     ends = min(now + lag, found.expires_at)
     transaction.access.supersede(id_, ends)
     event = transaction.append("access-rotate", {**_told(made), "predecessor": id_, "ends": ends})
@@ -231,6 +240,8 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
         found = introspection.verify(snapshot, names, text, names.accepted(snapshot.now)).credential
     except InvalidCredentialError:
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
+    if not found.names_authority(names.accepted(snapshot.now)):
+        raise UnauthenticatedError(_NOT_VALID, _HINT)
     return Caller(
         f"agent:{found.agent}",
         frozenset(),
@@ -250,7 +261,15 @@ def caller_of(snapshot: Snapshot, presented: Presented) -> Caller:
     must_be_told(found, presented.event)
     if found.bootstrap:
         return Caller(found.name, frozenset({BOOTSTRAP}), None, "credential", credential=found.id)
-    return Caller(found.name, frozenset(found.roles), found.name, "credential", credential=found.id)
+    audiences = None if found.audiences == ALL_AUDIENCES else found.audiences
+    return Caller(
+        found.name,
+        frozenset(found.roles),
+        found.name,
+        "credential",
+        credential=found.id,
+        audiences=audiences,
+    )
 
 
 # The same row and the same event say the same each time that somebody comes with it.
@@ -276,6 +295,7 @@ def _told(access: Access) -> dict[str, Any]:
         "until": access.expires_at,
         "fingerprint": access.fingerprint and access.fingerprint.hex(),
         "key": key,
+        "audiences": None if access.audiences is None else list(access.audiences),
     }
 
 
@@ -300,6 +320,7 @@ def _make(
     public: str | None = None,
     bootstrap: bool = False,
     predecessor: str | None = None,
+    audiences: tuple[str, ...] | None = None,
 ) -> tuple[Access, Secret | None]:
     secret = None if public is not None else new_opaque(os.urandom)
     made = Access(
@@ -317,6 +338,7 @@ def _make(
         predecessor=predecessor,
         event=0,
         ended_event=None,
+        audiences=audiences,
     )
     transaction.access.add(made)
     return made, None if secret is None else Secret.single(secret)
@@ -356,6 +378,26 @@ def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:
         if role not in ROLES:
             raise UsageError(f"there is no role {quote(role)}", f"choose among: {', '.join(ROLES)}")
     return tuple(sorted(set(stated)))
+
+
+def _checked_audiences(wanted: Wanted, roles: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the audiences that a caller is granted. Raises UsageError for a verifier of none, and for a wildcard."""
+    if wanted.all_audiences:
+        if wanted.audiences:
+            raise UsageError("some audiences and all audiences exclude each other", "state one of the two")
+        return ALL_AUDIENCES
+    if not wanted.audiences:
+        if "verifier" in roles:
+            raise UsageError(
+                "a verifier is told about tokens for its own audiences, and none is named; nothing was changed",
+                "name them with --audience, such as https://api.example.com; or say --all-audiences",
+            )
+        return None
+    for one in wanted.audiences:
+        check_audience(one)
+        if "*" in one:
+            raise UsageError(f"{quote(one)} is not one audience", "name each audience of its own")
+    return tuple(dict.fromkeys(wanted.audiences))
 
 
 def _lifetime(stated: int | None, *, key: bool) -> int:

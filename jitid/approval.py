@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid import strictjson
+from jitid.credential import USUAL_KINDS, named_kind
 from jitid.delegator import Delegator
 from jitid.errors import (
     ApprovalNeededError,
@@ -20,22 +21,29 @@ from jitid.identifier import IDENTITY, approval_id, new_uuid7, parse_approval_id
 from jitid.ledger.approval import Approval, Word
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.policy.decision import Decision, PolicyRequest
+from jitid.reach import Reach
 from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
 from jitid.text import quote
 
 
 def exact(
-    asked: PolicyRequest, request: IssueRequest, task: Task, parent: str | None, chain: Sequence[str]
+    asked: PolicyRequest,
+    request: IssueRequest,
+    task: Task,
+    parent: str | None,
+    chain: Sequence[str],
+    within: Reach,
 ) -> bytes:
     """Return the exact request as canonical JSON: an approval of it is an approval of nothing else.
 
     It holds every dimension of the grant, and no field that is left at its default, so that a field which is added
     later leaves the digest of other requests as it is.
 
-    `parent` is the id of the identity that delegates; `chain` are the agents above, the nearest first. The task's
-    deadline counts from its opening unless a time was stated, so that the same command is the same request a minute
-    later, and also when somebody else has opened the task meanwhile, just so.
+    `within` is what it is for and what its holder may obtain; `parent` is the id of the identity that delegates;
+    `chain` are the agents above, the nearest first. The task's deadline counts from its opening unless a time was
+    stated, so that the same command is the same request a minute later, and also when somebody else has opened the task
+    meanwhile, just so.
     """
     stated = request.deadline is not None
     told = {
@@ -48,7 +56,16 @@ def exact(
         "delegator": asked.delegator,
         "depth": asked.depth,
         "details": list(request.details) or None,
+        "exchanged": request.exchanged or None,
         "kind": asked.kind,
+        "may_act": within.may_act,
+        "may_audience": list(within.later) or None,
+        "may_kind": sorted(
+            {named_kind(*pair) for pair in asked.may_kind}.union(
+                kind for kind in request.may_kind if kind in USUAL_KINDS
+            )
+        )
+        or None,
         "narrower": request.allow_narrower or None,
         "opener": None if task.opener == asked.delegator else task.opener,
         "parent": parent,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid import audit, introspection
-from jitid.credential import sort_of
+from jitid.credential import kept_kinds, sort_of
 from jitid.identifier import credential_id, parse_id
 from jitid.issuance import Issued, IssuedCredential, record_at_target
 from jitid.issuers import cluster
@@ -69,7 +69,10 @@ def attach(
                 planned.recurring,
                 None if planned.chosen is None else planned.chosen.told,
                 minted.public,
+                may_audience=draft.recorded_reach(request.kind),
+                may_act=draft.may_act,
                 source=held.key,
+                may_kind=None if draft.may_kind is None else kept_kinds(draft.may_kind),
             )
         ],
     )
@@ -108,4 +111,6 @@ def attach(
         planned.notes,
         planned.maximum,
         None if planned.chosen is None else planned.chosen.told,
+        draft.may_audience,
+        draft.may_act,
     )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, introspection, narrowing, strictjson
+from jitid import governance, introspection, narrowing, reach, strictjson
 from jitid.agent import Agent
 from jitid.credential import Credential
 from jitid.delegator import Delegator
@@ -169,6 +169,7 @@ class _Judge:
         self._now = snapshot.now
         self._terms = terms
         self._usual = terms.audiences or names.accepted(snapshot.now)
+        self._own = names.issuers
         self._people = people
         self._agents = agents
         self._objections: dict[Hashable, list[governance.Objection]] = {}
@@ -256,7 +257,7 @@ class _Judge:
             )
             # Nothing is added beside what it lives by already.
             found += governance.beyond_limits(
-                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0
+                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0, own=self._own
             )
             found += governance.out_of_service(map(self._agents.get, dict.fromkeys(chain)), self._now)
             self._objections[key] = found
@@ -286,7 +287,11 @@ class _Judge:
         """Return how sensitive a credential is judged to be now: by its chain, and by the floors of today."""
         chain = narrowing.sensitivity_of(credential, lineage)
         scopes = map(Scope, credential.scopes)
-        return narrowing.sensitivity(chain, None, scopes, credential.audiences, self._terms).level
+        later = reach.held(credential).later
+        judged = narrowing.sensitivity(
+            chain, None, scopes, credential.audiences, self._terms, may_audience=later
+        )
+        return judged.level
 
     def _decided(
         self, credential: Credential, request: PolicyRequest

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
 """The duties that can be given to a caller; each is separate, and nobody has two unless given both."""
@@ -29,3 +32,18 @@ class Caller(NamedTuple):
     """The id of the agent's identity, if it came with its own credential: the same after each renewal."""
     key: str | None = None
     """What makes the request known again when its answer was lost (the header `Idempotency-Key`)."""
+    audiences: tuple[str, ...] | None = None
+    """The audiences that are registered as the caller's: about tokens for others it is told nothing. None: for all."""
+
+    def told_about(self, stated: Collection[str], usual: Collection[str]) -> Collection[str]:
+        """Return the audiences of the tokens that it is told about: of those `stated`, or else of its own or the usual.
+
+        A caller of which no audiences are registered is told about all.
+        """
+        if self.audiences is None:
+            return stated or usual
+        return [one for one in stated if one in self.audiences] if stated else self.audiences
+
+    def may_exchange(self, audiences: Collection[str]) -> bool:
+        """Tell whether a token for some audiences is one for this caller: one of them is registered as its own."""
+        return self.audiences is not None and not set(self.audiences).isdisjoint(audiences)

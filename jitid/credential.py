@@ -10,7 +10,7 @@ from jitid.process import Process
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class Kind(StrEnum):
@@ -118,9 +118,77 @@ def parse_kind(text: str) -> KindWanted:
     return KindWanted(kind, template)
 
 
+USUAL_KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
+"""The kinds that the holder of a credential may obtain if its grant names none."""
+
+MOST_KINDS = 32
+"""The maximum number of kinds that a grant names: the policy is asked about each."""
+
+ANY_KIND = "*"
+"""In audit events: the credential is from before grants named kinds, and its holder may obtain any."""
+_NO_KIND = "-"
+
+
+def named_kind(kind: str, template: str | None) -> str:
+    """Return a kind and the template that it is made from as a grant names them: `kind` or `kind:TARGET/TEMPLATE`."""
+    return f"{kind}:{template}" if template else kind
+
+
+def kept_kinds(kinds: Iterable[str]) -> str:
+    """Return the kinds of a grant as the ledger keeps them: sorted, and empty for the usual ones."""
+    found = sorted(set(kinds))
+    if found == sorted(USUAL_KINDS):
+        return ""
+    # Blank text stands for the usual ones, and no kind at all must not be taken for them.
+    return " ".join(found) or _NO_KIND
+
+
+def read_kinds(text: str | None) -> tuple[str, ...] | None:
+    """Return the kinds of a grant from what a row or an audit event says; None for those from before: any kind."""
+    if text is None or text == ANY_KIND:
+        return None
+    if not text:
+        return USUAL_KINDS
+    return () if text == _NO_KIND else tuple(text.split())
+
+
+def told_kinds(kinds: Sequence[str] | None) -> str:
+    """Return the kinds of a grant as audit events tell them."""
+    return ANY_KIND if kinds is None else kept_kinds(kinds)
+
+
+def claimed_kinds(kinds: Sequence[str] | None) -> list[str] | None:
+    """Return the kinds of a grant as a token claims them; None for the usual ones, and for those from before."""
+    return None if kinds is None or not kept_kinds(kinds) else sorted(set(kinds))
+
+
+def judged_kinds(kinds: Iterable[str] | None) -> tuple[tuple[str, str], ...]:
+    """Return the kinds of a grant that the policy judges, each with its template: all but the usual ones."""
+    found = [parse_kind(kind) for kind in kinds or () if kind not in USUAL_KINDS]
+    return tuple((kind, template or "") for kind, template in found)
+
+
 def is_target_name(text: str) -> bool:
     """Tell whether a target or a template can have that name: letters, digits, dots, lines, 64 at most."""
     return 0 < len(text) <= _LONGEST and _NAME.issuperset(text) and text[0] not in ".-"
+
+
+TOKENS = frozenset({Kind.JWT, Kind.OPAQUE})
+"""The kinds whose holder has rights by showing them."""
+
+PROOFS = frozenset({Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT})
+"""The kinds that prove an identity, and carry no scope of jitid's."""
+
+
+class TokenUse(StrEnum):
+    """What a token is for."""
+
+    IDENTITY = "identity"
+    """For the authority alone: by it the holder renews, delegates, and obtains service tokens."""
+    SERVICE = "service"
+    """To be shown to the services that it names."""
+    UNDIVIDED = "undivided"
+    """Issued before the two were told apart."""
 
 
 class State(StrEnum):
@@ -192,8 +260,8 @@ class Credential(NamedTuple):
     """The same, if it was attached: then both belong to one identity."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which its holder may obtain tokens."""
-    may_kind: tuple[str, ...] = ()
-    """The kinds that its holder may obtain."""
+    may_kind: tuple[str, ...] | None = ()
+    """The kinds that its holder may obtain and delegate; None, for a row from before, means any."""
     may_act: str | None = None
     """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     task_key: int = 0
@@ -204,6 +272,18 @@ class Credential(NamedTuple):
     """The ledger's number for the record of its agent; none where the agent is not registered."""
     under_agent: bool = False
     """Whether its identity stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    token_use: str | None = None
+    """What it is for, as `TokenUse` has it; None for what is not a token of ours."""
+
+    def names_authority(self, issuers: Collection[str]) -> bool:
+        """Tell whether it is a token for the authority that has these names: what alone gives rights there."""
+        if self.token_use == TokenUse.UNDIVIDED:
+            return not set(issuers).isdisjoint(self.audiences)
+        return (
+            self.token_use == TokenUse.IDENTITY
+            and bool(self.audiences)
+            and set(issuers).issuperset(self.audiences)
+        )
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

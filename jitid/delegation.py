@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import strictjson
+from jitid import audience, strictjson
 from jitid.scope import Scope, uncovered
 
 
@@ -14,19 +14,22 @@ class Grant(NamedTuple):
 
     scopes: Sequence[Scope]
     audiences: Sequence[str]
+    """Those that its holder may obtain tokens for, as `may_audience` has them; a child's are its own ones too."""
     details: Sequence[str]
     """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
     expires_at: int
     """Seconds since the epoch."""
     depth: int
     """How many delegations lie above it; a root's is 0."""
+    kinds: Sequence[str] | None = None
+    """The kinds, with their templates, of a credential itself and those that its holder may obtain; None means any."""
 
 
 class Widening(NamedTuple):
     """One respect in which a child would hold more than its parent."""
 
     what: str
-    """`scope`, `audience`, `detail`, `expiry` or `depth`."""
+    """`scope`, `audience`, `detail`, `kind`, `expiry` or `depth`."""
     values: tuple[str, ...]
 
 
@@ -45,10 +48,15 @@ def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
     found = []
     if wider := uncovered(parent.scopes, child.scopes):
         found.append(Widening("scope", tuple(wider)))
-    if foreign := tuple(audience for audience in child.audiences if audience not in parent.audiences):
+    if foreign := audience.uncovered(parent.audiences, child.audiences):
         found.append(Widening("audience", foreign))
     if unknown := tuple(detail for detail in child.details if detail not in parent.details):
         found.append(Widening("detail", unknown))
+    if parent.kinds is not None:
+        # Rows from before grants named kinds permit any.
+        more = ("any",) if child.kinds is None else child.kinds
+        if beyond := tuple(dict.fromkeys(kind for kind in more if kind not in parent.kinds)):
+            found.append(Widening("kind", beyond))
     if child.expires_at > parent.expires_at:
         found.append(Widening("expiry", (str(child.expires_at),)))
     if child.depth != parent.depth + 1:

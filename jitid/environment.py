@@ -669,4 +669,5 @@ def _terms(config: Config, path: str) -> Terms:
         config.number("approval_patience"),
         publish_url=config.text("publish_url"),
         publish_lifetime=config.number("publish_lifetime"),
+        places=() if (served := config.text("serve_public_url")) is None else (served,),
     )

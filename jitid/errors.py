@@ -169,6 +169,12 @@ class RefusedError(JitidError):
     exit_status = ExitStatus.REFUSED
 
 
+class ShownError(RefusedError):
+    """The caller was merely shown the token by which it asks, which gives no right."""
+
+    code = "shown"
+
+
 class UnauthenticatedError(RefusedError):
     """Nobody knows who asks: what they came with is none, not known, or no longer valid."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, introspection, narrowing, strictjson
+from jitid import delegation, governance, introspection, narrowing, reach, strictjson
 from jitid.credential import Credential
 from jitid.errors import (
     ConfigurationError,
@@ -22,7 +22,7 @@ from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import FORMER_PROOF, PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
-from jitid.replaying import DECISIONS, is_whole, request_of
+from jitid.replaying import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.request import Terms
 from jitid.scope import Scope
 from jitid.secret import Secret
@@ -197,7 +197,7 @@ def _recorded(
     if policy is None or request is None:
         return then, None
     decision = policy.decide(
-        request, narrow="refused" in document, explain=False, approved=_approved(document)
+        request, narrow=is_narrowed(document), explain=False, approved=_approved(document)
     )
     again = outcome(decision, request.lifetime)
     if again.rules != rules or (again.decision == "permit") is denied:
@@ -246,13 +246,16 @@ def _decide_now(
 ) -> tuple[Outcome, str | None, PolicyRequest]:
     """Return what would come of the same request today, what would pass if that does not, and what would be asked."""
     notes: list[str] = []
-    narrow = "refused" in document
+    narrow = is_narrowed(document)
     scopes = tuple(Scope(scope) for scope in request.scopes)
     above = _above(snapshot, document, credential)
     proof, chain = request.delegator_proof, request.sensitivity
     if above is not None:
         proof, chain = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
-    sensitivity = narrowing.sensitivity(request.sensitivity, chain, scopes, request.audiences, terms).level
+    later = reach.told_later(document)
+    sensitivity = narrowing.sensitivity(
+        request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
+    ).level
     entry = snapshot.entry(request.delegator, request.agent)
     asked = request._replace(
         delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,
@@ -272,7 +275,9 @@ def _decide_now(
                 now=snapshot.now,
             )
             # As if it took its own place.
-            + governance.beyond_limits(entry.agent, request.kind, request.audiences, usual, 0, 0)
+            + governance.beyond_limits(
+                entry.agent, request.kind, request.audiences, usual, 0, 0, own=names.issuers
+            )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
             + governance.chain_objections(snapshot, _delegating(above, credential), snapshot.now),
             {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jitid import audience
 from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
@@ -243,11 +244,19 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
 
 
 def beyond_limits(
-    agent: Agent | None, kind: str, audiences: Sequence[str], usual: Sequence[str], live: int, more: int
+    agent: Agent | None,
+    kind: str,
+    audiences: Sequence[str],
+    usual: Sequence[str],
+    live: int,
+    more: int,
+    *,
+    own: Sequence[str] = (),
 ) -> list[Objection]:
     """Return what a registered agent may not be given: `more` identities beside `live` ones, for these audiences.
 
-    `usual` are the audiences of an agent that has none of its own.
+    `usual` are the audiences of an agent that has none of its own; `own` are the names of the authority, for which
+    each agent may have an identity token.
     """
     found: list[Objection] = []
     if agent is None:
@@ -259,7 +268,7 @@ def beyond_limits(
             Objection("agent-kind", f"agent {name} is given {kinds} only", f"ask for one of: {kinds}")
         )
     allowed = agent.audiences or usual
-    foreign = [audience for audience in audiences if audience not in allowed]
+    foreign = audience.uncovered((*allowed, *own), audiences)
     if foreign:
         found.append(
             Objection(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid import jws
-from jitid.credential import Credential, Kind, State
+from jitid import audience, jws, strictjson
+from jitid.credential import Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
@@ -29,6 +29,8 @@ UNKNOWN = "the ledger does not know this credential"
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
 SHOWN = "a certificate is no secret, and proves nothing about who sends it"
 """Why a certificate is refused where a token is a right."""
+NO_RIGHT = "a JWT-SVID proves an identity, and carries no right"
+"""Why a JWT-SVID is refused where a token is a right."""
 
 
 class Verified(NamedTuple):
@@ -72,7 +74,7 @@ def verify(
 ) -> Verified:
     """Return the credential that `text` is if it is valid now for one of `audiences` (None: whoever it is meant for).
 
-    A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
+    A certificate or a JWT-SVID proves an identity: it counts only where it is merely `shown`, and gives no right.
 
     Raises:
         IntegrityError: the ledger is sealed, and another one knows what is valid.
@@ -88,6 +90,8 @@ def verify(
         credential = _recognise_ssh_certificate(snapshot, text, shown=shown)
     else:
         parsed = jws.parse(text, types=jws.TOKENS)
+        if parsed.typ == jws.SVID and not shown:
+            raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
         meant_for = parsed.claims.get("aud")
         wanted = (
             audiences
@@ -145,11 +149,18 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     return credential._replace(
         scopes=intersection(credential.scopes, head.scopes),
         # A renewal copies the audiences, and writes the issuer's current name for a former one.
-        may_audience=tuple(one for one in credential.may_audience if one in head.may_audience),
-        may_kind=tuple(one for one in credential.may_kind if one in head.may_kind),
+        may_audience=audience.intersection(credential.may_audience, head.may_audience),
+        may_kind=_both(credential.may_kind, head.may_kind),
         details=f"[{','.join(details)}]" if details else None,
         expires_at=min(credential.expires_at, head.expires_at),
     )
+
+
+def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the kinds that two grants both name; None stands for any."""
+    if one is None or other is None:
+        return other if one is None else one
+    return tuple(kind for kind in one if kind in other)
 
 
 def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
@@ -358,6 +369,29 @@ def as_remembered(
     return credential
 
 
+def _as_service_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    """Tell whether the row is one of a service token; from before, a token that names the authority was of its type."""
+    if credential.token_use != TokenUse.UNDIVIDED and (
+        credential.token_use != TokenUse.SERVICE or claims.get("iss") in credential.audiences
+    ):
+        return False
+    may_act = claims.get("may_act")
+    signed = None if may_act is None else strictjson.dumps(may_act)
+    return signed == credential.may_act and _as_access_token(credential, claims)
+
+
+def _as_identity_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    """Tell whether the row is one of an identity token: for the authority alone, with the same reach."""
+    return (
+        credential.token_use == TokenUse.IDENTITY
+        and claims.get("aud") == claims.get("iss")
+        and claims.get("jitid", {}).get("may_audience", []) == list(credential.may_audience)
+        and "may_act" not in claims
+        and credential.may_act is None
+        and _as_access_token(credential, claims)
+    )
+
+
 def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
     """Tell whether the ledger's row still says what the claims do: whoever edits the one cannot sign the other."""
     return (
@@ -367,6 +401,7 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
         and claims.get("scope") == " ".join(credential.scopes)
         and claims.get("delegator_proof") == credential.delegator_proof
         and claims.get("jitid", {}).get("depth") == credential.depth
+        and claims.get("jitid", {}).get("may_kind") == claimed_kinds(credential.may_kind)
         and _as_any(credential, claims)
     )
 
@@ -402,8 +437,9 @@ class _Signed(NamedTuple):
 
 
 _KINDS = {
-    "at+jwt": _Signed(Kind.JWT, _as_access_token),
-    "JWT": _Signed(Kind.JWT_SVID, _as_svid),
+    "at+jwt": _Signed(Kind.JWT, _as_service_token),
+    jws.IDENTITY: _Signed(Kind.JWT, _as_identity_token),
+    jws.SVID: _Signed(Kind.JWT_SVID, _as_svid),
 }
 
 
@@ -447,8 +483,22 @@ def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: i
         raise InvalidCredentialError(f"it holds a scope that {what}, does not hold")
     if below.details and not set(_details(below)) <= set(_details(ground)):
         raise InvalidCredentialError(f"it holds authorization_details that {what}, does not hold")
+    if beyond := _kinds_beyond(ground, below):
+        raise InvalidCredentialError(
+            f"it is or permits a kind ({quote(beyond)}) that {what}, does not permit"
+        )
     if ground.depth != depth:
         raise InvalidCredentialError(f"its chain is broken at {ground.id}")
+
+
+def _kinds_beyond(ground: Ground, below: Credential | Ground) -> str | None:
+    """Return a kind that a credential is of, or permits, and that the one that it rests on does not permit."""
+    if ground.may_kind is None or below.may_kind is None:
+        # One of them is from before grants named kinds: it keeps what it was given.
+        return None
+    made = below.made if isinstance(below, Ground) else named_kind(below.kind, below.template)
+    kinds = below.may_kind if made is None else (made, *below.may_kind)
+    return next((kind for kind in kinds if kind not in ground.may_kind), None)
 
 
 def _details(held: Credential | Ground) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, ownership, planning
-from jitid.credential import Kind, is_outside, sort_of
+from jitid.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
@@ -73,6 +73,10 @@ class Issued(NamedTuple):
     """Until when it may be renewed at most, as far as policy and task go."""
     template: str | None = None
     """What it was made from, as `TARGET/TEMPLATE`."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which its holder may obtain tokens."""
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
 
 def preview(
@@ -279,7 +283,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
-        scopes = " ".join(draft.scopes)
+        scopes, may_audience = " ".join(draft.scopes), draft.recorded_reach(one.request.kind)
+        may_kind = None if draft.may_kind is None else kept_kinds(draft.may_kind)
         if one.plan.approval is not None:
             used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
@@ -325,6 +330,9 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     one.plan.recurring,
                     None if one.plan.chosen is None else one.plan.chosen.told,
                     public,
+                    may_audience=may_audience,
+                    may_kind=may_kind,
+                    may_act=draft.may_act,
                 )
             )
             if one.mint.issuer is None:
@@ -385,4 +393,6 @@ def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...
         plan.notes,
         plan.maximum,
         None if plan.chosen is None else plan.chosen.told,
+        draft.may_audience,
+        draft.may_act,
     )

@@ -20,8 +20,14 @@ ALGORITHMS = frozenset({"EdDSA", "ES256"})
 ACCESS_TOKENS = frozenset({"at+jwt"})
 """The `typ` of an access token (RFC 9068, section 2.1)."""
 
-TOKENS = ACCESS_TOKENS | {"JWT"}
-"""The `typ` of each sort of token that is a credential: access tokens and JWT-SVIDs. Nobody takes one for the other."""
+IDENTITY = "jitid-identity+jwt"
+"""The `typ` of an identity token: it is for the authority alone, and no verifier of access tokens accepts it."""
+
+SVID = "JWT"
+"""The `typ` of a JWT-SVID (JWT-SVID, section 2.3): no verifier of access tokens accepts one (RFC 9068, section 4)."""
+
+TOKENS = ACCESS_TOKENS | {IDENTITY, SVID}
+"""The `typ` of each token that is a credential. No verifier accepts one for another (RFC 8725, section 3.11)."""
 
 SIGNATURE_SIZE = 64
 

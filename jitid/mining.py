@@ -162,6 +162,7 @@ def _terms(practice: Practice) -> list[str]:
             else []
         ),
         f"{_listed(map(string, practice.kinds))}.contains(context.kind)",
+        f"{_listed(map(string, practice.templates))}.contains(context.template)",
         f"{_listed(map(string, practice.audiences))}.containsAll(context.audiences)",
         f"context.depth <= {practice.depth}",
     ]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation
-from jitid.credential import Credential
+from jitid import delegation, reach
+from jitid.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_kind, parse_kind
 from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration
 from jitid.name import may_reach
 from jitid.policy.decision import Decision
-from jitid.request import Terms
-from jitid.scope import Scope, may_overlap, uncovered
+from jitid.request import IssueRequest, Terms
+from jitid.scope import Scope, may_overlap, normalise, uncovered
 from jitid.task import Task, most_sensitive
 from jitid.text import quote
 
@@ -126,8 +126,11 @@ def attenuated(
     notes: list[str],
     *,
     allow_narrower: bool,
+    kinds: Sequence[str] = (),
 ) -> tuple[Scope, ...]:
     """Return the scopes that may be delegated by the identity `parent`, which holds what it `holds`.
+
+    `kinds` are that of the child itself and those that its holder may obtain.
 
     Raises:
         PolicyDeniedError: the child would hold more than its parent.
@@ -138,33 +141,95 @@ def attenuated(
         if kept:
             notes.extend(f"without scope {quote(scope)}: the parent does not hold it" for scope in wider)
             scopes = kept
-    found = delegation.widenings(holds, Grant(scopes, audiences, details, holds.expires_at, holds.depth + 1))
+    child = Grant(scopes, audiences, details, holds.expires_at, holds.depth + 1, kinds)
+    found = delegation.widenings(holds, child)
     if not found:
         return scopes
     what = "; ".join(f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found)
     reason = f"rule `attenuation`: the parent {parent} does not hold {what}"
-    held_instead = {"scope": holds.scopes, "audience": holds.audiences, "detail": holds.details}
+    held_instead: dict[str, Sequence[str]] = {
+        "scope": holds.scopes,
+        "audience": holds.audiences,
+        "detail": holds.details,
+        "kind": holds.kinds or (),
+    }
     holds_what = "; ".join(
         f"{item.what} " + (", ".join(quote(value) for value in held_instead[item.what][:10]) or "none")
         for item in found
         if item.what in held_instead
     )
+    lacks = next((item.values for item in found if item.what == "kind"), ())
+    more = f"; issue or run the parent with --may-kind {' --may-kind '.join(lacks[:5])}" if lacks else ""
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"what would pass: the same without that; the parent holds {holds_what}",
+        f"what would pass: the same without that; the parent holds {holds_what}{more}",
         {**facts, "rules": ["attenuation"], "reason": reason},
         found[0].what if len(found) == 1 else None,
     )
 
 
-def held_by(parent: Credential) -> Grant:
-    """Return what a credential lets its holder delegate."""
+def carried(kind: str, scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """Return the scopes that a credential of a kind is asked to carry, each once.
+
+    Raises:
+        UsageError: it proves an identity, and carries none.
+
+    """
+    found = normalise(scopes)
+    if found and kind in PROOFS:
+        raise UsageError(
+            f"a credential of the kind {kind} proves an identity, and carries no scope", "leave --scope out"
+        )
+    return found
+
+
+def obtainable(
+    request: IssueRequest, terms: Terms, parent: Credential | None, notes: list[str]
+) -> tuple[str, ...]:
+    """Return the kinds that the holder of a new credential may obtain, with the templates that they are made from.
+
+    A request that names none gets the usual ones, as far as the parent may obtain them.
+
+    Raises:
+        UsageError: a kind or a template is unknown, or there are too many.
+
+    """
+    if len(request.may_kind) > MOST_KINDS:
+        raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
+    named = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
+    held = None if parent is None else parent.may_kind
+    if held is None or (request.may_kind and not request.allow_narrower):
+        return named
+    if parent is not None and request.may_kind:
+        notes.extend(
+            f"without kind {quote(kind)}: the parent {parent.id} may not obtain it"
+            for kind in named
+            if kind not in held
+        )
+    return tuple(kind for kind in named if kind in held)
+
+
+def _spelled(text: str, terms: Terms) -> str:
+    kind, template = parse_kind(text)
+    chosen = terms.chosen(kind, template)
+    return named_kind(kind, None if chosen is None else chosen.told)
+
+
+def permitted_kinds(kinds: Sequence[str], decision: Decision) -> tuple[str, ...]:
+    """Return the kinds of a grant without those that a decision leaves out."""
+    refused = {refusal.scope for refusal in decision.refused_kinds}
+    return tuple(kind for kind in kinds if kind not in refused)
+
+
+def held_by(parent: Credential, *, exchanged: bool = False) -> Grant:
+    """Return what a credential lets its holder delegate; or what one that was `exchanged` lets the actor obtain."""
     return Grant(
         [Scope(scope) for scope in parent.scopes],
-        parent.audiences,
+        reach.actor_reach(parent.may_act) if exchanged else parent.may_audience,
         delegation.detail_texts(parent.details),
         parent.expires_at,
         parent.depth,
+        parent.may_kind,
     )
 
 

@@ -47,6 +47,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--as-of": ("as_of", "text", ""),
         "--wait": ("wait", "text", ""),
         "--public-key": ("public_key", "text", ""),
+        "--may-kind": ("may_kind", "texts", "JITID_MAY_KIND"),
     }, ()),
     "run": ({
         "--task": ("task", "text", "JITID_TASK"),
@@ -69,6 +70,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--grace": ("grace", "text", ""),
         "--wait": ("wait", "text", ""),
         "--secret": ("secret", "texts", "JITID_SECRET"),
+        "--may-kind": ("may_kind", "texts", "JITID_MAY_KIND"),
     }, (("command", "texts", True),)),
     "mcp": ({
         "--token-file": ("token_file", "text", "JITID_PARENT_FILE"),

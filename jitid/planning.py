@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, narrowing, ownership, strictjson
-from jitid.credential import Credential, is_outside
+from jitid import governance, introspection, narrowing, ownership, reach, strictjson
+from jitid.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.identifier import parse_id
 from jitid.issuers.protocol import Draft
@@ -17,7 +17,7 @@ from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.scope import Scope, normalise, uncovered
+from jitid.scope import Scope, uncovered
 from jitid.task import Task
 from jitid.text import check_text, quote
 
@@ -91,20 +91,19 @@ def plan(
     chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
     narrowing.check_audiences(names, request.audiences)
-    if parent is not None:
-        parent = parent._replace(audiences=names.current(parent.audiences))
-    audiences = (
-        request.audiences
-        or (parent.audiences if parent else ())
-        or names.current(terms.audiences)
-        or (names.issuer,)
-    )
+    within = reach.stated(request, names, terms, parent)
+    audiences = within.audiences
     notes: list[str] = []
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
-    scopes = normalise(request.scopes)
+    scopes = narrowing.carried(request.kind, request.scopes)
     judged = narrowing.sensitivity(
-        opened.sensitivity, chain, _delegable(request, parent, scopes), audiences, terms
+        opened.sensitivity,
+        chain,
+        _delegable(request, parent, scopes),
+        audiences,
+        terms,
+        may_audience=within.later,
     )
     sensitivity = judged.level
     narrowing.note_raised(judged, opened.sensitivity, "the chain above it", notes)
@@ -112,6 +111,7 @@ def plan(
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
+    kinds = narrowing.obtainable(request, terms, parent, notes)
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -128,12 +128,13 @@ def plan(
         "parent": parent.id if parent else None,
         "made_from": parent.jti if parent else None,
         "scopes": list(scopes) or None,
-        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        **within.told(request.kind),
         "ttl": ttl,
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
         "zone": terms.zone_name,
         "process": None if request.process is None else request.process._asdict(),
+        "may_kind": told_kinds(kinds),
     }
     if task is not None:
         must_be_open(task, now, facts)
@@ -142,7 +143,7 @@ def plan(
         + governance.beyond_limits(
             entry.agent,
             request.kind,
-            audiences,
+            within.obtainable,
             terms.audiences or names.accepted(now),
             entry.live + beside,
             request.copies,
@@ -156,13 +157,14 @@ def plan(
         must_not_rest_on_too_many(above, facts)
         scopes = narrowing.attenuated(
             parent.id,
-            narrowing.held_by(parent),
+            narrowing.held_by(parent, exchanged=request.exchanged),
             scopes,
-            audiences,
+            within.obtainable,
             request.details,
             facts,
             notes,
             allow_narrower=request.allow_narrower,
+            kinds=(named_kind(request.kind, template), *kinds),
         )
         narrowing.must_not_exceed(judged, opened, parent.id, facts)
     scopes = governance.permitted_scopes(
@@ -184,6 +186,7 @@ def plan(
         standing,
         terms.zone,
         template=template or "",
+        may_kind=judged_kinds(kinds),
     )
     settled = {"purpose"} if task is not None else set()
     if task is not None or sensitivity != opened.sensitivity:
@@ -193,11 +196,14 @@ def plan(
     if decision.needs:
         from jitid import approval as approvals
 
-        exactly = approvals.exact(asked, request, opened, parent.id if parent else None, _chain(above))
+        exactly = approvals.exact(
+            asked, request, opened, parent.id if parent else None, _chain(above), within
+        )
         approval, decision = approvals.decide(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
     must_permit(decision, facts, notes)
+    kinds = narrowing.permitted_kinds(kinds, decision)
     lifetime, _ = narrowing.lifetime(
         ttl,
         decision,
@@ -229,8 +235,12 @@ def plan(
         {} if chosen is None else chosen.options,
         request.public_key,
         entry.agent is not None,
+        within.may_audience,
+        within.may_act,
+        kinds,
     )
     facts |= granted(facts, decision, ttl, lifetime)
+    facts["may_kind"] = told_kinds(kinds)
     if task is None:
         facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
@@ -473,6 +483,7 @@ def granted(asked: Mapping[str, Any], decision: Decision, ttl: int, lifetime: in
         "lifetime": lifetime,
         "ttl": None if ttl == lifetime else ttl,
         "refused": [refusal.scope for refusal in decision.refused] or None,
+        "refused_kinds": [refusal.scope for refusal in decision.refused_kinds] or None,
         "granted": None if decision.granted == tuple(asked["scopes"] or ()) else list(decision.granted),
     }
 
@@ -496,6 +507,10 @@ def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) 
         )
     notes += [
         f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
+    ]
+    notes += [
+        f"without kind {quote(one.scope)}: refused by {', '.join(one.rules)}"
+        for one in decision.refused_kinds
     ]
 
 

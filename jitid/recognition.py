@@ -58,6 +58,8 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
         return Presented(refusal=introspection.SHOWN)
     try:
         parsed = jws.parse(text, types=jws.TOKENS)
+        if parsed.typ == jws.SVID:
+            return Presented(refusal=introspection.NO_RIGHT)
         return Presented(jti=introspection.jti_of_ours(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
         return Presented(refusal=error.message)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, delegation, governance, introspection, narrowing, planning
-from jitid.credential import Credential, State, sort_of
+from jitid import audit, delegation, governance, introspection, narrowing, planning, reach
+from jitid.credential import (
+    PROOFS,
+    USUAL_KINDS,
+    Credential,
+    State,
+    judged_kinds,
+    kept_kinds,
+    named_kind,
+    sort_of,
+    told_kinds,
+)
 from jitid.delegation import Grant
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
@@ -104,9 +114,9 @@ def renew(
                 minted.public,
                 predecessor.line,
                 predecessor.attached_from,
-                " ".join(predecessor.may_audience) or None,
-                " ".join(predecessor.may_kind) or None,
-                predecessor.may_act,
+                draft.recorded_reach(predecessor.kind),
+                None if draft.may_kind is None else kept_kinds(draft.may_kind),
+                draft.may_act,
             )
         ],
     )
@@ -143,6 +153,9 @@ def renew(
         renewal.decision,
         renewal.notes,
         renewal.maximum,
+        None,
+        draft.may_audience,
+        draft.may_act,
     )
 
 
@@ -238,14 +251,20 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
-    predecessor = predecessor._replace(audiences=names.current(predecessor.audiences))
-    audiences = predecessor.audiences
+    within = reach.renewed(predecessor, names)
+    # A row from before permits any kind until its line ends; what is attached from it is a new row.
+    kinds = predecessor.may_kind
     if attached is not None:
         narrowing.check_audiences(names, attached.audiences)
-        scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
+        scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
+        within = reach.attached(attached, predecessor, names, terms)
+        kinds = USUAL_KINDS if kinds is None else kinds
+    audiences = within.audiences
     details = delegation.detail_texts(predecessor.details)
     chain = narrowing.sensitivity_of(predecessor, lineage)
-    found = narrowing.sensitivity(task.sensitivity, chain, scopes, audiences, terms)
+    found = narrowing.sensitivity(
+        task.sensitivity, chain, scopes, audiences, terms, may_audience=within.later
+    )
     judged, proof = found.level, introspection.root_proof(predecessor, lineage)
     if judged == found.own:
         narrowing.note_raised(found, task.sensitivity, "", notes)
@@ -268,11 +287,12 @@ def plan(
         "parent": predecessor.parent,
         "id": predecessor.id,
         "scopes": list(scopes) or None,
-        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        **within.told(kind),
         "ttl": ttl,
         "policy": terms.policy.digest,
         "standing": governance.told(standing),
         "zone": terms.zone_name,
+        "may_kind": None if attached is not None else told_kinds(kinds),
     }
     usual = terms.audiences or names.accepted(now)
     governance.must_not_object(
@@ -280,7 +300,7 @@ def plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, kind, audiences, usual, 0, 0)
+        + governance.beyond_limits(entry.agent, kind, within.obtainable, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
@@ -290,13 +310,14 @@ def plan(
     for holder, holds in _held_by(verified, attached=attached is not None):
         scopes = narrowing.attenuated(
             holder,
-            holds._replace(audiences=names.current(tuple(holds.audiences))),
+            holds,
             scopes,
-            audiences,
+            within.obtainable,
             details,
             facts,
             notes,
             allow_narrower=request.allow_narrower,
+            kinds=() if predecessor.may_kind is None else (named_kind(kind, template), *(kinds or ())),
         )
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
@@ -318,6 +339,8 @@ def plan(
             standing,
             terms.zone,
             template=template or "",
+            # What is inherited was judged when it was granted, and is again when it is used.
+            may_kind=() if attached is not None else judged_kinds(kinds),
         ),
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
@@ -325,6 +348,7 @@ def plan(
     if decision.needs:
         _refuse_unapproved(decision, facts)
     planning.must_permit(decision, facts, notes)
+    kinds = kinds and narrowing.permitted_kinds(kinds, decision)
     first = transaction.first_issued_at(predecessor.identity_key)
     lifetime, limit = narrowing.lifetime(
         ttl,
@@ -367,9 +391,13 @@ def plan(
         {} if chosen is None else chosen.options,
         None if attached is None else attached.public_key,
         predecessor.under_agent,
+        within.may_audience,
+        within.may_act,
+        kinds,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)
+    facts["may_kind"] = told_kinds(kinds)
     maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
     return Renewal(draft, decision, facts, tuple(notes), maximum, recurring, chosen)
 
@@ -389,10 +417,11 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
                 nearest.id,
                 Grant(
                     [Scope(scope) for scope in nearest.scopes],
-                    nearest.audiences,
+                    nearest.may_audience,
                     [text for details in nearest.details for text in delegation.detail_texts(details)],
                     nearest.expires_at,
                     predecessor.depth - 1,
+                    nearest.may_kind,
                 ),
             )
         )

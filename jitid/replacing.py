@@ -215,7 +215,7 @@ def _policy(one: AdoptedSecret, kind: str, template: str | None) -> str:
     conditions = [
         f"context.delegator in [{entity('Delegator', credential.delegator)}]",
         f"context.kind == {string(kind)}",
-        *([] if template is None else [f"context.template == {string(template)}"]),
+        f"context.template == {string(template or '')}",
         "context.depth == 0",
     ]
     name = string(f"instead-of-{_plain(one.name)}")

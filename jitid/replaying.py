@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.credential import Credential
+from jitid.credential import Credential, judged_kinds, read_kinds
 from jitid.governance import read_standing, standing_of
 from jitid.introspection import root_proof
 from jitid.ledger.protocol import Snapshot
@@ -84,6 +84,11 @@ def is_whole(document: Mapping[str, Any]) -> bool:
     return document.keys() >= _ASKED
 
 
+def is_narrowed(document: Mapping[str, Any]) -> bool:
+    """Tell whether the policy left something out of what the event of an issue says was requested."""
+    return "refused" in document or "refused_kinds" in document
+
+
 def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
     """Return what the policy was asked, as the audit event of an issue, a renewal or a denial tells it."""
     return PolicyRequest(
@@ -102,7 +107,15 @@ def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
         read_standing(document.get("standing")),
         load(document["zone"]) if "zone" in document else None,
         template=document.get("template", ""),
+        may_kind=_may_kind(document),
     )
+
+
+def _may_kind(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the kinds that the policy was asked about besides its own: what is attached inherits them unasked."""
+    if document.get("op") == "attach":
+        return ()
+    return judged_kinds((*(read_kinds(document.get("may_kind")) or ()), *document.get("refused_kinds", ())))
 
 
 def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int | None = None) -> Replayed:
@@ -127,7 +140,7 @@ def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int
             credentials += count
         requests += 1
         asked = request_of(document, issuer)
-        approved, narrow = frozenset(document.get("approvers", ())), "refused" in document
+        approved, narrow = frozenset(document.get("approvers", ())), is_narrowed(document)
         before, after = (
             outcome(policy.decide(asked, narrow=narrow, explain=False, approved=approved), asked.lifetime)
             for policy in (old, new)
@@ -230,5 +243,6 @@ def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bo
         one.issued_at,
         zone=zone,
         template=one.template or "",
+        may_kind=() if one.attached_from else judged_kinds(one.may_kind),
     )
     return asked._replace(standing=standing_of(snapshot.entry(one.delegator, one.agent))) if whole else asked

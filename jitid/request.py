@@ -35,6 +35,15 @@ def named(caller: str) -> str:
     return caller if ":" in caller else f"user:{caller}"
 
 
+class MayAct(NamedTuple):
+    """A caller that may exchange a token which it is shown (RFC 8693, section 4.4)."""
+
+    caller: str
+    """Its name, with the kind: `system:gateway`."""
+    audiences: tuple[str, ...] = ()
+    """The audiences that it may reach, as `may_audience` has them; none: those of the token."""
+
+
 class IssueRequest(NamedTuple):
     """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
 
@@ -71,6 +80,16 @@ class IssueRequest(NamedTuple):
     """What it is made from at its target: a template's name, or `TARGET/TEMPLATE`."""
     public_key: str | None = None
     """The key of whoever asks, for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which the holder of an identity token may obtain tokens: origins, with wildcards, and names."""
+    identity: bool = False
+    """Whether it is an identity token in any case, which then may obtain tokens for the audiences."""
+    may_act: tuple[MayAct, ...] = ()
+    """The callers that may exchange a service token, one after the other: what each obtains names the next."""
+    exchanged: bool = False
+    """Whether the parent is a token that the caller was shown, which lets it act by its `may_act`."""
+    may_kind: tuple[str, ...] = ()
+    """The kinds that the holder may obtain and delegate, each as KIND or KIND:TEMPLATE; none: `jwt` and `opaque`."""
 
 
 class RenewRequest(NamedTuple):
@@ -97,14 +116,20 @@ class AttachRequest(NamedTuple):
     ttl: int | None = None
     """None: as is usual, and no longer than the presented one may be renewed."""
     allow_narrower: bool = False
+    may_act: tuple[MayAct, ...] = ()
+    """The callers that may exchange it, one after the other."""
 
 
 def check_size(request: IssueRequest | AttachRequest) -> None:
     """Raise UsageError for a request that would make the ledger work for too long."""
     details = request.details if isinstance(request, IssueRequest) else ()
+    may_audience = request.may_audience if isinstance(request, IssueRequest) else ()
+    reached = [one for actor in request.may_act for one in actor.audiences]
     for what, count, most in (
         ("scopes", len(request.scopes), MOST_SCOPES),
         ("audiences", len(request.audiences), MOST_AUDIENCES),
+        ("audiences in --may-audience", len(may_audience), MOST_AUDIENCES),
+        ("audiences in --may-act", len(reached), MOST_AUDIENCES),
         ("details", len(details), MOST_DETAILS),
     ):
         if count > most:
@@ -172,6 +197,8 @@ class Terms(NamedTuple):
     """Supplies the targets outside that the configuration has."""
     publish_lifetime: int = 900
     """For how long a status list is good."""
+    places: tuple[str, ...] = ()
+    """The addresses at which the authority is served, which are never a service's."""
     identity: str | None = None
     """The id of the identity of the agent that is served; None for a person and for a service."""
     bearer: str | None = None

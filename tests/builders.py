@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 NOW = 1_795_521_600  # 2026-11-24T12:00:00Z
 DAY = 86_400
 NAMES = Names("5e0c2f7e-0000-4000-8000-000000000000", "urn:jitid:test", "jitid.test")
-PERMIT_ALL = (("all.cedar", '@id("all") permit (principal, action, resource);'),)
+KINDS = """@id("kinds") permit(principal, action == Action::"issue", resource)
+unless { context.kind == "jwt" || context.kind == "opaque" };
+"""
+"""A rule that names every kind, for policies that are about something else."""
+PERMIT_ALL = (("all.cedar", f'@id("all") permit (principal, action, resource);\n{KINDS}'),)
 DEFAULT_POLICY = Policy(default_files())
 
 
@@ -345,6 +349,9 @@ class World:
         targets: Sequence[StatedTarget] = (),
         **terms: Any,
     ) -> None:
+        if targets and not policy:
+            # The default policy names no kind of a target.
+            policy = [*default_files(), ("kinds.cedar", KINDS)]
         self.path = path
         self.targets = targets
         self.clock = Clock(now)
@@ -424,7 +431,7 @@ class World:
     def chain(self, length: int, **fields: Any) -> list[Made]:
         """Issue a root and what it delegates, each to the next, until there are `length` of them."""
         made = [self.issue(**fields)]
-        kept = {name: fields[name] for name in ("scopes", "kind", "ttl") if name in fields}
+        kept = {name: fields[name] for name in ("scopes", "kind", "ttl", "may_audience") if name in fields}
         for depth in range(1, length):
             made.append(self.issue(parent=made[-1].token, agent=f"agent-{depth}", **kept))
         return made

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 import jitid
+from jitid.policy.default import default_files
+from tests.builders import KINDS
 
 
 def missing(reason: str) -> None:
@@ -123,6 +125,15 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "jitid", *arguments]
 
 
+def permitting_kinds(folder: Path) -> Path:
+    """Make a folder with the default policy and a rule that names every kind; return it."""
+    folder.mkdir(mode=0o700)
+    for name, text in (*default_files(), ("kinds.cedar", KINDS)):
+        (folder / name).touch(0o600)
+        (folder / name).write_text(text)
+    return folder
+
+
 class Shell:
     """Runs jitid over the ledger in one folder."""
 
@@ -150,6 +161,12 @@ class Shell:
             umask=umask,
             timeout=120,
         )
+
+    def permit_kinds(self) -> Path:
+        """Use a policy that names every kind beside the default one, and return its folder."""
+        folder = permitting_kinds(self.home / "rules")
+        self.environment["JITID_POLICY"] = str(folder)
+        return folder
 
     def start(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start it and return the process."""

@@ -17,6 +17,8 @@ GRANTS = st.builds(
     details=st.lists(st.sampled_from(['{"type":"x"}', '{"type":"y"}']), unique=True).map(tuple),
     expires_at=st.integers(0, 5),
     depth=st.integers(0, 4),
+    kinds=st.none()
+    | st.lists(st.sampled_from(["jwt", "ssh-cert", "ssh-cert:hosts/root"]), unique=True).map(tuple),
 )
 
 
@@ -30,6 +32,7 @@ def test_a_delegate_never_gains(parent: Grant, child: Grant, wanted: Scope) -> N
     assert set(child.audiences) <= set(parent.audiences)
     assert set(child.details) <= set(parent.details)
     assert child.expires_at <= parent.expires_at
+    assert parent.kinds is None or (child.kinds is not None and set(child.kinds) <= set(parent.kinds))
 
 
 @given(parent=GRANTS)

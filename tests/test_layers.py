@@ -58,6 +58,7 @@ LAYERS = (
         "narrowing",
         "ownership",
         "sharing",
+        "reach",
         "request",
         "renewal",
         "replacing",
@@ -128,6 +129,7 @@ LAYERS = (
     {"credential", "standing", "task", "agent", "audit", "chains", "delegator", "process", "target"},
     {
         "address",
+        "audience",
         "caller",
         "delegation",
         "scope",

@@ -29,6 +29,7 @@ _CODES: Mapping[str, type[JitidError]] = {
         errors.PolicyDeniedError,
         StorageError,
         errors.RefusedError,
+        errors.ShownError,
         errors.UnauthenticatedError,
         errors.IntegrityError,
         errors.InvalidCredentialError,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import governance, introspection, jws, revocation
 from jitid.authority import token_operations as ops
-from jitid.authority.actors import Actor, client_actor, is_owner, names_of_agent
+from jitid.authority.actors import Actor, client_actor, is_owner, names_of_agent, own_agent
 from jitid.authority.operations import Issue
 from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
@@ -78,6 +78,12 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
         raise
     request = request._replace(agent=actor.agent, proved_agent=actor.agent if actor.recorded else None)
     if ours:
+        if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
+            # Who may do so was found out before: the child is the caller's, whatever agent it names.
+            agent = own_agent(inside.caller)
+            request = request._replace(agent=agent, proved_agent=None, exchanged=True)
+            with inside.ledger.read() as snapshot:
+                actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
     task = request.task or actor.task or new_task(actor.agent, inside.caller)
     return issue(
@@ -149,6 +155,14 @@ def _proved_as(snapshot: Snapshot, proof: Proof) -> str | None:
     return None if governance.foreign_subject(person, subject, "") is not None else person.name
 
 
+def _is_shown(inside: Inside, operation: ops.Exchange) -> bool:
+    """Tell whether the subject's token is one for services, which its holder has shown to the caller."""
+    with inside.ledger.read() as snapshot:
+        names = snapshot.names
+        found = introspection.recognise(snapshot, names, operation.subject.reveal())
+        return not found.names_authority(names.accepted(snapshot.now))
+
+
 def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
     """Tell whether a token says that this ledger issued it; nothing is believed of it yet.
 
@@ -166,7 +180,7 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
     if ours and sort == "id_token":
         raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
     typ = jws.decode_object(header, "header")[1].get("typ")
-    if ours and sort == "access_token" and typ not in jws.ACCESS_TOKENS:
+    if ours and sort == "access_token" and typ not in (*jws.ACCESS_TOKENS, jws.IDENTITY):
         raise InvalidCredentialError(f"{what} is no access token, and is said to be one")
     return ours
 
@@ -175,7 +189,8 @@ def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
     text = operation.token.reveal()
     with inside.ledger.read() as snapshot:
         names = snapshot.names
-        found = introspection.verify(snapshot, names, text, None)
+        own = None if inside.caller is None else inside.caller.audiences
+        found = introspection.verify(snapshot, names, text, own)
     issuer = names.issuer
     if len(names.issuers) > 1 and found.credential.claims_hash is not None:
         # It may have been issued before the ledger moved, and says so itself.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jitid import strictjson
-from jitid.credential import MADE, Kind, check_made
+from jitid.audience import check_reach
+from jitid.credential import MADE, Kind, check_made, named_kind, parse_kind
 from jitid.errors import UsageError
 from jitid.identifier import parse_access_id, parse_id
 from jitid.issuers.protocol import MAX_PUBLIC_KEY
@@ -214,10 +215,15 @@ KIND = Form(
         "pattern": f"^({'|'.join(one for one in MADE if one != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
     },
 )
+MAY_KIND = Form(
+    lambda value: named_kind(*parse_kind(value)),
+    {"minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._:/-]+$"},
+)
 DELEGATOR = Form(check_delegator, _NAMED)
 PERSON, ALIAS, GROUP = Form(_person, _NAMED), Form(_alias, {"minLength": 1}), Form(_group, _NAMED)
 EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})
 AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"})
+REACH = AUDIENCE._replace(check=check_reach)
 SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
 ADOPTED = Form(_adopted, {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"})
 ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})

@@ -30,11 +30,13 @@ from jitid.authority.form import (
     ID,
     KIND,
     LONG,
+    MAY_KIND,
     MOST_ITEMS,
     MOST_ROWS,
     PERSON,
     POSITIVE,
     PUBLIC_KEY,
+    REACH,
     REASON,
     RESOURCE,
     ROWS,
@@ -164,6 +166,7 @@ BY_FIELD: Mapping[str, Form] = {
     "IssueRequest.details": DETAIL,
     "IssueRequest.template": TEMPLATE,
     "IssueRequest.public_key": PUBLIC_KEY,
+    "IssueRequest.may_kind": MAY_KIND,
     "IssueRequest.copies": number(1, MOST_ITEMS),
     "Process.host": kept_text(255, "the host"),
     "Process.boot": pattern("[0-9a-f-]{0,64}", "the id of a boot"),
@@ -201,6 +204,9 @@ BY_FIELD: Mapping[str, Form] = {
     "RotateKey.algorithm": among(*sorted(ALGORITHMS)),
     "RotateKey.use": among(*USES),
     "RotateKey.transit": pattern("none|[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}", "TARGET/KEY, or none"),
+    "IssueRequest.may_audience": REACH,
+    "MayAct.caller": DELEGATOR,
+    "MayAct.audiences": REACH,
     "AttachRequest.kind": KIND,
     "AttachRequest.template": TEMPLATE,
     "AttachRequest.public_key": PUBLIC_KEY,
@@ -340,7 +346,9 @@ LEAST: Mapping[str, int] = {
 def _request(value: IssueRequest) -> IssueRequest:
     if value.deadline is not None and value.deadline_after is not None:
         raise UsageError("a deadline is a time or a duration, and both are given")
-    return value._replace(audiences=tuple(dict.fromkeys(value.audiences)))
+    return value._replace(
+        audiences=tuple(dict.fromkeys(value.audiences)), may_audience=tuple(dict.fromkeys(value.may_audience))
+    )
 
 
 def _person_stated(value: PersonStated) -> PersonStated:
@@ -395,7 +403,9 @@ WHOLE: Mapping[str, Form] = {
 """What is said of whole records, besides what is said of their fields."""
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
-    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "proved_at", "proved_agent"}),
+    "request.IssueRequest": frozenset(
+        {"proved_delegator", "proved_subject", "proved_at", "proved_agent", "exchanged"}
+    ),
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 

@@ -14,8 +14,8 @@ from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
+from jitid.authority import holding, owning
 from jitid.authority import operations as ops
-from jitid.authority import owning
 from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
@@ -87,8 +87,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.GiveTask: _for("responder", own=True),
     ops.Revoke: _for("responder", own=True),
     ops.Retire: _for("responder", own=True),
-    # By the right of a token: not of one that was shown to the caller since it is meant for them.
-    targets.Attach: _for("issuer", own=True),
+    # By the right of a token.
+    targets.Attach: _for("issuer", anybody=True),
     targets.Settle: _for("responder", "sweeper", "admin", own=True),
     targets.ExamineTargets: _for("auditor", "admin", reads=True),
     # What it makes may do nothing, and is ended at once.
@@ -172,6 +172,7 @@ def allowed(
         return owning.resolved(ledger, operation)
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     _must_prove(caller, operation)
+    holding.check(ledger, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
@@ -193,13 +194,14 @@ def allowed(
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
 
 
-_PROVED = ("proved_delegator", "proved_subject", "proved_agent")
+_FOUND_OUT = ("proved_delegator", "proved_subject", "proved_at", "proved_agent", "exchanged")
+"""What of a request only this side says."""
 
 
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a request that says itself whom a token proved: only this side looks at tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
-    if any(getattr(one, name, None) for one in requests for name in _PROVED):
+    if any(getattr(one, name, None) for one in requests for name in _FOUND_OUT):
         raise RefusedError(
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",
@@ -241,8 +243,6 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(
                 _may_end(snapshot, ours, caller, token) for token in tokens
             )
-        case targets.Attach(request=request):
-            return _may_attach(snapshot, ours, caller, request.token)
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
             # Whoever has ended something may see to it that it has ended everywhere.
             return (event is None or owning.asked_by(snapshot, caller, event)) and all(
@@ -291,24 +291,6 @@ def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) ->
     except RefusedError:
         return False
     return True
-
-
-def _may_attach(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
-    """Tell whether a token that the caller has gives them further credentials of its identity.
-
-    A service gets to see tokens that are meant for it, and must not come by a host or a database with them.
-    """
-    from jitid import introspection
-    from jitid.authority.exchanging import is_own
-
-    try:
-        found = introspection.recognise(snapshot, names, token.reveal())
-    except InvalidCredentialError:
-        # What is wrong with it, the operation itself says.
-        return True
-    return not set(names.accepted(snapshot.now)).isdisjoint(found.audiences) or is_own(
-        snapshot, caller, found
-    )
 
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.keyring import Keyring
@@ -32,6 +32,10 @@ class Inside(NamedTuple):
     """Who is served; None for whoever has the ledger itself."""
     targets: Callable[[], Targets] | None = None
     """The targets outside that the configuration has; None where there is none."""
+
+    def told_about(self, stated: Collection[str], usual: Collection[str]) -> Collection[str]:
+        """Return the audiences of the tokens that the caller is told about; beside the ledger any that are stated."""
+        return (stated or usual) if self.caller is None else self.caller.told_about(stated, usual)
 
     def proof(self, token: Secret, sort: Sort = "id_token") -> Proof:
         """Return whom a token of a configured issuer proves; asking its issuer takes no lock.

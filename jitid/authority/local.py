@@ -75,6 +75,8 @@ class LocalAuthority:
         self._caller = caller
         self._targets = targets
         self._asked: ops.Operation[Any] | None = None
+        self.places: tuple[str, ...] = ()
+        """The addresses at which it is served."""
         self.tally: Tally | None = None
         """What those who are served read and were refused; authorities of one process may share it."""
 
@@ -168,7 +170,7 @@ class LocalAuthority:
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)
-        self._terms = self._terms or self._read_terms()
+        _ = self._agreed
 
     def tell_counts(self) -> None:
         """Write to the audit log what those who are served read and were refused, if it is time to."""
@@ -374,7 +376,8 @@ class LocalAuthority:
     @property
     def _agreed(self) -> Terms:
         if self._terms is None:
-            self._terms = self._read_terms()
+            terms = self._read_terms()
+            self._terms = terms._replace(places=(*terms.places, *self.places)) if self.places else terms
         return self._terms
 
     def _issue_to(self, operation: ops.Issue, actor: Actor) -> Issued:
@@ -551,7 +554,8 @@ class LocalAuthority:
 
         with self._ledger.read() as snapshot:
             names = snapshot.names
-            audiences = operation.audiences or self._audiences or names.accepted(snapshot.now)
+            usual = self._audiences or names.accepted(snapshot.now)
+            audiences = self._inside.told_about(operation.audiences, usual)
             return introspection.verify(
                 snapshot, names, operation.token.reveal(), audiences, shown=True
             ).credential

@@ -25,7 +25,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.identifier import parse_access_id
 from jitid.lifetime import format_time, parse_duration
-from jitid.name import check_delegator
+from jitid.name import check_audience, check_delegator
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def grant(
     given: Globals,
     name: options.AccessName,
     role: options.Roles = None,
+    audience: options.OwnAudiences = None,
+    all_audiences: options.AllAudiences = False,
     ttl: options.AccessTtl = None,
     key: options.AccessKey = None,
     out: options.AccessOut = None,
@@ -52,6 +54,9 @@ def grant(
     Without a role they may issue for themselves, delegate from, renew and hand back what they hold, and decide on
     approvals that their groups are asked for. A role is one duty, and nobody has two unless both are granted.
 
+    A verifier is told about tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
+    audience of its own may exchange tokens for it whose `may_act` names the service.
+
     With --key it is a public key by which a client proves itself, and what is printed is the id.
     """
     given.expect(accessrows.GRANTED)
@@ -63,6 +68,8 @@ def grant(
         tuple(role or ()),
         None if ttl is None else parse_duration(ttl),
         None if key is None else _key(key),
+        tuple(dict.fromkeys(check_audience(each) for each in audience or ())),
+        all_audiences,
     )
     authority = open_or_create_authority(given.config(), given.note)
     made = authority.perform(GrantAccess(wanted=wanted, accept_clock=given.accept_clock))

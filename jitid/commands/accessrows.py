@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
-from jitid.ledger.access import AccessState
+from jitid.ledger.access import ALL_AUDIENCES, AccessState
 from jitid.lifetime import format_duration
 
 if TYPE_CHECKING:
@@ -25,10 +25,22 @@ FIELDS = (
     "predecessor",
     "event",
     "ended_event",
+    "audiences",
 )
-BRIEF = ("id", "name", "roles", "state", "left")
+BRIEF = ("id", "name", "roles", "audiences", "state", "left")
 """What fits on a terminal; `left` is how long it still counts."""
-GRANTED = ("token", "id", "name", "roles", "by", "issued_at", "expires_at", "predecessor", "event")
+GRANTED = (
+    "token",
+    "id",
+    "name",
+    "roles",
+    "by",
+    "issued_at",
+    "expires_at",
+    "predecessor",
+    "event",
+    "audiences",
+)
 REVOKED = ("ended", "event")
 
 
@@ -49,6 +61,7 @@ def row(one: Access, now: int) -> dict[str, Any]:
         "predecessor": one.predecessor,
         "event": one.event,
         "ended_event": one.ended_event,
+        "audiences": _audiences(one),
         "left": format_duration(ends - now) if state is AccessState.ACTIVE else None,
     }
 
@@ -57,6 +70,14 @@ def granted(one: Granted, token: str | None) -> dict[str, Any]:
     """Return what was granted by the names of `GRANTED`."""
     told = row(one.access, one.access.issued_at)
     return {"token": token, **{name: told[name] for name in GRANTED if name != "token"}}
+
+
+def _audiences(one: Access) -> tuple[str, ...]:
+    """Return the audiences of which tokens it is told; a caller without a role is told of none."""
+    told = {"verifier", "responder", "auditor", "admin"} & set(one.roles)
+    if one.audiences == ALL_AUDIENCES or (one.audiences is None and told):
+        return ("all audiences",)
+    return one.audiences or ()
 
 
 def _roles(one: Access) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest
     from jitid.secret import Secret
 
-_LISTS = ("scope", "audience", "detail")
+_LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")
 _TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
 _HELD = 1 << 26
 """So many characters of a list are held, to count its lines before the first one is issued."""
@@ -256,13 +256,16 @@ def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
         kind=own.kind if fields["kind"] is not None else template.kind,
         template=own.template if fields["kind"] is not None else template.template,
         scopes=own.scopes if fields["scope"] is not None else template.scopes,
-        audiences=own.audiences or template.audiences,
+        audiences=own.audiences or (() if own.may_audience else template.audiences),
+        may_audience=own.may_audience or (() if own.audiences else template.may_audience),
+        may_act=own.may_act or template.may_act,
         ttl=own.ttl or template.ttl,
         purpose=own.purpose or template.purpose,
         sensitivity=own.sensitivity or template.sensitivity,
         deadline=own.deadline if fields["deadline"] is not None else template.deadline,
         deadline_after=own.deadline_after if fields["deadline"] is not None else template.deadline_after,
         details=own.details if fields["detail"] is not None else template.details,
+        may_kind=own.may_kind if fields["may_kind"] is not None else template.may_kind,
     )
 
 

@@ -53,6 +53,7 @@ FIELDS = (
     "at_target",
     "revocation_list",
     "delegated",
+    "may_kind",
 )
 
 
@@ -149,6 +150,7 @@ def _row(found: Inspection) -> dict[str, Any]:
         "at_target": _at_target(found),
         "revocation_list": _revocation_list(found),
         "delegated": credential.depth > 0,
+        "may_kind": None if credential.may_kind is None else list(credential.may_kind),
     }
 
 

@@ -41,6 +41,8 @@ def issue(
     kind: options.Kind = None,
     scope: options.Scopes = None,
     audience: options.Audiences = None,
+    may_audience: options.MayAudiences = None,
+    may_act: options.MayActs = None,
     ttl: options.Ttl = None,
     purpose: options.Purpose = None,
     sensitivity: options.Sensitivity = None,
@@ -56,6 +58,7 @@ def issue(
     as_of: options.AsOf = None,
     wait: options.Wait = None,
     public_key: options.PublicKey = None,
+    may_kind: options.MayKinds = None,
 ) -> None:
     """Issue a task-scoped credential and print its token, alone on a line.
 
@@ -92,6 +95,8 @@ def issue(
             "kind": kind,
             "scope": scope,
             "audience": audience,
+            "may_audience": may_audience,
+            "may_act": may_act,
             "ttl": ttl,
             "purpose": purpose,
             "sensitivity": sensitivity,
@@ -100,6 +105,7 @@ def issue(
             "detail": detail,
             "allow_narrower": allow_narrower,
             "public_key": public_key,
+            "may_kind": may_kind,
         },
     )
     if count is not None or from_file is not None:

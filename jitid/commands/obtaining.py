@@ -11,7 +11,8 @@ from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_authority, open_for_issue
-from jitid.errors import JitidError, NotFoundError, OutputError
+from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
+from jitid.reach import LISTED
 from jitid.request import AttachRequest
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
 
-RUN_TOKEN = "JITID_TOKEN_FILE"  # noqa: S105 - a variable, which names a file
-"""The variable by which a command within `run` finds its token."""
+RUN_TOKEN = "JITID_PARENT_FILE"  # noqa: S105 - a variable, which names a file
+"""The variable by which jitid within `run` finds the identity token of that."""
+RUN_SERVICE = "JITID_TOKEN_FILE"
+"""The variable by which a command within `run` finds the token that it shows to a service."""
 
 
 def obtain(
@@ -41,7 +44,8 @@ def obtain(
 
     Within `jitid run`, unless a task or somebody who delegates is named, it is a further credential of the identity
     that the run has; for an audience of its own it is one of an identity below that. Otherwise it is what `jitid issue`
-    with the same words would make. `public_key` is the text of a key, not a file.
+    with the same words would make. A token is one for a service, never an identity token. `public_key` is the text of a
+    key, not a file.
 
     Raises:
         UsageError: nobody is named who delegates, or no task; or a value cannot be meant.
@@ -74,7 +78,9 @@ def obtain(
         "allow_narrower": False,
     }
     request, proof = stated_request(given, stated)
-    request = request._replace(public_key=public_key)
+    request = request._replace(public_key=public_key, may_audience=())
+    if not request.audiences and request.kind in LISTED and not given.config().many("audience"):
+        raise UsageError(f"nothing says which service the {request.kind} is for", "name it with --audience")
     if within and not request.audiences:
         assert request.parent is not None
         return _told(
@@ -87,6 +93,7 @@ def obtain(
                         request.template,
                         request.public_key,
                         request.scopes,
+                        given.config().many("audience") if request.kind in LISTED else (),
                         ttl=request.ttl,
                     ),
                     accept_clock=given.accept_clock,

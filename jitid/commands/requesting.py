@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.audience import check_reach
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import Kind, parse_kind
+from jitid.credential import TOKENS, Kind, named_kind, parse_kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time, parse_duration, parse_moment
 from jitid.name import check_audience, check_delegator, check_name
-from jitid.request import IssueRequest
+from jitid.request import IssueRequest, MayAct
 from jitid.scope import parse_scope
 from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.text import quote
@@ -43,6 +44,8 @@ FIELDS = (
     "delegator_state",
     "template",
     "secret",
+    "may_audience",
+    "may_act",
 )
 
 
@@ -71,11 +74,12 @@ def expect(given: Globals, kind: str | None) -> None:
 
 
 def stated_request(
-    given: Globals, stated: dict[str, Any], *, usual_agent: str | None = None
+    given: Globals, stated: dict[str, Any], *, usual_agent: str | None = None, identity: bool = False
 ) -> tuple[IssueRequest, Secret | None]:
     """Return a request from the options that were given, and the ID token that proves its delegator, if there is one.
 
-    Without an agent stated or configured it is the `usual_agent`, or the setting's default.
+    Without an agent stated or configured it is the `usual_agent`, or the setting's default. With `identity` it is an
+    identity token whatever audiences are stated.
 
     Raises:
         UsageError: a value cannot be meant.
@@ -84,6 +88,9 @@ def stated_request(
     """
     config = given.config()
     parent_file, token_file = stated.pop("parent_file"), stated.pop("delegator_token_file")
+    if "may_audience" in given.from_environment and not _obtains(stated, identity=identity):
+        # What a variable says is for identity tokens alone.
+        stated["may_audience"] = None
     allow_narrower, key_file = stated.pop("allow_narrower"), stated.pop("public_key", None)
     if parent_file is not None and "delegator" in given.from_environment:
         stated["delegator"] = None
@@ -95,7 +102,9 @@ def stated_request(
     parent = None if parent_file is None else reading.token(parent_file, "the parent's token")
     proof = None if token_file is None else reading.token(token_file, "the delegator's ID token")
     key = None if key_file is None else reading.public_key(key_file)
-    request = request_from(stated, parent)._replace(allow_narrower=allow_narrower, public_key=key)
+    request = request_from(stated, parent)._replace(
+        allow_narrower=allow_narrower, public_key=key, identity=identity
+    )
     if key is not None and request.kind not in CERTIFIED:
         raise UsageError(
             f"a public key is of no use to a credential of kind {request.kind}",
@@ -130,6 +139,8 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         kind=kind,
         scopes=tuple(parse_scope(text) for text in stated["scope"] or ()),
         audiences=tuple(dict.fromkeys(check_audience(text) for text in stated["audience"] or ())),
+        may_audience=tuple(dict.fromkeys(check_reach(text) for text in stated.get("may_audience") or ())),
+        may_act=tuple(parse_may_act(text) for text in stated.get("may_act") or ()),
         ttl=None if stated["ttl"] is None else parse_duration(stated["ttl"]),
         purpose=purpose,
         sensitivity=sensitivity,
@@ -138,7 +149,22 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         details=tuple(_detail(text) for text in stated["detail"] or ()),
         parent=parent,
         template=template,
+        may_kind=tuple(named_kind(*parse_kind(text)) for text in stated.get("may_kind") or ()),
     )
+
+
+def _obtains(stated: dict[str, Any], *, identity: bool) -> bool:
+    """Tell whether tokens may be obtained by what is stated."""
+    return (identity or not stated["audience"]) and parse_kind(
+        stated["kind"] or Kind.JWT.value
+    ).kind in TOKENS
+
+
+def parse_may_act(text: str) -> MayAct:
+    """Return a caller that may exchange a token, from WHO[=AUDIENCE,...]. Raises UsageError."""
+    caller, equals, audiences = text.partition("=")
+    named = tuple(check_reach(one) for one in audiences.split(",")) if equals else ()
+    return MayAct(check_delegator(caller), named)
 
 
 def _detail(text: str) -> str:
@@ -214,4 +240,6 @@ def row_of(issued: Issued, secret: Secret | None, id_: str | None, jti: str | No
         "delegator_state": issued.delegator_state,
         "template": issued.template,
         "secret": parts or None,
+        "may_audience": issued.may_audience,
+        "may_act": issued.may_act,
     }

@@ -11,7 +11,9 @@ from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
-from jitid.commands.requesting import hand_out, stated_request
+from jitid.commands.obtaining import RUN_SERVICE
+from jitid.commands.requesting import hand_out, parse_may_act, stated_request
+from jitid.credential import USUAL_KINDS, named_kind
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.formats import output
@@ -20,7 +22,7 @@ from jitid.name import MAX_NAME
 from jitid.processes import this_process
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch
-from jitid.runner.tokenplace import TokenPlace, open_place
+from jitid.runner.tokenplace import IDENTITY, TokenPlace, open_place
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -37,7 +39,15 @@ _SHORTEST = 2
 ON_EXIT = ("revoke", "keep")
 
 CONSUMED = frozenset(
-    {"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE", "JITID_SECRET"}
+    {
+        "JITID_DELEGATOR",
+        "JITID_DELEGATOR_TOKEN_FILE",
+        "JITID_AGENT",
+        "JITID_SCOPE",
+        "JITID_SECRET",
+        "JITID_MAY_AUDIENCE",
+        "JITID_MAY_KIND",
+    }
 )
 """What said who this identity is, and must not say the same of those that the command asks for."""
 
@@ -55,6 +65,8 @@ def run(
     kind: options.Kind = None,
     scope: options.Scopes = None,
     audience: options.Audiences = None,
+    may_audience: options.MayAudiences = None,
+    may_act: options.MayActs = None,
     ttl: options.Ttl = None,
     purpose: options.Purpose = None,
     sensitivity: options.Sensitivity = None,
@@ -68,12 +80,14 @@ def run(
     grace: options.Grace = None,
     wait: options.Wait = None,
     secret: options.Secrets = None,
+    may_kind: options.MayKinds = None,
 ) -> None:
     """Run a command that has an identity of its own while it runs.
 
-    The command finds its token in the file $JITID_TOKEN_FILE: in memory, renewed before it expires, always
-    whole. A `jitid issue` or `jitid run` inside delegates from it. When the command ends, its identity ends,
-    with all that descends from it.
+    With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
+    service in $JITID_TOKEN_FILE_2 and so on: in memory, renewed before it expires, always whole. The file
+    $JITID_PARENT_FILE has its identity token, for jitid alone: a `jitid issue` or `jitid run` inside delegates from it.
+    When the command ends, its identity ends, with all that descends from it.
 
     With --secret it has further credentials of that identity, all of them or it does not start: each is in the file
     $JITID_SECRET_NAME, and a database's, a cloud's or a host's also where psql, the AWS tools and ssh look.
@@ -97,6 +111,7 @@ def run(
             "kind": kind,
             "scope": scope,
             "audience": audience,
+            "may_audience": may_audience,
             "ttl": ttl,
             "purpose": purpose,
             "sensitivity": sensitivity,
@@ -104,9 +119,15 @@ def run(
             "parent_file": parent_file,
             "detail": detail,
             "allow_narrower": allow_narrower,
+            "may_kind": may_kind,
         },
         usual_agent=_agent_of(command[0]),
+        identity=True,
     )
+    services = request.audiences or given.config().many("audience")
+    actors = tuple(parse_may_act(text) for text in may_act or ())
+    if actors and not services:
+        raise UsageError("no service is named that could exchange its token", "name it with --audience")
     if request.kind not in _HELD:
         raise UsageError(
             f"what a run holds is a jwt or an opaque token, and no credential of kind {request.kind}",
@@ -120,9 +141,14 @@ def run(
     # What is in a variable cannot be replaced.
     renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
     process = this_process(kept=on_exit == "keep", renews_until=renews_until)
-    request = request._replace(process=process)
+    request = request._replace(process=process, may_kind=_obtainable(request, secrets))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
-    place = open_place(file)
+    place = open_place(file, IDENTITY) if services else open_place(file)
+    if services or secrets:
+        from jitid.commands import runsecrets
+
+        secrets = runsecrets.of_services(secrets, services)
+        secrets += runsecrets.services(services, request.kind, actors, place)
     started = _Start(given, command, program, place, variable=env, parent_file=parent_file, wanted=secrets)
     try:
         authority = open_for_issue(given.config(), operation, given.note)
@@ -137,7 +163,7 @@ def run(
         # it: the last one to close a ledger waits for a checkpoint.
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")
     finally:
-        started.close()
+        started.close(keep=on_exit == "keep")
         place.close(keep=on_exit == "keep")
     if started.child.killed_by == signal.SIGINT:
         # A shell ends its loop only if it sees that this process, too, was ended by the key.
@@ -209,14 +235,23 @@ class _Start:
             renewed=self._variable is None,
         )
         _tell(self._given, issued, self._variable)
+        if not any(one.place for one in self._wanted):
+            self._given.note(
+                "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
+            )
         self._place.put(self.hold.token)
         hidden = CONSUMED | _PLACES | self._obtained(request)
-        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in hidden and not name.startswith(RUN_SERVICE)
+        }
+        environment |= self._surroundings() | self.hold.environment()
         if self.secrets is not None:
             environment |= self.secrets.environment()
-        environment |= self._surroundings() | self.hold.environment()
         if self._variable is not None:
-            environment[self._variable] = self.hold.token
+            shown = None if self.secrets is None else self.secrets.shown()
+            environment[self._variable] = shown or self.hold.token
         # A reader of standard error that has gone to sleep must not keep signals from the command.
         output.be_quick()
         self.signals = Signals()
@@ -234,10 +269,10 @@ class _Start:
         if self.secrets is not None:
             self.secrets.settle(self.hold.id)
 
-    def close(self) -> None:
-        """Take the secrets away from where the command found them."""
+    def close(self, *, keep: bool) -> None:
+        """Take the secrets away from where the command found them; `keep` leaves tokens that can stay."""
         if self.secrets is not None:
-            self.secrets.close()
+            self.secrets.close(keep=keep)
 
     def _obtained(self, request: IssueRequest) -> frozenset[str]:
         """Obtain the secrets, all or none, and return the variables that would lead past them.
@@ -290,6 +325,16 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
         raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
     if on_exit is not None and on_exit not in ON_EXIT:
         raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
+
+
+def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]:
+    """Return the kinds that the identity of the command may obtain: those of its secrets too."""
+    needed = [named_kind(one.kind, one.template) for one in secrets]
+    if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
+        return ()
+    # A parent may not permit all of the usual ones: below it the run states what it needs and no more.
+    own = USUAL_KINDS if request.parent is None else (request.kind,)
+    return tuple(dict.fromkeys((*(request.may_kind or own), *needed)))
 
 
 def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
-from jitid.commands.obtaining import abandon
+from jitid.commands.obtaining import RUN_SERVICE, abandon
 from jitid.credential import Kind, is_outside, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secrettext import text_of, usable_until
 from jitid.lifetime import format_time
-from jitid.request import AttachRequest
+from jitid.reach import LISTED
+from jitid.request import AttachRequest, MayAct
 from jitid.runner.delivery.choosing import own_way
 from jitid.runner.delivery.files import PREFIX, Files, variable
 from jitid.runner.delivery.protocol import Delivered, Delivery
@@ -24,6 +25,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
+    from jitid.runner.tokenplace import TokenPlace
     from jitid.secret import Secret
 
 _NEVER = float("inf")
@@ -42,6 +44,16 @@ class Wanted(NamedTuple):
     name: str
     kind: str
     template: str | None
+    audiences: tuple[str, ...] = ()
+    """The services that it is for, if it is a token."""
+    place: TokenPlace | None = None
+    """Where the command finds it; None for a file of the secrets."""
+    may_act: tuple[MayAct, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What it is, in words."""
+        return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
 
 
 class _Held(NamedTuple):
@@ -50,6 +62,21 @@ class _Held(NamedTuple):
     due: float
     """When it is to be renewed, in seconds since the epoch."""
     wait: float = _FIRST_WAIT
+
+
+def of_services(wanted: Sequence[Wanted], audiences: tuple[str, ...]) -> list[Wanted]:
+    """Return the secrets, those that are tokens for these services."""
+    return [one._replace(audiences=audiences) if one.kind in LISTED else one for one in wanted]
+
+
+def services(
+    audiences: Sequence[str], kind: str, may_act: tuple[MayAct, ...], place: TokenPlace
+) -> list[Wanted]:
+    """Return the tokens for services, each in a place of its own beside that of the identity token."""
+    return [
+        Wanted(one, kind, None, (one,), place.beside("token" if at == 1 else f"token-{at}"), may_act)
+        for at, one in enumerate(audiences, start=1)
+    ]
 
 
 def wanted(texts: Sequence[str]) -> list[Wanted]:
@@ -83,6 +110,7 @@ class Secrets:
         self._files = Files()
         self._ways: dict[type[Delivery], Delivery] = {}
         self._told: dict[str, str] = {}
+        self._shown: str | None = None
         self._renewed = False
         """Whether a target has made more than one for a name."""
 
@@ -97,9 +125,16 @@ class Secrets:
     def environment(self) -> dict[str, str]:
         """Return the variables by which the command finds them."""
         found = self._files.environment()
+        paths = [one.place.path for one in self._wanted if one.place is not None]
+        for at, path in enumerate(paths, start=1):
+            found[RUN_SERVICE if at == 1 else f"{RUN_SERVICE}_{at}"] = path
         for way in self._ways.values():
             found |= way.environment()
         return found
+
+    def shown(self) -> str | None:
+        """Return the token for the first service, if there is one."""
+        return self._shown
 
     def hidden(self) -> frozenset[str]:
         """Return the variables of others that the command must not have, since they would be taken instead."""
@@ -111,7 +146,7 @@ class Secrets:
         What fails is said on standard error and never ends the command: its secret stands until it expires.
         """
         for held in [each for each in self._held.values() if each.due <= now]:
-            name = held.wanted.name
+            name = held.wanted.what
             try:
                 issued = self._attach(held.wanted, token)
                 try:
@@ -154,8 +189,11 @@ class Secrets:
                 f"{self._given.command('jitid sweep')}"
             )
 
-    def close(self) -> None:
-        """Take all of them away from where the command finds them."""
+    def close(self, *, keep: bool = False) -> None:
+        """Take all of them away from where the command finds them; `keep` leaves tokens that can stay."""
+        for one in self._wanted:
+            if one.place is not None:
+                one.place.close(keep=keep)
         for way in self._ways.values():
             with suppress(Exception):
                 way.close()
@@ -167,18 +205,24 @@ class Secrets:
             issued = authority.perform(
                 Attach(
                     request=AttachRequest(
-                        token, one.kind, one.template, ttl=self._ttl, allow_narrower=self._allow_narrower
+                        token,
+                        one.kind,
+                        one.template,
+                        audiences=one.audiences,
+                        ttl=self._ttl,
+                        allow_narrower=self._allow_narrower,
+                        may_act=one.may_act,
                     ),
                     accept_clock=self._given.accept_clock,
                 )
             )
         except JitidError as error:
-            error.message = f"secret {quote(one.name)}: {error.message}"
+            error.message = f"{one.what}: {error.message}"
             raise
         finally:
             authority.close()
         for note in issued.notes:
-            self._given.note(f"secret {quote(one.name)}: {note}")
+            self._given.note(f"{one.what}: {note}")
         return issued
 
     def _beside(self, kind: str) -> dict[str, str]:
@@ -195,6 +239,11 @@ class Secrets:
         """Deliver a secret that was made."""
         (made,) = issued.credentials
         ends_at = usable_until(issued.expires_at, made.facts)
+        if one.place is not None:
+            one.place.put(made.secret.reveal())
+            self._shown = self._shown or made.secret.reveal()
+            self._held[one.what] = _Held(one, ends_at, _due(issued, ends_at, until))
+            return
         text = text_of(issued.kind, made.secret, ends_at)
         delivered = Delivered(
             one.name, issued.kind, made.secret, made.facts, ends_at, text, self._beside(issued.kind)
@@ -205,20 +254,24 @@ class Secrets:
                 self._ways[kind] = kind()
             self._ways[kind].put(delivered)
         self._files.put(delivered)
-        due = _NEVER
-        if ends_at < until:
-            # With a third of its life left, and not all of many runs at the same moment.
-            early = 0.02 * os.urandom(1)[0] / 255
-            due = issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
-        self._held[one.name] = _Held(one, ends_at, due)
+        self._held[one.what] = _Held(one, ends_at, _due(issued, ends_at, until))
 
     def _tell(self, held: _Held, error: Exception) -> None:
         reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
-        if self._told.get(held.wanted.name) != reason:
-            self._told[held.wanted.name] = reason
+        if self._told.get(held.wanted.what) != reason:
+            self._told[held.wanted.what] = reason
             self._given.warn(
                 f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
             )
+
+
+def _due(issued: Issued, ends_at: int, until: float) -> float:
+    """Return when to renew what was issued."""
+    if ends_at >= until:
+        return _NEVER
+    # With a third of its life left, and not all of many runs at the same moment.
+    early = 0.02 * os.urandom(1)[0] / 255
+    return issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
 
 
 def _again(held: _Held, now: float, *, lasting: bool) -> _Held:

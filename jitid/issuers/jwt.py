@@ -1,4 +1,4 @@
-"""JWT access tokens (RFC 9068) that tell delegator and acting agent apart (RFC 8693, section 4.1)."""
+"""Identity tokens, and access tokens for services (RFC 9068): JWTs that name delegator and actor (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from json import loads
 from typing import Any
 
 from jitid import jws, strictjson
+from jitid.credential import claimed_kinds
 from jitid.errors import UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.keyring import Signer
@@ -16,6 +17,7 @@ from jitid.name import spiffe_id
 from jitid.secret import Secret, fingerprint
 
 TYPE = "at+jwt"
+"""The `typ` of a service token: an access token (RFC 9068, section 2.1)."""
 
 _FLAT = 32
 """So many actors, one inside the other, are far from what a verifier takes."""
@@ -27,11 +29,12 @@ _MANY = 64
 class JwtIssuer:
     """Makes signed tokens with one key."""
 
-    typ = TYPE
-
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._header = _header(signer.algorithm, signer.kid, self.typ)
+
+    def typ(self, draft: Draft) -> str:
+        """Return the type of a token."""
+        return jws.IDENTITY if draft.is_identity else TYPE
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one token for each name of each order.
@@ -41,26 +44,29 @@ class JwtIssuer:
 
         """
         payloads: list[bytes] = []
+        inputs: list[str] = []
         for position, order in enumerate(orders):
+            header = _header(self._signer.algorithm, self._signer.kid, self.typ(order.draft))
             try:
-                payloads += self._payloads(order)
+                some = self._payloads(order, len(header))
             except UsageError as error:
                 error.position = position
                 raise
-        inputs = [f"{self._header}.{jws.b64url(payload)}" for payload in payloads]
+            payloads += some
+            inputs += [f"{header}.{jws.b64url(payload)}" for payload in some]
         minted = []
         for payload, signed, signature in zip(payloads, inputs, self._signatures(inputs), strict=True):
             token = f"{signed}.{jws.b64url(signature)}"
             minted.append(Minted(Secret.single(token), fingerprint(token), sha256(payload).digest()))
         return minted
 
-    def _payloads(self, order: Order) -> list[bytes]:
+    def _payloads(self, order: Order, header: int) -> list[bytes]:
         spell = self.spell(order.draft)
         payloads = [spell(ids).encode() for ids in order.names]
         # All names are of one length; of the places in a status list some are a few digits longer.
         longest = max(map(len, payloads))
         signed, signature = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
-        length = len(self._header) + signed + signature + len("..")
+        length = header + signed + signature + len("..")
         if length > jws.MAX_TOKEN:
             raise UsageError(
                 f"the token would have {length} bytes, and no verifier takes more than {jws.MAX_TOKEN}",
@@ -125,6 +131,10 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
     context: dict[str, Any] = {"depth": draft.depth, "sensitivity": draft.sensitivity}
     if draft.purpose is not None:
         context["purpose"] = draft.purpose
+    if draft.is_identity and draft.may_audience:
+        context["may_audience"] = list(draft.may_audience)
+    if (kinds := claimed_kinds(draft.may_kind)) is not None:
+        context["may_kind"] = kinds
     claims: dict[str, Any] = {
         "iss": draft.issuer,
         "sub": draft.delegator,
@@ -140,6 +150,8 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
     }
     if draft.details is not None:
         claims["authorization_details"] = loads(draft.details)
+    if draft.may_act is not None:
+        claims["may_act"] = loads(draft.may_act)
     rest = strictjson.dumps(claims)[1:]
     # Ids and names in SPIFFE's characters need no escapes in JSON.
     return lambda ids: (

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitid import strictjson
+from jitid import jws, strictjson
 from jitid.issuers.jwt import JwtIssuer, status_claim
 from jitid.issuers.protocol import Draft, Ids
 from jitid.name import spiffe_id
 
-TYPE = "JWT"
-"""The `typ` of a JWT-SVID (JWT-SVID, section 2.3): no verifier of access tokens takes one (RFC 9068, section 4)."""
 ALGORITHM = "ES256"
 """JWT-SVIDs are not signed with Ed25519 (JWT-SVID, section 2.1)."""
 
@@ -18,7 +16,9 @@ ALGORITHM = "ES256"
 class JwtSvidIssuer(JwtIssuer):
     """Makes JWT-SVIDs with one key."""
 
-    typ = TYPE
+    def typ(self, draft: Draft) -> str:  # noqa: ARG002 - it is the same for all
+        """Return the type of a token."""
+        return jws.SVID
 
     def spell(self, draft: Draft) -> Callable[[Ids], str]:
         """Return what writes the claims of one credential (JWT-SVID, section 3).

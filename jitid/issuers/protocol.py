@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from jitid.credential import TOKENS
 from jitid.secret import Secret
 
 MAX_PUBLIC_KEY = 16_384
@@ -43,6 +44,21 @@ class Draft(NamedTuple):
     """The key of whoever asked, for a certificate; None where a pair is made for them. Text, not checked yet."""
     registered: bool = False
     """Whether the agent is registered, so that nobody else has its name."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which the holder may obtain tokens."""
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    may_kind: tuple[str, ...] | None = None
+    """The kinds that its holder may obtain, with their templates; None means any."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether a token of it is an identity token: for the authority, and for nothing else."""
+        return self.audiences == (self.issuer,)
+
+    def recorded_reach(self, kind: str) -> str | None:
+        """Return what the ledger keeps of `may_audience`; None for a kind by which nothing is obtained."""
+        return " ".join(self.may_audience) if kind in TOKENS else None
 
 
 class Listed(NamedTuple):

@@ -10,6 +10,10 @@ ASSERTION_LEEWAY = 300
 """For so many seconds after a client's assertion has expired it is remembered that it was used."""
 
 
+ALL_AUDIENCES = ("*",)
+"""What stands for all audiences, where somebody has said so."""
+
+
 class AccessState(StrEnum):
     """What an access credential is at a given time."""
 
@@ -53,6 +57,8 @@ class Access(NamedTuple):
     event: int
     """The audit event that granted it."""
     ended_event: int | None
+    audiences: tuple[str, ...] | None = None
+    """The audiences that are registered as the caller's; `*` for all; None where nobody has said, which is all too."""
 
     def state_at(self, now: int) -> AccessState:
         """Return the state at `now`, which the caller chooses."""

@@ -34,6 +34,7 @@ class _Told:
             event.get("key"),
             int(event["op"] == "access-bootstrap"),
             event.get("predecessor"),
+            event.get("audiences"),
             seq,
         )
         self.superseded_at: int | None = None
@@ -124,5 +125,6 @@ def _granted(row: Access) -> tuple[Any, ...]:
         None if row.public is None else sha256(row.public.encode()).hexdigest(),
         row.bootstrap,
         row.predecessor,
+        None if row.audiences is None else list(row.audiences),
         row.event,
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, opening, settled
+from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.records import Names
+from jitid.ledger.records import IssuedTerms, Names
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
@@ -124,16 +125,23 @@ class SqlAuditLog:
         first: int,
         last: int,
         event: int,
-        terms: tuple[str, str, int, int] | None,
+        terms: IssuedTerms | None,
+        reach: tuple[str, str, str] = ("", "", ""),
         without: str = "",
     ) -> int:
-        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms."""
+        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
+
+        `reach`: what a row stands for that has no `may_audience`, what it must be, and what `may_act` must be.
+        """
         sql = (
             f"SELECT count(*) FROM credential c WHERE id BETWEEN ? AND ? AND event = ? AND {spared(without)}"
         )
         if terms is not None:
-            sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
-        count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
+            sql += f""" AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?
+                        AND coalesce(template, '') = ? AND coalesce(may_kind, '{ANY_KIND}') = ?
+                        AND coalesce(may_audience, ?) = ? AND coalesce(may_act, '') = ?"""
+        values = (first, last, event, *(() if terms is None else (*terms, *reach)))
+        count: int = self._db.execute(sql, values).fetchone()[0]
         return count
 
     def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jitid import audit, jws, strictjson
+from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
 from jitid.ledger import (
@@ -25,7 +26,7 @@ from jitid.ledger import (
 )
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import RESTORED
+from jitid.ledger.records import RESTORED, IssuedTerms
 from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
@@ -251,12 +252,25 @@ class Members:
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
+        audiences = " ".join(event.get("audiences", (self._names.issuer,)))
+        reach = (audiences, audiences, event.get("may_act", ""))
+        if "may_audience" in event:
+            # No row has a text of one space: it has to say something itself.
+            reach = (" ", " ".join(event["may_audience"]), "")
         if "lifetime" in event:
             at = event["at"]
             scopes = " ".join(event.get("granted", event.get("scopes", ())))
-            terms = (event["kind"], scopes, at, at + event["lifetime"])
+            # Copies of a root are compared here alone: whatever of them is a right is among these.
+            terms = IssuedTerms(
+                at + event["lifetime"],
+                at,
+                scopes,
+                event["kind"],
+                event.get("template", ""),
+                event.get("may_kind", ANY_KIND),
+            )
         if rows and len(rows) != self._snapshot.count_issued(
-            rows[0][0], rows[-1][0], seq, terms, self._without
+            rows[0][0], rows[-1][0], seq, terms, reach, self._without
         ):
             raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
         # Copies of a root have nothing to escape from, and may be many; whatever has a parent is looked at.

@@ -87,3 +87,5 @@ class Practice(NamedTuple):
     """From the first issue of an identity to its last use, or to its end if use was not reported; the longest.
 
     One that was revoked counts to when it would have expired."""
+    templates: frozenset[str] = frozenset({""})
+    """Those that its credentials were made from, as `TARGET/TEMPLATE`; blank for one without."""

@@ -188,6 +188,7 @@ _FOURTH = (
     "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
     """CREATE UNIQUE INDEX live_head ON credential (line)
        WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+    "ALTER TABLE access ADD COLUMN audiences {text}",
     "ALTER TABLE credential ADD COLUMN reused_at BIGINT",
     "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
     "ALTER TABLE delegator ADD COLUMN disabled_last BIGINT",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from jitid.credential import judged_kinds, read_kinds
 from jitid.ledger.lifespans import GRANTED
 from jitid.ledger.past import Practice
 from jitid.ledger.selecting import of_task
@@ -94,8 +95,9 @@ class _Mining:
                  LEFT JOIN delegator_name n ON n.name = d.text LEFT JOIN delegator r ON r.id = n.delegator"""
         )
         held = self._all(
-            """SELECT h.kind, au.text, h.scopes
-                 FROM (SELECT DISTINCT c.kind, c.audiences, c.scopes
+            """SELECT h.kind, au.text, h.scopes, h.template, h.may_kind
+                 FROM (SELECT DISTINCT c.kind, c.audiences, c.scopes, c.template,
+                              CASE WHEN c.source IS NULL THEN c.may_kind END AS may_kind
                          FROM mined m CROSS JOIN credential c ON c.identity = m.identity
                         WHERE c.issued_at >= :since) AS h
                  JOIN term au ON au.id = h.audiences"""
@@ -104,7 +106,10 @@ class _Mining:
             """SELECT count(*), min(c.issued_at), max(c.issued_at)
                  FROM mined m CROSS JOIN credential c ON c.identity = m.identity WHERE c.issued_at >= :since"""
         )[0]
-        scopes = {scope for _, _, texts in held for scope in texts.split()}
+        scopes = {scope for _, _, texts, _, _ in held for scope in texts.split()}
+        # What it may obtain, the policy judges as if that were issued.
+        made = {(kind, template or "") for kind, _, _, template, _ in held}
+        made |= {pair for *_, may_kind in held for pair in judged_kinds(read_kinds(may_kind))}
         if reported:
             scopes = {
                 scope
@@ -123,12 +128,13 @@ class _Mining:
             frozenset(name for stated, own, *_ in people for name in (stated, own) if name is not None),
             frozenset(self._proofs(proof for _, _, proof, _, _ in people)),
             frozenset(sensitivity for _, _, _, sensitivity, _ in people),
-            frozenset(kind for kind, _, _ in held),
-            frozenset(audience for _, audiences, _ in held for audience in audiences.split()),
+            frozenset(kind for kind, _ in made),
+            frozenset(audience for _, audiences, *_ in held for audience in audiences.split()),
             max(depth for *_, depth in people),
             frozenset(scopes),
             frozenset(quarter for (quarter,) in self._quarters()),
             max(longest, 1),
+            frozenset(template for _, template in made),
         )
 
     def _proofs(self, told: Iterable[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from jitid.ledger.records import (
     Filter,
     Ground,
     IdentityRow,
+    IssuedTerms,
     Names,
     Radius,
     Selection,
@@ -278,12 +279,14 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         first: int,
         last: int,
         event: int,
-        terms: tuple[str, str, int, int] | None,
+        terms: IssuedTerms | None,
+        reach: tuple[str, str, str] = ("", "", ""),
         without: str = "",
     ) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
 
-        The terms are kind, scopes, time of issue and expiry; None for whatever they are.
+        The terms are kind, scopes, time of issue and expiry; None for whatever they are. `reach`: what a row stands for
+        that has no `may_audience`, what it must be, and what `may_act` must be.
         """
 
     def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:

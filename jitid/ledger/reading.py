@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jitid.credential import Credential
+from jitid.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import sealing, selecting, walking
@@ -110,7 +110,9 @@ def _task(row: Any) -> Task:
 
 
 def _from_row(row: Any) -> Credential:
-    parent, parent_agent, host = row[4], row[8], row[28]
+    parent, parent_agent, kind, host = row[4], row[8], row[14], row[28]
+    audiences = _words(row[16])
+    may_audience = audiences if row[40] is None else _words(row[40])
     check_times(row[18], row[19], row[20], row[27])
     return Credential._make(
         (
@@ -122,17 +124,30 @@ def _from_row(row: Any) -> Credential:
             *row[5:8],
             row[7] if parent_agent is None else f"agent:{parent_agent}",
             *row[9:15],
-            _words(row[15]),
-            _words(row[16]),
+            # Rows from before may have some, which nothing that was signed says.
+            () if kind in PROOFS else _words(row[15]),
+            audiences,
             *row[17:28],
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
             *row[35:40],
-            _words(row[40] or ""),
-            _words(row[41] or ""),
+            may_audience,
+            read_kinds(row[41]),
             *row[42:46],
             bool(row[46]),
+            _token_use(kind, audiences, may_audience, undivided=row[40] is None),
         )
     )
+
+
+def _token_use(
+    kind: str, audiences: tuple[str, ...], may_audience: tuple[str, ...], *, undivided: bool
+) -> str | None:
+    """Return what a token is for: a service token may obtain tokens for its own audiences, and for no others."""
+    if kind not in TOKENS:
+        return None
+    if undivided:
+        return TokenUse.UNDIVIDED.value
+    return (TokenUse.SERVICE if may_audience == audiences else TokenUse.IDENTITY).value
 
 
 @lru_cache(maxsize=1024)

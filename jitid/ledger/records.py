@@ -143,9 +143,22 @@ class CredentialRow(NamedTuple):
     may_audience: str | None = None
     """The audiences for which its holder may obtain tokens, separated by spaces."""
     may_kind: str | None = None
-    """The kinds that its holder may obtain, separated by spaces."""
+    """The kinds that its holder may obtain, separated by spaces: see `credential.kept_kinds`."""
     may_act: str | None = None
     """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+
+
+class IssuedTerms(NamedTuple):
+    """What an event says of each credential that it issued."""
+
+    expires_at: int
+    issued_at: int
+    scopes: str
+    kind: str
+    template: str
+    """Empty without one."""
+    may_kind: str
+    """The kinds that its holder may obtain: see `credential.told_kinds`."""
 
 
 class SigningKey(NamedTuple):
@@ -219,9 +232,12 @@ class Ground(NamedTuple):
     expires_at: int | None = None
     """None if the line has no live head."""
     may_audience: tuple[str, ...] = ()
-    may_kind: tuple[str, ...] = ()
+    may_kind: tuple[str, ...] | None = ()
+    """None, for rows from before, means any."""
     under_agent: bool = False
     """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    made: str | None = None
+    """The kind and template of the credential; None where the ledger does not tell which credential it is."""
 
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:

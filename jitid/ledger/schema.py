@@ -224,6 +224,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Two renewals of one credential would be two lives of one right: the database refuses the second.
         """CREATE UNIQUE INDEX live_head ON credential (line)
             WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+        # The audiences that are registered as a caller's; `*` for all of them, and none where nobody has said.
+        "ALTER TABLE access ADD COLUMN audiences TEXT",
         # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
         "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
         "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",

@@ -12,7 +12,7 @@ from jitid.ledger.access import ASSERTION_LEEWAY, Access, AccessState, Presented
 from jitid.lifetime import check_times
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
-       a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event"""
+       a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event, a.audiences"""
 _ACCESS = f"SELECT {_COLUMNS} FROM access a"
 _PRESENTED = f"""
     SELECT {_COLUMNS},
@@ -89,9 +89,9 @@ class SqlAccessChanges(SqlAccess):
         """Record an access credential."""
         self._db.execute(
             """INSERT INTO access (uid, name, roles, fingerprint, public, issued_at, expires_at, bootstrap, predecessor,
-                                   event)
+                                   event, audiences)
                VALUES (:uid, :name, :roles, :fingerprint, :public, :issued_at, :expires_at, :bootstrap, :predecessor,
-                       :event)""",
+                       :event, :audiences)""",
             {
                 "uid": parse_access_id(access.id),
                 "name": access.name,
@@ -103,6 +103,7 @@ class SqlAccessChanges(SqlAccess):
                 "bootstrap": access.bootstrap,
                 "predecessor": None if access.predecessor is None else parse_access_id(access.predecessor),
                 "event": self._next_seq(),
+                "audiences": None if access.audiences is None else " ".join(access.audiences),
             },
         )
 
@@ -154,10 +155,13 @@ def _presented(row: Any) -> Presented:
 
 
 def _access(row: Any) -> Access:
-    uid, name, roles, *rest, predecessor, event, ended_event = row
+    uid, name, roles, *rest, predecessor, event, ended_event, audiences = row
     try:
         before = None if predecessor is None else access_id(predecessor)
-        found = Access._make((access_id(uid), name, tuple(roles.split()), *rest, before, event, ended_event))
+        own = None if audiences is None else tuple(audiences.split())
+        found = Access._make(
+            (access_id(uid), name, tuple(roles.split()), *rest, before, event, ended_event, own)
+        )
         check_times(found.issued_at, found.expires_at, found.superseded_at, found.ended_at)
         if found.ended_as is not None:
             AccessState(found.ended_as)

@@ -115,7 +115,7 @@ def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
         **{f"standing.{name}": name in _standing(apart) for name in STANDING},
         "approvers": apart.looks.approvals,
     }
-    names = ["op", "rules", "refused", "judged", "sensitivity", "ttl"]
+    names = ["op", "rules", "refused", "judged", "sensitivity", "ttl", "may_kind", "refused_kinds"]
     names += [name for name, needed in members.items() if needed]
     columns = {
         "rest": dialect.member(*names),
@@ -209,6 +209,7 @@ def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, An
         "i.sensitivity": True,
         "c.kind": "kind" in facts,
         "c.template": "template" in facts,
+        "CASE WHEN c.source IS NULL THEN c.may_kind END": True,
         "i.depth": "depth" in facts,
         "CASE WHEN i.depth > 0 THEN 1 ELSE 0 END": "delegated" in facts and "depth" not in facts,
         "c.audiences": "audiences" in facts,

@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from jitid.credential import named_kind, read_kinds
 from jitid.identifier import identity_id
 from jitid.ledger.records import Ancestor, Family, Ground
 from jitid.ledger.selecting import IDENTITY_UNDER_AGENT, LIVE
@@ -43,7 +44,8 @@ _HEAD = """coalesce(
 """The head of the line of a credential `b`: the one of its line that no renewal has superseded."""
 
 _STANDING = f"{LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL"
-_RIGHTS = "c.scopes, au.text, c.details, c.expires_at, c.may_audience, c.may_kind"
+_RIGHTS = """c.scopes, au.text, c.details, c.expires_at, coalesce(c.may_audience, au.text), c.may_kind,
+           c.kind, c.template"""
 
 # A credential rests on the one that it was attached from, and otherwise on the one that its identity was delegated
 # from. Identities from before the ledger recorded that name a parent alone.
@@ -179,18 +181,21 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         for each in db.execute(_ALL_STANDING, {"identity": identity, "now": now}).fetchall():
             ground = _with(ground, each)
         return ground
-    return ground if rights[3] is None else _with(ground, rights)
+    if rights[3] is None:
+        return ground
+    return _with(ground, rights)._replace(made=named_kind(rights[6], rights[7]))
 
 
 def _with(ground: Ground, rights: Sequence[Any]) -> Ground:
     """Return a ground with what one more credential holds."""
-    scopes, audiences, details, expires_at, may_audience, may_kind = rights
+    scopes, audiences, details, expires_at, may_audience, may_kind, *_ = rights
     check_times(expires_at)
+    kinds = read_kinds(may_kind)
     return ground._replace(
         scopes=(*ground.scopes, *scopes.split()),
         audiences=(*ground.audiences, *audiences.split()),
         details=(*ground.details, *([details] if details else [])),
         expires_at=max(expires_at, ground.expires_at or 0),
         may_audience=(*ground.may_audience, *(may_audience or "").split()),
-        may_kind=(*ground.may_kind, *(may_kind or "").split()),
+        may_kind=None if kinds is None or ground.may_kind is None else (*ground.may_kind, *kinds),
     )

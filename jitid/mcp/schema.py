@@ -44,11 +44,20 @@ _ASKED: Mapping[str, Schema] = {
         64,
     ),
     "audiences": _texts(
-        "Who the credential is meant for, among your own audiences; left out: those.", 255, 16
+        "The services that the token is shown to, among what whoami calls may_audience: there a * is any one label of "
+        "a host. Needed for a token.",
+        255,
+        16,
     ),
     "ttl": _text("How long it lives, as 90s, 15m or 1h; never longer than your own credential.", 32),
     "purpose": _text("Why, in a sentence; only with a new task, and left out: as yours.", 1_000),
     "task": _text("The name of a sub-task, such as INC-4821/tests; left out: your own task.", 128),
+    "may_kind": _texts(
+        "The kinds of credential that it may obtain by its own, as KIND or KIND:TEMPLATE, among those that you may "
+        "obtain; left out: jwt and opaque.",
+        200,
+        32,
+    ),
 }
 
 REQUEST = _takes(_ASKED, "agent")
@@ -109,6 +118,7 @@ SELF = _gives(
         "sensitivity": _TEXT,
         "scopes": _TEXTS,
         "audiences": _TEXTS,
+        "may_audience": {**_TEXTS, "description": "The services for which you may ask for a token."},
         "depth": _NUMBER,
         "issued_at": _TEXT,
         "expires_at": _TEXT,

@@ -14,7 +14,7 @@ from jitid.commands import reading
 from jitid.commands.confirming import confirm_quietly
 from jitid.commands.requesting import hand_out, request_from
 from jitid.environment import open_authority
-from jitid.errors import ExitStatus, InvalidCredentialError, JitidError, PolicyDeniedError
+from jitid.errors import ExitStatus, InvalidCredentialError, JitidError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
@@ -75,6 +75,10 @@ class Session:
     def request_identity(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Delegate from the agent's own credential, and tell in which file the token is. Raises JitidError."""
         request = self._request(arguments)
+        if not request.audiences and not self._given.config().many("audience"):
+            raise UsageError(
+                "nothing says which service the token is for", "name it in `audiences`, among those of whoami"
+            )
         self._must_have_room()
         self._must_have_a_turn()
         request = request._replace(process=this_process(kept=self._limits.keep))
@@ -168,6 +172,7 @@ class Session:
             "sensitivity": None,
             "deadline": None,
             "detail": None,
+            "may_kind": arguments.get("may_kind"),
         }
         return request_from(stated, self._own_token())
 

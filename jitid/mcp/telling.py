@@ -37,6 +37,7 @@ def own(found: Inspection) -> dict[str, Any]:
         "sensitivity": credential.sensitivity,
         "scopes": credential.scopes,
         "audiences": credential.audiences,
+        "may_audience": credential.may_audience,
         "depth": credential.depth,
         "issued_at": format_time(credential.issued_at),
         "expires_at": format_time(credential.expires_at),

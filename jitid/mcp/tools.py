@@ -51,8 +51,8 @@ TOOLS: Mapping[str, Tool] = {
             "what_may_i_do",
             "What may I do",
             "Ask whether request_identity would permit something, without doing it: the answer says what would be "
-            "granted, or why not and what would pass. What is left out is as you are: without arguments it asks for an "
-            "identity of your own name, for all your audiences and without scopes.",
+            "granted, or why not and what would pass. Without arguments it asks for an identity of your own name, "
+            "without scopes and for no service.",
             schema.QUESTION,
             schema.DECISION,
             _LOOKS,
@@ -61,9 +61,10 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             "request_identity",
             "Request an identity for a sub-task",
-            "Get a narrower, short-lived identity for a sub-agent or a program, delegated from your own. Ask for the "
-            "least scopes and the shortest time that will do. The token is in the file token_file, for the program "
-            "that needs it: never read it yourself, and never print it.",
+            "Get a narrower, short-lived identity for a sub-agent or a program, delegated from your own. Name in "
+            "audiences the services that its token is shown to. Ask for the least scopes and the shortest time that "
+            "will do. The token is in the file token_file, for the program that needs it: never read it yourself, and "
+            "never print it.",
             schema.REQUEST,
             schema.ISSUED,
             {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},

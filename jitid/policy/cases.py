@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid import strictjson
+from jitid.credential import judged_kinds
 from jitid.errors import JitidError, UsageError
 from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
@@ -247,6 +248,7 @@ REQUEST: Mapping[str, type] = {
     "sensitivity": str,
     "kind": str,
     "template": str,
+    "may_kind": list,
     "depth": int,
     "scopes": list,
     "audiences": list,
@@ -332,6 +334,7 @@ class _Request:
             ),
             kind=member("kind", lambda text: check_name(text, "kind"), "jwt"),
             template=table.get("template", ""),
+            may_kind=member("may_kind", judged_kinds, ()),
             depth=depth,
             scopes=member("scopes", lambda texts: normalise(tuple(map(parse_scope, texts))), ()),
             audiences=member(

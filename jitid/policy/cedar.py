@@ -12,6 +12,7 @@ from jitid.errors import ConfigurationError
 from jitid.policy.decision import (
     DEFAULT_DENY,
     EVALUATION_ERROR,
+    KIND_BY_NAME,
     Decision,
     Looks,
     Misuse,
@@ -21,8 +22,19 @@ from jitid.policy.decision import (
 )
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.questions import Question, Questions
-from jitid.policy.reason import about_use, denied, misused, permitted, scopes_denied, unapproved
+from jitid.policy.reason import (
+    about_use,
+    denied,
+    kinds_denied,
+    misused,
+    naming_rule,
+    permitted,
+    scopes_denied,
+    unapproved,
+    unnamed,
+)
 from jitid.policy.source import (
+    ALL_FACTS,
     MARK,
     MARKED,
     Rule,
@@ -41,6 +53,9 @@ if TYPE_CHECKING:
 MOST_KNOWN = 4096
 """So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
 
+_NAMES_KIND = frozenset({"kind", "template"})
+"""The facts that a rule reads that names a kind."""
+
 _AT_FAULT = re.compile(r"error while evaluating policy `policy(\d+)`:")
 
 
@@ -49,6 +64,9 @@ class _Answer(NamedTuple):
     rules: tuple[str, ...]
     trouble: str
 
+
+_UNNAMED = _Answer(permitted=False, rules=(KIND_BY_NAME,), trouble="")
+"""Where no rule that permits an issue names its kind or its template."""
 
 _UNASKED = _Answer(permitted=True, rules=(), trouble="")
 """Where no rule speaks of the use of what was issued."""
@@ -82,6 +100,12 @@ class Policy:
         """Whether there is a rule that depends on somebody's approval."""
         self.asks_use = any("authorize" in rule.facts for rule in self.rules)
         """Whether there is a rule that applies to the use of what was issued."""
+        self._naming = frozenset(
+            rule.name
+            for rule in self.rules
+            if rule.effect == "permit" and _names_kind(rule.facts.get("issue", frozenset()))
+        )
+        """The permitting rules that read the kind or the template."""
         self._permits_use = any(rule.effect == "permit" and rule.of_use for rule in self.rules)
 
     @property
@@ -116,6 +140,9 @@ class Policy:
             return decision._replace(needs=needs, reason=unapproved(request, needs, decision.rules))
         if not explain:
             return decision
+        if decision.rules == (KIND_BY_NAME,):
+            # Another request would not be what is needed: the policy lacks a rule.
+            return decision._replace(nearest=naming_rule(self._unnamed(request, approved)))
         # Denials are rare, and permitted requests should not pay for loading this.
         from jitid.policy.nearest import MOST_QUESTIONS, nearest_request
 
@@ -123,7 +150,9 @@ class Policy:
             request,
             refused=[refusal.scope for refusal in decision.refused],
             passes=lambda other: self._decide(other, narrow, approved).permit,
-            facts={name for rule in self.rules for facts in rule.facts.values() for name in facts},
+            # Whatever the rules read, a kind or a template that is not usual must be named.
+            facts={name for rule in self.rules for facts in rule.facts.values() for name in facts}
+            | (_NAMES_KIND if request.by_name else set()),
             numbers={number for _, text in self._files for number in integers(text)},
             fixed=fixed,
             most=max(MOST_QUESTIONS * 100 // max(len(self.rules), 100), 20),
@@ -139,7 +168,8 @@ class Policy:
             [rule for rule in self.rules if action in rule.facts] for action in ("issue", "grant")
         )
         return Looks(
-            frozenset(name for rule in issue for name in rule.facts["issue"])
+            _NAMES_KIND
+            | frozenset(name for rule in issue for name in rule.facts["issue"])
             | frozenset(name for rule in grant for name in rule.facts["grant"]),
             any("principal" in rule.looks_at for rule in (*issue, *grant)),
             any("resource" in rule.looks_at for rule in issue),
@@ -197,8 +227,32 @@ class Policy:
             name for answer in self._ask(self._questions.about(request, approved)) for name in answer.rules
         }
 
-    def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
+    def _asked(self, request: PolicyRequest, approved: frozenset[str]) -> list[_Answer]:
+        """Return the answers about an issue, about each of its scopes, and about each kind that its holder may obtain.
+
+        A kind or a template that is not usual is permitted by the rules that name it, and by no others.
+        """
         issue, *scopes = self._ask(self._questions.about(request, approved))
+        kinds = [
+            self._named(other, self._ask(self._questions.about(other, approved))[0])
+            for other in _of_each_kind(request)
+        ]
+        return [self._named(request, issue), *scopes, *kinds]
+
+    def _named(self, request: PolicyRequest, answer: _Answer) -> _Answer:
+        if not request.by_name or not answer.permitted or not self._naming.isdisjoint(answer.rules):
+            return answer
+        return _UNNAMED
+
+    def _unnamed(self, request: PolicyRequest, approved: frozenset[str]) -> PolicyRequest:
+        """Return the request for the first kind that no permitting rule names: its own, or one that it may obtain."""
+        answers = self._asked(request, approved)
+        kinds = zip(_of_each_kind(request), answers[1 + len(request.scopes) :], strict=True)
+        return next((other for other, answer in kinds if answer is _UNNAMED), request)
+
+    def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
+        issue, *others = self._asked(request, approved)
+        scopes, kinds = others[: len(request.scopes)], others[len(request.scopes) :]
         refused = []
         granted = []
         permitting = list(issue.rules)
@@ -208,8 +262,18 @@ class Policy:
                 permitting += answer.rules
             else:
                 refused.append(Refusal(scope, answer.rules))
+        refused_kinds = [
+            Refusal(f"{kind}:{template}" if template else kind, answer.rules)
+            for (kind, template), answer in zip(request.may_kind, kinds, strict=True)
+            if not answer.permitted
+        ]
+        if issue is _UNNAMED:
+            return self._denial(issue.rules, refused, unnamed(request))
         if not issue.permitted:
             return self._denial(issue.rules, refused, denied(request, issue.rules, issue.trouble))
+        if refused_kinds and not narrow:
+            rules = tuple(sorted({name for refusal in refused_kinds for name in refusal.rules}))
+            return self._denial(rules, refused, kinds_denied(request, refused_kinds))
         if refused and not (narrow and granted):
             rules = tuple(sorted({name for refusal in refused for name in refusal.rules}))
             first = next(answer for answer in scopes if not answer.permitted)
@@ -232,6 +296,7 @@ class Policy:
             needs=(),
             nearest=None,
             renew_ttl=min([ttl for ttl in renewals if ttl is not None], default=None),
+            refused_kinds=tuple(refused_kinds),
         )
 
     def _needed(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> tuple[str, ...]:
@@ -240,15 +305,18 @@ class Policy:
         if not open_groups or not self._decide(request, narrow, approved | open_groups).permit:
             return ()
         needed: set[str] = set()
-        before = self._ask(self._questions.about(request, approved))
-        after = self._ask(self._questions.about(request, approved | open_groups))
-        for refused, permitted_ in zip(before, after, strict=True):
+        before = self._asked(request, approved)
+        after = self._asked(request, approved | open_groups)
+        named = [request.by_name, *(False for _ in request.scopes), *(True for _ in request.may_kind)]
+        for refused, permitted_, by_name in zip(before, after, named, strict=True):
             if refused.permitted or not permitted_.permitted:
                 continue
             forbidding = {self._approval(name) for name in refused.rules} - {None}
             needed |= {group for group in forbidding if group is not None}
             # One permission is enough: the first one that asks nobody, or else the first that asks somebody.
-            asks = [self._approval(name) for name in permitted_.rules]
+            # Where the kind must be named, only a rule that names it counts.
+            rules = [name for name in permitted_.rules if not by_name or name in self._naming]
+            asks = [self._approval(name) for name in rules]
             plain = [group for group in asks if group is None or group in approved | needed]
             if not plain and asks[0] is not None:
                 needed.add(asks[0])
@@ -376,6 +444,19 @@ def _where(text: str) -> str:
         except ValueError:
             return f", line {line_of(text, number)}"
     return ""
+
+
+def _names_kind(facts: frozenset[str]) -> bool:
+    # Of a rule that may read anything it is not known that it names the kind, and a doubt is a refusal.
+    return facts != ALL_FACTS and not _NAMES_KIND.isdisjoint(facts)
+
+
+def _of_each_kind(request: PolicyRequest) -> list[PolicyRequest]:
+    """Return the request as it would be for each of the kinds that the holder may obtain."""
+    return [
+        request._replace(kind=kind, template=template, scopes=(), may_kind=())
+        for kind, template in request.may_kind
+    ]
 
 
 def _unless_unasked(answer: _Answer) -> _Answer:

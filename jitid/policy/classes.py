@@ -110,7 +110,7 @@ class _Reader:
     def read(self) -> Classes:
         """Return what it tells apart."""
         # Of a delegator's entity the kind can be asked for too.
-        kinds = Names(beginnings=KINDS) if self._words & {"kind", "delegator_kind"} else Names()
+        kinds = Names(beginnings=KINDS) if self._reads_delegator_kind() else Names()
         delegator = self._names(self._facts("delegator") + self._facts("delegator_name"))
         words = {"groups": "Group"}
         return Classes(
@@ -120,6 +120,13 @@ class _Reader:
             {name: self._boundaries(self._facts(name)) for name in NUMBERS},
             frozenset(name for name in STANDING if self._escapes or words.get(name, name) in self._words),
             purpose=self._escapes or "purpose" in self._words,
+        )
+
+    def _reads_delegator_kind(self) -> bool:
+        return "delegator_kind" in self._words or any(
+            word.strip('"') == "kind"
+            and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
+            for at, word in enumerate(self._tokens)
         )
 
     def _facts(self, name: str) -> list[tuple[int, int]]:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"
+KIND_BY_NAME = "kind-by-name"
+"""The rule that refuses a kind or a template that no permitting rule of the policy reads."""
+USUAL_KINDS = ("jwt", "opaque")
+"""The kinds that a rule need not name."""
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 PROOFS = ("asserted", "os-user", "credential", "oidc")
 """How a root delegator can be proved."""
@@ -66,6 +70,13 @@ class PolicyRequest(NamedTuple):
     """What an enforcement point says of the use: a JSON object as text."""
     template: str = ""
     """What the credential is made from: `TARGET/TEMPLATE`; empty without one."""
+    may_kind: tuple[tuple[str, str], ...] = ()
+    """The kinds that the holder may obtain later, with their templates; the usual ones are left out."""
+
+    @property
+    def by_name(self) -> bool:
+        """Whether a rule that permits the issue must name the kind or the template."""
+        return self.kind not in USUAL_KINDS or bool(self.template)
 
     @property
     def delegated(self) -> bool:
@@ -153,3 +164,5 @@ class Decision(NamedTuple):
     renew_ttl: int | None = None
     """The least `@renew_ttl`, in seconds, of the policies that permit the issue: so long may a renewal live, whatever
     its predecessor was given."""
+    refused_kinds: tuple[Refusal, ...] = ()
+    """The kinds, with their templates, that the holder may not obtain."""

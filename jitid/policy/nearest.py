@@ -52,6 +52,7 @@ def nearest_request(
         ("audiences", {"audiences"}, _audiences(request)),
         ("kind", {"kind"}, _kind(request)),
         ("template", {"template"}, _template(request)),
+        ("may_kind", None, _may_kind(request)),
         ("sensitivity", {"sensitivity"}, _sensitivity(request)),
         ("depth", {"depth"}, _depth(request)),
         ("now", {"now", "hour", "minute", "weekday"}, _later(request)),
@@ -154,7 +155,12 @@ def _audiences(request: PolicyRequest) -> Iterator[_Change]:
 def _kind(request: PolicyRequest) -> Iterator[_Change]:
     for kind in ("jwt", "opaque"):
         if kind != request.kind:
-            yield _set(f"with --kind {kind}", kind=kind)
+            yield _set(f"with --kind {kind}", kind=kind, template="")
+
+
+def _may_kind(request: PolicyRequest) -> Iterator[_Change]:
+    if request.may_kind:
+        yield _set("without --may-kind", may_kind=())
 
 
 def _template(request: PolicyRequest) -> Iterator[_Change]:

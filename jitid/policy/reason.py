@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from jitid.lifetime import format_duration
-from jitid.policy.decision import DEFAULT_DENY, PolicyRequest, Refusal
+from jitid.policy.decision import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest, Refusal
 from jitid.policy.facts import has_purpose
 from jitid.text import quote
 
@@ -25,6 +25,37 @@ def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
 def denied(request: PolicyRequest, rules: Sequence[str], trouble: str) -> str:
     """Return the reason of a denial of the issue; `trouble` is Cedar's, if it could not evaluate."""
     return f"{_because(rules, trouble)}: {_what(request)}"
+
+
+def unnamed(request: PolicyRequest) -> str:
+    """Return the reason of a denial of a kind that no permitting rule names."""
+    kind = _kind(request.kind, request.template)
+    return f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind {kind}: {_what(request)}"
+
+
+def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
+    """Return the reason of a denial of kinds that the holder of a credential would be permitted to obtain."""
+    because = _because(refused[0].rules, "")
+    if tuple(refused[0].rules) == (KIND_BY_NAME,):
+        because = f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind"
+    shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
+    return f"{because}: to obtain {shown}, requested by {_what(request)}"
+
+
+def naming_rule(request: PolicyRequest) -> str:
+    """Return in words what a request lacks: a rule of the policy that names its kind and its template."""
+    # Denials are rare, and permitted requests should not pay for loading this.
+    from jitid.policy.writing import string
+
+    return (
+        "the same with a rule of the policy that names the kind, such as permit(principal, "
+        f'action == Action::"issue", resource) when {{ context.kind == {string(request.kind)} && '
+        f"context.template == {string(request.template)} }};"
+    )
+
+
+def _kind(kind: str, template: str) -> str:
+    return quote(f"{kind}:{template}" if template else kind)
 
 
 def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: str) -> str:

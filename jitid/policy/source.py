@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.lifetime import parse_duration
-from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR
+from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME
 from jitid.policy.facts import FACTS
 from jitid.text import quote
 
@@ -27,7 +27,7 @@ ALL_FACTS = frozenset(FACTS)
 RULE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
 MARK = "\ufeff"
 MARKED = "the file begins with a byte order mark: save it without"
-RESERVED = (DEFAULT_DENY, EVALUATION_ERROR)
+RESERVED = (DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME)
 
 
 class Rule(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from typing import Protocol
 
 from jitid.errors import IntegrityError, StorageError, UsageError
@@ -11,6 +12,8 @@ from jitid.files import write_private
 from jitid.text import quote
 
 _FILE = "token"
+IDENTITY = "identity"
+"""The file of an identity token that stands beside tokens for services."""
 
 
 class TokenPlace(Protocol):
@@ -21,12 +24,17 @@ class TokenPlace(Protocol):
     def put(self, token: str) -> None:
         """Let the path give `token` from now on. Raises OutputError and StorageError; it then gives the old one."""
 
+    def beside(self, name: str) -> TokenPlace:
+        """Return a further place of that name, in the same folder if this one is in a folder; close it before."""
+
     def close(self, *, keep: bool = False) -> None:
         """Take the token away; `keep` leaves what can stay without this process."""
 
 
-def open_place(folder: str | None) -> TokenPlace:
+def open_place(folder: str | None, name: str = _FILE) -> TokenPlace:
     """Return where the token is to be found: in `folder` if one is named, in memory where the system can do that.
+
+    `name` is that of the file.
 
     Raises:
         UsageError: the folder cannot be used, or another command's token is there.
@@ -35,8 +43,8 @@ def open_place(folder: str | None) -> TokenPlace:
 
     """
     if folder is not None:
-        return _Folder(folder)
-    return _Memory() if _has_memory_files() else _Folder(private_folder(), ours=True)
+        return _Folder(folder, name)
+    return _Memory() if _has_memory_files() else _Folder(private_folder(), name, ours=True)
 
 
 def _has_memory_files() -> bool:
@@ -78,6 +86,10 @@ class _Memory:
         finally:
             os.close(new)
 
+    def beside(self, name: str) -> TokenPlace:  # noqa: ARG002 - nothing in memory has a name
+        """Return a further place."""
+        return _Memory()
+
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002 - there is no choice here
         """Take the token away; it cannot stay without this process."""
         os.close(self._descriptor)
@@ -86,7 +98,7 @@ class _Memory:
 class _Folder:
     """A file of mode 0600 in a folder, replaced by rename."""
 
-    def __init__(self, folder: str, *, ours: bool = False) -> None:
+    def __init__(self, folder: str, name: str, *, ours: bool = False) -> None:
         self._folder = folder
         self._ours = ours
         """The folder goes when the token goes."""
@@ -94,12 +106,16 @@ class _Folder:
         """What stands there is this run's; a token that an earlier one was to keep is not."""
         self._held = _hold(folder)
         _tidy(folder)
-        self.path = os.path.join(os.path.abspath(folder), _FILE)
+        self.path = os.path.join(os.path.abspath(folder), name)
 
     def put(self, token: str) -> None:
         """Let the path give `token` from now on."""
         write_private(self.path, f"{token}\n".encode())
         self._written = True
+
+    def beside(self, name: str) -> TokenPlace:
+        """Return a further place in the folder."""
+        return _File(os.path.join(os.path.abspath(self._folder), name))
 
     def close(self, *, keep: bool = False) -> None:
         """Take the token away, unless it is to be kept."""
@@ -111,6 +127,29 @@ class _Folder:
         except OSError:
             pass  # somebody has tidied up already, and the token is dead anyway
         os.close(self._held)
+
+
+class _File:
+    """A further file in a folder that another place holds."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._written = False
+
+    def put(self, token: str) -> None:
+        """Let the path give `token` from now on."""
+        write_private(self.path, f"{token}\n".encode())
+        self._written = True
+
+    def beside(self, name: str) -> TokenPlace:
+        """Return a further place in the folder."""
+        return _File(os.path.join(os.path.dirname(self.path), name))
+
+    def close(self, *, keep: bool = False) -> None:
+        """Take the token away, unless it is to be kept."""
+        if self._written and not keep:
+            with suppress(OSError):
+                os.unlink(self.path)
 
 
 def _hold(folder: str) -> int:
@@ -143,7 +182,7 @@ def _hold(folder: str) -> int:
 def _tidy(folder: str) -> None:
     """Remove what a run that was killed in the middle of writing has left there."""
     for name in os.listdir(folder):
-        if name.startswith(f".{_FILE}."):
+        if name.startswith((f".{_FILE}.", f".{_FILE}-", f".{IDENTITY}.")):
             os.unlink(os.path.join(folder, name))
 
 

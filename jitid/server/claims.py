@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid import strictjson
+from jitid.credential import TokenUse
 from jitid.name import spiffe_id
 
 if TYPE_CHECKING:
@@ -27,9 +28,13 @@ def told(found: Introspected) -> dict[str, Any]:
     }
     if credential.purpose is not None:
         context["purpose"] = credential.purpose
+    is_identity = credential.token_use == TokenUse.IDENTITY
+    if is_identity and credential.may_audience:
+        context["may_audience"] = list(credential.may_audience)
     claims: dict[str, Any] = {
         "active": True,
-        "token_type": "Bearer",
+        # No access token (RFC 8693, section 2.2.1): whoever takes this answer for one must not let its holder in.
+        "token_type": "N_A" if is_identity else "Bearer",
         "iss": found.issuer,
         "sub": credential.delegator,
         "act": _act(found),
@@ -49,6 +54,8 @@ def told(found: Introspected) -> dict[str, Any]:
         claims["exp"] = min(credential.expires_at, credential.superseded_at)
     if credential.details is not None:
         claims["authorization_details"] = strictjson.loads(credential.details)
+    if credential.may_act is not None:
+        claims["may_act"] = strictjson.loads(credential.may_act)
     return claims
 
 

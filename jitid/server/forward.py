@@ -8,8 +8,10 @@ from urllib.parse import unquote
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from jitid import introspection
 from jitid.authority.operations import Verify
 from jitid.caller import Caller
+from jitid.credential import TOKENS, TokenUse
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.name import check_audience
 from jitid.scope import Scope, parse_scope, uncovered
@@ -30,7 +32,8 @@ PLACE = "/forward-auth"
 
 _PROXY = Caller("system:forward-auth", frozenset({"verifier"}))
 """As whom it is counted: the proxy needs no credential of its own, for what it shows is its client's, and each client
-learns no more than whether its own still works."""
+learns no more than whether its own still works. The setting `audience` registers the audiences that it is told about.
+"""
 
 _PLACES = ("x-original-uri", "x-forwarded-uri")
 """Where proxies write the path of the original request."""
@@ -40,6 +43,7 @@ _KNOWN = ("audience", "scope", "action")
 
 def routes(service: Service) -> list[BaseRoute]:
     """Return the route of forward authentication."""
+    proxy = _PROXY._replace(audiences=service.config.many("audience") or None)
 
     async def ask(request: Request) -> Response:
         try:
@@ -52,9 +56,13 @@ def routes(service: Service) -> list[BaseRoute]:
             return _challenge(request, 401, "")
 
         def work(authority: LocalAuthority) -> Credential:
-            serving = authority.serving(_PROXY)
+            serving = authority.serving(proxy)
             # What is not valid is not written down: anybody could fill the ledger with it.
             found = serving.perform(Verify(token=token, audiences=audiences))
+            if found.kind not in TOKENS:
+                raise InvalidCredentialError(introspection.NO_RIGHT)
+            if found.token_use == TokenUse.IDENTITY:
+                raise InvalidCredentialError("an identity token is for the authority, and for no service")
             if action is None:
                 return found
             # Each use is written down, and a holder of one token has the pace of one caller.

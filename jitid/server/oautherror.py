@@ -13,6 +13,7 @@ from jitid.errors import (
     PolicyDeniedError,
     PresenterError,
     RefusedError,
+    ShownError,
     UnauthenticatedError,
     UsageError,
 )
@@ -77,6 +78,9 @@ def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
             return OAuthError("authorization_pending", told)
         case PolicyDeniedError(about=about):
             return OAuthError(_TOO_MUCH.get(about or "", "access_denied"), told)
+        case ShownError():
+            # RFC 8693, section 2.2.2: a subject's or an actor's token that is not accepted.
+            return OAuthError("invalid_request", told)
         case RefusedError():
             return OAuthError("unauthorized_client", told, refused)
         case PresenterError():

@@ -24,15 +24,18 @@ _LOOK = 0.2
 class Seat:
     """Opens the authority when it is first needed, and anew where the ledger or the policy became another."""
 
-    def __init__(self, config: Config, patience: float, tally: Tally, told: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, place: str, patience: float, tally: Tally, told: Callable[[str], None]
+    ) -> None:
         """Take what all seats have in common.
 
-        `patience`: for how many seconds an operation waits for other writers; `tally`: what all seats count in; `told`
-        is told why the ledger is out of reach.
+        `place`: the address at which clients reach it; `patience`: for how many seconds an operation waits for other
+        writers; `tally`: what all seats count in; `told` is told why the ledger is out of reach.
         """
         self._tally = tally
         self._told = told
         self._config = config
+        self._place = place
         self._patience = patience
         self._authority: LocalAuthority | None = None
         self._check: Callable[[], None] | None = None
@@ -92,6 +95,7 @@ class Seat:
             self.close()
             self._authority = open_local(self._config, patience=self._patience)
             self._authority.tally = self._tally
+            self._authority.places = (self._place,)
             self._check = standing(self._config)
             self._mark = mark
         self._look_at = now + _LOOK

@@ -87,7 +87,7 @@ class Service:
         self._tally = Tally()
 
         def seat() -> Seat:
-            return Seat(config, patience, self._tally, self._out_of_reach)
+            return Seat(config, base_url, patience, self._tally, self._out_of_reach)
 
         self._quick = Pool(limits.threads, "jitid", seat)
         self._together = Together(self._quick)

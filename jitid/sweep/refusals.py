@@ -73,7 +73,7 @@ def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None)
         credentials = 0
         for _, *values, count in cases:
             case = dict(zip(limited, values, strict=True))
-            if found := _objections(entry, case, usual, sight.now):
+            if found := _objections(sight, entry, case, usual):
                 reasons |= dict.fromkeys(found)
                 refused.append(case)
                 credentials += count
@@ -98,12 +98,13 @@ def _entry(sight: Sight, sort: str, name: str) -> Entry:
     return Entry(sight.snapshot.find_delegator(name), None, 0)
 
 
-def _objections(entry: Entry, case: Mapping[str, str], usual: Sequence[str], now: int) -> list[Objection]:
+def _objections(sight: Sight, entry: Entry, case: Mapping[str, str], usual: Sequence[str]) -> list[Objection]:
     person, agent, _ = entry
     scopes = scopes_of(case["scopes"])
-    found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=now)
+    found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=sight.now)
     if agent is not None:
-        found += governance.beyond_limits(agent, case["kind"], case["audiences"].split(), usual, 0, 0)
+        audiences, own = case["audiences"].split(), sight.names.issuers
+        found += governance.beyond_limits(agent, case["kind"], audiences, usual, 0, 0, own=own)
     found += governance.beyond_scopes(person, agent, [case["details"]] if case["details"] else [])
     for rule, held, why in governance.limits(person, agent):
         wider = uncovered(scopes_of(" ".join(held)), scopes)

@@ -32,7 +32,8 @@ JWK = strictjson.dumps(signed.jwk(signed.ED25519, kid="k1"))
 
 
 def grant(world: World, name: str = "user:alice", *roles: str, **more: Any) -> Granted:
-    """Grant access beside the ledger."""
+    """Grant access beside the ledger; to a verifier for all audiences unless some are stated."""
+    more = {"all_audiences": "verifier" in roles and "audiences" not in more, **more}
     return world.authority.perform(ops.GrantAccess(wanted=Wanted(name, roles, **more)))
 
 
@@ -241,7 +242,11 @@ def test_an_admin_whose_access_ended_meanwhile_grants_nothing(world: World) -> N
 
 def test_a_change_tells_who_made_it(world: World) -> None:
     admin = grant(world, "user:root", "admin")
-    made = ask(world, who(world, admin), ops.GrantAccess(wanted=Wanted("system:gate", ("verifier",), 600)))
+    made = ask(
+        world,
+        who(world, admin),
+        ops.GrantAccess(wanted=Wanted("system:gate", ("verifier",), 600, audiences=("urn:a",))),
+    )
     event = told(world, "access-grant")[-1]
     assert (event["by"], event["bearer"]) == ("user:root", admin.access.id)
     assert (event["name"], event["roles"], event["access"]) == ("system:gate", ["verifier"], made.access.id)
@@ -282,6 +287,7 @@ def test_whoever_is_disabled_is_nobody_whatever_the_row_says(kept: World) -> Non
     "statement",
     [
         "UPDATE access SET roles = 'admin'",
+        "UPDATE access SET audiences = 'urn:b'",
         "UPDATE access SET name = 'user:root'",
         "UPDATE access SET expires_at = expires_at + 1",
         "UPDATE access SET event = 1",
@@ -443,7 +449,7 @@ def test_the_id_of_an_access_credential_has_one_spelling(world: World) -> None:
 
 
 _FORGED = """INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zeroblob(32), NULL, issued_at, expires_at,
-    NULL, NULL, NULL, 0, NULL, event, NULL FROM access WHERE name = 'user:root'"""
+    NULL, NULL, NULL, 0, NULL, event, NULL, NULL FROM access WHERE name = 'user:root'"""
 
 
 def _history(world: World) -> None:
@@ -482,6 +488,7 @@ def test_what_is_closed_when_the_clock_is_set_back_is_as_told(kept: World) -> No
     "statement",
     [
         "UPDATE access SET roles = 'admin' WHERE name = 'user:alice'",
+        "UPDATE access SET audiences = 'urn:b' WHERE name = 'user:alice'",
         "UPDATE access SET name = 'user:mallory' WHERE name = 'user:root'",
         "UPDATE access SET expires_at = expires_at + 1 WHERE name = 'system:ci'",
         "UPDATE access SET issued_at = issued_at - 1 WHERE name = 'system:ci'",

@@ -70,6 +70,7 @@ def test_what_it_is_made_from_is_told_as_the_policy_has_it(shell: Shell) -> None
         'target.web.kind = "x509-svid"\ntarget.web.template.front.dns_names = ["web.example"]\n'
     )
     shell.environment["JITID_CONFIG"] = str(settings)
+    shell.permit_kinds()
     told = json.loads(shell.good(*ISSUE, "--kind", "x509-svid:front", "--format", "json"))
     assert (told["kind"], told["template"]) == ("x509-svid", "web/front")
     assert shell.good("inspect", told["jti"], "--field", "template") == "web/front\n"

@@ -42,6 +42,7 @@ options = {{ parts = "yes" }}
 """
     )
     made.environment["JITID_CONFIG"] = str(settings)
+    made.permit_kinds()
     made.good("issue", "--task", "FIRST", "--delegator", "alice")
     program = tmp_path / "bin" / "jitid"
     program.parent.mkdir()
@@ -93,7 +94,22 @@ def test_what_is_in_a_variable_of_the_user_is_asked_for_once(shell: Shell, shop:
 
 def test_all_of_them_or_nothing_starts(shell: Shell, shop: Shop) -> None:
     """What was made before the one that fails has gone from its target."""
-    policy = shell.ledger / "policy" / "other.cedar"
+    settings = shell.home / "settings.toml"
+    settings.write_text(
+        f'{settings.read_text()}[target.gone]\nkind = "exec"\nprogram = "{shell.home}/gone"\n'
+    )
+    done = shell.run(*RUN, "--secret", "one=exec:shop", "--secret", "two=exec:gone", "--", "touch", "started")
+    assert done.returncode == 125
+    assert "secret `two`: " in done.stderr
+    assert shop.asked("mint")["credential"]["jti"] == shop.asked("revoke")["credentials"][0]["jti"]
+    assert not shop.made
+    assert not (shell.home / "started").exists()
+    assert states(shell) == {"revoked"}
+
+
+def test_what_the_policy_refuses_is_refused_before_anything_is_made(shell: Shell, shop: Shop) -> None:
+    """The identity itself is not permitted to obtain it."""
+    policy = shell.home / "rules" / "other.cedar"
     policy.touch(0o600)
     policy.write_text(
         '@id("no-other") forbid (principal, action, resource) when { context.template == "shop/other" };'
@@ -102,11 +118,28 @@ def test_all_of_them_or_nothing_starts(shell: Shell, shop: Shop) -> None:
         *RUN, "--secret", "one=exec:shop", "--secret", "two=exec:shop:other", "--", "touch", "started"
     )
     assert done.returncode == 125
-    assert "secret `two`: denied" in done.stderr and "no-other" in done.stderr
-    assert shop.asked("mint")["credential"]["jti"] == shop.asked("revoke")["credentials"][0]["jti"]
-    assert not shop.made
+    assert "denied" in done.stderr and "no-other" in done.stderr and "`exec:shop:shop/other`" in done.stderr
+    assert not (shop.folder / "asked-mint").exists()
     assert not (shell.home / "started").exists()
-    assert states(shell) == {"revoked"}
+
+
+def test_a_run_within_obtains_what_the_outer_one_permits(shell: Shell, shop: Shop) -> None:
+    """Without it, the error says what to add."""
+    inner = "jitid run --secret key=exec:shop -- sh -c 'ls shop'"
+    done = shell.run(*RUN, "--", "sh", "-c", inner)
+    assert done.returncode == 125
+    assert "does not hold kind `exec:shop`" in done.stderr
+    assert "--may-kind exec:shop" in done.stderr
+    done = shell.run(*RUN, "--may-kind", "jwt", "--may-kind", "exec:shop", "--", "sh", "-c", inner)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".made") == 1
+    # What the variable says is for the outer one alone.
+    done = shell.run(
+        *RUN, "--", "sh", "-c", f'test -z "$JITID_MAY_KIND" && {inner}', more={"JITID_MAY_KIND": "exec:shop"}
+    )
+    assert done.returncode == 125
+    assert "does not hold kind" in done.stderr
+    assert not shop.made
 
 
 def test_a_target_that_refuses_lets_nothing_start(shell: Shell, shop: Shop) -> None:
@@ -213,7 +246,7 @@ def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
     shell: Shell, shop: Shop, tmp_path: Path
 ) -> None:
     """Whoever asks needs no role for what was issued to them."""
-    config = {"JITID_CONFIG": shell.environment["JITID_CONFIG"]}
+    config = {name: shell.environment[name] for name in ("JITID_CONFIG", "JITID_POLICY")}
     with serving(shell.ledger, "--socket", str(tmp_path / "s"), more=config):
         asking = Shell(tmp_path / "asking")
         asking.home.mkdir()

@@ -191,11 +191,11 @@ value is an error. Without --scope the credential holds the identity alone. What
 shortened, with a note. One refused scope refuses all, unless --allow-narrower is given.
 
 With --parent-file, task and audiences are the parent's unless they are stated, and nothing can be more than
-the parent holds: scopes, audiences, details and expiry. The delegator is then the parent's: JITID_DELEGATOR
+the parent holds: scopes, audiences, details, kinds and expiry. The delegator is then the parent's: JITID_DELEGATOR
 is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
-`ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
+`ttl`, `purpose`, `sensitivity`, `deadline`, `detail` and `may_kind`; what it leaves out is as on the command line. A
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
 
 More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
@@ -203,10 +203,10 @@ is counted before anything is issued. Of a list that is too long to be held in m
 issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
-sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, public key, --allow-narrower,
-and the number of copies. Whatever differs is another request; the same one again, while it is open, has the same id.
-Only its requester can use it: the same person, or the same agent's identity, also after a renewal. Another caller with
-the same request makes a request of its own. It is used once, within
+sensitivity and deadline, kind, template, kinds to obtain, scopes, audiences, details, lifetime, parent, public key,
+--allow-narrower, and the number of copies. Whatever differs is another request; the same one again, while it is open,
+has the same id. Only its requester can use it: the same person, or the same agent's identity, also after a renewal.
+Another caller with the same request makes a request of its own. It is used once, within
 minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds
 without holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then.
 Of --from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
@@ -220,13 +220,17 @@ certificates and then the key, both PEM; of an `ssh-cert` the key and then the l
 with their parts by their names. With --out an `ssh-cert` is two files, FILE with the key and FILE-cert.pub. In JSON the
 parts are members of `secret`, and --field takes the name of a part.
 
+With --may-kind the holder may obtain credentials of these kinds by the token, and delegate them; without it, `jwt` and
+`opaque`. KIND alone means the kind without a template. A rule of the policy must name each kind other than `jwt` and
+`opaque`, and each template; below a parent they are among the parent's. With --allow-narrower the others are left out.
+
 With --public-key the certificate is of a key that whoever asks has made, and no key is printed: a public key or a
 certificate request (PKCS#10) as PEM, or a line of OpenSSH.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where --config
-and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE, JITID_SECRET and
-JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked with the command's own credential.
+and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE, JITID_SECRET,
+JITID_MAY_KIND and JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked with the command's own credential.
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
@@ -247,6 +251,10 @@ kind and template. NAME is the run's own word for it. All of them are made befor
 start, and what was made for it ends. Each is renewed with a third of its life left: its files then give the successor,
 and the earlier one works until its own expiry. At the end of the command all end, at their targets too, within 20
 seconds for each target; what a target does not confirm by then is said, and the next sweep goes on with it.
+
+The identity of the run may obtain `jwt`, `opaque` and the kinds of its --secret, with exactly their templates.
+--may-kind names others, in place of `jwt` and `opaque`: a `jitid helper` or a `jitid run` within obtains those that the
+outer run permits. A rule of the policy must name each kind (jitid-policy(7)).
 
 JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is
 one with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on;
@@ -880,7 +888,7 @@ anything of the agent, all is about the identities that were used, and about tho
 all that was issued.
 
 The policy of an agent has two rules. One permits an issue for the delegators that there were, proved as they were, up
-to the highest sensitivity, of the kinds, for the audiences and at the depths that there were; the other permits the
+to the highest sensitivity, of the kinds and templates, for the audiences and at the depths that there were; the other permits the
 scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
 setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are left open,
 and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last use, or to its

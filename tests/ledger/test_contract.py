@@ -10,7 +10,7 @@ from jitid.chains import Walk
 from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import parse_id
-from jitid.ledger.records import Selection
+from jitid.ledger.records import IssuedTerms, Selection
 from jitid.secret import fingerprint
 from tests.builders import DAY, NAMES, NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key
@@ -340,9 +340,16 @@ def test_the_members_of_an_event_are_named(place: Place) -> None:
         assert snapshot.event_members(first.event) == ([first.jti], [])
         assert snapshot.event_members(event.seq) == ([], [first.jti, second.jti])
         issued = [(key, jti) for key, jti, *_ in snapshot.issued_members()]
+        terms = IssuedTerms(NOW + 900, NOW, "", "opaque", "", "*")
         assert snapshot.count_issued(first.key, second.key, first.event, None) == 1
-        assert snapshot.count_issued(first.key, second.key, first.event, ("opaque", "", NOW, NOW + 900)) == 1
-        assert snapshot.count_issued(first.key, second.key, first.event, ("jwt", "", NOW, NOW + 900)) == 0
+        assert snapshot.count_issued(first.key, second.key, first.event, terms) == 1
+        for other in (
+            terms._replace(kind="jwt"),
+            terms._replace(scopes="a"),
+            terms._replace(template="shop/parts"),
+            terms._replace(may_kind=""),
+        ):
+            assert snapshot.count_issued(first.key, second.key, first.event, other) == 0
         ended = list(snapshot.ended_members())
     raw = [parse_id(row.jti)[1] for row in (first, second)]
     assert issued == [(first.key, raw[0]), (second.key, raw[1])]

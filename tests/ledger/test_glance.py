@@ -58,7 +58,7 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
         assert snapshot.find_credential("jti", bytes(16)) is None
         assert snapshot.access.presented(bytes(32)) is None
     with other.write() as transaction:
-        wanted = Wanted("system:gate", ("verifier",))
+        wanted = Wanted("system:gate", ("verifier",), audiences=("urn:a",))
         granted = access.grant(transaction, wanted, None)
         later = put(transaction, task="T-1")
     assert granted.secret is not None

@@ -13,7 +13,8 @@ from jitid.errors import ApprovalNeededError
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
 from jitid.process import Process
-from jitid.request import IssueRequest
+from jitid.reach import Reach
+from jitid.request import IssueRequest, MayAct
 from jitid.target import StatedTarget
 from jitid.task import Task
 from tests.builders import DAY, NOW, request
@@ -23,6 +24,8 @@ POLICY = """
 @id("all") permit (principal, action, resource);
 @id("pay-needs-security") @approval("security")
 forbid (principal, action == Action::"grant", resource) when { context.scope like "pay:*" };
+@id("hosts") @approval("security")
+forbid (principal, action == Action::"issue", resource) when { context.kind == "ssh-cert" };
 """
 PROCESS = Process("host", "boot", 1, 2, 3, kept=False)
 
@@ -47,13 +50,18 @@ CHANGED: dict[str, dict[str, Any]] = {
     "allow_narrower": {"allow_narrower": True},
     "copies": {"copies": 2},
     "process": {"process": PROCESS},
-    "template": {"kind": "ssh-cert", "template": "root"},
+    "template": {"kind": "ssh-cert", "template": "root", "scopes": []},
     "public_key": {"public_key": "ssh-ed25519 AAAA"},
+    "may_audience": {"may_audience": ("urn:other",)},
+    "identity": {"audiences": ("urn:other",), "identity": True},
+    "may_act": {"audiences": ("urn:other",), "may_act": (MayAct("system:gateway"),)},
 }
 """What changes the digest, by the field of `IssueRequest`; `parent` has a test of its own."""
 
 PLAIN: dict[str, dict[str, Any]] = {
-    "template": {"kind": "ssh-cert", "template": "deploy"},
+    "template": {"kind": "ssh-cert", "template": "deploy", "scopes": []},
+    "identity": {"audiences": ("urn:other",)},
+    "may_act": {"audiences": ("urn:other",)},
     "proved_subject": {**CHANGED["proved_subject"], "proved_subject": f"{ISSUER} other"},
 }
 """What it is compared with, where that is not the plain request."""
@@ -69,6 +77,7 @@ TARGETS = [
 
 FREE: Mapping[str, str] = {
     "proved_agent": "it says whether the record of an agent lets the caller use its name, and the agent is a part",
+    "exchanged": "only with a parent, of which this side says it",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }
 """Fields of `IssueRequest` that are no part of what is approved, each with the reason."""
@@ -153,7 +162,7 @@ def test_no_field_of_what_the_policy_is_asked_is_forgotten() -> None:
     assert changed.keys() | FREE_OF_POLICY.keys() == set(PolicyRequest._fields)
 
     def exact(one: PolicyRequest, task: Task = task) -> bytes:
-        return approval.exact(one, request(**BASE), task, None, ())
+        return approval.exact(one, request(**BASE), task, None, (), Reach(one.audiences))
 
     digests = {exact(asked._replace(**{name: value})) for name, value in changed.items()}
     assert len({exact(asked), *digests}) == len(changed) + 1

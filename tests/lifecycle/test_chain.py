@@ -23,7 +23,7 @@ from jitid.errors import PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, RenewRequest
+from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.task import SENSITIVITIES, rank
@@ -50,7 +50,9 @@ def renew(world: World, token: str) -> Issued:
 
 def attach(world: World, token: str) -> Issued:
     """Attach an opaque token by the right of a token."""
-    return world.authority.perform(Attach(request=AttachRequest(Secret.single(token), "opaque")))
+    return world.authority.perform(
+        Attach(request=AttachRequest(Secret.single(token), "opaque", audiences=("urn:a",)))
+    )
 
 
 def rules(world: World, token: str, action: str) -> tuple[str, ...]:
@@ -102,7 +104,7 @@ def test_a_caller_who_names_no_delegator_may_delegate_what_was_merely_stated(wor
 
 def test_what_is_below_an_old_row_has_the_proof_of_its_root(world: World) -> None:
     """An old row says `parent` until it ends; the policy is never told that."""
-    root, old = world.chain(2, kind="opaque", scopes=["repo:read"])
+    root, old = world.chain(2, kind="opaque", scopes=["repo:read"], may_audience=("urn:a",))
     edit(world.path, AS_PARENT)
     world.reopen()
     young = world.issue(parent=old.token, kind="opaque", scopes=["repo:read"])
@@ -154,6 +156,19 @@ def test_a_floor_above_the_parent_is_not_delegated(world: World) -> None:
     assert world.issue(parent=again.token, scopes=["prod:write"]).issued.sensitivity == "critical"
 
 
+def test_a_floor_counts_for_what_may_be_obtained(world: World) -> None:
+    """Otherwise a moderate identity would obtain tokens for a place that demands another sensitivity."""
+    under(world, PERMIT_ALL, audience_floors={"https://pay.example.com": "critical"})
+    for fields in (
+        {"may_audience": ("https://pay.example.com",)},
+        {"may_audience": ("https://*.example.com",)},
+        {"audiences": ("https://pay.example.com",)},
+        {"audiences": ("urn:a",), "may_act": (MayAct("system:gateway", ("https://*.example.com",)),)},
+    ):
+        assert world.issue(**fields).issued.sensitivity == "critical"
+    assert world.issue(may_audience=("https://*.example.org",)).issued.sensitivity == "moderate"
+
+
 def test_a_scope_that_is_left_out_raises_nothing(world: World) -> None:
     under(world, PERMIT_ALL, scope_floors={"prod:*": "critical"})
     parent = world.issue(scopes=["repo:*"])
@@ -178,10 +193,9 @@ def test_a_child_on_the_task_of_a_raised_parent_is_as_sensitive(world: World) ->
 def test_the_highest_sensitivity_of_the_chain_counts_and_not_the_parents_alone(world: World) -> None:
     """Whatever a row in between says: it was kept by an earlier version, or edited."""
     world.know("user:tester")
-    root = world.issue(
-        delegator="user:tester", sensitivity="critical", purpose="x", kind="opaque", scopes=["repo:read"]
-    )
-    middle = world.issue(parent=root.token, task="T2", sensitivity="low", kind="opaque", scopes=["repo:read"])
+    held: dict[str, Any] = {"kind": "opaque", "scopes": ["repo:read"], "may_audience": ("urn:a",)}
+    root = world.issue(delegator="user:tester", sensitivity="critical", purpose="x", **held)
+    middle = world.issue(parent=root.token, task="T2", sensitivity="low", **held)
     edit(world.path, "UPDATE identity SET sensitivity = 'low' WHERE parent IS NOT NULL")
     world.reopen()
     assert denied(world, parent=middle.token) == ("depth-limit",)

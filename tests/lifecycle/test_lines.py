@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,14 +14,16 @@ from hypothesis import strategies as st
 from jitid import introspection
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
+from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.folder import DATABASE
 from jitid.request import AttachRequest, RenewRequest
 from jitid.scope import Scope, uncovered
 from jitid.secret import Secret
-from tests.builders import NOW, Made, World, edit, policed
+from tests.builders import NAMES, NOW, Made, World, edit, policed
 
 OVERLAP = 30
+API = "urn:api"
 ALL = """@id("all") permit(principal, action, resource);"""
 NO_B = """@id("no-b") forbid(principal, action == Action::"grant", resource) when { context.scope == "b" };"""
 
@@ -45,16 +48,30 @@ def renew(world: World, made: Made, ttl: int | None = None, *, narrower: bool = 
 def attach(world: World, made: Made, *scopes: str, ttl: int | None = None, kind: str = "opaque") -> Made:
     """Attach a credential to the identity of another."""
     request = AttachRequest(
-        Secret.single(made.token), kind, scopes=tuple(Scope(scope) for scope in scopes), ttl=ttl
+        Secret.single(made.token),
+        kind,
+        scopes=tuple(Scope(scope) for scope in scopes),
+        audiences=(API,),
+        ttl=ttl,
     )
     issued = world.authority.perform(Attach(request=request))
     (one,) = issued.credentials
     return Made(one.secret.reveal(), one.id, one.jti, issued)
 
 
+def issue(world: World, **fields: Any) -> Made:
+    """Issue an identity token by which tokens for a service are obtained."""
+    return world.issue(may_audience=(API,), **fields)
+
+
+def verify(world: World, made: Made) -> Credential:
+    """Verify a token as the authority does, or as the service does."""
+    return world.verify(made.token, API, NAMES.issuer)
+
+
 def scopes_of(world: World, made: Made) -> tuple[str, ...]:
     """Return what a token lets its holder do now."""
-    return world.verify(made.token).scopes
+    return verify(world, made).scopes
 
 
 def narrow(world: World) -> None:
@@ -65,23 +82,23 @@ def narrow(world: World) -> None:
 
 @both_ledgers
 def test_renewing_the_wide_one_does_not_widen_the_narrow_one(world: World) -> None:
-    wide = world.issue(scopes=("a", "b"))
+    wide = issue(world, scopes=("a", "b"))
     small = attach(world, wide, "a")
     renewed = renew(world, wide)
     assert scopes_of(world, small) == ("a",)
     assert scopes_of(world, renewed) == ("a", "b")
     with pytest.raises(PolicyDeniedError, match="attenuation"):
-        world.issue(parent=small.token, scopes=("b",))
+        issue(world, parent=small.token, scopes=("b",))
     with pytest.raises(PolicyDeniedError, match="attenuation"):
         attach(world, small, "b")
-    assert world.issue(parent=small.token, scopes=("a",)).issued.scopes == ("a",)
+    assert issue(world, parent=small.token, scopes=("a",)).issued.scopes == ("a",)
     world.check()
 
 
 @both_ledgers
 def test_renewing_the_narrow_one_leaves_the_wide_one_alone(world: World) -> None:
-    wide = world.issue(scopes=("a", "b"), kind="opaque")
-    child = world.issue(parent=wide.token, scopes=("b",))
+    wide = issue(world, scopes=("a", "b"), kind="opaque")
+    child = issue(world, parent=wide.token, scopes=("b",))
     small = attach(world, wide, "a")
     world.clock.now += 10
     with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
@@ -90,7 +107,7 @@ def test_renewing_the_narrow_one_leaves_the_wide_one_alone(world: World) -> None
     again = renew(world, small)
     world.clock.now += OVERLAP + 1
     with pytest.raises(InvalidCredentialError, match="superseded"):
-        world.verify(small.token)
+        verify(world, small)
     assert scopes_of(world, again) == ("a",)
     assert scopes_of(world, child) == ("b",)
     world.check()
@@ -98,8 +115,8 @@ def test_renewing_the_narrow_one_leaves_the_wide_one_alone(world: World) -> None
 
 @both_ledgers
 def test_a_right_that_was_withdrawn_survives_through_no_attachment(world: World) -> None:
-    wide = world.issue(scopes=("a", "b"))
-    kept, lost = (world.issue(parent=wide.token, scopes=(scope,)) for scope in ("a", "b"))
+    wide = issue(world, scopes=("a", "b"))
+    kept, lost = (issue(world, parent=wide.token, scopes=(scope,)) for scope in ("a", "b"))
     beside, gone = attach(world, wide, "a"), attach(world, wide, "b")
     narrow(world)
     assert renew(world, wide, narrower=True).issued.scopes == ("a",)
@@ -107,22 +124,22 @@ def test_a_right_that_was_withdrawn_survives_through_no_attachment(world: World)
         assert scopes_of(world, made) == ("a",)
     for made in (lost, gone):
         with pytest.raises(InvalidCredentialError, match="does not hold"):
-            world.verify(made.token)
+            verify(world, made)
     # The old token still works for a moment, and means no more than its successor holds.
     assert scopes_of(world, wide) == ("a",)
     with pytest.raises(PolicyDeniedError, match="attenuation"):
-        world.issue(parent=wide.token, scopes=("b",))
+        issue(world, parent=wide.token, scopes=("b",))
     world.check()
 
 
 def test_nothing_in_common_is_no_right(world: World) -> None:
-    wide = world.issue(scopes=("a", "b"))
+    wide = issue(world, scopes=("a", "b"))
     narrow(world)
     renewed = renew(world, wide, narrower=True)
     edit(world.path, f"UPDATE credential SET scopes = '' WHERE jti = x'{_raw(renewed)}'")
     assert scopes_of(world, wide) == ()
     assert attach(world, wide).issued.scopes == ()
-    assert world.issue(parent=wide.token).issued.scopes == ()
+    assert issue(world, parent=wide.token).issued.scopes == ()
 
 
 def _raw(made: Made) -> str:
@@ -133,7 +150,7 @@ def _raw(made: Made) -> str:
 
 @both_ledgers
 def test_an_attachment_expires_no_later_than_what_it_was_made_from(world: World) -> None:
-    short = world.issue(ttl=20)
+    short = issue(world, ttl=20)
     made = attach(world, short, ttl=900)
     assert made.issued.expires_at == NOW + 20
     world.clock.now += 5
@@ -145,22 +162,22 @@ def test_an_attachment_expires_no_later_than_what_it_was_made_from(world: World)
 @both_ledgers
 def test_an_attachment_ends_with_the_line_that_it_was_made_from(world: World) -> None:
     """Also where that ends early since its head was renewed for a short time."""
-    held = world.issue(ttl=900)
+    held = issue(world, ttl=900)
     made = attach(world, held, ttl=900)
-    child = world.issue(parent=made.token)
+    child = issue(world, parent=made.token)
     renew(world, held, 60)
     world.clock.now += 60
     for dead in (held, made, child):
         with pytest.raises(InvalidCredentialError):
-            world.verify(dead.token)
+            verify(world, dead)
     world.check()
 
 
 @both_ledgers
 def test_what_is_delegated_from_an_attachment_is_judged_by_that(world: World) -> None:
-    wide = world.issue(scopes=("a", "b"))
+    wide = issue(world, scopes=("a", "b"))
     small = attach(world, wide, "a", ttl=100)
-    child = world.issue(parent=small.token, scopes=("a",), kind="opaque")
+    child = issue(world, parent=small.token, scopes=("a",), kind="opaque")
     assert child.issued.expires_at == NOW + 100
     world.clock.now += 50
     renew(world, wide)
@@ -171,13 +188,13 @@ def test_what_is_delegated_from_an_attachment_is_judged_by_that(world: World) ->
     assert renew(world, child).issued.expires_at == NOW + 150
     world.authority.perform(ops.Retire(task="T1"))
     with pytest.raises(InvalidCredentialError):
-        world.verify(child.token)
+        verify(world, child)
     world.check()
 
 
 @both_ledgers
 def test_a_successor_lives_no_longer_than_its_predecessor_was_given(world: World) -> None:
-    short = world.issue(ttl=60)
+    short = issue(world, ttl=60)
     world.clock.now += 30
     longer = renew(world, short, 900)
     assert longer.issued.expires_at == NOW + 90
@@ -188,23 +205,23 @@ def test_a_policy_may_let_renewals_live_longer(world: World) -> None:
     rules = '@id("all") @renew_ttl("5m") permit(principal, action, resource);'
     world.terms = policed(world.terms, [("p.cedar", rules)])
     world.authority._terms = None
-    short = world.issue(ttl=60)
+    short = issue(world, ttl=60)
     world.clock.now += 30
     assert renew(world, short, 900).issued.expires_at == NOW + 330
 
 
 def test_what_rests_on_too_many_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(introspection, "MAX_GROUNDS", 3)
-    held = world.issue()
+    held = issue(world)
     for _ in range(3):
         held = attach(world, held)
     with pytest.raises(PolicyDeniedError, match="delegation-length"):
         attach(world, held)
     with pytest.raises(PolicyDeniedError, match="delegation-length"):
-        world.issue(parent=held.token)
+        issue(world, parent=held.token)
     monkeypatch.setattr(introspection, "MAX_GROUNDS", 2)
     with pytest.raises(InvalidCredentialError, match="rests on more than 2"):
-        world.verify(held.token)
+        verify(world, held)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +239,10 @@ def test_what_rests_on_too_many_is_refused(world: World, monkeypatch: pytest.Mon
     ],
 )
 def test_an_edit_of_what_a_credential_rests_on_is_found(world: World, change: str) -> None:
-    world.issue()
-    held = world.issue(scopes=("a", "b"))
+    issue(world)
+    held = issue(world, scopes=("a", "b"))
     small = attach(world, held, "a")
-    world.issue(parent=small.token, kind="jwt")
+    issue(world, parent=small.token, kind="jwt")
     renew(world, held)
     with pytest.raises(PolicyDeniedError):
         renew(world, held)
@@ -236,9 +253,9 @@ def test_an_edit_of_what_a_credential_rests_on_is_found(world: World, change: st
 
 
 def test_what_the_ledger_had_before_lines_keeps_what_it_was_given(world: World) -> None:
-    parent = world.issue(scopes=("a", "b"))
+    parent = issue(world, scopes=("a", "b"))
     attach(world, parent, "a")
-    child = world.issue(parent=parent.token, scopes=("b",))
+    child = issue(world, parent=parent.token, scopes=("b",))
     old = renew(world, parent)
     edit(
         world.path,
@@ -282,13 +299,13 @@ def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, tuple[str, ...], int | None]]
 ) -> None:
     with World(tmp_path_factory.mktemp("lines") / "ledger", policy=[("p.cedar", ALL)]) as world:
-        told = [_Told(world.issue(scopes=("a", "b"), kind="opaque"), None)]
+        told = [_Told(issue(world, scopes=("a", "b"), kind="opaque"), None)]
         for do, which, scopes, ttl in steps:
             one = told[which % len(told)]
             try:
                 match do:
                     case "delegate":
-                        made = world.issue(parent=one.made.token, scopes=scopes, ttl=ttl, kind="opaque")
+                        made = issue(world, parent=one.made.token, scopes=scopes, ttl=ttl, kind="opaque")
                         told.append(_Told(made, one))
                     case "attach":
                         told.append(_Told(attach(world, one.made, *scopes, ttl=ttl), one))
@@ -349,16 +366,16 @@ def _heads(world: World) -> int:
 
 
 def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
-    first = world.issue(scopes=("a",))
+    first = issue(world, scopes=("a",))
     second = renew(world, first)
-    child = world.issue(parent=second.token, scopes=("a",))
+    child = issue(world, parent=second.token, scopes=("a",))
     world.authority.perform(ops.AbandonRenewal(jti=second.jti))
     assert scopes_of(world, first) == ("a",)
     # The child was made from this line, whose head is the first one again.
     assert scopes_of(world, child) == ("a",)
     beside = attach(world, first, "a")
-    below = world.issue(parent=beside.token, scopes=("a",))
+    below = issue(world, parent=beside.token, scopes=("a",))
     world.authority.perform(ops.AbandonRenewal(jti=beside.jti))
     with pytest.raises(JitidError):
-        world.verify(below.token)
+        verify(world, below)
     world.check()

@@ -225,6 +225,7 @@ when {{
   && ["asserted"].contains(context.delegator_proof)
   && ["low", "moderate"].contains(context.sensitivity)
   && ["opaque"].contains(context.kind)
+  && [""].contains(context.template)
   && ["{NAMES.issuer}"].containsAll(context.audiences)
   && context.depth <= 0
   && context.hour >= 12 && context.hour <= 18

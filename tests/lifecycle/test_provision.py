@@ -130,7 +130,7 @@ def test_revoking_and_settling_end_it_at_the_target(world: World, shop: Shop) ->
 @both_ledgers
 def test_whatever_ends_it_puts_it_into_the_queue(world: World, shop: Shop) -> None:
     """Expiry, the end of the task, the end of what it descends from."""
-    parent = world.issue(task="P")
+    parent = world.issue(task="P", may_kind=("exec:shop",))
     issue(world, task="P", delegator=None, parent=Secret.single(parent.token))
     issue(world, task="R")
     issue(world, task="E", ttl=60)

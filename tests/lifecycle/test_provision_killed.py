@@ -26,6 +26,7 @@ def configure(shell: Shell, shop: Shop) -> None:
         f'[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\noptions = {{ shop = "{shop.folder}" }}\n'
     )
     folder.chmod(0o600)
+    shell.permit_kinds()
 
 
 def at_work(program: Path) -> bool:

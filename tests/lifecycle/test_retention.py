@@ -127,7 +127,7 @@ def test_a_task_that_has_ended_never_comes_back(world: World) -> None:
 def test_what_something_alive_hangs_on_stays(lenient: World, alive: str) -> None:
     """The identities above it, all that its identity ever had, and nothing beside them."""
     root, child = lenient.chain(2, ttl=2 * MONTH, deadline_after=4 * MONTH)
-    beside = lenient.issue(parent=root.token, agent="beside", ttl=60)
+    beside = lenient.issue(parent=root.token, agent="beside", ttl=2 * MONTH if alive == "renewed" else 60)
     if alive == "child":
         lenient.revoke(beside.id)
         wait(lenient, MONTH + DAY)

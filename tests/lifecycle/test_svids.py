@@ -20,6 +20,7 @@ from jitid.authority.certificate_operations import ImportAuthority, RequestAutho
 from jitid.authority.operations import (
     HandBack,
     Inspect,
+    Issue,
     ListKeys,
     Operation,
     Renew,
@@ -28,7 +29,10 @@ from jitid.authority.operations import (
     RotateKey,
     Trace,
 )
+from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked, check_action
 from jitid.certificates import self_signed
 from jitid.der import from_pem, split, to_pem
 from jitid.errors import (
@@ -45,7 +49,7 @@ from jitid.keyring import Keyring, Signer
 from jitid.ledger.records import Selection, SigningKey
 from jitid.name import spiffe_id
 from jitid.pasted import search_pasted
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.searching import Finds, search
 from jitid.secret import Secret
 from tests.builders import NAMES, Made, World, edit, request
@@ -85,7 +89,7 @@ def test_an_svid_verifies_until_it_expires_or_is_revoked(world: World, kind: str
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_descends_from_a_revoked_identity_is_refused(world: World, kind: str) -> None:
-    parent = world.issue()
+    parent = world.issue(may_kind=(kind,))
     child = world.issue(parent=parent.token, agent="child", kind=kind)
     world.verify(child.token)
     world.revoke(parent.id)
@@ -142,10 +146,32 @@ def _print(token: str) -> str:
     return fingerprint(token).hex()
 
 
-def test_a_jwt_svid_delegates_within_what_its_identity_holds(world: World) -> None:
-    parent = world.issue(kind="jwt-svid", scopes=["db:read"])
-    child = world.issue(parent=parent.token, agent="child", scopes=["db:read"])
-    assert world.verify(child.token).parent == parent.id
+@pytest.mark.parametrize("kind", ["jwt-svid", "x509-svid", "ssh-cert"])
+def test_what_proves_an_identity_carries_no_scope(world: World, kind: str) -> None:
+    with pytest.raises(UsageError, match="carries no scope"):
+        world.issue(kind=kind, scopes=["db:read"])
+
+
+def test_a_jwt_svid_is_verified_as_an_identity_and_gives_no_right(world: World) -> None:
+    """Nor does one of before, whose row says that it holds scopes."""
+    made = world.issue(kind="jwt-svid")
+    edit(world.path, "UPDATE credential SET scopes = 'db:read'")
+    assert world.verify(made.token).scopes == ()
+    token = Secret.single(made.token)
+    for operation in (
+        Issue(requests=(request(parent=made.token),)),
+        Renew(request=RenewRequest(token)),
+        Attach(request=AttachRequest(token, "opaque", audiences=("urn:a",))),
+        HandBack(token=token, id=made.id),
+        Introspect(token=token),
+    ):
+        with pytest.raises(InvalidCredentialError, match="carries no right"):
+            world.authority.perform(operation)
+    (verdict,) = world.authority.perform(
+        Authorize(asked=(Asked(token, check_action("db:read"), "x"),))
+    ).verdicts
+    assert (verdict.allowed, verdict.reason) == (False, "a JWT-SVID proves an identity, and carries no right")
+    assert world.authority.perform(Revoke(selection=Selection(), tokens=(token,), most=None)).credentials == 1
 
 
 def test_a_certificate_names_the_agent_on_its_task_and_nothing_else(world: World) -> None:

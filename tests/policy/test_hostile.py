@@ -44,11 +44,12 @@ def changed(asked: PolicyRequest, field: str, text: str) -> PolicyRequest:
 # Reads everything, so that each field reaches Cedar; the agent's name alone decides.
 READS_ALL = policy(
     """@id("known") permit(principal == Agent::"planner", action, resource)
-       when { context.agent != "" || context == {} };"""
+       when { context.agent != "" || context == {} };
+       @id("kinds") permit(principal == Agent::"planner", action, resource) when { context.kind like "*" };"""
 )
 
 
-@pytest.mark.parametrize("field", TEXT_FIELDS)
+@pytest.mark.parametrize("field", ["agent", "delegator", "task"])
 def test_hostile_text_changes_no_decision(field: str) -> None:
     """The default policy does not read these fields, whatever they hold."""
     for text in TEXTS:
@@ -57,6 +58,15 @@ def test_hostile_text_changes_no_decision(field: str) -> None:
         assert permitted.permit or permitted.rules == ("evaluation-error",)
         assert permitted.permit or "\ud800" in text
         assert not DEFAULT.decide(changed(DENIED, field, text), explain=False).permit
+
+
+def test_a_hostile_kind_is_permitted_by_no_rule() -> None:
+    """No rule of the default policy names it."""
+    for text in TEXTS:
+        refused = DEFAULT.decide(changed(PERMITTED, "kind", text), explain=False)
+        assert refused.rules in (("kind-by-name",), ("evaluation-error",))
+        refused = DEFAULT.decide(PERMITTED._replace(template=text), explain=False)
+        assert refused.permit is (text == "")
 
 
 @pytest.mark.parametrize("field", ["delegator_proof", "purpose", "sensitivity"])

@@ -34,7 +34,7 @@ def test_from_the_first_administrator_to_separate_duties(tmp_path: Path) -> None
         assert first.run("access", "grant", "mallory", "--role", "admin").returncode == 6
         admin = _client(tmp_path, served, "olga")
         _granted(admin, tmp_path, "alice")
-        _granted(admin, tmp_path, "gate", "--role", "verifier")
+        _granted(admin, tmp_path, "gate", "--role", "verifier", "--all-audiences")
         _granted(admin, tmp_path, "night", "--role", "responder")
         _granted(admin, tmp_path, "launcher", "--role", "issuer")
         alice, gate, night, launcher = (

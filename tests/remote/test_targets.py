@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs import Shop
-from tests.real import Shell
+from tests.real import Shell, permitting_kinds
 from tests.remote.conftest import EVERYTHING
 from tests.serving import serving
 
@@ -28,9 +28,8 @@ def asking(tmp_path: Path, shop: Shop) -> Iterator[Shell]:
         f'options = {{ shop = "{shop.folder}" }}\ntemplate.parts.options = {{ parts = "yes" }}\n'
     )
     socket = tmp_path / "s"
-    with serving(
-        tmp_path / "authority", "--socket", str(socket), more={"JITID_CONFIG": str(config)}
-    ) as served:
+    more = {"JITID_CONFIG": str(config), "JITID_POLICY": str(permitting_kinds(tmp_path / "rules"))}
+    with serving(tmp_path / "authority", "--socket", str(socket), more=more) as served:
         shell = Shell(tmp_path / "client")
         shell.home.mkdir()
         del shell.environment["JITID_LEDGER"]

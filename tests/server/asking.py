@@ -64,11 +64,17 @@ class Asked:
         return str(done.json["access_token"])
 
 
-def grant(shell: Shell, name: str, *roles: str, key: dict[str, Any] | None = None) -> str:
-    """Let somebody ask the authority of a shell, and return the bearer; an empty text where a key stands for it."""
+def grant(
+    shell: Shell, name: str, *roles: str, key: dict[str, Any] | None = None, audiences: tuple[str, ...] = ()
+) -> str:
+    """Let somebody ask the authority of a shell, and return the bearer; an empty text where a key stands for it.
+
+    Without audiences of its own it is told about tokens for all.
+    """
     authority = open_authority(load(environ=shell.environment))
     try:
-        wanted = Wanted(name, roles, key=None if key is None else json.dumps(key))
+        public = None if key is None else json.dumps(key)
+        wanted = Wanted(name, roles, key=public, audiences=audiences, all_audiences=not audiences)
         secret = authority.perform(GrantAccess(wanted=wanted)).secret
     finally:
         authority.close()

@@ -63,7 +63,7 @@ def _renewed(world: World, ttl: int) -> str:
 
 
 def _access(world: World, ttl: int, *roles: str) -> str:
-    wanted = Wanted("user:alice", roles, ttl)
+    wanted = Wanted("user:alice", roles, ttl, all_audiences=True)
     return world.authority.perform(GrantAccess(wanted=wanted)).access.id
 
 

@@ -54,7 +54,30 @@ Scopes = Annotated[
 ]
 Audiences = Annotated[
     list[str] | None,
-    option("--audience", metavar="AUD", text="Who it is meant for; repeatable.", variable="JITID_AUDIENCE"),
+    option(
+        "--audience",
+        metavar="AUD",
+        text="A service that it is shown to; repeatable (default: an identity token).",
+        variable="JITID_AUDIENCE",
+    ),
+]
+MayAudiences = Annotated[
+    list[str] | None,
+    option(
+        "--may-audience",
+        metavar="AUD",
+        text="A service it may obtain tokens for, as https://*.example.com; repeatable.",
+        variable="JITID_MAY_AUDIENCE",
+    ),
+]
+MayActs = Annotated[
+    list[str] | None,
+    option(
+        "--may-act",
+        metavar="WHO[=AUD,…]",
+        text="A caller that may exchange it for these audiences; repeat for the next in a chain.",
+        variable=None,
+    ),
 ]
 Ttl = Annotated[
     str | None,
@@ -105,6 +128,15 @@ PublicKey = Annotated[
     str | None,
     option(
         "--public-key", metavar="FILE", text="The key for a certificate, made by you; `-` is standard input."
+    ),
+]
+MayKinds = Annotated[
+    list[str] | None,
+    option(
+        "--may-kind",
+        metavar="KIND",
+        text="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
+        variable="JITID_MAY_KIND",
     ),
 ]
 AllowNarrower = Annotated[

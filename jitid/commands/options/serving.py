@@ -29,6 +29,17 @@ Roles = Annotated[
     list[str] | None,
     option("--role", metavar="ROLE", text=f"What they may do: {', '.join(ROLES)}; repeatable."),
 ]
+OwnAudiences = Annotated[
+    list[str] | None,
+    option(
+        "--audience",
+        metavar="AUD",
+        text="An audience of its own; repeatable. It sees tokens for these alone.",
+    ),
+]
+AllAudiences = Annotated[
+    bool, option("--all-audiences", metavar=None, text="Let it see tokens for any audience.")
+]
 AccessTtl = Annotated[
     str | None,
     option(

@@ -1,0 +1,95 @@
+"""Audiences for which a holder may obtain tokens: origins with wildcards for labels of the host, and plain names.
+
+A `*` stands for exactly one whole label of a host; scheme, port and the number of labels are the same. Everything
+else, a URL with a path too, is a plain name and covers itself alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from jitid.errors import UsageError
+from jitid.name import check_audience
+from jitid.text import quote
+
+_SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+.-")
+_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_LONGEST_PORT = 5
+
+
+def check_reach(text: str) -> str:
+    """Return an entry of `may_audience` unchanged. Raise UsageError for what is none."""
+    check_audience(text)
+    if "*" in text and _origin(text) is None:
+        raise UsageError(
+            f"{quote(text)} is not an audience: a `*` is one whole label of the host of an origin",
+            "such as https://*.example.com",
+        )
+    return text
+
+
+def check_one(text: str) -> str:
+    """Return the audience of a token unchanged: an audience without a wildcard. Raise UsageError for any other."""
+    check_audience(text)
+    if has_wildcard(text):
+        raise UsageError(
+            f"{quote(text)} is not the audience of one service",
+            "name the service itself; a wildcard goes with --may-audience",
+        )
+    return text
+
+
+def has_wildcard(text: str) -> bool:
+    """Tell whether an audience stands for several: an origin with a `*` in its host."""
+    return "*" in text and _origin(text) is not None
+
+
+def covers(entry: str, other: str) -> bool:
+    """Tell whether each audience that `other` stands for is one that `entry` stands for: a partial order."""
+    if entry == other:
+        return True
+    if "*" not in entry:
+        return False
+    wide, narrow = _origin(entry), _origin(other)
+    if wide is None or narrow is None:
+        return False
+    (scheme, labels, port), (its_scheme, its_labels, its_port) = wide, narrow
+    if (scheme, port, len(labels)) != (its_scheme, its_port, len(its_labels)):
+        return False
+    return all(one in ("*", its) for one, its in zip(labels, its_labels, strict=True))
+
+
+def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
+    """Return those of `others` that no entry covers."""
+    return tuple([other for other in others if not any(covers(entry, other) for entry in entries)])
+
+
+def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """Return entries that stand for just what both stand for; of two that overlap without one covering, nothing."""
+    inner = [one for one in first if any(covers(other, one) for other in second)]
+    return tuple(
+        dict.fromkeys([*inner, *(one for one in second if any(covers(other, one) for other in first))])
+    )
+
+
+def is_named(audience: str, names: Iterable[str]) -> bool:
+    """Tell whether an audience is one of these names, or a place below one that is a URL."""
+    return any(
+        audience == name or ("://" in name and audience.startswith(f"{name.rstrip('/')}/")) for name in names
+    )
+
+
+@lru_cache(maxsize=1024)
+def _origin(text: str) -> tuple[str, tuple[str, ...], str] | None:
+    """Return scheme, labels of the host, and port of an origin; None for what is none."""
+    scheme, mark, rest = text.partition("://")
+    host, colon, port = rest.partition(":")
+    if not mark or not scheme or not _SCHEME.issuperset(scheme):
+        return None
+    if colon and not (port.isascii() and port.isdigit() and len(port) <= _LONGEST_PORT):
+        return None
+    labels = tuple(host.split("."))
+    if not all(label == "*" or (label and _LABEL.issuperset(label)) for label in labels):
+        return None
+    return scheme, labels, port

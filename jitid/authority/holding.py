@@ -1,0 +1,171 @@
+"""How each operation uses the tokens in it: a token that a caller was merely shown gives no right at an authority."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from enum import StrEnum
+from functools import lru_cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
+
+from jitid import audience, introspection, reach
+from jitid.authority.annotations import fields_of
+from jitid.authority.operations import Operation
+from jitid.errors import InvalidCredentialError, RefusedError, ShownError
+from jitid.secret import Secret
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.authority.token_operations import Exchange
+    from jitid.caller import Caller
+    from jitid.credential import Credential
+    from jitid.ledger.protocol import Ledger
+
+
+class Use(StrEnum):
+    """How an operation uses a token."""
+
+    RIGHT = "right"
+    """As the right to what it asks for: the token must be one for the authority."""
+    EXCHANGED = "exchanged"
+    """As such a right, or as what its `may_act` lets the caller exchange."""
+    SHOWN = "shown"
+    """As what is looked at or ended: it gives the caller no right."""
+    PROOF = "proof"
+    """As the proof of another issuer."""
+
+
+USES: Mapping[str, Use] = {
+    "Issue.requests.parent": Use.RIGHT,
+    "Issue.delegator_token": Use.PROOF,
+    "Renew.request.token": Use.RIGHT,
+    "Attach.request.token": Use.RIGHT,
+    "HandBack.token": Use.RIGHT,
+    "Exchange.request.parent": Use.RIGHT,
+    "Exchange.subject": Use.EXCHANGED,
+    "Exchange.actor": Use.RIGHT,
+    "Authenticate.bearer": Use.RIGHT,
+    "Verify.token": Use.SHOWN,
+    "Inspect.token": Use.SHOWN,
+    "Explain.token": Use.SHOWN,
+    "Introspect.token": Use.SHOWN,
+    "Authorize.asked.token": Use.SHOWN,
+    # Ending is no gain: what a token itself says is ended by whoever found it, where they may end it.
+    "Revoke.tokens": Use.SHOWN,
+    "RevokeToken.token": Use.SHOWN,
+    "GrantApproval.approver_token": Use.PROOF,
+    "DenyApproval.approver_token": Use.PROOF,
+}
+"""By operation and field. An operation with a token that does not stand here is refused."""
+
+
+@lru_cache(maxsize=256)
+def tokens_of(kind: type) -> tuple[str, ...]:
+    """Return the fields of an operation that hold tokens, with those of the records in it: `Issue.requests.parent`."""
+    return tuple(dict.fromkeys(f"{kind.__name__}.{path}" for path in _paths(kind, ())))
+
+
+def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
+    """Refuse an operation by the right of a token that its caller was merely shown.
+
+    Raises:
+        ShownError: a token in it is for services.
+        RefusedError: nobody has said what a token in it is used for.
+
+    """
+    rights: list[tuple[Use, Secret]] = []
+    for path in tokens_of(cast("type", type(operation))):
+        use = USES.get(path)
+        if use is None:
+            raise RefusedError(f"{path} is a token of which nobody has said what it is used for")
+        if use in (Use.RIGHT, Use.EXCHANGED):
+            rights += [(use, token) for token in _at(operation, path.split(".")[1:])]
+    if not rights:
+        return
+    seen: set[str] = set()
+    with ledger.read() as snapshot:
+        for use, token in rights:
+            text = token.reveal()
+            if text in seen:
+                continue
+            seen.add(text)
+            try:
+                found = introspection.recognise(snapshot, snapshot.names, text)
+            except InvalidCredentialError:
+                found = None
+            if found is None or found.token_use is None:
+                # What is wrong with it, or whose it is, the operation itself says: only a token gives a right anywhere.
+                continue
+            if found.names_authority(snapshot.names.accepted(snapshot.now)):
+                continue
+            if use is Use.EXCHANGED:
+                must_let(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field
+            else:
+                raise _refusal(found)
+
+
+def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
+    """Refuse to exchange a token for services unless it is one for the caller, which it lets act (RFC 8693, 4.4).
+
+    Raises:
+        ShownError: it is not, or does not reach so far.
+
+    """
+    if not caller.may_exchange(found.audiences):
+        raise _refusal(found)
+    actor = reach.actor_of(found.may_act)
+    if actor.get("sub") != caller.name:
+        raise ShownError(
+            f"the token does not let {quote(caller.name)} exchange it; nothing was changed",
+            f"its holder says so when the token is issued: --may-act {caller.name}=AUDIENCE",
+        )
+    beyond = audience.uncovered(actor["audience"], operation.request.audiences)
+    if beyond:
+        raise ShownError(
+            f"the token does not let {quote(caller.name)} reach {', '.join(map(quote, beyond[:5]))}; "
+            "nothing was changed",
+            f"it may reach {', '.join(map(quote, actor['audience'][:5]))}",
+        )
+
+
+def _refusal(found: Credential) -> ShownError:
+    meant = ", ".join(map(quote, found.audiences[:5]))
+    return ShownError(
+        f"the token is for {meant} and not for this authority: it gives no right here; nothing was changed",
+        "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE within jitid run",
+    )
+
+
+def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
+    """Yield the tokens that stand at a path below a value."""
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        for each in value:
+            yield from _at(each, path)
+    elif isinstance(value, Secret):
+        yield value
+    elif value is not None and path:
+        name, *rest = path
+        yield from _at(getattr(value, name), rest)
+
+
+def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401 - types have no common type
+    """Yield where in a record there are tokens, in the records within it too."""
+    for name, hint in fields_of(kind).items():
+        for each in _types(hint):
+            if each is Secret:
+                yield name
+            elif (
+                isinstance(each, type)
+                and each not in above
+                and (issubclass(each, Operation) or hasattr(each, "_fields"))
+            ):
+                yield from (f"{name}.{path}" for path in _paths(each, (*above, each)))
+
+
+def _types(hint: Any) -> Iterator[Any]:  # noqa: ANN401 - types have no common type
+    """Yield the types that a value can have, or what is in it."""
+    if get_origin(hint) in (Union, UnionType) or get_args(hint):
+        for each in get_args(hint):
+            yield from _types(each)
+    else:
+        yield hint

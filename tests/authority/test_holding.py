@@ -1,0 +1,373 @@
+"""Shown is not held: whoever was merely shown a token gains nothing by it at an authority."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.access import Wanted
+from jitid.authority import operations as ops
+from jitid.authority.access_operations import Authenticate, GrantAccess
+from jitid.authority.annotations import operations
+from jitid.authority.holding import USES, Use, tokens_of
+from jitid.authority.target_operations import Attach
+from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked, check_action
+from jitid.caller import ROLES, Caller
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    PolicyDeniedError,
+    RefusedError,
+    ShownError,
+    UnauthenticatedError,
+    UsageError,
+)
+from jitid.issuance import Issued
+from jitid.request import AttachRequest, MayAct, RenewRequest
+from jitid.secret import Secret, fingerprint
+from tests.authority.callers import ask, caller
+from tests.builders import NAMES, Made, World, edit, request
+from tests.lifecycle.test_svids import retyped
+
+API, BACKEND, OTHER = "https://api.example", "https://backend.example", "https://other.example"
+GATE = "system:gateway"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "ledger") as world:
+        yield world
+
+
+def gateway(*audiences: str, roles: tuple[str, ...] = (), name: str = GATE) -> Caller:
+    """Return a service of which audiences are registered."""
+    return caller(name, *roles)._replace(audiences=audiences or None)
+
+
+def shown(world: World, *actors: MayAct, kind: str = "jwt", **fields: Any) -> Made:
+    """Return a token that its holder has obtained for a service."""
+    return world.issue(audiences=(API,), may_act=actors, kind=kind, scopes=("a:b", "a:c"), **fields)
+
+
+def exchange(world: World, who: Caller, made: Made, *audiences: str, **fields: Any) -> Issued:
+    """Exchange a token as a gateway does."""
+    fields = {"task": None, "delegator": None, "agent": "gateway", **fields}
+    return ask(
+        world,
+        who,
+        Exchange(request=request(audiences=audiences, **fields), subject=Secret.single(made.token)),
+    )
+
+
+RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
+    "Issue.requests.parent": lambda made: ops.Issue(
+        requests=(request(agent="eve"), request(parent=made.token))
+    ),
+    "Renew.request.token": lambda made: ops.Renew(request=RenewRequest(Secret.single(made.token))),
+    "Attach.request.token": lambda made: Attach(
+        request=AttachRequest(Secret.single(made.token), "opaque", audiences=(API,))
+    ),
+    "HandBack.token": lambda made: ops.HandBack(token=Secret.single(made.token), id=made.id),
+    "Exchange.subject": lambda made: Exchange(
+        request=request(task=None, delegator=None, audiences=(API,)), subject=Secret.single(made.token)
+    ),
+    "Exchange.actor": lambda made: Exchange(
+        request=request(task=None, delegator=None, audiences=(API,)),
+        subject=Secret.single("x.y.z"),
+        actor=Secret.single(made.token),
+    ),
+}
+
+
+def test_each_token_of_each_operation_has_a_use() -> None:
+    """A new operation cannot forget to say whether a token is its right."""
+    assert {path for kind in operations().values() for path in tokens_of(kind)} == set(USES)
+    named = {path for path, use in USES.items() if use in (Use.RIGHT, Use.EXCHANGED)}
+    # These are for nobody who is served, or are refused before they are looked at.
+    assert named - set(RIGHTS) == {"Authenticate.bearer", "Exchange.request.parent"}
+
+
+@pytest.mark.parametrize("path", RIGHTS)
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+@pytest.mark.parametrize("roles", [(), ROLES])
+def test_a_service_token_is_no_right(world: World, path: str, kind: str, roles: tuple[str, ...]) -> None:
+    made = shown(world, kind=kind)
+    for who in (gateway(roles=roles), gateway(API, roles=roles), caller("user:alice", *roles)):
+        with pytest.raises(ShownError, match="nothing was changed"):
+            ask(world, who, RIGHTS[path](made))
+    assert {event["op"] for event in world.events()} <= {"init", "issue", "denial"}
+    assert world.verify(made.token, API)
+    with pytest.raises(UnauthenticatedError):
+        world.authority.perform(Authenticate(bearer=Secret.single(made.token)))
+
+
+@pytest.mark.parametrize("path", [path for path in RIGHTS if not path.startswith("Exchange")])
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_an_identity_token_is_one(world: World, path: str, kind: str) -> None:
+    made = world.issue(may_audience=(API,), kind=kind)
+    ask(world, caller("user:alice"), RIGHTS[path](made))
+    world.check()
+
+
+def test_an_identity_token_is_exchanged_and_acts(world: World) -> None:
+    made = world.issue(may_audience=(API,), agent="coder")
+    ours = Secret.single(made.token)
+    asked = request(task=None, delegator=None, agent="gateway", audiences=(API,))
+    assert ask(world, gateway(), Exchange(request=asked, subject=ours)).parent == made.id
+    assert ask(world, gateway(), Exchange(request=asked, subject=ours, actor=ours)).agent == "coder"
+    assert world.authority.perform(Authenticate(bearer=ours)).agent == "coder"
+
+
+def test_beside_the_ledger_everything_is_possible(world: World) -> None:
+    """Whoever can read its key has every right anyway."""
+    made = shown(world)
+    for path in ("Issue.requests.parent", "Attach.request.token", "Renew.request.token", "HandBack.token"):
+        world.authority.perform(RIGHTS[path](made))
+    world.check()
+
+
+def test_a_token_that_was_shown_is_looked_at_and_ended(world: World) -> None:
+    who = gateway(API, roles=("verifier", "responder"))
+    token = Secret.single(shown(world).token)
+    assert ask(world, who, Introspect(token=token))
+    assert ask(world, who, ops.Verify(token=token))
+    assert ask(world, who, RevokeToken(token=token))
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_tokens_from_before_keep_what_they_were_given(world: World, kind: str) -> None:
+    """They were access tokens that name the authority, and nothing else told them from those for services."""
+    made = world.issue(kind=kind)
+    if kind == "jwt":
+        made = made._replace(token=retyped(world, made, "at+jwt"))
+        edit(world.path, f"UPDATE credential SET fingerprint = x'{fingerprint(made.token).hex()}'")
+        with pytest.raises(InvalidCredentialError, match="not what was signed"):
+            world.verify(made.token)
+    edit(world.path, "UPDATE credential SET may_audience = NULL")
+    assert world.verify(made.token)
+    assert world.authority.perform(Authenticate(bearer=Secret.single(made.token)))
+    for path in ("Issue.requests.parent", "Renew.request.token"):
+        ask(world, caller("user:alice"), RIGHTS[path](made))
+
+
+def test_no_type_is_taken_for_the_other(world: World) -> None:
+    """Not even for who has the key, and where the row was made to fit (RFC 8725, section 3.11)."""
+    for made, typ in ((world.issue(), "at+jwt"), (shown(world), "jitid-identity+jwt")):
+        token = retyped(world, made, typ)
+        edit(
+            world.path,
+            f"UPDATE credential SET fingerprint = x'{fingerprint(token).hex()}' WHERE id = {_key(world, made)}",
+        )
+        with pytest.raises(InvalidCredentialError, match="row is not what was signed"):
+            world.verify(token, API, NAMES.issuer)
+
+
+def _key(world: World, made: Made) -> int:
+    return world.authority.perform(ops.Inspect(id=made.jti)).credential.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credential SET may_audience = 'https://api.example https://evil.example'",
+        "UPDATE credential SET may_audience = NULL",
+        "UPDATE credential SET may_audience = ''",
+        """UPDATE credential SET may_act = '{"audience":["https://evil.example"],"sub":"system:gateway"}'""",
+        "UPDATE credential SET audiences = (SELECT id FROM term WHERE text = 'https://api.example')",
+    ],
+)
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_an_edit_of_the_reach_is_found(world: World, kind: str, change: str) -> None:
+    shown(world, task="T0")
+    made = world.issue(may_audience=(API,), kind=kind)
+    world.check()
+    edit(world.path, f"{change} WHERE id = {_key(world, made)}")
+    with pytest.raises(IntegrityError):
+        world.check()
+    if kind == "jwt":
+        with pytest.raises(InvalidCredentialError):
+            world.verify(made.token)
+
+
+# The gateway's exchange.
+
+
+def test_a_gateway_exchanges_what_lets_it(world: World) -> None:
+    made = shown(world, MayAct(GATE, (BACKEND,)), ttl=300)
+    world.clock.now += 100
+    issued = exchange(world, gateway(API), made, BACKEND, scopes=("a:b",), ttl=900)
+    assert (issued.agent, issued.audiences, issued.scopes) == ("gateway", (BACKEND,), ("a:b",))
+    assert (issued.parent, issued.depth, issued.expires_at) == (made.id, 1, made.issued.expires_at)
+    found = world.verify(issued.credentials[0].secret.reveal(), BACKEND)
+    assert (found.may_act, found.token_use) == (None, "service")
+    world.check()
+
+
+@pytest.mark.parametrize(
+    ("who", "actors", "audience", "fields", "error"),
+    [
+        # No audience of the token is registered as the caller's; all audiences are nobody's own.
+        (gateway(), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
+        (gateway(OTHER), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
+        (gateway(BACKEND), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
+        # The token lets nobody act, or another one, or this one elsewhere.
+        (gateway(API), (), BACKEND, {}, ShownError),
+        (gateway(API), (MayAct("system:other", (BACKEND,)),), BACKEND, {}, ShownError),
+        (gateway(API, name="system:gate"), (MayAct(GATE, (BACKEND,)),), BACKEND, {}, ShownError),
+        (gateway(API, roles=ROLES), (MayAct("system:other", (BACKEND,)),), BACKEND, {}, ShownError),
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), OTHER, {}, ShownError),
+        (gateway(API), (MayAct(GATE),), BACKEND, {}, ShownError),
+        # What the next one in the chain may reach is not for this one.
+        (gateway(API), (MayAct(GATE, (BACKEND,)), MayAct("system:next", (OTHER,))), OTHER, {}, ShownError),
+        # It is never for the authority, and says itself who may go on.
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), NAMES.issuer, {}, (ShownError, UsageError)),
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"may_act": (MayAct(GATE),)}, UsageError),
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"identity": True}, UsageError),
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"scopes": ("a:d",)}, PolicyDeniedError),
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"exchanged": True}, RefusedError),
+    ],
+)
+def test_it_exchanges_nothing_else(
+    world: World,
+    who: Caller,
+    actors: tuple[MayAct, ...],
+    audience: str,
+    fields: dict[str, Any],
+    error: type[Exception],
+) -> None:
+    made = shown(world, *actors)
+    with pytest.raises(error):
+        exchange(world, who, made, audience, **fields)
+    assert [event["op"] for event in world.events()].count("issue") == 1
+
+
+def test_it_bears_the_name_of_the_service_whatever_it_says(world: World) -> None:
+    made = shown(world, MayAct(GATE, (BACKEND,)))
+    who = gateway(API, roles=("issuer",))
+    assert exchange(world, who, made, BACKEND, agent="planner").agent == "gateway"
+
+
+def test_it_passes_on_what_the_token_says_and_no_more(world: World) -> None:
+    actors = (MayAct(GATE, (BACKEND,)), MayAct("system:backend", ("https://*.store.example",)))
+    first = exchange(world, gateway(API), shown(world, *actors), BACKEND)
+    made = Made(first.credentials[0].secret.reveal(), *first.credentials[0][:2], first)
+    backend = gateway(BACKEND, name="system:backend")
+    with pytest.raises(ShownError):
+        exchange(world, gateway(API, BACKEND), made, "https://a.store.example")
+    second = exchange(world, backend, made, "https://a.store.example", agent="backend")
+    assert (second.agent, second.depth) == ("backend", 2)
+    last = Made(second.credentials[0].secret.reveal(), *second.credentials[0][:2], second)
+    with pytest.raises(ShownError):
+        exchange(world, gateway("https://a.store.example", name="system:backend"), last, BACKEND)
+    world.check()
+
+
+def test_what_was_exchanged_is_no_right_and_ends_with_the_token(world: World) -> None:
+    made = shown(world, MayAct(GATE, (BACKEND,)))
+    issued = exchange(world, gateway(API), made, BACKEND)
+    child = Made(issued.credentials[0].secret.reveal(), *issued.credentials[0][:2], issued)
+    for path in RIGHTS:
+        with pytest.raises(ShownError):
+            ask(world, gateway(API, BACKEND), RIGHTS[path](child))
+    # Not even beside the ledger is it renewed: what it rests on may obtain nothing for the place that it is for.
+    with pytest.raises(PolicyDeniedError):
+        world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(child.token))))
+    world.revoke(made.id)
+    with pytest.raises(InvalidCredentialError):
+        world.verify(child.token, BACKEND)
+
+
+def test_who_may_exchange_lies_within_what_the_holder_may_obtain(world: World) -> None:
+    parent = world.issue(may_audience=(API, BACKEND))
+    for actors in ((MayAct(GATE, (OTHER,)),), (MayAct(GATE), MayAct("system:next", (OTHER,)))):
+        for attempt in (
+            lambda actors=actors: world.issue(parent=parent.token, audiences=(API,), may_act=actors),
+            lambda actors=actors: world.authority.perform(
+                Attach(
+                    request=AttachRequest(
+                        Secret.single(parent.token), "jwt", audiences=(API,), may_act=actors
+                    )
+                )
+            ),
+        ):
+            with pytest.raises(PolicyDeniedError, match="attenuation"):
+                attempt()
+    made = world.issue(parent=parent.token, audiences=(API,), may_act=(MayAct(GATE, (BACKEND,)),))
+    assert exchange(world, gateway(API), made, BACKEND).depth == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"may_act": (MayAct(GATE),)},
+        {"audiences": (API,), "may_act": (MayAct("agent:planner"),)},
+        {"audiences": (API,), "may_act": (MayAct(GATE, (NAMES.issuer,)),)},
+        {"audiences": (API,), "may_act": (MayAct(GATE),) * 9},
+        {"audiences": (API,), "may_act": (MayAct(GATE),), "kind": "x509-svid"},
+        {"audiences": (API,), "may_audience": (OTHER,)},
+        {"audiences": (NAMES.issuer,)},
+        {"audiences": (NAMES.issuer, API)},
+        {"audiences": ("https://*.example.com",)},
+        {"may_audience": (NAMES.issuer,)},
+        {"may_audience": (API,), "kind": "x509-svid"},
+    ],
+)
+def test_no_token_is_for_both_uses(world: World, fields: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        world.issue(**fields)
+
+
+def test_the_address_of_the_authority_is_no_service(tmp_path: Path) -> None:
+    with World(tmp_path / "ledger", places=("https://auth.example",)) as world:
+        for audience in ("https://auth.example", "https://auth.example/token"):
+            with pytest.raises(UsageError, match="is this authority"):
+                world.issue(audiences=(audience,))
+        parent = world.issue(may_audience=("https://*.example",))
+        with pytest.raises(UsageError, match="is this authority"):
+            world.issue(parent=parent.token, audiences=("https://auth.example",))
+
+
+# Verifiers are told about tokens for their own audiences.
+
+
+def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
+    with pytest.raises(UsageError, match="none is named"):
+        world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",))))
+    with pytest.raises(UsageError, match="exclude each other"):
+        world.authority.perform(
+            GrantAccess(wanted=Wanted(GATE, ("verifier",), audiences=(API,), all_audiences=True))
+        )
+    with pytest.raises(UsageError, match="not one audience"):
+        world.authority.perform(GrantAccess(wanted=Wanted(GATE, audiences=("https://*.example",))))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"), [({"audiences": (API,)}, {API}), ({"all_audiences": True}, {API, OTHER})]
+)
+def test_it_is_told_about_them_alone(world: World, wanted: dict[str, Any], told: set[str]) -> None:
+    granted = world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",), **wanted)))
+    assert granted.secret is not None
+    who = world.authority.perform(Authenticate(bearer=granted.secret))
+    found: dict[str, set[str]] = {"introspect": set(), "verify": set(), "authorize": set()}
+    for audience in (API, OTHER):
+        token = Secret.single(world.issue(audiences=(audience,), scopes=("a:b",)).token)
+        for name, operation in (
+            ("introspect", Introspect(token=token)),
+            ("verify", ops.Verify(token=token, audiences=(audience,))),
+        ):
+            try:
+                ask(world, who, operation)
+            except InvalidCredentialError:
+                continue
+            found[name].add(audience)
+        asked = (Asked(token, check_action("a:b"), "x"),)
+        (verdict,) = ask(world, who, Authorize(asked=asked, audiences=(audience,))).verdicts
+        if verdict.allowed:
+            found["authorize"].add(audience)
+    assert found == dict.fromkeys(found, told)
+    world.check()

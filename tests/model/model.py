@@ -1,0 +1,1171 @@
+"""A reference model of jitid: who holds which right at which time, by the promises alone.
+
+It knows `design.md` (sections 2, 4 and 6) and nothing of jitid's code: no ledger, no tokens, no queries.
+Each step returns what must come of it: `Accepted` with what was made, or `Refused` with the exit statuses allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+OVERLAP = 30
+"""Seconds for which a superseded credential still counts (setting `overlap`)."""
+DEFAULT_TTL = 900
+DEFAULT_DEADLINE = 86400
+APPROVAL_LIFETIME = 900
+
+LEVELS = ("low", "moderate", "high", "critical")
+MAX_TTL = {"low": 28800, "moderate": 3600, "high": 900, "critical": 300}
+MAX_DEPTH = {"low": 5, "moderate": 4, "high": 3, "critical": 1}
+
+USAGE, MISSING, DENIED, FORBIDDEN, INVALID = 2, 3, 4, 6, 8
+NOT_HELD = frozenset({DENIED, FORBIDDEN, INVALID})
+"""A token that was merely shown is refused; which of the three statuses says so is not promised."""
+
+LEDGER = "beside the ledger"
+"""The caller who can read the key: that caller has every right and role (section 4)."""
+
+DEFAULT_KINDS = frozenset({"jwt", "opaque"})
+"""The kinds that a grant without `--may-kind` covers."""
+
+IDENTITY, SERVICE = "identity", "service"
+APPROVERS = "security"
+NEEDS_APPROVAL = "pay"
+"""Scopes whose first segment is this need the word of the group `APPROVERS` (the policy of the machine says so)."""
+
+
+# Scopes, and what they cover
+
+
+def covers(holder: str, wanted: str) -> bool:
+    """Return whether one scope covers another: as many segments, each equal or behind a `*` at its end."""
+    held, asked = holder.split(":"), wanted.split(":")
+    return len(held) == len(asked) and all(
+        (want.startswith(have[:-1]) if have.endswith("*") else want == have)
+        for have, want in zip(held, asked, strict=True)
+    )
+
+
+def covered(wanted: Iterable[str], holders: Iterable[str]) -> bool:
+    """Return whether each wanted scope is covered by one of the holders."""
+    return not set(uncovered(wanted, holders))
+
+
+def uncovered(wanted: Iterable[str], holders: Iterable[str]) -> frozenset[str]:
+    """Return the scopes that no holder covers."""
+    return frozenset(want for want in wanted if not any(covers(holder, want) for holder in holders))
+
+
+def intersection(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
+    """Return what both cover, as scopes; a scope of one side stands in it where the other covers it."""
+    left, right = frozenset(one), frozenset(other)
+    return (left - uncovered(left, right)) | (right - uncovered(right, left))
+
+
+def audience_covers(allowed: str, wanted: str) -> bool:
+    """Return whether an entry of `may_audience` covers an audience; `*` stands for one whole label of a host."""
+    if allowed == wanted:
+        return True
+    if "*" not in allowed:
+        return False
+    pattern = "".join(r"[^./:]+" if part == "*" else re.escape(part) for part in re.split(r"(\*)", allowed))
+    return re.fullmatch(pattern, wanted) is not None
+
+
+def audiences_covered(wanted: Iterable[str], allowed: Iterable[str]) -> bool:
+    """Return whether each audience is covered by an entry."""
+    entries = tuple(allowed)
+    return all(any(audience_covers(entry, audience) for entry in entries) for audience in wanted)
+
+
+# What there is
+
+
+@dataclass(eq=False)
+class Person:
+    """A delegator, or a service that asks an authority."""
+
+    name: str
+    roles: frozenset[str] = frozenset()
+    known: bool = False
+    """Whether the directory has them."""
+    groups: frozenset[str] = frozenset()
+    entitlements: frozenset[str] | None = None
+    """What they may hand out; `None` leaves it to the policy."""
+    disabled: bool = False
+    access: bool = False
+    """Whether they may ask an authority."""
+    audiences: frozenset[str] = frozenset()
+    """The audiences that are registered as theirs (`access grant --audience`)."""
+    proof: str = "asserted"
+    """How they are proved when they issue for themselves."""
+
+
+@dataclass(eq=False)
+class Task:
+    """A unit of work."""
+
+    name: str
+    owner: str
+    """The root delegator of the first issue."""
+    sensitivity: str
+    purpose: bool
+    deadline: int
+    opener: Identity | None = None
+    """The identity of the first issue."""
+    retired: bool = False
+    shared_with: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Record:
+    """A registered agent."""
+
+    name: str
+    owner: str
+    scopes: frozenset[str]
+    max_ttl: int = 3600
+    suspended: bool = False
+
+
+@dataclass(eq=False)
+class Identity:
+    """One agent on one task for one delegator."""
+
+    parent: Identity | None
+    root: str
+    proof: str
+    agent: str
+    record: Record | None
+    task: Task
+    depth: int
+    sensitivity: str
+    first_issued: int
+    requester: str
+    """The caller at whose request it was made."""
+    ended: bool = False
+
+    def chain(self) -> Iterator[Identity]:
+        """Iterate over this identity and those above it."""
+        here: Identity | None = self
+        while here is not None:
+            yield here
+            here = here.parent
+
+
+@dataclass(eq=False)
+class Line:
+    """A credential and its successors."""
+
+    source: Line | None
+    """The line of the credential by whose right the first one was made: a parent's, or that of an attachment."""
+    credentials: list[Credential] = field(default_factory=list)
+
+    @property
+    def head(self) -> Credential:
+        """The latest credential."""
+        return self.credentials[-1]
+
+
+class MayAct(NamedTuple):
+    """Which service may exchange a token that it was shown, and what it may reach by that (promise 14)."""
+
+    service: str
+    audiences: frozenset[str]
+    passes_on: bool = False
+
+
+@dataclass(eq=False)
+class Credential:
+    """What an agent holds."""
+
+    key: str
+    identity: Identity
+    line: Line
+    kind: str
+    scopes: frozenset[str]
+    audiences: frozenset[str]
+    """The services that it names; empty for an identity token, which names the authority alone."""
+    may_audience: frozenset[str]
+    issued: int
+    expires: int
+    may_kind: frozenset[str] = DEFAULT_KINDS
+    """Of which kinds children and attachments may be (promise 18)."""
+    may_act: MayAct | None = None
+    exchanged: bool = False
+    """Whether a service has it in exchange for a token that it was shown: nothing is made by right of it."""
+    approved: bool = False
+    """Whether it was issued by an approval."""
+    superseded: int | None = None
+    """From when on it is dead because it was renewed."""
+    ended: bool = False
+
+    @property
+    def use(self) -> str:
+        """Whether it is an identity token or a service token."""
+        return SERVICE if self.audiences else IDENTITY
+
+    @property
+    def lifetime(self) -> int:
+        """The life that it was given."""
+        return self.expires - self.issued
+
+
+class Grant(NamedTuple):
+    """What a credential means at a time, the head of its line considered."""
+
+    scopes: frozenset[str]
+    may_audience: frozenset[str]
+    expires: int
+
+
+class Rights(NamedTuple):
+    """What every door must answer about a token."""
+
+    valid: bool
+    """For its own audience: the authority, or the services that it names."""
+    actions: frozenset[str] = frozenset()
+    """Which actions `authorize` allows."""
+
+
+class Request(NamedTuple):
+    """What an issue requests."""
+
+    agent: str
+    scopes: frozenset[str] = frozenset()
+    task: str | None = None
+    delegator: str | None = None
+    parent: str | None = None
+    audiences: frozenset[str] = frozenset()
+    may_audience: frozenset[str] | None = None
+    kind: str = "jwt"
+    may_kind: frozenset[str] | None = None
+    may_act: MayAct | None = None
+    ttl: int | None = None
+    sensitivity: str | None = None
+    purpose: bool = False
+    deadline: int | None = None
+    allow_narrower: bool = False
+
+
+class Accepted(NamedTuple):
+    """The step must be done."""
+
+    made: Credential | None = None
+
+
+class Refused(NamedTuple):
+    """The step must be refused, with one of these statuses."""
+
+    statuses: frozenset[int]
+    reasons: tuple[str, ...]
+
+
+Outcome = Accepted | Refused
+
+
+class _Objections:
+    """The reasons against a step, collected: with several of them, the status of any may be the answer."""
+
+    def __init__(self) -> None:
+        self._statuses: set[int] = set()
+        self._reasons: list[str] = []
+
+    def add(self, statuses: int | Iterable[int], reason: str) -> None:
+        self._statuses |= {statuses} if isinstance(statuses, int) else set(statuses)
+        self._reasons.append(reason)
+
+    def __bool__(self) -> bool:
+        return bool(self._reasons)
+
+    def refusal(self) -> Refused:
+        return Refused(frozenset(self._statuses), tuple(self._reasons))
+
+
+class Model:
+    """The state of a ledger and its authority, by the promises."""
+
+    def __init__(self, now: int, *, per_opener: bool = True, has_mark: bool = True) -> None:
+        self.clock = now
+        self.mark = now
+        self.has_mark = has_mark
+        """A SQLite ledger judges by the later of the clock and its mark; PostgreSQL's time is the database's."""
+        self.per_opener = per_opener
+        self.people: dict[str, Person] = {}
+        self.records: dict[str, Record] = {}
+        self.tasks: dict[tuple[str, str], Task] = {}
+        self.identities: list[Identity] = []
+        self.credentials: dict[str, Credential] = {}
+        self.approvals: dict[tuple[object, ...], list[int]] = {}
+        """Granted and unused approvals: of exactly which request, until when."""
+        self.repeatable: dict[str, str] = {}
+
+    # Time
+
+    @property
+    def now(self) -> int:
+        """The time to judge by."""
+        return max(self.clock, self.mark) if self.has_mark else self.clock
+
+    def step_clock(self, seconds: int) -> None:
+        """Move the clock, forward or back by less than a day."""
+        self.clock += seconds
+
+    def write(self) -> None:
+        """Record what a committed event does to time: it raises the mark, and closes what has expired."""
+        self.mark = max(self.mark, self.clock)
+        for credential in self.credentials.values():
+            dead_at = min(credential.expires, credential.superseded or credential.expires)
+            if self.now >= dead_at:
+                credential.ended = True
+
+    # People, and who may do what
+
+    def person(self, name: str) -> Person:
+        """Return a person, made on first mention."""
+        return self.people.setdefault(name, Person(name))
+
+    def _caller(self, caller: str, objections: _Objections) -> Identity | None:
+        """Object to a caller who cannot ask; return the identity of one who asks with an identity token."""
+        if caller == LEDGER:
+            return None
+        if caller in self.credentials or caller.startswith("c"):
+            credential = self.credentials.get(caller)
+            if credential is None or credential.use is SERVICE or self.effective(credential) is None:
+                objections.add({FORBIDDEN}, "the caller's token is not valid for the authority")
+                return None
+            return credential.identity
+        person = self.person(caller)
+        if not person.access or person.disabled:
+            objections.add({FORBIDDEN}, "the caller has no access")
+        return None
+
+    def _may(self, caller: str, *roles: str) -> bool:
+        return caller == LEDGER or bool(self.person(caller).roles & set(roles))
+
+    def _held(self, caller: str, credential: Credential | None, objections: _Objections) -> Grant | None:
+        """Object to a token that is not valid or is merely shown; return what it means (promise 14)."""
+        grant = self.effective(credential) if credential else None
+        if credential is None or grant is None:
+            objections.add({INVALID}, "the token is not valid")
+            if caller != LEDGER:
+                objections.add(NOT_HELD, "the token is not valid")
+            return None
+        if credential.use is SERVICE and caller != LEDGER:
+            objections.add(NOT_HELD, "a service token is shown, not held")
+            return None
+        if credential.exchanged:
+            objections.add(NOT_HELD, "nothing is made by right of an exchanged token")
+            return None
+        return grant
+
+    # What a credential means
+
+    def effective(self, credential: Credential) -> Grant | None:
+        """Return what a credential means now, or `None` if it means nothing (promises 1, 2, 13)."""
+        if credential.ended or self.now >= credential.expires or not self._stands(credential.identity):
+            return None
+        if credential.superseded is not None and self.now >= credential.superseded:
+            return None
+        scopes, may_audience, expires = credential.scopes, credential.may_audience, credential.expires
+        head = credential.line.head
+        if head is not credential:
+            # A superseded credential means itself and its later line, and nothing where that line is dead.
+            later = self.effective(head)
+            if later is None:
+                return None
+            held = scopes
+            scopes, expires = intersection(scopes, later.scopes), min(expires, later.expires)
+            may_audience = frozenset(a for a in may_audience if audiences_covered([a], later.may_audience))
+            if held and not scopes:
+                return None
+        source = credential.line.source
+        if source is not None:
+            above = self.effective(source.head)
+            if above is None or not covered(scopes, above.scopes):
+                return None
+            reach = credential.audiences | may_audience
+            # What was exchanged reaches what `may_act` says, and not what `may_audience` does.
+            if not credential.exchanged and not audiences_covered(reach, above.may_audience):
+                return None
+            expires = min(expires, above.expires)
+        return Grant(scopes, may_audience, expires)
+
+    def _stands(self, identity: Identity) -> bool:
+        """Return whether an identity, its task and those above it are alive."""
+        return not any(each.ended or not self._open(each.task) for each in identity.chain())
+
+    def _open(self, task: Task) -> bool:
+        return not task.retired and self.now < task.deadline
+
+    def rights(self, key: str, actions: Iterable[str] = ()) -> Rights:
+        """Return what every door must answer about a token now (promise 24)."""
+        credential = self.credentials.get(key)
+        grant = self.effective(credential) if credential else None
+        if credential is None or grant is None:
+            return Rights(valid=False)
+        return Rights(True, frozenset(a for a in actions if self._allows(credential, grant, a)))
+
+    def _allows(self, credential: Credential, grant: Grant, action: str) -> bool:
+        if not covered([action], grant.scopes):
+            return False
+        person = self.person(credential.identity.root)
+        if person.disabled:
+            return False
+        if person.entitlements is not None and not covered([action], person.entitlements):
+            return False
+        for identity in credential.identity.chain():
+            record = self.records.get(identity.agent)
+            if record and record.suspended:
+                return False
+        record = self.records.get(credential.identity.agent)
+        return record is None or covered([action], record.scopes)
+
+    # Tasks
+
+    def find_task(self, person: str, name: str) -> Task | None:
+        """Return the task that a bare name means to a person: one's own, then a shared one (promise 17)."""
+        if not self.per_opener:
+            return next((task for task in self.tasks.values() if task.name == name), None)
+        own = self.tasks.get((person, name))
+        if own is not None:
+            return own
+        shared = [t for t in self.tasks.values() if t.name == name and person in t.shared_with]
+        return shared[0] if len(shared) == 1 else None
+
+    # The steps that issue and delegate
+
+    def issue(self, caller: str, key: str, request: Request, *, dry_run: bool = False) -> Outcome:
+        """Issue a root credential, or delegate from a parent."""
+        objections = _Objections()
+        as_identity = self._caller(caller, objections)
+        if request.parent is not None:
+            return self._delegate(caller, key, request, objections, dry_run)
+        person = self.person(request.delegator or "")
+        if as_identity is not None:
+            objections.add({DENIED, FORBIDDEN}, "no agent becomes a root")
+        elif caller not in (LEDGER, person.name) and not self._may(caller, "issuer"):
+            objections.add({DENIED, FORBIDDEN}, "issues for another")
+        proof = person.proof if caller in (LEDGER, person.name) else "asserted"
+        task = self._task(person.name, request, objections, None)
+        sensitivity = task.sensitivity if task else "moderate"
+        return self._decide(
+            caller, key, request, objections, dry_run, person, proof, task, sensitivity, None, None, None
+        )
+
+    def _delegate(
+        self, caller: str, key: str, request: Request, objections: _Objections, dry_run: bool
+    ) -> Outcome:
+        assert request.parent is not None
+        parent = self.credentials.get(request.parent)
+        grant = self._held(caller, parent, objections)
+        if parent is None or grant is None:
+            return objections.refusal()
+        above = parent.identity
+        person = self.person(above.root)
+        task = above.task if request.task is None else self._task(person.name, request, objections, above)
+        if request.task is None and request.sensitivity not in (None, above.task.sensitivity):
+            objections.add(USAGE, "states another sensitivity")
+        if task and LEVELS.index(task.sensitivity) > LEVELS.index(above.sensitivity):
+            objections.add({USAGE, DENIED}, "a child is no more sensitive than its parent")
+        # The policy judges by the highest sensitivity in the chain, and no child exceeds its parent.
+        sensitivity = above.sensitivity
+        if not request.allow_narrower and not covered(request.scopes, grant.scopes):
+            objections.add(DENIED, "scopes beyond the parent's")
+        if not audiences_covered(request.audiences, grant.may_audience):
+            objections.add(DENIED, "audiences beyond the parent's may_audience")
+        if request.may_audience and not audiences_covered(request.may_audience, grant.may_audience):
+            objections.add(DENIED, "may_audience beyond the parent's")
+        if not {request.kind} | (request.may_kind or frozenset()) <= parent.may_kind:
+            objections.add(DENIED, "kinds beyond the parent's")
+        return self._decide(
+            caller,
+            key,
+            request,
+            objections,
+            dry_run,
+            person,
+            above.proof,
+            task,
+            sensitivity,
+            above,
+            parent,
+            grant,
+        )
+
+    def _task(
+        self, person: str, request: Request, objections: _Objections, above: Identity | None
+    ) -> Task | None:
+        """Return the task of a request, perhaps one that it would open; not yet recorded."""
+        assert request.task is not None
+        found = self.find_task(person, request.task)
+        if found is not None:
+            if not self._open(found):
+                objections.add(DENIED, "the task has ended")
+            if request.sensitivity not in (None, found.sensitivity) or request.deadline is not None:
+                objections.add(USAGE, "states another value than the task's")
+            if request.purpose and not found.purpose:
+                objections.add(USAGE, "states another purpose")
+            return found
+        level = request.sensitivity or (above.sensitivity if above else "moderate")
+        if above and request.sensitivity is None:
+            level = "moderate"
+            level = min(level, above.sensitivity, key=LEVELS.index)
+        deadline = self.now + (request.deadline or DEFAULT_DEADLINE)
+        return Task(request.task, person, level, request.purpose, deadline)
+
+    def _decide(
+        self,
+        caller: str,
+        key: str,
+        request: Request,
+        objections: _Objections,
+        dry_run: bool,
+        person: Person,
+        proof: str,
+        task: Task | None,
+        sensitivity: str,
+        above: Identity | None,
+        parent: Credential | None,
+        grant: Grant | None,
+    ) -> Outcome:
+        if task is None:
+            return objections.refusal()
+        depth = above.depth + 1 if above else 0
+        record = self.records.get(request.agent)
+        self._under_the_name(caller, request.agent, record, above, objections)
+        if person.disabled:
+            objections.add(DENIED, "the delegator is disabled")
+        if above and any((r := self.records.get(i.agent)) and r.suspended for i in above.chain()):
+            objections.add(DENIED, "an agent above is suspended")
+        if depth > MAX_DEPTH[sensitivity]:
+            objections.add(DENIED, "too deep")
+        self._by_sensitivity(sensitivity, person, proof, task, objections)
+        # Scopes: what the parent, the directory and the policy permit.
+        beyond = uncovered(request.scopes, grant.scopes) if grant else frozenset()
+        beyond |= self._refused_scopes(request.scopes, person, record, sensitivity)
+        approvals = self._approval_needed(request.scopes - beyond)
+        scopes = request.scopes - beyond
+        if request.allow_narrower:
+            left = scopes - self._waiting(scopes)
+            if approvals and left:
+                scopes, approvals = left, False
+        if beyond and (not request.allow_narrower or not scopes):
+            objections.add(DENIED, "scopes are refused")
+        expires = self._expiry(
+            request.ttl or DEFAULT_TTL, self.now, sensitivity, task, record, grant.expires if grant else None
+        )
+        if expires <= self.now:
+            objections.add(DENIED, "no life is left")
+        approved = False
+        if approvals and not objections:
+            approved = self._approved(caller, request, person, proof, use=not dry_run)
+            if not approved:
+                objections.add(DENIED, "an approval is lacking")
+        if objections:
+            return objections.refusal()
+        if dry_run:
+            return Accepted()
+        self.tasks.setdefault((task.owner, task.name), task)
+        identity = Identity(
+            above, person.name, proof, request.agent, record, task, depth, sensitivity, self.now, caller
+        )
+        if task.opener is None:
+            task.opener = identity
+        self.identities.append(identity)
+        may = request.audiences if request.may_audience is None else request.may_audience
+        may_kind = request.may_kind
+        if may_kind is None:
+            may_kind = DEFAULT_KINDS & parent.may_kind if parent else DEFAULT_KINDS
+        credential = Credential(
+            key=key,
+            identity=identity,
+            line=Line(parent.line if parent else None),
+            kind=request.kind,
+            scopes=scopes,
+            audiences=request.audiences,
+            may_audience=may,
+            issued=self.now,
+            expires=expires,
+            may_kind=may_kind,
+            may_act=request.may_act,
+            approved=approved,
+        )
+        return self._made(credential)
+
+    def _made(self, credential: Credential) -> Accepted:
+        credential.line.credentials.append(credential)
+        self.credentials[credential.key] = credential
+        self.write()
+        return Accepted(credential)
+
+    def _under_the_name(
+        self, caller: str, agent: str, record: Record | None, above: Identity | None, objections: _Objections
+    ) -> None:
+        """Object to the use of a registered agent's name by others (promise 16), and to a suspended one."""
+        if record is None:
+            return
+        if record.suspended or self.person(record.owner).disabled:
+            objections.add(DENIED, "the agent is suspended")
+        same = above is not None and above.record is record
+        if caller != LEDGER and caller != record.owner and not same and not self._may(caller, "issuer"):
+            objections.add({DENIED, FORBIDDEN}, f"`{agent}` is registered for others")
+
+    def _by_sensitivity(
+        self, sensitivity: str, person: Person, proof: str, task: Task, objections: _Objections
+    ) -> None:
+        if LEVELS.index(sensitivity) < LEVELS.index("high"):
+            return
+        if not task.purpose:
+            objections.add(DENIED, "high needs a purpose")
+        if proof == "asserted":
+            objections.add(DENIED, "asserted up to moderate")
+        if not person.known:
+            objections.add(DENIED, "unknown up to moderate")
+
+    def _refused_scopes(
+        self, scopes: Iterable[str], person: Person, record: Record | None, sensitivity: str
+    ) -> frozenset[str]:
+        """Return the scopes that the directory or the policy refuses."""
+        refused: set[str] = set()
+        if person.entitlements is not None:
+            refused |= uncovered(scopes, person.entitlements)
+        if record is not None:
+            refused |= uncovered(scopes, record.scopes)
+        if LEVELS.index(sensitivity) >= LEVELS.index("high"):
+            refused |= {scope for scope in scopes if "*" in scope}
+        return frozenset(refused)
+
+    def _expiry(
+        self,
+        ttl: int,
+        first: int,
+        sensitivity: str,
+        task: Task,
+        record: Record | None,
+        above: int | None,
+    ) -> int:
+        """Return when a credential must have expired at the latest (promise 1)."""
+        bounds = [self.now + ttl, first + MAX_TTL[sensitivity], task.deadline]
+        if record is not None:
+            bounds.append(self.now + record.max_ttl)
+        if above is not None:
+            bounds.append(above)
+        return min(bounds)
+
+    # The steps of an approval
+
+    def _waiting(self, scopes: Iterable[str]) -> frozenset[str]:
+        return frozenset(scope for scope in scopes if scope.split(":")[0] == NEEDS_APPROVAL)
+
+    def _approval_needed(self, scopes: Iterable[str]) -> bool:
+        return bool(self._waiting(scopes))
+
+    def _exactly(self, caller: str, request: Request, person: Person, proof: str) -> tuple[object, ...]:
+        parent = self.credentials[request.parent].identity if request.parent else None
+        rest = request._replace(parent=None, delegator=person.name)
+        return (caller, rest, proof, id(parent) if parent else None)
+
+    def _approved(self, caller: str, request: Request, person: Person, proof: str, *, use: bool) -> bool:
+        exact = self._exactly(caller, request, person, proof)
+        granted = [until for until in self.approvals.get(exact, ()) if self.now < until]
+        if granted and use:
+            self.approvals[exact] = granted[1:]
+        return bool(granted)
+
+    def approve(self, approver: str, caller: str, request: Request) -> Outcome:
+        """Grant the request that such an issue made; an approver is of the group, and never the requester."""
+        objections = _Objections()
+        self._caller(approver, objections)
+        one = self.person(approver)
+        root = request.delegator or self.credentials[request.parent or ""].identity.root
+        person = self.person(root)
+        if APPROVERS not in one.groups or not one.known or one.disabled:
+            objections.add({DENIED, FORBIDDEN}, "not an approver")
+        if approver in (root, caller):
+            objections.add({DENIED, FORBIDDEN}, "the requester approves nothing of their own")
+        if objections:
+            return objections.refusal()
+        proof = person.proof
+        self.approvals.setdefault(self._exactly(caller, request, person, proof), []).append(
+            self.now + APPROVAL_LIFETIME
+        )
+        self.write()
+        return Accepted()
+
+    # The steps by right of a credential
+
+    def renew(
+        self, caller: str, key: str, of: str, *, ttl: int | None = None, allow_narrower: bool = False
+    ) -> Outcome:
+        """Make the successor of a credential: one each, never wider, never given a longer life (promise 13)."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        credential = self.credentials.get(of)
+        grant = self._held(caller, credential, objections)
+        if credential is None or grant is None:
+            return objections.refusal()
+        if credential.superseded is not None:
+            objections.add(DENIED, "it has a successor")
+        identity = credential.identity
+        person = self.person(identity.root)
+        record = self.records.get(identity.agent)
+        if person.disabled:
+            objections.add(DENIED, "the delegator is disabled")
+        for each in identity.chain():
+            one = self.records.get(each.agent)
+            if one and one.suspended:
+                objections.add(DENIED, "an agent is suspended")
+        refused = self._refused_scopes(credential.scopes, person, record, identity.sensitivity)
+        refused |= self._waiting(credential.scopes)
+        scopes = credential.scopes - refused
+        if refused and (not allow_narrower or not scopes):
+            objections.add(DENIED, "scopes are refused now")
+        source = credential.line.source
+        above = self.effective(source.head) if source else None
+        expires = self._expiry(
+            min(ttl or credential.lifetime, credential.lifetime),
+            identity.first_issued,
+            identity.sensitivity,
+            identity.task,
+            record,
+            above.expires if above else None,
+        )
+        if expires <= self.now:
+            objections.add(DENIED, "no life is left")
+        if objections:
+            return objections.refusal()
+        successor = copy.copy(credential)
+        successor.key, successor.scopes = key, scopes
+        successor.issued, successor.expires = self.now, expires
+        credential.superseded = min(self.now + OVERLAP, credential.expires)
+        return self._made(successor)
+
+    def repeat(self, key: str, first: str) -> Outcome:
+        """Repeat the request that made `first` by its key: what it made ends, and another takes its place."""
+        credential = self.credentials[first]
+        credential.ended = True
+        line, identity = credential.line, credential.identity
+        if len(line.credentials) == 1 and not any(
+            c is not credential and c.identity is identity for c in self.credentials.values()
+        ):
+            # The issue of an identity: that identity ends, and another one is made.
+            identity.ended = True
+            again = copy.copy(identity)
+            again.ended = False
+            again.first_issued = self.now
+            self.identities.append(again)
+            line = Line(line.source)
+            if again.task.opener is identity:
+                again.task.opener = again
+        else:
+            again = identity
+            line.credentials.remove(credential)
+        successor = copy.copy(credential)
+        successor.key, successor.identity, successor.line = key, again, line
+        successor.ended = False
+        return self._made(successor)
+
+    def attach(
+        self,
+        caller: str,
+        key: str,
+        to: str,
+        *,
+        kind: str = "jwt",
+        scopes: frozenset[str] | None = None,
+        audiences: frozenset[str] = frozenset(),
+        ttl: int | None = None,
+        names_services: bool = True,
+    ) -> Outcome:
+        """Make a further credential of an identity by right of the one presented; it replaces nothing."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        credential = self.credentials.get(to)
+        grant = self._held(caller, credential, objections)
+        if credential is None or grant is None:
+            return objections.refusal()
+        identity = credential.identity
+        person, record = self.person(identity.root), self.records.get(identity.agent)
+        wanted = grant.scopes if scopes is None else scopes
+        if not covered(wanted, grant.scopes):
+            objections.add(DENIED, "scopes beyond those of the credential presented")
+        if not audiences_covered(audiences, grant.may_audience):
+            objections.add(DENIED, "audiences beyond may_audience")
+        if kind not in credential.may_kind:
+            objections.add(DENIED, "a kind beyond may_kind")
+        if names_services and not audiences:
+            objections.add(USAGE, "an attachment names a service")
+        if person.disabled:
+            objections.add(DENIED, "the delegator is disabled")
+        if self._refused_scopes(wanted, person, record, identity.sensitivity) or self._waiting(wanted):
+            objections.add(DENIED, "scopes are refused now")
+        expires = self._expiry(
+            ttl or DEFAULT_TTL,
+            identity.first_issued,
+            identity.sensitivity,
+            identity.task,
+            record,
+            grant.expires,
+        )
+        if expires <= self.now:
+            objections.add(DENIED, "no life is left")
+        if objections:
+            return objections.refusal()
+        return self._made(
+            Credential(
+                key=key,
+                identity=identity,
+                line=Line(credential.line),
+                kind=kind,
+                scopes=wanted,
+                audiences=audiences,
+                may_audience=frozenset(),
+                issued=self.now,
+                expires=expires,
+            )
+        )
+
+    def exchange(
+        self,
+        caller: str,
+        key: str,
+        subject: str,
+        actor: str,
+        audiences: frozenset[str],
+        scopes: frozenset[str],
+    ) -> Outcome:
+        """Exchange a token for a narrower one of the actor (RFC 8693): a child of the subject's identity."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        self._held(caller, self.credentials.get(subject), objections)
+        self._held(caller, self.credentials.get(actor), objections)
+        if not audiences:
+            objections.add(USAGE, "an exchange names a resource")
+        if objections:
+            return objections.refusal()
+        agent = self.credentials[actor].identity.agent
+        return self.issue(caller, key, Request(agent, scopes, parent=subject, audiences=audiences))
+
+    def exchange_shown(
+        self, caller: str, key: str, subject: str, audience: str, scopes: frozenset[str]
+    ) -> Outcome:
+        """Exchange a token that a service was shown, where grant and token say that it may (promise 14)."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        credential = self.credentials.get(subject)
+        grant = self.effective(credential) if credential else None
+        if credential is None or grant is None:
+            objections.add(NOT_HELD, "the token is not valid")
+            return objections.refusal()
+        may = credential.may_act
+        if not self.person(caller).audiences & credential.audiences:
+            objections.add(NOT_HELD, "the token is not for an audience of the caller's")
+        if may is None or may.service != caller or not audiences_covered([audience], may.audiences):
+            objections.add(NOT_HELD, "may_act does not name the caller and the audience")
+        if not covered(scopes, grant.scopes):
+            objections.add(DENIED, "scopes beyond the token's")
+        above = credential.identity
+        if above.depth + 1 > MAX_DEPTH[above.sensitivity]:
+            objections.add(DENIED, "too deep")
+        if objections or may is None:
+            return objections.refusal()
+        identity = Identity(
+            above,
+            above.root,
+            above.proof,
+            caller.split(":")[1],
+            None,
+            above.task,
+            above.depth + 1,
+            above.sensitivity,
+            self.now,
+            caller,
+        )
+        self.identities.append(identity)
+        return self._made(
+            Credential(
+                key=key,
+                identity=identity,
+                line=Line(credential.line),
+                kind="jwt",
+                scopes=scopes,
+                audiences=frozenset({audience}),
+                may_audience=frozenset(),
+                issued=self.now,
+                expires=min(self.now + DEFAULT_TTL, grant.expires),
+                may_act=may if may.passes_on else None,
+                exchanged=True,
+            )
+        )
+
+    def answers(self, verifier: str, key: str) -> bool:
+        """Return whether introspection by a caller must say `active`: for its registered audiences alone."""
+        credential = self.credentials.get(key)
+        if credential is None or self.effective(credential) is None:
+            return False
+        own = self.person(verifier).audiences
+        return not own or bool(own & credential.audiences)
+
+    def hand_back(self, caller: str, token: str, of: str) -> Outcome:
+        """End the identity of the holder, or one that descends from it."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        credential = self.credentials.get(token)
+        self._held(caller, credential, objections)
+        target = self.credentials.get(of)
+        if credential and (target is None or credential.identity not in target.identity.chain()):
+            objections.add(DENIED, "neither one's own identity nor one that descends from it")
+        if objections:
+            return objections.refusal()
+        assert target is not None
+        self._end({id(target.identity)})
+        return Accepted()
+
+    # The steps that end something
+
+    def _end(self, chosen: set[int]) -> None:
+        """End identities and everything below them, through dead intermediates too (promise 2)."""
+        for identity in self.identities:
+            if any(id(each) in chosen for each in identity.chain()):
+                identity.ended = True
+        self.write()
+
+    def revoke(
+        self,
+        caller: str,
+        *,
+        credential: str | None = None,
+        task: tuple[str, str] | None = None,
+        agent: str | None = None,
+        delegator: str | None = None,
+        tree: str | None = None,
+    ) -> Outcome:
+        """End what all selectors match, with everything below it."""
+        objections = _Objections()
+        by = self._caller(caller, objections)
+        chosen = [
+            identity
+            for identity in self.identities
+            if (credential is None or self._is_of(credential, identity))
+            and (task is None or (identity.task.owner, identity.task.name) == task)
+            and (agent is None or identity.agent == agent)
+            and (delegator is None or self._delegated_by(identity, delegator))
+            and (tree is None or self._same_tree(tree, identity))
+        ]
+        if not self._may_revoke(caller, by, chosen):
+            objections.add({DENIED, FORBIDDEN}, "revokes what is not one's own")
+        if not chosen:
+            objections.add(MISSING, "nothing matches")
+        if objections:
+            return objections.refusal()
+        self._end({id(identity) for identity in chosen})
+        return Accepted()
+
+    def _may_revoke(self, caller: str, by: Identity | None, chosen: list[Identity]) -> bool:
+        if caller == LEDGER or (by is None and self._may(caller, "responder")):
+            return True
+        if by is not None:
+            return all(by in identity.chain() for identity in chosen)
+        return bool(chosen) and all(caller in (identity.root, identity.requester) for identity in chosen)
+
+    def _is_of(self, key: str, identity: Identity) -> bool:
+        credential = self.credentials.get(key)
+        return credential is not None and credential.identity is identity
+
+    def _same_tree(self, key: str, identity: Identity) -> bool:
+        credential = self.credentials.get(key)
+        return credential is not None and _root(credential.identity) is _root(identity)
+
+    def _delegated_by(self, identity: Identity, delegator: str) -> bool:
+        """Return whether a root delegator, or `agent:NAME`, delegated to an identity."""
+        if delegator.startswith("agent:"):
+            return identity.parent is not None and f"agent:{identity.parent.agent}" == delegator
+        return identity.root == delegator
+
+    def retire(self, caller: str, owner: str, name: str) -> Outcome:
+        """End a task with every identity of it; its opener may, and a responder (promise 17)."""
+        objections = _Objections()
+        by = self._caller(caller, objections)
+        task = self.tasks.get((owner, name))
+        if task is None:
+            objections.add(MISSING, "no such task")
+        elif not self._may_retire(caller, by, task):
+            objections.add({MISSING, DENIED, FORBIDDEN}, "retires a task of another")
+        if objections:
+            return objections.refusal()
+        assert task is not None
+        task.retired = True
+        self._end({id(identity) for identity in self.identities if identity.task is task})
+        return Accepted()
+
+    def _may_retire(self, caller: str, by: Identity | None, task: Task) -> bool:
+        if by is not None:
+            return task.opener is by
+        return self._may(caller, "responder") or caller == task.owner
+
+    def share(self, caller: str, owner: str, name: str, with_whom: str) -> Outcome:
+        """Let somebody join a task: issue on it, and not retire it."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        task = self.tasks.get((owner, name))
+        if task is None or caller not in (LEDGER, owner):
+            objections.add({MISSING, DENIED, FORBIDDEN}, "no such task of one's own")
+        if objections:
+            return objections.refusal()
+        assert task is not None
+        task.shared_with.add(with_whom)
+        self.write()
+        return Accepted()
+
+    def give(self, caller: str, owner: str, name: str, to: str) -> Outcome:
+        """Give a task to somebody: it is theirs from then on."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        task = self.tasks.get((owner, name))
+        if task is None or caller not in (LEDGER, owner) or (to, name) in self.tasks:
+            objections.add(
+                {USAGE, MISSING, DENIED, FORBIDDEN}, "no such task of one's own, or a name that is taken"
+            )
+        if objections:
+            return objections.refusal()
+        assert task is not None
+        del self.tasks[owner, name]
+        task.owner = to
+        self.tasks[to, name] = task
+        self.write()
+        return Accepted()
+
+    # The steps of the directory
+
+    def entitle(self, caller: str, name: str, entitlements: frozenset[str] | None) -> Outcome:
+        """Change what a delegator may hand out; what was issued keeps what it holds."""
+        return self._administer(caller, lambda: setattr(self.person(name), "entitlements", entitlements))
+
+    def disable(self, caller: str, name: str) -> Outcome:
+        """Disable a delegator: what descends from them ends, and so does their access."""
+
+        def change() -> None:
+            person = self.person(name)
+            person.disabled, person.access = True, False
+            for record in self.records.values():
+                if record.owner == name:
+                    record.suspended = True
+                    self._end({id(i) for i in self.identities if i.record is record})
+            self.approvals = {k: v for k, v in self.approvals.items() if not _concerns(k, name)}
+            self._end({id(identity) for identity in self.identities if identity.root == name})
+
+        return self._administer(caller, change)
+
+    def enable(self, caller: str, name: str) -> Outcome:
+        """Enable a delegator again; what ended stays ended (promise 23)."""
+        return self._administer(caller, lambda: setattr(self.person(name), "disabled", False))
+
+    def grant_access(self, caller: str, name: str, roles: frozenset[str] = frozenset()) -> Outcome:
+        """Let somebody ask the authority."""
+
+        def change() -> None:
+            person = self.person(name)
+            person.access, person.roles = True, roles
+
+        return self._administer(caller, change)
+
+    def register(self, caller: str, name: str, owner: str, scopes: frozenset[str]) -> Outcome:
+        """Register an agent: what lives under its name unregistered ends (promise 16)."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        person = self.person(owner)
+        if not person.known or person.disabled:
+            objections.add({USAGE, MISSING, DENIED}, "the owner is not known")
+        if person.entitlements is not None and not covered(scopes, person.entitlements):
+            objections.add({USAGE, DENIED}, "the owner may not hand out the scopes")
+        if name in self.records:
+            objections.add({USAGE, DENIED}, "registered already")
+        if not self._may(caller, "admin"):
+            objections.add(FORBIDDEN, "needs the role admin")
+        if objections:
+            return objections.refusal()
+        self.records[name] = Record(name, owner, scopes)
+        self._end({id(i) for i in self.identities if i.agent == name and i.record is None})
+        return Accepted()
+
+    def suspend(self, caller: str, name: str) -> Outcome:
+        """Suspend an agent: what it holds ends, and what it delegated."""
+        objections = self._about_agent(caller, name)
+        if objections:
+            return objections.refusal()
+        record = self.records[name]
+        record.suspended = True
+        self._end({id(identity) for identity in self.identities if identity.record is record})
+        return Accepted()
+
+    def resume(self, caller: str, name: str) -> Outcome:
+        """Resume an agent; what ended stays ended."""
+        objections = self._about_agent(caller, name)
+        record = self.records.get(name)
+        if record and self.person(record.owner).disabled:
+            objections.add({USAGE, DENIED}, "the owner is disabled")
+        if objections:
+            return objections.refusal()
+        self.records[name].suspended = False
+        self.write()
+        return Accepted()
+
+    def _about_agent(self, caller: str, name: str) -> _Objections:
+        objections = _Objections()
+        self._caller(caller, objections)
+        if not self._may(caller, "admin"):
+            objections.add(FORBIDDEN, "needs the role admin")
+        if name not in self.records:
+            objections.add(MISSING, "no such agent")
+        return objections
+
+    def rotate(self, caller: str) -> Outcome:
+        """Rotate the signing key: what was signed stays valid."""
+        return self._administer(caller, lambda: None)
+
+    def _administer(self, caller: str, change: object) -> Outcome:
+        objections = _Objections()
+        self._caller(caller, objections)
+        if not self._may(caller, "admin"):
+            objections.add(FORBIDDEN, "needs the role admin")
+        if objections:
+            return objections.refusal()
+        assert callable(change)
+        change()
+        self.write()
+        return Accepted()
+
+    # The steps of a backup
+
+    def backup(self) -> Model:
+        """Return the ledger as it is now."""
+        return copy.deepcopy(self)
+
+    def restore(self, old: Model) -> None:
+        """Put an older ledger back: all that lived in it ends, and what is newer is unknown (promises 3, 23)."""
+        clock, mark = self.clock, old.mark
+        for name, value in copy.deepcopy(old).__dict__.items():
+            setattr(self, name, value)
+        self.clock, self.mark = clock, mark
+        for task in self.tasks.values():
+            task.retired = True
+        for identity in self.identities:
+            identity.ended = True
+        for person in self.people.values():
+            person.access = False
+        self.approvals = {}
+        self.write()
+
+
+def _root(identity: Identity) -> Identity:
+    return list(identity.chain())[-1]
+
+
+def _concerns(exact: tuple[object, ...], name: str) -> bool:
+    caller, request = exact[0], exact[1]
+    return name == caller or (isinstance(request, Request) and request.delegator == name)
