@@ -891,10 +891,11 @@ all that was issued.
 The policy of an agent has two rules. One permits an issue for the delegators that there were, proved as they were, up
 to the highest sensitivity, of the kinds and templates, for the audiences and at the depths that there were; the other
 permits the scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or
-used, as the setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are left open,
-and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last use, or to its
-end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand letter by
-letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands for them.
+used, as the setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are
+left open, and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last
+use, or to its end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand
+letter by letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands
+for them.
 
 Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
 away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it
