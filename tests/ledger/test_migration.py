@@ -76,6 +76,7 @@ _UNDONE = {
         "DELETE FROM setting WHERE name = 'former_until'",
         "ALTER TABLE delegator DROP COLUMN disabled_last",
         "DROP TABLE presented",
+        "ALTER TABLE access DROP COLUMN audiences",
         "DROP INDEX credential_reused",
         "ALTER TABLE credential DROP COLUMN reused_at",
         "DELETE FROM setting WHERE name = 'agents_until'",
