@@ -230,7 +230,8 @@ certificate request (PKCS#10) as PEM, or a line of OpenSSH.""",
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where --config
 and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE, JITID_SECRET,
-JITID_MAY_KIND and JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked with the command's own credential.
+JITID_MAY_AUDIENCE, JITID_MAY_KIND and JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked
+with the command's own credential.
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
@@ -888,12 +889,13 @@ anything of the agent, all is about the identities that were used, and about tho
 all that was issued.
 
 The policy of an agent has two rules. One permits an issue for the delegators that there were, proved as they were, up
-to the highest sensitivity, of the kinds and templates, for the audiences and at the depths that there were; the other permits the
-scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
-setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are left open,
-and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last use, or to its
-end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand letter by
-letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands for them.
+to the highest sensitivity, of the kinds and templates, for the audiences and at the depths that there were; the other
+permits the scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or
+used, as the setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are
+left open, and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last
+use, or to its end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand
+letter by letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands
+for them.
 
 Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
 away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it

@@ -183,6 +183,7 @@ METAVARS: dict[str, Value] = {
 """By what stands for the value in the help; `NAME` may mean anything, and is told by the option."""
 
 OPTIONS: dict[str, Value] = {
+    "--may-act": NOTHING,
     "--agent": AGENTS,
     "--alias": NOTHING,
     "--delegator": DELEGATORS,

@@ -294,6 +294,8 @@ class Driver:
         self.folder.joinpath(file).unlink(missing_ok=True)
         roles = [word for role in PEOPLE[name] for word in ("--role", role)]
         roles += [word for audience in AUDIENCES_OF.get(name, ()) for word in ("--audience", audience)]
+        if "verifier" in PEOPLE[name]:
+            roles.append("--all-audiences")
         self._must(["access", "grant", name, *roles, "--ttl", "30d", "--out", file])
 
     @property

@@ -129,8 +129,7 @@ class World:
         ):
             words += [word for value in sorted(values) for word in (option, value)]
         if request.may_act is not None:
-            for audience in sorted(request.may_act.audiences):
-                words += ["--may-act", f"{request.may_act.service}={audience}"]
+            words += ["--may-act", f"{request.may_act.service}={','.join(sorted(request.may_act.audiences))}"]
         if request.ttl is not None:
             words += ["--ttl", f"{request.ttl}s"]
         if request.sensitivity is not None:
