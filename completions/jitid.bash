@@ -83,7 +83,7 @@ __jitid_table() {
         options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
         ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind $everywhere"
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
         arguments='ids/files'
         ;;
     'trace')
