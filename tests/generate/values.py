@@ -125,6 +125,7 @@ def _words(*words: str) -> Value:
 METAVARS: dict[str, Value] = {
     "ACCESS": ACCESS,
     "ACTION": NOTHING,
+    "CALLER=AUD": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
