@@ -555,7 +555,7 @@ def test_a_request_from_before_names_a_login_and_is_used_by_that(office: Office)
 
 def test_an_approval_is_for_one_key(office: Office) -> None:
     """The key is kept while the request waits, and no other key gets what was approved."""
-    pay = {**PAY, "kind": "ssh-cert"}
+    pay = {"agent": "payer", "kind": "ssh-cert"}
     keys = [
         sshwire.line(
             sshwire.ED25519,
