@@ -23,7 +23,6 @@ from urllib.parse import urlencode
 import pytest
 
 from tests import postgres
-from tests.model.features import has
 from tests.model.model import LEDGER
 
 START = int(datetime(2030, 1, 2, 12, 0, tzinfo=UTC).timestamp())
@@ -53,13 +52,18 @@ PEOPLE: dict[str, tuple[str, ...]] = {
     "user:mallory": (),
     "system:svc": (),
     "system:verifier": ("verifier", "auditor"),
+    "system:gateway": (),
+    "system:store": (),
+    "system:edge": ("verifier",),
     "system:operator": ("issuer", "responder"),
 }
 """Who may ask the authority, with which roles. `sam` approves, `mallory` and `svc` are strangers."""
-AUDIENCES_OF = {"system:gateway": ("https://api.example.com",)} if has("may-act") else {}
+AUDIENCES_OF = {
+    "system:gateway": ("https://api.example.com",),
+    "system:store": ("https://db.example.com",),
+    "system:edge": ("https://db.example.com",),
+}
 """The audiences that are registered as a caller's."""
-if has("may-act"):
-    PEOPLE["system:gateway"] = ()
 KNOWN_PEOPLE: dict[str, str | None] = {"user:alice": None, "user:root": None, "user:sam": "security"}
 """Whom the directory has, and in which group."""
 
@@ -294,7 +298,7 @@ class Driver:
         self.folder.joinpath(file).unlink(missing_ok=True)
         roles = [word for role in PEOPLE[name] for word in ("--role", role)]
         roles += [word for audience in AUDIENCES_OF.get(name, ()) for word in ("--audience", audience)]
-        if "verifier" in PEOPLE[name]:
+        if "verifier" in PEOPLE[name] and name not in AUDIENCES_OF:
             roles.append("--all-audiences")
         self._must(["access", "grant", name, *roles, "--ttl", "30d", "--out", file])
 

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.model.drivers import Backend
-from tests.model.features import has, known
 from tests.model.laws import LAWS
-from tests.model.model import IDENTITY, LEDGER, SERVICE, Credential, MayAct, Request
-from tests.model.world import GATEWAY, OPERATOR, World
+from tests.model.model import IDENTITY, LEDGER, SERVICE, MayAct, Request
+from tests.model.world import GATEWAY, OPERATOR, STORE, World
 
 ROOTS = ("user:alice", "user:root")
 AGENTS = ("planner", "coder", "tester")
@@ -19,6 +18,13 @@ REGISTERED = "deploy-bot"
 AUDIENCES = ("https://api.example.com", "https://db.example.com")
 SCOPES = ("repo:*", "repo:read", "repo:write", "db:*", "db:drop", "*:read")
 CLOCK = (1, 10, 29, 30, 31, 120, 600, 880, 1800, 3600, -5, -40, -600)
+
+REACHES: tuple[tuple[str, ...], ...] = (AUDIENCES, ("https://*.example.com",), AUDIENCES[:1], ())
+CHAINS = (
+    (MayAct(GATEWAY, frozenset(AUDIENCES)),),
+    (MayAct(GATEWAY, frozenset(AUDIENCES[1:])), MayAct(STORE, frozenset(AUDIENCES[:1]))),
+    (),
+)
 
 scope_sets = st.frozensets(st.sampled_from(SCOPES), max_size=3)
 lifetimes = st.sampled_from((None, None, 20, 60, 300, 1200, 7200))
@@ -90,8 +96,11 @@ class Machine(RuleBasedStateMachine):
 
     def task_of(self, root: str, index: int) -> str:
         """Return the name of a task: everybody uses the same names where they are unique for each opener."""
-        name = f"T{index % 3}"
-        return name if has("task-names") else f"{root.split(':')[1]}-{name}"
+        return self.named(root, f"T{index % 3}")
+
+    def named(self, root: str, name: str) -> str:
+        """Return a task's name: the same for everybody at an authority, where names are unique for each opener."""
+        return name if self.wire else f"{root.split(':')[1]}-{name}"
 
     # Issue, delegate, attach, exchange, renew, repeat, hand back
 
@@ -146,10 +155,10 @@ class Machine(RuleBasedStateMachine):
             task=name,
             delegator=root,
             audiences=frozenset({audience} if audience else ()),
-            may_audience=frozenset(AUDIENCES) if has("may-audience") and index % 2 else None,
+            may_audience=frozenset(REACHES[index % len(REACHES)]) or None if not audience else None,
             kind=kind,
-            may_kind=frozenset({kind}) if has("may-kind") and index % 3 == 0 else None,
-            may_act=MayAct(GATEWAY, frozenset(AUDIENCES)) if has("may-act") and index % 2 else None,
+            may_kind=frozenset({kind}) if index % 3 == 0 else None,
+            may_act=CHAINS[index % len(CHAINS)] if audience else (),
             ttl=ttl,
             sensitivity=None if found else level,
             purpose=not found and level is not None and index % 4 != 0,
@@ -185,7 +194,7 @@ class Machine(RuleBasedStateMachine):
         who: int,
     ) -> None:
         """Let the holder of a credential delegate from it."""
-        key = self.pick(index, IDENTITY if self.wire and known("shown-token") else None)
+        key = self.pick(index)
         if key is None:
             return
         parent = self.model.credentials[key]
@@ -195,18 +204,18 @@ class Machine(RuleBasedStateMachine):
         audiences: frozenset[str] = frozenset()
         if parent.use is SERVICE:
             audiences = parent.audiences
-        elif audience and has("may-audience"):
+        elif audience:
             audiences = frozenset({audience})
-        task = f"{parent.identity.root.split(':')[1]}-{own_task}" if own_task else None
+        task = self.named(parent.identity.root, own_task) if own_task else None
         opens = task is not None and self.model.find_task(parent.identity.root, task) is None
-        if known("sensitivity-of-child") and level == "high":
-            level = None
         request = Request(
             agent=agent,
             scopes=scopes,
             parent=key,
             task=task,
             audiences=audiences,
+            may_audience=frozenset(REACHES[who % len(REACHES)]) or None if not audiences else None,
+            may_act=CHAINS[who % len(CHAINS)] if audiences else (),
             kind=kind,
             ttl=ttl,
             sensitivity=level if opens else None,
@@ -220,24 +229,11 @@ class Machine(RuleBasedStateMachine):
     def renew(self, index: int, ttl: int | None, allow_narrower: bool, who: int) -> None:
         """Let the holder of a credential renew it."""
         key = self.pick(index)
-        if key is None or not self._may_renew(key):
+        if key is None:
             return
-        if known("renewal-outlives"):
-            ttl = None
         self.world.perform(
             "renew", caller=self.holder(key, who), of=key, ttl=ttl, allow_narrower=allow_narrower
         )
-
-    def _may_renew(self, key: str) -> bool:
-        credential = self.model.credentials[key]
-        if self.wire and known("shown-token") and credential.use is SERVICE:
-            return False
-        if known("second-renewal") and credential.superseded is not None:
-            return False
-        return not (known("renewal-supersedes-others") and len(self._lines_of(credential)) > 1)
-
-    def _lines_of(self, credential: Credential) -> set[int]:
-        return {id(c.line) for c in self.model.credentials.values() if c.identity is credential.identity}
 
     @precondition(has_credentials)
     @rule(
@@ -252,23 +248,18 @@ class Machine(RuleBasedStateMachine):
         key = self.pick(index, IDENTITY)
         if key is None:
             return
-        credential = self.model.credentials[key]
-        if known("renewal-supersedes-others") and credential.line.head is not credential:
-            return
-        grant = self.model.effective(credential)
-        if known("attachment-outlives") and grant:
-            ttl = min(ttl or 900, max(1, grant.expires - self.model.now))
         self.world.perform(
             "attach",
             caller=self.holder(key, 0) if self.wire else OPERATOR,
             to=key,
             kind=kind,
             scopes=frozenset({narrow}) if narrow else None,
-            audiences=frozenset({audience}) if has("may-audience") else frozenset(),
+            audiences=frozenset({audience}),
             ttl=ttl,
+            may_act=CHAINS[index % len(CHAINS)],
         )
 
-    @precondition(lambda self: has("exchange") and len(self.all_keys(use=IDENTITY)) > 1)
+    @precondition(lambda self: len(self.all_keys(use=IDENTITY)) > 1)
     @rule(
         index=indices, actor=indices, audience=st.sampled_from(AUDIENCES), scope=st.sampled_from(SCOPES[1:])
     )
@@ -287,7 +278,7 @@ class Machine(RuleBasedStateMachine):
     def repeat_a_renewal(self, index: int, who: int) -> None:
         """Lose an answer, and let the same caller repeat the same renewal by its key."""
         key = self.pick(index, IDENTITY)
-        if key is None or not self._may_renew(key):
+        if key is None:
             return
         first = f"c{len(self.world.steps) + 1}-lost"
         caller = self.holder(key, who) if self.wire else OPERATOR
@@ -367,11 +358,11 @@ class Machine(RuleBasedStateMachine):
             return
         task = self.model.credentials[key].identity.task
         caller = self.responder()
-        if self.wire and not by_responder and has("opener-retires"):
+        if self.wire and not by_responder:
             caller = task.owner
         self.world.perform("retire", caller=caller, task=(task.owner, task.name))
 
-    @precondition(lambda self: has("task-share") and self.wire and self.model.tasks)
+    @precondition(lambda self: self.wire and self.model.tasks)
     @rule(index=indices)
     def share(self, index: int) -> None:
         """Let the opener of a task share it with the other root."""
@@ -379,7 +370,7 @@ class Machine(RuleBasedStateMachine):
         other = next(root for root in ROOTS if root != owner)
         self.world.perform("share", caller=owner, task=(owner, name), with_whom=other)
 
-    @precondition(lambda self: has("task-share") and self.wire and self.model.tasks)
+    @precondition(lambda self: self.wire and self.model.tasks)
     @rule(index=indices)
     def give(self, index: int) -> None:
         """Let the owner of a task give it to the other root."""
@@ -387,7 +378,7 @@ class Machine(RuleBasedStateMachine):
         other = next(root for root in ROOTS if root != owner)
         self.world.perform("give", caller=owner, task=(owner, name), to=other)
 
-    @precondition(lambda self: has("own-revoke") and self.wire and self.all_keys())
+    @precondition(lambda self: self.wire and self.all_keys())
     @rule(index=indices, root=st.sampled_from(ROOTS))
     def revoke_ones_own(self, index: int, root: str) -> None:
         """Let a root without a role revoke what is its own, or is not."""
@@ -395,20 +386,22 @@ class Machine(RuleBasedStateMachine):
         if key is not None:
             self.world.perform("revoke", caller=root, credential=key, by="id")
 
-    @precondition(lambda self: has("agent-binding") and self.wire and self.model.records)
+    @precondition(lambda self: self.wire and self.model.records)
     @rule(index=indices)
     def use_the_name_of_another(self, index: int) -> None:
         """Let the other root issue under the name of alice's registered agent."""
         self._issue_root("user:root", index, REGISTERED, frozenset({"repo:*"}), None, "jwt", None, None, None)
 
-    @precondition(lambda self: has("may-act") and self.wire and self.all_keys(use=SERVICE))
-    @rule(index=indices, audience=st.sampled_from(AUDIENCES))
-    def exchange_as_gateway(self, index: int, audience: str) -> None:
-        """Let the gateway exchange a token that it was shown."""
+    @precondition(lambda self: self.wire and self.all_keys(use=SERVICE))
+    @rule(
+        index=indices, audience=st.sampled_from(AUDIENCES), service=st.sampled_from((GATEWAY, GATEWAY, STORE))
+    )
+    def exchange_as_service(self, index: int, audience: str, service: str) -> None:
+        """Let a service exchange a token that it was shown."""
         key = self.pick(index, SERVICE)
         if key is not None:
             self.world.perform(
-                "exchange", caller=GATEWAY, subject=key, actor=None, audience=audience, scope="repo:read"
+                "exchange", caller=service, subject=key, actor=None, audience=audience, scope="repo:read"
             )
 
     # The directory, agents, keys
@@ -435,16 +428,22 @@ class Machine(RuleBasedStateMachine):
         if self.model.person(root).disabled:
             self.world.perform("enable", caller=self.admin(), name=root)
 
-    @rule(scopes=st.sampled_from((frozenset({"repo:*"}), frozenset({"repo:*", "db:*"}))))
-    def register(self, scopes: frozenset[str]) -> None:
+    @rule(
+        scopes=st.sampled_from((frozenset({"repo:*"}), frozenset({"repo:*", "db:*"}))),
+        audiences=st.sampled_from(((), AUDIENCES)),
+        may_use=st.sampled_from((frozenset(), frozenset({"user:root"}))),
+    )
+    def register(self, scopes: frozenset[str], audiences: tuple[str, ...], may_use: frozenset[str]) -> None:
         """Let an administrator register an agent of alice's."""
-        if known("registration-ends") and any(
-            i.agent == REGISTERED and i.record is None for i in self.model.identities
-        ):
-            return
         if REGISTERED not in self.model.records:
             self.world.perform(
-                "register", caller=self.admin(), name=REGISTERED, owner="user:alice", scopes=scopes
+                "register",
+                caller=self.admin(),
+                name=REGISTERED,
+                owner="user:alice",
+                scopes=scopes,
+                audiences=frozenset(audiences),
+                may_use=may_use,
             )
 
     @rule(scopes=scope_sets, ttl=lifetimes, index=indices)
@@ -530,7 +529,7 @@ class Machine(RuleBasedStateMachine):
             task = self.model.credentials[key].identity.task
             self.world.perform("retire", caller="user:mallory", task=(task.owner, task.name))
 
-    @precondition(lambda self: not known("shown-token") and self.all_keys(use=SERVICE))
+    @precondition(lambda self: self.all_keys(use=SERVICE))
     @rule(index=indices, what=st.sampled_from(("renew", "attach", "delegate", "hand_back", "exchange")))
     def shown(self, index: int, what: str) -> None:
         """Let a service that was shown a token try to gain by it."""

@@ -116,7 +116,9 @@ class Task:
     purpose: bool
     deadline: int
     opener: Identity | None = None
-    """The identity of the first issue."""
+    """The identity of the agent at whose request it was opened."""
+    chosen_by: str = ""
+    """The root delegator who chose its sensitivity: whoever else issues on it is judged by the higher one."""
     retired: bool = False
     shared_with: set[str] = field(default_factory=set)
 
@@ -130,6 +132,10 @@ class Record:
     scopes: frozenset[str]
     max_ttl: int = 3600
     suspended: bool = False
+    audiences: frozenset[str] = frozenset()
+    """The services for which its credentials may be; none means the authority alone."""
+    may_use: frozenset[str] = frozenset()
+    """Which delegators, groups and agents may use its name, besides its owner (promise 16)."""
 
 
 @dataclass(eq=False)
@@ -176,7 +182,6 @@ class MayAct(NamedTuple):
 
     service: str
     audiences: frozenset[str]
-    passes_on: bool = False
 
 
 @dataclass(eq=False)
@@ -195,9 +200,10 @@ class Credential:
     expires: int
     may_kind: frozenset[str] = DEFAULT_KINDS
     """Of which kinds children and attachments may be (promise 18)."""
-    may_act: MayAct | None = None
+    may_act: tuple[MayAct, ...] = ()
+    """Who may exchange it; who may then exchange what came of that, and so on."""
     exchanged: bool = False
-    """Whether a service has it in exchange for a token that it was shown: nothing is made by right of it."""
+    """Whether a service has it in exchange for a token that it was shown: it is never renewed."""
     approved: bool = False
     """Whether it was issued by an approval."""
     superseded: int | None = None
@@ -244,7 +250,7 @@ class Request(NamedTuple):
     may_audience: frozenset[str] | None = None
     kind: str = "jwt"
     may_kind: frozenset[str] | None = None
-    may_act: MayAct | None = None
+    may_act: tuple[MayAct, ...] = ()
     ttl: int | None = None
     sensitivity: str | None = None
     purpose: bool = False
@@ -358,9 +364,6 @@ class Model:
         if credential.use is SERVICE and caller != LEDGER:
             objections.add(NOT_HELD, "a service token is shown, not held")
             return None
-        if credential.exchanged:
-            objections.add(NOT_HELD, "nothing is made by right of an exchanged token")
-            return None
         return grant
 
     # What a credential means
@@ -434,7 +437,14 @@ class Model:
         own = self.tasks.get((person, name))
         if own is not None:
             return own
-        shared = [t for t in self.tasks.values() if t.name == name and person in t.shared_with]
+        shared = [
+            task
+            for task in self.tasks.values()
+            if task.name == name
+            and person in task.shared_with
+            and self._open(task)
+            and not self.person(task.owner).disabled
+        ]
         return shared[0] if len(shared) == 1 else None
 
     # The steps that issue and delegate
@@ -452,10 +462,16 @@ class Model:
             objections.add({DENIED, FORBIDDEN}, "issues for another")
         proof = person.proof if caller in (LEDGER, person.name) else "asserted"
         task = self._task(person.name, request, objections, None)
-        sensitivity = task.sensitivity if task else "moderate"
+        sensitivity = self._judged(task, person.name) if task else "moderate"
         return self._decide(
             caller, key, request, objections, dry_run, person, proof, task, sensitivity, None, None, None
         )
+
+    def _judged(self, task: Task, person: str) -> str:
+        """Return by which sensitivity a root delegator is judged on a task: joiners by the higher one."""
+        if task.owner == task.chosen_by == person or not self.per_opener:
+            return task.sensitivity
+        return max(task.sensitivity, "moderate", key=LEVELS.index)
 
     def _delegate(
         self, caller: str, key: str, request: Request, objections: _Objections, dry_run: bool
@@ -470,7 +486,11 @@ class Model:
         task = above.task if request.task is None else self._task(person.name, request, objections, above)
         if request.task is None and request.sensitivity not in (None, above.task.sensitivity):
             objections.add(USAGE, "states another sensitivity")
-        if task and LEVELS.index(task.sensitivity) > LEVELS.index(above.sensitivity):
+        if (
+            request.task
+            and task
+            and LEVELS.index(self._judged(task, person.name)) > LEVELS.index(above.sensitivity)
+        ):
             objections.add({USAGE, DENIED}, "a child is no more sensitive than its parent")
         # The policy judges by the highest sensitivity in the chain, and no child exceeds its parent.
         sensitivity = above.sensitivity
@@ -480,6 +500,8 @@ class Model:
             objections.add(DENIED, "audiences beyond the parent's may_audience")
         if request.may_audience and not audiences_covered(request.may_audience, grant.may_audience):
             objections.add(DENIED, "may_audience beyond the parent's")
+        if not self._act_within(request.may_act, grant):
+            objections.add(DENIED, "may_act beyond the parent's may_audience")
         if not {request.kind} | (request.may_kind or frozenset()) <= parent.may_kind:
             objections.add(DENIED, "kinds beyond the parent's")
         return self._decide(
@@ -496,6 +518,10 @@ class Model:
             parent,
             grant,
         )
+
+    @staticmethod
+    def _act_within(may_act: tuple[MayAct, ...], grant: Grant) -> bool:
+        return all(audiences_covered(each.audiences, grant.may_audience) for each in may_act)
 
     def _task(
         self, person: str, request: Request, objections: _Objections, above: Identity | None
@@ -516,7 +542,7 @@ class Model:
             level = "moderate"
             level = min(level, above.sensitivity, key=LEVELS.index)
         deadline = self.now + (request.deadline or DEFAULT_DEADLINE)
-        return Task(request.task, person, level, request.purpose, deadline)
+        return Task(request.task, person, level, request.purpose, deadline, chosen_by=person)
 
     def _decide(
         self,
@@ -532,12 +558,21 @@ class Model:
         above: Identity | None,
         parent: Credential | None,
         grant: Grant | None,
+        exchanged: bool = False,
     ) -> Outcome:
+        if request.audiences and request.may_audience:
+            objections.add(USAGE, "a service token obtains no others")
+        if request.may_act and not request.audiences:
+            objections.add(USAGE, "no service is shown an identity token")
         if task is None:
             return objections.refusal()
         depth = above.depth + 1 if above else 0
         record = self.records.get(request.agent)
         self._under_the_name(caller, request.agent, record, above, objections)
+        reach = request.audiences | (request.may_audience or frozenset())
+        reach |= {audience for may in request.may_act for audience in may.audiences}
+        if record and not audiences_covered(reach, record.audiences):
+            objections.add(DENIED, "audiences beyond the agent's record")
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
         if above and any((r := self.records.get(i.agent)) and r.suspended for i in above.chain()):
@@ -574,8 +609,8 @@ class Model:
         identity = Identity(
             above, person.name, proof, request.agent, record, task, depth, sensitivity, self.now, caller
         )
-        if task.opener is None:
-            task.opener = identity
+        if caller in self.credentials and not any(each.task is task for each in self.identities):
+            task.opener = self.credentials[caller].identity
         self.identities.append(identity)
         may = request.audiences if request.may_audience is None else request.may_audience
         may_kind = request.may_kind
@@ -593,6 +628,7 @@ class Model:
             expires=expires,
             may_kind=may_kind,
             may_act=request.may_act,
+            exchanged=exchanged,
             approved=approved,
         )
         return self._made(credential)
@@ -611,8 +647,23 @@ class Model:
             return
         if record.suspended or self.person(record.owner).disabled:
             objections.add(DENIED, "the agent is suspended")
-        same = above is not None and above.record is record
-        if caller != LEDGER and caller != record.owner and not same and not self._may(caller, "issuer"):
+        if caller == LEDGER or caller == record.owner:
+            return
+        if caller in self.credentials:
+            names: frozenset[str] = frozenset()
+            holder = self.credentials[caller].identity
+        else:
+            person = self.person(caller)
+            names = frozenset({caller}) | {f"group:{group}" for group in person.groups}
+            if "issuer" in person.roles:
+                return
+            holder = None
+        for identity in (holder, above):
+            if identity is not None and identity.record is not None:
+                if identity.record is record:
+                    return
+                names |= {f"agent:{identity.record.name}"}
+        if not names & record.may_use:
             objections.add({DENIED, FORBIDDEN}, f"`{agent}` is registered for others")
 
     def _by_sensitivity(
@@ -711,6 +762,8 @@ class Model:
             return objections.refusal()
         if credential.superseded is not None:
             objections.add(DENIED, "it has a successor")
+        if credential.exchanged:
+            objections.add({DENIED, INVALID}, "an exchanged token is never renewed")
         identity = credential.identity
         person = self.person(identity.root)
         record = self.records.get(identity.agent)
@@ -737,6 +790,10 @@ class Model:
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
+        if expires < self.now + min(ttl or credential.lifetime, credential.lifetime):
+            # It is shortened by a limit: where that adds no time, there is nothing to renew.
+            if expires <= credential.expires:
+                objections.add(DENIED, "its limits leave nothing to renew")
         if objections:
             return objections.refusal()
         successor = copy.copy(credential)
@@ -760,8 +817,6 @@ class Model:
             again.first_issued = self.now
             self.identities.append(again)
             line = Line(line.source)
-            if again.task.opener is identity:
-                again.task.opener = again
         else:
             again = identity
             line.credentials.remove(credential)
@@ -780,6 +835,7 @@ class Model:
         scopes: frozenset[str] | None = None,
         audiences: frozenset[str] = frozenset(),
         ttl: int | None = None,
+        may_act: tuple[MayAct, ...] = (),
         names_services: bool = True,
     ) -> Outcome:
         """Make a further credential of an identity by right of the one presented; it replaces nothing."""
@@ -796,6 +852,11 @@ class Model:
             objections.add(DENIED, "scopes beyond those of the credential presented")
         if not audiences_covered(audiences, grant.may_audience):
             objections.add(DENIED, "audiences beyond may_audience")
+        if not self._act_within(may_act, grant):
+            objections.add(DENIED, "may_act beyond may_audience")
+        reach = audiences | {audience for may in may_act for audience in may.audiences}
+        if record and not audiences_covered(reach, record.audiences):
+            objections.add(DENIED, "audiences beyond the agent's record")
         if kind not in credential.may_kind:
             objections.add(DENIED, "a kind beyond may_kind")
         if names_services and not audiences:
@@ -824,9 +885,11 @@ class Model:
                 kind=kind,
                 scopes=wanted,
                 audiences=audiences,
-                may_audience=frozenset(),
+                may_audience=audiences,
                 issued=self.now,
                 expires=expires,
+                may_kind=DEFAULT_KINDS & credential.may_kind,
+                may_act=may_act,
             )
         )
 
@@ -862,54 +925,50 @@ class Model:
         if credential is None or grant is None:
             objections.add(NOT_HELD, "the token is not valid")
             return objections.refusal()
-        may = credential.may_act
+        agent = self._name_of(caller)
+        if credential.use is IDENTITY:
+            # Who holds an identity token delegates from it: here to the client that presents it.
+            request = Request(agent, scopes, parent=subject, audiences=frozenset({audience}))
+            return self.issue(caller, key, request)
         if not self.person(caller).audiences & credential.audiences:
             objections.add(NOT_HELD, "the token is not for an audience of the caller's")
+        may = credential.may_act[0] if credential.may_act else None
         if may is None or may.service != caller or not audiences_covered([audience], may.audiences):
             objections.add(NOT_HELD, "may_act does not name the caller and the audience")
         if not covered(scopes, grant.scopes):
             objections.add(DENIED, "scopes beyond the token's")
+        if "jwt" not in credential.may_kind:
+            objections.add(DENIED, "a kind beyond may_kind")
         above = credential.identity
-        if above.depth + 1 > MAX_DEPTH[above.sensitivity]:
-            objections.add(DENIED, "too deep")
-        if objections or may is None:
-            return objections.refusal()
-        identity = Identity(
-            above,
-            above.root,
-            above.proof,
-            caller.split(":")[1],
-            None,
-            above.task,
-            above.depth + 1,
-            above.sensitivity,
-            self.now,
+        return self._decide(
             caller,
+            key,
+            Request(
+                agent, scopes, audiences=frozenset({audience}), may_act=credential.may_act[1:], parent=subject
+            ),
+            objections,
+            False,
+            self.person(above.root),
+            above.proof,
+            above.task,
+            above.sensitivity,
+            above,
+            credential,
+            grant,
+            exchanged=True,
         )
-        self.identities.append(identity)
-        return self._made(
-            Credential(
-                key=key,
-                identity=identity,
-                line=Line(credential.line),
-                kind="jwt",
-                scopes=scopes,
-                audiences=frozenset({audience}),
-                may_audience=frozenset(),
-                issued=self.now,
-                expires=min(self.now + DEFAULT_TTL, grant.expires),
-                may_act=may if may.passes_on else None,
-                exchanged=True,
-            )
-        )
+
+    def _name_of(self, caller: str) -> str:
+        """Return the agent's name under which a caller acts."""
+        credential = self.credentials.get(caller)
+        return credential.identity.agent if credential else caller.split(":")[1]
 
     def answers(self, verifier: str, key: str) -> bool:
         """Return whether introspection by a caller must say `active`: for its registered audiences alone."""
         credential = self.credentials.get(key)
         if credential is None or self.effective(credential) is None:
             return False
-        own = self.person(verifier).audiences
-        return not own or bool(own & credential.audiences)
+        return bool(self.person(verifier).audiences & credential.audiences)
 
     def hand_back(self, caller: str, token: str, of: str) -> Outcome:
         """End the identity of the holder, or one that descends from it."""
@@ -1015,6 +1074,8 @@ class Model:
         task = self.tasks.get((owner, name))
         if task is None or caller not in (LEDGER, owner):
             objections.add({MISSING, DENIED, FORBIDDEN}, "no such task of one's own")
+        elif not self._open(task):
+            objections.add({USAGE, DENIED}, "the task has ended")
         if objections:
             return objections.refusal()
         assert task is not None
@@ -1031,11 +1092,15 @@ class Model:
             objections.add(
                 {USAGE, MISSING, DENIED, FORBIDDEN}, "no such task of one's own, or a name that is taken"
             )
+        elif not self._open(task):
+            objections.add({USAGE, DENIED}, "the task has ended")
+        elif caller != LEDGER and not any(i.root == to and i.task is task for i in self.identities):
+            objections.add(DENIED, "the new owner has not joined")
         if objections:
             return objections.refusal()
         assert task is not None
         del self.tasks[owner, name]
-        task.owner = to
+        task.owner, task.opener = to, None
         self.tasks[to, name] = task
         self.write()
         return Accepted()
@@ -1074,7 +1139,15 @@ class Model:
 
         return self._administer(caller, change)
 
-    def register(self, caller: str, name: str, owner: str, scopes: frozenset[str]) -> Outcome:
+    def register(
+        self,
+        caller: str,
+        name: str,
+        owner: str,
+        scopes: frozenset[str],
+        audiences: frozenset[str] = frozenset(),
+        may_use: frozenset[str] = frozenset(),
+    ) -> Outcome:
         """Register an agent: what lives under its name unregistered ends (promise 16)."""
         objections = _Objections()
         self._caller(caller, objections)
@@ -1089,7 +1162,7 @@ class Model:
             objections.add(FORBIDDEN, "needs the role admin")
         if objections:
             return objections.refusal()
-        self.records[name] = Record(name, owner, scopes)
+        self.records[name] = Record(name, owner, scopes, audiences=audiences, may_use=may_use)
         self._end({id(i) for i in self.identities if i.agent == name and i.record is None})
         return Accepted()
 

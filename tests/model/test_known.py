@@ -12,12 +12,14 @@ from tests.model.model import LEDGER, Request
 from tests.model.world import OPERATOR, DifferenceError, World
 
 ALICE = "user:alice"
+API = "https://api.example.com"
 WIDE = frozenset({"repo:*", "db:*"})
 NARROW = frozenset({"repo:read"})
 
 
 def _issue(world: World, scopes: frozenset[str] = WIDE, **more: object) -> str:
-    request = Request("planner", scopes, task="alice-T0", delegator=ALICE)
+    reach = None if "audiences" in more else frozenset({API})
+    request = Request("planner", scopes, task="alice-T0", delegator=ALICE, may_audience=reach)
     caller = ALICE if world.driver.wire else LEDGER
     world.perform("issue", caller=caller, request=request._replace(**more))  # type: ignore[arg-type]
     return world.steps[-1].key
@@ -30,7 +32,8 @@ def _delegate(world: World, parent: str, scopes: frozenset[str], **more: object)
 
 
 def _attach(world: World, to: str, scopes: frozenset[str] | None, kind: str = "jwt") -> str:
-    world.perform("attach", caller=OPERATOR, to=to, kind=kind, scopes=scopes, audiences=frozenset(), ttl=None)
+    audiences = frozenset({API})
+    world.perform("attach", caller=OPERATOR, to=to, kind=kind, scopes=scopes, audiences=audiences, ttl=None)
     return world.steps[-1].key
 
 
@@ -86,7 +89,7 @@ def _sensitivity_of_child(world: World) -> None:
 
 
 def _shown_token(world: World) -> None:
-    _renew(world, _issue(world, audiences=frozenset({"https://api.example.com"})), caller="system:svc")
+    _renew(world, _issue(world, audiences=frozenset({API})), caller="system:svc")
 
 
 def _registration_ends(world: World) -> None:

@@ -285,8 +285,12 @@ def test_an_attachment_and_a_renewal_are_given_no_longer_life(model: Model) -> N
     assert made(model.attach(ALICE, "c2", "c1", names_services=False)).lifetime == 20
     model.step_clock(10)
     assert made(model.renew(ALICE, "c3", "c1", ttl=900)).lifetime == 20
+    made(model.attach(ALICE, "c4", "c3", ttl=15, names_services=False))
+    model.step_clock(10)
     # The attachment lies within the head of the line that it was made from.
-    assert made(model.renew(ALICE, "c4", "c2")).expires == NOW + 30
+    assert made(model.renew(ALICE, "c5", "c4")).expires == NOW + 30
+    model.step_clock(1)
+    refused(model.renew(ALICE, "c6", "c5"), DENIED)
 
 
 # Promise 14: shown is not held
@@ -320,13 +324,17 @@ def test_may_audience_says_for_which_services_children_are(model: Model) -> None
     refused(child(model, "c5", "c4", audiences=frozenset({DB})), DENIED)
     issue(model, "c6", "repo:*")
     refused(child(model, "c7", "c6", audiences=frozenset({API})), DENIED)
+    both = Request("planner", task="T1", delegator=ALICE, audiences=frozenset({API}))
+    refused(model.issue(ALICE, "c9", both._replace(may_audience=frozenset({DB}))), USAGE)
+    may = (MayAct("system:gateway", frozenset({DB})),)
+    refused(child(model, "c9", "c4", audiences=frozenset({API}), may_act=may), DENIED)
     refused(model.attach(ALICE, "c8", "c1"), USAGE)
 
 
 def test_a_service_exchanges_what_it_was_shown_where_grant_and_token_say_so(model: Model) -> None:
     gateway = model.person("system:gateway")
     gateway.access, gateway.audiences = True, frozenset({API})
-    may = MayAct("system:gateway", frozenset({DB}))
+    may = (MayAct("system:gateway", frozenset({DB})),)
     issue(model, "c1", "repo:*", audiences=frozenset({API}), may_act=may, ttl=40)
     issue(model, "c2", "repo:*", audiences=frozenset({API}))
     wanted = frozenset({"repo:read"})
@@ -338,6 +346,14 @@ def test_a_service_exchanges_what_it_was_shown_where_grant_and_token_say_so(mode
     refused(model.exchange_shown(SVC, "c4", "c1", DB, wanted), FORBIDDEN)
     refused(model.exchange_shown("system:gateway", "c4", "c3", DB, wanted), FORBIDDEN)
     refused(model.renew(LEDGER, "c4", "c3"), DENIED)
+    store = model.person("system:store")
+    store.access, store.audiences = True, frozenset({DB})
+    chain = (*may, MayAct("system:store", frozenset({API})))
+    issue(model, "c5", "repo:*", audiences=frozenset({API}), may_act=chain)
+    refused(model.exchange_shown("system:store", "c6", "c5", API, wanted), FORBIDDEN)
+    made(model.exchange_shown("system:gateway", "c6", "c5", DB, wanted))
+    refused(model.exchange_shown("system:gateway", "c7", "c6", DB, wanted), FORBIDDEN)
+    assert made(model.exchange_shown("system:store", "c7", "c6", API, wanted)).may_act == ()
     assert model.answers("system:gateway", "c1")
     assert not model.answers("system:gateway", "c3")
 
@@ -423,12 +439,14 @@ def test_names_of_tasks_are_unique_for_each_opener(model: Model) -> None:
     refused(model.retire(BOB, ALICE, "T1"), FORBIDDEN)
 
 
-def test_an_opening_identity_retires_its_task_after_a_renewal_too(model: Model) -> None:
+def test_the_agent_at_whose_request_a_task_was_opened_retires_it_after_a_renewal_too(model: Model) -> None:
     issue(model, "c1", "repo:*")
-    made(model.renew("c1", "c2", "c1"))
-    issue(model, "c3", "repo:*")
-    refused(model.retire("c3", ALICE, "T1"), DENIED)
-    assert isinstance(model.retire("c2", ALICE, "T1"), Accepted)
+    made(child(model, "c2", "c1", "repo:*", caller="c1", task="T2"))
+    refused(model.retire("c1", ALICE, "T1"), DENIED)
+    refused(model.retire("c2", ALICE, "T2"), DENIED)
+    made(model.renew("c1", "c3", "c1"))
+    assert isinstance(model.retire("c3", ALICE, "T2"), Accepted)
+    assert model.rights("c3").valid
 
 
 def test_who_shares_a_task_lets_others_join_and_not_retire(model: Model) -> None:
@@ -440,7 +458,10 @@ def test_who_shares_a_task_lets_others_join_and_not_retire(model: Model) -> None
 
 
 def test_a_task_that_was_given_is_the_other_ones(model: Model) -> None:
-    issue(model, "c1", "repo:*")
+    issue(model, "c1", "repo:*", sensitivity="low")
+    refused(model.give(ALICE, ALICE, "T1", BOB), DENIED)
+    model.share(ALICE, ALICE, "T1", BOB)
+    assert issue(model, "c2", "repo:*", caller=BOB).identity.sensitivity == "moderate"
     assert isinstance(model.give(ALICE, ALICE, "T1", BOB), Accepted)
     refused(model.retire(ALICE, BOB, "T1"), FORBIDDEN)
     assert isinstance(model.retire(BOB, BOB, "T1"), Accepted)

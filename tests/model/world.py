@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tests.model.drivers import AUDIENCES_OF, PEOPLE, START, Done, Driver
-from tests.model.features import has, known
 from tests.model.model import (
     APPROVERS,
     IDENTITY,
@@ -17,6 +16,7 @@ from tests.model.model import (
     SERVICE,
     Accepted,
     Credential,
+    MayAct,
     Model,
     Outcome,
     Refused,
@@ -28,7 +28,8 @@ ACTIONS = ("repo:read", "repo:write", "db:read", "db:drop", "pay:out")
 """What `authorize` is asked about."""
 STRANGERS = frozenset({"user:mallory", "system:svc"})
 """Callers without leave or role."""
-OPERATOR, VERIFIER, GATEWAY = "system:operator", "system:verifier", "system:gateway"
+OPERATOR, VERIFIER = "system:operator", "system:verifier"
+GATEWAY, STORE, EDGE = "system:gateway", "system:store", "system:edge"
 DOOR_BUDGET = 8
 """After each step this many tokens are shown at every door: the newest ones and, in turn, the others."""
 
@@ -68,7 +69,7 @@ class World:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
-        self.model = Model(START, per_opener=has("task-names"), has_mark=driver.has_mark)
+        self.model = Model(START, per_opener=driver.wire, has_mark=driver.has_mark)
         self.steps: list[Step] = []
         self.answers: dict[int, str] = {}
         """What each step was answered, without ids and times of its own."""
@@ -86,7 +87,8 @@ class World:
             person.proof = "credential" if driver.wire else "asserted"
         if not driver.wire:
             self.model.person("user:root").proof = "os-user"
-        self.model.person(GATEWAY).audiences = frozenset(AUDIENCES_OF.get(GATEWAY, ()))
+        for name, audiences in AUDIENCES_OF.items():
+            self.model.person(name).audiences = frozenset(audiences)
         for name in ("user:alice", "user:root", "user:sam"):
             self.model.person(name).known = True
         self.model.person("user:sam").groups = frozenset({APPROVERS})
@@ -128,8 +130,8 @@ class World:
             ("--may-kind", request.may_kind or ()),
         ):
             words += [word for value in sorted(values) for word in (option, value)]
-        if request.may_act is not None:
-            words += ["--may-act", f"{request.may_act.service}={','.join(sorted(request.may_act.audiences))}"]
+        for may in request.may_act:
+            words += ["--may-act", f"{may.service}={','.join(sorted(may.audiences))}"]
         if request.ttl is not None:
             words += ["--ttl", f"{request.ttl}s"]
         if request.sensitivity is not None:
@@ -208,6 +210,7 @@ class World:
         scopes: frozenset[str] | None,
         audiences: frozenset[str],
         ttl: int | None,
+        may_act: tuple[MayAct, ...] = (),
     ) -> Outcome:
         expected = self.model.attach(
             caller,
@@ -217,7 +220,7 @@ class World:
             scopes=scopes,
             audiences=audiences,
             ttl=ttl,
-            names_services=has("identity-typ"),
+            may_act=may_act,
         )
         request: dict[str, object] = {"token": f"@{to}.token", "kind": kind}
         if scopes is not None:
@@ -226,6 +229,10 @@ class World:
             request["audiences"] = sorted(audiences)
         if ttl is not None:
             request["ttl"] = ttl
+        if may_act:
+            request["may_act"] = [
+                {"caller": may.service, "audiences": sorted(may.audiences)} for may in may_act
+            ]
         done = self.driver.ask(caller, "Attach", {"request": request})
         return self._settle(step, expected, done, made_from=to)
 
@@ -313,7 +320,7 @@ class World:
 
     def _task_name(self, task: tuple[str, str], caller: str) -> str:
         owner, name = task
-        return f"{owner}/{name}" if has("task-names") and caller not in (owner, LEDGER) else name
+        return f"{owner}/{name}" if caller not in (owner, LEDGER) else name
 
     def _retire(self, step: Step, caller: str, task: tuple[str, str]) -> Outcome:
         expected = self.model.retire(caller, *task)
@@ -356,10 +363,21 @@ class World:
             self.driver.admit(name)
         return outcome
 
-    def _register(self, step: Step, caller: str, name: str, owner: str, scopes: frozenset[str]) -> Outcome:
-        expected = self.model.register(caller, name, owner, scopes)
+    def _register(
+        self,
+        step: Step,
+        caller: str,
+        name: str,
+        owner: str,
+        scopes: frozenset[str],
+        audiences: frozenset[str] = frozenset(),
+        may_use: frozenset[str] = frozenset(),
+    ) -> Outcome:
+        expected = self.model.register(caller, name, owner, scopes, audiences, may_use)
         words = ["agent", "register", name, "--owner", owner, "--purpose", "a reason"]
         words += [word for scope in sorted(scopes) for word in ("--scope", scope)]
+        words += [word for audience in sorted(audiences) for word in ("--audience", audience)]
+        words += [word for each in sorted(may_use) for word in ("--may-use", each)]
         done = self.driver.jitid(caller, *words)
         return self._compare(step, expected, done.status, done)
 
@@ -461,11 +479,13 @@ class World:
         if credential.use is IDENTITY and any("://" in audience for audience in told["audiences"]):
             raise self.difference(step, f"is for {told['audiences']}, not for the authority")
         identity = credential.identity
-        facts = {"depth": identity.depth, "delegator": identity.root, "kind": credential.kind}
-        if not known("proof-of-child") or identity.parent is None:
-            facts["delegator_proof"] = identity.proof
-        if not known("sensitivity-of-child") or identity.parent is None:
-            facts["sensitivity"] = identity.sensitivity
+        facts = {
+            "depth": identity.depth,
+            "delegator": identity.root,
+            "kind": credential.kind,
+            "delegator_proof": identity.proof,
+            "sensitivity": identity.sensitivity,
+        }
         for name, value in facts.items():
             if told[name] != value:
                 raise self.difference(step, f"{name} is {told[name]}, not {value}")
@@ -504,6 +524,7 @@ class World:
             self._introspect(key, doors[key])
             self._as_bearer(key, doors[key])
             if often:
+                self._at_the_edge(step, key)
                 self._inspect(key, doors[key])
                 self._as_parent(step, key)
         for key in keys:
@@ -598,6 +619,25 @@ class World:
             raise self.difference(None, f"/introspect answers {status} {answer}")
         doors["introspect"] = json.loads(answer)["active"]
 
+    def _at_the_edge(self, step: Step, key: str) -> None:
+        """Ask as a verifier of one audience: it is answered about tokens for that one alone (promise 14)."""
+        token = self.driver.read(f"{key}.token")
+        _, answer = self.driver.form(EDGE, "/introspect", {"token": token})
+        expected = self.model.answers(EDGE, key)
+        if json.loads(answer).get("active") != expected:
+            raise self.difference(step, f"{EDGE} is answered {answer} about {key}, not active {expected}")
+        (audience,) = AUDIENCES_OF[EDGE]
+        asked = [{"token": token, "action": action, "resource": "acme"} for action in ACTIONS]
+        done = self.driver.ask(EDGE, "Authorize", {"asked": asked, "audiences": [audience]})
+        allowed = {
+            action
+            for action, verdict in zip(ACTIONS, done.json["verdicts"], strict=True)
+            if verdict["allowed"]
+        }
+        rights = self.model.rights(key, ACTIONS) if expected else None
+        if allowed != (rights.actions if rights else set()):
+            raise self.difference(step, f"{EDGE} lets {key} do {sorted(allowed)}, and it may {rights}")
+
     def _as_bearer(self, key: str, doors: dict[str, bool]) -> None:
         status, _ = self.driver.request(key, "GET", "/v1/whoami")
         if self._audiences(key):
@@ -609,8 +649,6 @@ class World:
     def _as_parent(self, step: Step, key: str) -> None:
         """Ask what a child would be given: it must be what the model gives it."""
         audiences = frozenset(self._audiences(key))
-        if audiences and self.driver.wire and known("shown-token"):
-            return
         caller = LEDGER
         if self.driver.wire:
             credential = self.model.credentials.get(key)
@@ -658,4 +696,6 @@ def _on_the_wire(request: Request) -> dict[str, object]:
         told["parent"] = f"@{request.parent}.token"
     if request.ttl is not None:
         told["ttl"] = request.ttl
+    if request.may_audience is not None:
+        told["may_audience"] = sorted(request.may_audience)
     return told
