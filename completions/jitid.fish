@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --may-kind --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --may-kind --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
     set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -293,7 +293,9 @@ complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-to
 complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
 complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
+complete -c jitid -n '__jitid_at "issue"' -l may-audience -x -d 'A service it may obtain tokens for, as https://*.example.com; repeatable'
+complete -c jitid -n '__jitid_at "issue"' -l may-act -x -d 'Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain'
 complete -c jitid -n '__jitid_at "issue" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "issue" --purpose' -l purpose -x -d 'Why; fixed by a task\'s first issue'
 complete -c jitid -n '__jitid_at "issue" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
@@ -310,7 +312,7 @@ complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run
 complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_at "issue" --public-key' -l public-key -r -F -d 'The key for a certificate, made by you; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
-complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
 complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -319,7 +321,9 @@ complete -c jitid -n '__jitid_at "run" --delegator-token-file' -l delegator-toke
 complete -c jitid -n '__jitid_at "run" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: the program\'s name)'
 complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "run"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "run"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "run"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
+complete -c jitid -n '__jitid_at "run"' -l may-audience -x -d 'A service it may obtain tokens for, as https://*.example.com; repeatable'
+complete -c jitid -n '__jitid_at "run"' -l may-act -x -d 'Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain'
 complete -c jitid -n '__jitid_at "run" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "run" --purpose' -l purpose -x -d 'Why; fixed by a task\'s first issue'
 complete -c jitid -n '__jitid_at "run" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
@@ -359,7 +363,7 @@ complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'T
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
 complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
@@ -379,7 +383,7 @@ complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each J
 complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield token_use\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -536,23 +540,25 @@ complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -f
 
 # jitid access grant
 complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
+complete -c jitid -n '__jitid_at "access grant"' -l audience -x -d 'An audience of its own; repeatable. It sees tokens for these alone'
+complete -c jitid -n '__jitid_at "access grant" --all-audiences' -l all-audiences -d 'Let it see tokens for any audience'
 complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
 complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key (JWK, RFC 7517) in FILE; there is no bearer'
 complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
-complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
 
 # jitid access list
 complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
 complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also what counts no longer'
 complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 
 # jitid access rotate
 complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
 complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old bearer still counts (default: it does not)'
 complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
-complete -c jitid -n '__jitid_at "access rotate" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access rotate" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
 
 # jitid access revoke
@@ -970,7 +976,7 @@ complete -c jitid -n '__jitid_at "helper git" --delegator' -l delegator -r -fka 
 complete -c jitid -n '__jitid_at "helper git" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
 complete -c jitid -n '__jitid_at "helper git" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper git"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "helper git"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "helper git"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
 complete -c jitid -n '__jitid_at "helper git" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper git" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 complete -c jitid -n '__jitid_at "helper git"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation'
@@ -981,7 +987,7 @@ complete -c jitid -n '__jitid_at "helper kube" --delegator' -l delegator -r -fka
 complete -c jitid -n '__jitid_at "helper kube" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
 complete -c jitid -n '__jitid_at "helper kube" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper kube"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
 complete -c jitid -n '__jitid_at "helper kube" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 
@@ -1000,7 +1006,7 @@ complete -c jitid -n '__jitid_at "helper docker" --delegator' -l delegator -r -f
 complete -c jitid -n '__jitid_at "helper docker" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
 complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper docker"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
 complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper docker" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation list\\toperation'

@@ -32,12 +32,13 @@ def open_remote(config: Config, patience: float | None = None) -> RemoteAuthorit
 def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
     """Return where the credential is that an authority elsewhere is asked with; None where there is none.
 
-    What is named counts first, by descriptor or file; then that of the agent in whose name this runs under `jitid run`;
+    What is named counts first, by descriptor or file; then the identity token of the agent in whose name this runs
+    under `jitid run`;
     then what systemd has put there (`jitid-credential` of LoadCredential=).
     """
     if config.credential_fd is not None:
         return DescriptorBearer(config.credential_fd)
-    named = config.text("remote_credential_file") or environ.get("JITID_TOKEN_FILE")
+    named = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
     if named:
         return FileBearer(named)
     given = environ.get("CREDENTIALS_DIRECTORY")

@@ -27,7 +27,7 @@ FIELDS = (
     "ended_event",
     "audiences",
 )
-BRIEF = ("id", "name", "roles", "audiences", "state", "left")
+BRIEF = ("id", "name", "roles", "state", "left", "audiences")
 """What fits on a terminal; `left` is how long it still counts."""
 GRANTED = (
     "token",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import Inspect, Inspection
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
-from jitid.credential import Kind, State, sort_of
+from jitid.credential import Credential, Kind, State, TokenUse, sort_of
 from jitid.environment import open_authority
 from jitid.formats.view import View
 
@@ -54,6 +54,9 @@ FIELDS = (
     "revocation_list",
     "delegated",
     "may_kind",
+    "token_use",
+    "may_audience",
+    "may_act",
 )
 
 
@@ -78,7 +81,7 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     given.show(View("jitid.inspect/1", shown, [row], one=True))
 
 
-_NO_BEARERS = (Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)
+_NO_BEARERS = (Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)
 """Kinds of which showing the credential is not enough, since its holder proves to have a key, or nothing here."""
 
 
@@ -103,7 +106,7 @@ def _row(found: Inspection) -> dict[str, Any]:
         "nbf": credential.issued_at,
         "jti": credential.jti,
         "client_id": credential.agent,
-        "token_type": None if credential.kind in _NO_BEARERS else "Bearer",
+        "token_type": None if credential.kind in _NO_BEARERS else _token_type(credential),
         "txn": credential.task,
         "delegator_proof": credential.delegator_proof,
         "delegator_state": credential.delegator_state,
@@ -151,6 +154,9 @@ def _row(found: Inspection) -> dict[str, Any]:
         "revocation_list": _revocation_list(found),
         "delegated": credential.depth > 0,
         "may_kind": None if credential.may_kind is None else list(credential.may_kind),
+        "token_use": credential.token_use,
+        "may_audience": credential.may_audience if credential.token_use else (),
+        "may_act": credential.may_act,
     }
 
 
@@ -219,3 +225,8 @@ def _state(found: Inspection) -> str:
     if found.credential.ended_as is not None:
         return found.credential.ended_as
     return "expired" if found.reason and "expired" in found.reason else "invalid"
+
+
+def _token_type(credential: Credential) -> str:
+    """Return `N_A` for what is not an access token (RFC 8693, section 2.2.1)."""
+    return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"

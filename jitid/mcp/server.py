@@ -22,8 +22,8 @@ VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 _INSTRUCTIONS = (
     "You act with an identity of your own, which somebody has delegated to you for one task. Before you start a "
     "sub-agent or a program, ask for a narrower identity for it with request_identity, and hand it back with hand_back "
-    "when it is done. You get the path of a file with the token: give that path to the program, as its "
-    "JITID_PARENT_FILE or JITID_TOKEN_FILE, and never read or print the token."
+    "when it is done. You get the path of a file with a token for the services that you name: give that path to the "
+    "program, as its JITID_TOKEN_FILE, and never read or print the token."
 )
 
 

@@ -86,7 +86,8 @@ RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
 
 def test_each_token_of_each_operation_has_a_use() -> None:
     """A new operation cannot forget to say whether a token is its right."""
-    assert {path for kind in operations().values() for path in tokens_of(kind)} == set(USES)
+    kinds: list[type] = [*operations().values()]
+    assert {path for kind in kinds for path in tokens_of(kind)} == set(USES)
     named = {path for path, use in USES.items() if use in (Use.RIGHT, Use.EXCHANGED)}
     # These are for nobody who is served, or are refused before they are looked at.
     assert named - set(RIGHTS) == {"Authenticate.bearer", "Exchange.request.parent"}
@@ -356,10 +357,11 @@ def test_it_is_told_about_them_alone(world: World, wanted: dict[str, Any], told:
     found: dict[str, set[str]] = {"introspect": set(), "verify": set(), "authorize": set()}
     for audience in (API, OTHER):
         token = Secret.single(world.issue(audiences=(audience,), scopes=("a:b",)).token)
-        for name, operation in (
+        looks: tuple[tuple[str, ops.Operation[Any]], ...] = (
             ("introspect", Introspect(token=token)),
             ("verify", ops.Verify(token=token, audiences=(audience,))),
-        ):
+        )
+        for name, operation in looks:
             try:
                 ask(world, who, operation)
             except InvalidCredentialError:

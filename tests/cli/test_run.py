@@ -326,7 +326,7 @@ def test_two_hundred_at_once(shell: Shell) -> None:
     check = 'jitid verify "$JITID_TOKEN_FILE"'
     running = [
         subprocess.Popen(
-            command(*RUN, "--timeout", "300s", "--", "sh", "-c", check if number % 10 == 0 else "true"),
+            command(*RUN, "-q", "--timeout", "300s", "--", "sh", "-c", check if number % 10 == 0 else "true"),
             env=shell.environment,
             cwd=shell.home,
             stderr=subprocess.PIPE,

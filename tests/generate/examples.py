@@ -394,7 +394,7 @@ jitid leak close 1 --reason 'the page was taken down'""",
         ),
         Example(
             "A gateway verifies, and can do nothing else:",
-            """jitid access grant system:gateway --role verifier --ttl 30d \\
+            """jitid access grant system:gateway --role verifier --audience https://api.example --ttl 30d \\
     --out gateway.bearer""",
         ),
         Example(

@@ -54,11 +54,13 @@ An error is a sentence and perhaps a hint. With a JSON format it is one line of 
 `message`, `hint` and `retryable` inside `error`."""
 
 TOKENS = """\
-A `jwt` is a compact JWS of type `at+jwt` (RFC 9068), signed with Ed25519, or with P-256 for audiences that
-the configuration says. Claims: `sub` is the root delegator; `act` is the agent that acts now, with earlier
-ones nested inside (RFC 8693); `client_id` is the agent's name; `txn` is the task; `delegator_proof` says how
-the root delegator was proved, at every depth; `jitid` holds purpose, sensitivity and depth;
-`authorization_details` stands where some were given (RFC 9396).
+A `jwt` is a compact JWS, signed with Ed25519, or with P-256 for audiences that the configuration says. An identity
+token has the type `jitid-identity+jwt` and names the authority alone: by it the agent renews, delegates and obtains
+service tokens. A service token has the type `at+jwt` (RFC 9068) and names services, never the authority. Claims:
+`sub` is the root delegator; `act` is the agent that acts now, with earlier ones nested inside (RFC 8693);
+`client_id` is the agent's name; `txn` is the task; `may_act` says who may exchange a service token (RFC 8693,
+section 4.4); `delegator_proof` says how the root delegator was proved, at every depth; `jitid` holds purpose,
+sensitivity and depth; `authorization_details` stands where some were given (RFC 9396).
 
 An `opaque` token is `jitid_`, 32 random characters and a checksum of 6. Only the ledger can say what it is."""
 
@@ -75,7 +77,7 @@ jitid(1)."""
 ENVIRONMENT: Mapping[str, str] = {
     "JITID_CONFIG": "The user's configuration file, which must then exist.",
     "JITID_PROFILE": "The profile to lay over the configuration.",
-    "JITID_TOKEN_FILE": "The agent's own credential, as `jitid run` keeps it; an authority elsewhere is asked with it.",
+    "JITID_TOKEN_FILE": "The token that a command shows to a service, as `jitid run` keeps it.",
     "CREDENTIALS_DIRECTORY": "Where systemd puts a service's credentials; `jitid-credential` is looked for there.",
     "HOME": "The home folder, where the default places are.",
     "XDG_CONFIG_HOME": "The folder of the user's configuration instead of ~/.config/.",
@@ -119,12 +121,13 @@ nearer one counts. The verbs do what they do beside the ledger, with the same ou
 need the ledger's own files (`serve`, `schedule`, `ledger copy`, and `policy` about the policy in force) say so and end
 with 2.
 
-Who asks proves it. Over a Unix socket the kernel does. Otherwise there is a credential, from the first of these that
-has one: the descriptor that --credential-fd names; the file that --credential-file, JITID_REMOTE_CREDENTIAL_FILE or the
-setting `remote_credential_file` names; the file that JITID_TOKEN_FILE names, which is the agent's own under
-jitid-run(1); `jitid-credential` in $CREDENTIALS_DIRECTORY, where systemd puts it (LoadCredential=). It is a line of
-text in a file of mode 0600, read for each request; one that others may read is not used. There is no option and no
-variable for the credential itself. Without --delegator, `issue` and `run` delegate as whom the caller is proved to be.
+Who asks proves it. Over a Unix socket the kernel does. Otherwise there is a credential, from the first of these
+that has one: the descriptor that --credential-fd names; the file that --credential-file,
+JITID_REMOTE_CREDENTIAL_FILE or the setting `remote_credential_file` names; the file that JITID_PARENT_FILE names,
+which is the agent's identity token under jitid-run(1); `jitid-credential` in $CREDENTIALS_DIRECTORY, where systemd
+puts it (LoadCredential=). It is a line of text in a file of mode 0600, read for each request; one that others may
+read is not used. There is no option and no variable for the credential itself. Without --delegator, `issue` and
+`run` delegate as whom the caller is proved to be.
 
 Who answers proves it as well: by a certificate that the system's authorities vouch for, or those in the file of the
 setting `remote_ca`, for the host of the address, over TLS 1.2 or newer. Nothing turns that off, and no redirection is
@@ -190,27 +193,38 @@ The first issue on a task fixes its purpose, its sensitivity and its deadline; a
 value is an error. Without --scope the credential holds the identity alone. What is too long a life is
 shortened, with a note. One refused scope refuses all, unless --allow-narrower is given.
 
-With --parent-file, task and audiences are the parent's unless they are stated, and nothing can be more than
-the parent holds: scopes, audiences, details, kinds and expiry. The delegator is then the parent's: JITID_DELEGATOR
-is not heeded, and --delegator is an error.
+Without --audience it is an identity token: for jitid alone, to renew, to delegate, and to obtain service tokens for
+what --may-audience names. With --audience it is a service token, to be shown to these services; an authority
+accepts it as no right. An audience of --may-audience is a name, or an origin in which a `*` is one whole label of
+the host: https://*.example.com is https://api.example.com, and neither https://example.com nor
+https://a.b.example.com nor a URL with a path. Scheme and port are the same. The authority's own names are neither.
+
+--may-act CALLER=AUD,... lets a service to which the token is shown exchange it at the authority for a token for
+AUD, if `jitid access grant --audience` makes an audience of the token the caller's own. Without AUD that is an
+audience of the token. A second --may-act is for what the first caller obtains, and so on.
+
+With --parent-file, the task is the parent's unless it is stated, and nothing can be more than the parent holds:
+scopes, details, kinds, expiry, and the audiences that it may obtain tokens for. The delegator is then the parent's:
+JITID_DELEGATOR is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
-`ttl`, `purpose`, `sensitivity`, `deadline`, `detail` and `may_kind`; what it leaves out is as on the command line. A
-thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+`ttl`, `purpose`, `sensitivity`, `deadline`, `detail`, `may_audience`, `may_act` and `may_kind`; what it leaves out
+is as on the command line. A thousand credentials are one transaction: of the one that holds a bad line, nothing is
+done.
 
 More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
 is counted before anything is issued. Of a list that is too long to be held in memory, the lines before the limit are
 issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
-sensitivity and deadline, kind, template, kinds to obtain, scopes, audiences, details, lifetime, parent, public key,
---allow-narrower, and the number of copies. Whatever differs is another request; the same one again, while it is open,
-has the same id. Only its requester can use it: the same person, or the same agent's identity, also after a renewal.
-Another caller with the same request makes a request of its own. It is used once, within
-minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds
-without holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then.
-Of --from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
---allow-narrower nobody is asked as long as something is left.
+sensitivity and deadline, kind, template, kinds and audiences to obtain, scopes, audiences, who may exchange it,
+details, lifetime, parent, public key, --allow-narrower, and the number of copies. Whatever differs is another
+request; the same one again, while it is open, has the same id. Only its requester can use it: the same person, or
+the same agent's identity, also after a renewal. Another caller with the same request makes a request of its own. It
+is used once, within minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger
+every few seconds without holding it, and decides by the policy as it is then; an ID token or a parent's token must
+still be valid then. Of --from-file all lines that lack an approval are asked for together. Of --count each thousand
+is a request. With --allow-narrower nobody is asked as long as something is left.
 
 KIND is `jwt`, `opaque`, `jwt-svid`, `x509-svid` or `ssh-cert`, which are made here; or `aws-sts`, `postgres-role`,
 `openbao-lease` or `exec:NAME`, which a target of the configuration makes (jitid-targets(5)). KIND:TEMPLATE makes it
@@ -227,10 +241,12 @@ With --may-kind the holder may obtain credentials of these kinds by the token, a
 With --public-key the certificate is of a key that whoever asks has made, and no key is printed: a public key or a
 certificate request (PKCS#10) as PEM, or a line of OpenSSH.""",
     "run": """\
-Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
-identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where --config
-and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE, JITID_SECRET,
-JITID_MAY_KIND and JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked with the command's own credential.
+Without --audience both variables name the identity token, and a note says so: a service wants a token that names
+it. With --may-audience a `jitid` inside obtains tokens for further services. The command also gets JITID_ID, its
+identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where
+--config and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE,
+JITID_SECRET, JITID_MAY_AUDIENCE, JITID_MAY_KIND and JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority
+elsewhere is asked with the command's own credential.
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
@@ -281,11 +297,11 @@ puts the token where a client's configuration can name it.
 `whoami` takes nothing. It tells identity, task, delegators, scopes, audiences and expiry, and what was given here and
 not handed back.
 
-`request_identity` takes `agent`, and `scopes`, `audiences`, `ttl`, `purpose` and `task` if they are needed, which mean
-what the options of jitid-issue(1) mean. It is the issue that `jitid issue` would do with --parent-file FILE: decided by
-the policy, within what the agent's own credential holds, recorded alike. With a `task` of its own it opens a sub-task,
-as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with
-the token.
+`request_identity` takes `agent` and `audiences`, and `scopes`, `ttl`, `purpose` and `task` if they are needed,
+which mean what the options of jitid-issue(1) mean. The token is for these services, never an identity token. It is
+the issue that `jitid issue` would do with --parent-file FILE: decided by the policy, within what the agent's own
+credential holds, recorded alike. With a `task` of its own it opens a sub-task, as sensitive as the agent's at
+least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with the token.
 
 `what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
 with what would be granted, or the reason and the nearest that would pass. Without `agent` it is asked for an agent of
@@ -357,16 +373,22 @@ The roles: `issuer` issues for any delegator, whomever it names; `verifier` veri
 `auditor` reads everything and changes nothing; `admin` keeps delegators, agents, keys and access. None of them has
 another's duty, and an administrator who is to revoke gets the role responder as well.
 
-What is issued for somebody who came with it has the proof `credential`. A name is that of a person or of a service; an
-agent asks by the credential that it was issued, if that is meant for the authority's issuer.
+What is issued for somebody who came with it has the proof `credential`. A name is that of a person or of a service;
+an agent asks by its identity token.
+
+A verifier names its own audiences (--audience), or says --all-audiences: introspection, verification and
+authorization treat a token for another audience as one that is not known. Forward authentication answers for the
+audiences of the setting `audience`, if that is set. A service with an audience of its own may exchange a token for
+it whose `may_act` names the service: the new token has the name of the service as its agent, the scopes and the
+expiry of the token at most, and is never renewed or delegated from at the authority.
 
 The ledger keeps the fingerprint of the bearer alone. Whoever has the ledger's own files needs no access; over an
-authority the role admin grants it. It ends at its time, by jitid-access-revoke(1), and with the delegator whose name it
-has (jitid-delegator-disable(1)).""",
+authority the role admin grants it. It ends at its time, by jitid-access-revoke(1), and with the delegator whose
+name it has (jitid-delegator-disable(1)).""",
     "access list": """\
-`by` says whether it is a bearer or a key. `ends_at` is when it counts no longer: at its expiry, or before that where
-another has taken its place. `state` is active, expired, revoked, rotated, disabled (with its delegator) or spent (a
-bootstrap credential that has done what it is for).""",
+`by` says whether it is a bearer or a key. `ends_at` is when it counts no longer: at its expiry, or before that
+where another has taken its place. `state` is active, expired, revoked, rotated, disabled (with its delegator) or
+spent (a bootstrap credential that has done what it is for). `audiences` are those of which it sees tokens.""",
     "access rotate": """\
 It counts as long as the one before it was to count from its beginning on, unless --ttl says for how long.""",
     "access bootstrap": """\
@@ -888,12 +910,13 @@ anything of the agent, all is about the identities that were used, and about tho
 all that was issued.
 
 The policy of an agent has two rules. One permits an issue for the delegators that there were, proved as they were, up
-to the highest sensitivity, of the kinds and templates, for the audiences and at the depths that there were; the other permits the
-scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
-setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are left open,
-and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last use, or to its
-end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand letter by
-letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands for them.
+to the highest sensitivity, of the kinds and templates, for the audiences and at the depths that there were; the other
+permits the scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or
+used, as the setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are
+left open, and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last
+use, or to its end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand
+letter by letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands
+for them.
 
 Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
 away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it

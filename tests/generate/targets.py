@@ -38,6 +38,19 @@ No option holds a secret: where one is needed, an option names a private file wi
 paths begin in the folder of the configuration file. Tables are held to the options below when a target is used, and
 by jitid-doctor(1)."""
 
+_PERMITTED = """\
+The default policy permits no kind of a target, and no template: a rule of the policy must name it."""
+
+_RULE = """\
+@id("read-orders") @max_ttl("15m")
+permit (principal == Agent::"reporter", action == Action::"issue", resource)
+when { context.kind == "postgres-role" && context.template == "orders/reader" };
+"""
+
+_OBTAINED = """\
+An agent obtains it by its own token only if the grant of the token names it: `jitid run --may-kind
+postgres-role:reader`, or `--secret`, which names its kind by itself."""
+
 _LIFE = f"""\
 What a target makes is recorded before it is asked for, and confirmed before it is handed out. What it is called
 there derives from its id, so that it is found though an answer was lost.
@@ -70,6 +83,11 @@ def text() -> str:
         ".Nd places outside where credentials are made and ended",
         ".Sh DESCRIPTION",
         *spaced(paragraphs(_TEXT)),
+        ".Sh WHO MAY OBTAIN ONE",
+        *prose(_PERMITTED),
+        *display(_RULE),
+        ".Pp",
+        *prose(_OBTAINED),
         ".Sh WHAT BECOMES OF A CREDENTIAL",
         *spaced(paragraphs(_LIFE)),
         ".Sh OPTIONS OF EVERY TARGET",

@@ -125,6 +125,7 @@ def _words(*words: str) -> Value:
 METAVARS: dict[str, Value] = {
     "ACCESS": ACCESS,
     "ACTION": NOTHING,
+    "CALLER=AUD": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
@@ -182,6 +183,7 @@ METAVARS: dict[str, Value] = {
 """By what stands for the value in the help; `NAME` may mean anything, and is told by the option."""
 
 OPTIONS: dict[str, Value] = {
+    "--may-act": NOTHING,
     "--agent": AGENTS,
     "--alias": NOTHING,
     "--delegator": DELEGATORS,

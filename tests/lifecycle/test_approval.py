@@ -28,7 +28,7 @@ from jitid.ledger.approval import ApprovalState
 from jitid.policy.cedar import Policy
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import DAY, NOW, Made, edit, request
+from tests.builders import DAY, NOW, Made, edit, policed, request
 from tests.lifecycle.office import BOTH, ISSUER, PAY, POLICY, Office, id_token
 
 
@@ -529,6 +529,8 @@ def test_the_requester_is_the_same_person_under_each_of_their_names(office: Offi
     office.issue(**PAY, delegator="user:dave")
     _as(office, "stranger")
     other = office.ask(**PAY, delegator="user:dave")
+    # The approver's token counts for its first presenter.
+    _as(office, "al")
     office.grant(other)
     office.know("user:erin", aliases=("user:stranger",))
     _as(office, "user:erin")
@@ -555,7 +557,12 @@ def test_a_request_from_before_names_a_login_and_is_used_by_that(office: Office)
 
 def test_an_approval_is_for_one_key(office: Office) -> None:
     """The key is kept while the request waits, and no other key gets what was approved."""
-    pay = {**PAY, "kind": "ssh-cert"}
+    hosts = """@id("kinds") permit (principal, action == Action::"issue", resource) when { context.kind like "*" };
+@id("hosts") @approval("security")
+forbid (principal, action == Action::"issue", resource) when { context.kind == "ssh-cert" };"""
+    office.terms = policed(office.terms, [("p.cedar", hosts)])
+    office.reopen()
+    pay = {"agent": "payer", "kind": "ssh-cert"}
     keys = [
         sshwire.line(
             sshwire.ED25519,

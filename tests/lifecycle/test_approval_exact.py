@@ -22,6 +22,7 @@ from tests.lifecycle.office import ISSUER, Office
 
 POLICY = """
 @id("all") permit (principal, action, resource);
+@id("kinds") permit (principal, action == Action::"issue", resource) when { context.kind like "*" };
 @id("pay-needs-security") @approval("security")
 forbid (principal, action == Action::"grant", resource) when { context.scope like "pay:*" };
 @id("hosts") @approval("security")
@@ -53,6 +54,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "template": {"kind": "ssh-cert", "template": "root", "scopes": []},
     "public_key": {"public_key": "ssh-ed25519 AAAA"},
     "may_audience": {"may_audience": ("urn:other",)},
+    "may_kind": {"may_kind": ("jwt", "opaque", "x509-svid")},
     "identity": {"audiences": ("urn:other",), "identity": True},
     "may_act": {"audiences": ("urn:other",), "may_act": (MayAct("system:gateway"),)},
 }
@@ -76,6 +78,7 @@ TARGETS = [
 ]
 
 FREE: Mapping[str, str] = {
+    "proved_agent": "it says whether the record of an agent lets the caller use its name, and the agent is a part",
     "exchanged": "only with a parent, of which this side says it",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }
@@ -157,6 +160,7 @@ def test_no_field_of_what_the_policy_is_asked_is_forgotten() -> None:
         "audiences": ("urn:b",),
         "lifetime": 60,
         "template": "ssh/root",
+        "may_kind": (("ssh-cert", "ssh/root"),),
     }
     assert changed.keys() | FREE_OF_POLICY.keys() == set(PolicyRequest._fields)
 

@@ -78,7 +78,6 @@ def test_the_policy_is_asked_about_this_kind(world: World, shop: Shop) -> None:
     held = world.issue(ttl=600, may_audience=("urn:a",), may_kind=MAY)
     with pytest.raises(PolicyDeniedError, match="no-parts"):
         world.issue(may_kind=("exec:shop:parts",))
-    held = world.issue(ttl=600, may_kind=MAY)
     with pytest.raises(PolicyDeniedError, match="attenuation"):
         attach(world, held.token, template="parts")
     assert shop.made == {}

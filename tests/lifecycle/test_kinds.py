@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def may(world: World, made: Made) -> tuple[str, ...] | None:
     return world.authority.perform(Inspect(id=made.jti)).credential.may_kind
 
 
-WAYS = {
+WAYS: dict[str, Callable[[World, Made, str], Made]] = {
     "attachment": lambda world, held, kind: attach(world, held, kind),
     "child": lambda world, held, kind: world.issue(parent=held.token, **asked(kind)),
     "a child that may": lambda world, held, kind: world.issue(parent=held.token, may_kind=(kind,)),

@@ -287,7 +287,9 @@ def test_nothing_is_suggested_without_anything_seen(world: World) -> None:
         suggest(world, "bot", days=2)
     with pytest.raises(NotFoundError, match="nothing was issued to an agent `nobody`"):
         suggest(world, "nobody")
-    with pytest.raises(NotFoundError, match=r"nothing was issued to an agent `nobody` since .* on task `T1`"):
+    with pytest.raises(
+        NotFoundError, match=r"nothing was issued to an agent `nobody` since .* on task `user:alice/T1`"
+    ):
         suggest(world, "nobody", "T1")
     with pytest.raises(NotFoundError, match="never was a task `T2`"):
         suggest(world, "bot", "T2")

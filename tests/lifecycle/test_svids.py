@@ -158,13 +158,14 @@ def test_a_jwt_svid_is_verified_as_an_identity_and_gives_no_right(world: World) 
     edit(world.path, "UPDATE credential SET scopes = 'db:read'")
     assert world.verify(made.token).scopes == ()
     token = Secret.single(made.token)
-    for operation in (
+    operations: tuple[Operation[Any], ...] = (
         Issue(requests=(request(parent=made.token),)),
         Renew(request=RenewRequest(token)),
         Attach(request=AttachRequest(token, "opaque", audiences=("urn:a",))),
         HandBack(token=token, id=made.id),
         Introspect(token=token),
-    ):
+    )
+    for operation in operations:
         with pytest.raises(InvalidCredentialError, match="carries no right"):
             world.authority.perform(operation)
     (verdict,) = world.authority.perform(

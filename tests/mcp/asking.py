@@ -24,9 +24,19 @@ OPENING = {
 }
 
 
+API = "https://api.example"
+
+
+def _for_a_service(tool: str, arguments: object) -> object:
+    """Return the arguments of a call; a token is for a service, and for one and the same where a test names none."""
+    if tool != "request_identity" or not isinstance(arguments, dict):
+        return arguments
+    return {"audiences": [API], **arguments}
+
+
 def called(id_: int, tool: str, arguments: object) -> dict[str, Any]:
     """Return a call of a tool as a message."""
-    params = {"name": tool, "arguments": arguments}
+    params = {"name": tool, "arguments": _for_a_service(tool, arguments)}
     return {"jsonrpc": "2.0", "id": id_, "method": "tools/call", "params": params}
 
 
@@ -100,13 +110,15 @@ class Server:
 
     def call(self, tool: str, **arguments: object) -> dict[str, Any]:
         """Return the structured answer of a tool that does what it was asked."""
-        result = self.ask("tools/call", {"name": tool, "arguments": arguments})["result"]
+        params = {"name": tool, "arguments": _for_a_service(tool, arguments)}
+        result = self.ask("tools/call", params)["result"]
         assert not result["isError"], result
         return same_in_text(result)
 
     def refused(self, tool: str, **arguments: object) -> dict[str, Any]:
         """Return why a tool does not do what it was asked."""
-        result = self.ask("tools/call", {"name": tool, "arguments": arguments})["result"]
+        params = {"name": tool, "arguments": _for_a_service(tool, arguments)}
+        result = self.ask("tools/call", params)["result"]
         assert result["isError"], result
         error: dict[str, Any] = same_in_text(result)["error"]
         return error

@@ -18,9 +18,9 @@ def shell(tmp_path: Path) -> Shell:
     (tmp_path / "run").mkdir(mode=0o700)
     made.environment["XDG_RUNTIME_DIR"] = str(tmp_path / "run")
     common = ("-q", "issue", "--delegator", "alice", "--purpose", "find the leak")
-    audiences = [word for audience in AUDIENCES for word in ("--audience", audience)]
+    audiences = [word for audience in AUDIENCES for word in ("--may-audience", audience)]
     made.good(
         *common, "--task", "T1", "--agent", "planner", "--scope", "repo:*", *audiences, "--out", "own.jwt"
     )
-    made.good(*common, "--task", "T2", "--agent", "stranger", "--out", "other.jwt")
+    made.good(*common, "--task", "T2", "--agent", "stranger", *audiences, "--out", "other.jwt")
     return made

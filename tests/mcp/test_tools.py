@@ -41,7 +41,8 @@ def test_an_agent_learns_who_it_is(shell: Shell, server: Server) -> None:
     }
     assert (told["agent"], told["task"], told["delegator"]) == ("planner", "T1", "user:alice")
     assert told["chain"] == ["user:alice", "planner"]
-    assert (told["scopes"], tuple(told["audiences"])) == (["repo:*"], AUDIENCES)
+    assert (told["scopes"], tuple(told["may_audience"])) == (["repo:*"], AUDIENCES)
+    assert told["audiences"] == known["aud"]
     assert (told["handed_out"], told["most"]) == ([], 100)
     assert len(events(shell)) == 3
 
@@ -99,6 +100,7 @@ def test_nothing_is_given_that_the_agent_does_not_hold(
     shell: Shell, server: Server, arguments: dict[str, Any], reason: str
 ) -> None:
     """The tool says what `jitid issue` says, and so does the question beforehand."""
+    arguments = {"audiences": [AUDIENCES[0]], **arguments}
     refused = server.refused("request_identity", agent="coder", **arguments)
     assert reason in refused["message"]
     assert refused["code"] == "policy_denied"

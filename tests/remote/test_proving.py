@@ -53,7 +53,7 @@ def test_a_credential_in_a_file_proves_who_asks(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "variable", ["JITID_REMOTE_CREDENTIAL_FILE", "JITID_TOKEN_FILE", "CREDENTIALS_DIRECTORY"]
+    "variable", ["JITID_REMOTE_CREDENTIAL_FILE", "JITID_PARENT_FILE", "CREDENTIALS_DIRECTORY"]
 )
 def test_a_credential_is_found_where_it_is_kept(shell: Shell, variable: str) -> None:
     credential = shell.home / "credential"

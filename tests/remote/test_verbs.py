@@ -20,7 +20,7 @@ from jitid.authority.remote import RemoteAuthority
 from jitid.ledger.records import Filter
 from jitid.secret import new_opaque
 from tests.cli.approving import ISSUER, POLICY
-from tests.mcp.asking import OPENING, called, lines, piped
+from tests.mcp.asking import API, OPENING, called, lines, piped
 from tests.real import Shell, command, until
 from tests.serving import Served
 from tests.tokens.signed import ED25519
@@ -259,9 +259,9 @@ def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
 def test_an_agent_delegates_through_its_server(client: Shell) -> None:
     """`jitid mcp` asks the authority with the agent's own credential."""
     token = client.home / "own.jwt"
-    token.write_text(issue(client, "--scope", "repo:acme:read"))
+    token.write_text(issue(client, "--scope", "repo:acme:read", "--may-audience", API))
     token.chmod(0o600)
-    client.environment["JITID_TOKEN_FILE"] = str(token)
+    client.environment["JITID_PARENT_FILE"] = str(token)
     calls = lines(
         OPENING,
         called(1, "whoami", {}),
@@ -273,7 +273,7 @@ def test_an_agent_delegates_through_its_server(client: Shell) -> None:
     assert told[0]["agent"] == "agent"
     assert told[1]["permitted"] is True
     assert told[2]["depth"] == 1
-    del client.environment["JITID_TOKEN_FILE"]
+    del client.environment["JITID_PARENT_FILE"]
     rows = json.loads(client.run("list", "--format", "json").stdout)["items"]
     assert {row["agent"]: row["state"] for row in rows} == {"agent": "active", "coder": "revoked"}
 

@@ -74,8 +74,8 @@ MayActs = Annotated[
     list[str] | None,
     option(
         "--may-act",
-        metavar="WHO[=AUD,…]",
-        text="A caller that may exchange it for these audiences; repeat for the next in a chain.",
+        metavar="CALLER=AUD",
+        text="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
         variable=None,
     ),
 ]
