@@ -127,9 +127,8 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
 def not_let(
     snapshot: DirectorySnapshot,
     entry: Entry,
-    delegator: str,
-    own_name: str | None,
-    delegates: str | None,
+    delegators: Sequence[str],
+    asks: str,
     recorded: Sequence[str],
 ) -> list[Objection]:
     """Return why nothing is issued under the name of a registered agent to those who ask; none if it may be.
@@ -139,9 +138,8 @@ def not_let(
     Args:
         snapshot: a view of the directory.
         entry: what it has of the delegator and the agent.
-        delegator: the root delegator.
-        own_name: the delegator that the caller is proved to be.
-        delegates: the agent of the parent; None for a root, whose delegator asks.
+        delegators: the names of the delegator who asks; none if an agent does.
+        asks: who asks, for the message.
         recorded: the agents that ask, as far as they are proved by an identity under a record of theirs.
 
     """
@@ -150,10 +148,8 @@ def not_let(
         return []
     if any(one == agent.name or f"agent:{one}" in agent.users for one in recorded):
         return []
-    for name in (own_name, delegator if delegates is None else None):
-        if name is not None and _is_user(snapshot, agent, name):
-            return []
-    asks = own_name or delegator if delegates is None else f"agent:{delegates}"
+    if any(_is_user(snapshot, agent, name) for name in delegators):
+        return []
     return [
         Objection(
             "agent-users",

@@ -392,14 +392,17 @@ def _not_let(
     """Return why the caller may not use the agent's name; whoever may name any delegator may use any."""
     if entry.agent is None or terms.any_delegator:
         return []
-    asks = [parent]
-    if terms.bearer is not None:
-        asks.append(snapshot.find_credential("jti", parse_id(terms.bearer)[1]))
-    recorded = [one.agent for one in asks if one is not None and one.recurring is not None]
+    # Whose token was merely shown to the caller does not ask: the record must let the caller use the name.
+    held = None if request.exchanged else parent
+    own = None if terms.bearer is None else snapshot.find_credential("jti", parse_id(terms.bearer)[1])
+    recorded = [one.agent for one in (held, own) if one is not None and one.recurring is not None]
     if request.proved_agent is not None:
         recorded.append(request.proved_agent)
-    delegates = None if parent is None else parent.agent
-    return governance.not_let(snapshot, entry, delegator, terms.own_name, delegates, recorded)
+    delegators = [] if terms.own_name is None else [terms.own_name]
+    if parent is None:
+        delegators.append(delegator)
+    asks = terms.own_name or delegator if held is None else f"agent:{held.agent}"
+    return governance.not_let(snapshot, entry, delegators, asks, recorded)
 
 
 def _chain(above: introspection.Verified | None) -> list[str]:
