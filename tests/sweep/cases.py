@@ -20,7 +20,7 @@ from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.settling import MINTING
-from tests.builders import DAY, NAMES, NOW, Row, World, edit, policed, put
+from tests.builders import DAY, NOW, Row, World, edit, policed, put
 from tests.programs import Shop
 
 
@@ -45,7 +45,7 @@ def _puts(world: World, count: int = 1, **fields: object) -> list[Row]:
 def _overdue(world: World) -> str:
     world.issue(task="T1")
     edit(world.path, f"UPDATE task SET deadline = {NOW - 60} WHERE name = 'T1'")
-    return "T1"
+    return "user:alice/T1"
 
 
 def _over(world: World) -> None:
@@ -152,7 +152,7 @@ def _standing(world: World) -> str:
 def _duplicates(world: World, count: int) -> str:
     _puts(world, count, agent="crawler", scopes="web:read")
     _puts(world, 5, agent="crawler", scopes="web:write")
-    return "crawler on T1: web:read"
+    return "crawler on user:alice/T1: web:read"
 
 
 def _crowd(world: World, count: int) -> str:
@@ -262,7 +262,7 @@ def _unused(world: World) -> str:
 def _in_use(world: World) -> None:
     parent = world.issue(kind="opaque", task="T2")
     child = world.issue(parent=parent.token, agent="coder")
-    world.issue(task="T3", audiences=(NAMES.issuer, "urn:elsewhere"))
+    world.issue(task="T3", audiences=("urn:elsewhere",))
     renewed = world.issue(kind="opaque", task="T4")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(renewed.token))))
     world.clock.now += 301

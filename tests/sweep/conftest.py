@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import World
+from jitid.policy.default import default_files
+from tests.builders import KINDS, World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Return a new ledger with an authority over it."""
-    with World(tmp_path / "ledger") as made:
+    # Some tests give it targets later, whose kinds a rule has to name.
+    with World(tmp_path / "ledger", policy=[*default_files(), ("kinds.cedar", KINDS)]) as made:
         yield made

@@ -19,8 +19,8 @@ from tests.builders import NOW, World, edit, put
 from tests.sweep.asking import fixed, fixing, found, swept
 from tests.sweep.cases import leak
 
-ENDED_TASK = f"""INSERT INTO task (name, sensitivity, deadline, opened_at, ended_at)
-                 VALUES ('Z0', 'low', {NOW + 900}, {NOW}, {NOW})"""
+ENDED_TASK = f"""INSERT INTO task (name, opener, sensitivity, deadline, opened_at, ended_at, event)
+                 SELECT 'Z0', min(opener), 'low', {NOW + 900}, {NOW}, {NOW}, 1 FROM task"""
 
 
 def torn(world: World) -> str:

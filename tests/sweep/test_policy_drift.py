@@ -213,8 +213,10 @@ def test_details_of_whoever_is_limited_to_scopes_now(world: World) -> None:
     ],
 )
 def test_an_agent_that_may_hold_less_now(world: World, record: dict[str, Any], rules: list[str]) -> None:
+    # An identity token is for the authority, whatever audiences its agent may have.
+    audiences = ("urn:api",) if "audiences" in record else ()
     for task in ("T1", "T2"):
-        world.issue(agent="nightly", task=task, scopes=("deploy:web", "repo:acme:read"))
+        world.issue(agent="nightly", task=task, scopes=("deploy:web", "repo:acme:read"), audiences=audiences)
     within = world.issue(agent="daily", scopes=("repo:acme:read",))
     world.register("nightly", scopes=("deploy:*", "repo:*:*"))
     world.register("nightly", key=1, **{"scopes": ("deploy:*", "repo:*:*"), **record})
