@@ -342,7 +342,7 @@ EDITS_OF_ANY = {
 )
 def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: str, statement: str) -> None:
     """Each of these edits is consistent in itself: nothing but the signed claim tells that it was made."""
-    parent = world.issue(scopes=["db:read:*"], audiences=("urn:a",))
+    parent = world.issue(scopes=["db:read:*"], audiences=("urn:a",), may_kind=(kind,))
     scopes = ["db:read:a"] if kind == "jwt" else []
     made = world.issue(
         parent=parent.token, agent="coder", task="T2", kind=kind, scopes=scopes, audiences=("urn:a",)
