@@ -56,7 +56,7 @@ def test_what_ended_is_told_without_what_did_not(world: World) -> None:
     edit(world.path, "UPDATE task SET deadline = 1 WHERE name = 'OVER'")
     one, unfixed = sorted(fixing(world, "orphaned-task"), key=lambda each: isinstance(each, Unfixed))
     assert isinstance(one, Remedied)
-    assert [finding.subject for finding in one.findings] == ["OVER"]
+    assert [finding.subject for finding in one.findings] == ["user:alice/OVER"]
     assert isinstance(unfixed, Unfixed)
     assert unfixed.findings == 1
 
@@ -88,7 +88,7 @@ def test_progress_neither_stops_at_what_does_not_end_nor_goes_on_for_ever(
     )
     done = fixing(world, "orphaned-task")
     ended = [finding.subject for each in done if isinstance(each, Remedied) for finding in each.findings]
-    assert ended == ["T5", "T6"]
+    assert ended == ["user:alice/T5", "user:alice/T6"]
     assert sum(each.findings for each in done if isinstance(each, Unfixed)) == 5
 
 
@@ -125,7 +125,7 @@ def test_what_stands_before_a_row_that_cannot_be_read_ends(world: World) -> None
     foreseen = world.authority.perform(ForeseeFix(rules=("orphaned-task",), limits=Limits()))
     assert (foreseen.rules, foreseen.radius.credentials) == (("orphaned-task",), 2)
     (one,) = fixed(world, "orphaned-task")
-    assert [finding.subject for finding in one.findings] == ["T0", "T1"]
+    assert [finding.subject for finding in one.findings] == ["user:alice/T0", "user:alice/T1"]
     assert len(rows) == 3
     assert any("no ledger writes" in why for why in missed(world, "orphaned-task"))
 
@@ -285,7 +285,7 @@ def test_a_remedy_is_measured_with_what_descends_from_it(world: World) -> None:
             put(transaction, parent=parent, agent="helper", task="T2")
     answer = world.authority.perform(Sweep(rules=("duplicate",), limits=Limits(), most=10))
     told = {each.subject: each.revokes for each in answer if isinstance(each, Finding)}
-    assert told == {"crawler on T1": 52, "helper on T2": 26}
+    assert told == {"crawler on user:alice/T1": 52, "helper on user:alice/T2": 26}
 
 
 def test_a_crowd_is_measured_with_what_has_a_successor(world: World) -> None:

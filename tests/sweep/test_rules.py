@@ -189,7 +189,7 @@ def test_a_row_that_cannot_be_read_keeps_one_rule_from_its_remedy_and_no_other(w
     leak(world, leaked.jti)
     edit(world.path, "UPDATE leak SET reported_at = 'x'", "UPDATE task SET deadline = 1 WHERE name = 'T2'")
     (one,) = fixed(world, "leaked-live", "orphaned-task")
-    assert (one.rule, one.findings[0].subject) == ("orphaned-task", "T2")
+    assert (one.rule, one.findings[0].subject) == ("orphaned-task", "user:alice/T2")
     assert not any(each.complete for each in swept(world, "leaked-live") if isinstance(each, Coverage))
     with pytest.raises(InvalidCredentialError):
         world.verify(other.token)
