@@ -394,7 +394,8 @@ jitid leak close 1 --reason 'the page was taken down'""",
         ),
         Example(
             "A gateway verifies, and can do nothing else:",
-            """jitid access grant system:gateway --role verifier --audience https://api.example --ttl 30d \\
+            """jitid access grant system:gateway --role verifier \\
+    --audience https://api.example --ttl 30d \\
     --out gateway.bearer""",
         ),
         Example(
@@ -730,7 +731,8 @@ jitid policy diff current next""",
         ),
         Example(
             "Under another issuer; tokens of the earlier one stay valid:",
-            "jitid ledger copy --to postgresql://db.example/jitid --keys --issuer https://jitid.example.com",
+            """jitid ledger copy --to postgresql://db.example/jitid --keys \\
+    --issuer https://jitid.example.com""",
             tried=False,
         ),
     ),

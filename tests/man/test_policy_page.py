@@ -21,7 +21,7 @@ from jitid.policy.default import default_files, example_files, schema
 from jitid.policy.source import read_rules
 from jitid.settings import zone
 from tests.man.source import displays, items, plain, read, section
-from tests.policy.asking import DEFAULT, NOON, request
+from tests.policy.asking import DEFAULT, KNOWN, NOON, request
 from tests.real import Shell, command, need, surroundings
 
 PAGE = read("jitid-policy.7")
@@ -33,14 +33,17 @@ EXAMPLES = {
 }
 HOUR = 3600
 PAYMENTS = ("https://payments.example",)
+REGISTERED = KNOWN._replace(registered=True, owner="user:alice")
 
 # For each example: requests, and whether it permits them beside the default policy.
 BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "prod-is-for-deploy-bot": [
         ({"scopes": ("prod:web",)}, False),
         ({"scopes": ("*:web",)}, False),
-        ({"scopes": ("prod:web",), "agent": "deploy-bot"}, True),
-        ({"scopes": ("prod:*",), "agent": "deploy-bot"}, True),
+        ({"scopes": ("prod:web",), "agent": "deploy-bot", "standing": REGISTERED}, True),
+        ({"scopes": ("prod:*",), "agent": "deploy-bot", "standing": REGISTERED}, True),
+        ({"scopes": ("prod:web",), "agent": "deploy-bot"}, False),
+        ({"scopes": ("prod:web",), "standing": REGISTERED}, False),
         ({"scopes": ("repo:read",)}, True),
     ],
     "production-needs-security": [
@@ -70,13 +73,14 @@ BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({}, True),
     ],
 }
-CI = {"agent": "builder", "delegator": "system:ci-main"}
+CI = {"agent": "builder", "delegator": "system:ci-main", "standing": REGISTERED}
 ALONE: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "ci-builds": [
         (CI, True),
         ({**CI, "scopes": ("repo:read", "cache:write")}, True),
         ({**CI, "scopes": ("repo:write",)}, False),
         ({**CI, "agent": "planner"}, False),
+        ({**CI, "standing": KNOWN}, False),
         ({**CI, "delegator": "user:alice"}, False),
         ({**CI, "kind": "opaque"}, False),
         ({**CI, "depth": 2}, False),
@@ -243,7 +247,7 @@ def test_the_story_with_the_default_policy_beside_it(tmp_path: Path) -> None:
     """As the page says: its prohibitions apply to release-bot too."""
     begin, examine, enact, morning, *_ = [text for text in STORY if text.startswith("jitid ")]
     begun = _told(tmp_path / "1", MORNING, begin.replace("init", "init --with-default") + examine + enact)
-    assert "15 rules in 2 files: in order" in begun
+    assert "16 rules in 2 files: in order" in begun
     assert "\tfailed\t" not in begun
     assert "reached by no case" not in begun
     refused = _told(tmp_path / "2", MORNING, morning)
@@ -279,7 +283,9 @@ def _told(script: Path, at: str, what: str) -> str:
 def test_a_rule_that_wants_a_proof_asks_for_more() -> None:
     text = next(text for text in STORY if text.startswith('@id("release-proved")'))
     policy = Policy([("release.cedar", _file("release.cedar")), ("more.cedar", text)])
-    asked = request(agent="release-bot", delegator="user:alice", scopes=("deploy:web",))
+    asked = request(
+        agent="release-bot", delegator="user:alice", scopes=("deploy:web",), standing=REGISTERED
+    )
     assert policy.decide(asked).permit
     assert policy.decide(asked._replace(delegator_proof="asserted"), explain=False).rules == (
         "release-proved",

@@ -272,7 +272,8 @@ def test_the_example_reaches_every_rule(with_default: bool) -> None:
     assert [result.case.name for result in results if not result.passed] == []
     assert unreached(asked, results) == []
     claimed = (
-        'agent = "release-bot", sensitivity = "high", known = true, purpose = "x", scopes = ["deploy:web"]'
+        'agent = "release-bot", registered = true, sensitivity = "high", known = true, purpose = "x", '
+        'scopes = ["deploy:web"]'
     )
     answer = tried(asked, claimed, 'decision = "permit"').answer
     assert answer.rules == (("asserted-up-to-moderate",) if with_default else ("release",))
@@ -293,7 +294,7 @@ def test_the_example_reaches_every_rule(with_default: bool) -> None:
 )
 def test_hours_are_those_of_the_clock_on_the_wall(at: str, decision: str) -> None:
     release = Policy([("release.cedar", dict(example_files())["release.cedar"])])
-    asked = f'agent = "release-bot", zone = "Europe/Berlin", at = "{at}"'
+    asked = f'agent = "release-bot", registered = true, zone = "Europe/Berlin", at = "{at}"'
     assert tried(release, asked, f'decision = "{decision}"').passed
 
 
