@@ -44,7 +44,8 @@ The default policy permits no kind of a target, and no template: a rule of the p
 _RULE = """\
 @id("read-orders") @max_ttl("15m")
 permit (principal == Agent::"reporter", action == Action::"issue", resource)
-when { context.kind == "postgres-role" && context.template == "orders/reader" };
+when { context.kind == "postgres-role" &&
+  context.template == "orders/reader" };
 """
 
 _OBTAINED = """\

@@ -69,6 +69,7 @@ from jitid.ledger.sqlite import create
 from jitid.ledger.writing import SqlTransaction
 from jitid.pasted import search_pasted
 from jitid.policy.decision import Standing
+from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.request import AttachRequest, RenewRequest
 from jitid.restoring import revive
@@ -80,7 +81,7 @@ from jitid.sighting import Sighting
 from jitid.standing import StandingSecret
 from jitid.strictjson import dumps, loads
 from jitid.sweep.limits import Limits
-from tests.builders import DAY, NAMES, NOW, World, make_database, policed, request
+from tests.builders import DAY, KINDS, NAMES, NOW, World, make_database, policed, request
 from tests.cli import transcripts
 from tests.governance import people
 from tests.lifecycle import test_registry as registry
@@ -251,6 +252,8 @@ def _use_targets(world: World) -> None:
     """Make an event of everything that becomes of credentials at a target."""
     shop = Shop(world.path.parent / "shop")
     world.targets = [shop.target()]
+    world.terms = policed(world.terms, [*default_files(), ("kinds.cedar", KINDS)])
+    world.reopen()
     (held,) = world.authority.perform(
         Issue(requests=(request(task="T12", kind="exec:shop", template="parts"), request(task="T12")))
     )[1].credentials
