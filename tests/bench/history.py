@@ -76,7 +76,8 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
     )
     total = dead + live
     db.executemany(
-        "INSERT INTO task VALUES (?, ?, ?, NULL, ?, ?, ?, ?, 1, NULL)", _tasks(total, dead, now, on_task, late)
+        "INSERT INTO task VALUES (?, ?, ?, NULL, ?, ?, ?, ?, 1, NULL)",
+        _tasks(total, dead, now, on_task, late),
     )
     policy = terms()
     db.execute("INSERT INTO policy VALUES (?, ?)", (policy.policy.digest, policy.policy_text))

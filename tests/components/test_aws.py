@@ -40,6 +40,7 @@ class User(Shell):
         }
         self.target()
         self.environment["JITID_CONFIG"] = str(home / "jitid.toml")
+        self.permit_kinds()
         self.environment["AWS_CONFIG_FILE"] = str(home / "aws")
         self.environment["AWS_EC2_METADATA_DISABLED"] = "true"
 
@@ -117,8 +118,9 @@ def test_what_is_refused_reaches_whoever_asked_aws(user: User) -> None:
 
 def test_within_a_run_nothing_more_is_said_and_all_of_it_ends_with_the_run(user: User) -> None:
     user.profile()
-    run = command("run", "--task", "INC-4821", "--delegator", "alice", "--scope", "s3:reports:read", "--")
-    done = user.aws("sts", "get-caller-identity", run=tuple(run))
+    run = command("run", "--task", "INC-4821", "--delegator", "alice", "--scope", "s3:reports:read")
+    may = ("--ttl", "1h", "--may-kind", "aws-sts:cloud/deploy", "--")
+    done = user.aws("sts", "get-caller-identity", run=(*run, *may))
     assert done.returncode == 0, done.stderr
     session = json.loads(done.stdout)["Arn"].rpartition("/")[2]
     assert json.loads(user.good("list", "--format", "json", "--state", "active"))["items"] == []

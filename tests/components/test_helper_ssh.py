@@ -131,7 +131,8 @@ def test_within_a_run_it_descends_from_what_the_run_holds(
     script.write_text(f"#!/bin/sh\n{shlex.join(command('helper', 'ssh'))} && ssh-add -L\n")
     script.chmod(0o755)
     done = shell.run(
-        *("run", "--task", "NIGHT-1", "--delegator", "alice", "--agent", "planner", "--", str(script)),
+        *("run", "--task", "NIGHT-1", "--delegator", "alice", "--agent", "planner"),
+        *("--may-kind", "ssh-cert", "--", str(script)),
         more={"SSH_AUTH_SOCK": agent.path},
     )
     assert done.returncode == 0, done.stderr

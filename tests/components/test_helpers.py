@@ -295,6 +295,10 @@ def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) ->
             f'target.prod.kind = "jwt"\n[target.prod.template.look]\n'
             f'kube_server = "{server.address}"\nkube_ca_file = "{pem}"\n'
         )
+        (shell.ledger / "policy/cluster.cedar").write_text(
+            '@id("cluster") permit (principal, action == Action::"issue", resource)'
+            ' when { context.kind == "jwt" && context.template == "prod/look" };'
+        )
         words = ["run", *ASKING, "--audience", server.address, "--secret", "cluster=jwt:look", "--"]
         done = shell.run(
             *words,
@@ -313,13 +317,13 @@ def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) ->
 def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: Shell) -> None:
     """What cannot be handed over ends alone: the run goes on."""
     script = """
-        jitid helper kube --kind opaque > /dev/full; echo "$?"
-        jitid verify "$JITID_TOKEN_FILE"; echo "$?"
-        jitid helper kube --kind opaque > given.json
+        jitid helper kube --kind opaque --audience https://kube.example > /dev/full; echo "$?"
+        jitid verify "$JITID_PARENT_FILE"; echo "$?"
+        jitid helper kube --kind opaque --audience https://kube.example > given.json
         jitid list --task "$JITID_TASK" --format jsonl > all.jsonl
         echo "$JITID_ID"
     """
-    done = shell.run("run", *ASKING, "--", "sh", "-c", script)
+    done = shell.run("run", *ASKING, "--audience", "https://kube.example", "--", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
     status, valid, identity = done.stdout.split()
     assert (status, valid) == ("74", "0")

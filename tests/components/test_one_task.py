@@ -166,6 +166,7 @@ def test_psql_follows_a_role_that_is_renewed(tmp_path: Path) -> None:
     """
     with roles_server() as database:
         shell = Shell(tmp_path)
+        shell.permit_kinds()
         settings = tmp_path / "settings.toml"
         settings.touch(0o600)
         (grant,) = TEMPLATES["reader"]["grants"]

@@ -41,6 +41,7 @@ class User(Shell):
         path.touch(0o600)
         path.write_text(tomli_w.dumps({"target": {"db": target}}))
         self.environment["JITID_CONFIG"] = str(path)
+        self.permit_kinds()
 
     def connect(self, *arguments: str, **variables: str) -> str:
         """Return what psql shows."""

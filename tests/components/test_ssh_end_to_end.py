@@ -30,6 +30,7 @@ extensions = ["permit-pty"]
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     found = Shell(tmp_path_factory.mktemp("home"))
+    found.permit_kinds()
     configuration = found.home / ".config/jitid/config.toml"
     configuration.parent.mkdir(parents=True)
     configuration.write_text(CONFIGURATION)

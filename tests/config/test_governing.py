@@ -135,5 +135,13 @@ def test_the_hour_is_told_in_the_zone_that_is_set(tmp_path: Path) -> None:
     ends = []
     for name in ("Etc/GMT-12", "Etc/GMT"):
         shell.good("config", "set", "timezone", name)
-        ends.append(shell.run("issue", "--task", "T1", "--delegator", "alice").returncode)
+        words = (
+            "--task",
+            "T1",
+            "--delegator",
+            "alice",
+            "--config",
+            str(shell.home / ".config/jitid/config.toml"),
+        )
+        ends.append(shell.run("issue", *words).returncode)
     assert sorted(ends) == [0, 4]

@@ -175,7 +175,7 @@ def test_source_identities_read_well() -> None:
 
 def test_tags_name_task_and_agent_and_a_delegator_that_is_too_long(place_of_nothing: Place) -> None:
     record = place_of_nothing.record(agent="build-bot", task="INC-4821")
-    assert session_tags(record) == {"jitid:agent": "build-bot", "jitid:task": "INC-4821"}
+    assert session_tags(record) == {"jitid:agent": "ephemeral/build-bot", "jitid:task": "INC-4821"}
     long = record._replace(delegator="user:" + "a" * 100)
     assert session_tags(long)["jitid:delegator"] == long.delegator
 

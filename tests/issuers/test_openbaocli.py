@@ -33,7 +33,9 @@ def reach(openbao: OpenBaoPlace, home: Path, address: str) -> Shell:
     configure(home, openbao, address)
     with (home / ".config/jitid/config.toml").open("a") as file:
         file.write(_TEMPLATES)
-    return Shell(home)
+    shell = Shell(home)
+    shell.permit_kinds()
+    return shell
 
 
 ISSUE = ("issue", "--task", "T1", "--delegator", "alice", "--kind", "openbao-lease:reader")

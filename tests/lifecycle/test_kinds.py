@@ -37,6 +37,9 @@ KINDS_AND_TEMPLATES = (
 )
 SPELLED = {"ssh-cert:root": "ssh-cert:hosts/root", PARTS: "exec:shop:shop/parts"}
 
+SERVICES = ("urn:a",)
+LISTED = ("jwt", "opaque", "jwt-svid")
+
 both_ledgers = pytest.mark.usefixtures("kept_in")
 
 
@@ -72,8 +75,13 @@ def asked(kind: str) -> dict[str, Any]:
 def attach(world: World, by: Made, kind: str) -> Made:
     """Attach a credential of a kind by the right of another."""
     fields = asked(kind)
+    services = SERVICES if kind in LISTED else ()
     issued = world.authority.perform(
-        Attach(request=AttachRequest(Secret.single(by.token), fields["kind"], fields["template"]))
+        Attach(
+            request=AttachRequest(
+                Secret.single(by.token), fields["kind"], fields["template"], audiences=services
+            )
+        )
     )
     return _made(issued)
 
@@ -115,7 +123,7 @@ WAYS: dict[str, Callable[[World, Made, str], Made]] = {
     ),
     "by a child": lambda world, held, kind: attach(
         world,
-        world.issue(parent=held.token, may_kind=tuple(may(world, held) or ())),
+        world.issue(parent=held.token, may_kind=tuple(may(world, held) or ()), may_audience=SERVICES),
         kind,
     ),
     "by the superseded one": lambda world, held, kind: (renew(world, held), attach(world, held, kind))[1],
@@ -128,17 +136,17 @@ def test_a_kind_is_obtained_by_the_right_of_one_that_permits_it_alone(
     world: World, kind: str, way: str
 ) -> None:
     usual = kind in ("jwt", "opaque")
-    plain = world.issue()
+    plain = world.issue(may_audience=SERVICES)
     if usual:
         WAYS[way](world, plain, kind)
     else:
         with pytest.raises(PolicyDeniedError, match="attenuation"):
             WAYS[way](world, plain, kind)
     others = tuple(one for one in KINDS_AND_TEMPLATES if one != kind)
-    without = world.issue(may_kind=others)
+    without = world.issue(may_kind=others, may_audience=SERVICES)
     with pytest.raises(PolicyDeniedError, match="attenuation"):
         WAYS[way](world, without, kind)
-    granted = world.issue(may_kind=("jwt", "opaque", kind))
+    granted = world.issue(may_kind=("jwt", "opaque", kind), may_audience=SERVICES)
     assert may(world, granted) == (read_kinds(kept_kinds({"jwt", "opaque", SPELLED.get(kind, kind)})))
     WAYS[way](world, granted, kind)
     world.check()
@@ -159,8 +167,8 @@ def test_a_child_that_names_no_kind_gets_the_usual_ones_of_its_parent(world: Wor
 
 
 def test_no_kind_at_all_is_not_the_usual_ones(world: World) -> None:
-    root = world.issue(may_kind=("jwt", "x509-svid"))
-    child = world.issue(parent=root.token, may_kind=("ssh-cert",), allow_narrower=True)
+    root = world.issue(may_kind=("jwt", "x509-svid"), may_audience=SERVICES)
+    child = world.issue(parent=root.token, may_kind=("ssh-cert",), may_audience=SERVICES, allow_narrower=True)
     assert may(world, child) == ()
     assert "without kind `ssh-cert`" in " ".join(child.issued.notes)
     for kind in ("jwt", "opaque", "ssh-cert"):
@@ -235,7 +243,7 @@ def test_a_row_that_permits_more_than_its_token_is_not_valid(world: World) -> No
 
 
 def test_what_a_parent_does_not_permit_any_more_is_not_valid(world: World) -> None:
-    root = world.issue(kind="opaque", may_kind=("jwt", "opaque", "x509-svid"))
+    root = world.issue(kind="opaque", may_kind=("jwt", "opaque", "x509-svid"), may_audience=SERVICES)
     child = world.issue(parent=root.token, kind="opaque", may_kind=("opaque", "x509-svid"))
     attached = attach(world, root, "jwt")
     leaf = world.issue(parent=child.token, kind="opaque")
@@ -255,8 +263,8 @@ def former(world: World) -> None:
 
 
 def test_a_row_from_before_keeps_any_kind_until_its_line_ends(world: World) -> None:
-    root = world.issue(ttl=600)
-    child = world.issue(parent=root.token, ttl=500)
+    root = world.issue(ttl=600, may_audience=SERVICES)
+    child = world.issue(parent=root.token, ttl=500, may_audience=SERVICES)
     former(world)
     attached = attach(world, root, "ssh-cert:root")
     assert may(world, attached) == ("jwt", "opaque")
@@ -325,7 +333,7 @@ def test_a_rule_that_names_a_kind_permits_no_other(world: World) -> None:
 
 
 def test_a_renewal_asks_again_which_kinds_may_be_obtained(world: World) -> None:
-    held = world.issue(may_kind=("jwt", "x509-svid"))
+    held = world.issue(may_kind=("jwt", "x509-svid"), may_audience=SERVICES)
     world.terms = policed(world.terms, [("p.cedar", ALL)])
     world.authority._terms = None
     with pytest.raises(PolicyDeniedError, match=DENIED):
@@ -343,7 +351,7 @@ def test_a_renewal_asks_again_which_kinds_may_be_obtained(world: World) -> None:
 
 def test_the_database_is_of_this_schema(world: World) -> None:
     """New rows never leave the column blank, which would permit any kind."""
-    root = world.issue()
+    root = world.issue(may_audience=SERVICES)
     attach(world, root, "opaque")
     world.issue(parent=root.token)
     renew(world, root)

@@ -283,9 +283,7 @@ def _told(script: Path, at: str, what: str) -> str:
 def test_a_rule_that_wants_a_proof_asks_for_more() -> None:
     text = next(text for text in STORY if text.startswith('@id("release-proved")'))
     policy = Policy([("release.cedar", _file("release.cedar")), ("more.cedar", text)])
-    asked = request(
-        agent="release-bot", delegator="user:alice", scopes=("deploy:web",), standing=REGISTERED
-    )
+    asked = request(agent="release-bot", delegator="user:alice", scopes=("deploy:web",), standing=REGISTERED)
     assert policy.decide(asked).permit
     assert policy.decide(asked._replace(delegator_proof="asserted"), explain=False).rules == (
         "release-proved",
