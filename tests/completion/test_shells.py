@@ -36,7 +36,7 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
     [
         ("jitid ", VERBS),
         ("jitid re", ["renew", "report", "revoke", "retire"]),
-        ("jitid task ", ["list", "show"]),
+        ("jitid task ", ["give", "list", "share", "show"]),
         ("jitid --debug --format json audit ex", ["export"]),
         ("jitid nonsense ", []),
         ("jitid list --stat", ["--state"]),
@@ -174,7 +174,7 @@ def test_what_was_given_is_offered_again_only_if_it_may_be_repeated(
         ("jitid list --ledger=fold", "jitid list --ledger=folder/"),
         ("jitid config set policy fold", "jitid config set policy folder/"),
         ("jitid list > tok", "jitid list > tokenfile"),
-        ("JITID_TASK=x jitid task sh", "JITID_TASK=x jitid task show"),
+        ("JITID_TASK=x jitid task sho", "JITID_TASK=x jitid task show"),
     ],
 )
 def test_the_line_is_what_was_meant(shell: Completing, line: str, expected: str) -> None:
