@@ -142,6 +142,10 @@ def run(
     renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
     process = this_process(kept=on_exit == "keep", renews_until=renews_until)
     request = request._replace(process=process, may_kind=_obtainable(request, secrets))
+    if actors:
+        # The identity grants what the tokens that it obtains let others reach.
+        reached = (*services, *(name for one in actors for name in one.audiences))
+        request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     place = open_place(file, IDENTITY) if services else open_place(file)
     if services or secrets:
