@@ -166,7 +166,8 @@ class SqlAuditLog:
         self, first: int, last: int, event: int, facts: Mapping[str, Any], without: str = ""
     ) -> int:
         """Return how many credentials with keys from `first` to `last` an event issued to identities of these facts."""
-        # Left to itself the planner begins with all that the agent ever had.
+        # Left to itself the planner begins with all that the agent ever had. Nothing is looked up in the index on jtis:
+        # a backup rebuilds indexes, and is made where one of them is damaged.
         (count,) = self._one(
             f"""SELECT count(*)
                  FROM credential c CROSS JOIN identity i CROSS JOIN task t CROSS JOIN term a CROSS JOIN term d
@@ -178,15 +179,19 @@ class SqlAuditLog:
                   AND d.id = i.delegator AND d.text = :delegator AND au.id = c.audiences AND au.text = :audiences
                   AND i.proof = :proof AND i.sensitivity = :sensitivity AND i.depth = :depth
                   AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)
-                  AND coalesce(i.source, 0) = coalesce(
-                      CASE WHEN :delegated = 1 THEN (SELECT q.id FROM credential q WHERE q.jti = :right)
-                           WHEN :delegated = 0 THEN i.source END, 0)
-                  AND coalesce(c.source, 0) = coalesce(
-                      CASE WHEN :attached = 1 THEN (SELECT q.id FROM credential q WHERE q.jti = :right)
-                           WHEN :renewed = 1 THEN (SELECT q.source FROM credential q WHERE q.jti = :of) END, 0)
-                  AND coalesce(c.line, 0) = coalesce(
-                      CASE WHEN :renewed = 1
-                           THEN (SELECT coalesce(q.line, q.id) FROM credential q WHERE q.jti = :of) END, 0)
+                  AND CASE :delegated WHEN 1 THEN (SELECT q.jti FROM credential q WHERE q.id = i.source) = :right
+                                      WHEN 0 THEN TRUE ELSE i.source IS NULL END
+                  AND CASE WHEN :attached = 1 THEN (SELECT q.jti FROM credential q WHERE q.id = c.source) = :right
+                           WHEN :renewed = 1 THEN EXISTS (
+                               SELECT 1 FROM credential q
+                                WHERE q.identity = c.identity AND substr(q.jti, 1) = :of
+                                  AND coalesce(q.source, 0) = coalesce(c.source, 0))
+                           ELSE c.source IS NULL END
+                  AND CASE WHEN :renewed = 1 THEN EXISTS (
+                               SELECT 1 FROM credential q
+                                WHERE q.identity = c.identity AND substr(q.jti, 1) = :of
+                                  AND coalesce(q.line, q.id) = c.line)
+                           ELSE c.line IS NULL END
                   AND {spared(without)}""",
             first=first,
             last=last,

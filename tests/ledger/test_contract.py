@@ -365,6 +365,7 @@ ALIKE = {
     "sensitivity": "moderate",
     "depth": 1,
     "audiences": NAMES.issuer,
+    "opener": "user:alice",
 }
 
 
