@@ -56,7 +56,7 @@ def published(shell: Shell, *more: str) -> dict[str, str]:
 
 def place_of(token: Path) -> tuple[str, int]:
     """Return the name of the list that a token names, and its place there."""
-    found = jws.parse(token.read_text().strip()).claims["status"]["status_list"]
+    found = jws.parse(token.read_text().strip(), types=jws.TOKENS).claims["status"]["status_list"]
     return found["uri"].removeprefix(f"{URL}/"), found["idx"]
 
 

@@ -253,10 +253,13 @@ def test_what_the_directory_says_now_binds(
     verb: str, fields: dict[str, Any], rule: str, world: World
 ) -> None:
     """Whatever it said when the credential was issued."""
-    made = world.issue(scopes=("repo:*",))
-    assert verdict(world, made).allowed
+    # An identity token is for the authority, which no record forbids.
+    at = {"audiences": ("urn:b",)} if rule == "agent-audience" else {}
+    made = world.issue(scopes=("repo:*",), **at)
+    assert decided(world, asked(made), **at).verdicts[0].allowed
     getattr(world, verb)(**fields)
-    assert rules(world, made) == (rule,)
+    (one,) = decided(world, asked(made), **at).verdicts
+    assert (one.allowed, one.valid, one.rules) == (False, True, (rule,))
 
 
 def test_a_limit_is_asked_for_the_action_and_not_for_the_scope(world: World) -> None:

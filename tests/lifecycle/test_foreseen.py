@@ -20,11 +20,10 @@ def _keyring(world: World) -> Keyring:
     return folder.keyring(str(world.path))
 
 
-def _foresee(world: World, delegator: str = "user:alice") -> Foreseen:
+def _foresee(world: World, delegator: str = "user:alice", **fields: Any) -> Foreseen:
+    asked = request(delegator=delegator, **fields)
     with world.ledger.read() as snapshot:
-        foreseen = issuance.foresee(
-            snapshot, world.ledger.names, request(delegator=delegator), world.terms, _keyring(world)
-        )
+        foreseen = issuance.foresee(snapshot, world.ledger.names, asked, world.terms, _keyring(world))
     assert foreseen is not None
     return foreseen
 
@@ -147,8 +146,8 @@ def test_a_plan_does_not_hold_for_a_delegator_who_has_changed(world: World, chan
 def test_a_plan_does_not_hold_for_an_agent_whose_record_has_changed(
     world: World, change: dict[str, Any], rule: str
 ) -> None:
-    world.register()
-    foreseen = _foresee(world)
+    world.register(audiences=("urn:a",))
+    foreseen = _foresee(world, audiences=("urn:a",))
     world.register(**change)
     with pytest.raises(PolicyDeniedError, match=f"rule `{rule}`"):
         _issue(world, foreseen)

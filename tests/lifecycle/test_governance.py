@@ -25,7 +25,7 @@ from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import dumps, loads
 from jitid.task import SENSITIVITIES
-from tests.builders import NAMES, NOW, Made, World, delegator, recurring_agent, request
+from tests.builders import NOW, Made, World, delegator, recurring_agent, request
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
     _other_kind: ("agent-kind", "agent `planner` is given opaque only", "ask for one of: opaque"),
     _other_audience: (
         "agent-audience",
-        f"agent `planner` is not given anything for `{NAMES.issuer}`",
+        "agent `planner` is not given anything for `urn:c`",
         "ask for one of: urn:a, urn:b",
     ),
     _other_scopes: (
@@ -172,6 +172,8 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
     ),
 }
 SCOPES = ("repo:*",)
+REACH = ("urn:c",)
+"""A service that the record of the agent allows at first."""
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -181,10 +183,10 @@ def test_each_rule_refuses_what_was_issued_before_and_says_what_to_do(
     """Issuing, delegating and renewing alike: the directory is asked anew."""
     rule, reason, hint = CHANGES[change]
     lenient.know()
-    lenient.register()
-    made = lenient.issue(scopes=SCOPES)
+    lenient.register(audiences=REACH)
+    made = lenient.issue(scopes=SCOPES, may_audience=REACH)
     change(lenient)
-    error = refused(lenient, scopes=SCOPES)
+    error = refused(lenient, scopes=SCOPES, may_audience=REACH)
     assert error.message == f"denied: rule `{rule}`: {reason}"
     assert error.hint is not None
     assert error.hint.endswith(hint)
@@ -212,10 +214,12 @@ def test_a_child_asks_the_directory_for_the_root_delegator(
 def test_a_child_asks_the_directory_for_the_agent_that_is_to_act(
     lenient: World, change: Callable[[World], None]
 ) -> None:
-    parent = lenient.issue(agent="boss", scopes=SCOPES)
+    lenient.register(audiences=REACH)
+    parent = lenient.issue(agent="boss", scopes=SCOPES, may_audience=REACH)
     change(lenient)
     rule = CHANGES[change][0]
-    assert rules_of(lenient, parent=parent.token, agent="planner", scopes=SCOPES) == (rule,)
+    wanted = {"parent": parent.token, "agent": "planner", "scopes": SCOPES, "may_audience": REACH}
+    assert rules_of(lenient, **wanted) == (rule,)
     assert lenient.issue(parent=parent.token, agent="coder", scopes=SCOPES).issued.agent == "coder"
 
 
@@ -405,7 +409,7 @@ def test_an_agent_without_audiences_is_given_the_usual_ones(tmp_path: Path) -> N
         world.register()
         assert world.issue().issued.audiences == ("urn:api",)
         assert rules_of(world, audiences=("urn:other",)) == ("agent-audience",)
-        assert rules_of(world, audiences=(NAMES.issuer,)) == ("agent-audience",)
+        assert rules_of(world, may_audience=("urn:other",)) == ("agent-audience",)
 
 
 def test_an_agent_lives_so_often_at_a_time(lenient: World) -> None:

@@ -111,7 +111,7 @@ def test_a_public_key_or_a_certificate_alone_is_no_private_key(world: World) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_key_of_a_further_credential_is_known(world: World, kind: str) -> None:
-    first = world.issue()
+    first = world.issue(may_kind=("jwt", kind))
     attached = world.authority.perform(
         Attach(request=AttachRequest(Secret.single(first.token), kind=kind))
     ).credentials[0]

@@ -198,12 +198,18 @@ def test_a_template_that_no_target_has_is_a_usage_error(world: World) -> None:
 @both_ledgers
 def test_the_token_and_the_events_say_it(world: World) -> None:
     made = world.issue(may_kind=("ssh-cert:root", "jwt"))
-    assert jws.parse(made.token).claims["jitid"]["may_kind"] == ["jwt", "ssh-cert:hosts/root"]
+    assert jws.parse(made.token, types=jws.TOKENS).claims["jitid"]["may_kind"] == [
+        "jwt",
+        "ssh-cert:hosts/root",
+    ]
     assert world.events()[-1]["may_kind"] == "jwt ssh-cert:hosts/root"
     usual = world.issue(may_kind=("opaque", "jwt"))
-    assert "may_kind" not in jws.parse(usual.token).claims["jitid"]
+    assert "may_kind" not in jws.parse(usual.token, types=jws.TOKENS).claims["jitid"]
     assert world.events()[-1]["may_kind"] == ""
-    assert jws.parse(renew(world, made).token).claims["jitid"]["may_kind"] == ["jwt", "ssh-cert:hosts/root"]
+    assert jws.parse(renew(world, made).token, types=jws.TOKENS).claims["jitid"]["may_kind"] == [
+        "jwt",
+        "ssh-cert:hosts/root",
+    ]
     assert world.events()[-1]["may_kind"] == "jwt ssh-cert:hosts/root"
     world.check()
 
@@ -249,9 +255,9 @@ def test_what_a_parent_does_not_permit_any_more_is_not_valid(world: World) -> No
     leaf = world.issue(parent=child.token, kind="opaque")
     edit(world.path, "UPDATE credential SET may_kind = 'opaque' WHERE id = (SELECT min(id) FROM credential)")
     assert world.verify(root.token)
-    for made in (child, attached, leaf):
+    for made, audiences in ((child, ()), (attached, SERVICES), (leaf, ())):
         with pytest.raises(InvalidCredentialError, match="does not permit"):
-            world.verify(made.token)
+            world.verify(made.token, *audiences)
 
 
 # From before

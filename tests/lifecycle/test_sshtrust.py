@@ -135,7 +135,7 @@ def test_what_ended_before_its_time_is_on_the_list_until_every_clock_says_so(
 
 
 def test_what_descends_from_a_revoked_identity_is_on_the_list(world: World, tmp_path: Path) -> None:
-    root = world.issue()
+    root = world.issue(may_kind=("jwt", "ssh-cert"))
     made = one(world, parent=root.token, agent="sub")
     world.revoke(root.id)
     assert refused(world, tmp_path, made) == [True]

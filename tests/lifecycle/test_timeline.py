@@ -63,7 +63,9 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
         world, parent.token, source=HOSTILE, places=(Sighting("a.py", 3, "abc", NOW + 1, "gitleaks token"),)
     )
     world.clock.now += 1
-    child = world.issue(parent=parent.token, agent="coder", kind="opaque", scopes=("repo:read",))
+    child = world.issue(
+        parent=parent.token, agent="coder", kind="opaque", scopes=("repo:read",), audiences=("urn:a",)
+    )
     use(world, child.token, "repo:read", HOSTILE)
     use(world, child.token, "repo:read", HOSTILE)
     report(world, parent.token, source=HOSTILE, places=(Sighting("b.py"), Sighting("c.py")))
