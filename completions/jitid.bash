@@ -366,7 +366,7 @@ __jitid_table() {
         arguments='files'
         ;;
     'ledger issuer')
-        options="--yes --field=:issuer,state,until,former,live,event $everywhere"
+        options="--yes --field=:issuer,state,until $everywhere"
         arguments=':show,set folders'
         ;;
     'ledger vacuum')

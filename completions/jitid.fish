@@ -963,7 +963,7 @@ complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
 
 # jitid ledger issuer
 complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change the issuer without asking, though credentials are live'
-complete -c jitid -n '__jitid_at "ledger issuer" --field' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield former\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger issuer" --field' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
 complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
 

@@ -1091,7 +1091,7 @@ A backup is unpacked into a private folder in TMPDIR for that, which needs room 
     "ledger issuer": """\
 ACTION `show`, the default, lists the issuer and the names that it had before: `state` is current, accepted or former.
 ACTION `set` changes the issuer to URL: an https address without query and fragment (RFC 8414), http on a loopback
-address, or a URN. Going back to a former name is allowed.
+address, or a URN. Going back to a former name is allowed. Its fields are issuer, former, until, live and event.
 
 From the change on, new credentials name the new issuer, as `iss` and as the audience where none is stated; so do
 renewals, children and further credentials of what lives. What was issued before stays valid until it expires. Until the

@@ -173,7 +173,7 @@ SETUP = """\
 $ export JITID_TASK=INC-4821 JITID_DELEGATOR=alice
 $ jitid -q issue --agent planner --scope 'repo:*' --purpose 'triage the incident' --out planner.jwt
 $ jitid issue --parent-file planner.jwt --agent coder --scope repo:acme --out coder.jwt
-$ jitid issue --agent crawler --audience https://api.example --out api.jwt; unset JITID_TASK JITID_DELEGATOR
+$ jitid issue --agent fetcher --audience https://api.example --out api.jwt; unset JITID_TASK JITID_DELEGATOR
 $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid config set agent agent
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
 $ jitid -q issue --task OLD-1 --delegator alice --out old.jwt

@@ -341,7 +341,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "ledger backup": ledgerbackup.BACKED_UP,
     "ledger restore": ledgerbackup.RESTORED,
     "ledger check": ledgercheck.CHECKED,
-    "ledger issuer": tuple(dict.fromkeys((*ledgerissuer.NAMES, *ledgerissuer.CHANGED))),
+    "ledger issuer": ledgerissuer.NAMES,
     "ledger vacuum": ledgercheck.VACUUMED,
     "schedule systemd": (),
     "schedule cron": (),

@@ -255,7 +255,7 @@ def _use_targets(world: World) -> None:
     world.terms = policed(world.terms, [*default_files(), ("kinds.cedar", KINDS)])
     world.reopen()
     (held,) = world.authority.perform(
-        Issue(requests=(request(task="T12", kind="exec:shop", template="parts"), request(task="T12")))
+        Issue(requests=(request(task="T12", kind="exec:shop", template="parts"), request(task="T12", may_kind=("exec:shop", "exec:shop:parts"))))
     )[1].credentials
     world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop", "parts")))
     shop.fail("down", "mint")
