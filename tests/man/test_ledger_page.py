@@ -35,6 +35,7 @@ from jitid.authority.operations import (
     CutLog,
     ExportLog,
     Fix,
+    GiveTask,
     HandBack,
     Issue,
     ProveLeaks,
@@ -44,6 +45,7 @@ from jitid.authority.operations import (
     Retire,
     RevokeKey,
     RotateKey,
+    ShareTask,
     SignHead,
 )
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
@@ -71,7 +73,7 @@ from jitid.pasted import search_pasted
 from jitid.policy.decision import Standing
 from jitid.policy.default import default_files
 from jitid.process import Process
-from jitid.request import AttachRequest, RenewRequest
+from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.restoring import revive
 from jitid.scope import Scope
 from jitid.searching import mark
@@ -229,6 +231,15 @@ def _eventful(world: World) -> None:
     _keep_delegators(world)
     _keep_agents(world)
     world.issue(task="T3", ttl=60)
+    world.authority.perform(ShareTask(task="T3", names=("user:zoe",)))
+    world.issue(
+        task="user:alice/T3",
+        delegator="user:zoe",
+        audiences=("urn:a",),
+        may_act=(MayAct("user:gate", ("urn:b",)),),
+    )
+    world.authority.perform(ShareTask(task="T3", names=("user:zoe",), end=True))
+    world.authority.perform(GiveTask(task="T3", to="user:zoe"))
     standing = world.issue(task="T7", sensitivity="low")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
     world.clock.now += 60
@@ -255,7 +266,12 @@ def _use_targets(world: World) -> None:
     world.terms = policed(world.terms, [*default_files(), ("kinds.cedar", KINDS)])
     world.reopen()
     (held,) = world.authority.perform(
-        Issue(requests=(request(task="T12", kind="exec:shop", template="parts"), request(task="T12", may_kind=("exec:shop", "exec:shop:parts"))))
+        Issue(
+            requests=(
+                request(task="T12", kind="exec:shop", template="parts"),
+                request(task="T12", may_kind=("exec:shop", "exec:shop:parts")),
+            )
+        )
     )[1].credentials
     world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop", "parts")))
     shop.fail("down", "mint")
@@ -342,12 +358,21 @@ def _keep_delegators(world: World) -> None:
 def _keep_agents(world: World) -> None:
     """Make an event of everything that is done to records of agents."""
     world.issue(agent="bot", task="T11")
-    registry.register(world, "bot", owner="user:tester", scopes=("repo:x",), concurrency=2)
+    one_user = ("user:zoe",)
+    registry.register(world, "bot", owner="user:tester", scopes=("repo:x",), concurrency=2, users=one_user)
+    world.issue(agent="bot", task="T13", delegator="user:tester")
     world.know("user:tester", entitlements=())
     with pytest.raises(PolicyDeniedError):
         registry.change(world, "bot", scopes=("repo:x", "repo:y"))
     registry.review(world, "bot")
-    everything = {"scopes": (), "audiences": ("urn:a",), "kinds": ("jwt",), "max_ttl": 60, "concurrency": 3}
+    everything = {
+        "scopes": (),
+        "audiences": ("urn:a",),
+        "kinds": ("jwt",),
+        "max_ttl": 60,
+        "concurrency": 3,
+        "users": (),
+    }
     registry.change(world, "bot", owner="user:bob", purpose="other", **everything)
     registry.change(world, "bot", unlimited=True, audiences=())
     registry.suspend(world, "bot", reason="odd", keep_live=True)
@@ -420,6 +445,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     # "as issue", "as above"
     told["renew"] |= told["issue"] & seen["renew"]
     told["attach"] |= (told["issue"] | told["renew"]) & seen["attach"]
+    told["task-unshare"] |= told["task-share"]
     told["access-rotate"] |= told["access-grant"] & seen["access-rotate"]
     # Only where a target keeps the key: see tests/issuers/test_transit.py.
     for name in ("key-create", "key-rotate"):
