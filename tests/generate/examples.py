@@ -530,7 +530,7 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         ),
         Example(
             "What one agent holds for one person, on whatever task:",
-            "jitid revoke --agent crawler --delegator alice",
+            "jitid revoke --agent fetcher --delegator alice",
         ),
         Example(
             "Whatever is selected by other means, however many:",

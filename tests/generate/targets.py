@@ -43,7 +43,11 @@ The default policy permits no kind of a target, and no template: a rule of the p
 
 _RULE = """\
 @id("read-orders") @max_ttl("15m")
-permit (principal == Agent::"reporter", action == Action::"issue", resource)
+permit (
+  principal == Agent::"reporter",
+  action == Action::"issue",
+  resource
+)
 when { context.kind == "postgres-role" &&
   context.template == "orders/reader" };
 """
