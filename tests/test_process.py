@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.operations import ListCredentials, Renew
+from jitid.authority.target_operations import Attach
 from jitid.ledger.records import Filter
 from jitid.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.processes import liveness, orphans, this_process
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret
 from tests.builders import NOW, World
 from tests.real import missing, need
@@ -100,11 +101,13 @@ def test_where_times_are_told_otherwise_nothing_is_known() -> None:
 def test_an_identity_is_one_orphan_however_many_credentials_it_holds(tmp_path: Path) -> None:
     with World(tmp_path / "ledger") as world:
         gone = HERE._replace(started=1)
-        made = world.issue(process=gone)
+        made = world.issue(process=gone, may_audience=("urn:a",))
         world.issue(process=gone._replace(kept=True))
         world.issue(process=HERE)
-        for ttl in (60, 1200):
-            world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token), ttl)))
+        held = Secret.single(made.token)
+        further = AttachRequest(held, "opaque", audiences=("urn:a",), ttl=60)
+        world.authority.perform(Attach(request=further))
+        world.authority.perform(Renew(request=RenewRequest(held, 600)))
         page = world.authority.perform(
             ListCredentials(
                 chosen=Filter(live=True, bound=True),
@@ -116,5 +119,5 @@ def test_an_identity_is_one_orphan_however_many_credentials_it_holds(tmp_path: P
         )
         assert len(page.credentials) == 5
         assert [(row.id, row.expires_at) for row in orphans(page.credentials, page.now)] == [
-            (made.id, NOW + 1200)
+            (made.id, NOW + 600)
         ]

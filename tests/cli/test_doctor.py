@@ -415,6 +415,9 @@ def test_targets_are_visited_each_by_itself(shell: Shell, tmp_path: Path) -> Non
         for name, one in (("shop", shop), ("down", down))
     ]
     file.write_text("".join([*tables, '[target.odd]\nkind = "exec"\nprogramme = "/x"\n']))
+    shell.good("issue", "--task", "W", "--delegator", "alice")
+    rule = '@id("shop") permit (principal, action, resource) when { context.kind == "exec:shop" };'
+    (shell.ledger / "policy" / "shop.cedar").write_text(rule)
     shell.good("issue", "--task", "X", "--delegator", "alice", "--kind", "exec:shop")
     shop.fail("down", "revoke")
     assert shell.run("revoke", "--task", "X").returncode == 9

@@ -55,15 +55,16 @@ def test_a_list_of_unknown_length_that_cannot_be_held_stops_at_the_limit(
     shell.good("config", "set", "max_issue", "4500")
     # 70 lines of a mebibyte are more than is held.
     long = '{"agent": "b"' + " " * ((1 << 20) - 40) + "}\n"
-    process = subprocess.Popen(
-        command(*LINE, "--from-file", "-"),
-        stdin=subprocess.PIPE,
-        stdout=(tmp_path / "out").open("wb"),
-        stderr=subprocess.PIPE,
-        text=True,
-        env=shell.environment,
-        cwd=shell.home,
-    )
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(
+            command(*LINE, "--from-file", "-"),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=shell.environment,
+            cwd=shell.home,
+        )
     assert process.stdin is not None
     for _ in range(70):
         process.stdin.write(long)

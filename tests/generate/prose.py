@@ -71,7 +71,8 @@ BLANK = """\
 An option on the line goes before its variable. A variable that is set and blank is an error."""
 
 NO_VARIABLE = """\
-No selection comes from a variable, nor does --yes, --max or --accept-clock. Nor does a guard rail: see CONFIGURATION."""
+No selection comes from a variable, nor does --yes, --max or --accept-clock. Nor does a guard rail: see
+CONFIGURATION."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "JITID_CONFIG": "The user's configuration file, which must then exist.",

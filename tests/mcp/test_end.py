@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.mcp.asking import OPENING, Server, called, events, lines, states, verifies
+from tests.mcp.asking import API, OPENING, Server, called, events, lines, states, verifies
 from tests.real import Shell, command, need
 
 
@@ -212,7 +212,19 @@ def test_under_run_the_servers_token_is_the_commands(shell: Shell) -> None:
     script.chmod(0o755)
     calls = [called(1, "whoami", {}), called(2, "request_identity", {"agent": "coder", "scopes": ["log:a"]})]
     (shell.home / "messages").write_text(lines(OPENING, *calls))
-    run = ("run", "--task", "R1", "--delegator", "bob", "--agent", "outer", "--scope", "log:*")
+    run = (
+        "run",
+        "--task",
+        "R1",
+        "--delegator",
+        "bob",
+        "--agent",
+        "outer",
+        "--scope",
+        "log:*",
+        "--may-audience",
+        API,
+    )
     out = shell.good(*run, "--", "./agent.sh")
     assert '"chain":["user:bob","outer"]' in out
     assert '"scopes":["log:a"]' in out

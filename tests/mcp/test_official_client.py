@@ -12,6 +12,7 @@ import pytest
 
 from jitid.mcp.server import VERSIONS
 from tests.mcp.asking import states, verifies
+from tests.mcp.conftest import AUDIENCES
 from tests.real import Shell, missing
 
 
@@ -58,12 +59,14 @@ def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str) -> Non
         assert not asked.structured_content["permitted"]
         for agent in ("coder", "writer"):
             answer = await client.call_tool(
-                "request_identity", {"agent": agent, "scopes": ["repo:acme"], "ttl": "5m"}
+                "request_identity",
+                {"agent": agent, "scopes": ["repo:acme"], "ttl": "5m", "audiences": [AUDIENCES[0]]},
             )
             assert not answer.is_error
             given.append(Path(answer.structured_content["token_file"]))
             assert verifies(shell, given[-1])
-        denied = await client.call_tool("request_identity", {"agent": "coder", "scopes": ["db:x"]})
+        wider = {"agent": "coder", "scopes": ["db:x"], "audiences": [AUDIENCES[0]]}
+        denied = await client.call_tool("request_identity", wider)
         assert denied.is_error
         assert denied.structured_content["error"]["code"] == "policy_denied"
         assert "does not hold scope `db:x`" in denied.content[0].text

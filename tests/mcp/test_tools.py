@@ -66,7 +66,7 @@ def test_an_identity_is_delegated_from_the_agents_own(shell: Shell, server: Serv
     assert (known["txn"], known["purpose"], known["delegator_proof"]) == (
         "T1/tests",
         "run the tests",
-        "parent",
+        "asserted",
     )
     assert known["exp"] - known["iat"] == 120
     assert (known["process"]["pid"], known["process"]["state"]) == (server.process.pid, "alive")
@@ -75,7 +75,8 @@ def test_an_identity_is_delegated_from_the_agents_own(shell: Shell, server: Serv
 
 
 def test_the_token_is_in_a_file_for_its_owner_alone_and_nowhere_else(shell: Shell, server: Server) -> None:
-    answer = server.ask("tools/call", {"name": "request_identity", "arguments": {"agent": "coder"}})
+    arguments = {"agent": "coder", "audiences": [AUDIENCES[0]]}
+    answer = server.ask("tools/call", {"name": "request_identity", "arguments": arguments})
     path = Path(answer["result"]["structuredContent"]["token_file"])
     token = path.read_text().strip()
     assert path.is_relative_to(shell.environment["XDG_RUNTIME_DIR"])
@@ -162,7 +163,7 @@ def test_without_an_agent_it_is_asked_for_the_agents_own_name(shell: Shell, serv
 def test_an_argument_that_is_none_is_named_if_it_is_short(server: Server) -> None:
     error = server.refused("request_identity", agent="x", scope=["a:b"])
     assert error["message"] == "the argument `scope` is none that this tool takes"
-    assert error["hint"] == "it takes: agent, scopes, audiences, ttl, purpose, task"
+    assert error["hint"] == "it takes: agent, scopes, audiences, ttl, purpose, task, may_kind"
     for hostile in ("x" * 32, "", "a b", "\x1b[31m", "jitid_" + "0" * 38):
         error = server.refused("whoami", **{hostile: 1})
         assert error["message"] == "an argument that is given is none that this tool takes"
@@ -405,6 +406,8 @@ def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> No
 
 
 def test_what_was_renewed_is_still_out(shell: Shell) -> None:
+    longer = '@id("renewed-longer") @renew_ttl("2m") permit (principal, action, resource);'
+    (shell.ledger / "policy" / "renew.cedar").write_text(longer)
     with Server(shell, "--most", "1") as server:
         given = server.call("request_identity", agent="coder", ttl="2s")
         shell.good("renew", "--token-file", given["token_file"], "--ttl", "2m")

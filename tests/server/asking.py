@@ -63,6 +63,22 @@ class Asked:
         assert done.status == 200, done.body
         return str(done.json["access_token"])
 
+    def identity(self, agent: str = "planner", *words: str, task: str = "T-1") -> str:
+        """Return the identity token of an agent that may obtain tokens for the service."""
+        line = (
+            "issue",
+            "--task",
+            task,
+            "--delegator",
+            "alice",
+            "--agent",
+            agent,
+            "--may-audience",
+            API,
+            *words,
+        )
+        return self.shell.good(*line).strip()
+
 
 def grant(
     shell: Shell, name: str, *roles: str, key: dict[str, Any] | None = None, audiences: tuple[str, ...] = ()

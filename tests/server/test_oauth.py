@@ -88,14 +88,14 @@ def test_without_an_actor_the_client_acts_on_a_task_of_its_own(plain: Asked) -> 
 
 def test_a_token_of_ours_is_delegated_and_the_chain_is_told(full: Asked) -> None:
     """RFC 8693, section 4.1: the outermost `act` acts now."""
-    parent = full.token(scope="repo:read repo:write", jitid_agent="planner")
+    parent = full.identity("planner", "--scope", "repo:read", "--scope", "repo:write")
     child = full.exchange(parent, "access_token", scope="repo:read", jitid_agent="coder")
     assert child.status == 200, child.body
     claims = full.form("/introspect", token=child.json["access_token"]).json
     assert "/ephemeral/coder/" in claims["act"]["sub"]
     assert "/ephemeral/planner/" in claims["act"]["act"]["sub"]
     assert "act" not in claims["act"]["act"]
-    actor = full.token(jitid_agent="builder", jitid_task="T-7")
+    actor = full.identity("builder", task="T-7")
     done = full.exchange(actor_token=actor, actor_token_type=f"{TYPE}jwt")
     assert done.json["jitid"]["task"] == "T-7"
     wider = full.exchange(parent, "access_token", scope="repo:delete")
@@ -122,9 +122,10 @@ def test_details_are_granted_and_told(full: Asked) -> None:
     assert done.json["authorization_details"] == details
     claims = full.form("/introspect", token=done.json["access_token"]).json
     assert claims["authorization_details"] == details
-    wider = full.exchange(
-        done.json["access_token"], "access_token", authorization_details='[{"type": "payment"}]'
-    )
+    parent = full.identity("planner", "--detail", json.dumps(details[0]))
+    told = full.exchange(parent, "access_token", authorization_details=json.dumps(details))
+    assert told.json["authorization_details"] == details
+    wider = full.exchange(parent, "access_token", authorization_details='[{"type": "payment"}]')
     assert wider.json["error"] == "invalid_authorization_details"
 
 
@@ -295,7 +296,7 @@ def test_whom_the_subject_lets_act_may(plain: Asked) -> None:
 
 def test_a_revoked_token_is_inactive_and_nothing_more(full: Asked) -> None:
     """RFC 7009, section 2.2; RFC 7662, section 2.2. What descends from it too."""
-    parent = full.token(scope="repo:read")
+    parent = full.identity("planner", "--scope", "repo:read")
     child = full.token(subject=parent, sort="access_token", scope="repo:read")
     done = full.form("/revoke", token=parent, token_type_hint="refresh_token")
     assert (done.status, done.body) == (200, b"")
@@ -383,7 +384,7 @@ def test_a_system_is_issued_what_it_asks_for_itself(full: Asked) -> None:
     assert full.form("/token", bearer=system, client_id="system:ci", **asked).status == 200
     for refused in (
         full.form("/token", bearer=grant(full.shell, "user:bob"), **asked),
-        full.form("/token", bearer=full.token(audience=ISSUER), **asked),
+        full.form("/token", bearer=full.identity(), **asked),
         full.form("/token", bearer=system, jitid_agent="other", **asked),
     ):
         assert (refused.status, refused.json["error"]) == (400, "unauthorized_client")
@@ -391,19 +392,21 @@ def test_a_system_is_issued_what_it_asks_for_itself(full: Asked) -> None:
 
 def test_an_agents_own_token_is_its_bearer(full: Asked) -> None:
     """It narrows what it holds for whoever comes after it, and ends itself."""
-    own = full.token(audience=ISSUER, scope="repo:read repo:write", jitid_agent="planner")
+    own = full.identity("planner", "--scope", "repo:read", "--scope", "repo:write")
     child = full.form(
         "/token",
         bearer=own,
         grant_type=EXCHANGE,
         subject_token=own,
         subject_token_type=f"{TYPE}access_token",
-        audience=ISSUER,
+        audience=API,
         scope="repo:read",
     )
     assert child.status == 200, child.body
     assert full.form("/introspect", token=child.json["access_token"]).json["client_id"] == "planner"
-    assert full.form("/revoke", token=own, bearer=child.json["access_token"]).status == 403
+    # What was made to be shown is no right here, and the right of another agent is none to end this one.
+    assert full.form("/revoke", token=own, bearer=child.json["access_token"]).status == 401
+    assert full.form("/revoke", token=own, bearer=full.identity("coder", task="T-9")).status == 403
     assert full.form("/revoke", token=own, bearer=own).status == 200
     assert full.form("/introspect", token=child.json["access_token"]).json == {"active": False}
 
