@@ -26,9 +26,13 @@ def tools(tmp_path: Path) -> Iterator[Path]:
     """Return a folder with the programs of PostgreSQL, and end what they and the chapter have started."""
     folder = tmp_path / "tools"
     folder.mkdir()
-    # It refuses to run as root; in a namespace of its own root has another number, and its files are the same.
+    # It refuses to run as root and as a user without a name; in a namespace of its own root has another number, and
+    # its files are the same.
+    another = str(postgres.NOBODY)
     as_another = (
-        [need("unshare"), "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+        [need("unshare"), "--user", f"--map-user={another}", f"--map-group={another}"]
+        if os.geteuid() == 0
+        else []
     )
     for name in ("initdb", "pg_ctl"):
         (folder / name).write_text(f'#!/bin/sh\nexec {" ".join(as_another)} {postgres.program(name)} "$@"\n')
