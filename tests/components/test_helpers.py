@@ -314,16 +314,19 @@ def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) ->
         assert (told["template"], told["aud"], told["state"]) == ("prod/look", [server.address], "revoked")
 
 
-def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: Shell) -> None:
-    """What cannot be handed over ends alone: the run goes on."""
+def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: Shell, tmp_path: Path) -> None:
+    """For the audience of the settings. What cannot be handed over ends alone: the run goes on."""
     script = """
-        jitid helper kube --kind opaque --audience https://kube.example > /dev/full; echo "$?"
-        jitid verify "$JITID_PARENT_FILE"; echo "$?"
-        jitid helper kube --kind opaque --audience https://kube.example > given.json
+        jitid helper kube --kind opaque > /dev/full; echo "$?"
+        jitid verify "$JITID_TOKEN_FILE"; echo "$?"
+        jitid helper kube --kind opaque > given.json
         jitid list --task "$JITID_TASK" --format jsonl > all.jsonl
         echo "$JITID_ID"
     """
-    done = shell.run("run", *ASKING, "--audience", "https://kube.example", "--", "sh", "-c", script)
+    settings = tmp_path / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text('audience = ["https://kube.example"]\n')
+    done = shell.run("run", *ASKING, "--", "sh", "-c", script, more={"JITID_CONFIG": str(settings)})
     assert done.returncode == 0, done.stderr
     status, valid, identity = done.stdout.split()
     assert (status, valid) == ("74", "0")
@@ -332,7 +335,27 @@ def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: She
     assert [(one["id"], one["kind"], one["state"]) for one in listed] == [
         (identity, "opaque", "active"),
         (identity, "opaque", "revoked"),
+        # What it shows to the service, and its identity token.
+        (identity, "jwt", "active"),
         (identity, "jwt", "active"),
     ]
     given = json.loads((shell.home / "given.json").read_text())["status"]["token"]
     assert shell.run("verify", "-", stdin=given).returncode == 8
+
+
+def test_within_a_run_a_named_service_has_an_identity_below(shell: Shell) -> None:
+    """What cannot be handed over is revoked, and the run goes on."""
+    script = """
+        jitid helper kube --audience https://kube.example > /dev/full; echo "$?"
+        jitid verify "$JITID_PARENT_FILE"; echo "$?"
+        jitid list --task "$JITID_TASK" --format jsonl > all.jsonl
+        echo "$JITID_ID"
+    """
+    done = shell.run("run", *ASKING, "--audience", "https://kube.example", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    status, valid, identity = done.stdout.split()
+    assert (status, valid) == ("74", "0")
+    assert "the credential just made was revoked" in done.stderr
+    below, *own = [json.loads(line) for line in (shell.home / "all.jsonl").read_text().splitlines()]
+    assert (below["parent"], below["state"]) == (identity, "revoked")
+    assert [(one["id"], one["state"]) for one in own] == [(identity, "active")] * 2
