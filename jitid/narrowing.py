@@ -112,7 +112,7 @@ def check_audiences(names: Names, audiences: Sequence[str]) -> None:
     if former is not None:
         raise UsageError(
             f"{quote(former)} is a former name of this ledger, whose issuer is {names.issuer} now",
-            "leave the audience out, or name the issuer",
+            "for a token to show to the authority, leave --audience out",
         )
 
 

@@ -9,6 +9,7 @@ from jitid.commands.globals import Globals
 from jitid.environment import must_be_beside, open_local
 from jitid.errors import UsageError
 from jitid.formats import output
+from jitid.formats.figures import counted
 from jitid.formats.view import View
 from jitid.lifetime import format_time
 from jitid.name import check_issuer
@@ -75,7 +76,9 @@ def _confirm(given: Globals, found: Naming, new: str) -> None:
     """Refuse a change while credentials are live; at a terminal, ask. Raises UsageError."""
     if not found.live or new == found.names.issuer:
         return
-    would = f"change the issuer from {found.names.issuer} to {new}, with {found.live} live credentials"
+    would = (
+        f"change the issuer from {found.names.issuer} to {new}, with {counted(found.live, 'live credential')}"
+    )
     if not can_ask(given):
         raise UsageError(
             f"this would {would}; nothing was changed",
