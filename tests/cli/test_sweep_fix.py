@@ -295,7 +295,7 @@ def test_the_remedy_of_a_crowd_can_be_pasted_and_ends_no_more_than_it_says(shell
 def test_a_remedy_within_the_limit_names_no_number(shell: Shell) -> None:
     orphans(shell, 1, copies=100)
     (row,) = found(shell, "--rule", "orphaned-task", status=10)
-    assert row["remedy"] == "jitid revoke --task T0"
+    assert row["remedy"] == "jitid revoke --task user:alice/T0"
     shell.good("config", "set", "max", "99")
     (row,) = found(shell, "--rule", "orphaned-task", status=10)
     assert row["remedy"] == "jitid revoke --task T0 --max 100"
