@@ -389,7 +389,7 @@ def _checked_audiences(wanted: Wanted, roles: Sequence[str]) -> tuple[str, ...] 
     if not wanted.audiences:
         if "verifier" in roles:
             raise UsageError(
-                "a verifier is told about tokens for its own audiences, and none is named; nothing was changed",
+                "a verifier sees tokens for its own audiences only, and no audience is named; nothing was changed",
                 "name them with --audience, such as https://api.example.com; or say --all-audiences",
             )
         return None

@@ -127,6 +127,6 @@ def _publish(source: Source, target: Target, seal: Seal, by: str, *, again: bool
 def _must_stand(source: Source, head: Head) -> None:
     if source.head_now() != head:
         raise StorageError(
-            "somebody has written to the ledger while it was copied; the copy was not completed",
-            "stop whoever writes to it, and repeat the command",
+            "the ledger was written to during the copy; the copy was not completed",
+            "stop what writes to it, and repeat the command",
         )

@@ -242,7 +242,7 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
         if issuer.names is None:
             key = word(f"oidc.{safe(issuer.issuer)}.names")
             raise ConfigurationError(
-                f"{both}, and {quote(issuer.issuer)} has no `names`; it proves nobody",
+                f"{both}, and {quote(issuer.issuer)} has no `names`; it proves no delegator",
                 f"state which names it may prove: jitid config set {key} '*@example.com'",
             )
         shared = issuernames.common(issuer.names, other.names or ())

@@ -165,7 +165,7 @@ def _must_have_no_successor(predecessor: Credential) -> None:
         return
     reason = (
         f"rule `{RENEWED_TWICE}`: {predecessor.jti} was renewed already, and has one successor; "
-        "if nobody of yours renewed it, it was stolen"
+        "if you did not renew it, it was stolen"
     )
     raise PolicyDeniedError(
         f"denied: {reason}",

@@ -110,7 +110,7 @@ def _about(task: Task) -> dict[str, Any]:
 
 def _whom(snapshot: Snapshot, stated: Sequence[str]) -> list[str]:
     if not stated:
-        raise UsageError("nobody is named", "such as --with bob, or --with group:oncall")
+        raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     checked = [check_shared(one) for one in stated]
     return list(
         dict.fromkeys(one if one.startswith(ownership.GROUP) else snapshot.own_name(one) for one in checked)

@@ -103,7 +103,7 @@ def must_be_let(proof: Proof, actor: Actor) -> None:
                 "ask its issuer for one that lets this actor act",
             )
     if may_act.keys().isdisjoint(("sub", "client_id")):
-        raise PresenterError("the subject's token names nobody in its `may_act`")
+        raise PresenterError("the subject's token has no `may_act`: no caller may exchange it")
 
 
 def _is_named(proof: Proof, actor: Actor, name: str, value: object) -> bool:

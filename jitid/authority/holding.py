@@ -77,7 +77,7 @@ def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
     for path in tokens_of(cast("type", type(operation))):
         use = USES.get(path)
         if use is None:
-            raise RefusedError(f"{path} is a token of which nobody has said what it is used for")
+            raise RefusedError(f"what the token at {path} is used for is not declared")
         if use in (Use.RIGHT, Use.EXCHANGED):
             rights += [(use, token) for token in _at(operation, path.split(".")[1:])]
     if not rights:

@@ -54,7 +54,7 @@ def grant(
     Without a role they may issue for themselves, delegate from, renew and hand back what they hold, and decide on
     approvals that their groups are asked for. A role is one duty, and nobody has two unless both are granted.
 
-    A verifier is told about tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
+    A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
     audience of its own may exchange tokens for it whose `may_act` names the service.
 
     With --key it is a public key by which a client proves itself, and what is printed is the id.

@@ -82,7 +82,8 @@ def _confirm(given: Globals, found: Naming, new: str) -> None:
     if not can_ask(given):
         raise UsageError(
             f"this would {would}; nothing was changed",
-            "they stay valid until they expire, but whoever pins the issuer refuses new ones; with --yes it is changed",
+            "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "
+            "to change it, repeat with --yes",
         )
     confirm(would, found.live, f"their number, {found.live}, to change it; anything else changes nothing")
 

@@ -76,7 +76,7 @@ def share(
     """
     given.expect(FIELDS)
     if not whom:
-        raise UsageError("nobody is named", "such as --with bob, or --with group:oncall")
+        raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     operation = ShareTask(
         task=check_task(task),
         names=tuple(map(check_shared, whom)),

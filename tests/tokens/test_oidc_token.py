@@ -362,7 +362,7 @@ def test_two_issuers_of_a_kind_prove_different_names(key_set: Path) -> None:
 def test_a_second_issuer_takes_all_names_from_one_that_states_none(key_set: Path) -> None:
     first = OidcIssuer(ISSUER, str(key_set), "jitid")
     second = first._replace(issuer="https://other.example", names=("*@example.org",))
-    with pytest.raises(ConfigurationError, match="has no `names`; it proves nobody") as caught:
+    with pytest.raises(ConfigurationError, match="has no `names`; it proves no delegator") as caught:
         verify_id_token(token(HEADER, CLAIMS), [first, second], NOW, timeout=5)
     assert caught.value.hint == (
         f"state which names it may prove: jitid config set oidc.{ISSUER}.names '*@example.com'"
