@@ -158,7 +158,7 @@ def test_a_signal_in_the_middle_of_handing_out_revokes(shell: Shell) -> None:
 def test_a_signal_while_the_lines_are_awaited_ends_it(shell: Shell) -> None:
     """The transaction that was handed out stands or was taken back as a whole; nothing more comes."""
     with subprocess.Popen(
-        command("-v", "issue", "--from-file", "-", "--delegator", "alice"),
+        command("-v", "issue", "--from-file", "-", "--yes", "--delegator", "alice"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
