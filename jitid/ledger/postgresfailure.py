@@ -61,7 +61,7 @@ def translated(error: psycopg.Error) -> JitidError:
             return ConflictError(f"the session has lost a statement; {_UNCHANGED}", _REPEAT)
         case "40001" | "40P01":
             return ConflictError(f"others changed the same at the same time; {_UNCHANGED}", _REPEAT)
-        case "23505" if error.diag.constraint_name == "task_name_key":
+        case "23505" if error.diag.constraint_name == "task_name_opener_key":
             return ConflictError(f"others opened the same task at the same time; {_UNCHANGED}", _REPEAT)
         case "23505" if error.diag.constraint_name == "status_pkey":
             return ConflictError(f"others drew the same place in a status list; {_UNCHANGED}", _REPEAT)
