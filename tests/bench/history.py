@@ -111,7 +111,15 @@ def _tasks(total: int, dead: int, now: int, on_task: int, late: int) -> Iterator
         sensitivity = ("low", "moderate", "moderate", "high")[n % 4]
         opened = now - 86_400 if over else now - 600
         deadline = now - 60 if not over and n % late == 0 else opened + 86_400
-        yield n + 1, f"INC-{n}", 2 + n % DELEGATORS, sensitivity, deadline, opened, now - 3_600 if over else None
+        yield (
+            n + 1,
+            f"INC-{n}",
+            2 + n % DELEGATORS,
+            sensitivity,
+            deadline,
+            opened,
+            now - 3_600 if over else None,
+        )
 
 
 def _identities(total: int, dead: int, on_task: int) -> Iterator[tuple[Any, ...]]:

@@ -124,9 +124,7 @@ def test_what_has_not_changed_is_left_as_it_is(shell: Shell) -> None:
 
 
 def test_a_verifier_without_a_ledger_sees_what_was_ended(shell: Shell, tmp_path: Path) -> None:
-    (tmp_path / "child").write_text(
-        shell.good("-q", "issue", "--parent-file", "token", "--agent", "coder", "--audience", URL)
-    )
+    (tmp_path / "child").write_text(shell.good("-q", "issue", "--parent-file", "token", "--agent", "coder"))
     published(shell)
     elsewhere = verifier(tmp_path / "elsewhere")
     for name in ("token", "child"):

@@ -34,7 +34,8 @@ def test_one_bad_row_keeps_nothing_else_alive_and_is_told(shell: Shell) -> None:
     shell.good("leak", "add", "--source", "a log", stdin=Path(shell.home, "b.jwt").read_text())
     edit(
         shell.ledger,
-        "INSERT INTO task (name, sensitivity, deadline, opened_at, ended_at) VALUES ('Z0', 'low', 2000000000, 1, 2)",
+        "INSERT INTO task (name, opener, sensitivity, deadline, opened_at, ended_at, event)"
+        " SELECT 'Z0', opener, 'low', 2000000000, 1, 2, 1 FROM task LIMIT 1",
         "UPDATE credential SET task = (SELECT id FROM task WHERE name = 'Z0') WHERE id = 1",
     )
     done = shell.run("sweep", "--fix", "--yes", "--format", "json")
@@ -202,6 +203,7 @@ def test_the_doctor_finds_a_tail_that_was_cut(shell: Shell) -> None:
         "DELETE FROM audit_event WHERE seq > 2",
         "DELETE FROM credential WHERE event > 2",
         "DELETE FROM identity WHERE id NOT IN (SELECT identity FROM credential)",
+        "DELETE FROM task WHERE event > 2",
     )
     assert shell.good("audit", "verify").startswith("the audit chain holds")
     assert "audit\tfailure" in shell.run("doctor", "--format", "tsv").stdout
@@ -298,7 +300,7 @@ def test_a_remedy_within_the_limit_names_no_number(shell: Shell) -> None:
     assert row["remedy"] == "jitid revoke --task user:alice/T0"
     shell.good("config", "set", "max", "99")
     (row,) = found(shell, "--rule", "orphaned-task", status=10)
-    assert row["remedy"] == "jitid revoke --task T0 --max 100"
+    assert row["remedy"] == "jitid revoke --task user:alice/T0 --max 100"
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl", "sarif", "csv", "tsv", "table", "html", "prometheus"])

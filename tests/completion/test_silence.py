@@ -90,7 +90,9 @@ def test_a_view_that_never_ends_is_given_up(ledger: Path) -> None:
 def test_a_writer_at_work_is_no_hindrance(ledger: Path) -> None:
     with closing(sqlite3.connect(ledger / "ledger.db", isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
-        db.execute("INSERT INTO task (name, sensitivity, deadline, opened_at) VALUES ('NEW', 'low', 1, 1)")
+        db.execute(
+            "INSERT INTO task (name, opener, sensitivity, deadline, opened_at, event) VALUES ('NEW', 1, 'low', 1, 1, 1)"
+        )
         assert names(ledger, "tasks") == ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
 
 
@@ -98,7 +100,9 @@ def test_a_ledger_that_somebody_holds_alone_is_given_up(ledger: Path) -> None:
     with closing(sqlite3.connect(ledger / "ledger.db", isolation_level=None)) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        db.execute("INSERT INTO task (name, sensitivity, deadline, opened_at) VALUES ('NEW', 'low', 1, 1)")
+        db.execute(
+            "INSERT INTO task (name, opener, sensitivity, deadline, opened_at, event) VALUES ('NEW', 1, 'low', 1, 1, 1)"
+        )
         assert names(ledger, "tasks") == []
 
 

@@ -142,12 +142,17 @@ def test_authlib_takes_what_we_serve(authority: Authority) -> None:
         ) as client:
             asked = {"audience": API, "scope": "repo:read"}
             own = client.fetch_token(place, grant_type="client_credentials", **asked)["access_token"]
-            subject = {"subject_token": own, "subject_token_type": f"{TYPE}access_token"}
+            held = authority.shell.good(
+                *("issue", "--task", "AUTHLIB-1", "--delegator", "system:launcher", "--agent", "planner"),
+                *("--scope", "repo:read", "--may-audience", API),
+            ).strip()
+            subject = {"subject_token": held, "subject_token_type": f"{TYPE}access_token"}
             live = client.fetch_token(place, grant_type=EXCHANGE, **subject, **asked)["access_token"]
             introspect, revoke = f"{authority.url}/introspect", f"{authority.url}/revoke"
             assert client.introspect_token(introspect, token=live).json()["active"] is True
-            assert client.revoke_token(revoke, token=own).status_code == 200
-            for dead in (own, live):
+            for ended in (own, held):
+                assert client.revoke_token(revoke, token=ended).status_code == 200
+            for dead in (own, held, live):
                 assert client.introspect_token(introspect, token=dead).json() == {"active": False}
             with pytest.raises(client_of.OAuthError, match="invalid_request"):
                 client.fetch_token(place, grant_type=EXCHANGE, **subject, **asked)

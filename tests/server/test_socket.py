@@ -110,10 +110,17 @@ def test_groups_that_disagree_make_nobody(served: Served) -> None:
 
 def test_roles_of_user_and_groups_add_up(served: Served) -> None:
     listing = {"chosen": {}, "sort": "id", "descending": False, "after": None, "limit": 1}
-    assert ask(served, "nobody", "ListCredentials", listing)[0] == 403
-    assert ask(served, "bin", "ListCredentials", listing, ["mail"])[0] == 200
-    assert ask(served, "lp", "ListCredentials", listing)[0] == 403
-    assert ask(served, "lp", "ListCredentials", listing, ["mail"])[0] == 200
+    issued(served, "bin")
+
+    def seen(user: str, *groups: list[str]) -> int:
+        status, answer = ask(served, user, "ListCredentials", listing, *groups)
+        assert status == 200
+        return len(answer["credentials"])
+
+    # Without a role one sees what is one's own.
+    assert (seen("nobody"), seen("lp")) == (0, 0)
+    assert (seen("bin", ["mail"]), seen("lp", ["mail"])) == (1, 1)
+    assert ask(served, "nobody", "RotateKey", {"algorithm": "EdDSA"})[0] == 403
 
 
 def test_agents_reach_neither_ledger_nor_key(served: Served, place: Path) -> None:
