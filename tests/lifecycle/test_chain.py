@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jitid import narrowing
@@ -22,12 +22,13 @@ from jitid.credential import Credential
 from jitid.errors import PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter
+from jitid.name import may_reach
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.scope import Scope
+from jitid.request import AttachRequest, MayAct, RenewRequest, Terms
+from jitid.scope import Scope, may_overlap
 from jitid.secret import Secret
 from jitid.task import SENSITIVITIES, rank
-from tests.builders import PERMIT_ALL, Made, World, edit, policed
+from tests.builders import DEFAULT_POLICY, PERMIT_ALL, Made, World, edit, policed
 from tests.lifecycle.test_issuance import claims, denied
 
 NO_ASSERTED = """@id("no-asserted") forbid (principal, action, resource)
@@ -237,6 +238,70 @@ def test_a_floor_of_an_audience_holds_for_what_may_be_asked_for_later(
     terms = world.terms._replace(audience_floors={"https://pay.example": "critical"})
     judged = narrowing.sensitivity("low", None, (), ("https://web.example",), terms, may_audience=(entry,))
     assert (judged.level, bool(judged.why)) == (level, level != "low")
+
+
+_LEVEL = st.sampled_from(SENSITIVITIES)
+_AUDIENCES = ("https://pay.example", "https://web.example", "urn:bank")
+_ORIGINS = ("https://*.example", "https://pay.example", "https://*.bank.example")
+
+
+@given(
+    task=_LEVEL,
+    scope_floors=st.dictionaries(st.sampled_from(["db:*", "db:prod", "db:prod:*", "*", "repo"]), _LEVEL),
+    audience_floors=st.dictionaries(st.sampled_from(_AUDIENCES), _LEVEL),
+    scopes=st.lists(st.sampled_from(["db:prod", "db:test", "db:*", "repo:read"]).map(Scope), max_size=3),
+    audiences=st.lists(st.sampled_from(_AUDIENCES), max_size=3),
+    later=st.lists(st.sampled_from(_ORIGINS), max_size=3),
+)
+@example("low", {"db:*": "moderate", "db:prod": "critical"}, {}, [Scope("db:prod")], [], [])
+@example("low", {"db:*": "moderate"}, {"urn:bank": "critical"}, [Scope("db:prod")], ["urn:bank"], [])
+@example("low", {}, {"https://web.example": "high", "https://pay.example": "critical"}, [], [], [_ORIGINS[0]])
+def test_of_all_floors_that_hold_the_highest_one_counts(
+    task: str,
+    scope_floors: dict[str, str],
+    audience_floors: dict[str, str],
+    scopes: list[Scope],
+    audiences: list[str],
+    later: list[str],
+) -> None:
+    """Whichever is stated first, and whether a scope or an audience has it; and the reason names what has it."""
+    terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors=scope_floors, audience_floors=audience_floors)
+    judged = narrowing.sensitivity(task, None, scopes, audiences, terms, may_audience=later)
+    holding = [
+        (floor, scope)
+        for pattern, floor in scope_floors.items()
+        for scope in scopes
+        if may_overlap(Scope(pattern), scope)
+    ]
+    holding += [
+        (floor, one)
+        for named, floor in audience_floors.items()
+        for one in (*audiences, *later)
+        if one == named or may_reach(one, named)
+    ]
+    assert judged.level == max([task, *(floor for floor, _ in holding)], key=rank)
+    if judged.level == task:
+        assert judged.why == ""
+    else:
+        assert any(floor == judged.level and f"`{named}`" in judged.why for floor, named in holding)
+
+
+def test_the_highest_floor_decides_about_an_issue_and_a_use(world: World) -> None:
+    """The lower one stands first, and a scope has it where an audience has the higher one."""
+    files = (*PERMIT_ALL, ("n.cedar", FORBIDS_CRITICAL))
+    held: dict[str, Any] = {"scopes": ["db:prod"], "may_audience": ("urn:bank",)}
+    under(world, files)
+    made = world.issue(**held)
+    floors: tuple[dict[str, Any], ...] = (
+        {"scope_floors": {"db:*": "moderate", "db:prod": "critical"}},
+        {"scope_floors": {"db:*": "high"}, "audience_floors": {"urn:bank": "critical"}},
+    )
+    for stated in floors:
+        under(world, files, scope_floors={}, audience_floors={})
+        assert rules(world, made.token, "db:prod") == ()
+        under(world, files, **stated)
+        assert rules(world, made.token, "db:prod") == ("no-critical",)
+        assert denied(world, **held) == ("no-critical",)
 
 
 _STEPS = st.lists(

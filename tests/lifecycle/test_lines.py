@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,42 @@ def test_what_is_delegated_from_an_attachment_is_judged_by_that(world: World) ->
     world.check()
 
 
+MAKING: dict[str, Callable[[World, Made, int | None], Made]] = {
+    "delegate": lambda world, made, ttl: issue(world, parent=made.token, kind="opaque", ttl=ttl),
+    "attach": lambda world, made, ttl: attach(world, made, ttl=ttl),
+    "renew": lambda world, made, ttl: renew(world, made, ttl),
+}
+"""How a credential is made from another one."""
+HOPS = [hops for length in range(4) for hops in product(("delegate", "attach"), repeat=length)]
+
+
+@pytest.mark.parametrize("hops", HOPS)
+def test_whatever_a_credential_rests_on_bounds_what_is_made_from_it(
+    world: World, hops: tuple[str, ...]
+) -> None:
+    """However far up a line was renewed for less: nothing that is made at the end of the chain outlives it."""
+    for at, how in product(range(len(hops) + 1), MAKING):
+        if how == "renew" and at == len(hops):
+            continue  # the second renewal of one credential
+        # Each of them ends before what is above it, so that something is left for renewals.
+        chain = [issue(world, ttl=900)]
+        for number, hop in enumerate(hops, 1):
+            chain.append(MAKING[hop](world, chain[-1], 900 - 100 * number))
+        renew(world, chain[at], 60)
+        end = world.clock.now + 60
+        if how == "renew":
+            with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+                renew(world, chain[-1])
+        else:
+            made = MAKING[how](world, chain[-1], None)
+            assert made.issued.expires_at == end, f"{how} from the end of {hops}, {at} renewed"
+        world.clock.now = end
+        for dead in chain[at:]:
+            with pytest.raises(InvalidCredentialError):
+                verify(world, dead)
+    world.check()
+
+
 @both_ledgers
 def test_a_successor_lives_no_longer_than_its_predecessor_was_given(world: World) -> None:
     short = issue(world, ttl=60)
@@ -292,6 +329,12 @@ class _Told:
     def head(self) -> _Told:
         return self if self.after is None else self.after.head
 
+    @property
+    def end(self) -> int:
+        """When its line ends, or what that rests on: nothing that is made from it outlives this."""
+        own = self.head.made.issued.expires_at
+        return own if self.source is None else min(own, self.source.end)
+
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
@@ -306,12 +349,16 @@ def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
                 match do:
                     case "delegate":
                         made = issue(world, parent=one.made.token, scopes=scopes, ttl=ttl, kind="opaque")
+                        assert made.issued.expires_at <= min(one.made.issued.expires_at, one.end)
                         told.append(_Told(made, one))
                     case "attach":
-                        told.append(_Told(attach(world, one.made, *scopes, ttl=ttl), one))
+                        made = attach(world, one.made, *scopes, ttl=ttl)
+                        assert made.issued.expires_at <= min(one.made.issued.expires_at, one.end)
+                        told.append(_Told(made, one))
                     case "renew":
                         after = _Told(renew(world, one.made, ttl, narrower=True), one.source, one)
                         assert one.after is None, "a second successor"
+                        assert one.source is None or after.made.issued.expires_at <= one.source.end
                         one.after = after
                         told.append(after)
                     case "narrow":
@@ -340,7 +387,6 @@ def _must_hold(world: World, told: list[_Told]) -> None:
             head = told.index(one.source.head)
             assert head in valid, "what it was made from is dead"
             _must_cover(valid[head], scopes)
-            assert one.before is not None or one.made.issued.expires_at <= one.source.made.issued.expires_at
         if one.before is not None:
             before = one.before.made.issued
             life = one.made.issued.expires_at - one.made.issued.issued_at
