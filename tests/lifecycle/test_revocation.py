@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from jitid.auditing import LogFilter
-from jitid.authority.operations import Inspect, ReadLog, Retire, Revoke
-from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
+from jitid.authority.agent_operations import SuspendAgent
+from jitid.authority.operations import (
+    AbandonRenewal,
+    Inspect,
+    PublishKeys,
+    ReadLog,
+    Retire,
+    Revoke,
+    RevokeKey,
+    RotateKey,
+    ShowTask,
+)
+from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.revocation import Ended
-from jitid.secret import Secret
+from jitid.secret import Secret, fingerprint
 from tests.builders import NOW, Made, World, edit
+from tests.lifecycle.test_lines import OVERLAP, attach, issue, renew, verify
 from tests.values.hostile import NAUGHTY
 
 
@@ -114,6 +128,97 @@ def test_a_forged_token_revokes_nothing(world: World) -> None:
     assert live(world, [made]) == [True]
 
 
+# What has ended names its identity all the same: a leaked token is often an old one.
+
+
+def _superseded(world: World) -> tuple[Made, Made]:
+    old = issue(world, ttl=600)
+    change_key(world)
+    new = renew(world, old, 900)
+    world.clock.now += OVERLAP + 1
+    return old, new
+
+
+def _in_its_overlap(world: World) -> tuple[Made, Made]:
+    old = issue(world, ttl=600)
+    change_key(world)
+    return old, renew(world, old, 900)
+
+
+def _abandoned(world: World) -> tuple[Made, Made]:
+    first = issue(world)
+    change_key(world)
+    second = renew(world, first, 900)
+    world.authority.perform(AbandonRenewal(jti=second.jti))
+    return second, first
+
+
+def _attached(world: World) -> tuple[Made, Made]:
+    held = issue(world)
+    change_key(world)
+    beside = attach(world, held, ttl=60, kind="jwt")
+    world.clock.now += 60
+    return beside, held
+
+
+def _successor_of_its_successor(world: World) -> tuple[Made, Made]:
+    old, new = _superseded(world)
+    change_key(world)
+    newest = renew(world, new, 900)
+    world.clock.now += OVERLAP + 1
+    return old, newest
+
+
+def change_key(world: World) -> None:
+    """Let what is issued from now on be signed by another key."""
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+
+
+OLD = (_superseded, _in_its_overlap, _abandoned, _attached, _successor_of_its_successor)
+"""Each returns a token, and another one of its identity that is alive, signed by another key."""
+
+
+def _of(made: Made, kid: str, by: str) -> Revoke | RevokeKey:
+    match by:
+        case "key":
+            return RevokeKey(kid=kid, most=None)
+        case "kid":
+            return Revoke(selection=Selection(kids=(kid,)), most=None)
+        case "jti":
+            return Revoke(selection=Selection(ids=(made.jti,)), most=None)
+        case "tree":
+            return Revoke(selection=Selection(trees=(made.jti,)), most=None)
+        case "fingerprint":
+            return Revoke(selection=Selection(fingerprints=(fingerprint(made.token),)), most=None)
+        case _:
+            return Revoke(selection=Selection(), tokens=(Secret.single(made.token),), most=None)
+
+
+@pytest.mark.parametrize("by", ["key", "kid", "jti", "tree", "fingerprint", "token"])
+@pytest.mark.parametrize("make", OLD)
+def test_what_has_ended_ends_all_of_its_identity(
+    lenient: World, make: Callable[[World], tuple[Made, Made]], by: str
+) -> None:
+    world = lenient
+    old, living = make(world)
+    change_key(world)
+    child = issue(world, parent=living.token, task="T2")
+    below = issue(world, parent=child.token)
+    apart = issue(world)
+    with world.ledger.read() as snapshot:
+        (row,) = snapshot.find_given([old.jti], [])
+    assert row.signed_by is not None
+    for made in (living, child, below, apart):
+        verify(world, made)
+    world.authority.perform(_of(old, row.signed_by, by))
+    for made in (old, living, child, below):
+        with pytest.raises(InvalidCredentialError):
+            verify(world, made)
+    verify(world, apart)
+    assert world.authority.perform(Inspect(id=old.id)).live_descendants == 0
+    world.check()
+
+
 def test_retiring_ends_the_task_with_all_that_descends_from_it(world: World) -> None:
     parent = world.issue(task="T1")
     child = world.issue(parent=parent.token, task="T2")
@@ -130,6 +235,44 @@ def test_retiring_twice_changes_nothing(world: World) -> None:
     world.clock.now += 60
     assert world.retire("T1") == Ended(world.retire("T1").radius, 0, None, "T1")
     assert world.head() == head
+
+
+NOTHING_LIVES: dict[str, Callable[[World, Made], object]] = {
+    "revoked": lambda world, made: world.revoke(made.id),
+    "expired": lambda world, made: setattr(world.clock, "now", made.issued.expires_at),
+    "suspended": lambda world, _: world.authority.perform(SuspendAgent(name="planner", most=None)),
+}
+
+
+@pytest.mark.parametrize("how", NOTHING_LIVES)
+def test_a_task_of_which_nothing_lives_is_retired_all_the_same(world: World, how: str) -> None:
+    """Otherwise it could be issued on again."""
+    world.register()
+    made = world.issue()
+    NOTHING_LIVES[how](world, made)
+    done = world.retire("T1")
+    assert (done.credentials, done.task, done.event is not None) == (0, "T1", True)
+    row = world.authority.perform(ShowTask(name="T1"))
+    assert row.task.ended_at == world.clock.now
+    with pytest.raises(PolicyDeniedError, match="task-ended"):
+        world.issue(agent="other")
+    assert world.retire("T1").event is None
+    world.check()
+
+
+@pytest.mark.parametrize("how", NOTHING_LIVES)
+def test_a_key_of_which_nothing_lives_is_revoked_all_the_same(world: World, how: str) -> None:
+    """Otherwise it would go on signing, and be published."""
+    world.register()
+    made = world.issue()
+    NOTHING_LIVES[how](world, made)
+    (kid,) = [key["kid"] for key in world.authority.perform(PublishKeys())["keys"]]
+    done = world.authority.perform(RevokeKey(kid=kid, most=None))
+    assert done.event is not None
+    assert [key["kid"] for key in world.authority.perform(PublishKeys())["keys"]] == [done.successor]
+    assert world.verify(world.issue(agent="other").token).signed_by == done.successor
+    assert world.authority.perform(RevokeKey(kid=kid, most=None)).event is None
+    world.check()
 
 
 def test_a_task_that_never_was_cannot_be_retired(world: World) -> None:
