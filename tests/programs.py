@@ -59,6 +59,8 @@ if operation == "mint":
     secret = {{"token": "shop-" + os.urandom(16).hex()}}
     if request["template_options"].get("parts"):
         secret = {{"user": credential["name"], "password": os.urandom(16).hex()}}
+    if request["template_options"].get("token"):
+        secret = {{"token": request["template_options"]["token"]}}
     (shop / (credential["name"] + ".made")).write_text(json.dumps(secret))
     if what == "lost":
         sys.exit(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.authority.annotations import operations
 from jitid.authority.holding import USES, Use, tokens_of
+from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
 from jitid.caller import ROLES, Caller
+from jitid.credential import Kind
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -28,11 +31,13 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuance import Issued
+from jitid.ledger.records import Selection
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.secret import Secret, fingerprint
+from jitid.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller
 from tests.builders import NAMES, Made, World, edit, request
 from tests.lifecycle.test_svids import retyped
+from tests.programs import Shop
 
 API, BACKEND, OTHER = "https://api.example", "https://backend.example", "https://other.example"
 GATE = "system:gateway"
@@ -74,12 +79,15 @@ RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
     ),
     "HandBack.token": lambda made: ops.HandBack(token=Secret.single(made.token), id=made.id),
     "Exchange.subject": lambda made: Exchange(
-        request=request(task=None, delegator=None, audiences=(API,)), subject=Secret.single(made.token)
+        request=request(task=None, delegator=None, audiences=(API,)),
+        subject=Secret.single(made.token),
+        subject_sort="access_token",
     ),
     "Exchange.actor": lambda made: Exchange(
         request=request(task=None, delegator=None, audiences=(API,)),
         subject=Secret.single("x.y.z"),
         actor=Secret.single(made.token),
+        actor_sort="access_token",
     ),
 }
 
@@ -91,6 +99,81 @@ def test_each_token_of_each_operation_has_a_use() -> None:
     named = {path for path, use in USES.items() if use in (Use.RIGHT, Use.EXCHANGED)}
     # These are for nobody who is served, or are refused before they are looked at.
     assert named - set(RIGHTS) == {"Authenticate.bearer", "Exchange.request.parent"}
+
+
+LOOKS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
+    "Authenticate.bearer": lambda made: Authenticate(bearer=Secret.single(made.token)),
+    "Verify.token": lambda made: ops.Verify(token=Secret.single(made.token)),
+    "Inspect.token": lambda made: ops.Inspect(token=Secret.single(made.token)),
+    "Explain.token": lambda made: Explain(token=Secret.single(made.token)),
+    "Introspect.token": lambda made: Introspect(token=Secret.single(made.token)),
+    "Authorize.asked.token": lambda made: Authorize(
+        asked=(Asked(Secret.single(made.token), check_action("a:b"), "x"),) * 2
+    ),
+    "Revoke.tokens": lambda made: ops.Revoke(
+        selection=Selection(), tokens=(Secret.single(made.token),), most=None
+    ),
+    "RevokeToken.token": lambda made: RevokeToken(token=Secret.single(made.token)),
+}
+DOORS = {**RIGHTS, **LOOKS}
+"""All places where a token of ours is presented."""
+
+
+def test_each_place_for_a_token_of_ours_is_a_door() -> None:
+    assert {path for path, use in USES.items() if use is not Use.PROOF} - {"Exchange.request.parent"} == set(
+        DOORS
+    )
+
+
+BESIDE = None
+"""Who asks beside the ledger."""
+ASKERS = [
+    pytest.param(path, who, id=f"{path}-{'beside' if who is BESIDE else 'served'}")
+    for path in DOORS
+    for who in (BESIDE, caller("system:gate", *ROLES))
+    # Nobody who is served asks whose a bearer is.
+    if who is BESIDE or path != "Authenticate.bearer"
+]
+
+
+def known(world: World, path: str, who: Caller | None, made: Made) -> bool:
+    """Tell whether a door knows a token."""
+    operation = DOORS[path](made)
+    try:
+        answer = world.authority.perform(operation) if who is BESIDE else ask(world, who, operation)
+    except (InvalidCredentialError, UnauthenticatedError):
+        return False
+    verdicts = getattr(answer, "verdicts", None)
+    return answer is not None and (verdicts is None or any(one.valid for one in verdicts))
+
+
+@pytest.mark.parametrize(("path", "who"), ASKERS)
+def test_no_door_takes_what_a_target_made_for_an_opaque_token(
+    tmp_path: Path, path: str, who: Caller | None
+) -> None:
+    """A target chooses its secrets, and may choose one that looks like a token of ours."""
+    text = new_opaque(os.urandom)
+    target = Shop(tmp_path / "shop").target(template={"like": {"options": {"token": text}}})
+    with World(tmp_path / "ledger", targets=[target]) as world:
+        made = world.issue(kind="exec:shop", template="like", scopes=("a:b",))
+        assert made.token == text
+        assert not known(world, path, who, made)
+        assert world.authority.perform(ops.Inspect(id=made.id)).active
+        # It is the kind that matters. Of two tokens, the actor's is looked at first, and the other one is nonsense.
+        ours = world.issue(kind="opaque", scopes=("a:b",), may_audience=(API,))
+        assert known(world, path, who, ours) == (path != "Exchange.actor")
+        world.check()
+
+
+@pytest.mark.parametrize(("path", "who"), ASKERS)
+def test_no_door_takes_an_opaque_token_whose_row_is_of_another_kind(
+    world: World, path: str, who: Caller | None
+) -> None:
+    made = world.issue(kind="opaque", scopes=("a:b",), may_audience=(API,))
+    for kind in (*Kind, "exec:shop"):
+        if kind != Kind.OPAQUE:
+            edit(world.path, f"UPDATE credential SET kind = '{kind}'")
+            assert not known(world, path, who, made), kind
 
 
 @pytest.mark.parametrize("path", RIGHTS)

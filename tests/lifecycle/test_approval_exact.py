@@ -10,6 +10,7 @@ import pytest
 
 from jitid import approval, planning
 from jitid.errors import ApprovalNeededError
+from jitid.ledger.approval import ApprovalState
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
 from jitid.process import Process
@@ -114,6 +115,18 @@ def test_each_field_of_a_request_is_a_part_of_what_is_approved(field: str, offic
     plain = PLAIN.get(field, {})
     assert _exact(office, **plain) != _exact(office, **fields)
     assert _exact(office, **fields) == _exact(office, **fields)
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_an_approval_is_used_for_no_request_that_differs_in_a_field(field: str, office: Office) -> None:
+    """Another template of the same kind above all: it may be the one of the superuser."""
+    changed = {**BASE, **CHANGED[field]}
+    granted = office.ask(**{**BASE, **PLAIN.get(field, {})})
+    office.grant(granted)
+    assert office.ask(**changed) != granted
+    assert office.state(granted) == ApprovalState.GRANTED
+    assert [event["op"] for event in office.events() if event["op"] == "issue"] == []
+    office.check()
 
 
 def test_whose_child_it_is_is_a_part_of_what_is_approved(office: Office) -> None:

@@ -10,15 +10,20 @@ import pytest
 from jitid import recognition
 from jitid.authority.operations import Renew, RevokeKey, RotateKey
 from jitid.errors import InvalidCredentialError
+from jitid.identifier import parse_id
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.builders import NAMES, World, edit
+
+ES256 = "urn:es256"
+"""A service whose tokens are signed by another algorithm."""
+OWN = (NAMES.issuer, ES256)
 
 
 @pytest.fixture
 def tokens(world: World) -> list[str]:
     """Return tokens of every sort: alive, dead in each way, foreign, forged."""
-    world.terms = world.terms._replace(algorithms={"urn:es256": "ES256"})
+    world.terms = world.terms._replace(algorithms={ES256: "ES256"})
     world.reopen()
     chain = world.chain(4, scopes=["db:read"])
     dead_above = world.chain(3, task="T2", kind="opaque")
@@ -26,16 +31,20 @@ def tokens(world: World) -> list[str]:
     below_ended_task = world.issue(parent=foreign_task.token, task="T10", agent="child")
     one_of_many = [world.issue(kind=kind).token for kind in ("jwt", "opaque")]
     elsewhere = [world.issue(kind=kind, audiences=("urn:else",)).token for kind in ("jwt", "opaque")]
-    es256 = world.issue(audiences=("urn:es256", NAMES.issuer)).token
+    es256 = world.issue(audiences=(ES256,)).token
     expired = [world.issue(kind=kind, ttl=30).token for kind in ("jwt", "opaque")]
     renewed = world.issue()
     successor = world.authority.perform(Renew(request=RenewRequest(Secret.single(renewed.token))))
     world.revoke(dead_above[1].id)
     world.retire("T9")
     world.clock.now += 31
+    # What a target made may look like an opaque token.
+    lookalike = world.issue(kind="opaque")
+    raw = parse_id(lookalike.jti)[1].hex()
+    edit(world.path, f"UPDATE credential SET kind = 'exec:shop' WHERE jti = x'{raw}'")
     spoilt = [one_of_many[0][:-6] + "AAAAAA", one_of_many[0] + "=", one_of_many[1][:-1], "", "x", "a.b.c"]
     return [
-        *(made.token for made in (*chain, *dead_above, foreign_task, below_ended_task, renewed)),
+        *(made.token for made in (*chain, *dead_above, foreign_task, below_ended_task, renewed, lookalike)),
         *(one.secret.reveal() for one in successor.credentials),
         *one_of_many,
         *elsewhere,
@@ -50,7 +59,7 @@ def tokens(world: World) -> list[str]:
 
 def _alone(world: World, token: str) -> str | None:
     try:
-        world.verify(token)
+        world.verify(token, *OWN)
     except InvalidCredentialError as error:
         return error.message
     return None
@@ -59,7 +68,7 @@ def _alone(world: World, token: str) -> str | None:
 def _together(world: World, tokens: list[str]) -> list[recognition.Held]:
     with world.ledger.read() as snapshot:
         presented = recognition.present(NAMES, recognition.keys_of(snapshot), tokens)
-        return recognition.hold(snapshot, presented, (NAMES.issuer,))
+        return recognition.hold(snapshot, presented, OWN)
 
 
 def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> None:
@@ -69,7 +78,7 @@ def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> No
     assert {True, False} == {one.refusal is None for one in held}
     for one, token in zip(held, tokens, strict=False):
         if one.refusal is None:
-            credential = world.verify(token)
+            credential = world.verify(token, *OWN)
             assert one.credential == credential
             assert one.task is not None
             assert one.task.name == credential.task
