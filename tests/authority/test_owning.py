@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from jitid.authority import operations as ops
+from jitid.authority.target_operations import Attach, Settle
 from jitid.caller import Caller
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
+from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit
@@ -233,6 +236,49 @@ def test_one_s_own_is_listed_inspected_and_revoked_without_a_role(world: World) 
     with pytest.raises(JitidError):
         ask(world, ALICE, ops.Revoke(selection=Selection(), most=None))
     assert listed(world, RESPONDER, live=True) == ["user:bob INC-3"]
+
+
+def _renewed(world: World, who: Caller, held: Secret) -> Issued:
+    return ask(world, who, ops.Renew(request=RenewRequest(held)))
+
+
+def _attached(world: World, who: Caller, held: Secret) -> Issued:
+    return ask(world, who, Attach(request=AttachRequest(held, "opaque", audiences=("urn:api",))))
+
+
+def _agent_of(issued: Issued) -> Caller:
+    return Caller("agent:agent", frozenset(), None, "credential", issued.credentials[0].jti, "agent")
+
+
+@pytest.mark.parametrize("make", [_renewed, _attached])
+@pytest.mark.parametrize("other", ["user:eve", "system:launcher", "agent"])
+def test_an_identity_is_owned_by_who_opened_it_whoever_adds_to_it(
+    world: World, make: Callable[[World, Caller, Secret], Issued], other: str
+) -> None:
+    """A token that was given to somebody lets them renew it, and makes nothing of it theirs."""
+    own = issue(world, ALICE, delegator=None, task="INC-1", may_audience=("urn:api",))
+    who = caller(other)
+    if other == "agent":
+        who = _agent_of(issue(world, EVE, delegator=None, task="INC-2"))
+    first, (added,) = own.credentials[0], make(world, who, bearer(own)).credentials
+    assert added.id == first.id
+    refusals: list[Refused] = []
+    for id_ in (first.id, first.jti, added.jti):
+        refusals += [
+            ops.Inspect(id=id_),
+            ops.Revoke(selection=Selection(ids=(id_,)), most=None),
+            ops.Revoke(selection=Selection(trees=(id_,)), most=None),
+            Settle(ids=(id_,)),
+            ops.ShowTree(ids=(id_,), limit=9),
+        ]
+    refusals += [ops.Inspect(token=first.secret), ops.Verify(token=first.secret), ops.Retire(task="INC-1")]
+    for refused in refusals:
+        with pytest.raises((RefusedError, NotFoundError)):
+            ask(world, who, refused)
+    for id_ in (first.id, first.jti, added.jti):
+        assert ask(world, ALICE, ops.Inspect(id=id_)).active
+    assert ask(world, ALICE, ops.Revoke(selection=Selection(ids=(added.jti,)), most=None)).credentials == 2
+    assert world.check()
 
 
 def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> None:
