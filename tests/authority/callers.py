@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jitid.authority import operations as ops
@@ -9,6 +10,15 @@ from jitid.caller import Caller
 from jitid.issuance import Issued
 from jitid.secret import Secret
 from tests.builders import World, request
+
+FOUND_OUT: Mapping[str, Any] = {
+    "proved_delegator": "user:alice",
+    "proved_subject": "https://id.example alice",
+    "proved_agent": "planner",
+    "proved_at": 1,
+    "exchanged": True,
+}
+"""What a caller may not say in a request: the authority alone finds out whom a token proves."""
 
 
 def caller(name: str = "user:bob", *roles: str, **more: Any) -> Caller:

@@ -37,6 +37,7 @@ from jitid.revocation import TooManyError
 from jitid.searching import Finds
 from jitid.secret import Secret, new_opaque
 from tests import real
+from tests.authority.callers import FOUND_OUT
 from tests.authority.values import JSON, answers, operation_values, told
 
 NAMES = sorted(codec.names())
@@ -191,12 +192,25 @@ def test_a_refusal_says_what_is_wrong_and_where(name: str, values: Any, reason: 
     assert raised.value.message.startswith(reason)
 
 
-@pytest.mark.parametrize("member", ["proved_delegator", "proved_subject"])
-def test_nobody_states_from_elsewhere_whom_an_id_token_proves(member: str) -> None:
-    """The proof is for the authority to find."""
-    request = {"task": "T1", "delegator": None, "agent": "a", member: "user:root"}
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("member", FOUND_OUT)
+def test_nobody_states_from_elsewhere_whom_a_token_proves(member: str, at: int) -> None:
+    """The proof is for the authority to find, of each of many requests."""
+    requests: list[dict[str, Any]] = [{"task": "T1", "delegator": None, "agent": "a"} for _ in range(3)]
+    assert codec.decode_operation("Issue", {"requests": requests})
+    requests[at][member] = FOUND_OUT[member]
     with pytest.raises(UsageError, match=f"no member `{member}`"):
-        codec.decode_operation("Issue", {"requests": [request]})
+        codec.decode_operation("Issue", {"requests": requests})
+    with pytest.raises(UsageError, match=f"no member `{member}`"):
+        codec.decode_operation("Exchange", {"request": requests[at], "subject": "x.y.z"})
+
+
+def test_what_the_authority_finds_out_is_kept_back() -> None:
+    """A further field of that sort is named here, too."""
+    assert {"request.IssueRequest": frozenset(FOUND_OUT)} == forms.KEPT_BACK
+    assert {name for name in IssueRequest._fields if name.startswith(("proved", "exchanged"))} == set(
+        FOUND_OUT
+    )
 
 
 def test_a_refusal_repeats_no_secret() -> None:

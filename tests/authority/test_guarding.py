@@ -13,13 +13,14 @@ from jitid.authority import access_operations as access
 from jitid.authority import guarding
 from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
+from jitid.authority.token_operations import Exchange
 from jitid.caller import ROLES
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.records import Selection
 from jitid.request import AttachRequest
 from jitid.secret import Secret
-from tests.authority.callers import ask, caller
+from tests.authority.callers import FOUND_OUT, ask, caller
 from tests.builders import World, request
 from tests.programs import Shop
 
@@ -133,6 +134,21 @@ def test_who_has_no_role_reads_nothing(world: World) -> None:
         with pytest.raises(RefusedError):
             ask(world, caller(), operation)
     assert ask(world, caller(), ops.PublishKeys())["keys"]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("field", FOUND_OUT)
+def test_no_request_of_many_says_itself_whom_a_token_proves(kept: World, field: str, at: int) -> None:
+    requests = [request(agent="planner") for _ in range(3)]
+    requests[at] = requests[at]._replace(delegator=None, **{field: FOUND_OUT[field]})
+    for who in (caller(), caller("system:launcher", *ROLES), caller("agent:a", agent="a")):
+        for operation in (
+            ops.Issue(requests=tuple(requests)),
+            Exchange(request=requests[at], subject=Secret.single("x.y.z")),
+        ):
+            with pytest.raises(RefusedError, match="may not say itself"):
+                ask(kept, who, operation)
+    assert {event["op"] for event in kept.events()} == {"init", "denial"}
 
 
 @pytest.mark.parametrize(

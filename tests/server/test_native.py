@@ -12,6 +12,7 @@ import pytest
 
 from jitid.authority import codec
 from tests import real
+from tests.authority.callers import FOUND_OUT
 from tests.serving import Answer, Served, serving
 
 CONFIG = """\
@@ -66,6 +67,18 @@ def test_the_kernel_proves_the_delegator(served: Served) -> None:
     """Who names nobody delegates themselves, and it is no mere claim."""
     assert issue(served, delegator="user:alice")["delegator_proof"] == "os-user"
     assert issue(served)["delegator_proof"] == "asserted"
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("member", FOUND_OUT)
+def test_no_request_of_many_says_itself_whom_a_token_proves(served: Served, member: str, at: int) -> None:
+    task = f"T-{member}-{at}"
+    requests: list[dict[str, Any]] = [{"task": task, "delegator": None, "agent": "bot"} for _ in range(2)]
+    requests[at][member] = FOUND_OUT[member]
+    answer = post(served, "Issue", {"requests": requests})
+    assert (answer.status, answer.json["error"]["code"]) == (400, "usage")
+    assert f"requests[{at}]" in answer.json["error"]["message"]
+    assert post(served, "ShowTask", {"name": task}).status == 404
 
 
 def test_the_audit_log_names_the_caller_and_the_trace(served: Served) -> None:

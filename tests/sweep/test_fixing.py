@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.authority.operations import ForeseeFix, Renew, Sweep
-from jitid.errors import IntegrityError, InvalidCredentialError
+from jitid.authority.operations import Fix, ForeseeFix, Renew, Sweep
+from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Selection
+from jitid.ledger.records import Filter, Selection
 from jitid.request import RenewRequest
+from jitid.revocation import TooManyError
 from jitid.secret import Secret
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Unfixed
@@ -116,6 +117,58 @@ def test_many_batches_end_all(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     done = fixed(world, "orphaned-task")
     assert [len(one.findings) for one in done] == [2, 2, 1]
     assert len({one.event for one in done}) == 3
+
+
+def ending(world: World, *rules: str, most: int) -> tuple[int, type[JitidError] | None]:
+    """Return how much ended within a limit, and why no more did."""
+    ended = 0
+    try:
+        for each in world.authority.perform(Fix(rules=rules, limits=Limits(), sweep="the sweep", most=most)):
+            ended += each.credentials if isinstance(each, Remedied) else 0
+    except JitidError as error:
+        return ended, type(error)
+    return ended, None
+
+
+def alive(world: World) -> int:
+    """Return how many live credentials there are."""
+    with world.ledger.read() as snapshot:
+        return len(snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=10_000))
+
+
+@pytest.mark.parametrize("most", range(7))
+@pytest.mark.parametrize("batch", [1, 2, 3, 1_000])
+def test_a_limit_counts_over_all_rules_and_batches(
+    world: World, monkeypatch: pytest.MonkeyPatch, batch: int, most: int
+) -> None:
+    """Of two rules with two findings each, one of which ends two credentials."""
+    monkeypatch.setattr(remedies, "BATCH", batch)
+    world.issue(task="OVER-0")
+    world.issue(task="OVER-1")
+    edit(world.path, "UPDATE task SET deadline = 1")
+    leaked = [world.issue(task=f"T{number}") for number in range(2)]
+    world.issue(parent=leaked[0].token)
+    for made in leaked:
+        leak(world, made.jti)
+    ended, error = ending(world, "orphaned-task", "leaked-live", most=most)
+    assert alive(world) == 5 - ended
+    assert ended <= most
+    if most >= 5:
+        assert (ended, error) == (5, None)
+    else:
+        assert error is (PartialError if ended else TooManyError)
+    events = [event for event in world.events() if event["op"] == "revoke"]
+    assert sum(event["count"] for event in events) == ended
+
+
+def test_a_limit_counts_over_the_batches_of_many_findings(world: World) -> None:
+    with world.ledger.write() as transaction:
+        for number in range(remedies.BATCH + 2):
+            put(transaction, task=f"T{number}")
+    edit(world.path, "UPDATE task SET deadline = 1")
+    assert ending(world, "orphaned-task", most=remedies.BATCH + 1) == (remedies.BATCH, PartialError)
+    assert alive(world) == 2
+    assert ending(world, "orphaned-task", most=2) == (2, None)
 
 
 def test_what_stands_before_a_row_that_cannot_be_read_ends(world: World) -> None:
