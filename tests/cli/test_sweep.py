@@ -172,6 +172,21 @@ def test_more_than_max_is_not_ended_without_yes(shell: Shell) -> None:
     assert shell.good("list", "--live", "--field", "id") == ""
 
 
+def test_max_counts_what_all_rules_end_together(shell: Shell) -> None:
+    orphans(shell, 2)
+    for number in range(2):
+        token = shell.good("issue", "--task", f"L{number}", "--delegator", "alice")
+        shell.good("leak", "add", "--source", "a log", stdin=token)
+    rules = ("--rule", "orphaned-task", "--rule", "leaked-live", "--format", "json")
+    done = shell.run("sweep", "--fix", "--max", "3", *rules)
+    assert "more than 3" in done.stderr
+    states = [(row["rule"], row["state"]) for row in document(done.stdout)["findings"]]
+    assert sorted(states) == [("leaked-live", "open")] * 2 + [("orphaned-task", "open")] * 2
+    assert len(shell.good("list", "--live", "--field", "id").split()) == 4
+    assert shell.run("sweep", "--fix", "--max", "4", *rules).returncode == 0
+    assert shell.good("list", "--live", "--field", "id") == ""
+
+
 def test_no_variable_lowers_the_guard_rail(shell: Shell) -> None:
     orphans(shell, 1, copies=101)
     more = {"JITID_MAX": "1000", "JITID_YES": "1", "JITID_FIX": "1", "JITID_SWEEP_STANDING_LOW": "1s"}
