@@ -7,10 +7,11 @@ from jitid.tokenform import holds_token, names_token
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
-# Hangul fillers, inherent Khmer vowels, Mongolian and general variation selectors, the blank Braille pattern.
+# Hangul fillers, inherent Khmer vowels, Mongolian and general variation selectors, the blank Braille pattern, the
+# musical null notehead, the Egyptian blanks (printable since Unicode 15), the Khitan filler.
 _BLANK = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
-    + "".join(map(chr, range(0xFE00, 0xFE10)))
+    "\U0001d159\U00013441\U00013442\U00016fe4" + "".join(map(chr, range(0xFE00, 0xFE10)))
 )
 
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from jitid.text import safe
+
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
 
 
@@ -57,4 +59,5 @@ def _narrowest(seen: Sequence[int], round_: int) -> tuple[int, int]:
 def _character(character: str) -> str:
     if character in _ESCAPED:
         return _ESCAPED[character]
-    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
+    # People read what was written before they believe it: what hides is escaped as in all that is shown.
+    return character if safe(character) == character else f"\\u{{{ord(character):x}}}"

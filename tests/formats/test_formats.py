@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import csv, drawing, json, jsonl, table, tsv
-from jitid.formats.view import View
+from jitid.formats import checklist, csv, drawing, json, jsonl, show, table, tsv
+from jitid.formats.stream import Stream
+from jitid.formats.view import Format, View
 from jitid.text import safe
 
 FIELDS = ("id", "purpose", "scopes")
@@ -35,6 +36,9 @@ hostile = st.sampled_from(
         '"',
         "\x7f",
         "\uff1d1",
+        "a\u3164b",
+        "\u2800",
+        "x\ufe0f",
         "x;=cmd|' /C calc'!A0",
         '; "+1',
         ";;@x;'-1",
@@ -64,6 +68,51 @@ def test_a_row_is_one_line_of_tab_separated_values(view: View) -> None:
         assert {line.count("\t") for line in lines} == {1}
     else:
         assert [line.count("\t") for line in lines] == [len(FIELDS) - 1] * len(list(view.rows))
+
+
+# Printable to Unicode, and nothing to look at (DerivedCoreProperties.txt: Default_Ignorable_Code_Point), and blanks.
+INVISIBLE = [
+    *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159\U000e0100",
+    *map(chr, range(0xFE00, 0xFE10)),
+]
+NODE = {"parent": None, "delegator": "user:a", "depth": 0, "task": "T1", "state": "active", "scopes": []}
+WRITERS: dict[str, Callable[[str], str]] = {
+    "tsv": lambda text: written(tsv.text, _row(text)),
+    "tsv-one": lambda text: written(tsv.text, _row(text)._replace(one=True)),
+    "tsv-list": lambda text: written(tsv.text, View("", ("v",), [{"v": [text, "x"]}])),
+    "csv": lambda text: written(csv.text, _row(text)),
+    "field": lambda text: "".join(show.pieces(_row(text), Format.TSV, "purpose", colour=False)),
+    "stream": lambda text: Stream(FIELDS, Format.TSV, None, widths={}, colour=False).lines(_row(text).rows),
+    "stream-field": lambda text: Stream(FIELDS, Format.TSV, "purpose", widths={}, colour=False).lines(
+        _row(text).rows
+    ),
+    "table": lambda text: written(lambda each: table.text(each, False), _row(text)),
+    "tree": lambda text: drawing.text([{**NODE, "id": ID, "agent": text}], False),
+    "checks": lambda text: checklist.text(
+        [{"check": "keys", "status": "ok", "detail": text, "repair": text}], False
+    ),
+}
+
+
+def _row(text: str) -> View:
+    return View("jitid.test/1", FIELDS, [{"id": "1", "purpose": text, "scopes": ["a:b"]}])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_cannot_be_seen_is_shown_by_its_number(name: str) -> None:
+    """In lines for scripts as well: their output is read by people in the end."""
+    for character in INVISIBLE:
+        text = WRITERS[name](f"x{character}y")
+        assert character not in text
+        assert f"x{safe(character)}y" in text
+        assert safe(character).isascii()
+
+
+@given(views)
+def test_no_line_holds_a_character_that_acts(view: View) -> None:
+    """But the tabs and the ends of lines that part cells and rows."""
+    text = written(tsv.text, view)
+    assert all(character in "\t\n" or safe(character) == character for character in text)
 
 
 @given(views)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy import writing
+from jitid.text import safe
 from tests.policy.asking import NOON, policy, request
 from tests.policy.test_hostile import TEXTS
 
@@ -24,6 +25,12 @@ def test_a_string_is_the_text_and_no_other(text: str, other: str) -> None:
     )
     assert rule.decide(request(purpose=text), explain=False).permit
     assert rule.decide(request(purpose=other), explain=False).permit == (other == text)
+
+
+@given(text=texts | st.sampled_from(["a\u3164b", "\u2800", "x\ufe0f", "\u202e", "\U0001d159"]))
+def test_what_is_written_hides_nothing(text: str) -> None:
+    """An operator reads it before it becomes a rule."""
+    assert safe(writing.string(text)) == writing.string(text)
 
 
 @given(text=texts)

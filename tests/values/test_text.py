@@ -65,6 +65,8 @@ def test_words_of_all_scripts_stay_readable(text: str) -> None:
         ("\u061c\u200e\u202e\u2066", r"\u061c\u200e\u202e\u2066"),
         ("\u200b\u200d\u2060\ufeff\ufe0f", r"\u200b\u200d\u2060\ufeff\ufe0f"),
         ("\u034f\u115f\u2800\u3164\uffa0\u180b", r"\u034f\u115f\u2800\u3164\uffa0\u180b"),
+        # Blank glyphs among musical symbols, hieroglyphs and the Khitan script.
+        ("\U0001d159\U00013441\U00013442\U00016fe4", r"\U0001d159\U00013441\U00013442\U00016fe4"),
         ("\u2028\u2029\u3000", r"\u2028\u2029\u3000"),
         ("\ud800\ue000\uffff\u0378", r"\ud800\ue000\uffff\u0378"),
         ("\U000e0041\U000e0100\U0010ffff", r"\U000e0041\U000e0100\U0010ffff"),
