@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from jitid import elsewhere
+from jitid.config import load
+from jitid.errors import IntegrityError
 from tests.real import Shell, command
 from tests.remote.conftest import EVERYTHING
 from tests.server.test_tls import certificate
@@ -87,6 +90,30 @@ def test_a_credential_that_others_may_read_is_not_used(shell: Shell, encrypted: 
     assert done.returncode == 7
     assert "chmod 600" in done.stderr
     assert len(encrypted.lines()) == before
+
+
+PLACES: dict[str, Callable[[Path], dict[str, str]]] = {
+    "named": lambda file: {"JITID_REMOTE_CREDENTIAL_FILE": str(file)},
+    "of the agent": lambda file: {"JITID_PARENT_FILE": str(file)},
+    "of systemd": lambda file: {"CREDENTIALS_DIRECTORY": str(file.parent)},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_who_else_may_open_the_file_makes_it_refused(tmp_path: Path, place: str) -> None:
+    """Each right of the group and of others; systemd alone lets its group read, by the mask of an access list."""
+    file = tmp_path / "jitid-credential"
+    file.write_text("secret\n")
+    environ = {"HOME": str(tmp_path), **PLACES[place](file)}
+    bearer = elsewhere.credential(load(environ=environ), environ)
+    assert bearer is not None
+    for others in range(0o100):
+        file.chmod(0o600 | others)
+        if others == 0 or (place == "of systemd" and others == 0o040):
+            assert bearer.read().reveal() == "secret"
+        else:
+            with pytest.raises(IntegrityError, match=f"mode 6{others:02o}"):
+                bearer.read()
 
 
 @pytest.mark.parametrize("content", ["", "two\nlines\n", "header: injected\r\nx", "a b"])
