@@ -142,10 +142,11 @@ def test_no_request_of_many_says_itself_whom_a_token_proves(kept: World, field: 
     requests = [request(agent="planner") for _ in range(3)]
     requests[at] = requests[at]._replace(delegator=None, **{field: FOUND_OUT[field]})
     for who in (caller(), caller("system:launcher", *ROLES), caller("agent:a", agent="a")):
-        for operation in (
+        asked: tuple[ops.Operation[Any], ...] = (
             ops.Issue(requests=tuple(requests)),
             Exchange(request=requests[at], subject=Secret.single("x.y.z")),
-        ):
+        )
+        for operation in asked:
             with pytest.raises(RefusedError, match="may not say itself"):
                 ask(kept, who, operation)
     assert {event["op"] for event in kept.events()} == {"init", "denial"}

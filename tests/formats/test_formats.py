@@ -75,7 +75,14 @@ INVISIBLE = [
     *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159\U000e0100",
     *map(chr, range(0xFE00, 0xFE10)),
 ]
-NODE = {"parent": None, "delegator": "user:a", "depth": 0, "task": "T1", "state": "active", "scopes": []}
+NODE: dict[str, Any] = {
+    "parent": None,
+    "delegator": "user:a",
+    "depth": 0,
+    "task": "T1",
+    "state": "active",
+    "scopes": [],
+}
 WRITERS: dict[str, Callable[[str], str]] = {
     "tsv": lambda text: written(tsv.text, _row(text)),
     "tsv-one": lambda text: written(tsv.text, _row(text)._replace(one=True)),

@@ -267,7 +267,7 @@ def test_of_all_floors_that_hold_the_highest_one_counts(
     """Whichever is stated first, and whether a scope or an audience has it; and the reason names what has it."""
     terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors=scope_floors, audience_floors=audience_floors)
     judged = narrowing.sensitivity(task, None, scopes, audiences, terms, may_audience=later)
-    holding = [
+    holding: list[tuple[str, str]] = [
         (floor, scope)
         for pattern, floor in scope_floors.items()
         for scope in scopes

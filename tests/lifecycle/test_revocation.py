@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from jitid.authority.agent_operations import SuspendAgent
 from jitid.authority.operations import (
     AbandonRenewal,
     Inspect,
+    Operation,
     PublishKeys,
     ReadLog,
     Retire,
@@ -178,7 +180,7 @@ OLD = (_superseded, _in_its_overlap, _abandoned, _attached, _successor_of_its_su
 """Each returns a token, and another one of its identity that is alive, signed by another key."""
 
 
-def _of(made: Made, kid: str, by: str) -> Revoke | RevokeKey:
+def _of(made: Made, kid: str, by: str) -> Operation[Any]:
     match by:
         case "key":
             return RevokeKey(kid=kid, most=None)
