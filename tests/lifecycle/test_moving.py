@@ -29,9 +29,10 @@ from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgressession import NoLedgerError, Session
 from jitid.ledger.sealing import must_not_be
+from jitid.policy.default import default_files
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
-from tests.builders import NOW, World, open_postgres, request
+from tests.builders import KINDS, NOW, World, open_postgres, policed, request
 from tests.lifecycle.test_copying import twin
 from tests.postgres import Postgres
 from tests.programs import Shop
@@ -69,6 +70,8 @@ def used(world: World) -> World:
     world.retire("P3")
     shop = Shop(world.path.parent / "shop")
     world.targets = [shop.target()]
+    world.terms = policed(world.terms, [*default_files(), ("kinds.cedar", KINDS)])
+    world.reopen()
     for task, template in (("S1", "parts"), ("S2", None), ("S3", None)):
         world.authority.perform(
             Issue(requests=(request(task=task, kind="exec:shop", template=template, scopes=()),))
