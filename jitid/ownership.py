@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.errors import NotFoundError, UsageError
+from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.standing import BEFORE
 from jitid.task import TaskName, check_new_task, most_sensitive, parse_task, written_task
 from jitid.text import quote
@@ -31,6 +31,8 @@ class Found(NamedTuple):
     """None for one that the request opens."""
     joined: bool
     """Whether it was opened by somebody else, who may have chosen its sensitivity for themselves."""
+    offered: tuple[str, ...] = ()
+    """Tasks of that name that others share with the delegator, who has not joined them."""
 
 
 def on_task(
@@ -41,36 +43,69 @@ def on_task(
     entry: Entry,
     terms: Terms,
 ) -> Found:
-    """Return the task that a request is on; a bare name means the delegator's own, then what is shared with them.
+    """Return the task that a request is on.
 
-    Beside the ledger, it means the only task of that name too.
+    A bare name means the delegator's own task, then one of another that they have joined. A task that is merely
+    shared is joined by its whole name, `OWNER/NAME`: else its owner chose on which task others are. An agent
+    delegates on its own task and on those below it, `TASK/NAME`; who exchanges a token, on the task of that token.
 
     Raises:
-        NotFoundError: it names a task of somebody else that is not there, or not shared with the delegator.
+        NotFoundError: it names a task of another delegator that is not there, or not shared with this one.
+        PolicyDeniedError: it names a task that the parent may not delegate on.
         UsageError: no task is named; or several are meant; or the name is none for a new task.
 
     """
     if parent is not None and (request.task is None or _is_parents(request.task, parent)):
         task = snapshot.task_numbered(parent.task_key)
-        return Found(
-            parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry, terms)
-        )
+        return Found(parent.task, task, task is not None and _is_joined(task, delegator, snapshot, entry))
     if request.task is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     named = parse_task(request.task)
+    if parent is not None:
+        _must_be_below(named, parent, request, delegator)
     known = entry.delegator is not None
     if known and named.opener not in (None, delegator) and named.opener in snapshot.names_of(delegator):
         named = named._replace(opener=delegator)
     task = _own(snapshot, named, request.task, delegator, known=known)
     if task is None and named.opener not in (None, delegator):
         task = _of_another(snapshot, named, delegator, entry, terms)
-    if task is None and named.opener is None:
-        task = _shared(snapshot, named.name, _names(snapshot, delegator, entry))
-        if task is None and terms.any_task:
-            task = _only(snapshot.tasks_named(named.name, _MOST_NAMED))
+    offered: tuple[str, ...] = ()
+    if task is None and named.opener is None and parent is None:
+        shared = _shared_all(snapshot, named.name, _names(snapshot, delegator, entry))
+        task = _only([one for one in shared if has_joined(snapshot, one, delegator)])
+        offered = tuple(one.full_name for one in shared)
     if task is None:
-        return Found(_new(named.name), None, joined=False)
-    return Found(task.name, task, _is_joined(snapshot, task, delegator, entry, terms))
+        return Found(_new(named.name), None, joined=False, offered=offered)
+    return Found(task.name, task, _is_joined(task, delegator, snapshot, entry))
+
+
+def _must_be_below(named: TaskName, parent: Credential, request: IssueRequest, delegator: str) -> None:
+    """Refuse a task that is neither the parent's nor below it.
+
+    Else an agent would read, lower and use up the names of its delegator, and end what they issue on such a task.
+    """
+    below = f"{parent.task}/"
+    own = named.opener in (None, parent.delegator, delegator)
+    if not request.exchanged and own and named.name.startswith(below):
+        return
+    text = written_task(named.opener, named.name) if named.opener else named.name
+    if request.exchanged:
+        reason = "rule `own-task`: a token is exchanged on its own task"
+        hint = "leave the task out"
+    else:
+        reason = "rule `own-task`: an agent delegates on its own task and on tasks below it"
+        hint = f"name a task below it, such as {below}{named.name.rpartition('/')[2]}; or leave the task out"
+    raise PolicyDeniedError(
+        f"denied: {reason}: {quote(text)} is neither {quote(parent.task)} nor below it; nothing was issued",
+        hint,
+        {
+            "task": parent.task,
+            "agent": request.agent,
+            "delegator": delegator,
+            "rules": ["own-task"],
+            "reason": f"{reason}: {text}",
+        },
+    )
 
 
 def _is_parents(text: str, parent: Credential) -> bool:
@@ -137,11 +172,15 @@ def names_of(snapshot: Snapshot, delegator: str) -> list[str]:
 
 def _shared(snapshot: Snapshot, name: str, names: Sequence[str]) -> Task | None:
     """Return the open task of that name which is shared with one of these names. Raises UsageError for several."""
+    return _only(_shared_all(snapshot, name, names))
+
+
+def _shared_all(snapshot: Snapshot, name: str, names: Sequence[str]) -> list[Task]:
     keys = snapshot.shares.open_with(name, names, _MOST_NAMED)
     if not keys:
-        return None
+        return []
     found = snapshot.tasks_numbered(keys)
-    return _only([found[key] for key in keys if not has_left(snapshot, found[key].opener)])
+    return [found[key] for key in keys if not has_left(snapshot, found[key].opener)]
 
 
 def may_join(snapshot: Snapshot, task: Task, names: Sequence[str]) -> bool:
@@ -169,10 +208,8 @@ def ambiguous(found: Sequence[Task]) -> UsageError:
     )
 
 
-def _is_joined(snapshot: Snapshot, task: Task, delegator: str, entry: Entry, terms: Terms) -> bool:
-    """Tell whether another one chose how sensitive a task is. Beside the ledger everything is one's own."""
-    if terms.any_task:
-        return False
+def _is_joined(task: Task, delegator: str, snapshot: Snapshot, entry: Entry) -> bool:
+    """Tell whether another delegator chose how sensitive a task is."""
     if task.given_event:
         return True
     return task.opener != delegator and (

@@ -18,7 +18,7 @@ from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
 from jitid.scope import Scope, uncovered
-from jitid.task import Task
+from jitid.task import Task, most_sensitive
 from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
@@ -87,13 +87,18 @@ def plan(
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
     standing = governance.standing_of(entry)
-    name, task, joined = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
+    name, task, joined, offered = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
     chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
     narrowing.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
     audiences = within.audiences
     notes: list[str] = []
+    notes.extend(
+        f"a new task; another delegator shares one of that name, which you join by --task {one}"
+        for one in offered
+        if task is None
+    )
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
     scopes = narrowing.carried(request.kind, request.scopes)
@@ -447,7 +452,10 @@ def _task(
         purpose, sensitivity = request.purpose or terms.purpose, request.sensitivity or terms.sensitivity
         if parent is not None:
             purpose = request.purpose or parent.purpose
-            sensitivity = request.sensitivity or chain or parent.sensitivity
+            # Else its agent would choose how what its delegator issues on the task is judged.
+            sensitivity = most_sensitive(
+                request.sensitivity or parent.sensitivity, chain or parent.sensitivity
+            )
         after = terms.task_deadline if request.deadline_after is None else request.deadline_after
         deadline = now + after if request.deadline is None else request.deadline
         if deadline <= now:

@@ -187,8 +187,6 @@ class Terms(NamedTuple):
     """How long a request for approval stays open."""
     caller_proof: str | None = "os-user"
     """How the caller is proved to be the delegator of that name; None for who cannot be one."""
-    any_task: bool = True
-    """Whether the caller has the ledger itself: then a name means anybody's task, and none is somebody else's."""
     any_delegator: bool = True
     """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
     publish_url: str | None = None
@@ -222,7 +220,6 @@ class Terms(NamedTuple):
             identity=caller.identity,
             bearer=None if caller.agent is None else caller.credential,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
-            any_task=caller.roles is None,
         )
 
     def chosen(self, kind: str, template: str | None) -> Chosen | None:

@@ -181,13 +181,23 @@ def owns(snapshot: Snapshot, caller: Caller, text: str) -> bool:
 
 
 def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
-    """Tell whether a task is the caller's to end: they own it, or had it opened and it was not given away since."""
+    """Tell whether a task is the caller's to end: they own it, or had it opened and it was not given away since.
+
+    An agent ends no more by that than what descends from its own identity.
+    """
     if owns(snapshot, caller, text):
         return True
     task = find(snapshot, text)
     if task is None or task.given_event or ownership.has_left(snapshot, task.opener):
         return False
-    return asked_by(snapshot, caller, task.event)
+    if not asked_by(snapshot, caller, task.event):
+        return False
+    held = held_by(snapshot, caller)
+    if held is None:
+        return True
+    own = Selection(ids=(held.id,))
+    both = snapshot.measure_together([own, Selection(tasks=(task.full_name,))])
+    return both.credentials == snapshot.measure(own).credentials
 
 
 def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
@@ -223,6 +233,12 @@ def is_kept_from(snapshot: Snapshot, caller: Caller | None, task: Task) -> bool:
     """Tell whether what a task is for is kept from somebody who looks at it: they have not joined it."""
     if caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles):
         return False
+    held = held_by(snapshot, caller)
+    if held is not None:
+        # An agent delegates on its own task and below it: what the other tasks of its delegator are for, it does not
+        # learn.
+        is_its = task.key == held.task_key or task.name.startswith(f"{held.task}/")
+        return not (is_its and task.opener in (held.task_opener, held.delegator))
     own = root_of(snapshot, caller)
     return own is None or not (
         ownership.is_owner(snapshot, task, own) or ownership.has_joined(snapshot, task, own)

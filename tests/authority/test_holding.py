@@ -314,6 +314,16 @@ def test_a_gateway_exchanges_what_lets_it(world: World) -> None:
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"identity": True}, UsageError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"scopes": ("a:d",)}, PolicyDeniedError),
         (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"exchanged": True}, RefusedError),
+        # It is on the task of the token, and neither reads, opens nor uses up another one of the owner.
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"task": "SECRET-1"}, PolicyDeniedError),
+        (gateway(API), (MayAct(GATE, (BACKEND,)),), BACKEND, {"task": "T1/sub"}, PolicyDeniedError),
+        (
+            gateway(API),
+            (MayAct(GATE, (BACKEND,)),),
+            BACKEND,
+            {"task": "INC-91", "deadline_after": 2, "sensitivity": "low"},
+            PolicyDeniedError,
+        ),
     ],
 )
 def test_it_exchanges_nothing_else(
@@ -420,7 +430,7 @@ def test_the_address_of_the_authority_is_no_service(tmp_path: Path) -> None:
 
 
 def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
-    with pytest.raises(UsageError, match="none is named"):
+    with pytest.raises(UsageError, match="no audience is named"):
         world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",))))
     with pytest.raises(UsageError, match="exclude each other"):
         world.authority.perform(

@@ -87,7 +87,7 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
     issue(world, ALICE, delegator=None, task="INC-1", sensitivity="low", purpose="repair")
     assert share(world, ALICE, "INC-1", "user:bob", "group:oncall").shared == ("group:oncall", "user:bob")
     assert shown(world, BOB, "INC-1").task.purpose is None
-    joined = issue(world, BOB, delegator=None, task="INC-1")
+    joined = issue(world, BOB, delegator=None, task="user:alice/INC-1")
     # As sensitive as if he had opened it himself: nobody lowers what he gets by sharing.
     assert (joined.task, joined.sensitivity) == ("INC-1", "moderate")
     assert any("user:alice/INC-1" in note for note in joined.notes)
@@ -99,12 +99,89 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
     # What was issued on it for others nobody sees who joins.
     assert listed(world, BOB, task="INC-1") == ["user:bob INC-1"]
     assert listed(world, ALICE, task="INC-1") == ["user:alice INC-1"]
+    # Once it is joined, a bare name means it, for who has none of that name.
+    assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
     world.know("user:eve", groups=("oncall",))
-    assert issue(world, EVE, delegator=None, task="INC-1", sensitivity="high").sensitivity == "high"
+    onto = {"task": "user:alice/INC-1", "sensitivity": "high"}
+    assert issue(world, EVE, delegator=None, **onto).sensitivity == "high"
     share(world, ALICE, "INC-1", "user:bob", end=True)
     assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
     assert shown(world, BOB, "INC-1").task.opener == "user:bob"
-    assert ask(world, ALICE, ops.Retire(task="INC-1")).credentials == 3
+    assert ask(world, ALICE, ops.Retire(task="INC-1")).credentials == 4
+    assert world.check()
+
+
+def test_a_share_that_was_not_accepted_changes_nothing_for_whom_it_names(world: World) -> None:
+    """Else whoever shares would choose on which task others are, end what they hold, and use up their names."""
+    world.know("user:bob", groups=("oncall",))
+    for number, name in enumerate(["user:bob", "group:oncall"]):
+        task = f"INC-7{number}"
+        issue(world, EVE, delegator=None, task=task, sensitivity="low", purpose="bait", deadline_after=61)
+        share(world, EVE, task, name)
+        with pytest.raises(PolicyDeniedError, match="has not joined"):
+            ask(world, EVE, ops.GiveTask(task=task, to="user:bob"))
+        own = issue(world, BOB, delegator=None, task=task, purpose="real")
+        assert any(f"--task user:eve/{task}" in note for note in own.notes)
+        assert shown(world, BOB, task).task.full_name == f"user:bob/{task}"
+        assert ask(world, EVE, ops.Retire(task=task)).credentials == 1
+        assert world.verify(own.credentials[0].secret.reveal()).task == task
+    assert world.check()
+
+
+def test_beside_the_ledger_a_bare_name_is_the_delegators_own_too(world: World) -> None:
+    """Where an authority serves others, a stranger may have opened a task of that name."""
+    issue(world, EVE, delegator=None, task="MIX-1", sensitivity="low", deadline_after=5)
+    made = world.issue(task="MIX-1", delegator="user:alice")
+    assert (made.issued.sensitivity, world.verify(made.token).task_opener) == ("moderate", "user:alice")
+    world.clock.now += 10
+    assert world.issue(task="MIX-1", delegator="user:alice").issued.task == "MIX-1"
+    ask(world, EVE, ops.Retire(task="user:eve/MIX-1"))
+    assert world.verify(made.token).jti == made.jti
+
+
+BELOW = {"task": "A1/sub", "sensitivity": "low"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"task": "LOWER-1", "sensitivity": "low"},
+        {"task": "BURN-1", "deadline_after": 1},
+        {"task": "SECRET-9"},
+        {"task": "user:alice/SECRET-9"},
+        {"task": "A10", "sensitivity": "low"},
+        {"task": "a1/sub"},
+        {"task": "user:eve/A1/sub"},
+    ],
+    ids=str,
+)
+def test_an_agent_names_no_task_of_its_delegator_but_its_own(world: World, fields: dict[str, Any]) -> None:
+    """It lowers none, uses none up, reads none, and ends nothing that others issue on one."""
+    held = issue(world, ALICE, delegator=None, task="A1")
+    issue(world, ALICE, delegator=None, task="SECRET-9", purpose="merger")
+    agent = _agent_of(held)
+    for who in (agent, ALICE, caller("user:eve")):
+        with pytest.raises(PolicyDeniedError, match="own-task"):
+            issue(world, who, parent=bearer(held), **fields)
+    with pytest.raises(PolicyDeniedError, match="own-task"):
+        world.issue(parent=bearer(held).reveal(), **fields)
+    assert shown(world, agent, "A1").task.name == "A1"
+    assert shown(world, agent, "SECRET-9").task.purpose is None
+    assert world.check()
+
+
+def test_an_agent_ends_a_task_below_its_own_only_while_all_of_it_is_its_own(world: World) -> None:
+    held = issue(world, ALICE, delegator=None, task="A1")
+    agent = _agent_of(held)
+    child = issue(world, agent, parent=bearer(held), **BELOW)
+    assert child.task == "A1/sub"
+    root = issue(world, ALICE, delegator=None, task="A1/sub", scopes=("prod:*",))
+    # The task is as sensitive as what its agent delegates from.
+    assert root.sensitivity == "moderate"
+    with pytest.raises(RefusedError):
+        ask(world, agent, ops.Retire(task="A1/sub"))
+    assert ask(world, ALICE, ops.Revoke(selection=Selection(ids=(root.credentials[0].id,)), most=None))
+    assert ask(world, agent, ops.Retire(task="A1/sub")).credentials == 1
     assert world.check()
 
 
@@ -112,7 +189,7 @@ def test_a_stated_purpose_of_a_joined_task_does_not_show_the_true_one(world: Wor
     issue(world, ALICE, delegator=None, task="INC-1", purpose="merger")
     share(world, ALICE, "INC-1", "user:bob")
     with pytest.raises(UsageError) as refused:
-        issue(world, BOB, delegator=None, task="INC-1", purpose="guess")
+        issue(world, BOB, delegator=None, task="user:alice/INC-1", purpose="guess")
     assert "merger" not in refused.value.message
 
 
@@ -134,6 +211,7 @@ def test_a_name_that_several_share_is_an_error_that_lists_them(world: World) -> 
     for owner in (ALICE, EVE):
         issue(world, owner, delegator=None, task="INC-1")
         share(world, owner, "INC-1", "user:bob")
+        issue(world, BOB, delegator=None, task=f"{owner.name}/INC-1")
     with pytest.raises(UsageError) as refused:
         issue(world, BOB, delegator=None, task="INC-1")
     assert refused.value.hint == "name one of them: user:alice/INC-1, user:eve/INC-1"
@@ -156,7 +234,9 @@ def test_nobody_is_given_a_task_that_they_have_not_joined(world: World) -> None:
     with pytest.raises(PolicyDeniedError, match="has not joined"):
         ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
     share(world, EVE, "INC-1", "user:bob")
-    issue(world, BOB, delegator=None, task="INC-1")
+    with pytest.raises(PolicyDeniedError, match="has not joined"):
+        ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
+    issue(world, BOB, delegator=None, task="user:eve/INC-1")
     given = ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
     assert given.task.full_name == "user:bob/INC-1"
     # Whoever opened it chose how sensitive it is.
@@ -190,12 +270,12 @@ def test_an_agent_ends_the_task_that_it_opened_after_a_renewal_too(world: World)
     def agent(jti: str) -> Caller:
         return Caller("agent:agent", frozenset(), None, "credential", jti, "agent")
 
-    issue(world, agent(held.jti), parent=held.secret, task="INC-2")
+    issue(world, agent(held.jti), parent=held.secret, task="INC-1/2")
     renewed = ask(world, agent(held.jti), ops.Renew(request=RenewRequest(held.secret)))
     other = issue(world, ALICE, delegator=None, task="INC-3")
     with pytest.raises(RefusedError):
-        ask(world, agent(other.credentials[0].jti), ops.Retire(task="INC-2"))
-    assert ask(world, agent(renewed.credentials[0].jti), ops.Retire(task="INC-2")).credentials == 1
+        ask(world, agent(other.credentials[0].jti), ops.Retire(task="INC-1/2"))
+    assert ask(world, agent(renewed.credentials[0].jti), ops.Retire(task="INC-1/2")).credentials == 1
 
 
 def test_roles_name_a_task_with_its_owner(world: World) -> None:
@@ -345,7 +425,7 @@ def test_an_edit_of_whose_a_task_is_shows_in_the_audit(kept: World, change: str)
     issue(world, ALICE, delegator=None, task="INC-1")
     share(world, ALICE, "INC-1", "user:bob", "user:dora")
     share(world, ALICE, "INC-1", "user:dora", end=True)
-    issue(world, BOB, delegator=None, task="INC-1")
+    issue(world, BOB, delegator=None, task="user:alice/INC-1")
     issue(world, ALICE, delegator=None, task="INC-2")
     ask(world, ALICE, ops.GiveTask(task="INC-1", to="user:bob"))
     issue(world, ALICE, delegator=None, task="INC-3")

@@ -185,7 +185,7 @@ def test_the_token_is_renewed_in_its_place(shell: Shell) -> None:
         jitid verify "$JITID_TOKEN_FILE" && jitid verify first
         """
     )
-    shell.good(*RUN, "--ttl", "3s", "--", "sh", "-c", script)
+    shell.good(*RUN, "--ttl", "9s", "--", "sh", "-c", script)
     assert set(states(shell)) == {"revoked"}
     assert len(states(shell)) >= 2
 

@@ -137,12 +137,12 @@ def test_what_is_below_an_old_row_has_the_proof_of_its_root(world: World) -> Non
 def test_a_child_is_not_more_sensitive_than_its_parent(world: World) -> None:
     world.know("user:tester")
     parent = world.issue(delegator="user:tester", purpose="x")
-    world.issue(task="GRAVE", delegator="user:tester", sensitivity="critical", purpose="x")
-    for fields in ({"task": "NEW", "sensitivity": "high"}, {"task": "GRAVE"}):
+    world.issue(task="T1/GRAVE", delegator="user:tester", sensitivity="critical", purpose="x")
+    for fields in ({"task": "T1/NEW", "sensitivity": "high"}, {"task": "T1/GRAVE"}):
         assert denied(world, parent=parent.token, **fields) == ("attenuation",)
     with world.ledger.read() as snapshot:
-        assert snapshot.find_task("NEW") is None
-    assert world.issue(parent=parent.token, task="NEW").issued.sensitivity == "moderate"
+        assert snapshot.find_task("T1/NEW") is None
+    assert world.issue(parent=parent.token, task="T1/NEW").issued.sensitivity == "moderate"
 
 
 def test_a_floor_above_the_parent_is_not_delegated(world: World) -> None:
@@ -196,7 +196,7 @@ def test_the_highest_sensitivity_of_the_chain_counts_and_not_the_parents_alone(w
     world.know("user:tester")
     held: dict[str, Any] = {"kind": "opaque", "scopes": ["repo:read"], "may_audience": ("urn:a",)}
     root = world.issue(delegator="user:tester", sensitivity="critical", purpose="x", **held)
-    middle = world.issue(parent=root.token, task="T2", sensitivity="low", **held)
+    middle = world.issue(parent=root.token, task="T1/2", sensitivity="low", **held)
     edit(world.path, "UPDATE identity SET sensitivity = 'low' WHERE parent IS NOT NULL")
     world.reopen()
     assert denied(world, parent=middle.token) == ("depth-limit",)

@@ -264,7 +264,7 @@ def test_a_floor_holds_for_its_audience(world: World) -> None:
 def test_a_child_on_another_task_is_no_less_sensitive_than_its_parent(world: World) -> None:
     world.know("user:tester")
     parent = world.issue(delegator="user:tester", sensitivity="critical", purpose="x")
-    child = world.issue(parent=parent.token, task="T2", sensitivity="low")
+    child = world.issue(parent=parent.token, task="T1/2", sensitivity="low")
     assert child.issued.sensitivity == "critical"
 
 
