@@ -182,6 +182,37 @@ def _must_have_no_successor(predecessor: Credential) -> None:
     )
 
 
+def abandon_held(transaction: Transaction, names: Names, token: str) -> None:
+    """End the successor that `token` is: it alone is the right to that, since its predecessor takes its place again.
+
+    Raises:
+        InvalidCredentialError: it is no token of this ledger.
+        NotFoundError: it was issued, and is the successor of none.
+
+    """
+    found = introspection.recognise(transaction, names, token)
+    event = transaction.event(found.event)
+    if event is None or event.document().get("op") != "renew":
+        raise NotFoundError(
+            f"{found.jti} is the successor of none; nothing was changed", "see: jitid audit log"
+        )
+    abandon(transaction, found.jti)
+
+
+def abandon_attached(transaction: Transaction, jti: str) -> None:
+    """End a credential that was attached, and nothing else of its identity.
+
+    Raises:
+        NotFoundError: the ledger knows no such attachment.
+
+    """
+    found = transaction.find_credential("jti", parse_id(jti)[1])
+    event = None if found is None else transaction.event(found.event)
+    if event is None or event.document().get("op") != "attach":
+        raise NotFoundError(f"the ledger knows no attachment {quote(jti)}", "see: jitid audit log")
+    abandon(transaction, jti)
+
+
 def abandon(transaction: Transaction, jti: str) -> None:
     """End a successor that could not be handed out; its predecessor stands as it did before.
 

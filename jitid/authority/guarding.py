@@ -54,7 +54,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     # predecessor's token is the right to delegate or renew.
     ops.Issue: _for("issuer", anybody=True),
     ops.Renew: _for("issuer", anybody=True),
-    ops.AbandonRenewal: _for(own=True),
+    ops.AbandonRenewal: _for(anybody=True),
+    ops.AbandonAttachment: _for(own=True),
     ops.HandBack: _for(anybody=True),
     ops.Verify: _for("verifier", "responder", "auditor", own=True, reads=True),
     uses.Authorize: _for("verifier"),
@@ -232,7 +233,7 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return _may_look_at(snapshot, ours, caller, token)
         case ops.Inspect(id=id_, token=None) if id_ is not None:
             return _was_issued(snapshot, caller, id_)
-        case ops.AbandonRenewal(jti=jti):
+        case ops.AbandonAttachment(jti=jti):
             found = snapshot.find_credential("jti", parse_id(jti)[1])
             return _was_issued(snapshot, caller, jti) or (
                 found is not None and found.id == _identity(snapshot, caller)

@@ -39,6 +39,8 @@ USES: Mapping[str, Use] = {
     "Issue.requests.parent": Use.RIGHT,
     "Issue.delegator_token": Use.PROOF,
     "Renew.request.token": Use.RIGHT,
+    # It lets the predecessor live again: that one alone is no right to it.
+    "AbandonRenewal.token": Use.RIGHT,
     "Attach.request.token": Use.RIGHT,
     "HandBack.token": Use.RIGHT,
     "Exchange.request.parent": Use.RIGHT,

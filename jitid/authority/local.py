@@ -190,11 +190,8 @@ class LocalAuthority:
                 return self._issue(operation)
             case ops.Renew():
                 return self._renew(operation)
-            case ops.AbandonRenewal():
-                from jitid import renewal
-
-                with self._ledger.write() as transaction:
-                    renewal.abandon(transaction, operation.jti)
+            case ops.AbandonRenewal() | ops.AbandonAttachment():
+                self._abandon(operation)
                 return None
             case ops.Verify():
                 return self._verify(operation)
@@ -589,6 +586,16 @@ class LocalAuthority:
         return operation.selection._replace(
             ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
         )
+
+    def _abandon(self, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
+        from jitid import renewal
+
+        with self._ledger.write() as transaction:
+            match operation:
+                case ops.AbandonRenewal(token=token):
+                    renewal.abandon_held(transaction, self._ledger.names, token.reveal())
+                case ops.AbandonAttachment(jti=jti):
+                    renewal.abandon_attached(transaction, jti)
 
     def _hand_back(self, operation: ops.HandBack) -> HandedBack:
         from jitid import handback

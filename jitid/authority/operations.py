@@ -135,6 +135,13 @@ class Renew(Operation["Issued"]):
 class AbandonRenewal(Operation["None"]):
     """End a successor that could not be handed out; its predecessor stands as before."""
 
+    token: Secret
+    """The successor itself, which nobody has but who made it; whoever has its predecessor may be a thief."""
+
+
+class AbandonAttachment(Operation["None"]):
+    """End a credential that was attached to an identity and could not be handed out; nothing else of that ends."""
+
     jti: str
 
 
@@ -517,6 +524,7 @@ AnyOperation = (
     Issue
     | Renew
     | AbandonRenewal
+    | AbandonAttachment
     | Verify
     | Inspect
     | Trace

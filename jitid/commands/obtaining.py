@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import AbandonRenewal, Issue
+from jitid.authority.operations import AbandonAttachment, Issue
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
@@ -131,7 +131,7 @@ def abandon(given: Globals, jti: str) -> bool:
     """End a credential that was attached to an identity, and nothing else of that; tell whether it was one."""
     authority = open_authority(given.config())
     try:
-        authority.perform(AbandonRenewal(jti=jti))
+        authority.perform(AbandonAttachment(jti=jti))
     except NotFoundError:
         return False
     # What its target does not confirm now, the next sweep asks for again.

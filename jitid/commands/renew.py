@@ -91,7 +91,7 @@ def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callab
     except BaseException as error:
         (one,) = issued.credentials
         try:
-            authority.perform(AbandonRenewal(jti=one.jti))
+            authority.perform(AbandonRenewal(token=one.secret))
         except JitidError as failure:
             raise StorageError(
                 f"the successor could be neither handed out nor taken back: {failure.message}",

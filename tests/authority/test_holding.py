@@ -24,6 +24,7 @@ from jitid.credential import Kind
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
+    NotFoundError,
     PolicyDeniedError,
     RefusedError,
     ShownError,
@@ -36,6 +37,7 @@ from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller
 from tests.builders import NAMES, Made, World, edit, request
+from tests.lifecycle.test_lines import OVERLAP, attach, renew
 from tests.lifecycle.test_svids import retyped
 from tests.programs import Shop
 
@@ -74,6 +76,7 @@ RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
         requests=(request(agent="eve"), request(parent=made.token))
     ),
     "Renew.request.token": lambda made: ops.Renew(request=RenewRequest(Secret.single(made.token))),
+    "AbandonRenewal.token": lambda made: ops.AbandonRenewal(token=Secret.single(made.token)),
     "Attach.request.token": lambda made: Attach(
         request=AttachRequest(Secret.single(made.token), "opaque", audiences=(API,))
     ),
@@ -143,6 +146,9 @@ def known(world: World, path: str, who: Caller | None, made: Made) -> bool:
         answer = world.authority.perform(operation) if who is BESIDE else ask(world, who, operation)
     except (InvalidCredentialError, UnauthenticatedError):
         return False
+    except NotFoundError:
+        # It is the successor of none, which only who has recognised it can say.
+        return path == "AbandonRenewal.token"
     verdicts = getattr(answer, "verdicts", None)
     return answer is not None and (verdicts is None or any(one.valid for one in verdicts))
 
@@ -194,7 +200,48 @@ def test_a_service_token_is_no_right(world: World, path: str, kind: str, roles: 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_an_identity_token_is_one(world: World, path: str, kind: str) -> None:
     made = world.issue(may_audience=(API,), kind=kind)
+    if path == "AbandonRenewal.token":
+        made = renew(world, made)
     ask(world, caller("user:alice"), RIGHTS[path](made))
+    world.check()
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_whoever_has_a_predecessor_does_not_abandon_its_successor(world: World, kind: str) -> None:
+    """A thief would take the line over: the predecessor would live again, and be renewed again."""
+    first = world.issue(may_audience=("urn:api",), kind=kind)
+    thief = world.authority.perform(Authenticate(bearer=Secret.single(first.token)))
+    second = renew(world, first)
+    beside = attach(world, second, kind=kind)
+    for who in (thief, caller("user:alice"), caller("user:eve", *ROLES)):
+        for one in (first, beside):
+            with pytest.raises((NotFoundError, ShownError)):
+                ask(world, who, ops.AbandonRenewal(token=Secret.single(one.token)))
+        with pytest.raises((NotFoundError, RefusedError)):
+            ask(world, who, ops.AbandonAttachment(jti=second.jti))
+    assert {event["op"] for event in world.events()} == {"init", "issue", "renew", "attach", "denial"}
+    assert world.verify(second.token)
+    with pytest.raises(PolicyDeniedError, match="renewed-twice"):
+        renew(world, first)
+    # Whoever made it has it.
+    ask(world, thief, ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.clock.now += OVERLAP
+    assert world.verify(first.token)
+    with pytest.raises(InvalidCredentialError, match="revoked"):
+        world.verify(second.token)
+    world.check()
+
+
+def test_an_attachment_is_abandoned_by_its_id_and_restores_nothing(world: World) -> None:
+    first = world.issue(may_audience=("urn:api",))
+    beside = attach(world, first)
+    agent = world.authority.perform(Authenticate(bearer=Secret.single(first.token)))
+    with pytest.raises(RefusedError):
+        ask(world, caller("user:eve"), ops.AbandonAttachment(jti=beside.jti))
+    ask(world, agent, ops.AbandonAttachment(jti=beside.jti))
+    with pytest.raises(InvalidCredentialError, match="revoked"):
+        world.verify(beside.token, "urn:api")
+    assert world.verify(first.token)
     world.check()
 
 

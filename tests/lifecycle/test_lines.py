@@ -415,13 +415,13 @@ def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
     first = issue(world, scopes=("a",))
     second = renew(world, first)
     child = issue(world, parent=second.token, scopes=("a",))
-    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
     assert scopes_of(world, first) == ("a",)
     # The child was made from this line, whose head is the first one again.
     assert scopes_of(world, child) == ("a",)
     beside = attach(world, first, "a")
     below = issue(world, parent=beside.token, scopes=("a",))
-    world.authority.perform(ops.AbandonRenewal(jti=beside.jti))
+    world.authority.perform(ops.AbandonAttachment(jti=beside.jti))
     with pytest.raises(JitidError):
         verify(world, below)
     world.check()

@@ -223,7 +223,7 @@ def test_an_abandoned_renewal_leaves_its_predecessor_as_it_was(world: World) -> 
     first = world.issue()
     child = world.issue(parent=first.token)
     second = renew(world, first.token)
-    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
     world.clock.now += OVERLAP + 1
     world.verify(first.token)
     world.verify(child.token)
@@ -231,17 +231,17 @@ def test_an_abandoned_renewal_leaves_its_predecessor_as_it_was(world: World) -> 
         world.verify(second.token)
     world.check()
     head = world.head()
-    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
     assert world.head() == head
     with pytest.raises(NotFoundError):
-        world.authority.perform(ops.AbandonRenewal(jti=first.jti))
+        world.authority.perform(ops.AbandonRenewal(token=Secret.single(first.token)))
 
 
 def test_abandoning_too_late_does_not_raise_the_dead(world: World) -> None:
     first = world.issue()
     second = renew(world, first.token)
     world.clock.now += OVERLAP
-    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
     for dead in (first, second):
         with pytest.raises(InvalidCredentialError):
             world.verify(dead.token)
@@ -287,7 +287,7 @@ def test_abandoning_what_has_a_successor_restores_nothing(world: World) -> None:
     first = world.issue()
     second = renew(world, first.token)
     third = renew(world, second.token)
-    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
     world.clock.now += OVERLAP
     with pytest.raises(InvalidCredentialError, match="superseded"):
         world.verify(first.token)

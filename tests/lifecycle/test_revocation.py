@@ -151,7 +151,7 @@ def _abandoned(world: World) -> tuple[Made, Made]:
     first = issue(world)
     change_key(world)
     second = renew(world, first, 900)
-    world.authority.perform(AbandonRenewal(jti=second.jti))
+    world.authority.perform(AbandonRenewal(token=Secret.single(second.token)))
     return second, first
 
 

@@ -196,7 +196,7 @@ def _eventful(world: World) -> None:
         (renewed,) = world.authority.perform(Renew(request=RenewRequest(latest, ttl))).credentials
         latest = renewed.secret
     (renewed,) = world.authority.perform(Renew(request=RenewRequest(latest))).credentials
-    world.authority.perform(AbandonRenewal(jti=renewed.jti))
+    world.authority.perform(AbandonRenewal(token=renewed.secret))
     with pytest.raises(PolicyDeniedError, match="renewed-twice"):
         world.authority.perform(Renew(request=RenewRequest(Secret.single(bound.token))))
     with pytest.raises(InvalidCredentialError):
