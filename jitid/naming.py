@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from jitid import audience, reach
+from jitid.credential import TokenUse
 from jitid.errors import UsageError
-from jitid.ledger.protocol import Ledger
+from jitid.ledger.access import ALL_AUDIENCES
+from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names
+from jitid.text import quote
 
 
 class Naming(NamedTuple):
@@ -22,9 +27,11 @@ class Naming(NamedTuple):
     """The audit event of a change."""
 
 
-def look(ledger: Ledger) -> Naming:
-    """Return the names as they are."""
+def look(ledger: Ledger, issuer: str | None = None) -> Naming:
+    """Return the names as they are. Raises UsageError if `issuer` is a name that cannot become the issuer's now."""
     with ledger.read() as snapshot:
+        if issuer not in (None, snapshot.names.issuer):
+            must_be_free(snapshot, str(issuer))
         return Naming(snapshot.names, snapshot.now, *snapshot.living())
 
 
@@ -35,13 +42,14 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
     issued under it expires.
 
     Raises:
-        UsageError: that is its name already.
+        UsageError: that is its name already, or is one of a service by what is live.
 
     """
     with ledger.write(accept_clock=accept_clock) as transaction:
         before = transaction.names
         if issuer == before.issuer:
             raise UsageError(f"the issuer is {issuer} already; nothing was changed")
+        must_be_free(transaction, issuer)
         live, until = transaction.living()
         # Events leave the issuer out as an audience: which one is meant, their order tells.
         transaction.begin_anew()
@@ -50,3 +58,43 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
         names = before.renamed(issuer, until)._replace(named_at=event.seq)
         transaction.rename(names)
         return Naming(names, transaction.now, live, until, event.seq)
+
+
+def must_be_free(snapshot: Snapshot, issuer: str) -> None:
+    """Refuse a name by which something live means a service: a token for that would be one for the authority.
+
+    Raises:
+        UsageError: it is such a name.
+
+    """
+    for held in snapshot.reaches():
+        # Whatever is not for a service has the authority as its audience, under one of its names.
+        own = () if held.token_use == TokenUse.SERVICE else snapshot.names.issuers
+        services = [one for one in held.audiences if one not in own]
+        if _means(services, issuer):
+            raise _taken(issuer, "credentials that are live are for it")
+        if _means(held.may_audience, issuer):
+            raise _taken(issuer, "credentials that are live may obtain tokens for it")
+        if _means(reach.actor_reach(held.may_act), issuer):
+            raise _taken(issuer, "tokens that are live may be exchanged for tokens for it")
+    for one in snapshot.access.some(live=True, name=None, after=None, limit=_ALL):
+        registered = () if one.audiences in (None, ALL_AUDIENCES) else one.audiences
+        if _means(registered or (), issuer):
+            raise _taken(
+                issuer, f"it is an audience of {one.name} ({one.id})", f"jitid access revoke {one.id}"
+            )
+
+
+_ALL = 1_000_000
+
+
+def _means(services: Iterable[str], issuer: str) -> bool:
+    """Tell whether one of these is, or stands for, that name or a place below it: that too is the issuer's."""
+    return any(audience.covers(one, issuer) or audience.is_named(one, (issuer,)) for one in services)
+
+
+def _taken(issuer: str, why: str, end: str = "jitid revoke") -> UsageError:
+    return UsageError(
+        f"{quote(issuer)} is the name of a service: {why}; nothing was changed",
+        f"choose a name that no service has; or let them expire, or end them: {end}",
+    )

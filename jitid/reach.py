@@ -114,19 +114,26 @@ def attached(request: AttachRequest, held: Credential, names: Names, terms: Term
 
 
 def renewed(predecessor: Credential, names: Names) -> Reach:
-    """Return the reach of a successor: the same, for the authority under the name that it has now.
+    """Return the reach of a successor: of the same use, for the authority under the name that it has now.
 
     What was issued for both uses is for the authority alone from then on, and may obtain tokens for the services.
+
+    Raises:
+        UsageError: it is a service token, and the authority was given the name of a service since.
+
     """
-    if names_authority(predecessor, names):
+    use = predecessor.token_use
+    if use == TokenUse.IDENTITY or (use == TokenUse.UNDIVIDED and names_authority(predecessor, names)):
         may = tuple([one for one in predecessor.may_audience if one not in names.issuers])
         return Reach((names.issuer,), may)
-    services = tuple([one for one in predecessor.audiences if one not in names.issuers])
-    return (
-        _for_services(services, predecessor.may_act)
-        if services
-        else Reach((names.issuer,), (), predecessor.may_act)
-    )
+    # Whatever the names say by now, it never becomes a token for the authority.
+    own = next((one for one in predecessor.audiences if one in names.issuers), None)
+    if own is not None:
+        raise UsageError(
+            f"{quote(own)} has become a name of this authority, and a service token never names it; nothing was issued",
+            "issue another token, for the name that the service has now",
+        )
+    return _for_services(predecessor.audiences, predecessor.may_act)
 
 
 def held(credential: Credential) -> Reach:

@@ -282,10 +282,11 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
-    within = reach.renewed(predecessor, names)
     # A row from before permits any kind until its line ends; what is attached from it is a new row.
     kinds = predecessor.may_kind
-    if attached is not None:
+    if attached is None:
+        within = reach.renewed(predecessor, names)
+    else:
         narrowing.check_audiences(names, attached.audiences)
         scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
         within = reach.attached(attached, predecessor, names, terms)

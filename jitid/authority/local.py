@@ -120,14 +120,14 @@ class LocalAuthority:
             operation = resolved(self._ledger, operation)
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
 
-    def look_at_names(self) -> Naming:
-        """Return the names of the issuer, and what lives under them."""
+    def look_at_names(self, issuer: str | None = None) -> Naming:
+        """Return the names of the issuer, and what lives under them. Raises UsageError if it cannot get the name."""
         from jitid import naming
 
-        return naming.look(self._ledger)
+        return naming.look(self._ledger, issuer)
 
     def set_issuer(self, issuer: str, *, accept_clock: bool) -> Naming:
-        """Give the issuer another name. Raises UsageError if that is its name already."""
+        """Give the issuer another name. Raises UsageError if that is its name, or one of a service."""
         from jitid import naming
 
         return naming.set_issuer(self._ledger, issuer, accept_clock=accept_clock)

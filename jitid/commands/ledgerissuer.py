@@ -34,6 +34,7 @@ def issuer(
 
     New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
     last of them, the former name is no longer accepted as an audience. If credentials are live, a change needs --yes.
+    A name by which live credentials or a granted access mean a service is refused.
     """
     if action not in (None, *ACTIONS):
         raise UsageError(f"there is no action {quote(str(action))}", f"choose one of: {', '.join(ACTIONS)}")
@@ -57,7 +58,7 @@ def _set(given: Globals, new: str, *, yes: bool) -> None:
     must_be_beside(config)
     authority = open_local(config, issuer=new)
     if not yes:
-        _confirm(given, authority.look_at_names(), new)
+        _confirm(given, authority.look_at_names(new), new)
     done = authority.set_issuer(new, accept_clock=given.accept_clock)
     former = done.names.former[-1]
     until = format_time(done.until) if done.live else None

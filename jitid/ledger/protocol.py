@@ -20,6 +20,7 @@ from jitid.ledger.records import (
     Family,
     Filter,
     Ground,
+    Held,
     IdentityRow,
     IssuedTerms,
     Names,
@@ -58,6 +59,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
     def settings(self) -> dict[str, str]:
         """Return what the ledger says of itself: `Names.of` reads it."""
+
+    def reaches(self) -> Iterator[Held]:
+        """Yield for what the live credentials are, and for what their holders and actors obtain tokens, each once."""
 
     def living(self) -> tuple[int, int]:
         """Return how many credentials live, and when the last of them expires (0 if none does)."""

@@ -20,6 +20,7 @@ from jitid.ledger.records import (
     Family,
     Filter,
     Ground,
+    Held,
     Names,
     Radius,
     Selection,
@@ -182,6 +183,21 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
             now=self._now,
         )
         return int(count), int(latest or 0)
+
+    def reaches(self) -> Iterator[Held]:
+        """Yield for what the live credentials are, and for what their holders and actors obtain tokens, each once."""
+        rows = self._db.execute(
+            """SELECT DISTINCT c.kind, au.text, c.may_audience, c.may_act
+                 FROM credential c JOIN term au ON au.id = c.audiences
+                WHERE c.ended_at IS NULL AND c.expires_at > :now
+                  AND (c.superseded_at IS NULL OR c.superseded_at > :now)""",
+            {"now": self._now},
+        ).fetchall()
+        for kind, text, may_text, may_act in rows:
+            audiences = _words(text)
+            may_audience = () if may_text is None else _words(may_text)
+            use = _token_use(kind, audiences, may_audience, undivided=may_text is None)
+            yield Held(audiences, may_audience, may_act, use)
 
     def latest_expiry_of_all(self) -> int | None:
         """Return when the last of all credentials expires or has expired; None if there is none."""

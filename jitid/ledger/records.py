@@ -194,6 +194,16 @@ class Withdrawn(NamedTuple):
     expires_at: int
 
 
+class Held(NamedTuple):
+    """For what a live credential is, and for what tokens are obtained by it."""
+
+    audiences: tuple[str, ...]
+    may_audience: tuple[str, ...]
+    may_act: str | None
+    token_use: str | None
+    """As a `Credential` has it."""
+
+
 class Ancestor(NamedTuple):
     """One hop of a delegation chain: an identity above another."""
 

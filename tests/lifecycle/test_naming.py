@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from jitid import issuance
-from jitid.access import authenticate
+from jitid import issuance, naming
+from jitid.access import Wanted, authenticate
+from jitid.authority.access_operations import GrantAccess, RevokeAccess
 from jitid.authority.operations import Inspect, Renew
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Introspect
@@ -24,9 +25,9 @@ from jitid.jws import b64url_decode
 from jitid.ledger import folder
 from jitid.ledger.records import FOREVER, Names
 from jitid.ledger.schema import SQLITE_STEPS
-from jitid.request import AttachRequest, RenewRequest
+from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.secret import Secret
-from tests.builders import NAMES, NOW, World, edit, request
+from tests.builders import DAY, NAMES, NOW, World, edit, request
 
 OLD, NEW, NEWER = NAMES.issuer, "https://id.example.com", "https://id.example.org/team"
 
@@ -256,6 +257,75 @@ def test_a_configuration_may_state_a_former_name_and_no_foreign_one(world: World
         folder.check_names(names, {"issuer": stated, "trust_domain": None})
     with pytest.raises(ConfigurationError, match=r"https://x\.example"):
         folder.check_names(names, {"issuer": "https://x.example", "trust_domain": None})
+
+
+GATE = "system:gateway"
+BELOW = f"{NEW}/api"
+IN_USE: dict[str, Callable[[World], object]] = {
+    "are for": lambda world: world.issue(audiences=(NEW,)),
+    "are for opaque": lambda world: world.issue(audiences=(API, NEW), kind="opaque"),
+    "are for jwt-svid": lambda world: world.issue(audiences=(NEW,), kind="jwt-svid"),
+    "are for below": lambda world: world.issue(audiences=(BELOW,)),
+    "may obtain": lambda world: world.issue(may_audience=(NEW,)),
+    "may obtain wildcard": lambda world: world.issue(may_audience=("https://*.example.com",)),
+    "may obtain below": lambda world: world.issue(may_audience=(BELOW,)),
+    "may be exchanged": lambda world: world.issue(audiences=(API,), may_act=(MayAct(GATE, (NEW,)),)),
+    "may be exchanged later": lambda world: world.issue(
+        audiences=(API,), may_act=(MayAct(GATE), MayAct("system:next", (NEW,)))
+    ),
+    "access": lambda world: world.authority.perform(
+        GrantAccess(wanted=Wanted(GATE, ("verifier",), ttl=900, audiences=(API, NEW)))
+    ),
+}
+"""How something live may know a name as that of a service."""
+
+
+@pytest.mark.parametrize("how", IN_USE)
+def test_the_name_of_a_service_is_not_taken_while_something_live_means_the_service(
+    world: World, how: str
+) -> None:
+    """What was issued for the service would be for the authority."""
+    IN_USE[how](world)
+    before = world.head()
+    for ask in (lambda: rename(world), lambda: world.authority.look_at_names(NEW)):
+        with pytest.raises(UsageError, match="service"):
+            ask()
+    assert world.head() == before
+    assert world.authority.names_now().issuer == OLD
+    # Another name is nothing to them, and once they have ended nor is that one.
+    rename(world, NEWER)
+    world.clock.now += DAY
+    rename(world)
+    world.check()
+
+
+def test_what_has_ended_or_was_replaced_keeps_no_name(world: World) -> None:
+    world.revoke(world.issue(audiences=(NEW,)).id)
+    granted = world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",), audiences=(NEW,))))
+    world.authority.perform(RevokeAccess(ids=(granted.access.id,)))
+    world.authority.perform(GrantAccess(wanted=Wanted(GATE, ("verifier",), all_audiences=True)))
+    rename(world)
+    world.check()
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_a_renewal_never_makes_an_identity_token_of_a_service_token(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even in a ledger whose issuer got the name of a service while there was no check."""
+    made = world.issue(audiences=(NEW,), kind=kind, may_act=(MayAct(GATE, (API,)),))
+    other = world.issue(audiences=(API,), kind=kind)
+    monkeypatch.setattr(naming, "must_be_free", lambda *_: None)
+    rename(world)
+    with pytest.raises(UsageError, match="service token"):
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))
+    (renewed,) = world.authority.perform(Renew(request=RenewRequest(Secret.single(other.token)))).credentials
+    found = world.authority.perform(Inspect(id=renewed.jti)).credential
+    assert (found.token_use, found.audiences) == ("service", (API,))
+    rename(world, NEWER)
+    with pytest.raises(UsageError, match="service token"):
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))
+    world.check()
 
 
 def test_names_are_what_their_rows_say() -> None:
