@@ -138,21 +138,32 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
 
 
 def rotate(
-    transaction: Transaction, id_: str, ttl: int | None, overlap: int | None, caller: Caller | None
+    transaction: Transaction,
+    id_: str,
+    ttl: int | None,
+    overlap: int | None,
+    caller: Caller | None,
+    *,
+    again: bool = False,
 ) -> Granted:
     """Put another bearer in the place of one; whoever does that with their own gets no longer time by it.
+
+    Only one can take its place: a second one would be a second life of the same access, which nobody sees. `again` says
+    that the answer which had that one was lost, so that it was ended in this transaction.
 
     Raises:
         NotFoundError: there is no such access credential.
         UsageError: it has ended, or has no bearer; nothing was changed.
+        PolicyDeniedError: it was rotated already.
 
     """
     found = find(transaction, id_)
     _must_hold(transaction, caller)
     state, now = found.state_at(transaction.now), transaction.now
-    # Its successor has ended if it was asked for again: the answer that had it was lost.
-    again = state is AccessState.ROTATED and found.expires_at > now and _has_no_successor(transaction, id_)
-    if state is not AccessState.ACTIVE and not again:
+    if found.superseded_at is not None and state in (AccessState.ACTIVE, AccessState.ROTATED):
+        if not (again and found.expires_at > now and _was_taken_back(transaction, id_)):
+            raise _rotated_twice(found)
+    elif state is not AccessState.ACTIVE:
         raise UsageError(f"{id_} is {state.value}; nothing was changed", f"jitid access grant {found.name}")
     if found.fingerprint is None or found.bootstrap:
         raise UsageError(
@@ -299,9 +310,29 @@ def _told(access: Access) -> dict[str, Any]:
     }
 
 
-def _has_no_successor(transaction: Transaction, id_: str) -> bool:
-    """Tell whether none lives that took the place of one."""
-    return not [one for one in _live(transaction) if one.predecessor == id_]
+ROTATED_TWICE = "rotated-twice"
+"""The rule that refuses a second rotation of the same access credential."""
+
+
+def _rotated_twice(found: Access) -> PolicyDeniedError:
+    reason = (
+        f"rule `{ROTATED_TWICE}`: {found.id} was rotated already, and has one successor; "
+        "if you did not rotate it, it was stolen"
+    )
+    return PolicyDeniedError(
+        f"denied: {reason}; nothing was changed",
+        f"use the successor; or end all that {found.name} has: jitid access revoke {found.name}",
+        {"delegator": found.name, "access": found.id, "rules": [ROTATED_TWICE], "reason": reason},
+    )
+
+
+def _was_taken_back(transaction: Transaction, id_: str) -> bool:
+    """Tell whether whatever took the place of one has ended, and nothing took the place of that."""
+    return all(
+        one.superseded_at is None and one.state_at(transaction.now) is not AccessState.ACTIVE
+        for one in transaction.access.all()
+        if one.predecessor == id_
+    )
 
 
 _ALL = 1_000_000

@@ -68,6 +68,7 @@ def _make(
             GRANTED,
             ids,
             accept_clock=operation.accept_clock,
+            remake=lambda transaction: _made(transaction, operation, inside.caller, again=True),
         )
     except PolicyDeniedError as denial:
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
@@ -79,12 +80,14 @@ def _made(
     transaction: Transaction,
     operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
     caller: Caller | None,
+    *,
+    again: bool = False,
 ) -> access.Granted:
     match operation:
         case ops.GrantAccess(wanted=wanted):
             return access.grant(transaction, wanted, caller)
         case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
-            return access.rotate(transaction, id_, ttl, overlap, caller)
+            return access.rotate(transaction, id_, ttl, overlap, caller, again=again)
         case ops.BootstrapAccess():
             return access.bootstrap(transaction, _BOOTSTRAPPED)
         case _:

@@ -43,6 +43,7 @@ def once(
     *,
     accept_clock: bool,
     shared: bool = False,
+    remake: Callable[[Transaction], T] | None = None,
 ) -> T:
     """Make something in a transaction; where the same caller has asked for it under the same key, in its place.
 
@@ -55,6 +56,7 @@ def once(
         ids: tells from what `make` returned how to find it again.
         accept_clock: as of a write transaction.
         shared: as `change` has it.
+        remake: makes it anew, once what the lost answer had is ended; None to do that as `make` does.
 
     Raises, besides what `make` raises:
         UsageError: the key was another request's.
@@ -71,7 +73,7 @@ def once(
     def work(transaction: Transaction) -> T:
         nonlocal again
         again = end(transaction)
-        made = make(transaction)
+        made = remake(transaction) if again and remake is not None else make(transaction)
         first, last = ids(made)
         if not transaction.idempotency.remember(who, key, Answered(digest, sort, first, last)):
             raise _MeanwhileError

@@ -86,7 +86,7 @@ def rotate(
     """Print a new bearer in the place of one, which counts no longer.
 
     Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
-    unless --overlap says for how long.
+    unless --overlap says for how long. One is rotated once: a second time is refused, and recorded.
     """
     given.expect(accessrows.GRANTED)
     parse_access_id(id_)

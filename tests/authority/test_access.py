@@ -181,8 +181,53 @@ def test_another_takes_the_place_of_one(world: World) -> None:
     assert who(world, new).roles == frozenset({"issuer"})
     assert new.access.expires_at == world.clock.now + 3600
     assert state(world, old) is AccessState.ROTATED
-    with pytest.raises(UsageError, match="is rotated"):
+    with pytest.raises(PolicyDeniedError, match="was rotated already"):
         world.authority.perform(ops.RotateAccess(id=old.access.id))
+
+
+@pytest.mark.parametrize("asked", ["own", "own-other-key", "admin", "beside"])
+def test_access_has_one_successor(world: World, asked: str) -> None:
+    """Two would be two logins of one grant, and a thief could have the other one."""
+    old = grant(world, "user:alice", "issuer")
+    rotate = ops.RotateAccess(id=old.access.id, overlap=30)
+    mine = who(world, old)
+    new = ask(world, mine._replace(key="k1"), rotate)
+    second = {
+        "own": mine,
+        "own-other-key": mine._replace(key="k2"),
+        "admin": caller("user:root", "admin", key="k1"),
+        "beside": None,
+    }[asked]
+    for operation in (rotate, rotate.replace(overlap=None), rotate.replace(ttl=1)):
+        with pytest.raises(PolicyDeniedError, match="was rotated already") as denied:
+            if second is None:
+                world.authority.perform(operation)
+            else:
+                ask(world, second, operation)
+        assert denied.value.hint is not None
+        assert "jitid access revoke user:alice" in denied.value.hint
+    denials = told(world, "denial")
+    assert [(one["rules"], one["access"]) for one in denials] == [(["rotated-twice"], old.access.id)] * 3
+    assert (state(world, new), state(world, old)) == (AccessState.ACTIVE, AccessState.ACTIVE)
+    assert len(world.authority.perform(ops.ListAccess(limit=10)).found) == 2
+    # Nor once its successor has ended: it is the one that was stolen, perhaps.
+    world.authority.perform(ops.RevokeAccess(ids=(new.access.id,)))
+    with pytest.raises(PolicyDeniedError, match="was rotated already"):
+        ask(world, mine, rotate)
+    world.check()
+
+
+def test_a_rotation_that_is_asked_for_again_is_made_anew_unless_it_was_rotated_on(world: World) -> None:
+    old = grant(world, "user:alice", "issuer")
+    rotate = ops.RotateAccess(id=old.access.id, overlap=30)
+    mine = who(world, old)._replace(key="k1")
+    lost, got = ask(world, mine, rotate), ask(world, mine, rotate)
+    assert [state(world, one) for one in (lost, got)] == [AccessState.REVOKED, AccessState.ACTIVE]
+    newest = ask(world, who(world, got), ops.RotateAccess(id=got.access.id))
+    with pytest.raises(PolicyDeniedError, match="was rotated already"):
+        ask(world, mine, rotate)
+    assert [state(world, one) for one in (got, newest)] == [AccessState.REVOKED, AccessState.ACTIVE]
+    world.check()
 
 
 def test_both_count_while_they_overlap(world: World) -> None:
@@ -459,7 +504,8 @@ def _history(world: World) -> None:
     ask(world, who(world, second), ops.GrantAccess(wanted=Wanted("user:root", ("admin",))))
     one = grant(world, "user:alice", "verifier")
     world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=300))
-    world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=60))
+    with pytest.raises(PolicyDeniedError):
+        world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=60))
     world.authority.perform(ops.RevokeAccess(ids=(grant(world, "user:carol").access.id,)))
     world.know("user:dan")
     grant(world, "user:dan", ttl=60)

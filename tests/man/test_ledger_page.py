@@ -326,6 +326,8 @@ def _serve(world: World) -> None:
     admin = Wanted("user:root", ("admin",))
     granted = world.authority.serving(first).perform(GrantAccess(wanted=admin))
     world.authority.perform(RotateAccess(id=granted.access.id))
+    with pytest.raises(PolicyDeniedError, match="rotated-twice"):
+        world.authority.perform(RotateAccess(id=granted.access.id))
     world.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=dumps(jwk(ED25519)))))
     world.authority.perform(RevokeAccess(names=("user:root",), reason="gone"))
     for name in ("user:edgar", "user:gus"):
