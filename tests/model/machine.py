@@ -175,7 +175,7 @@ class Machine(RuleBasedStateMachine):
         subset=st.booleans(),
         ttl=lifetimes,
         kind=kinds,
-        own_task=st.sampled_from((None, None, None, "S0", "S1")),
+        own_task=st.sampled_from((None, None, None, None, "/S0", "/S1", "T0", "S0")),
         level=st.sampled_from((None, None, "low", "moderate", "high")),
         audience=st.sampled_from((None, *AUDIENCES)),
         who=indices,
@@ -206,7 +206,15 @@ class Machine(RuleBasedStateMachine):
             audiences = parent.audiences
         elif audience:
             audiences = frozenset({audience})
-        task = self.named(parent.identity.root, own_task) if own_task else None
+        task = own_task
+        if own_task:
+            # Below the parent's task, which is permitted, or another one, which is not.
+            is_below = own_task.startswith("/")
+            task = (
+                parent.identity.task.name + own_task
+                if is_below
+                else self.named(parent.identity.root, own_task)
+            )
         opens = task is not None and self.model.find_task(parent.identity.root, task) is None
         request = Request(
             agent=agent,
@@ -369,6 +377,15 @@ class Machine(RuleBasedStateMachine):
         owner, name = list(self.model.tasks)[index % len(self.model.tasks)]
         other = next(root for root in ROOTS if root != owner)
         self.world.perform("share", caller=owner, task=(owner, name), with_whom=other)
+
+    @precondition(lambda self: self.wire and self.model.tasks)
+    @rule(index=indices, scopes=scope_sets)
+    def join(self, index: int, scopes: frozenset[str]) -> None:
+        """Let the other root issue on a task by its whole name, whether it is shared or not."""
+        owner, name = list(self.model.tasks)[index % len(self.model.tasks)]
+        other = next(root for root in ROOTS if root != owner)
+        request = Request("planner", scopes, task=f"{owner}/{name}", delegator=other)
+        self.world.perform("issue", caller=other, request=request)
 
     @precondition(lambda self: self.wire and self.model.tasks)
     @rule(index=indices)

@@ -295,12 +295,11 @@ class _Objections:
 class Model:
     """The state of a ledger and its authority, by the promises."""
 
-    def __init__(self, now: int, *, per_opener: bool = True, has_mark: bool = True) -> None:
+    def __init__(self, now: int, *, has_mark: bool = True) -> None:
         self.clock = now
         self.mark = now
         self.has_mark = has_mark
         """A SQLite ledger judges by the later of the clock and its mark; PostgreSQL's time is the database's."""
-        self.per_opener = per_opener
         self.people: dict[str, Person] = {}
         self.records: dict[str, Record] = {}
         self.tasks: dict[tuple[str, str], Task] = {}
@@ -431,21 +430,28 @@ class Model:
     # Tasks
 
     def find_task(self, person: str, name: str) -> Task | None:
-        """Return the task that a bare name means to a person: one's own, then a shared one (promise 17)."""
-        if not self.per_opener:
-            return next((task for task in self.tasks.values() if task.name == name), None)
-        own = self.tasks.get((person, name))
+        """Return the task that a name means to a person (promise 17).
+
+        A bare one: one's own, then a shared one that one has joined. `OWNER/NAME`: that one, if it is shared.
+        """
+        owner, _, bare = name.partition("/")
+        if ":" in owner and owner != person:
+            task = self.tasks.get((owner, bare))
+            return task if task and self._may_join(person, task) else None
+        own = self.tasks.get((person, bare if owner == person else name))
         if own is not None:
             return own
-        shared = [
+        joined = [
             task
             for task in self.tasks.values()
             if task.name == name
-            and person in task.shared_with
-            and self._open(task)
-            and not self.person(task.owner).disabled
+            and self._may_join(person, task)
+            and any(each.root == person and each.task is task for each in self.identities)
         ]
-        return shared[0] if len(shared) == 1 else None
+        return joined[0] if len(joined) == 1 else None
+
+    def _may_join(self, person: str, task: Task) -> bool:
+        return person in task.shared_with and self._open(task) and not self.person(task.owner).disabled
 
     # The steps that issue and delegate
 
@@ -469,7 +475,7 @@ class Model:
 
     def _judged(self, task: Task, person: str) -> str:
         """Return by which sensitivity a root delegator is judged on a task: joiners by the higher one."""
-        if task.owner == task.chosen_by == person or not self.per_opener:
+        if task.owner == task.chosen_by == person:
             return task.sensitivity
         return max(task.sensitivity, "moderate", key=LEVELS.index)
 
@@ -483,6 +489,10 @@ class Model:
             return objections.refusal()
         above = parent.identity
         person = self.person(above.root)
+        below = request.task is None or request.task.startswith(f"{above.task.name}/")
+        if not below:
+            objections.add(DENIED, "neither the parent's task nor one below it")
+            return objections.refusal()
         task = above.task if request.task is None else self._task(person.name, request, objections, above)
         if request.task is None and request.sensitivity not in (None, above.task.sensitivity):
             objections.add(USAGE, "states another sensitivity")
@@ -537,10 +547,13 @@ class Model:
             if request.purpose and not found.purpose:
                 objections.add(USAGE, "states another purpose")
             return found
-        level = request.sensitivity or (above.sensitivity if above else "moderate")
-        if above and request.sensitivity is None:
-            level = "moderate"
-            level = min(level, above.sensitivity, key=LEVELS.index)
+        if ":" in request.task.partition("/")[0]:
+            objections.add({MISSING, DENIED, FORBIDDEN}, "no such task of another, or it is not shared")
+            return None
+        level = request.sensitivity or "moderate"
+        if above:
+            # An agent lowers no task: it is as sensitive as what it delegates from.
+            level = max(request.sensitivity or above.sensitivity, above.sensitivity, key=LEVELS.index)
         deadline = self.now + (request.deadline or DEFAULT_DEADLINE)
         return Task(request.task, person, level, request.purpose, deadline, chosen_by=person)
 
@@ -1065,8 +1078,17 @@ class Model:
 
     def _may_retire(self, caller: str, by: Identity | None, task: Task) -> bool:
         if by is not None:
-            return task.opener is by
+            # An agent ends no more than what descends from its own identity.
+            others = (each for each in self.identities if each.task is task and by not in each.chain())
+            return task.opener is by and not any(self._lives(each) for each in others)
         return self._may(caller, "responder") or caller == task.owner
+
+    def _lives(self, identity: Identity) -> bool:
+        """Return whether a credential of an identity is neither ended nor expired."""
+        own = (each for each in self.credentials.values() if each.identity is identity)
+        return not identity.ended and any(
+            not each.ended and self.now < min(each.expires, each.superseded or each.expires) for each in own
+        )
 
     def share(self, caller: str, owner: str, name: str, with_whom: str) -> Outcome:
         """Let somebody join a task: issue on it, and not retire it."""

@@ -179,7 +179,7 @@ def test_selectors_of_different_sorts_intersect(model: Model) -> None:
 
 def test_a_retired_task_ends_with_all_below_and_its_name_is_not_used_again(model: Model) -> None:
     issue(model, "c1", "repo:*")
-    made(child(model, "c2", "c1", task="T2"))
+    made(child(model, "c2", "c1", task="T1/2"))
     assert isinstance(model.retire(ALICE, ALICE, "T1"), Accepted)
     assert not model.rights("c2").valid
     refused(model.issue(ALICE, "c3", Request("planner", task="T1", delegator=ALICE)), DENIED)
@@ -381,9 +381,9 @@ def test_the_proof_of_a_child_is_the_roots(model: Model) -> None:
 
 def test_a_child_is_no_more_sensitive_than_its_parent(model: Model) -> None:
     issue(model, "c1", "repo:*")
-    refused(child(model, "c2", "c1", task="T2", sensitivity="high", purpose=True), DENIED)
+    refused(child(model, "c2", "c1", task="T1/2", sensitivity="high", purpose=True), DENIED)
     issue(model, "c3", task="T3", sensitivity="high", purpose=True)
-    low = made(child(model, "c4", "c3", task="T4", sensitivity="low", purpose=True))
+    low = made(child(model, "c4", "c3", task="T3/4", sensitivity="low", purpose=True))
     assert low.identity.sensitivity == "high"
     assert low.lifetime <= 900
 
@@ -441,27 +441,43 @@ def test_names_of_tasks_are_unique_for_each_opener(model: Model) -> None:
 
 def test_the_agent_at_whose_request_a_task_was_opened_retires_it_after_a_renewal_too(model: Model) -> None:
     issue(model, "c1", "repo:*")
-    made(child(model, "c2", "c1", "repo:*", caller="c1", task="T2"))
+    refused(child(model, "c2", "c1", "repo:*", caller="c1", task="T2"), DENIED)
+    made(child(model, "c2", "c1", "repo:*", caller="c1", task="T1/2"))
     refused(model.retire("c1", ALICE, "T1"), DENIED)
-    refused(model.retire("c2", ALICE, "T2"), DENIED)
+    refused(model.retire("c2", ALICE, "T1/2"), DENIED)
     made(model.renew("c1", "c3", "c1"))
-    assert isinstance(model.retire("c3", ALICE, "T2"), Accepted)
+    issue(model, "c4", "repo:*", task="T1/2")
+    refused(model.retire("c3", ALICE, "T1/2"), DENIED)
+    model.credentials["c4"].ended = True
+    assert isinstance(model.retire("c3", ALICE, "T1/2"), Accepted)
     assert model.rights("c3").valid
 
 
 def test_who_shares_a_task_lets_others_join_and_not_retire(model: Model) -> None:
     issue(model, "c1", "repo:*")
     assert isinstance(model.share(ALICE, ALICE, "T1", BOB), Accepted)
-    joined = issue(model, "c2", "repo:*", caller=BOB)
+    own = issue(model, "c2", "repo:*", caller=BOB, task="T2")
+    assert own.identity.task.owner == BOB
+    joined = issue(model, "c3", "repo:*", caller=BOB, task=f"{ALICE}/T1")
     assert joined.identity.task is model.credentials["c1"].identity.task
+    again = issue(model, "c4", "repo:*", caller=BOB)
+    assert again.identity.task is joined.identity.task
     refused(model.retire(BOB, ALICE, "T1"), FORBIDDEN)
+
+
+def test_a_share_that_was_not_accepted_moves_nobody(model: Model) -> None:
+    issue(model, "c1", "repo:*", sensitivity="low")
+    model.share(ALICE, ALICE, "T1", BOB)
+    assert issue(model, "c2", "repo:*", caller=BOB).identity.task.owner == BOB
 
 
 def test_a_task_that_was_given_is_the_other_ones(model: Model) -> None:
     issue(model, "c1", "repo:*", sensitivity="low")
     refused(model.give(ALICE, ALICE, "T1", BOB), DENIED)
     model.share(ALICE, ALICE, "T1", BOB)
-    assert issue(model, "c2", "repo:*", caller=BOB).identity.sensitivity == "moderate"
+    refused(model.give(ALICE, ALICE, "T1", BOB), DENIED)
+    joined = issue(model, "c2", "repo:*", caller=BOB, task=f"{ALICE}/T1")
+    assert joined.identity.sensitivity == "moderate"
     assert isinstance(model.give(ALICE, ALICE, "T1", BOB), Accepted)
     refused(model.retire(ALICE, BOB, "T1"), FORBIDDEN)
     assert isinstance(model.retire(BOB, BOB, "T1"), Accepted)

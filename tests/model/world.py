@@ -69,7 +69,7 @@ class World:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
-        self.model = Model(START, per_opener=driver.wire, has_mark=driver.has_mark)
+        self.model = Model(START, has_mark=driver.has_mark)
         self.steps: list[Step] = []
         self.answers: dict[int, str] = {}
         """What each step was answered, without ids and times of its own."""
