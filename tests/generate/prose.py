@@ -203,7 +203,8 @@ https://a.b.example.com nor a URL with a path. Scheme and port are the same. The
 AUD, if `jitid access grant --audience` makes an audience of the token the caller's own. Without AUD that is an
 audience of the token. A second --may-act is for what the first caller obtains, and so on.
 
-With --parent-file, the task is the parent's unless it is stated, and nothing can be more than the parent holds:
+With --parent-file, the task is the parent's, or one below it, such as INC-4821/tests, and nothing can be more than the
+parent holds:
 scopes, details, kinds, expiry, and the audiences that it may obtain tokens for. The delegator is then the parent's:
 JITID_DELEGATOR is not heeded, and --delegator is an error.
 
@@ -983,13 +984,14 @@ Nothing of it is about what lives now: that is asked by the rule policy-drift of
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.
 
-At an authority, the owner of a task ends it, the agent whose request opened it, by whatever credential of its identity,
-and the role responder.""",
+At an authority, these end a task: its owner; the role responder; and the agent whose request opened it, while all that
+lives on it descends from that agent's identity.""",
     "task share": """\
-At an authority, a bare name means the delegator's own task of that name, then an open one that is shared with them.
-Where several are shared, the error lists them as `OWNER/NAME`. What is issued on a shared task is judged by the
-higher of two sensitivities: that of the task, and the one that is stated, or the configured default. The task's
-purpose is shown to those who have joined it, and to the roles responder and auditor.
+A share is an offer: a delegator joins the task by its whole name, `--task OWNER/NAME`. A bare name means the
+delegator's own task of that name, then an open one that they have joined; where there are several, the error lists
+them. What is issued on a shared task is judged by the higher of two sensitivities: that of the task, and the one that
+is stated, or the configured default. The task's purpose is shown to those who have joined it, and to the roles
+responder and auditor. The owner retires the task with all that was issued on it, for those who have joined too.
 
 The tasks of a disabled delegator are nobody's to join: a responder gives them to another owner.""",
     "task give": """\
