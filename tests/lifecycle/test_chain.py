@@ -206,7 +206,7 @@ def test_the_highest_sensitivity_of_the_chain_counts_and_not_the_parents_alone(w
             refused(world, middle.token)
     assert rules(world, middle.token, "repo:read") == ("no-critical",)
     with pytest.raises(PolicyDeniedError, match="no-critical"):
-        world.issue(parent=middle.token, task="T3", sensitivity="low")
+        world.issue(parent=middle.token, task="T1/2/3", sensitivity="low")
 
 
 FORBIDS_CRITICAL = (

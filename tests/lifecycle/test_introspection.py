@@ -266,7 +266,7 @@ def test_a_child_dies_with_its_parent(world: World, kind: str) -> None:
 
 def test_a_child_dies_with_the_task_of_its_parent(world: World) -> None:
     parent = world.issue(task="T1")
-    child = world.issue(parent=parent.token, task="T2")
+    child = world.issue(parent=parent.token, task="T1/2")
     world.retire("T1")
     assert "retired" in refused(world, child.token)
 
@@ -311,7 +311,7 @@ NOT_SIGNED = "the ledger's row is not what was signed"
 ACCESS_TOKEN_EDITS = {
     "sub": "UPDATE term SET text = 'user:mallory' WHERE text = 'user:alice'",
     "client_id": "UPDATE term SET text = 'deployer' WHERE text = 'coder'",
-    "txn": "UPDATE task SET name = 'T9' WHERE name = 'T2'",
+    "txn": "UPDATE task SET name = 'T9' WHERE name = 'T1/2'",
     "scope": "UPDATE credential SET scopes = 'db:read:a db:read:b' WHERE id = 2",
     "delegator_proof": "UPDATE identity SET proof = 'oidc' WHERE id = 2",
     # What it descended from is cut off, and what remains is a chain in itself.
@@ -319,7 +319,7 @@ ACCESS_TOKEN_EDITS = {
 }
 SVID_EDITS = {
     "agent": "UPDATE term SET text = 'deployer' WHERE text = 'coder'",
-    "task": "UPDATE task SET name = 'T9' WHERE name = 'T2'",
+    "task": "UPDATE task SET name = 'T9' WHERE name = 'T1/2'",
     "id": f"UPDATE identity SET uid = x'{'01' * 16}' WHERE id = 2",
 }
 EDITS_OF_ANY = {
@@ -345,7 +345,7 @@ def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: st
     parent = world.issue(scopes=["db:read:*"], may_audience=("urn:a",), may_kind=("jwt", "jwt-svid"))
     scopes = ["db:read:a"] if kind == "jwt" else []
     made = world.issue(
-        parent=parent.token, agent="coder", task="T2", kind=kind, scopes=scopes, audiences=("urn:a",)
+        parent=parent.token, agent="coder", task="T1/2", kind=kind, scopes=scopes, audiences=("urn:a",)
     )
     assert world.verify(made.token, "urn:a").jti == made.jti
     edit(world.path, statement)

@@ -290,7 +290,7 @@ def test_a_dead_parent_delegates_nothing(world: World, ending: str) -> None:
     else:
         world.clock.now += 60
     with pytest.raises(InvalidCredentialError):
-        world.issue(parent=parent.token, task="T2")
+        world.issue(parent=parent.token, task="T1/2")
     assert world.events()[-1]["op"] == "denial"
 
 

@@ -28,7 +28,7 @@ def tokens(world: World) -> list[str]:
     chain = world.chain(4, scopes=["db:read"])
     dead_above = world.chain(3, task="T2", kind="opaque")
     foreign_task = world.issue(task="T9")
-    below_ended_task = world.issue(parent=foreign_task.token, task="T10", agent="child")
+    below_ended_task = world.issue(parent=foreign_task.token, task="T9/10", agent="child")
     one_of_many = [world.issue(kind=kind).token for kind in ("jwt", "opaque")]
     elsewhere = [world.issue(kind=kind, audiences=("urn:else",)).token for kind in ("jwt", "opaque")]
     es256 = world.issue(audiences=(ES256,)).token

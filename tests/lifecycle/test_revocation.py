@@ -204,7 +204,7 @@ def test_what_has_ended_ends_all_of_its_identity(
     world = lenient
     old, living = make(world)
     change_key(world)
-    child = issue(world, parent=living.token, task="T2")
+    child = issue(world, parent=living.token, task="T1/2")
     below = issue(world, parent=child.token)
     apart = issue(world)
     with world.ledger.read() as snapshot:
@@ -223,8 +223,8 @@ def test_what_has_ended_ends_all_of_its_identity(
 
 def test_retiring_ends_the_task_with_all_that_descends_from_it(world: World) -> None:
     parent = world.issue(task="T1")
-    child = world.issue(parent=parent.token, task="T2")
-    other = world.issue(task="T2")
+    child = world.issue(parent=parent.token, task="T1/2")
+    other = world.issue(task="T1/2")
     done = world.retire("T1")
     assert (done.credentials, done.task) == (2, "T1")
     assert live(world, [parent, child, other]) == [False, False, True]

@@ -136,7 +136,7 @@ def test_both_credentials_of_an_identity_are_told(world: World) -> None:
 
 def test_a_match_tells_its_chain_and_what_hangs_below(world: World) -> None:
     root, middle, _ = world.chain(3)
-    world.issue(parent=middle.token, agent="leaf", task="T2")
+    world.issue(parent=middle.token, agent="leaf", task="T1/2")
     match = one(world, middle.jti)
     assert [hop.id for hop in match.lineage] == [root.id]
     assert tuple(match.family) == (True, 2, 2)
