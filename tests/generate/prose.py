@@ -1147,8 +1147,10 @@ by the next jitid-sweep(1), as any others. What was adopted lives on: it lives w
 SSH and X.509 certificates go on if their private keys are there, since their successors would have to be made known
 everywhere; if one was revoked since, revoke it again.
 
-With --keep-live too, requests for approval and what was granted are withdrawn, and ID tokens and logins from before the
-restore count no more: people log in again.
+With --keep-live too, requests for approval and what was granted are withdrawn, and ID tokens and logins at their
+issuers from before the restore count no more: people log in there again. Access to an authority, and the keys, then go
+on with the rest. If the ledger of the backup still exists elsewhere, there are then two live ledgers with the same
+keys: use --keep-live only where that one is gone.
 
 It is known to be the newest state where the ledger that --replace moves aside holds by itself and ends with the same
 event. --keep-live says so where nobody else can; it is refused if something tells of later events: the ledger that is
