@@ -189,9 +189,6 @@ BY_FIELD: Mapping[str, Form] = {
     "ListTasks.state": among("open", "overdue", "ended"),
     "ShowTask.name": TASK,
     "ListTasks.after": TASK,
-    "ListTasks.within": FILTER,
-    "ShowTree.delegator": FILTER,
-    "ShowTree.under": ID,
     "GiveTask.to": DELEGATOR,
     "VerifyLog.expected_head": text(16_384, "the head"),
     "Prune.rows_after": DURATION,
@@ -406,8 +403,10 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
     "request.IssueRequest": frozenset(
         {"proved_delegator", "proved_subject", "proved_at", "proved_agent", "exchanged"}
     ),
+    "operations.ShowTree": frozenset({"delegator", "under"}),
+    "operations.ListTasks": frozenset({"within"}),
 }
-"""Fields that this side alone fills: whom something proves is for nobody to say who asks."""
+"""Fields that this side alone fills: whom a token proves, and what is the caller's own."""
 
 LOCAL = frozenset(
     {

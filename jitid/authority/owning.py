@@ -117,8 +117,11 @@ def narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) 
             if not all(is_under(snapshot, caller, id_) for id_ in ids):
                 return None
             if held is not None:
-                return operation.replace(under=held.id)
-            return None if caller.delegator is None else operation.replace(delegator=caller.delegator)
+                return operation.replace(under=held.id, delegator=None)
+            if caller.delegator is None:
+                return None
+            # Whatever the caller says there itself: it would be shown in the place of its own.
+            return operation.replace(under=None, delegator=caller.delegator)
         case ops.ListTasks():
             if caller.delegator is None:
                 return None

@@ -213,6 +213,16 @@ def test_what_the_authority_finds_out_is_kept_back() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("ShowTree", "under"), ("ShowTree", "delegator"), ("ListTasks", "within")],
+)
+def test_nobody_states_from_elsewhere_what_is_their_own(name: str, member: str) -> None:
+    """The authority narrows what a caller without a role is shown."""
+    with pytest.raises(UsageError, match=f"no member `{member}`"):
+        codec.decode_operation(name, {"limit": 9, member: "user:root"})
+
+
 def test_a_refusal_repeats_no_secret() -> None:
     """A token that stands in the wrong place, as a member or a value, is not told back."""
     token = new_opaque(os.urandom)

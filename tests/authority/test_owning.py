@@ -386,6 +386,16 @@ def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> N
     assert ask(world, agent, ops.Revoke(selection=Selection(ids=(child.id,)), most=None)).credentials == 1
 
 
+def test_a_tree_is_shown_below_one_s_own_alone(world: World) -> None:
+    """A field by which the authority narrows what it shows is no door to what it does not show."""
+    (own,) = issue(world, EVE, delegator=None, task="INC-1").credentials
+    (others,) = issue(world, ALICE, delegator=None, task="INC-1", purpose="merger").credentials
+    for stated in ({"under": others.id}, {"under": others.id, "delegator": "user:alice"}):
+        for chosen in ({"ids": (own.id,)}, {"task": "INC-1"}, {"ids": (own.id,), "task": "INC-1"}):
+            page = ask(world, EVE, ops.ShowTree(limit=9, **chosen, **stated))
+            assert [one.id for one in page.credentials] == [own.id]
+
+
 @pytest.mark.parametrize("name", ["user:bob/X", "system:ci/X", "agent:a/X", "adopted/X"])
 def test_no_new_task_is_called_like_another_one_s(world: World, name: str) -> None:
     for who in (ALICE, caller("user:alice", "issuer")):

@@ -150,7 +150,7 @@ def _fits(form: common.Form, text: str) -> bool:
 def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
     kept_back = forms.KEPT_BACK.get(forms.owned(kind), frozenset()) if request else frozenset()
     fields: dict[str, st.SearchStrategy[Any]] = {
-        name: st.just(kind._field_defaults[name])
+        name: st.just(getattr(kind, "_field_defaults", vars(kind))[name])
         if name in kept_back
         else _of(each, request=request, owner=kind, field=name)
         for name, each in fields_of(kind).items()
