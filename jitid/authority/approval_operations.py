@@ -27,6 +27,8 @@ class ListApprovals(ApprovalOperation["ApprovalPage"]):
 
     chosen: ApprovalFilter
     limit: int
+    within: tuple[str, ...] = ()
+    """Only those that one of these groups has to approve; none: all."""
 
 
 class FindApprovals(ApprovalOperation["ApprovalPage"]):

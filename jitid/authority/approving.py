@@ -30,7 +30,9 @@ def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
             return _decide(inside, given)
         case ops.ListApprovals():
             with inside.ledger.read() as snapshot:
-                return ops.ApprovalPage(snapshot.approvals.some(given.chosen, given.limit), snapshot.now)
+                return ops.ApprovalPage(
+                    snapshot.approvals.some(given.chosen, given.limit, given.within), snapshot.now
+                )
         case ops.FindApprovals():
             with inside.ledger.read() as snapshot:
                 return ops.ApprovalPage([approval.find(snapshot, id_) for id_ in given.ids], snapshot.now)

@@ -405,6 +405,7 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
     ),
     "operations.ShowTree": frozenset({"delegator", "under"}),
     "operations.ListTasks": frozenset({"within"}),
+    "approval_operations.ListApprovals": frozenset({"within"}),
 }
 """Fields that this side alone fills: whom a token proves, and what is the caller's own."""
 

@@ -189,7 +189,7 @@ def allowed(
                 operation = owning.with_tasks(snapshot, operation, caller, all_=has_role)
             if has_role or _is_own(snapshot, ledger.names, caller, operation):
                 return operation
-            own = owning.narrowed(snapshot, caller, operation)
+            own = _narrowed(snapshot, caller, operation)
         if own is not None:
             return own
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
@@ -257,14 +257,20 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return id_ == caller.credential
         case access.RevokeAccess(ids=ids, names=names):
             return ids == (caller.credential,) and not names
-        case approvals.ListApprovals():
-            return _decides(snapshot, caller)
         case approvals.ShowApproval(id=id_):
             return _concerns(snapshot, caller, (id_,))
         case approvals.FindApprovals(ids=ids):
             return _concerns(snapshot, caller, ids)
         case _:
             return False
+
+
+def _narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
+    """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it."""
+    if isinstance(operation, approvals.ListApprovals):
+        groups = owning.groups_of(snapshot, caller)
+        return operation.replace(within=groups) if groups else None
+    return owning.narrowed(snapshot, caller, operation)
 
 
 def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
@@ -313,17 +319,14 @@ def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
     return bool(made) and owning.asked_by(snapshot, caller, made[0].event)
 
 
-def _decides(snapshot: Snapshot, caller: Caller) -> bool:
-    """Tell whether the caller is of a group that may have something to decide on."""
-    person = None if caller.delegator is None else snapshot.find_delegator(caller.delegator)
-    return person is not None and person.disabled_at is None and bool(person.groups)
-
-
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
-    if _decides(snapshot, caller):
-        return True
+    """Tell whether requests for approval wait for the word of a group of the caller's, or were made by the caller."""
     from jitid.approval import is_requester
 
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
     own = caller.identity or named_delegator(caller.delegator or caller.name)
-    return bool(found) and all(one is not None and is_requester(snapshot, one, own) for one in found)
+    groups = owning.groups_of(snapshot, caller)
+    return bool(found) and all(
+        one is not None and (any(group in groups for group in one.groups) or is_requester(snapshot, one, own))
+        for one in found
+    )

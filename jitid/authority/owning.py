@@ -144,6 +144,12 @@ def narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) 
             return None
 
 
+def groups_of(snapshot: Snapshot, caller: Caller) -> tuple[str, ...]:
+    """Return the groups for which a caller may approve."""
+    person = None if caller.delegator is None else snapshot.find_delegator(caller.delegator)
+    return () if person is None or person.disabled_at is not None else tuple(person.groups)
+
+
 def _is_self(snapshot: Snapshot, own: str, stated: str | None) -> bool:
     return stated is None or stated in snapshot.names_of(own)
 

@@ -36,7 +36,8 @@ def list_(
     """List requests for approval.
 
     The newest first: those that wait for somebody's word, and those that were granted and not used yet. With
-    --open and --group they are those that wait for the word of that group.
+    --open and --group they are those that wait for the word of that group. An authority shows a caller without
+    the role admin or auditor the requests that the caller's own groups must approve.
     """
     given.expect(approvalrows.FIELDS)
     if open_ and all_:

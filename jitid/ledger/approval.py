@@ -113,8 +113,8 @@ class ApprovalSnapshot(Protocol):
     def alike(self, digest: bytes) -> list[Approval]:
         """Return those of exactly that request which have neither ended nor run out, the newest first."""
 
-    def some(self, chosen: ApprovalFilter, limit: int) -> list[Approval]:
-        """Return requests, the newest first."""
+    def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
+        """Return requests, the newest first; where groups are given, those that one of them approves."""
 
     def all(self) -> Iterator[Approval]:
         """Yield every request, in order."""

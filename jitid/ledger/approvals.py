@@ -41,8 +41,10 @@ class SqlApprovals:
         """Return those of exactly that request which have neither ended nor run out, the newest first."""
         return list(self._approvals(f"p.digest = :digest AND {_LIVE} ORDER BY p.id DESC", {"digest": digest}))
 
-    def some(self, chosen: ApprovalFilter, limit: int) -> list[Approval]:
-        """Return requests, the newest first."""
+    def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
+        """Return requests, the newest first; where groups are given, those that one of them approves."""
+        values: dict[str, Any] = {"group": chosen.group, "before": chosen.before, "limit": limit}
+        among = selecting.placeholders("within", within, values)
         of_group = "g.name = :group" if chosen.group is not None else "1 = 1"
         if chosen.waiting:
             of_group += f" AND (g.granted IS NULL OR NOT ({_RUNS} AND {_STANDS}))"
@@ -51,10 +53,12 @@ class SqlApprovals:
             f"EXISTS (SELECT 1 FROM approval_group g WHERE g.approval = p.id AND {of_group})": (
                 chosen.waiting or chosen.group is not None
             ),
+            f"EXISTS (SELECT 1 FROM approval_group g WHERE g.approval = p.id AND g.name IN ({among}))": bool(
+                within
+            ),
             "p.id < :before": chosen.before is not None,
         }
         where = " AND ".join(["1 = 1", *(condition for condition, holds in conditions.items() if holds)])
-        values = {"group": chosen.group, "before": chosen.before, "limit": limit}
         return list(self._approvals(f"{where} ORDER BY p.id DESC LIMIT :limit", values))
 
     def all(self) -> Iterator[Approval]:

@@ -8,12 +8,12 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
-from jitid.authority.approval_operations import FindApprovals, GrantApproval, ShowApproval
+from jitid.authority.approval_operations import FindApprovals, GrantApproval, ListApprovals, ShowApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
 from jitid.issuance import Issued
-from jitid.ledger.approval import ApprovalState
+from jitid.ledger.approval import ApprovalFilter, ApprovalState
 from jitid.request import RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, edit, policed, request
@@ -79,6 +79,25 @@ def test_a_caller_does_not_use_what_another_one_requested(world: World) -> None:
     issue(world, gateway, delegator="user:alice", scopes=["pay:out"])
     assert state(world, id_) is ApprovalState.USED
     world.check()
+
+
+def test_a_request_is_shown_to_the_groups_that_must_approve_it_alone(world: World) -> None:
+    """Not to everybody who is of some group."""
+    id_ = needed(world, caller("user:alice"), delegator=None, purpose="merger")
+    world.know("user:carol", groups=("everybody",))
+    bob, carol = caller("user:bob"), caller("user:carol")
+    looks: tuple[ops.Operation[Any], ...] = (ShowApproval(id=id_), FindApprovals(ids=(id_,)))
+    for look in looks:
+        assert ask(world, bob, look)
+        with pytest.raises(RefusedError):
+            ask(world, carol, look)
+    for chosen in (ApprovalFilter(), ApprovalFilter(waiting=True), ApprovalFilter(group="security")):
+        seen = [ask(world, who, ListApprovals(chosen=chosen, limit=9)).approvals for who in (bob, carol)]
+        assert [[one.id for one in found] for found in seen] == [[id_], []]
+    with pytest.raises(RefusedError):
+        ask(world, caller("user:alice"), ListApprovals(chosen=ApprovalFilter(), limit=9))
+    world.know("user:carol", groups=("everybody", "security"))
+    assert len(ask(world, carol, ListApprovals(chosen=ApprovalFilter(), limit=9)).approvals) == 1
 
 
 def test_an_agent_that_was_renewed_uses_what_it_requested(world: World) -> None:

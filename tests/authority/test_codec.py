@@ -215,7 +215,7 @@ def test_what_the_authority_finds_out_is_kept_back() -> None:
 
 @pytest.mark.parametrize(
     ("name", "member"),
-    [("ShowTree", "under"), ("ShowTree", "delegator"), ("ListTasks", "within")],
+    [("ShowTree", "under"), ("ShowTree", "delegator"), ("ListTasks", "within"), ("ListApprovals", "within")],
 )
 def test_nobody_states_from_elsewhere_what_is_their_own(name: str, member: str) -> None:
     """The authority narrows what a caller without a role is shown."""
