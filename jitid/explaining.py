@@ -99,7 +99,7 @@ def explain(
     """
     credential = None
     if token is not None:
-        credential = introspection.recognise(snapshot, names, token.reveal())
+        credential = introspection.recognise(snapshot, names, token.reveal(), shown=True)
     elif id_ is not None:
         credential = introspection.find(snapshot, id_)
     document = _document(snapshot, event if credential is None else credential.event)

@@ -274,15 +274,15 @@ def _narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any])
 
 
 def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
-    """Tell whether a token is of the identity of the agent who asks, or was issued at the request of the caller."""
+    """Tell whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
     from jitid import introspection
 
     try:
         # Of the identity, since it may have been renewed between two looks at its file.
-        found = introspection.recognise(snapshot, names, token.reveal()).id
+        found = introspection.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
-    return found == _identity(snapshot, caller) or _was_issued(snapshot, caller, found)
+    return owning.is_under(snapshot, caller, found) or _was_issued(snapshot, caller, found)
 
 
 def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:

@@ -9,14 +9,16 @@ import pytest
 from jitid.auditing import LogFilter
 from jitid.authority import approval_operations as approvals
 from jitid.authority import operations as ops
+from jitid.authority.access_operations import Authenticate
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
+from jitid.authority.target_operations import Attach
 from jitid.caller import Caller
 from jitid.errors import ClockError, InvalidCredentialError, NotFoundError, RefusedError, UsageError
 from jitid.identifier import approval_id, new_uuid7
 from jitid.ledger.records import Selection
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World
@@ -263,6 +265,30 @@ def test_an_agent_may_look_at_itself_and_at_nobody_else(world: World) -> None:
     for operation in refused:
         with pytest.raises(RefusedError):
             ask(world, agent, operation)
+
+
+def test_one_s_own_is_looked_at_by_its_token_as_by_its_id(world: World) -> None:
+    """Whatever descends from a delegator or from an agent, a certificate too."""
+    bob = caller("user:bob")
+    top = issue(world, bob, delegator=None, may_kind=("jwt", "x509-svid"))
+    agent = world.authority.perform(Authenticate(bearer=bearer(top)))
+    child = issue(world, agent, parent=bearer(top), agent="coder")
+    coder = world.authority.perform(Authenticate(bearer=bearer(child)))
+    below = issue(world, coder, parent=bearer(child), agent="fetcher")
+    attached = ask(world, agent, Attach(request=AttachRequest(bearer(top), "x509-svid")))
+    (certified,) = attached.credentials
+    certificate = Secret.single(certified.secret.reveal("certificate"))
+    tokens = ((bearer(child), coder), (bearer(below), coder), (certificate, agent))
+    for token, holder in tokens:
+        looks: tuple[ops.Operation[Any], ...] = (ops.Inspect(token=token), ops.Verify(token=token))
+        for look in looks:
+            for who in (bob, agent, holder):
+                assert ask(world, who, look)
+            for who in (caller("user:carol"), caller("user:carol", "issuer", "sweeper", "admin")):
+                with pytest.raises(RefusedError):
+                    ask(world, who, look)
+    with pytest.raises(RefusedError):
+        ask(world, coder, ops.Inspect(token=bearer(top)))
 
 
 def test_who_asked_for_an_identity_may_look_at_it(world: World) -> None:

@@ -29,6 +29,7 @@ from jitid.authority.operations import (
     RotateKey,
     Trace,
 )
+from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect
 from jitid.authority.use_operations import Authorize
@@ -289,6 +290,9 @@ def test_whoever_holds_a_certificate_may_be_told_what_it_is(world: World) -> Non
     told = world.authority.perform(Inspect(token=Secret.single(made.token)))
     assert told.credential.jti == made.jti
     assert told.active
+    explained = world.authority.perform(Explain(token=Secret.single(made.token)))
+    assert explained.credential is not None
+    assert explained.credential.jti == made.jti
 
 
 def forged(world: World, signer: Signer, certificates: bytes, made: Made, **changes: Any) -> str:
