@@ -22,7 +22,6 @@ from jitid.errors import (
 )
 from jitid.identifier import credential_id
 from jitid.issuance import Issued
-from jitid.ledger.records import Selection
 from jitid.oidc import OidcIssuer, Sort
 from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
@@ -326,34 +325,6 @@ def test_who_may_end_a_token(world: World) -> None:
     assert ask(world, holder, RevokeToken(token=Secret.single(chain[2].token)))
     assert ask(world, holder, RevokeToken(token=Secret.single(chain[1].token)))
     assert world.verify(chain[0].token)
-
-
-@pytest.mark.parametrize(
-    "who",
-    [
-        caller("system:gate", "verifier"),
-        caller("user:eve"),
-        caller("user:eve", "issuer", "auditor", "sweeper", "admin"),
-        AGENT,
-        AGENT._replace(credential=None),
-    ],
-)
-def test_who_was_only_shown_a_token_may_not_end_it(world: World, who: Caller) -> None:
-    """An agent of the same name neither."""
-    made = world.issue()
-    shown = Secret.single(made.token)
-    with pytest.raises(RefusedError, match=r"may not end jid_"):
-        ask(world, who, RevokeToken(token=shown))
-    assert world.verify(made.token)
-    assert ask(world, who, RevokeToken(token=Secret.single("nonsense"))) is None
-
-
-def test_a_verifier_does_not_revoke_what_it_was_shown(world: World) -> None:
-    made = world.issue()
-    gate = caller("system:gate", "verifier")
-    with pytest.raises(RefusedError):
-        ask(world, gate, ops.Revoke(selection=Selection(), tokens=(Secret.single(made.token),), most=None))
-    assert world.verify(made.token)
 
 
 def test_a_jwt_svid_is_a_token_and_no_access_token(world: World) -> None:

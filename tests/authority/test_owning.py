@@ -288,22 +288,18 @@ def test_roles_name_a_task_with_its_owner(world: World) -> None:
     assert listed(world, RESPONDER, live=True) == ["user:alice INC-1"]
 
 
-def test_one_s_own_is_listed_inspected_and_revoked_without_a_role(world: World) -> None:
+def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
+    """Of a selection that names others too, nothing; what else is refused stands in `rules.py`."""
     own = issue(world, ALICE, delegator=None, task="INC-1")
     issue(world, caller("system:launcher", "issuer"), delegator="user:alice", task="INC-2")
     others = issue(world, BOB, delegator=None, task="INC-3")
     assert listed(world, ALICE) == ["user:alice INC-1", "user:alice INC-2"]
-    with pytest.raises(RefusedError):
-        listed(world, ALICE, delegator="user:bob")
     with world.ledger.read() as snapshot:
         (made,) = snapshot.credentials(Filter(task="INC-2"), "id", descending=False, after=None, limit=9)
-    assert ask(world, ALICE, ops.Inspect(id=made.id)).credential == made
     refusals: tuple[Refused, ...] = (
-        ops.Inspect(id=others.credentials[0].id),
-        ops.ShowTree(ids=(others.credentials[0].id,), limit=9),
-        ops.Revoke(selection=Selection(ids=(others.credentials[0].id,)), most=None),
+        ops.ShowTree(ids=(made.id, others.credentials[0].id), limit=9),
         ops.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),
-        ops.Revoke(selection=Selection(delegators=("user:bob",)), most=None),
+        ops.Revoke(selection=Selection(delegators=("user:alice", "user:bob")), most=None),
         ops.Revoke(selection=Selection(agents=("agent",), delegators=("agent:agent",)), most=None),
     )
     for refused in refusals:
@@ -372,17 +368,6 @@ def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> N
     assert [one.id for one in ask(world, below, ops.ShowTree(task="INC-1", limit=9)).credentials] == [
         child.id
     ]
-    refusals: tuple[Refused, ...] = (
-        ops.Inspect(id=top.id),
-        ops.Revoke(selection=Selection(ids=(top.id,)), most=None),
-        ops.Revoke(selection=Selection(tasks=("INC-1",)), most=None),
-        ops.ListTasks(state=None, after=None, limit=9),
-        ops.Retire(task="INC-1"),
-        ops.ShareTask(task="INC-1", names=("user:eve",)),
-    )
-    for refused in refusals:
-        with pytest.raises(RefusedError):
-            ask(world, below, refused)
     assert ask(world, agent, ops.Revoke(selection=Selection(ids=(child.id,)), most=None)).credentials == 1
 
 
@@ -390,10 +375,10 @@ def test_a_tree_is_shown_below_one_s_own_alone(world: World) -> None:
     """A field by which the authority narrows what it shows is no door to what it does not show."""
     (own,) = issue(world, EVE, delegator=None, task="INC-1").credentials
     (others,) = issue(world, ALICE, delegator=None, task="INC-1", purpose="merger").credentials
-    for stated in ({"under": others.id}, {"under": others.id, "delegator": "user:alice"}):
-        for chosen in ({"ids": (own.id,)}, {"task": "INC-1"}, {"ids": (own.id,), "task": "INC-1"}):
-            page = ask(world, EVE, ops.ShowTree(limit=9, **chosen, **stated))
-            assert [one.id for one in page.credentials] == [own.id]
+    for delegator in (None, "user:alice"):
+        for ids, task in (((own.id,), None), ((), "INC-1"), ((own.id,), "INC-1")):
+            tree = ops.ShowTree(ids=ids, task=task, limit=9, under=others.id, delegator=delegator)
+            assert [one.id for one in ask(world, EVE, tree).credentials] == [own.id]
 
 
 @pytest.mark.parametrize("name", ["user:bob/X", "system:ci/X", "agent:a/X", "adopted/X"])

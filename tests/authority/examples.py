@@ -1,0 +1,277 @@
+"""An example of each operation, as the matrix performs it: by a token, about a credential, on a task, or by itself."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from jitid.access import Wanted
+from jitid.amending import Amended
+from jitid.auditing import LogFilter
+from jitid.authority import access_operations as access
+from jitid.authority import adopt_operations as adoptions
+from jitid.authority import agent_operations as agents
+from jitid.authority import approval_operations as approvals
+from jitid.authority import certificate_operations as certificates
+from jitid.authority import delegator_operations as delegators
+from jitid.authority import operations as ops
+from jitid.authority import policy_operations as policies
+from jitid.authority import publication_operations as publications
+from jitid.authority import target_operations as targets
+from jitid.authority import token_operations as tokens
+from jitid.authority import use_operations as uses
+from jitid.authority.actors import own_agent
+from jitid.authorization import Asked, check_action
+from jitid.caller import Caller
+from jitid.delegators import Edit
+from jitid.leaks import LeakReport
+from jitid.ledger.leak import LeakFilter
+from jitid.ledger.records import Filter, Selection
+from jitid.ledger.use import UseFilter
+from jitid.pasted import search_pasted
+from jitid.policy.default import default_files
+from jitid.reconciling import Source
+from jitid.recurrence import Rule
+from jitid.registry import Due, Stated
+from jitid.request import AttachRequest, RenewRequest
+from jitid.roster import csv
+from jitid.roster.stated import Stated as Person
+from jitid.secret import Secret
+from jitid.sweep.limits import Limits
+from jitid.sweep.rules import NAMES as RULES
+from tests.authority.scene import API, BACKEND, Held, Scene, standing
+from tests.builders import DAY, NAMES, NOW, request
+
+Operation = ops.Operation[Any]
+ALL = (API, BACKEND, NAMES.issuer)
+SUMMARY = sha256(b"").hexdigest()
+
+
+def _child(**fields: Any) -> Any:
+    return request(**{"agent": "fetcher", "task": None, "delegator": None, **fields})
+
+
+def _exchange(caller: Caller, subject: Secret, actor: Secret | None = None, **fields: Any) -> Operation:
+    """Exchange as a client does that acts under its own name."""
+
+    def sort(token: Secret | None) -> Any:
+        return "access_token" if token is not None and token.reveal().startswith("jitid_") else "jwt"
+
+    return tokens.Exchange(
+        request=_child(audiences=(BACKEND,), agent=own_agent(caller), **fields),
+        subject=subject,
+        subject_sort=sort(subject),
+        actor=actor,
+        actor_sort=sort(actor),
+    )
+
+
+def _authorize(token: Secret) -> Operation:
+    return uses.Authorize(asked=(Asked(token, check_action("a:b"), "x"),), audiences=ALL)
+
+
+def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
+    """Return operations with a token, by the field that holds it."""
+    return {
+        "Issue.requests.parent": ops.Issue(
+            requests=(_child(parent=scene.tokens["identity"].token), _child(parent=held.token))
+        ),
+        "Renew.request.token": ops.Renew(request=RenewRequest(held.token)),
+        "Attach.request.token": targets.Attach(request=AttachRequest(held.token, "opaque", audiences=(API,))),
+        "HandBack.token": ops.HandBack(token=held.token, id=held.id or scene.tokens["head"].id),
+        "Exchange.subject": _exchange(caller, held.token),
+        "Exchange.actor": _exchange(caller, scene.tokens["identity"].token, held.token),
+        "Exchange.request.parent": _exchange(caller, scene.tokens["identity"].token, parent=held.token),
+        "Verify.token": ops.Verify(token=held.token, audiences=ALL),
+        "Inspect.token": ops.Inspect(token=held.token),
+        "Explain.token": policies.Explain(token=held.token),
+        "Introspect.token": tokens.Introspect(token=held.token),
+        "Authorize.asked.token": _authorize(held.token),
+        "Revoke.tokens": ops.Revoke(selection=Selection(), tokens=(held.token,), most=None),
+        "RevokeToken.token": tokens.RevokeToken(token=held.token),
+        "Issue.delegator_token": ops.Issue(
+            requests=(_child(task="T9"),), delegator_token=held.token, delegator_token_sort="jwt"
+        ),
+        "GrantApproval.approver_token": approvals.GrantApproval(
+            id=scene.approvals["owner"], approver_token=held.token
+        ),
+        "DenyApproval.approver_token": approvals.DenyApproval(
+            id=scene.approvals["owner"], approver_token=held.token
+        ),
+        "Authenticate.bearer": access.Authenticate(bearer=held.token),
+    }
+
+
+OWN_ID = {
+    "owner": "identity",
+    "namesake": "identity",
+    "child": "child",
+    "other agent": "other",
+    "stranger": "eve's",
+}
+"""A token that is a caller's own; of the others here the planner's."""
+
+
+def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
+    """Return operations about a credential of an agent, by the field that names it by an id."""
+    return {
+        "Inspect.id": ops.Inspect(id=held.jti),
+        "Explain.id": policies.Explain(id=held.jti),
+        "ShowTree.ids": ops.ShowTree(ids=(held.id,), limit=99),
+        "ShowTree.under": ops.ShowTree(
+            ids=(scene.tokens[OWN_ID.get(caller, "head")].id,),
+            under=held.id,
+            delegator=held.delegator,
+            limit=99,
+        ),
+        "ListCredentials.chosen.id": _list(id=held.id),
+        "ListCredentials.chosen.parent": _list(parent=held.id),
+        "ListCredentials.chosen.under": _list(under=held.id),
+        "Revoke.selection.ids": _revoke(ids=(held.jti,)),
+        "Revoke.selection.trees": _revoke(trees=(held.jti,)),
+        "AbandonRenewal.jti": ops.AbandonRenewal(jti=held.jti),
+        "Settle.ids": targets.Settle(ids=(held.id,)),
+        "HandBack.id": ops.HandBack(token=scene.tokens["head"].token, id=held.id),
+    }
+
+
+def _revoke(**chosen: Any) -> Operation:
+    return ops.Revoke(selection=Selection(**chosen), most=None)
+
+
+def listed(chosen: Filter) -> Operation:
+    """Return a list of credentials."""
+    return ops.ListCredentials(chosen=chosen, sort="issued_at", descending=False, after=None, limit=99)
+
+
+def _list(**chosen: Any) -> Operation:
+    return listed(Filter(**chosen))
+
+
+def on_task(task: str) -> dict[str, Operation]:
+    """Return each operation that names a task."""
+    return {
+        "Retire": ops.Retire(task=task),
+        "ShareTask": ops.ShareTask(task=task, names=("user:dan",)),
+        "GiveTask": ops.GiveTask(task=task, to="user:bob"),
+        "ShowTask": ops.ShowTask(name=task),
+        "ShowTree": ops.ShowTree(task=task, limit=99),
+        "ListTasks": ops.ListTasks(state=None, after=task, limit=99),
+        "ListCredentials": _list(task=task),
+        "ListLeaks": ops.ListLeaks(chosen=LeakFilter(task=task), limit=9),
+        "ListUses": uses.ListUses(chosen=UseFilter(task=task), limit=9),
+        "Revoke": _revoke(tasks=(task,)),
+        "SuggestPolicy": agents.SuggestPolicy(task=task, days=1),
+    }
+
+
+def on_approval(id_: str) -> dict[str, Operation]:
+    """Return operations on a request for approval."""
+    return {
+        "ShowApproval": approvals.ShowApproval(id=id_),
+        "FindApprovals": approvals.FindApprovals(ids=(id_,)),
+        "GrantApproval": approvals.GrantApproval(id=id_),
+        "DenyApproval": approvals.DenyApproval(id=id_),
+    }
+
+
+def roots() -> dict[str, Operation]:
+    """Return issues without a parent."""
+    return {
+        "for oneself": _root(),
+        "for another delegator": _root(delegator="user:dan"),
+        "on the owner's task": _root(task="user:alice/INC-1"),
+        "by a registered agent": _root(agent="bot"),
+    }
+
+
+def _root(**fields: Any) -> Operation:
+    return ops.Issue(requests=(request(**{"agent": "fetcher", "task": "NEW", "delegator": None, **fields}),))
+
+
+FILES = tuple(default_files())
+DUE = Due(at=NOW + DAY)
+ROSTER = ("name,groups\n", "user:new,ops\n")
+
+
+def plain(scene: Scene) -> dict[str, Operation]:
+    """Return operations about nothing in particular, or about what is somebody else's."""
+    return {
+        "AddDelegator": delegators.AddDelegator(stated=Person("", "user:new", imported=False)),
+        "AddLeaks": ops.AddLeaks(
+            finds=search_pasted(scene.tokens["identity"].token.reveal().encode()),
+            report=LeakReport("git", None),
+        ),
+        "Adopt": adoptions.Adopt(secrets=(standing("other", "correct-Horse-battery-5taple-9"),)),
+        "AdoptedShapes": adoptions.AdoptedShapes(),
+        "BootstrapAccess": access.BootstrapAccess(),
+        "ChangeAdopted": adoptions.ChangeAdopted(names=("legacy",), amended=Amended(purpose="builds")),
+        "ChangeAgent": agents.ChangeAgent(name="bot", stated=Stated(purpose="more")),
+        "ChangeDelegator": delegators.ChangeDelegator(name="user:dan", edit=Edit(sensitivity="low")),
+        "ClassifyAgents": agents.ClassifyAgents(names=("planner",), rule=Rule(1, 1, 90), limit=10),
+        "CloseLeaks": ops.CloseLeaks(numbers=(1,), reason="done"),
+        "CutLog": ops.CutLog(evidence_after=50 * DAY, folder=str(scene.folder / "segments")),
+        "DisableDelegator": delegators.DisableDelegator(name="user:dan", most=None),
+        "EnableDelegator": delegators.EnableDelegator(name="user:gone"),
+        "EndAdopted": adoptions.EndAdopted(names=("legacy",), proof="deleted there"),
+        "Examine": ops.Examine(stated={}),
+        "ExamineTargets": targets.ExamineTargets(),
+        "ExportLog": ops.ExportLog(),
+        "FindClientKeys": access.FindClientKeys(client="user:alice"),
+        "Fix": ops.Fix(
+            rules=("orphaned-task",), limits=Limits(), sweep="00000000-0000-4000-8000-000000000000", most=None
+        ),
+        "FlyCanaries": targets.FlyCanaries(),
+        "FollowLog": ops.FollowLog(chosen=LogFilter(), limit=9),
+        "ForeseeFix": ops.ForeseeFix(rules=("orphaned-task",), limits=Limits()),
+        "GrantAccess": access.GrantAccess(wanted=Wanted("user:new", ("admin",))),
+        "ImportAuthority": certificates.ImportAuthority(chain=scene.facts["chain"]),
+        "ImportDelegators": delegators.ImportDelegators(
+            roster=csv.read(list(ROSTER)), source=Source("csv", SUMMARY), most=None
+        ),
+        "ListAccess": access.ListAccess(limit=99),
+        "ListAdopted": adoptions.ListAdopted(limit=9),
+        "ListAgents": agents.ListAgents(limit=9),
+        "ListDelegators": delegators.ListDelegators(limit=99),
+        "ListKeys": ops.ListKeys(),
+        "ListLeaks": ops.ListLeaks(chosen=LeakFilter(), limit=9),
+        "ListUses": uses.ListUses(chosen=UseFilter(), limit=9),
+        "MakePublication": publications.MakePublication(),
+        "MakeReport": ops.MakeReport(days=1, limits=Limits()),
+        "MakeStatusList": publications.MakeStatusList(number=NOW // DAY, algorithm="EdDSA"),
+        "ProbeAdopted": adoptions.ProbeAdopted(names=("legacy",)),
+        "ProveLeaks": ops.ProveLeaks(),
+        "Prune": ops.Prune(rows_after=30 * DAY),
+        "PublishBundle": certificates.PublishBundle(),
+        "PublishKeys": ops.PublishKeys(),
+        "PublishRevocations": certificates.PublishRevocations(),
+        "PublishSshAuthorities": ops.PublishSshAuthorities(),
+        "PublishSshRevocations": ops.PublishSshRevocations(),
+        "ReadLog": ops.ReadLog(chosen=LogFilter(), limit=9),
+        "RecountLeaks": ops.RecountLeaks(numbers=(1,)),
+        "RegisterAgent": agents.RegisterAgent(
+            name="nightly", stated=Stated(owner="user:bob", purpose="triage", scopes=()), due=DUE
+        ),
+        "ReplayDecisions": policies.ReplayDecisions(old=FILES, new=FILES),
+        "RequestAuthority": certificates.RequestAuthority(),
+        "ResumeAgent": agents.ResumeAgent(name="idle"),
+        "ReviewAgent": agents.ReviewAgent(name="bot", due=DUE),
+        "RevokeAccess": access.RevokeAccess(ids=(scene.access["somebody"],)),
+        "RevokeKey": ops.RevokeKey(kid=scene.facts["kid"], most=None),
+        "RotateAccess": access.RotateAccess(id=scene.access["somebody"]),
+        "RotateKey": ops.RotateKey(algorithm="EdDSA"),
+        "Settle": targets.Settle(event=scene.facts["ended by"]),
+        "ShowAgent": agents.ShowAgent(name="bot", issues=9),
+        "ShowDelegator": delegators.ShowDelegator(name="user:dan"),
+        "ShowLeaks": ops.ShowLeaks(numbers=(1,)),
+        "SignHead": ops.SignHead(),
+        "StoredPolicy": policies.StoredPolicy(digest=scene.facts["policy"]),
+        "SuggestPolicy": agents.SuggestPolicy(agent="planner", days=1),
+        "SuggestReplacements": adoptions.SuggestReplacements(names=("legacy",)),
+        "SuspendAgent": agents.SuspendAgent(name="bot", most=None),
+        "Sweep": ops.Sweep(rules=tuple(RULES), limits=Limits()),
+        "Trace": ops.Trace(finds=search_pasted(scene.tokens["identity"].token.reveal().encode())),
+        "UnregisterAgent": agents.UnregisterAgent(name="bot", most=None),
+        "UseAssertion": access.UseAssertion(id=scene.access["somebody"], jti="1", expires_at=NOW + 60),
+        "VerifyLog": ops.VerifyLog(),
+    }

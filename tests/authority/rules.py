@@ -1,0 +1,152 @@
+"""Which caller may do what at an authority: rules for classes of operations, and their exceptions, on one page.
+
+They follow from the promises 13 to 18, 23 and 24, from the two uses of tokens (identity and service), and from
+jitid-authority(7), not from the code. `test_matrix.py` performs each operation for each caller with each token.
+"""
+
+DONE, USAGE, UNKNOWN, DENIED, REFUSED, INVALID = 0, 2, 3, 4, 6, 8  # The answers: exit statuses.
+
+# Callers. user:alice is the owner of the tasks INC-1 to INC-3. The agent is her planner by its renewed token, agent
+# before the same by the token before, the namesake her other planner; the child is a sub-agent of the agent, the other
+# agent is user:bob's. The stranger, user:eve, has no credential of the authority. A service and a gateway have the
+# audience API and were shown tokens; `may_act` of one token names the gateway, which gateway elsewhere has the name of,
+# with another audience. The approver is of the group that must approve, the bystander of another.
+ROLES = {name: name for name in ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")}
+ROLES["api verifier"] = "verifier"  # For the audience API alone; the other one is for all audiences.
+LIMITED = {"api verifier", "service", "gateway"}  # To them each token for another audience is INVALID (14).
+PERSONS = {"owner", "stranger", "service", "gateway", "gateway elsewhere", "approver", "bystander", *ROLES}
+PLANNER = {"agent", "agent before"}
+AGENTS = {"agent", "agent before", "namesake", "child", "other agent"}
+# A further caller, bootstrap, is REFUSED everything but to grant the first role admin.
+
+# 1. An operation is the duty of one role. What only reads is the auditor's too.
+READS = {
+    "verifier": "Verify Introspect MakePublication MakeStatusList",
+    "responder": "Inspect ListCredentials ShowTree ListTasks ShowTask Trace ListLeaks ShowLeaks RecountLeaks ListUses",
+    "sweeper": "Sweep ForeseeFix MakeReport AdoptedShapes",
+    "auditor": "ReadLog FollowLog SignHead VerifyLog ExportLog",
+    "admin": "ListKeys Examine ExamineTargets StoredPolicy ReplayDecisions Explain ClassifyAgents SuggestPolicy "
+    "ShowAgent ListAgents ShowDelegator ListDelegators ListAdopted ProbeAdopted SuggestReplacements ListAccess "
+    "ListApprovals FindApprovals ShowApproval",
+}
+CHANGES = {
+    "verifier": "Authorize",
+    "responder": "Revoke RevokeToken Retire ShareTask GiveTask AddLeaks CloseLeaks",
+    "sweeper": "Fix ProveLeaks Settle FlyCanaries",
+    "admin": "GrantAccess RotateAccess RevokeAccess AddDelegator ChangeDelegator DisableDelegator EnableDelegator "
+    "ImportDelegators RegisterAgent ChangeAgent ReviewAgent ResumeAgent SuspendAgent UnregisterAgent Adopt "
+    "ChangeAdopted EndAdopted RotateKey RevokeKey RequestAuthority ImportAuthority Prune CutLog",
+}
+EXCEPTIONS = {
+    # A responder sees whose a credential is and whether it ended; access is a credential too.
+    "responder": "Verify Introspect AdoptedShapes ListAdopted ProbeAdopted SuggestReplacements EndAdopted ShowAgent "
+    "ListAgents ShowDelegator ListDelegators ListAccess RevokeAccess ProveLeaks Settle",
+    # An admin sees that the keys are published and what they signed is accepted; it ends what it has disabled.
+    "admin": "Introspect MakePublication MakeStatusList AdoptedShapes Settle FlyCanaries",
+}
+NOT_AUDITOR = "MakePublication MakeStatusList ForeseeFix"  # These prepare the duty of another role.
+WITHOUT_ROLE = {
+    "everybody": "PublishKeys PublishSshAuthorities PublishSshRevocations PublishBundle PublishRevocations",
+    "by a token, or for oneself": "Issue Renew Attach HandBack Exchange",  # Sections 2 and 6.
+    "by the word of a person": "GrantApproval DenyApproval",  # Section 5.
+    "by the request whose answer was lost": "AbandonRenewal",  # Section 3.
+    "nobody: the server asks itself": "Authenticate FindClientKeys UseAssertion BootstrapAccess",
+}
+CLOCK = "admin"  # `accept_clock` needs this role beside the one for the operation.
+
+
+def has_role(operation: str, caller: str) -> bool:
+    """Return whether a caller may perform an operation whatever it is about."""
+    role = ROLES.get(caller, "")
+    duties = {*f"{READS.get(role, '')} {CHANGES.get(role, '')} {EXCEPTIONS.get(role, '')}".split()}
+    if role == "auditor":
+        duties = {*" ".join(READS.values()).split()} - {*NOT_AUDITOR.split()}
+    return operation in duties or operation in WITHOUT_ROLE["everybody"].split()
+
+
+# 2. A token that names the authority is a right of its holder; one for services is none (14); a JWT-SVID or a
+# certificate proves an identity and carries no right (18). An `access` secret is no token of an agent.
+KINDS = {
+    "identity": ("identity", "opaque identity", "superseded", "head", "child", "launched", "eve's", "other"),
+    "service": ("service", "opaque service", "exchangeable", "exchanged"),
+    "svid": ("jwt-svid",),
+    "certificate": ("x509-svid", "ssh-cert"),
+    "ended": ("ended",),
+    "alien": ("access", "foreign"),
+}
+USES = {  # By the fields that hold tokens.
+    "right": "Issue.requests.parent Renew.request.token Attach.request.token HandBack.token Exchange.subject "
+    "Exchange.actor",
+    "looked": "Inspect.token Explain.token",  # Looked at, valid or not.
+    "valid": "Verify.token",
+    "worth": "Introspect.token Authorize.asked.token",  # Carries a right now.
+    "ending": "Revoke.tokens RevokeToken.token",
+    "proof": "Issue.delegator_token GrantApproval.approver_token DenyApproval.approver_token",  # Of another issuer.
+    "never": "Exchange.request.parent",  # The subject is the parent.
+}
+BEARER = "Authenticate.bearer"  # The server asks it first: a token of the kind `identity` is that agent.
+WORTH = """
+            right   looked  valid   worth   ending  proof   never
+identity    DONE    DONE    DONE    DONE    DONE    INVALID USAGE
+service     REFUSED DONE    DONE    DONE    DONE    INVALID REFUSED
+svid        INVALID DONE    DONE    INVALID DONE    INVALID USAGE
+certificate INVALID DONE    DONE    INVALID INVALID INVALID USAGE
+ended       INVALID DONE    INVALID INVALID DONE    INVALID USAGE
+alien       INVALID INVALID INVALID INVALID INVALID INVALID USAGE
+"""  # A use of looked, valid, worth, ending is REFUSED to a caller without the role, but for its own (3).
+FOR_API = {"service", "opaque service", "exchangeable", "jwt-svid"}
+TOKEN_EXCEPTIONS = {  # By use, caller (* for each) and token.
+    ("Renew.request.token", "*", "superseded"): DENIED,  # One successor each (13).
+    ("Exchange.subject", "gateway", "exchangeable"): DONE,  # The one exception to 14.
+}
+for alien in (*KINDS["alien"], *KINDS["certificate"]):
+    TOKEN_EXCEPTIONS["RevokeToken.token", "*", alien] = DONE  # RFC 7009: what is no token needs no end.
+
+# 3. No role is needed for one's own (17). A delegator's own is what descends from it, an agent's its identity and what
+# descends from that; a caller may also look at and end what was issued at its request. LISTED: as far as it is theirs.
+OWN = "Verify Inspect ShowTree Revoke RevokeToken"
+LISTED = "ListCredentials"
+PLANNERS = {"superseded", "head", *FOR_API, *KINDS["certificate"]}  # Credentials of one identity.
+HELD = {
+    "child": {"child"},
+    "other": {"other agent"},
+    "identity": {"namesake"},
+    **dict.fromkeys(PLANNERS, PLANNER),
+}
+DESCENDS = {token: {"owner"} for token in (*PLANNERS, "identity", "opaque identity", "ended")}
+DESCENDS |= {"eve's": {"stranger"}, **{token: {"owner", *PLANNER} for token in ("child", "exchanged")}}
+REQUESTED = DESCENDS | {
+    "child": PLANNER,
+    "exchanged": {"gateway", "gateway elsewhere"},
+    "launched": {"issuer"},
+}
+REQUESTERS = "Settle AbandonRenewal"  # For requesters; AbandonRenewal for the holder too, of what is RENEWED.
+RENEWED = PLANNERS - {"superseded"}  # Or attached; else UNKNOWN.
+BELOW_HEAD = {*PLANNERS, "child", "exchanged"}  # What HandBack by the token `head` ends; else DENIED.
+
+# 4. A task belongs to the root delegator of the request that opened it (17): INC-2 was opened by the agent, INC-3 is
+# shared with user:bob, who has joined it, INC-4 is user:bob's. A name that is not VISIBLE is UNKNOWN.
+FAMILY = {"owner", "child", "namesake", *PLANNER}
+VISIBLE = {"INC-1": FAMILY, "INC-2": FAMILY, "INC-3": {"other agent", *FAMILY}, "INC-4": {"other agent"}}
+ON_TASK: dict[str, set[str]] = {  # Which of those to whom it is visible may do what; else REFUSED.
+    "ShowTask ShowTree ListCredentials": {"other agent", *FAMILY},  # As far as it is theirs.
+    "Retire ShareTask GiveTask Revoke ListTasks": {"owner"},
+    "ListLeaks ListUses SuggestPolicy": set(),  # These are by role alone.
+}
+TASK_EXCEPTIONS = {("Retire", caller, "INC-2"): DONE for caller in PLANNER}  # Who opened it.
+TASK_EXCEPTIONS |= {
+    ("GiveTask", "owner", task): DENIED for task in ("INC-1", "INC-2")
+}  # Not joined by user:bob.
+
+# 5. A request for approval is shown to its requester and to the groups that must approve it, which alone decide: a
+# person of no such group is DENIED by rule, an agent is no person (REFUSED).
+CONCERNED = {"owner": {"owner", "approver"}, "agent": {"approver", *PLANNER}}  # By the requester.
+
+# 6. A person or a service issues without a parent for itself alone, the issuer for each delegator and on each task.
+# An agent is never a root (USAGE). The name of a registered agent is for its owner (16).
+ROOT = {
+    "for oneself": (DONE, PERSONS),
+    "for another delegator": (REFUSED, {"issuer"}),
+    "on the owner's task": (UNKNOWN, {"issuer", "owner"}),
+    "by a registered agent": (DENIED, {"issuer"}),
+}
