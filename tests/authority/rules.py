@@ -107,12 +107,8 @@ for alien in (*KINDS["alien"], *KINDS["certificate"]):
 OWN = "Verify Inspect ShowTree Revoke RevokeToken"
 LISTED = "ListCredentials"
 PLANNERS = {"superseded", "head", *FOR_API, *KINDS["certificate"]}  # Credentials of one identity.
-HELD = {
-    "child": {"child"},
-    "other": {"other agent"},
-    "identity": {"namesake"},
-    **dict.fromkeys(PLANNERS, PLANNER),
-}
+HELD = {"child": {"child"}, "other": {"other agent"}, "identity": {"namesake"}}
+HELD |= dict.fromkeys(PLANNERS, PLANNER)
 DESCENDS = {token: {"owner"} for token in (*PLANNERS, "identity", "opaque identity", "ended")}
 DESCENDS |= {"eve's": {"stranger"}, **{token: {"owner", *PLANNER} for token in ("child", "exchanged")}}
 REQUESTED = DESCENDS | {
