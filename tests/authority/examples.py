@@ -77,6 +77,7 @@ def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
             requests=(_child(parent=scene.tokens["identity"].token), _child(parent=held.token))
         ),
         "Renew.request.token": ops.Renew(request=RenewRequest(held.token)),
+        "AbandonRenewal.token": ops.AbandonRenewal(token=held.token),
         "Attach.request.token": targets.Attach(request=AttachRequest(held.token, "opaque", audiences=(API,))),
         "HandBack.token": ops.HandBack(token=held.token, id=held.id or scene.tokens["head"].id),
         "Exchange.subject": _exchange(caller, held.token),
@@ -129,7 +130,7 @@ def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
         "ListCredentials.chosen.under": _list(under=held.id),
         "Revoke.selection.ids": _revoke(ids=(held.jti,)),
         "Revoke.selection.trees": _revoke(trees=(held.jti,)),
-        "AbandonRenewal.jti": ops.AbandonRenewal(jti=held.jti),
+        "AbandonAttachment.jti": ops.AbandonAttachment(jti=held.jti),
         "Settle.ids": targets.Settle(ids=(held.id,)),
         "HandBack.id": ops.HandBack(token=scene.tokens["head"].token, id=held.id),
     }

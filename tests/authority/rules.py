@@ -47,9 +47,9 @@ EXCEPTIONS = {
 NOT_AUDITOR = "MakePublication MakeStatusList ForeseeFix"  # These prepare the duty of another role.
 WITHOUT_ROLE = {
     "everybody": "PublishKeys PublishSshAuthorities PublishSshRevocations PublishBundle PublishRevocations",
-    "by a token, or for oneself": "Issue Renew Attach HandBack Exchange",  # Sections 2 and 6.
+    "by a token, or for oneself": "Issue Renew AbandonRenewal Attach HandBack Exchange",  # Sections 2 and 6.
     "by the word of a person": "GrantApproval DenyApproval",  # Section 5.
-    "by the request whose answer was lost": "AbandonRenewal",  # Section 3.
+    "by the request whose answer was lost": "AbandonAttachment",  # Section 3.
     "nobody: the server asks itself": "Authenticate FindClientKeys UseAssertion BootstrapAccess",
 }
 CLOCK = "admin"  # `accept_clock` needs this role beside the one for the operation.
@@ -75,8 +75,8 @@ KINDS = {
     "alien": ("access", "foreign"),
 }
 USES = {  # By the fields that hold tokens.
-    "right": "Issue.requests.parent Renew.request.token Attach.request.token HandBack.token Exchange.subject "
-    "Exchange.actor",
+    "right": "Issue.requests.parent Renew.request.token AbandonRenewal.token Attach.request.token HandBack.token "
+    "Exchange.subject Exchange.actor",
     "looked": "Inspect.token Explain.token",  # Looked at, valid or not.
     "valid": "Verify.token",
     "worth": "Introspect.token Authorize.asked.token",  # Carries a right now.
@@ -99,6 +99,9 @@ TOKEN_EXCEPTIONS = {  # By use, caller (* for each) and token.
     ("Renew.request.token", "*", "superseded"): DENIED,  # One successor each (13).
     ("Exchange.subject", "gateway", "exchangeable"): DONE,  # The one exception to 14.
 }
+# What is the successor of none is not abandoned: the token of a predecessor is no right to that (13).
+for alone in (*KINDS["identity"], *KINDS["svid"], *KINDS["ended"]):
+    TOKEN_EXCEPTIONS["AbandonRenewal.token", "*", alone] = DONE if alone == "head" else UNKNOWN
 for alien in (*KINDS["alien"], *KINDS["certificate"]):
     TOKEN_EXCEPTIONS["RevokeToken.token", "*", alien] = DONE  # RFC 7009: what is no token needs no end.
 
@@ -116,22 +119,24 @@ REQUESTED = DESCENDS | {
     "exchanged": {"gateway", "gateway elsewhere"},
     "launched": {"issuer"},
 }
-REQUESTERS = "Settle AbandonRenewal"  # For requesters; AbandonRenewal for the holder too, of what is RENEWED.
-RENEWED = PLANNERS - {"superseded"}  # Or attached; else UNKNOWN.
+REQUESTERS = (
+    "Settle AbandonAttachment"  # For requesters; AbandonAttachment for the holder too, of the ATTACHED.
+)
+ATTACHED = PLANNERS - {"superseded", "head"}  # Else UNKNOWN.
 BELOW_HEAD = {*PLANNERS, "child", "exchanged"}  # What HandBack by the token `head` ends; else DENIED.
 
-# 4. A task belongs to the root delegator of the request that opened it (17): INC-2 was opened by the agent, INC-3 is
+# 4. A task belongs to the root delegator of the request that opened it (17): INC-1/2 was opened by the agent, INC-3 is
 # shared with user:bob, who has joined it, INC-4 is user:bob's. A name that is not VISIBLE is UNKNOWN.
 FAMILY = {"owner", "child", "namesake", *PLANNER}
-VISIBLE = {"INC-1": FAMILY, "INC-2": FAMILY, "INC-3": {"other agent", *FAMILY}, "INC-4": {"other agent"}}
+VISIBLE = {"INC-1": FAMILY, "INC-1/2": FAMILY, "INC-3": {"other agent", *FAMILY}, "INC-4": {"other agent"}}
 ON_TASK: dict[str, set[str]] = {  # Which of those to whom it is visible may do what; else REFUSED.
     "ShowTask ShowTree ListCredentials": {"other agent", *FAMILY},  # As far as it is theirs.
     "Retire ShareTask GiveTask Revoke ListTasks": {"owner"},
     "ListLeaks ListUses SuggestPolicy": set(),  # These are by role alone.
 }
-TASK_EXCEPTIONS = {("Retire", caller, "INC-2"): DONE for caller in PLANNER}  # Who opened it.
+TASK_EXCEPTIONS = {("Retire", caller, "INC-1/2"): DONE for caller in PLANNER}  # Who opened it.
 TASK_EXCEPTIONS |= {
-    ("GiveTask", "owner", task): DENIED for task in ("INC-1", "INC-2")
+    ("GiveTask", "owner", task): DENIED for task in ("INC-1", "INC-1/2")
 }  # Not joined by user:bob.
 
 # 5. A request for approval is shown to its requester and to the groups that must approve it, which alone decide: a

@@ -187,7 +187,7 @@ def _agents(scene: Scene) -> None:
         audiences = () if kind in ("x509-svid", "ssh-cert") else (API,)
         wanted = AttachRequest(held, kind, audiences=audiences, **more)
         _keep(scene, label, ask(world, agent, Attach(request=wanted)))
-    _keep(scene, "child", _issue(scene, agent, agent="coder", parent=held, task="INC-2", **reach))
+    _keep(scene, "child", _issue(scene, agent, agent="coder", parent=held, task="INC-1/2", **reach))
     scene.callers["child"] = _known(scene, scene.tokens["child"].token)
     exchange = Exchange(
         request=request(task=None, delegator=None, agent="gateway", audiences=(BACKEND,), scopes=("a:b",)),

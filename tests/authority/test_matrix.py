@@ -250,9 +250,9 @@ def _about(field: str, caller: str, token: str) -> int:
         return DONE if token in rules.BELOW_HEAD else rules.DENIED
     if field == "Settle.ids":
         return DONE if requested or has_role(operation, caller) else REFUSED
-    if field == "AbandonRenewal.jti":
-        renewed = DONE if token in rules.RENEWED else UNKNOWN
-        return renewed if requested or caller in rules.HELD.get(token, ()) else REFUSED
+    if field == "AbandonAttachment.jti":
+        attached = DONE if token in rules.ATTACHED else UNKNOWN
+        return attached if requested or caller in rules.HELD.get(token, ()) else REFUSED
     if operation == rules.LISTED:
         return DONE
     if field == "ShowTree.under":
@@ -348,7 +348,7 @@ def _on_task(operation: str, caller: str, task: str) -> int:
 
 @each_caller
 def test_a_list_of_tasks_has_one_s_own(scene: Scene, caller: str) -> None:
-    own = {"stranger": {"INC-6"}, "owner": {"INC-1", "INC-2", "INC-3"}}
+    own = {"stranger": {"INC-6"}, "owner": {"INC-1", "INC-1/2", "INC-3"}}
     for within in ((), ("user:alice", "user:bob", "user:eve")):
         operation = ops.ListTasks(state=None, after=None, limit=99, within=within)
         answer = scene.perform(scene.callers[caller], operation)
