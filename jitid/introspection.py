@@ -170,8 +170,13 @@ def check_audience(credential: Credential, audiences: Collection[str] | None) ->
         InvalidCredentialError: it is for others.
 
     """
-    if audiences is not None and not any(audience in audiences for audience in credential.audiences):
+    if not is_for(credential, audiences):
         raise InvalidCredentialError("the credential is for another audience")
+
+
+def is_for(credential: Credential, audiences: Collection[str] | None) -> bool:
+    """Tell whether a credential is meant for one of `audiences` (None: whoever it is meant for)."""
+    return audiences is None or any(audience in audiences for audience in credential.audiences)
 
 
 def check(credential: Credential, task: Task | None, grounds: Sequence[Ground], now: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from jitid import authorization, recognition
+from jitid import authorization, introspection, recognition
 from jitid.audit import Event
 from jitid.authorization import Asked, Verdict
 from jitid.ledger.protocol import Snapshot, Transaction
@@ -29,7 +29,7 @@ class Foreseen(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What was decided, and when and by which event it was recorded."""
+    """What was decided, as it is told, and when and by which event it was recorded."""
 
     verdicts: list[Verdict]
     at: int
@@ -75,7 +75,18 @@ def record(
             "zone": terms.zone_name,
         },
     )
-    return Recorded(verdicts, transaction.now, event.seq)
+    return Recorded([_told(verdict, audiences) for verdict in verdicts], transaction.now, event.seq)
+
+
+def _told(verdict: Verdict, audiences: Collection[str]) -> Verdict:
+    """Return a verdict as it is told: of a token for others no more than of one that there is not.
+
+    What is recorded has it all: for auditors a token that is shown where it is not meant to be is a trace.
+    """
+    credential = verdict.credential
+    if credential is None or introspection.is_for(credential, audiences):
+        return verdict
+    return verdict._replace(credential=None, lineage=[])
 
 
 def _nothing_counts(transaction: Transaction, seq: int) -> bool:
