@@ -35,13 +35,13 @@ class Caller(NamedTuple):
     audiences: tuple[str, ...] | None = None
     """The audiences that are registered as the caller's: about tokens for others it is told nothing. None: for all."""
 
-    def told_about(self, stated: Collection[str], usual: Collection[str]) -> Collection[str]:
-        """Return the audiences of the tokens that it is told about: of those `stated`, or else of its own or the usual.
+    def told_about(self, stated: Collection[str]) -> Collection[str] | None:
+        """Return the audiences of the tokens that it is told about: of those `stated`, or else its own.
 
-        A caller of which no audiences are registered is told about all.
+        None stands for whoever a token is meant for: so it is for a caller that is told about all and states none.
         """
         if self.audiences is None:
-            return stated or usual
+            return stated or None
         return [one for one in stated if one in self.audiences] if stated else self.audiences
 
     def may_exchange(self, audiences: Collection[str]) -> bool:

@@ -65,7 +65,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
         return Presented(refusal=error.message)
 
 
-def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collection[str]) -> list[Held]:
+def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collection[str] | None) -> list[Held]:
     """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
     sealing.must_not_be(snapshot)
     keys = keys_of(snapshot)

@@ -42,7 +42,7 @@ def foresee(
     terms: Terms,
     asked: Sequence[Asked],
     presented: list[Presented],
-    audiences: Collection[str],
+    audiences: Collection[str] | None,
 ) -> Foreseen:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
     held = recognition.hold(snapshot, presented, audiences)
@@ -57,7 +57,7 @@ def record(
     asked: Sequence[Asked],
     presented: list[Presented],
     foreseen: Foreseen | None,
-    audiences: Collection[str],
+    audiences: Collection[str] | None,
 ) -> Recorded:
     """Record what was foreseen, decided anew if anything has happened since; nothing counts before the commit."""
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
@@ -78,7 +78,7 @@ def record(
     return Recorded([_told(verdict, audiences) for verdict in verdicts], transaction.now, event.seq)
 
 
-def _told(verdict: Verdict, audiences: Collection[str]) -> Verdict:
+def _told(verdict: Verdict, audiences: Collection[str] | None) -> Verdict:
     """Return a verdict as it is told: of a token for others no more than of one that there is not.
 
     What is recorded has it all: for auditors a token that is shown where it is not meant to be is a trace.

@@ -10,6 +10,7 @@ from jitid.ledger.protocol import Ledger
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
+    from jitid.ledger.records import Names
     from jitid.oidc import OidcIssuer, Proof, Sort
     from jitid.request import Terms
     from jitid.secret import Secret
@@ -33,9 +34,14 @@ class Inside(NamedTuple):
     targets: Callable[[], Targets] | None = None
     """The targets outside that the configuration has; None where there is none."""
 
-    def told_about(self, stated: Collection[str], usual: Collection[str]) -> Collection[str]:
-        """Return the audiences of the tokens that the caller is told about; beside the ledger any that are stated."""
-        return (stated or usual) if self.caller is None else self.caller.told_about(stated, usual)
+    def told_about(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
+        """Return the audiences of the tokens that the caller is told about (None: whoever they are meant for).
+
+        Beside the ledger those are any that are stated, or else the usual ones.
+        """
+        if self.caller is not None:
+            return self.caller.told_about(stated)
+        return stated or self.audiences or names.accepted(now)
 
     def proof(self, token: Secret, sort: Sort = "id_token") -> Proof:
         """Return whom a token of a configured issuer proves; asking its issuer takes no lock.

@@ -551,8 +551,7 @@ class LocalAuthority:
 
         with self._ledger.read() as snapshot:
             names = snapshot.names
-            usual = self._audiences or names.accepted(snapshot.now)
-            audiences = self._inside.told_about(operation.audiences, usual)
+            audiences = self._inside.told_about(operation.audiences, names, snapshot.now)
             return introspection.verify(
                 snapshot, names, operation.token.reveal(), audiences, shown=True
             ).credential

@@ -150,7 +150,7 @@ class Verify(Operation["Credential"]):
 
     token: Secret
     audiences: tuple[str, ...] = ()
-    """Empty: whom this authority's configuration names."""
+    """Whom it must be meant for; empty: any audience that the caller is told about."""
 
 
 class Inspection(NamedTuple):

@@ -19,7 +19,7 @@ class Authorize(UseOperation["Recorded"]):
     asked: tuple[Asked, ...]
     """At least one."""
     audiences: tuple[str, ...] = ()
-    """Whom the tokens must be meant for; empty: whom this authority's configuration names."""
+    """Whom the tokens must be meant for; empty: any audience that the caller is told about."""
     accept_clock: bool = False
 
 

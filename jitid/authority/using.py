@@ -27,8 +27,7 @@ def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
     ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
     with ledger.read() as snapshot:
         names = snapshot.names
-        usual = inside.audiences or names.accepted(snapshot.now)
-        audiences = inside.told_about(operation.audiences, usual)
+        audiences = inside.told_about(operation.audiences, names, snapshot.now)
         keys = recognition.keys_of(snapshot)
     # What is slow needs no lock: others write meanwhile.
     presented = recognition.present(names, keys, [one.token.reveal() for one in asked])

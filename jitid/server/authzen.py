@@ -45,7 +45,7 @@ class Evaluation(NamedTuple):
 
     asked: Asked | None
     audiences: tuple[str, ...] = ()
-    """Whom the token must be meant for; empty: whom this authority's configuration names."""
+    """Whom the token must be meant for; empty: any audience that the caller is told about."""
     error: str | None = None
     """Why it is none of this API's."""
     denial: str | None = None

@@ -57,8 +57,10 @@ def routes(service: Service) -> list[BaseRoute]:
 
         def work(authority: LocalAuthority) -> Credential:
             serving = authority.serving(proxy)
+            # A proxy for which nobody says what it stands before lets no token through, whoever that is meant for.
+            demanded = audiences or proxy.audiences or (authority.names_now().issuer,)
             # What is not valid is not written down: anybody could fill the ledger with it.
-            found = serving.perform(Verify(token=token, audiences=audiences))
+            found = serving.perform(Verify(token=token, audiences=demanded))
             if found.kind not in TOKENS:
                 raise InvalidCredentialError(introspection.NO_RIGHT)
             if found.token_use == TokenUse.IDENTITY:
@@ -72,7 +74,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
             (verdict,) = serving.perform(
                 Authorize(
-                    asked=(Asked(token, action, check_resource(_resource(request))),), audiences=audiences
+                    asked=(Asked(token, action, check_resource(_resource(request))),), audiences=demanded
                 )
             ).verdicts
             if not verdict.valid or verdict.credential is None:

@@ -27,6 +27,8 @@ class World(NamedTuple):
     """For another service: by kind and state."""
     known: frozenset[str]
     """What nobody who has only an opaque one knows of them."""
+    every: str
+    """The bearer of a service that is told about tokens for any audience."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 if state == "ended":
                     asked.shell.good("revoke", issued["id"], "--reason", "test")
         bearer = grant(asked.shell, "system:own", "verifier", audiences=(OWN,))
-        yield World(asked, bearer, tokens, frozenset({*known, *TELLING.values(), "user:alice"}))
+        tokens["identity live"] = asked.shell.good(
+            *("issue", "--delegator", "alice", "--task", "T-2", "--scope", TELLING["scope"])
+        ).strip()
+        every = grant(asked.shell, "system:every", "verifier")
+        yield World(asked, bearer, tokens, frozenset({*known, *TELLING.values(), "user:alice"}), every)
 
 
 def native(name: str, **more: Any) -> Callable[[World, str], Any]:
@@ -146,3 +152,33 @@ def test_who_held_it_is_recorded_all_the_same(world: World) -> None:
         if json.loads(line)["event"] == done["event"]
     ]
     assert (row["agent"], row["decision"]) == (TELLING["agent"], "deny")
+
+
+def says_yes(world: World, door: str, token: str) -> bool:
+    """Tell whether a door takes a token."""
+    done = DOORS[door](world, token)
+    if done.status != 200:
+        assert done.json["error"]["code"] == "invalid_credential"
+        return False
+    verdicts = done.json.get("verdicts")
+    if verdicts is not None:
+        return bool(verdicts[0]["valid"])
+    return bool(done.json.get("decision", done.json.get("active", True)))
+
+
+@pytest.mark.parametrize("door", ["authorize", "verify", "introspect-native", "introspect", "authzen"])
+@pytest.mark.parametrize("sort", ["jwt live", "jwt ended", "opaque live", "opaque ended", "identity live"])
+def test_who_is_told_about_all_and_states_nothing_has_one_answer_everywhere(
+    world: World, door: str, sort: str
+) -> None:
+    """Whoever it is meant for: that is what the grant says."""
+    asking_all = world._replace(bearer=world.every)
+    assert says_yes(asking_all, door, world.tokens[sort]) == sort.endswith("live")
+
+
+@pytest.mark.parametrize("door", ["authorize", "verify"])
+@pytest.mark.parametrize("sort", ["jwt live", "opaque live", "identity live"])
+def test_what_is_stated_counts(world: World, door: str, sort: str) -> None:
+    """For who is told about all, too."""
+    asking_all = world._replace(bearer=world.every)
+    assert says_yes(asking_all, f"{door}-there", world.tokens[sort]) == (sort != "identity live")
