@@ -67,8 +67,8 @@ def routes(service: Service) -> list[BaseRoute]:
                 raise InvalidCredentialError("an identity token is for the authority, and for no service")
             if action is None:
                 return found
-            # Each use is written down, and a holder of one token has the pace of one caller.
-            service.keep_pace(found.id)
+            # Each use is written down, and who shows one identity has the pace of one caller: not that of its holder.
+            service.keep_pace(f"shown {found.id}")
             from jitid.authority.use_operations import Authorize
             from jitid.authorization import Asked, check_resource
 

@@ -1,4 +1,4 @@
-"""How fast each client may ask (a leaky bucket for each, as a meter), and whom one has seen; in bounded memory."""
+"""How fast each client may ask: a leaky bucket for each, as a meter, in bounded memory."""
 
 from __future__ import annotations
 
@@ -39,30 +39,3 @@ class Pace:
                 # Whoever has not asked for the longest time; it has most probably an empty bucket by now.
                 self._empty_at.popitem(last=False)
         return 0
-
-    def full(self, client: str, now: float | None = None) -> int:
-        """Return after how many seconds a client may be served again, 0 for at once, without counting anything."""
-        now = monotonic() if now is None else now
-        with self._lock:
-            level = (max(self._empty_at.get(client, 0.0), now) - now) * self._rate
-        return 0 if level + 1 <= self._burst else max(1, ceil((level + 1 - self._burst) / self._rate))
-
-
-class Recent:
-    """The last so many things that were seen."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._seen: OrderedDict[bytes, None] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __contains__(self, thing: bytes | None) -> bool:
-        return thing in self._seen
-
-    def add(self, thing: bytes) -> None:
-        """Note one."""
-        with self._lock:
-            self._seen[thing] = None
-            self._seen.move_to_end(thing)
-            if len(self._seen) > self._most:
-                self._seen.popitem(last=False)

@@ -22,7 +22,7 @@ from jitid.errors import (
 from jitid.secret import Secret
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.counting import Counting
-from jitid.server.pace import Pace, Recent
+from jitid.server.pace import Pace
 from jitid.server.peers import Peers
 from jitid.server.pool import Pool
 from jitid.server.record import record_of
@@ -52,7 +52,6 @@ _FAILURES_PER_SECOND = 10.0
 _FAILURES_AT_ONCE = 50.0
 _SILENCE = 10.0
 """Seconds after which it is told again why the ledger is out of reach."""
-_MOST_KNOWN = 10_000
 
 
 class Service:
@@ -79,9 +78,6 @@ class Service:
         self._peers = Peers(config)
         self._pace = Pace(limits.rate, 2.0 * limits.rate)
         self._failures = Pace(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE)
-        # Bearers that were valid when they came last: others at the same address do not keep them from being asked for
-        # again. Whether they are valid now is asked each time.
-        self._known = Recent(_MOST_KNOWN)
         # Whoever waits for the ledger gets its own error before the request is out of time.
         patience = max(1.0, limits.time * 0.8)
         self._tally = Tally()
@@ -262,7 +258,8 @@ class Service:
             )
 
     def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
-        self.keep_pace(caller.name)
+        # Agents of one name are many; of another name there is one caller, whatever it comes with.
+        self.keep_pace(caller.identity or caller.name)
         return Counting(authority.serving(caller), self.metrics)
 
     def _asked_by(
@@ -277,15 +274,6 @@ class Service:
                 "nobody knows who asks: the request has no `Authorization: Bearer` header; nothing was done"
             )
         client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
-        known = None if bearer is None else bearer.fingerprints()["token"]
-        seconds = 0 if known in self._known else self._failures.full(client)
-        if seconds and (bearer is not None or proof is not None):
-            raise LimitedError(
-                "too many credentials that are not valid came from here; nothing was done",
-                f"try again in {seconds} s",
-                status=429,
-                seconds=seconds,
-            )
 
         def find(authority: LocalAuthority) -> Caller:
             try:
@@ -297,10 +285,16 @@ class Service:
                     assert peer is not None
                     found = self._peers.caller(peer)
             except UnauthenticatedError:
-                self._failures.take(client)
-                raise
-            if known is not None:
-                self._known.add(known)
+                # Counted afterwards: an address has many clients, and what others failed keeps none of them out.
+                seconds = self._failures.take(client)
+                if not seconds:
+                    raise
+                raise LimitedError(
+                    "too many credentials that are not valid came from here; nothing was done",
+                    f"try again in {seconds} s",
+                    status=429,
+                    seconds=seconds,
+                ) from None
             record.caller = found.name
             return found._replace(trace=record.trace, key=key)
 

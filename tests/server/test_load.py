@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+from jitid.assertion import TYPE
+from jitid.authority.target_operations import Attach
+from jitid.config import load
+from jitid.environment import open_authority
+from jitid.request import AttachRequest
+from jitid.scope import Scope
+from jitid.secret import Secret
 from tests.real import Shell
-from tests.server.asking import grant
+from tests.server.asking import API, FORM, grant
 from tests.server.test_ending import Asking, held
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving
+from tests.tokens.signed import P256, jwk, token
 
 
 @contextmanager
@@ -57,15 +67,62 @@ def test_a_caller_that_asks_too_fast_is_told_to_wait(tmp_path: Path) -> None:
         assert eventually(lambda: keys(served).status == 200)
 
 
-def test_guessing_is_slowed_down_and_keeps_nobody_else_out(tmp_path: Path) -> None:
+def test_agents_of_one_name_have_a_pace_each(tmp_path: Path) -> None:
+    """Whoever likes may call theirs as somebody else's is called."""
+    shell = Shell(tmp_path)
+    words = ("issue", "--agent", "worker", "--task", "T", "--delegator")
+    hers, others = (
+        {"authorization": f"Bearer {shell.good(*words, who).strip()}"} for who in ("alice", "mallory")
+    )
+    with limited(tmp_path, serve_rate=5) as served:
+        assert 429 in {keys(served, **others).status for _ in range(40)}
+        assert keys(served, **hers).status == 200
+
+
+def test_what_a_service_does_with_a_token_is_not_the_pace_of_its_holder(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    own = shell.good(
+        "issue", "--delegator", "alice", "--task", "T", "--may-audience", API, "--scope", "http:GET"
+    )
+    attaching = AttachRequest(
+        Secret.single(own.strip()), "jwt", audiences=(API,), scopes=(Scope("http:GET"),)
+    )
+    authority = open_authority(load(environ=shell.environment))
+    (attached,) = authority.perform(Attach(request=attaching)).credentials
+    authority.close()
+    shown = {"authorization": f"Bearer {attached.secret.reveal()}", "x-original-uri": "/x"}
+    with limited(tmp_path, serve_rate=5) as served:
+        place = f"/forward-auth?audience={API}&action=http:GET"
+        assert {served.ask("GET", place, headers=shown).status for _ in range(40)} == {200, 429}
+        assert keys(served, authorization=f"Bearer {own.strip()}").status == 200
+
+
+def test_what_fails_is_slowed_down_and_keeps_nobody_else_out(tmp_path: Path) -> None:
+    """Not even who comes for the first time, or signs: what is proved is never refused for what others failed."""
     with limited(tmp_path) as served:
-        right = {"authorization": f"Bearer {grant(Shell(tmp_path), 'system:ci')}"}
-        assert keys(served, **right).status == 200
+        right = {"authorization": f"Bearer {grant(Shell(tmp_path), 'system:ci', 'verifier')}"}
+        grant(Shell(tmp_path), "system:signs", "verifier", key=jwk(P256))
         wrong = {"authorization": "Bearer jitid_00000000000000000000000000000000000000"}
-        statuses = [keys(served, **wrong).status for _ in range(80)]
-        assert statuses[0] == 401
-        assert statuses[-1] == 429
+        answers = [keys(served, **wrong) for _ in range(80)]
+        assert (answers[0].status, answers[-1].status) == (401, 429)
+        assert int(answers[-1].headers["retry-after"]) >= 1
         assert keys(served, **right).status == 200
+        assert served.ask("POST", "/introspect", signed("system:signs"), FORM).status == 200
+        assert 429 in {keys(served, **wrong).status for _ in range(40)}
+
+
+def signed(client: str) -> bytes:
+    """Return a form with what a client has signed."""
+    now = int(time.time())
+    claims = {
+        "iss": client,
+        "sub": client,
+        "aud": "http://localhost/introspect",
+        "jti": "once",
+        "exp": now + 60,
+    }
+    assertion = token({"alg": "ES256", "typ": "JWT"}, claims, P256)
+    return urlencode({"token": "x", "client_assertion": assertion, "client_assertion_type": TYPE}).encode()
 
 
 @pytest.mark.parametrize("name", ["serve_rate", "serve_threads", "serve_connections", "serve_body"])
