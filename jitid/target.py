@@ -88,6 +88,8 @@ class Record(NamedTuple):
     expires_at: int
     under_agent: bool = False
     """Whether the agent is registered, so that nobody else has its name."""
+    task_opener: str = ""
+    """To whom the task belongs: others may have one of the same name."""
 
 
 class Made(NamedTuple):

@@ -53,9 +53,9 @@ def parse_task(text: str) -> TaskName:
     return TaskName(text, None)
 
 
-def written_task(opener: str, name: str) -> str:
-    """Return `OWNER/NAME`, which names one task whatever others are called."""
-    return f"{opener.replace('/', _SLASH)}/{name}"
+def written_task(opener: str, name: str, slash: str = _SLASH) -> str:
+    """Return `OWNER/NAME`, which names one task whatever others are called; `slash` stands for those of the owner."""
+    return f"{opener.replace('/', slash)}/{name}"
 
 
 def check_task(text: str) -> str:

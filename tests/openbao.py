@@ -204,6 +204,7 @@ class OpenBaoServer:
         common = {"allow_any_name": True, "max_ttl": "24h", "key_type": "ec", "key_bits": 256}
         ask("POST", "pki/roles/leased", {**common, "generate_lease": True})
         ask("POST", "pki/roles/unleased", common)
+        ask("POST", "pki/roles/any", {**common, "enforce_hostnames": False})
         ask(
             "PUT",
             "sys/policies/acl/certificates",

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from jitid import strictjson
 from jitid.errors import ConfigurationError, UsageError
+from jitid.issuers.names import agent_of, task_of
 from jitid.lifetime import format_time
 from jitid.scope import Scope, common, parse_scope
 from jitid.target import Record
+from jitid.task import NOBODY
 from jitid.text import quote
 
 VERSION = "2012-10-17"
@@ -20,6 +22,8 @@ MAX_SESSION_POLICY = 2048
 """Characters of an inline session policy (AssumeRole, `Policy`); AWS packs it too, and tells when that is too much."""
 MAX_POLICY_ARNS = 10
 MAX_SOURCE_IDENTITY = 64
+MAX_TAG = 256
+"""Characters of the value of a session tag: letters, digits, spaces and `_.:/=+-@` (STS, `Tag`)."""
 LEAST_SECONDS = 900
 """AWS makes no session shorter than this."""
 LONGEST_SECONDS = 43_200
@@ -202,13 +206,24 @@ _FROM_AWS = str.maketrans("=,", ":/")
 
 
 def session_tags(record: Record) -> dict[str, str]:
-    """Return the session tags: names of jitid have only characters of AWS's tag values, and half as many as those."""
-    # Whoever asks chooses the name of an agent that is not registered: a policy must not meet it as the other's.
-    agent = record.agent if record.under_agent else f"ephemeral/{record.agent}"
-    tags = {TAG_AGENT: agent, TAG_TASK: record.task}
+    """Return the session tags: names of jitid have only characters of AWS's tag values, and half as many as those.
+
+    The task is `OWNER/NAME`, with `=` in place of a `/` of the owner; a policy meets nobody else's of that name.
+    """
+    tags = {TAG_AGENT: agent_of(record), TAG_TASK: _task_tag(record)}
     if delegator_of(source_identity(record.delegator)) is None:
         tags[TAG_DELEGATOR] = record.delegator
     return tags
+
+
+def _task_tag(record: Record) -> str:
+    # No name has an `=`, and no owner begins with one: no tag is that of two tasks.
+    if record.task_opener in ("", NOBODY):
+        return f"=/{record.task}"
+    text = task_of(record, "=")
+    if len(text) <= MAX_TAG:
+        return text
+    return f"={sha256(record.task_opener.encode()).hexdigest()[:_HASHED]}/{record.task}"
 
 
 class Denial(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError
+from jitid.issuers.names import proved_agent, task_of
 from jitid.target import Record
 from jitid.text import quote
 
@@ -18,7 +19,10 @@ FIELDS = ("task", "agent", "delegator", "id", "jti", "name", "ttl")
 def fill(value: Any, record: Record, seconds: int, target: str) -> Any:  # noqa: ANN401 - what TOML may hold
     """Return a value of a template with its places filled, in all texts within it.
 
-    Raises ConfigurationError for a brace that is no place, and for a place that there is not.
+    `{agent}` is that of a registered agent alone, and `{task}` is `OWNER/NAME`: by what is made, others permit things.
+
+    Raises ConfigurationError for a brace that is no place, and for a place that there is not; UsageError for the name
+    of an agent that is not registered.
     """
     if type(value) is str:
         return _fill(value, record, seconds, target)
@@ -31,8 +35,7 @@ def fill(value: Any, record: Record, seconds: int, target: str) -> Any:  # noqa:
 
 def _fill(text: str, record: Record, seconds: int, target: str) -> str:
     values = {
-        "task": record.task,
-        "agent": record.agent,
+        "task": task_of(record),
         "delegator": record.delegator,
         "id": record.id,
         "jti": record.jti,
@@ -41,6 +44,8 @@ def _fill(text: str, record: Record, seconds: int, target: str) -> str:
     }
 
     def filled(match: re.Match[str]) -> str:
+        if match[1] == "agent":
+            return proved_agent(record, target)
         found = values.get(match[1] or "")
         if found is None:
             raise ConfigurationError(

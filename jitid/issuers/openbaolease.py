@@ -33,7 +33,7 @@ TEMPLATE_OPTIONS: Mapping[str, Option] = {
     ),
     "method": Option("text", "how: `GET` (unless told otherwise), `PUT` or `POST`"),
     "parameters": Option(
-        "table", "what is sent; {task} {agent} {delegator} {jti} {ttl} stand for themselves"
+        "table", "what is sent; {task} {agent} {delegator} {id} {jti} {ttl} stand for what the ledger has"
     ),
     "policies": Option("texts", "the policies of the token, which must permit the path"),
     "unleased": Option("flag", "the secret may have no lease: a certificate that ends by itself"),

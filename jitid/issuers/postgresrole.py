@@ -13,6 +13,7 @@ from jitid import strictjson
 from jitid.credential import Kind
 from jitid.errors import ConfigurationError
 from jitid.issuers import postgresending, postgresmaking
+from jitid.issuers.names import agent_of, task_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.issuers.postgresending import Wanted
 from jitid.issuers.postgresserver import Call, Server, said
@@ -116,7 +117,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         )
 
     def _comment(self, record: Record) -> str:
-        about = {"iss": self._issuer, "jti": record.jti, "task": record.task, "agent": record.agent}
+        about = {"iss": self._issuer, "jti": record.jti, "task": task_of(record), "agent": agent_of(record)}
         return _COMMENT + strictjson.dumps(about)
 
     def revoke(self, records: Sequence[Record]) -> list[Outcome]:

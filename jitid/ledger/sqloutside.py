@@ -19,13 +19,13 @@ from jitid.target import BY_HAND, Outcome, Record, Settlement
 _DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
 _FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent
-      JOIN term au ON au.id = c.audiences"""
+      JOIN term au ON au.id = c.audiences JOIN term opener ON opener.id = t.opener"""
 _OUTSIDE = f"""
     SELECT o.credential, c.jti, i.uid, c.kind, o.target, c.template, o.name, o.reference, a.text, t.name, d.text,
            t.purpose, i.sensitivity, c.scopes, au.text, c.issued_at, c.expires_at, o.facts, o.settlement, o.attempts,
            o.next_at, o.tried_at, o.settled_at, o.honoured_until, o.proof, o.event,
            CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_DEAD} THEN 1 ELSE 0 END, c.ended_at,
-           {selecting.UNDER_AGENT}
+           {selecting.UNDER_AGENT}, opener.text
       {_FROM}"""
 _AT_ONCE = 500
 _EVER = 1 << 53
@@ -273,7 +273,8 @@ def _outside(row: Any) -> Outside:
     try:
         (key, jti, uid, kind, target, template, name, reference, agent, task, delegator, purpose, *rest) = row
         (sensitivity, scopes, audiences, issued_at, expires_at, facts, settlement, attempts, *rest) = rest
-        (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead, ended_at, under) = rest
+        (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead, ended_at, *rest) = rest
+        under, opener = rest
         check_times(issued_at, expires_at, next_at, tried_at, settled_at, honoured_until, ended_at)
         record = Record(
             credential_id(jti),
@@ -293,6 +294,7 @@ def _outside(row: Any) -> Outside:
             issued_at,
             expires_at,
             bool(under),
+            opener,
         )
         told = {} if facts is None else strictjson.loads(facts, "the facts of a credential at a target")
         return Outside(

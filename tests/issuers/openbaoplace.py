@@ -110,6 +110,10 @@ class OpenBaoPlace(Place):
         self.server = server
         self.database = database
 
+    def record(self, **more: Any) -> Record:
+        """Return the record of a new credential, of a registered agent: certificates bear its name."""
+        return super().record(**{"under_agent": True, **more})
+
     def open(
         self,
         timeout: float = 20.0,

@@ -77,12 +77,23 @@ class Place(ABC):
             audiences=("urn:example:api",),
             issued_at=now,
             expires_at=now + self.lifetime,
+            task_opener="user:alice@example.com",
         )
         return record._replace(**more)
 
     def known(self) -> Record:
         """Return the record of a credential that may well be there, as far as the ledger can tell."""
         return self.record()
+
+
+def some(**more: Any) -> Record:
+    """Return the record of a credential of no target in particular."""
+    record = Record(
+        *("jti_x", "jid_x", "exec", "shop", None, "jitid_x", None, "build-bot", "INC-1", "user:alice", None),
+        *("moderate", ("repo:read",), (), 0, 900),
+        task_opener="user:alice",
+    )
+    return record._replace(**more)
 
 
 def make(issuer: OutsideIssuer, record: Record) -> tuple[Record, Made]:

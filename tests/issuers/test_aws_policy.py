@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from jitid.issuers.awspolicy import (
 from jitid.lifetime import parse_time
 from jitid.name import check_delegator
 from jitid.scope import Scope, covers
-from tests.issuers.places import Place
+from tests.issuers.places import Place, some
 from tests.real import module
 
 NOON = parse_time("2026-11-24T12:00:00Z")
@@ -175,9 +176,28 @@ def test_source_identities_read_well() -> None:
 
 def test_tags_name_task_and_agent_and_a_delegator_that_is_too_long(place_of_nothing: Place) -> None:
     record = place_of_nothing.record(agent="build-bot", task="INC-4821")
-    assert session_tags(record) == {"jitid:agent": "ephemeral/build-bot", "jitid:task": "INC-4821"}
+    assert session_tags(record) == {
+        "jitid:agent": "ephemeral/build-bot",
+        "jitid:task": "user:alice@example.com/INC-4821",
+    }
     long = record._replace(delegator="user:" + "a" * 100)
     assert session_tags(long)["jitid:delegator"] == long.delegator
+
+
+_opener = st.one_of(_delegator, st.sampled_from(["", "?"]))
+
+
+@given(_opener, _name, _opener, _name)
+def test_two_tasks_have_two_tags(one: str, name: str, other: str, another: str) -> None:
+    """Whoever opens a task chooses its name; a policy of AWS must not meet it as somebody else's."""
+
+    def tag(opener: str, task: str) -> str:
+        return session_tags(some(agent="a", task=task, task_opener=opener))["jitid:task"]
+
+    same = (one or "?", name) == (other or "?", another)
+    assert (tag(one, name) == tag(other, another)) == same
+    assert len(tag(one, name)) <= 256
+    assert re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]+", tag(one, name))
 
 
 @pytest.fixture

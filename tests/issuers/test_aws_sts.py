@@ -84,7 +84,10 @@ def test_the_role_is_assumed_in_the_name_of_the_task(
     assert call["SourceIdentity"] == "user=alice@example.com"
     assert delegator_of(call["SourceIdentity"]) == record.delegator
     tags = {call[f"Tags.member.{n}.Key"]: call[f"Tags.member.{n}.Value"] for n in (1, 2)}
-    assert tags == {"jitid:agent": "ephemeral/build-bot", "jitid:task": "INC-4821"}
+    assert tags == {
+        "jitid:agent": "ephemeral/build-bot",
+        "jitid:task": "user:alice@example.com/INC-4821",
+    }
     assert json.loads(call["Policy"]) == made.facts["session_policy"]
     allowed, expired = made.facts["session_policy"]["Statement"]
     assert allowed["Resource"] == "arn:aws:s3:::reports/*"
@@ -663,7 +666,10 @@ def test_a_role_is_assumed_with_a_token_of_our_own(
     assert claims["jti"] == record.jti
     assert claims["https://aws.amazon.com/source_identity"] == "user=alice@example.com"
     assert claims["https://aws.amazon.com/tags"] == {
-        "principal_tags": {"jitid:agent": ["ephemeral/build-bot"], "jitid:task": ["INC-4821"]},
+        "principal_tags": {
+            "jitid:agent": ["ephemeral/build-bot"],
+            "jitid:task": ["user:alice@example.com/INC-4821"],
+        },
         "transitive_tag_keys": ["jitid:agent", "jitid:task"],
     }
     assert claims["exp"] - claims["iat"] <= 300

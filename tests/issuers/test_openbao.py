@@ -491,6 +491,25 @@ def test_a_template_that_cannot_be_meant_makes_nothing(
     issuer.close()
 
 
+def test_no_certificate_bears_the_name_of_an_agent_that_is_not_registered(openbao: OpenBaoPlace) -> None:
+    """Whoever asks has chosen it; what the server's own clients permit by that name is not theirs."""
+    issuer = openbao.open()
+    kept: list[str] = []
+    with pytest.raises(UsageError, match="is not registered"):
+        issuer.mint(openbao.record(template="unleased", under_agent=False), kept.append)
+    assert not kept
+    issuer.close()
+
+
+def test_a_certificate_bears_an_id_where_the_role_takes_what_is_no_host(openbao: OpenBaoPlace) -> None:
+    parameters = {"common_name": "{id}.example", "ttl": "{ttl}s"}
+    table = {**TEMPLATES["unleased"], "path": "pki/issue/any", "parameters": parameters}
+    issuer = openbao.open(templates={"any": table})
+    _, made = make(issuer, openbao.record(template="any", under_agent=False))
+    assert "certificate" in made.secret.names
+    issuer.close()
+
+
 def test_what_the_server_does_not_have_is_a_matter_of_the_configuration(openbao: OpenBaoPlace) -> None:
     issuer = openbao.open(templates={"reader": {"path": "database/creds/absent", "policies": ["reader"]}})
     record, raised = try_to_make(issuer, openbao.record())

@@ -1,0 +1,35 @@
+"""How agents and tasks are called outside: nobody has a name there that somebody else has, too."""
+
+from __future__ import annotations
+
+from jitid.errors import UsageError
+from jitid.target import Record
+from jitid.task import NOBODY, written_task
+from jitid.text import quote
+
+EPHEMERAL = "ephemeral/"
+"""What stands before the name of an agent that is not registered: whoever asks has chosen it."""
+
+
+def agent_of(record: Record) -> str:
+    """Return what an agent is called in what is only shown: that it is not registered can be seen."""
+    return record.agent if record.under_agent else f"{EPHEMERAL}{record.agent}"
+
+
+def proved_agent(record: Record, target: str) -> str:
+    """Return the name of an agent where something may be permitted by it.
+
+    Raises UsageError for one that is not registered: whoever asks has chosen its name.
+    """
+    if not record.under_agent:
+        raise UsageError(
+            f"a template of the target {target} has `{{agent}}`, and the agent {quote(record.agent)} is not "
+            "registered: anybody could have its name; nothing was made",
+            f"jitid agent register {record.agent}; or let the template name the identity, by {{id}}",
+        )
+    return record.agent
+
+
+def task_of(record: Record, slash: str = "%2F") -> str:
+    """Return `OWNER/NAME`: others may have a task of the same name. `slash` stands for those of the owner."""
+    return written_task(record.task_opener or NOBODY, record.task, slash)
