@@ -45,6 +45,21 @@ def _check_form(text: str, what: str) -> None:
         raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
 
 
+EPHEMERAL = "ephemeral"
+"""Stands, with a slash, before the names of unregistered agents where others read them: no agent has such a name."""
+
+
+def check_new_agent(name: str) -> str:
+    """Return the name of an agent that is to be registered or issued for. Raise UsageError for a reserved one."""
+    if name.partition("/")[0] == EPHEMERAL:
+        raise UsageError(
+            f"the agent name {quote(name)} is reserved: so agents are called that are not registered; "
+            "nothing was changed",
+            f"choose a name that is not `{EPHEMERAL}`, nor begins with `{EPHEMERAL}/`",
+        )
+    return name
+
+
 def check_delegator(text: str) -> str:
     """Return a delegator with its kind: `user:NAME`, `system:NAME`, `agent:NAME`; a bare name means `user:`.
 

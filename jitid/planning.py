@@ -14,7 +14,7 @@ from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_time
-from jitid.name import spiffe_id
+from jitid.name import check_new_agent, spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
 from jitid.scope import Scope, uncovered
@@ -306,6 +306,7 @@ def target_of(chosen: Chosen | None, kind: str) -> str | None:
 def _check_values(request: IssueRequest, ttl: int) -> None:
     if ttl <= 0:
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
+    check_new_agent(request.agent)
     if request.purpose is not None:
         check_text(request.purpose, "the purpose")
     if request.details:

@@ -14,6 +14,7 @@ from jitid.identifier import identity_id
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
+from jitid.name import check_new_agent
 from jitid.ownership import GROUP
 from jitid.scope import Scope, normalise, uncovered
 from jitid.text import check_text, operand, quote
@@ -134,6 +135,7 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
         PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
 
     """
+    check_new_agent(name)
     before = transaction.find_agent(name)
     if before is not None and before.unregistered_at is None:
         raise UsageError(

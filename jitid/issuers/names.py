@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
+from jitid.name import EPHEMERAL
 from jitid.target import Record
 from jitid.task import NOBODY, written_task
 from jitid.text import quote
 
-EPHEMERAL = "ephemeral/"
-"""What stands before the name of an agent that is not registered: whoever asks has chosen it."""
-
 
 def agent_of(record: Record) -> str:
     """Return what an agent is called in what is only shown: that it is not registered can be seen."""
-    return record.agent if record.under_agent else f"{EPHEMERAL}{record.agent}"
+    return record.agent if record.under_agent else f"{EPHEMERAL}/{record.agent}"
 
 
 def proved_agent(record: Record, target: str) -> str:

@@ -852,6 +852,8 @@ folder and where --head-out says; from its beginning where neither is there, or 
 head that is there must fit; one that cannot be read is a finding until it is put away. What
 earlier sweeps have verified is read again by jitid-audit-verify(1).""",
     "agent register": """\
+No name is `ephemeral` or begins with `ephemeral/`: so others read the names of agents that are not registered.
+
 Without a record an agent is ephemeral, and is issued whatever the policy permits. With one, nothing is issued to it,
 or renewed, that its record does not allow: each scope must be covered by one of the record, each audience be among
 those of the record (without any: the setting `audience`, or the ledger's issuer), the kind be among its kinds; what

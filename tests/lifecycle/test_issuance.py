@@ -192,6 +192,15 @@ def test_the_least_of_all_limits_is_the_lifetime(world: World) -> None:
     assert low.issued.expires_at == NOW + 8 * 3600
 
 
+@pytest.mark.parametrize("agent", ["ephemeral", "ephemeral/planner"])
+def test_no_agent_is_called_as_those_are_that_are_not_registered(world: World, agent: str) -> None:
+    parent = world.issue(may_audience=("urn:a",))
+    for fields in ({}, {"parent": parent.token}):
+        with pytest.raises(UsageError, match="is reserved"):
+            world.issue(agent=agent, **fields)
+    assert world.issue(agent="ephemerals/planner")
+
+
 @pytest.mark.parametrize("ttl", [0, -1, -CENTURY])
 def test_a_lifetime_of_nothing_is_a_usage_error(world: World, ttl: int) -> None:
     with pytest.raises(UsageError):

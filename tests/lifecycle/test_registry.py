@@ -174,6 +174,9 @@ def _nothing(world: World) -> None:
         (_nothing, {"purpose": " \t"}, UsageError, "the purpose is blank"),
         (_nothing, {"purpose": "jitid_" + "a" * 38}, UsageError, "token"),
         (_nothing, {"due": Due(NOW)}, UsageError, "has passed"),
+        # So others read the names of agents that are not registered.
+        (_nothing, {"name": "ephemeral/planner"}, UsageError, "is reserved"),
+        (_nothing, {"name": "ephemeral"}, UsageError, "is reserved"),
     ],
 )
 def test_what_cannot_be_registered_changes_nothing(
@@ -188,7 +191,7 @@ def test_what_cannot_be_registered_changes_nothing(
     with pytest.raises(error, match=message):
         register(known, **fields)
     with pytest.raises(NotFoundError):
-        record(known)
+        record(known, fields.get("name", "planner"))
     # A denial is an event; what cannot be meant is none.
     assert len(known.events()) - events == (error is PolicyDeniedError)
 
