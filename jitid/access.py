@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import introspection, strictjson
+from jitid import audience, introspection, strictjson
 from jitid.caller import ROLES, Caller
 from jitid.errors import (
     IntegrityError,
@@ -82,8 +82,12 @@ class Wanted(NamedTuple):
     """Whether it is told about tokens for any audience."""
 
 
-def grant(transaction: Transaction, wanted: Wanted, caller: Caller | None) -> Granted:
+def grant(
+    transaction: Transaction, wanted: Wanted, caller: Caller | None, places: Sequence[str] = ()
+) -> Granted:
     """Let somebody ask; the secret counts as soon as the transaction is committed, and must not be shown before.
+
+    `places` are addresses of the authority, besides the names of its ledger: no service has them as its audience.
 
     Raises:
         UsageError: it cannot be meant.
@@ -94,7 +98,7 @@ def grant(transaction: Transaction, wanted: Wanted, caller: Caller | None) -> Gr
     name = _named(transaction, wanted.name)
     roles = _checked_roles(wanted.roles)
     public = None if wanted.key is None else _public(wanted.key)
-    audiences = _checked_audiences(wanted, roles)
+    audiences = _checked_audiences(wanted, roles, (*transaction.names.issuers, *places))
     ttl = _lifetime(wanted.ttl, key=public is not None)
     _must_hold(transaction, caller)
     spent = None
@@ -411,8 +415,11 @@ def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(stated)))
 
 
-def _checked_audiences(wanted: Wanted, roles: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the audiences that a caller is granted. Raises UsageError for a verifier of none, and for a wildcard."""
+def _checked_audiences(wanted: Wanted, roles: Sequence[str], own: Collection[str]) -> tuple[str, ...] | None:
+    """Return the audiences that a caller is granted; `own` are the authority's names.
+
+    Raises UsageError for a verifier of none, for a wildcard, and for the authority itself.
+    """
     if wanted.all_audiences:
         if wanted.audiences:
             raise UsageError("some audiences and all audiences exclude each other", "state one of the two")
@@ -428,6 +435,11 @@ def _checked_audiences(wanted: Wanted, roles: Sequence[str]) -> tuple[str, ...] 
         check_audience(one)
         if "*" in one:
             raise UsageError(f"{quote(one)} is not one audience", "name each audience of its own")
+        if audience.is_named(one, own):
+            raise UsageError(
+                f"{quote(one)} is this authority, and no service's audience; nothing was changed",
+                "name what agents obtain tokens of its own for, such as https://api.example.com",
+            )
     return tuple(dict.fromkeys(wanted.audiences))
 
 

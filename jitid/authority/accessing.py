@@ -13,6 +13,8 @@ from jitid.identifier import parse_access_id
 from jitid.ledger.access import ASSERTION_LEEWAY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jitid.authority.inside import Inside
     from jitid.authority.operations import AccessOperation
     from jitid.caller import Caller
@@ -59,16 +61,19 @@ def _make(
         uid = parse_access_id(granted.access.id)
         return uid, uid
 
+    # What the configuration says is read before the lock, and for nothing else.
+    about_audiences = isinstance(operation, ops.GrantAccess) and operation.wanted.audiences
+    places = inside.terms().places if about_audiences else ()
     try:
         return once(
             inside.ledger,
             inside.caller,
             operation,
-            lambda transaction: _made(transaction, operation, inside.caller),
+            lambda transaction: _made(transaction, operation, inside.caller, places),
             GRANTED,
             ids,
             accept_clock=operation.accept_clock,
-            remake=lambda transaction: _made(transaction, operation, inside.caller, again=True),
+            remake=lambda transaction: _made(transaction, operation, inside.caller, places, again=True),
         )
     except PolicyDeniedError as denial:
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
@@ -80,12 +85,13 @@ def _made(
     transaction: Transaction,
     operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
     caller: Caller | None,
+    places: Sequence[str],
     *,
     again: bool = False,
 ) -> access.Granted:
     match operation:
         case ops.GrantAccess(wanted=wanted):
-            return access.grant(transaction, wanted, caller)
+            return access.grant(transaction, wanted, caller, places)
         case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
             return access.rotate(transaction, id_, ttl, overlap, caller, again=again)
         case ops.BootstrapAccess():

@@ -488,6 +488,22 @@ def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    "audience", [NAMES.issuer, "https://auth.example", "https://auth.example/token", "https://old.example"]
+)
+def test_no_service_has_the_authority_as_its_audience(tmp_path: Path, audience: str) -> None:
+    """It would be told about identity tokens, which are for nobody else."""
+    with World(tmp_path / "ledger", places=("https://auth.example",)) as world:
+        if audience == "https://old.example":
+            world.authority.set_issuer(audience, accept_clock=False)
+            world.authority.set_issuer("https://new.example", accept_clock=False)
+            world.reopen()
+        with pytest.raises(UsageError, match="is this authority"):
+            world.authority.perform(GrantAccess(wanted=Wanted(GATE, audiences=(API, audience))))
+        assert "access-grant" not in {event["op"] for event in world.events()}
+        world.authority.perform(GrantAccess(wanted=Wanted(GATE, audiences=(API,))))
+
+
+@pytest.mark.parametrize(
     ("wanted", "told"), [({"audiences": (API,)}, {API}), ({"all_audiences": True}, {API, OTHER})]
 )
 def test_it_is_told_about_them_alone(world: World, wanted: dict[str, Any], told: set[str]) -> None:
