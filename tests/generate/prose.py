@@ -863,8 +863,8 @@ while it is suspended or its review is overdue; nor does it delegate then.
 The owner must be known to the directory, by any of their names, and not disabled. If they have entitlements, the scopes
 must be within those: the rule `delegator-entitlement` refuses others.
 
-What lives under the name already counts from then on, and stays as it was issued. An agent that was unregistered is
-registered anew in the record that it had.""",
+What lives under the name already ends, with what descends from it: anybody could have called an agent so. An agent
+that was unregistered is registered anew in the record that it had.""",
     "agent change": """\
 To have something else reviewed at another time is no change: `jitid agent review` does that. The owner, or the scopes,
 are checked as by `jitid agent register` if either is stated.""",
