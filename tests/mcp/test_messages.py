@@ -164,7 +164,7 @@ def test_what_is_refused_is_not_repeated(shell: Shell) -> None:
         called(6, "request_identity", {"agent": "x", "scopes": [secret]}),
         called(7, "request_identity", {"agent": "x", "task": secret}),
         called(8, "request_identity", {"agent": "x", "ttl": secret}),
-        called(9, "request_identity", {"agent": "x", "purpose": f"with {secret}", "task": "T9"}),
+        called(9, "request_identity", {"agent": "x", "purpose": f"with {secret}", "task": "T1/9"}),
         called(10, "what_may_i_do", {"audiences": [secret]}),
         called(11, "hand_back", {"id": secret}),
         called(12, "hand_back", {"id": f"jid_{secret[:60]}"}),

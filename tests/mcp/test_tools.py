@@ -138,12 +138,12 @@ def test_nothing_outlives_the_agents_own_credential(server: Server) -> None:
 
 def test_what_may_be_done_is_told_without_doing_it(shell: Shell, server: Server) -> None:
     before = len(events(shell))
-    told = server.call("what_may_i_do", scopes=["repo:acme"], ttl="2m", task="T7")
+    told = server.call("what_may_i_do", scopes=["repo:acme"], ttl="2m", task="T1/7")
     assert told["permitted"]
     assert (told["scopes"], told["lifetime"], told["task"], told["depth"]) == (
         ["repo:acme"],
         "2m",
-        "T7",
+        "T1/7",
         1,
     )
     assert server.call("what_may_i_do")["permitted"]
@@ -333,7 +333,7 @@ def test_arguments_that_cannot_be_meant_are_refused_and_change_nothing(shell: Sh
 
 
 def test_a_name_like_a_path_leads_nowhere(shell: Shell, server: Server) -> None:
-    given = server.call("request_identity", agent="../x", task="../../etc")
+    given = server.call("request_identity", agent="../x", task="T1/../../etc")
     assert Path(given["token_file"]).name == given["id"]
 
 
