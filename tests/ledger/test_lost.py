@@ -159,11 +159,13 @@ def test_a_database_whose_disk_is_full_takes_nothing_in_part(
             first = shell.good(*ISSUE)
             # What is still in memory alone has its place on the disk then, and is no reason to refuse what follows.
             postgres_server.execute("CHECKPOINT")
-            _fill(postgres_server)
-            # A thousand need more pages than there can be left.
-            done = shell.run(*ISSUE, "--count", "1000")
-            assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
-            postgres_server.execute("DROP TABLE filler", database="full_one")
+            # A new connection may have to write a file of its own, for which there is no room then.
+            with postgres_server.connect("full_one") as connected:
+                _fill(postgres_server)
+                # A thousand need more pages than there can be left.
+                done = shell.run(*ISSUE, "--count", "1000")
+                assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
+                connected.execute("DROP TABLE filler")
             shell.good("verify", stdin=first)
             assert len(shell.good("list", "--format", "jsonl").splitlines()) == 1
             shell.good("audit", "verify")

@@ -163,7 +163,8 @@ def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path:
     path = tmp_path / "old"
     with World(path) as world:
         for delegator in ("user:alice", "user:bob"):
-            world.issue(task="SHARED", delegator=delegator)
+            # Beside the ledger, anybody joins by the whole name.
+            world.issue(task="user:alice/SHARED", delegator=delegator)
         world.issue(task="LOST", delegator="user:carol")
         world.issue(task="OWN", delegator="user:carol")
     edit(
