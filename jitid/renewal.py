@@ -18,13 +18,13 @@ from jitid.credential import (
     told_kinds,
 )
 from jitid.delegation import Grant
-from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
 from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Order
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, Names
 from jitid.lifetime import format_time
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
@@ -71,7 +71,11 @@ def renew(
         PolicyDeniedError: it would not be issued now, or has nothing left to live.
 
     """
-    verified = introspection.verify(transaction, names, request.token.reveal(), None)
+    try:
+        verified = introspection.verify(transaction, names, request.token.reveal(), None)
+    except InvalidCredentialError:
+        _must_not_be_late(transaction, names, request.token.reveal())
+        raise
     predecessor = verified.credential
     task = transaction.task_numbered(predecessor.task_key)
     assert task is not None
@@ -157,6 +161,19 @@ def renew(
         draft.may_audience,
         draft.may_act,
     )
+
+
+def _must_not_be_late(snapshot: Snapshot, names: Names, text: str) -> None:
+    """Refuse a second renewal as such after the overlap too, while the line lives: a thief may wait for that long."""
+    try:
+        found = introspection.recognise(snapshot, names, text)
+    except InvalidCredentialError:
+        return
+    if found.state_at(snapshot.now) is not State.SUPERSEDED:
+        return
+    of_identity = snapshot.find_credentials_of(parse_id(found.id)[1])
+    if any(one.line == found.line and one.state_at(snapshot.now) is State.ACTIVE for one in of_identity):
+        _must_have_no_successor(found)
 
 
 def _must_have_no_successor(predecessor: Credential) -> None:

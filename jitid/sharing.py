@@ -95,7 +95,8 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
         reason = f"rule `task-give`: {quote(owner)} has not joined the task {quote(task.name)}"
         raise PolicyDeniedError(
             f"denied: {reason}; nothing was changed",
-            f"share it first: jitid task share {task.name} --with {owner}; a responder gives it to anybody",
+            f"{owner} joins it first, once it is shared: jitid issue --task {task.full_name}; "
+            "a responder gives it to anybody",
             {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
         )
     transaction.shares.give(task.key, transaction.term(owner))

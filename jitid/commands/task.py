@@ -71,8 +71,8 @@ def share(
 ) -> None:
     """Let others issue on a task, or end that.
 
-    They cannot end the task. A name without an owner then means this task to them, unless they have one of that
-    name. --end takes a share back: what was issued until then lives on.
+    They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
+    until then lives on.
     """
     given.expect(FIELDS)
     if not whom:
@@ -87,12 +87,14 @@ def share(
     given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
-def give(given: Globals, task: options.TaskName, to: options.GiveTo) -> None:
+def give(given: Globals, task: options.TaskName, to: options.GiveTo = None) -> None:
     """Give a task to another owner.
 
     Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
     """
     given.expect(FIELDS)
+    if to is None:
+        raise UsageError("no new owner is named", "such as --to bob")
     operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=given.accept_clock)
     found = open_authority(given.config()).perform(operation)
     given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))

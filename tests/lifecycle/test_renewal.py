@@ -6,6 +6,7 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.identifier import parse_id
 from jitid.ledger.records import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
@@ -216,6 +217,23 @@ def test_a_credential_is_renewed_once(world: World) -> None:
         with pytest.raises(InvalidCredentialError, match="superseded"):
             world.verify(dead.token)
     world.verify(third.token)
+    world.check()
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_a_second_renewal_is_one_after_the_overlap_too(world: World, kind: str) -> None:
+    """A thief who waits is one still; where nothing of the line lives, there is nothing that was stolen."""
+    first = world.issue(kind=kind, ttl=300)
+    second = renew(world, first.token)
+    world.clock.now += OVERLAP + 1
+    with pytest.raises(PolicyDeniedError, match="renewed-twice"):
+        renew(world, first.token)
+    with world.ledger.read() as snapshot:
+        assert snapshot.reused() == {parse_id(first.jti)[1]}
+    assert world.verify(second.token)
+    world.clock.now += 300
+    with pytest.raises(InvalidCredentialError):
+        renew(world, first.token)
     world.check()
 
 

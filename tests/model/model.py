@@ -773,10 +773,10 @@ class Model:
         self._caller(caller, objections)
         credential = self.credentials.get(of)
         grant = self._held(caller, credential, objections)
+        if credential is not None and credential.superseded is not None:
+            objections.add(DENIED, "it has a successor")
         if credential is None or grant is None:
             return objections.refusal()
-        if credential.superseded is not None:
-            objections.add(DENIED, "it has a successor")
         if credential.exchanged:
             objections.add({DENIED, INVALID}, "an exchanged token is never renewed")
         identity = credential.identity

@@ -61,4 +61,4 @@ ShareWith = Annotated[
     option("--with", metavar="WHO", text="A delegator, or a group as group:NAME; repeatable."),
 ]
 EndShare = Annotated[bool, option("--end", metavar=None, text="End the share instead.")]
-GiveTo = Annotated[str, option("--to", metavar="DELEGATOR", text="The new owner of the task.")]
+GiveTo = Annotated[str | None, option("--to", metavar="DELEGATOR", text="The new owner of the task.")]
