@@ -208,7 +208,7 @@ def test_a_run_inside_a_run_ends_no_later(shell: Shell) -> None:
         "--",
         "sh",
         "-c",
-        'echo "$JITID_EXPIRES_AT"; jitid run --task OTHER -- sh -c \'echo "$JITID_EXPIRES_AT"\'',
+        'echo "$JITID_EXPIRES_AT"; jitid run --task T1/other -- sh -c \'echo "$JITID_EXPIRES_AT"\'',
     )
     outer, inner = done.stdout.split()
     assert outer == inner
