@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.credential import is_outside
 from jitid.errors import UsageError
-from jitid.policy.cedar import Policy
 from jitid.process import Process
 from jitid.scope import Scope
 from jitid.secret import Secret
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from jitid.caller import Caller
+    from jitid.policy.cedar import Policy
     from jitid.targets import Chosen, Targets
 
 

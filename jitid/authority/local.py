@@ -21,7 +21,6 @@ from jitid.ledger import sealing
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
-from jitid.request import check_sizes
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -388,6 +387,8 @@ class LocalAuthority:
         from jitid import issuance
 
         # Before the lock, and before anything is looked up.
+        from jitid.request import check_sizes
+
         check_sizes(operation.requests)
         if operation.dry_run:
             requests, uses = self._proved(operation, actor)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid import ownership
-from jitid.authority import agent_operations as agents
 from jitid.authority import operations as ops
-from jitid.authority import use_operations as uses
 from jitid.errors import NotFoundError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
@@ -22,17 +20,18 @@ if TYPE_CHECKING:
     from jitid.ledger.protocol import Ledger, Snapshot
     from jitid.task import Task
 
+# By the names of operations: whoever asks for one need not import the others.
 _FIELDS = {
-    ops.Retire: "task",
-    ops.ShareTask: "task",
-    ops.GiveTask: "task",
-    ops.ShowTree: "task",
-    ops.ListTasks: "after",
-    ops.ShowTask: "name",
-    agents.SuggestPolicy: "task",
+    "Retire": "task",
+    "ShareTask": "task",
+    "GiveTask": "task",
+    "ShowTree": "task",
+    "ListTasks": "after",
+    "ShowTask": "name",
+    "SuggestPolicy": "task",
 }
 """Where operations name a task."""
-_CHOSEN = (ops.ListCredentials, ops.ListLeaks, uses.ListUses)
+_CHOSEN = {"ListCredentials", "ListLeaks", "ListUses"}
 """Those that name it in what they have `chosen`."""
 
 
@@ -40,9 +39,11 @@ def names_task(operation: ops.Operation[Any]) -> bool:
     """Tell whether an operation names tasks that are there already."""
     if isinstance(operation, ops.Revoke):
         return bool(operation.selection.tasks)
-    if isinstance(operation, _CHOSEN):
-        return operation.chosen.task is not None
-    field = _FIELDS.get(type(operation))
+    name = type(operation).__name__
+    if name in _CHOSEN:
+        chosen: Any = getattr(operation, "chosen", None)
+        return chosen.task is not None
+    field = _FIELDS.get(name)
     return field is not None and getattr(operation, field) is not None
 
 
@@ -78,9 +79,11 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
     if isinstance(operation, ops.Revoke):
         tasks = tuple(dict.fromkeys(map(full, operation.selection.tasks)))
         return operation.replace(selection=operation.selection._replace(tasks=tasks))
-    if isinstance(operation, _CHOSEN):
-        return operation.replace(chosen=operation.chosen._replace(task=full(operation.chosen.task or "")))
-    field = _FIELDS[type(operation)]
+    name = type(operation).__name__
+    if name in _CHOSEN:
+        chosen: Any = getattr(operation, "chosen", None)
+        return operation.replace(chosen=chosen._replace(task=full(chosen.task or "")))
+    field = _FIELDS[name]
     return operation.replace(**{field: full(getattr(operation, field))})
 
 
