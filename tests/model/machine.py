@@ -305,6 +305,17 @@ class Machine(RuleBasedStateMachine):
         self.world.perform("repeated_issue", caller=caller, request=request, first=first)
 
     @precondition(has_credentials)
+    @rule(index=indices, who=indices)
+    def abandon(self, index: int, who: int) -> None:
+        """Let somebody take back a successor by its token, or try that with the token of what has none before it."""
+        made = self.all_keys()
+        successors = [key for key in made if self.model.is_successor(key)]
+        chosen = made if index % 8 == 7 or not successors else successors
+        of = chosen[(index // 8) % len(chosen)]
+        caller = ("user:mallory", self.holder(of, who))[who % 3 > 0] if self.wire else OPERATOR
+        self.world.perform("abandon", caller=caller, of=of)
+
+    @precondition(has_credentials)
     @rule(index=indices, other=indices)
     def hand_back(self, index: int, other: int) -> None:
         """Let the holder of a credential hand an identity back, its own or one that it may not."""

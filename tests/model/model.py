@@ -839,6 +839,34 @@ class Model:
         successor.ended = False
         return self._made(successor)
 
+    def is_successor(self, key: str) -> bool:
+        """Return whether a credential was made by renewing another one of its line."""
+        credential = self.credentials[key]
+        return credential in credential.line.credentials[1:]
+
+    def abandon(self, caller: str, of: str) -> Outcome:
+        """Take back a successor by its own token: it ends, and its predecessor stands as before (promise 13)."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        credential = self.credentials[of]
+        if credential.use is SERVICE:
+            objections.add(NOT_HELD, "a service token is shown, not held")
+        line = credential.line
+        at = line.credentials.index(credential) if credential in line.credentials else 0
+        if at == 0:
+            objections.add({MISSING, INVALID}, "it is the successor of none")
+        if objections:
+            return objections.refusal()
+        self.write()
+        if self._lives(credential.identity, credential):
+            credential.ended = True
+            before = line.credentials[at - 1]
+            if credential.superseded is None and self._lives(before.identity, before):
+                # Whoever has the predecessor gains nothing by it: what that was, it was before.
+                before.superseded = None
+                line.credentials.remove(credential)
+        return Accepted()
+
     def attach(
         self,
         caller: str,
@@ -1083,9 +1111,11 @@ class Model:
             return task.opener is by and not any(self._lives(each) for each in others)
         return self._may(caller, "responder") or caller == task.owner
 
-    def _lives(self, identity: Identity) -> bool:
-        """Return whether a credential of an identity is neither ended nor expired."""
-        own = (each for each in self.credentials.values() if each.identity is identity)
+    def _lives(self, identity: Identity, only: Credential | None = None) -> bool:
+        """Return whether a credential of an identity, or that `only`, is neither ended nor expired."""
+        own = (
+            each for each in self.credentials.values() if each.identity is identity and only in (None, each)
+        )
         return not identity.ended and any(
             not each.ended and self.now < min(each.expires, each.superseded or each.expires) for each in own
         )

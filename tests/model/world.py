@@ -282,6 +282,11 @@ class World:
         credential: dict[str, Any] = done.json["credential"]
         return {**credential, "credentials": [{"secret": token, "id": "", "jti": ""}]}
 
+    def _abandon(self, step: Step, caller: str, of: str) -> Outcome:
+        expected = self.model.abandon(caller, of)
+        done = self.driver.ask(caller, "AbandonRenewal", {"token": f"@{of}.token"})
+        return self._compare(step, expected, done.status, done)
+
     def _hand_back(self, step: Step, caller: str, token: str, of: str) -> Outcome:
         expected = self.model.hand_back(caller, token, of)
         body = {"token": f"@{token}.token", "id": self.accepted[of]["id"]}
