@@ -152,8 +152,8 @@ def rotate(
 ) -> Granted:
     """Put another bearer in the place of one; whoever does that with their own gets no longer time by it.
 
-    Only one can take its place: a second one would be a second life of the same access, which nobody sees. `again` says
-    that the answer which had that one was lost, so that it was ended in this transaction.
+    One credential has one successor: a second one would be a second life of the same access, unseen. `again` says that
+    the answer with the successor was lost; then that was ended in this transaction.
 
     Raises:
         NotFoundError: there is no such access credential.

@@ -112,9 +112,9 @@ def decide(
     if found is None:
         raise ApprovalNeededError(
             f"denied: {decision.reason}",
-            f"ask {somebody(missing[0])}: jitid approve grant {known[0].id}"
+            f"ask {a_member(missing[0])}: jitid approve grant {known[0].id}"
             if known
-            else f"asked in earnest it makes a request, which {somebody(decision.needs)} can grant",
+            else f"asked in earnest it makes a request, which {a_member(decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             exact=exactly,
             groups=decision.needs,
@@ -206,7 +206,7 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     if spoken:
         granted, missing = (" and ".join(map(quote, groups)) for groups in (spoken, denial.missing))
         denial.message += f", granted for {granted} and not yet for {missing}"
-    denial.hint = f"ask {somebody(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
+    denial.hint = f"ask {a_member(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
 
 
 def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:
@@ -345,6 +345,6 @@ def _read(request: bytes) -> dict[str, Any]:
     return found
 
 
-def somebody(groups: Sequence[str]) -> str:
-    """Return the words for somebody of each of these groups."""
-    return " and ".join(f"somebody of {quote(group)}" for group in groups)
+def a_member(groups: Sequence[str]) -> str:
+    """Return the words for a member of each of these groups."""
+    return " and ".join(f"a member of {quote(group)}" for group in groups)

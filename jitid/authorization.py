@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
     scope: str | None
     """The scope of the credential that covers it."""
     credential: Credential | None
-    """Also one that is dead; None for a token that is none of this ledger's, or is told as if it were none."""
+    """Also a dead one; None for a token that this ledger did not issue, and for one that the caller may not see."""
     lineage: list[Ancestor]
 
 

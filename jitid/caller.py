@@ -36,9 +36,9 @@ class Caller(NamedTuple):
     """The audiences that are registered as the caller's: about tokens for others it is told nothing. None: for all."""
 
     def told_about(self, stated: Collection[str]) -> Collection[str] | None:
-        """Return the audiences of the tokens that it is told about: of those `stated`, or else its own.
+        """Return the audiences whose tokens the caller sees: of those `stated`, or else its own.
 
-        None stands for whoever a token is meant for: so it is for a caller that is told about all and states none.
+        None means tokens for any audience: the caller sees all of them and states no audience.
         """
         if self.audiences is None:
             return stated or None

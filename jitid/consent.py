@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
 from jitid import governance
-from jitid.approval import about, find, objections, requested, somebody
+from jitid.approval import a_member, about, find, objections, requested
 from jitid.delegator import Delegator
 from jitid.errors import UsageError
 from jitid.governance import Objection
@@ -129,7 +129,7 @@ def _speaking(
     if group is not None and group not in approval.groups:
         raise UsageError(
             f"request {id_} does not need the approval of {quote(group)}; nothing was changed",
-            f"it needs that of {somebody(approval.groups)}",
+            f"it needs that of {a_member(approval.groups)}",
         )
     person = transaction.find_delegator(governance.known_as(transaction, approver.name, approver.subject))
     if approver.proof == "oidc":
@@ -162,7 +162,7 @@ def _speaking(
         objection = Objection(
             "approver-group",
             f"{quote(person.name)} is not of {' nor of '.join(map(quote, wanted))}",
-            f"ask {somebody(wanted)}",
+            f"ask {a_member(wanted)}",
         )
     _must_not_object([objection], approval, approver)
     raise AssertionError("an objection refuses")

@@ -285,6 +285,11 @@ class Credential(NamedTuple):
             and set(issuers).issuperset(self.audiences)
         )
 
+    @property
+    def dies_at(self) -> int:
+        """When it dies at the latest: with its overlap, if it was renewed, or else when it expires."""
+        return self.expires_at if self.superseded_at is None else min(self.superseded_at, self.expires_at)
+
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""
         # Revocation outranks expiry: next year's incident report must still say "revoked".

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid import audience, reach
 from jitid.credential import TokenUse
 from jitid.errors import UsageError
-from jitid.ledger.access import ALL_AUDIENCES
+from jitid.ledger.access import ALL_AUDIENCES, AccessState
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names
 from jitid.text import quote
@@ -77,15 +77,12 @@ def must_be_free(snapshot: Snapshot, issuer: str) -> None:
             raise _taken(issuer, "credentials that are live may obtain tokens for it")
         if _means(reach.actor_reach(held.may_act), issuer):
             raise _taken(issuer, "tokens that are live may be exchanged for tokens for it")
-    for one in snapshot.access.some(live=True, name=None, after=None, limit=_ALL):
+    for one in snapshot.access.all():
         registered = () if one.audiences in (None, ALL_AUDIENCES) else one.audiences
-        if _means(registered or (), issuer):
+        if one.state_at(snapshot.now) is AccessState.ACTIVE and _means(registered or (), issuer):
             raise _taken(
                 issuer, f"it is an audience of {one.name} ({one.id})", f"jitid access revoke {one.id}"
             )
-
-
-_ALL = 1_000_000
 
 
 def _means(services: Iterable[str], issuer: str) -> bool:

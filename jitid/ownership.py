@@ -32,7 +32,7 @@ class Found(NamedTuple):
     joined: bool
     """Whether it was opened by somebody else, who may have chosen its sensitivity for themselves."""
     offered: tuple[str, ...] = ()
-    """Tasks of that name that others share with the delegator, who has not joined them."""
+    """Tasks of that name that others share with the delegator, who opens one of their own instead."""
 
 
 def on_task(
@@ -57,12 +57,12 @@ def on_task(
     """
     if parent is not None and (request.task is None or _is_parents(request.task, parent)):
         task = snapshot.task_numbered(parent.task_key)
-        return Found(parent.task, task, task is not None and _is_joined(task, delegator, snapshot, entry))
+        return Found(parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry))
     if request.task is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     named = parse_task(request.task)
     if parent is not None:
-        _must_be_below(named, parent, request, delegator)
+        _must_be_below(request.task, named, parent, request, delegator)
     known = entry.delegator is not None
     if known and named.opener not in (None, delegator) and named.opener in snapshot.names_of(delegator):
         named = named._replace(opener=delegator)
@@ -76,10 +76,12 @@ def on_task(
         offered = tuple(one.full_name for one in shared)
     if task is None:
         return Found(_new(named.name), None, joined=False, offered=offered)
-    return Found(task.name, task, _is_joined(task, delegator, snapshot, entry))
+    return Found(task.name, task, _is_joined(snapshot, task, delegator, entry))
 
 
-def _must_be_below(named: TaskName, parent: Credential, request: IssueRequest, delegator: str) -> None:
+def _must_be_below(
+    text: str, named: TaskName, parent: Credential, request: IssueRequest, delegator: str
+) -> None:
     """Refuse a task that is neither the parent's nor below it.
 
     Else an agent would read, lower and use up the names of its delegator, and end what they issue on such a task.
@@ -88,7 +90,6 @@ def _must_be_below(named: TaskName, parent: Credential, request: IssueRequest, d
     own = named.opener in (None, parent.delegator, delegator)
     if not request.exchanged and own and named.name.startswith(below):
         return
-    text = written_task(named.opener, named.name) if named.opener else named.name
     if request.exchanged:
         reason = "rule `own-task`: a token is exchanged on its own task"
         hint = "leave the task out"
@@ -208,7 +209,7 @@ def ambiguous(found: Sequence[Task]) -> UsageError:
     )
 
 
-def _is_joined(task: Task, delegator: str, snapshot: Snapshot, entry: Entry) -> bool:
+def _is_joined(snapshot: Snapshot, task: Task, delegator: str, entry: Entry) -> bool:
     """Tell whether another delegator chose how sensitive a task is."""
     if task.given_event:
         return True

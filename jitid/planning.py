@@ -97,7 +97,6 @@ def plan(
     notes.extend(
         f"a new task; another delegator shares one of that name, which you join by --task {one}"
         for one in offered
-        if task is None
     )
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")

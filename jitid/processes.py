@@ -55,14 +55,9 @@ def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
         if row.process is None or row.process.kept or row.state_at(now) is not State.ACTIVE:
             continue
         before = last.get(row.id)
-        if (before is None or _end(row) > _end(before)) and liveness(row.process, here) is Liveness.GONE:
+        if (before is None or row.dies_at > before.dies_at) and liveness(row.process, here) is Liveness.GONE:
             last[row.id] = row
     return list(last.values())
-
-
-def _end(row: Credential) -> int:
-    """Return when a credential ends at the latest; one that was renewed ends with the overlap."""
-    return row.expires_at if row.superseded_at is None else min(row.expires_at, row.superseded_at)
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

@@ -207,44 +207,36 @@ def abandon_held(transaction: Transaction, names: Names, token: str) -> None:
         NotFoundError: it was issued, and is the successor of none.
 
     """
-    found = introspection.recognise(transaction, names, token)
-    event = transaction.event(found.event)
-    if event is None or event.document().get("op") != "renew":
-        raise NotFoundError(
-            f"{found.jti} is the successor of none; nothing was changed", "see: jitid audit log"
-        )
-    abandon(transaction, found.jti)
+    abandon(transaction, introspection.recognise(transaction, names, token).jti, {"renew": "renewal"})
 
 
-def abandon_attached(transaction: Transaction, jti: str) -> None:
-    """End a credential that was attached, and nothing else of its identity.
-
-    Raises:
-        NotFoundError: the ledger knows no such attachment.
-
-    """
-    found = transaction.find_credential("jti", parse_id(jti)[1])
-    event = None if found is None else transaction.event(found.event)
-    if event is None or event.document().get("op") != "attach":
-        raise NotFoundError(f"the ledger knows no attachment {quote(jti)}", "see: jitid audit log")
-    abandon(transaction, jti)
+ATTACHMENT = {"attach": "attachment"}
 
 
-def abandon(transaction: Transaction, jti: str) -> None:
+def abandon(
+    transaction: Transaction,
+    jti: str,
+    made_by: Mapping[str, str] = {"renew": "renewal", **ATTACHMENT},
+) -> None:
     """End a successor that could not be handed out; its predecessor stands as it did before.
 
     If it has a successor itself by now, that one stands for both. What was attached to an identity has replaced
     nothing, and ends alone.
 
+    `made_by` are the operations one of which must have made it, each with the word for what it makes.
+
     Raises:
-        NotFoundError: the ledger knows no such renewal, nor such an attachment.
+        NotFoundError: none of these has made it.
 
     """
     found = transaction.find_credential("jti", parse_id(jti)[1])
     event = None if found is None else transaction.event(found.event)
     told = {} if event is None else event.document()
-    if found is None or told.get("op") not in ("renew", "attach"):
-        raise NotFoundError(f"the ledger knows no renewal {quote(jti)}", "see: jitid audit log")
+    if found is None or told.get("op") not in made_by:
+        what = " or ".join(made_by.values())
+        raise NotFoundError(
+            f"the ledger knows no {what} {quote(jti)}; nothing was changed", "see: jitid audit log"
+        )
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
     digest = transaction.end_one(found.key, State.REVOKED)

@@ -29,7 +29,7 @@ class Foreseen(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What was decided, as it is told, and when and by which event it was recorded."""
+    """What was decided, as the caller sees it, and when and by which event it was recorded."""
 
     verdicts: list[Verdict]
     at: int
@@ -79,9 +79,9 @@ def record(
 
 
 def _told(verdict: Verdict, audiences: Collection[str] | None) -> Verdict:
-    """Return a verdict as it is told: of a token for others no more than of one that there is not.
+    """Return a verdict as the caller sees it: a token for another audience looks like one that does not exist.
 
-    What is recorded has it all: for auditors a token that is shown where it is not meant to be is a trace.
+    The record keeps everything: that a token was shown to the wrong service is evidence for auditors.
     """
     credential = verdict.credential
     if credential is None or introspection.is_for(credential, audiences):

@@ -35,9 +35,9 @@ class Inside(NamedTuple):
     """The targets outside that the configuration has; None where there is none."""
 
     def told_about(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
-        """Return the audiences of the tokens that the caller is told about (None: whoever they are meant for).
+        """Return the audiences whose tokens the caller sees; None means tokens for any audience.
 
-        Beside the ledger those are any that are stated, or else the usual ones.
+        Beside the ledger these are the stated audiences, or else the usual ones.
         """
         if self.caller is not None:
             return self.caller.told_about(stated)

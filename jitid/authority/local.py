@@ -385,10 +385,9 @@ class LocalAuthority:
 
     def _issue(self, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
         from jitid import issuance
-
-        # Before the lock, and before anything is looked up.
         from jitid.request import check_sizes
 
+        # Before the lock, and before anything is looked up.
         check_sizes(operation.requests)
         if operation.dry_run:
             requests, uses = self._proved(operation, actor)
@@ -595,7 +594,7 @@ class LocalAuthority:
                 case ops.AbandonRenewal(token=token):
                     renewal.abandon_held(transaction, self._ledger.names, token.reveal())
                 case ops.AbandonAttachment(jti=jti):
-                    renewal.abandon_attached(transaction, jti)
+                    renewal.abandon(transaction, jti, renewal.ATTACHMENT)
 
     def _hand_back(self, operation: ops.HandBack) -> HandedBack:
         from jitid import handback

@@ -136,7 +136,7 @@ class AbandonRenewal(Operation["None"]):
     """End a successor that could not be handed out; its predecessor stands as before."""
 
     token: Secret
-    """The successor itself, which nobody has but who made it; whoever has its predecessor may be a thief."""
+    """The successor's own token: only its maker has it. The token of its predecessor may have been stolen."""
 
 
 class AbandonAttachment(Operation["None"]):
@@ -150,7 +150,7 @@ class Verify(Operation["Credential"]):
 
     token: Secret
     audiences: tuple[str, ...] = ()
-    """Whom it must be meant for; empty: any audience that the caller is told about."""
+    """The token must be for one of these audiences; empty: for any audience whose tokens the caller sees."""
 
 
 class Inspection(NamedTuple):

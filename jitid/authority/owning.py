@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jitid import ownership
 from jitid.authority import operations as ops
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jitid.ledger.protocol import Ledger, Snapshot
     from jitid.task import Task
 
-# By the names of operations: whoever asks for one need not import the others.
+# By the names of operations: for one of them, the modules of the others need not be imported.
 _FIELDS = {
     "Retire": "task",
     "ShareTask": "task",
@@ -41,8 +41,7 @@ def names_task(operation: ops.Operation[Any]) -> bool:
         return bool(operation.selection.tasks)
     name = type(operation).__name__
     if name in _CHOSEN:
-        chosen: Any = getattr(operation, "chosen", None)
-        return chosen.task is not None
+        return cast("ops.ListCredentials", operation).chosen.task is not None
     field = _FIELDS.get(name)
     return field is not None and getattr(operation, field) is not None
 
@@ -81,7 +80,7 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
         return operation.replace(selection=operation.selection._replace(tasks=tasks))
     name = type(operation).__name__
     if name in _CHOSEN:
-        chosen: Any = getattr(operation, "chosen", None)
+        chosen = cast("ops.ListCredentials", operation).chosen
         return operation.replace(chosen=chosen._replace(task=full(chosen.task or "")))
     field = _FIELDS[name]
     return operation.replace(**{field: full(getattr(operation, field))})
@@ -123,7 +122,7 @@ def narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) 
                 return operation.replace(under=held.id, delegator=None)
             if caller.delegator is None:
                 return None
-            # Whatever the caller says there itself: it would be shown in the place of its own.
+            # What the caller states itself is overwritten: else it would see the tree of another.
             return operation.replace(under=None, delegator=caller.delegator)
         case ops.ListTasks():
             if caller.delegator is None:
@@ -247,8 +246,7 @@ def is_kept_from(snapshot: Snapshot, caller: Caller | None, task: Task) -> bool:
         return False
     held = held_by(snapshot, caller)
     if held is not None:
-        # An agent delegates on its own task and below it: what the other tasks of its delegator are for, it does not
-        # learn.
+        # An agent delegates on its own task and below it, and sees the purpose of no other task.
         is_its = task.key == held.task_key or task.name.startswith(f"{held.task}/")
         return not (is_its and task.opener in (held.task_opener, held.delegator))
     own = root_of(snapshot, caller)

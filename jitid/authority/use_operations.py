@@ -19,7 +19,7 @@ class Authorize(UseOperation["Recorded"]):
     asked: tuple[Asked, ...]
     """At least one."""
     audiences: tuple[str, ...] = ()
-    """Whom the tokens must be meant for; empty: any audience that the caller is told about."""
+    """The tokens must be for one of these audiences; empty: for any whose tokens the caller sees."""
     accept_clock: bool = False
 
 

@@ -190,7 +190,7 @@ def sentence(one: Decided) -> str:
         return f"{already}denied: {what}{_event(one)}"
     missing = found.missing_at(one.now)
     if missing:
-        return f"granted in part, and {approval.somebody(missing)} has to grant it too: {what}{_event(one)}"
+        return f"granted in part, and {approval.a_member(missing)} has to grant it too: {what}{_event(one)}"
     until = f"to be issued once, until {told['usable_until']}"
     return f"{'granted' if one.event is not None else 'granted already'}, {until}: {what}{_event(one)}"
 

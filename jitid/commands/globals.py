@@ -174,16 +174,17 @@ class Globals:
         name = self.format_name()
         show(view, Format(name) if name else None, self.field, self.colour())
 
-    def command(self, text: str) -> str:
+    def command(self, text: str, *, for_another: bool = False) -> str:
         """Return a command such as `jitid keys rotate` with the flags by which this one found its ledger.
 
         Without them a copy of it would act on another ledger. What is no command of jitid is returned as it is, between
-        the others of a pipe too.
+        the others of a pipe too. `for_another`: another person runs it, with a credential of their own.
         """
         at = text.find(_PIPE)
         while at >= 0:
             if _is_whole(text[:at]):
-                return f"{self.command(text[:at])}{_PIPE}{self.command(text[at + len(_PIPE) :])}"
+                first, second = text[:at], text[at + len(_PIPE) :]
+                return _PIPE.join(self.command(each, for_another=for_another) for each in (first, second))
             at = text.find(_PIPE, at + 1)
         verb = text.removeprefix("jitid ")
         flags = {
@@ -191,7 +192,7 @@ class Globals:
             "--profile": self.profile,
             "--ledger": self.ledger,
             "--remote": self.remote,
-            "--credential-file": self.credential_file,
+            "--credential-file": None if for_another else self.credential_file,
         }
         if verb == text or not any(flags.values()):
             return text

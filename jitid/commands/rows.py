@@ -77,7 +77,7 @@ def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
     for row in found[:_TOLD]:
         given.warn(
             f"the process that {row.id} was given to is gone, and its credential lives until "
-            f"{format_time(_last(row))}: {given.command(f'jitid revoke {row.id}')}"
+            f"{format_time(row.dies_at)}: {given.command(f'jitid revoke {row.id}')}"
         )
     if len(found) > _TOLD:
         rest = given.command("jitid list --process gone --field id")
@@ -115,14 +115,9 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
 
 def _left(row: Credential, now: int) -> str | None:
     """Return how long a live credential still lives; None for one without an end."""
-    if row.state_at(now) is not State.ACTIVE or _last(row) >= FOR_EVER:
+    if row.state_at(now) is not State.ACTIVE or row.dies_at >= FOR_EVER:
         return None
-    return format_duration(_last(row) - now)
-
-
-def _last(row: Credential) -> int:
-    """Return when a live credential dies at the latest: a successor may take over before it expires."""
-    return row.expires_at if row.superseded_at is None else min(row.superseded_at, row.expires_at)
+    return format_duration(row.dies_at - now)
 
 
 def actor_claim(trust_domain: str, row: Credential, lineage: list[Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.approval import somebody
+from jitid.approval import a_member
 from jitid.authority.approval_operations import FindApprovals, ShowApproval
 from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
@@ -71,7 +71,8 @@ def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
 
 
 def _ask(given: Globals, denial: ApprovalNeededError) -> str:
-    return f"ask {somebody(denial.missing)}: {given.command(f'jitid approve grant {denial.requests[0]}')}"
+    grant = given.command(f"jitid approve grant {denial.requests[0]}", for_another=True)
+    return f"ask {a_member(denial.missing)}: {grant}"
 
 
 def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
@@ -141,7 +142,7 @@ class _Progress:
     def tell(self, left: float, missing: Sequence[str]) -> None:
         """Say how many seconds are left, and which groups have not granted it yet."""
         if self._wanted:
-            text = f"jitid: waiting for {safe(somebody(missing))}, {format_duration(max(int(left), 1))} left"
+            text = f"jitid: waiting for {safe(a_member(missing))}, {format_duration(max(int(left), 1))} left"
             # What stood there may have been longer.
             os.write(2, f"\r{text.ljust(self._shown)}".encode())
             self._shown = len(text)

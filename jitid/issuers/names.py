@@ -1,4 +1,4 @@
-"""How agents and tasks are called outside: nobody has a name there that somebody else has, too."""
+"""The names of agents and tasks in what targets get: no two agents or tasks have the same name there."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def agent_of(record: Record) -> str:
 def proved_agent(record: Record, target: str) -> str:
     """Return the name of an agent where something may be permitted by it.
 
-    Raises UsageError for one that is not registered: whoever asks has chosen its name.
+    Raises UsageError for an agent that is not registered: its name was chosen by the requester.
     """
     if not record.under_agent:
         raise UsageError(
             f"a template of the target {target} has `{{agent}}`, and the agent {quote(record.agent)} is not "
-            "registered: anybody could have its name; nothing was made",
+            "registered: any agent could have that name; nothing was made",
             f"jitid agent register {record.agent}; or let the template name the identity, by {{id}}",
         )
     return record.agent

@@ -122,9 +122,9 @@ def _hint(error: JitidError) -> str | None:
     if isinstance(error, ApprovalNeededError):
         if not error.requests:
             return "request_identity asks for that approval"
-        from jitid.approval import somebody
+        from jitid.approval import a_member
 
-        return f"ask {somebody(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
+        return f"ask {a_member(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
     return None if error.hint is None else safe(in_terms_of_tools(error.hint))
 
 

@@ -45,7 +45,7 @@ class Evaluation(NamedTuple):
 
     asked: Asked | None
     audiences: tuple[str, ...] = ()
-    """Whom the token must be meant for; empty: any audience that the caller is told about."""
+    """The token must be for one of these audiences; empty: for any whose tokens the caller sees."""
     error: str | None = None
     """Why it is none of this API's."""
     denial: str | None = None

@@ -49,9 +49,6 @@ def told(found: Introspected) -> dict[str, Any]:
         "delegator_proof": credential.delegator_proof,
         "jitid": context,
     }
-    if credential.superseded_at is not None:
-        # A successor stands for it from then on.
-        claims["exp"] = min(credential.expires_at, credential.superseded_at)
     if credential.details is not None:
         claims["authorization_details"] = strictjson.loads(credential.details)
     if credential.may_act is not None:

@@ -57,7 +57,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
         def work(authority: LocalAuthority) -> Credential:
             serving = authority.serving(proxy)
-            # A proxy for which nobody says what it stands before lets no token through, whoever that is meant for.
+            # A proxy without an audience of its own lets through tokens for the authority's name alone.
             demanded = audiences or proxy.audiences or (authority.names_now().issuer,)
             # What is not valid is not written down: anybody could fill the ledger with it.
             found = serving.perform(Verify(token=token, audiences=demanded))
@@ -67,7 +67,7 @@ def routes(service: Service) -> list[BaseRoute]:
                 raise InvalidCredentialError("an identity token is for the authority, and for no service")
             if action is None:
                 return found
-            # Each use is written down, and who shows one identity has the pace of one caller: not that of its holder.
+            # Each use is written down. The pace is that of the identity shown here, apart from its holder's own.
             service.keep_pace(f"shown {found.id}")
             from jitid.authority.use_operations import Authorize
             from jitid.authorization import Asked, check_resource

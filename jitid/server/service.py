@@ -258,7 +258,7 @@ class Service:
             )
 
     def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
-        # Agents of one name are many; of another name there is one caller, whatever it comes with.
+        # Several agents may have one name, so each identity has its own pace. Every other name is one caller's.
         self.keep_pace(caller.identity or caller.name)
         return Counting(authority.serving(caller), self.metrics)
 
@@ -285,7 +285,7 @@ class Service:
                     assert peer is not None
                     found = self._peers.caller(peer)
             except UnauthenticatedError:
-                # Counted afterwards: an address has many clients, and what others failed keeps none of them out.
+                # Counted after the check: the failures of one client must not keep out others at its address.
                 seconds = self._failures.take(client)
                 if not seconds:
                     raise

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid.commands.globals import Globals
 from tests.builders import World
 from tests.cli.approving import NUMBER, PAY, Approving
 from tests.cli.test_cli import loaded_by
@@ -68,6 +69,13 @@ def test_the_hint_acts_on_the_ledger_that_the_line_acts_on(shell: Approving) -> 
     flags = ("--ledger", str(shell.ledger))
     done = shell.run(*flags, "issue", *PAY, more={"JITID_LEDGER": "/nowhere"})
     assert f"jitid --ledger {shell.ledger} approve grant apr_" in done.stderr
+    # Who approves comes with a credential of their own, and not with that of the requester.
+    given = Globals()
+    given.remote, given.credential_file = "https://a.example", "alice.bearer"
+    assert given.command("jitid approve grant apr_1", for_another=True) == (
+        "jitid --remote https://a.example approve grant apr_1"
+    )
+    assert "--credential-file alice.bearer" in given.command("jitid list")
 
 
 def test_a_dry_run_asks_nobody_and_waits_for_nobody(shell: Approving) -> None:
@@ -325,11 +333,11 @@ def test_what_is_shown_is_harmless_and_whole(shell: Approving) -> None:
 
 def test_at_a_terminal_it_says_for_how_long_it_still_waits(shell: Approving) -> None:
     terminal = Terminal(shell, "issue", *PAY, "--wait", "60s")
-    terminal.until("waiting for somebody of `security`, ")
+    terminal.until("waiting for a member of `security`, ")
     shell.grant(shell.waiting()[0])
     status, shown = terminal.end()
     assert status == 0, shown
-    assert re.search(r"\rjitid: waiting for somebody of `security`, \d+s left *\n", shown)
+    assert re.search(r"\rjitid: waiting for a member of `security`, \d+s left *\n", shown)
 
 
 @pytest.mark.parametrize(

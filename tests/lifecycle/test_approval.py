@@ -63,7 +63,7 @@ def test_what_is_said_names_the_group_the_id_and_what_to_do(office: Office) -> N
     )
     assert denial.message.endswith(f"; request {denial.requests[0]}")
     assert denial.hint == (
-        f"ask somebody of `security`: jitid approve grant {denial.requests[0]}; then ask for the same again"
+        f"ask a member of `security`: jitid approve grant {denial.requests[0]}; then ask for the same again"
     )
 
 
@@ -81,7 +81,7 @@ def test_a_dry_run_asks_nobody(office: Office) -> None:
     before = office.head()
     with pytest.raises(ApprovalNeededError) as caught:
         office.authority.perform(operation)
-    assert "somebody of `security` can grant" in str(caught.value.hint)
+    assert "a member of `security` can grant" in str(caught.value.hint)
     assert (office.head(), office.listed()) == (before, [])
     office.grant(office.ask(**PAY))
     (foreseen,) = office.authority.perform(operation)
@@ -615,10 +615,10 @@ def test_what_is_half_granted_names_the_group_that_has_not_yet(office: Office) -
         assert caught.value.message.endswith(
             f"; request {id_}, granted for `{granted}` and not yet for `{missing}`"
         )
-        assert str(caught.value.hint).startswith(f"ask somebody of `{missing}`: jitid approve grant {id_}")
+        assert str(caught.value.hint).startswith(f"ask a member of `{missing}`: jitid approve grant {id_}")
         with pytest.raises(ApprovalNeededError) as caught:
             office.authority.perform(ops.Issue(requests=(request(**BOTH),), dry_run=True))
-        assert caught.value.hint == f"ask somebody of `{missing}`: jitid approve grant {id_}"
+        assert caught.value.hint == f"ask a member of `{missing}`: jitid approve grant {id_}"
     office.grant(id_, "bob")
     office.issue(**BOTH)
 
