@@ -41,7 +41,7 @@ def told(found: Introspected) -> dict[str, Any]:
         "client_id": credential.agent,
         "aud": credential.audiences[0] if len(credential.audiences) == 1 else credential.audiences,
         "scope": " ".join(credential.scopes),
-        "exp": credential.expires_at,
+        "exp": credential.dies_at,
         "iat": credential.issued_at,
         "nbf": credential.issued_at,
         "jti": credential.jti,

@@ -306,6 +306,17 @@ def test_a_revoked_token_is_inactive_and_nothing_more(full: Asked) -> None:
         assert full.form("/revoke", token=dead).status == 200
 
 
+def test_what_was_renewed_expires_with_its_overlap(full: Asked) -> None:
+    """A service that keeps the answer until `exp` would let the predecessor in for longer than the ledger does."""
+    first = full.identity("planner", "--scope", "repo:read", task="T-renewed")
+    before = full.form("/introspect", token=first).json["exp"]
+    second = full.shell.run("renew", stdin=first).stdout.strip()
+    after = full.form("/introspect", token=first).json
+    assert after["active"] is True
+    assert after["exp"] < before
+    assert after["exp"] < full.form("/introspect", token=second).json["exp"]
+
+
 def test_who_is_no_verifier_is_told_nothing(plain: Asked) -> None:
     own = plain.token()
     refused = plain.form("/introspect", token=own)
