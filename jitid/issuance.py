@@ -160,7 +160,7 @@ def issue(
 
     """
     if foreseen is not None and _still_holds(transaction, foreseen, terms, keyring):
-        settled, minted = [_opened(transaction, foreseen.settled)], [foreseen.minted]
+        settled, minted = [_opened(transaction, foreseen.settled, transaction.next_seq())], [foreseen.minted]
     else:
         settled = _settled(transaction, names, requests, terms, keyring)
         minted = make(settled)
@@ -197,12 +197,14 @@ def _settled(
     planned: Counter[str] = Counter()
     drawn: set[tuple[int, int]] = set()
     unapproved: list[ApprovalNeededError] = []
+    # Each request has an event of its own, in this order.
+    numbers = transaction.next_seqs(len(requests))
     for position, request in enumerate(requests):
         try:
             beside = planned[request.agent]
             one = _settle(transaction, names, request, terms, mint_for, beside, drawn)
             _must_be_used_once(one, settled)
-            settled.append(_opened(transaction, one))
+            settled.append(_opened(transaction, one, numbers[position]))
             planned[request.agent] += request.copies
         except ApprovalNeededError as error:
             # What else of it lacks an approval is asked for together with it.
@@ -230,13 +232,13 @@ def _must_be_used_once(one: Settled, settled: Sequence[Settled]) -> None:
     )
 
 
-def _opened(transaction: Transaction, one: Settled) -> Settled:
-    """Open the task of a granted request if it is new: the next request may be on it."""
+def _opened(transaction: Transaction, one: Settled, event: int) -> Settled:
+    """Open the task of a granted request if it is new, by the event of that: the next request may be on it."""
     if one.plan.task is not None:
         return one
     draft = one.plan.draft
     task = transaction.open_task(
-        draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline, draft.delegator
+        draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline, draft.delegator, event
     )
     return one._replace(plan=one.plan._replace(task=task))
 
@@ -279,6 +281,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         draft = one.plan.draft
         assert one.plan.task is not None
         if "opened" in one.plan.facts and one.plan.task.event != numbers[len(events)]:
+            # A signing key was made meanwhile, which has an event of its own.
             transaction.opened_by(one.plan.task.key, numbers[len(events)])
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))

@@ -233,9 +233,18 @@ class PostgresTransaction(SqlTransaction):
                 remember(self._known.terms, text, number)
         return number
 
-    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int, opener: str) -> Task:
-        """Record a task of an opener, opened by the next event; none of theirs may have its name."""
-        by, key, seq = self.term(opener), self.next_number(), self.next_seq()
+    def open_task(
+        self,
+        name: str,
+        purpose: str | None,
+        sensitivity: str,
+        deadline: int,
+        opener: str,
+        event: int | None = None,
+    ) -> Task:
+        """Record a task of an opener, who has no other of that name, as opened by an event; None: by the next one."""
+        by, key = self.term(opener), self.next_number()
+        seq = self.next_seq() if event is None else event
         self._db.execute(
             """INSERT INTO task (id, name, purpose, sensitivity, deadline, opened_at, opener, event)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",

@@ -375,11 +375,19 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def next_keys(self) -> tuple[int, int]:
         """Return the numbers that the next identity and the next credential take."""
 
-    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int, opener: str) -> Task:
-        """Record a task of an opener, opened by the next event; none of theirs may have its name."""
+    def open_task(
+        self,
+        name: str,
+        purpose: str | None,
+        sensitivity: str,
+        deadline: int,
+        opener: str,
+        event: int | None = None,
+    ) -> Task:
+        """Record a task of an opener, who has no other of that name, as opened by an event; None: by the next one."""
 
     def opened_by(self, key: int, event: int) -> None:
-        """Record which event has opened a new task, where others came before it."""
+        """Record which event has opened a new task, where another one came before it."""
 
     @property
     def shares(self) -> SqlShareChanges:

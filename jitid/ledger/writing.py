@@ -162,9 +162,17 @@ class SqlTransaction(SqlSnapshot):
         )
         return row[0], row[1]
 
-    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int, opener: str) -> Task:
-        """Record a task of an opener, opened by the next event; none of theirs may have its name."""
-        seq = self.next_seq()
+    def open_task(
+        self,
+        name: str,
+        purpose: str | None,
+        sensitivity: str,
+        deadline: int,
+        opener: str,
+        event: int | None = None,
+    ) -> Task:
+        """Record a task of an opener, who has no other of that name, as opened by an event; None: by the next one."""
+        seq = self.next_seq() if event is None else event
         (key,) = self._one(
             """INSERT INTO task (name, purpose, sensitivity, deadline, opened_at, opener, event)
                VALUES (:name, :purpose, :sensitivity, :deadline, :now, :opener, :event) RETURNING id""",
@@ -179,7 +187,7 @@ class SqlTransaction(SqlSnapshot):
         return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
 
     def opened_by(self, key: int, event: int) -> None:
-        """Record which event has opened a new task, where others came before it."""
+        """Record which event has opened a new task, where another one came before it."""
         self._db.execute("UPDATE task SET event = :event WHERE id = :key", {"event": event, "key": key})
 
     @property
