@@ -171,8 +171,8 @@ def _must_not_be_late(snapshot: Snapshot, names: Names, text: str) -> None:
         return
     if found.state_at(snapshot.now) is not State.SUPERSEDED:
         return
-    of_identity = snapshot.find_credentials_of(parse_id(found.id)[1])
-    if any(one.line == found.line and one.state_at(snapshot.now) is State.ACTIVE for one in of_identity):
+    head = next(iter(snapshot.grounds(found.key)), None)
+    if head is not None and head.how == "renewed" and head.expires_at is not None:
         _must_have_no_successor(found)
 
 

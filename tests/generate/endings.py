@@ -201,7 +201,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         0: "The new bearer was handed out.",
         2: "The line or the configuration cannot be used, or ACCESS has ended or has no bearer.",
         3: "There is no such access credential.",
-        4: "It was rotated already, or whoever it is for is disabled.",
+        4: "It was rotated already, or its holder is disabled.",
         **_CHANGED,
         74: "The new bearer could not be written, and was revoked; the old one counts no longer either.",
     },

@@ -378,8 +378,8 @@ What is issued for somebody who came with it has the proof `credential`. A name 
 an agent asks by its identity token.
 
 A verifier names its own audiences (--audience), or says --all-audiences: introspection, verification and
-authorization treat a token for another audience as one that is not known. A verifier that states no audience is told
-about tokens for each of its own, and one of all audiences about any token. Forward authentication answers for the
+authorization treat a token for another audience as one that is not known. A verifier that states no audience sees
+tokens for each of its own, and one of all audiences sees every token. Forward authentication answers for the
 audiences of the setting `audience`, if that is set. A service with an audience of its own may exchange a token for
 it whose `may_act` names the service: the new token has the name of the service as its agent, the scopes and the
 expiry of the token at most, and is never renewed or delegated from at the authority.
@@ -439,7 +439,7 @@ identity, such as attached ones, are not touched. While the old token works it m
 The successor lives no longer than the old token was given to live, unless a rule of the policy says `@renew_ttl`.""",
     "verify": """\
 Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
-issuer where that is not set; over an authority for any audience that the caller is told about
+issuer where that is not set; over an authority for any audience whose tokens the caller sees
 (jitid-access-grant(1)).
 
 Without a ledger, by what jitid-publish(1) wrote: a token has to name its place in a status list, which the setting
@@ -450,7 +450,7 @@ tell. With --jwks and --status-list the issuer has to be said, by --issuer or th
 it in DIR.""",
     "authorize": """\
 Without --audience the token must be meant for one of those that the setting `audience` names, or for the ledger's
-issuer where that is not set; over an authority for any audience that the caller is told about
+issuer where that is not set; over an authority for any audience whose tokens the caller sees
 (jitid-access-grant(1)).
 
 A right is an action, or an action and a resource. An action is written as a scope is, without a `*`:
