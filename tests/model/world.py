@@ -280,7 +280,10 @@ class World:
         self.driver.write("exchanged.token", token)
         done = self.driver.ask(VERIFIER, "Introspect", {"token": "@exchanged.token"})
         credential: dict[str, Any] = done.json["credential"]
-        return {**credential, "credentials": [{"secret": token, "id": credential["id"], "jti": credential["jti"]}]}
+        return {
+            **credential,
+            "credentials": [{"secret": token, "id": credential["id"], "jti": credential["jti"]}],
+        }
 
     def _abandon(self, step: Step, caller: str, of: str) -> Outcome:
         expected = self.model.abandon(caller, of)
