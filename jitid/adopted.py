@@ -12,8 +12,8 @@ from jitid.ledger.adopted import Adopted
 from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Selection
-from jitid.standing import BEFORE
 from jitid.target import Outcome, Settlement
+from jitid.task import ADOPTED
 from jitid.text import quote, safe
 
 
@@ -27,7 +27,7 @@ class AdoptedSecret(NamedTuple):
     @property
     def name(self) -> str:
         """Its own name."""
-        return self.credential.task.removeprefix(BEFORE)
+        return self.credential.task.removeprefix(ADOPTED)
 
     @property
     def confirmed(self) -> bool:
@@ -50,11 +50,11 @@ class Finished(NamedTuple):
 
 def find(snapshot: Snapshot, names: Sequence[str]) -> list[AdoptedSecret]:
     """Return what was adopted under these names, the latest of each. Raises NotFoundError for one that is none's."""
-    keys = snapshot.adopted.on_tasks(BEFORE + name for name in names)
+    keys = snapshot.adopted.on_tasks(ADOPTED + name for name in names)
     for name in names:
-        if BEFORE + name not in keys:
+        if ADOPTED + name not in keys:
             raise NotFoundError(f"nothing is adopted under the name {quote(name)}", "see: jitid adopt list")
-    return described(snapshot, [keys[BEFORE + name] for name in dict.fromkeys(names)])
+    return described(snapshot, [keys[ADOPTED + name] for name in dict.fromkeys(names)])
 
 
 def described(snapshot: Snapshot, keys: Sequence[int]) -> list[AdoptedSecret]:

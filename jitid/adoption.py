@@ -22,9 +22,9 @@ from jitid.lifetime import format_time
 from jitid.minting import new_ids
 from jitid.roster.place import misplaced
 from jitid.secret import fingerprint
-from jitid.standing import BEFORE, FOR_EVER, StandingSecret
+from jitid.standing import FOR_EVER, StandingSecret
 from jitid.target import BY_HAND
-from jitid.task import Task
+from jitid.task import ADOPTED, Task
 from jitid.text import operand, quote, safe
 
 PROOF = "adopted"
@@ -90,7 +90,7 @@ def adopt(
     identities, credentials, rows = [], [], []
     for at, (one, (uid, jti)) in enumerate(zip(new, raw, strict=True)):
         task = tasks.get(one.name) or transaction.open_task(
-            BEFORE + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
+            ADOPTED + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
         )
         owner, agent = transaction.term(one.owner), transaction.term(one.agent)
         identities.append(
@@ -129,7 +129,7 @@ def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[lis
     given = snapshot.find_given((), {one.fingerprint for one in stated})
     by_print = {one.fingerprint: one for one in given}
     tasks = _tasks(snapshot, stated)
-    latest = snapshot.adopted.on_tasks(BEFORE + one.name for one in stated)
+    latest = snapshot.adopted.on_tasks(ADOPTED + one.name for one in stated)
     keys = {*latest.values(), *(one.key for one in given if one.kind == Kind.ADOPTED)}
     there = {one.credential.key: one for one in adopted.described(snapshot, sorted(keys))}
     new, already = [], 0
@@ -152,15 +152,15 @@ def _tasks(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> dict[str, Ta
 
     Whatever else may be called so is somebody else's.
     """
-    latest = snapshot.adopted.on_tasks(BEFORE + one.name for one in stated)
+    latest = snapshot.adopted.on_tasks(ADOPTED + one.name for one in stated)
     adopted_on = snapshot.tasks_numbered(
         [one.task_key for one in snapshot.credentials_numbered(latest.values()).values()]
     )
-    found = {task.name.removeprefix(BEFORE): task for task in adopted_on.values()}
+    found = {task.name.removeprefix(ADOPTED): task for task in adopted_on.values()}
     others = [one for one in stated if one.name not in found]
-    called = snapshot.tasks_of(BEFORE + one.name for one in others)
+    called = snapshot.tasks_of(ADOPTED + one.name for one in others)
     for one in others:
-        task = called.get((BEFORE + one.name, one.owner))
+        task = called.get((ADOPTED + one.name, one.owner))
         if task is not None:
             found[one.name] = task
     return found
@@ -348,7 +348,7 @@ def _facts(new: Sequence[StandingSecret], raw: Sequence[tuple[bytes, bytes]]) ->
     return {
         "jti": credential_id(jti),
         "kind": Kind.ADOPTED.value,
-        "task": BEFORE + one.name,
+        "task": ADOPTED + one.name,
         "agent": one.agent,
         "delegator": one.owner,
         "purpose": one.purpose,

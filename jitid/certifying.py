@@ -6,7 +6,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -19,9 +19,11 @@ from jitid.certificates import UNREADABLE, check_chain, ends_at, request
 from jitid.der import from_pem, split
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Names, SigningKey, Withdrawn
 from jitid.minting import told
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
 
 REFRESH = 300
 """Seconds after which whoever trusts a bundle should look for a newer one: a new authority signs at once."""

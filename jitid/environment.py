@@ -12,7 +12,6 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
-from jitid.ledger.protocol import Ledger
 from jitid.ledger.records import Names
 from jitid.places import data_folder
 from jitid.text import quote
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jitid.examination import Check
     from jitid.issuers.transit import Transit
     from jitid.keyring import Keyring, Signer
+    from jitid.ledger.protocol import Ledger
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets

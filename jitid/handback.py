@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import introspection, revocation
 from jitid.credential import Credential
 from jitid.errors import PolicyDeniedError
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
 from jitid.revocation import Ended
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
 
 RULE = "own-subtree"
 """What refuses to end an identity that is not below the holder's; it stands in the place of a rule's name."""

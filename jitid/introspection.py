@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audience, jws, strictjson
 from jitid.credential import Credential, Kind, State, TokenUse, claimed_kinds, named_kind
@@ -12,7 +12,6 @@ from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger import sealing
-from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
 from jitid.lifetime import format_time
@@ -23,6 +22,9 @@ from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.text import quote
 from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
 
 UNKNOWN = "the ledger does not know this credential"
 """Why a token is refused that is well made and none of this ledger's."""

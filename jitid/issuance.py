@@ -12,7 +12,6 @@ from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow, Names
 from jitid.minting import (
     Mint,
@@ -34,6 +33,7 @@ from jitid.request import IssueRequest, Terms
 from jitid.secret import Secret
 
 if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
     from jitid.targets import Chosen
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from jitid.credential import Kind, never_made
 from jitid.errors import IntegrityError, JitidError
@@ -15,11 +15,13 @@ from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.changing import change
-from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
 from jitid.secret import Secret
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 
 LISTED = frozenset({"jwt", "jwt-svid"})
 """The kinds whose credentials name their place in a status list, where one is published."""

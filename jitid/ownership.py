@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
-from jitid.standing import BEFORE
-from jitid.task import TaskName, check_new_task, most_sensitive, parse_task, written_task
+from jitid.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def _is_parents(text: str, parent: Credential) -> bool:
 
 
 def _new(name: str) -> str:
-    if name.startswith(BEFORE):
+    if name.startswith(ADOPTED):
         raise UsageError(
             f"the task name {quote(name)} begins as those of adopted secrets do", "name another task"
         )

@@ -11,7 +11,6 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.identifier import parse_id
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
-from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_time
 from jitid.name import check_new_agent, spiffe_id
@@ -23,6 +22,7 @@ from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
     from jitid.ledger.approval import Approval
+    from jitid.ledger.protocol import Snapshot
     from jitid.targets import Chosen
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import introspection, jws
 from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError
 from jitid.ledger import sealing
-from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey, ancestors
 from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
 
 
 class Presented(NamedTuple):

@@ -24,7 +24,6 @@ from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Order
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, Names
 from jitid.lifetime import format_time
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
@@ -36,6 +35,7 @@ from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
     from jitid.targets import Chosen
 
 

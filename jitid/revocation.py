@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid import ownership
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
 from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
     from jitid.settling import Left
     from jitid.task import Task
 

@@ -9,7 +9,7 @@ from jitid import ownership
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.lifetime import format_time
 from jitid.name import check_delegator, check_name
-from jitid.standing import BEFORE
+from jitid.task import ADOPTED
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _found(snapshot: Snapshot, name: str) -> Task:
     task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
         raise NotFoundError(f"there is no task {quote(name)}; nothing was changed", "see: jitid task list")
-    if task.name.startswith(BEFORE):
+    if task.name.startswith(ADOPTED):
         raise UsageError("the task of an adopted secret is not shared; nothing was changed")
     return task
 

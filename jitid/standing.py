@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.name import MAX_NAME, check_name
+from jitid.task import ADOPTED
 
-BEFORE = "adopted/"
-"""How the names of the tasks begin that adopted secrets are on, one each."""
 FOR_EVER = 253_402_300_799  # 9999-12-31T23:59:59Z
 """When a secret ends that has no end of its own."""
-LONGEST_NAME = MAX_NAME - len(BEFORE)
+LONGEST_NAME = MAX_NAME - len(ADOPTED)
 LONGEST_PLACE = 500
 """Characters."""
 LONGEST_REFERENCE = 500

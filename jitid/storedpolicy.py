@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jitid import strictjson
 from jitid.errors import IntegrityError
-from jitid.ledger.protocol import Snapshot
 from jitid.policy.source import digest_of
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
 
 
 def kept(snapshot: Snapshot, digest: str) -> list[tuple[str, str]] | None:

@@ -12,6 +12,8 @@ SENSITIVITIES = ("low", "moderate", "high", "critical")
 """From the least to the most sensitive; the policy gives each its own limits."""
 MAX_PURPOSE = 1_000
 """So many characters a purpose has at most."""
+ADOPTED = "adopted/"
+"""How the names of the tasks begin that adopted secrets are on, one each."""
 
 
 def rank(sensitivity: str) -> int:

@@ -9,8 +9,9 @@ from jitid import exposure
 from jitid.errors import IntegrityError, UsageError
 from jitid.exposure import LeakDetails
 from jitid.ledger.aftermath import Aftermath
-from jitid.ledger.leak import Leak, LeakFilter, bounds
+from jitid.ledger.leak import Leak, LeakFilter
 from jitid.ledger.protocol import Snapshot
+from jitid.ledger.selecting import bounds
 from jitid.task import Task
 
 MOST = 100

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import revocation
 from jitid.agent import Agent
 from jitid.credential import State
 from jitid.departing import NOTHING
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Radius, Selection
 from jitid.registry import in_service, record_of
 from jitid.revocation import Ended
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
 
 
 class Withdrawn(NamedTuple):

@@ -17,8 +17,9 @@ from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted import reference_of
 from jitid.ledger.changing import change
 from jitid.looks import PRINT, Shapes
-from jitid.standing import BEFORE, FOR_EVER
+from jitid.standing import FOR_EVER
 from jitid.target import BY_HAND, Life, Probe, Record
+from jitid.task import ADOPTED
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _foreseen(one: StandingSecret, kind: str) -> Record:
             name,
             reference,
             one.agent,
-            BEFORE + one.name,
+            ADOPTED + one.name,
             one.owner,
         ),
         *(one.purpose, one.sensitivity, (), (), 0, one.expires_at or FOR_EVER),

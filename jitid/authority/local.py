@@ -19,7 +19,6 @@ from jitid.errors import (
 from jitid.keyring import Keyring
 from jitid.ledger import sealing
 from jitid.ledger.changing import change
-from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
 from jitid.text import quote
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.ledger.presented import Presentation
+    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
     from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid import auditexport, auditing, introspection
+from jitid import introspection
 from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.authority import owning
 from jitid.credential import is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring
-from jitid.ledger.leak import LeakFilter
-from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Filter, Names
 from jitid.ledger.sealing import sealed
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid import exposure, timeline
+    from jitid import auditing, exposure, timeline
     from jitid.caller import Caller
+    from jitid.ledger.protocol import Ledger, Snapshot
     from jitid.task import Task
 
 
@@ -86,6 +85,7 @@ def look_at_leaks(
 ) -> exposure.LeakPage | list[exposure.LeakDetails] | list[timeline.Account]:
     """List leaks, or tell everything about some, or what became of them."""
     from jitid import exposure, timeline
+    from jitid.ledger.leak import LeakFilter
 
     if isinstance(operation, ops.RecountLeaks):
         return timeline.tell(snapshot, LeakFilter(operation.numbers, operation.jtis))
@@ -158,6 +158,8 @@ def _as_seen(snapshot: Snapshot, caller: Caller | None, task: Task) -> Task:
 
 def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:
     """Read audit events, oldest first."""
+    from jitid import auditing
+
     # Whoever goes on after the last number that was seen must not miss one that is committed later.
     goes_on = operation.chosen.after > 0 and operation.chosen.event is None
     until = snapshot.settled() if goes_on else None
@@ -181,6 +183,8 @@ def _must_not_be_cut(snapshot: Snapshot, seq: int) -> None:
 
 def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
     """Read what the audit log has after a number."""
+    from jitid import auditing
+
     chosen, limit = operation.chosen, operation.limit
     settled = snapshot.settled()
     events = list(auditing.log(snapshot, chosen, limit, newest_first=operation.last, until=settled))
@@ -206,11 +210,15 @@ def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
 
 def sign_head(snapshot: Snapshot, names: Names, keyring: Keyring) -> str:
     """Sign the last link of the audit chain; of several the head over all."""
+    from jitid import auditing
+
     return auditing.signed_head(snapshot, names, auditing.signer_of(snapshot, keyring))
 
 
 def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> auditing.Verification:
     """Check the audit chain and the rows that it accounts for."""
+    from jitid import auditing
+
     expected = None
     if operation.expected_head is not None:
         expected = auditing.read_head(operation.expected_head, names, snapshot.signing_keys())
@@ -219,6 +227,8 @@ def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> au
 
 def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
     """Yield the audit log as lines that can be verified without the ledger."""
+    from jitid import auditexport, auditing
+
     with ledger.read() as snapshot:
         yield from auditexport.export(snapshot, ledger.names, auditing.signer_of(snapshot, keyring))
 

@@ -9,7 +9,7 @@ from jitid.authority import operations as ops
 from jitid.errors import NotFoundError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
-from jitid.standing import BEFORE
+from jitid.task import ADOPTED
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def find(snapshot: Snapshot, text: str) -> Task | None:
 def owns(snapshot: Snapshot, caller: Caller, text: str) -> bool:
     """Tell whether a task is a delegator's, who asks. Those of adopted secrets are in the care of the admins."""
     task = find(snapshot, text)
-    if task is None or caller.delegator is None or task.name.startswith(BEFORE):
+    if task is None or caller.delegator is None or task.name.startswith(ADOPTED):
         return False
     return ownership.is_owner(snapshot, task, caller.delegator)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jitid.errors import ConflictError, LostConnectionError
-from jitid.ledger.protocol import Ledger, Transaction
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Ledger, Transaction
 
 Result = TypeVar("Result")
 

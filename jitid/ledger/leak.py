@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from jitid.ledger.aftermath import Aftermath
+    from jitid.ledger.selecting import Gone
     from jitid.sighting import Sighting
-
-_LAST = (1 << 63) - 1
 
 
 class Kin(NamedTuple):
@@ -157,33 +156,6 @@ class LeakRow(NamedTuple):
     issued_at: int
 
 
-def bounds(event: Mapping[str, Any]) -> dict[str, int]:
-    """Return the `first` and the `last` number of what an event proved: of an early one, which has none, all."""
-    return {"first": event.get("first", 0), "last": event.get("last", _LAST)}
-
-
-class Gone(NamedTuple):
-    """Which leaks do not count any more: of identities in a table, if they were closed and proved before a time."""
-
-    table: str
-    before: int
-
-
-KEPT = Gone("", 0)
-"""None of them."""
-
-
-def left(without: Gone) -> str:
-    """Return the condition that a leak is not gone, of `l` and its credential `c`; it needs the value `:leaks`."""
-    if not without.table:
-        return "(1 = 1 OR :leaks = 0)"
-    return f"NOT ({OVER} AND EXISTS (SELECT 1 FROM {without.table} w WHERE w.identity = c.identity))"
-
-
-OVER = "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
-"""What leaks must be to go: closed, and proved dead, for longer than evidence is kept."""
-
-
 class LeakSnapshot(Protocol):
     """The part of a consistent view that is about leaks."""
 
@@ -217,16 +189,16 @@ class LeakSnapshot(Protocol):
         Of each sort at most `limit` are told, the earliest.
         """
 
-    def sighting_rows(self, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
+    def sighting_rows(self, without: Gone = ...) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and what its digest is over, in order."""
 
-    def leak_rows(self, without: Gone = KEPT) -> Iterator[LeakRow]:
+    def leak_rows(self, without: Gone = ...) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
 
-    def closed_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
+    def closed_leaks(self, without: Gone = ...) -> Iterator[tuple[int, int, bytes]]:
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
 
-    def proved_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
+    def proved_leaks(self, without: Gone = ...) -> Iterator[tuple[int, int, bytes]]:
         """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
 
 

@@ -7,25 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
-from jitid.ledger.leak import (
-    KEPT,
-    Gone,
-    Kin,
-    Leak,
-    LeakFilter,
-    LeakRow,
-    Places,
-    Printed,
-    Recorded,
-    Refused,
-    Seen,
-    bounds,
-    left,
-)
+from jitid.ledger.selecting import KEPT, Gone, bounds, left
 from jitid.ledger.walking import LIVING, below
 
 if TYPE_CHECKING:
     from jitid.ledger.aftermath import Aftermath
+    from jitid.ledger.leak import Leak, LeakFilter, LeakRow, Places, Printed, Recorded, Refused, Seen
 
 _LEAK = """
     SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
@@ -87,6 +74,8 @@ class SqlLeaks:
 
     def printed(self, fingerprints: Iterable[bytes]) -> Printed:
         """Return what has these fingerprints, of which there may be very many."""
+        from jitid.ledger.leak import Printed
+
         selecting.give(self._db, (), sorted(fingerprints))
         found = self._db.execute(
             f"""SELECT c.id, c.jti, c.fingerprint, CASE WHEN {selecting.LIVE} THEN 1 ELSE 0 END
@@ -134,6 +123,8 @@ class SqlLeaks:
         return refusing.refused(self._db, after, limit, self._now)
 
     def _leaks(self, rows: list[Any]) -> list[Leak]:
+        from jitid.ledger.leak import Kin, Leak
+
         selecting.give(self._db, (), (), {identity for identity, *_ in rows})
         living = {
             identity: Kin(*told) for identity, *told in self._db.execute(_KIN, {"now": self._now}).fetchall()
@@ -181,6 +172,8 @@ class SqlLeaks:
 
     def leak_rows(self, without: Gone = KEPT) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
+        from jitid.ledger.leak import LeakRow
+
         rows = self._db.execute(
             f"""SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, c.issued_at
                   FROM leak l LEFT JOIN credential c ON c.id = l.credential WHERE {left(without)} ORDER BY l.id""",
@@ -212,6 +205,8 @@ def add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
 ) -> Recorded:
     """Record that credentials leaked; those in an open report from that source stay as they are."""
+    from jitid.ledger.leak import Recorded
+
     selecting.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
     told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}

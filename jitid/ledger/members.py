@@ -25,12 +25,12 @@ from jitid.ledger import (
     userows,
 )
 from jitid.ledger.eventrows import EventRows
-from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import RESTORED, IssuedTerms
 from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
+    from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
 _EVENT = itemgetter(0)

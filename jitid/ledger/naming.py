@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import FOREVER, Names
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
 
 MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
 """What stands in the events that concern the names: in a text the quotes would be escaped."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jitid.audit import Event, Head
 from jitid.chains import Chain
 from jitid.credential import Credential, State
-from jitid.ledger.condition import Condition
 from jitid.ledger.directory import DirectorySnapshot, DirectoryTransaction
 from jitid.ledger.leak import LeakSnapshot, LeakTransaction
 from jitid.ledger.records import (
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot, AccessTransaction
     from jitid.ledger.adopted import AdoptedSnapshot, AdoptedTransaction
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
+    from jitid.ledger.condition import Condition
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
@@ -513,7 +513,3 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Release it."""
-
-
-SORTS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
-"""What `list` can be sorted by; every order is completed by the order of issue."""

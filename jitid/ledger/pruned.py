@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import parse_approval_id
-from jitid.ledger.leak import KEPT, Gone
 from jitid.ledger.remains import Pruned, Remains
+from jitid.ledger.selecting import KEPT, Gone
 
 if TYPE_CHECKING:
     from jitid.ledger.approval import Approval

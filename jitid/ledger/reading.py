@@ -14,7 +14,6 @@ from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
-from jitid.ledger.protocol import SORTS
 from jitid.ledger.records import (
     Ancestor,
     Family,
@@ -527,8 +526,8 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:
         """Return one page of credentials; a page that follows `after` does not move when rows are added."""
-        if sort not in SORTS:
-            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORTS)}")
+        if sort not in selecting.SORTS:
+            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(selecting.SORTS)}")
         where, values, selective = selecting.conditions(chosen, self._now)
         order = _SORT_EXPRESSIONS[sort]
         if sort == "issued_at" and after is not None:

@@ -21,11 +21,11 @@ from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.leak import OVER, Gone
 from jitid.ledger.outside import settled_digest
 from jitid.ledger.presented import REMEMBERED as PRESENTED
 from jitid.ledger.pruned import issued_parts, request_parts
 from jitid.ledger.remains import Pruned, Remains
+from jitid.ledger.selecting import OVER, Gone
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

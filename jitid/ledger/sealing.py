@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote as word
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import strictjson
@@ -73,6 +72,8 @@ def must_not_be(snapshot: Snapshot) -> None:
 
 def sealed(seal: Seal) -> IntegrityError:
     """Return the error for what a sealed ledger does not do."""
+    from shlex import quote as word
+
     place = quote(seal.to, 200)
     hint = f"use the copy: jitid --ledger {word(seal.to)}; this ledger can still be read: jitid list"
     if not seal.done:

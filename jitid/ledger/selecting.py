@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitid.identifier import parse_id
 from jitid.ledger.dialect import dialect_of
@@ -30,6 +30,9 @@ IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
             OR EXISTS (SELECT 1 FROM credential n WHERE n.identity = i.id AND n.recurring IS NOT NULL)
             THEN 1 ELSE 0 END"""
 """The same for an identity `i` alone."""
+
+SORTS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
+"""What `list` can be sorted by; every order is completed by the order of issue."""
 
 _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
@@ -355,3 +358,33 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
 def among(column: str, name: str) -> str:
     """Return the condition that a value is one of the words of a column, letter by letter (LIKE would not see case)."""
     return f"replace(' ' || {column} || ' ', ' ' || :{name} || ' ', '') <> ' ' || {column} || ' '"
+
+
+_LAST_LEAK = (1 << 63) - 1
+
+
+def bounds(event: Mapping[str, Any]) -> dict[str, int]:
+    """Return the `first` and the `last` number of what an event proved: of an early one, which has none, all."""
+    return {"first": event.get("first", 0), "last": event.get("last", _LAST_LEAK)}
+
+
+class Gone(NamedTuple):
+    """Which leaks do not count any more: of identities in a table, if they were closed and proved before a time."""
+
+    table: str
+    before: int
+
+
+KEPT = Gone("", 0)
+"""None of them."""
+
+
+def left(without: Gone) -> str:
+    """Return the condition that a leak is not gone, of `l` and its credential `c`; it needs the value `:leaks`."""
+    if not without.table:
+        return "(1 = 1 OR :leaks = 0)"
+    return f"NOT ({OVER} AND EXISTS (SELECT 1 FROM {without.table} w WHERE w.identity = c.identity))"
+
+
+OVER = "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
+"""What leaks must be to go: closed, and proved dead, for longer than evidence is kept."""

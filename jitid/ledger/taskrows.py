@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.standing import BEFORE
+from jitid.task import ADOPTED
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TaskMembers:
         events: dict[int, int] = {}
         for task in self._snapshot.all_tasks():
             events[task.key] = task.event
-            if task.name.startswith(BEFORE):
+            if task.name.startswith(ADOPTED):
                 continue
             self._compare(task)
         for seq, told in self._opened.items():

@@ -17,7 +17,6 @@ from jitid.errors import ConflictError
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
-from jitid.ledger.leak import NewPlaces, Noted, Recorded
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import (
     CHANGEABLE,
@@ -30,7 +29,6 @@ from jitid.ledger.records import (
     SigningKey,
 )
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
-from jitid.ledger.use import NewUse
 from jitid.process import Process
 from jitid.task import Task
 
@@ -39,10 +37,12 @@ if TYPE_CHECKING:
     from jitid.ledger.adopted import AdoptedTransaction
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
+    from jitid.ledger.leak import NewPlaces, Noted, Recorded
     from jitid.ledger.outside import OutsideTransaction
     from jitid.ledger.presented import Presentation
     from jitid.ledger.retention import SqlRetentionChanges
     from jitid.ledger.shares import SqlShareChanges
+    from jitid.ledger.use import NewUse
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""

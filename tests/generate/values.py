@@ -57,7 +57,7 @@ from jitid.commands.helper import docker, git
 from jitid.credential import MADE, Kind, State
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
-from jitid.ledger.protocol import SORTS
+from jitid.ledger.selecting import SORTS
 from jitid.process import Liveness
 from jitid.scanreports.parsing import ReportFormat
 from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS

@@ -8,8 +8,8 @@ import pytest
 
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.protocol import SORTS
 from jitid.ledger.records import Filter, Selection
+from jitid.ledger.selecting import SORTS
 from tests.builders import DAY, NOW, Row, put
 from tests.ledger.places import Place, public_key
 

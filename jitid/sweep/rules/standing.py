@@ -8,10 +8,10 @@ from jitid.credential import Kind
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_duration, format_time
-from jitid.standing import BEFORE, FOR_EVER
+from jitid.standing import FOR_EVER
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
-from jitid.task import SENSITIVITIES
+from jitid.task import ADOPTED, SENSITIVITIES
 from jitid.text import operand, safe
 
 _LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
@@ -42,7 +42,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         lives = f"lives {format_duration(lifetime)}, until {format_time(expires_at)}"
         what, remedy = f"the {kind} of {agent} on {task}", f"jitid revoke {credential}"
         if kind == Kind.ADOPTED:
-            name = task.removeprefix(BEFORE)
+            name = task.removeprefix(ADOPTED)
             what = f"the adopted secret {name} of {agent}, which is kept at {safe(place or '?')},"
             remedy = f"jitid adopt suggest {operand(name)}"
             lives = "never ends" if expires_at == FOR_EVER else lives
