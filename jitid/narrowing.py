@@ -222,14 +222,20 @@ def permitted_kinds(kinds: Sequence[str], decision: Decision) -> tuple[str, ...]
 
 
 def held_by(parent: Credential, *, exchanged: bool = False) -> Grant:
-    """Return what a credential lets its holder delegate; or what one that was `exchanged` lets the actor obtain."""
+    """Return what a credential lets its holder delegate; or what one that was `exchanged` lets the actor obtain.
+
+    Whoever was shown it obtains tokens, for the audiences that they name. Other kinds go without an audience.
+    """
+    kinds = parent.may_kind
+    if exchanged:
+        kinds = tuple([kind for kind in USUAL_KINDS if kinds is None or kind in kinds])
     return Grant(
         [Scope(scope) for scope in parent.scopes],
         reach.actor_reach(parent.may_act) if exchanged else parent.may_audience,
         delegation.detail_texts(parent.details),
         parent.expires_at,
         parent.depth,
-        parent.may_kind,
+        kinds,
     )
 
 

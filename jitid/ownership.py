@@ -61,7 +61,7 @@ def on_task(
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     named = parse_task(request.task)
     if parent is not None:
-        _must_be_below(request.task, named, parent, request, delegator)
+        _must_be_below(snapshot, request, named, parent)
     known = entry.delegator is not None
     if known and named.opener not in (None, delegator) and named.opener in snapshot.names_of(delegator):
         named = named._replace(opener=delegator)
@@ -78,32 +78,42 @@ def on_task(
     return Found(task.name, task, _is_joined(snapshot, task, delegator, entry))
 
 
-def _must_be_below(
-    text: str, named: TaskName, parent: Credential, request: IssueRequest, delegator: str
-) -> None:
+def is_below(snapshot: Snapshot, held: Credential, named: TaskName) -> bool:
+    """Tell whether a task is below that of a credential, and both belong to the delegator for whom it was issued.
+
+    On a task of somebody else's there is nothing below: `NAME/...` of the delegator's own is below their own `NAME`.
+    """
+    if not named.name.startswith(f"{held.task}/"):
+        return False
+    own = snapshot.names_of(held.delegator)
+    return held.task_opener in own and (named.opener is None or named.opener in own)
+
+
+def _must_be_below(snapshot: Snapshot, request: IssueRequest, named: TaskName, parent: Credential) -> None:
     """Refuse a task that is neither the parent's nor below it.
 
     Else an agent would read, lower and use up the names of its delegator, and end what they issue on such a task.
     """
-    below = f"{parent.task}/"
-    own = named.opener in (None, parent.delegator, delegator)
-    if not request.exchanged and own and named.name.startswith(below):
+    assert request.task is not None
+    if not request.exchanged and is_below(snapshot, parent, named):
         return
+    hint = "leave the task out"
     if request.exchanged:
         reason = "rule `own-task`: a token is exchanged on its own task"
-        hint = "leave the task out"
     else:
         reason = "rule `own-task`: an agent delegates on its own task and on tasks below it"
-        hint = f"name a task below it, such as {below}{named.name.rpartition('/')[2]}; or leave the task out"
+        below = TaskName(f"{parent.task}/{named.name.rpartition('/')[2]}", None)
+        if is_below(snapshot, parent, below):
+            hint = f"name a task below it, such as {below.name}; or leave the task out"
     raise PolicyDeniedError(
-        f"denied: {reason}: {quote(text)} is neither {quote(parent.task)} nor below it; nothing was issued",
+        f"denied: {reason}: {quote(request.task)} is neither {quote(parent.task)} nor below it; nothing was issued",
         hint,
         {
             "task": parent.task,
             "agent": request.agent,
-            "delegator": delegator,
+            "delegator": parent.delegator,
             "rules": ["own-task"],
-            "reason": f"{reason}: {text}",
+            "reason": f"{reason}: {request.task}",
         },
     )
 

@@ -202,6 +202,11 @@ def _exchanged(request: IssueRequest, parent: Credential) -> Reach:
             "who may exchange what comes of a token is said by the token",
             "leave it out, and name the audience",
         )
+    if request.kind not in TOKENS:
+        raise UsageError(
+            f"a token is exchanged for a token, and not for a credential of the kind {request.kind}",
+            "leave the kind out",
+        )
     inner = actor_of(parent.may_act).get("may_act")
     return _for_services(request.audiences, None if inner is None else strictjson.dumps(inner))
 

@@ -9,7 +9,7 @@ from jitid.authority import operations as ops
 from jitid.errors import NotFoundError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
-from jitid.task import ADOPTED
+from jitid.task import ADOPTED, TaskName
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -192,20 +192,18 @@ def owns(snapshot: Snapshot, caller: Caller, text: str) -> bool:
 
 
 def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
-    """Tell whether a task is the caller's to end: they own it, or had it opened and it was not given away since.
+    """Tell whether a task is the caller's to end: they own it, or are an agent that had it opened.
 
-    An agent ends no more by that than what descends from its own identity.
+    An agent ends no more by that than what descends from its own identity, and nothing after it was given away.
     """
     if owns(snapshot, caller, text):
         return True
     task = find(snapshot, text)
     if task is None or task.given_event or ownership.has_left(snapshot, task.opener):
         return False
-    if not asked_by(snapshot, caller, task.event):
-        return False
     held = held_by(snapshot, caller)
-    if held is None:
-        return True
+    if held is None or not asked_by(snapshot, caller, task.event):
+        return False
     own = Selection(ids=(held.id,))
     both = snapshot.measure_together([own, Selection(tasks=(task.full_name,))])
     return both.credentials == snapshot.measure(own).credentials
@@ -247,8 +245,8 @@ def is_kept_from(snapshot: Snapshot, caller: Caller | None, task: Task) -> bool:
     held = held_by(snapshot, caller)
     if held is not None:
         # An agent delegates on its own task and below it, and sees the purpose of no other task.
-        is_its = task.key == held.task_key or task.name.startswith(f"{held.task}/")
-        return not (is_its and task.opener in (held.task_opener, held.delegator))
+        named = TaskName(task.name, task.opener)
+        return task.key != held.task_key and not ownership.is_below(snapshot, held, named)
     own = root_of(snapshot, caller)
     return own is None or not (
         ownership.is_owner(snapshot, task, own) or ownership.has_joined(snapshot, task, own)

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from jitid.authority import operations as ops
+from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
 from jitid.caller import Caller
+from jitid.credential import MADE, OUTSIDE
 from jitid.errors import (
     InvalidCredentialError,
     PolicyDeniedError,
@@ -23,9 +25,10 @@ from jitid.errors import (
 from jitid.identifier import credential_id
 from jitid.issuance import Issued
 from jitid.oidc import OidcIssuer, Sort
+from jitid.request import AttachRequest, MayAct
 from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
-from tests.builders import NOW, World, request
+from tests.builders import NOW, PERMIT_ALL, World, policed, request
 from tests.tokens.signed import P256, jwk, token
 
 ISSUER = "https://id.example"
@@ -333,3 +336,31 @@ def test_a_jwt_svid_is_a_token_and_no_access_token(world: World) -> None:
         exchange(world, AGENT, made, "access_token")
     with pytest.raises(InvalidCredentialError, match="carries no right"):
         exchange(world, AGENT, made, "jwt")
+
+
+TOKENS_ALONE = ("jwt", "opaque")
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in MADE if kind not in OUTSIDE])
+def test_whoever_was_shown_a_token_exchanges_it_for_a_token_alone(world: World, kind: str) -> None:
+    """Other kinds have no audience, and so the audiences that the holder named would not bound them."""
+    world.terms = policed(world.terms, PERMIT_ALL)
+    api, db = "https://api.example", "https://db.example"
+    gateway = caller("system:gateway", audiences=(api,))
+    held = world.issue(
+        may_audience=(api, db), may_kind=("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert")
+    )
+    let = (MayAct(gateway.name, (db,)),)
+    wanted = AttachRequest(Secret.single(held.token), "jwt", audiences=(api,), may_act=let)
+    attached = world.authority.perform(Attach(request=wanted))
+    shown = (bearer(attached), bearer(issue(world, caller(), delegator=None, audiences=(api,), may_act=let)))
+    for one in shown:
+        for asked in ({"kind": kind}, {"may_kind": (kind,)}):
+            fields: dict[str, Any] = {"agent": "gateway", "audiences": (db,), **asked}
+            if kind in TOKENS_ALONE:
+                got = exchange(world, gateway, one, "access_token", **fields)
+                assert set(world.verify(bearer(got).reveal(), db).may_kind or ()) <= set(TOKENS_ALONE)
+            else:
+                with pytest.raises((UsageError, PolicyDeniedError), match="kind"):
+                    exchange(world, gateway, one, "access_token", **fields)
+    assert world.check()

@@ -185,6 +185,44 @@ def test_an_agent_ends_a_task_below_its_own_only_while_all_of_it_is_its_own(worl
     assert world.check()
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["shared", "given"])
+def test_below_another_s_task_an_agent_has_no_tasks(world: World, *, given: bool) -> None:
+    """What its delegator calls `S/sub` is below the delegator's own `S`, and not below that of another."""
+    first, second = (BOB, ALICE) if given else (ALICE, BOB)
+    issue(world, first, delegator=None, task="S", purpose="shared")
+    share(world, first, "S", second.name)
+    joined = issue(world, second, delegator=None, task=f"{first.name}/S")
+    held = joined
+    if given:
+        held = issue(world, first, delegator=None, task="S")
+        ask(world, first, ops.GiveTask(task="S", to=second.name))
+    own = caller(held.delegator)
+    issue(world, own, delegator=None, task="S/sub", sensitivity="low", purpose="of its delegator")
+    agent = _agent_of(held)
+    for task in ("S/sub", f"{own.name}/S/sub", f"{ALICE.name}/S/sub", f"{BOB.name}/S/sub", "S/new"):
+        for who in (agent, own):
+            with pytest.raises(PolicyDeniedError, match="own-task"):
+                issue(world, who, parent=bearer(held), task=task)
+    assert shown(world, agent, f"{own.name}/S/sub").task.purpose is None
+    assert issue(world, agent, parent=bearer(held), task=None).task == "S"
+    assert shown(world, agent, f"{ALICE.name}/S").task.purpose == "shared"
+    assert world.check()
+
+
+def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World) -> None:
+    """It is their task: what the service had issued, it ends by id."""
+    launcher = caller("system:launcher", "issuer")
+    launched = issue(world, launcher, delegator="user:bob", task="OB")
+    own = issue(world, BOB, delegator=None, task="OB")
+    share(world, BOB, "OB", launcher.name)
+    with pytest.raises(RefusedError, match="responder"):
+        ask(world, launcher, ops.Retire(task="user:bob/OB"))
+    assert ask(
+        world, launcher, ops.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None)
+    )
+    assert world.verify(bearer(own).reveal()).task == "OB"
+
+
 def test_a_stated_purpose_of_a_joined_task_does_not_show_the_true_one(world: World) -> None:
     issue(world, ALICE, delegator=None, task="INC-1", purpose="merger")
     share(world, ALICE, "INC-1", "user:bob")

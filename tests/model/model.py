@@ -489,7 +489,10 @@ class Model:
             return objections.refusal()
         above = parent.identity
         person = self.person(above.root)
-        below = request.task is None or request.task.startswith(f"{above.task.name}/")
+        # On a task of somebody else's there is nothing below.
+        below = request.task is None or (
+            above.task.owner == person.name and request.task.startswith(f"{above.task.name}/")
+        )
         if not below:
             objections.add(DENIED, "neither the parent's task nor one below it")
             return objections.refusal()
