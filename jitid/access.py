@@ -20,7 +20,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.identifier import access_id, new_uuid7, parse_access_id
+from jitid.identifier import access_id, new_uuid7, parse_access_id, parse_id
 from jitid.ledger import sealing
 from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.lifetime import format_duration
@@ -100,7 +100,6 @@ def grant(
     public = None if wanted.key is None else _public(wanted.key)
     audiences = _checked_audiences(wanted, roles, (*transaction.names.issuers, *places))
     ttl = _lifetime(wanted.ttl, key=public is not None)
-    _must_hold(transaction, caller)
     spent = None
     if caller is not None and caller.roles is not None and BOOTSTRAP in caller.roles:
         if "admin" not in roles:
@@ -162,7 +161,6 @@ def rotate(
 
     """
     found = find(transaction, id_)
-    _must_hold(transaction, caller)
     state, now = found.state_at(transaction.now), transaction.now
     if found.superseded_at is not None and state in (AccessState.ACTIVE, AccessState.ROTATED):
         if not (again and found.expires_at > now and _was_taken_back(transaction, id_)):
@@ -225,6 +223,29 @@ def revoke(
     whose = sorted({one.name for one in meant})
     event = transaction.append("access-revoke", {"access": live, "name": whose, "reason": reason})
     return AccessEnded(tuple(live), event.seq)
+
+
+def must_hold(snapshot: Snapshot, caller: Caller) -> None:
+    """Refuse whoever was let in by a credential that has ended since, or is disabled.
+
+    Raises:
+        RefusedError: nothing that they asked for is done any more.
+
+    """
+    if caller.credential is None:
+        person = None if caller.delegator is None else snapshot.find_delegator(caller.delegator)
+        holds = person is None or person.disabled_at is None
+    elif caller.credential.startswith("acc_"):
+        found = snapshot.access.find(parse_access_id(caller.credential))
+        holds = found is not None and found.state_at(snapshot.now) is AccessState.ACTIVE
+    else:
+        held = snapshot.find_credential("jti", parse_id(caller.credential)[1])
+        try:
+            holds = held is not None and bool(introspection.judge(snapshot, held, None))
+        except InvalidCredentialError:
+            holds = False
+    if not holds:
+        raise RefusedError(f"the access of {caller.name} has ended; nothing was changed", _HINT)
 
 
 def find(snapshot: Snapshot, id_: str) -> Access:
@@ -398,14 +419,6 @@ def _must_be_enabled(snapshot: Snapshot, name: str) -> None:
             f"jitid delegator enable {name}",
             {"delegator": name, "rules": ["delegator-disabled"], "reason": reason},
         )
-
-
-def _must_hold(snapshot: Snapshot, caller: Caller | None) -> None:
-    """Refuse whoever came with an access credential that has ended since. Raises RefusedError."""
-    if caller is None or caller.credential is None or not caller.credential.startswith("acc_"):
-        return
-    if find(snapshot, caller.credential).state_at(snapshot.now) is not AccessState.ACTIVE:
-        raise RefusedError(f"the access of {caller.name} has ended; nothing was changed", _HINT)
 
 
 def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ Whatever is not allowed here is refused, a new operation too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.access import BOOTSTRAP
+from jitid.access import BOOTSTRAP, must_hold
 from jitid.authority import access_operations as access
 from jitid.authority import adopt_operations as adoptions
 from jitid.authority import agent_operations as agents
@@ -27,8 +29,10 @@ from jitid.ledger.records import Selection
 from jitid.request import named as named_delegator
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from jitid.caller import Caller
-    from jitid.ledger.protocol import Ledger, Snapshot
+    from jitid.ledger.protocol import Snapshot, Transaction
     from jitid.ledger.records import Names
     from jitid.secret import Secret
 
@@ -160,9 +164,11 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
 }
 
 
-def allowed(
-    ledger: Ledger, caller: Caller, operation: ops.Operation[ops.Result]
-) -> ops.Operation[ops.Result]:
+Look = Callable[[], "AbstractContextManager[Snapshot]"]
+"""Opens a view of the ledger."""
+
+
+def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
     """Return an operation as a caller may ask for it: without a role as far as it is about what is their own.
 
     Raises:
@@ -170,10 +176,10 @@ def allowed(
 
     """
     if caller.roles is None:
-        return owning.resolved(ledger, operation)
+        return owning.resolved(look, operation)
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     _must_prove(caller, operation)
-    holding.check(ledger, caller, operation)
+    holding.check(look, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
@@ -184,15 +190,40 @@ def allowed(
     if (duty.anybody or has_role) and not named:
         return operation
     if has_role or duty.own:
-        with ledger.read() as snapshot:
+        with look() as snapshot:
             if named:
                 operation = owning.with_tasks(snapshot, operation, caller, all_=has_role)
-            if has_role or _is_own(snapshot, ledger.names, caller, operation):
+            if has_role or _is_own(snapshot, snapshot.names, caller, operation):
                 return operation
             own = _narrowed(snapshot, caller, operation)
         if own is not None:
             return own
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
+
+
+def must_still_be(
+    transaction: Transaction,
+    caller: Caller,
+    operation: ops.Operation[ops.Result],
+    before: ops.Operation[ops.Result],
+) -> None:
+    """Refuse, before anything is changed, what a caller may not ask for any more, or what means something else by now.
+
+    Raises:
+        RefusedError: their access has ended, or `operation` is no longer what it was allowed as.
+
+    """
+    if caller.roles is None:
+        return
+    must_hold(transaction, caller)
+    duty = DUTIES.get(type(operation), Duty(frozenset()))
+    if duty.own and duty.roles.isdisjoint(caller.roles):
+        now = allowed(lambda: nullcontext(transaction), caller, operation)
+        if any(getattr(now, name) != getattr(before, name) for name in type(before).__annotations__):
+            raise RefusedError(
+                "what this is about has changed meanwhile; nothing was changed",
+                "look again, and repeat the command",
+            )
 
 
 _FOUND_OUT = ("proved_delegator", "proved_subject", "proved_at", "proved_agent", "exchanged")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from types import UnionType
@@ -16,10 +16,12 @@ from jitid.secret import Secret
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from jitid.authority.token_operations import Exchange
     from jitid.caller import Caller
     from jitid.credential import Credential
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.protocol import Snapshot
 
 
 class Use(StrEnum):
@@ -67,7 +69,9 @@ def tokens_of(kind: type) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{kind.__name__}.{path}" for path in _paths(kind, ())))
 
 
-def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
+def check(
+    look: Callable[[], AbstractContextManager[Snapshot]], caller: Caller, operation: Operation[Any]
+) -> None:
     """Refuse an operation by the right of a token that its caller was merely shown.
 
     Raises:
@@ -85,7 +89,7 @@ def check(ledger: Ledger, caller: Caller, operation: Operation[Any]) -> None:
     if not rights:
         return
     seen: set[str] = set()
-    with ledger.read() as snapshot:
+    with look() as snapshot:
         for use, token in rights:
             text = token.reveal()
             if text in seen:

@@ -96,12 +96,14 @@ class LocalAuthority:
         """
         from jitid.authority.serving import ServingAuthority
         from jitid.authority.tally import Tally
+        from jitid.ledger.acting import ActingLedger
 
         if self.tally is None:
             self.tally = Tally()
         facts = {"trace": caller.trace, "bearer": caller.credential}
+        acting = ActingLedger(self._ledger, caller.name, facts)
         within = LocalAuthority(
-            self._ledger.acting(caller.name, facts),
+            acting,
             self._keyring,
             terms=lambda: self._agreed.serving(caller),
             audiences=self._audiences,
@@ -110,13 +112,13 @@ class LocalAuthority:
             caller=caller,
             targets=self._targets,
         )
-        return ServingAuthority(within, within._ledger, caller, self.tally)
+        return ServingAuthority(within, acting, caller, self.tally)
 
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
         self._asked = operation
         if self._caller is None:
-            operation = resolved(self._ledger, operation)
+            operation = resolved(self._ledger.read, operation)
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
 
     def look_at_names(self, issuer: str | None = None) -> Naming:

@@ -14,10 +14,11 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from jitid.caller import Caller
     from jitid.credential import Credential
-    from jitid.ledger.protocol import Ledger, Snapshot
+    from jitid.ledger.protocol import Snapshot
     from jitid.task import Task
 
 # By the names of operations: for one of them, the modules of the others need not be imported.
@@ -225,11 +226,13 @@ def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
     return then is not None and then.id == held.id
 
 
-def resolved(ledger: Ledger, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
+def resolved(
+    look: Callable[[], AbstractContextManager[Snapshot]], operation: ops.Operation[ops.Result]
+) -> ops.Operation[ops.Result]:
     """Return an operation of whoever has the ledger itself with each task that it names as `OWNER/NAME`."""
     if not names_task(operation):
         return operation
-    with ledger.read() as snapshot:
+    with look() as snapshot:
         return with_tasks(snapshot, operation, None, all_=True)
 
 

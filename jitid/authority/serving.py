@@ -1,4 +1,8 @@
-"""An authority as it serves one caller: it looks first whether they may ask, and remembers whom it refused."""
+"""An authority as it serves one caller: it looks whether they may ask, and remembers whom it refused.
+
+It looks before anything is done, and once more in the transaction that does it: until that had the ledger for itself,
+others may have ended what the caller came with, or changed what the operation is about.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,14 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.authority.tally import Tally
     from jitid.caller import Caller
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.acting import ActingLedger
+    from jitid.ledger.protocol import Transaction
 
 
 class ServingAuthority:
     """Performs for a caller what their roles allow."""
 
-    def __init__(self, within: Authority, ledger: Ledger, caller: Caller, tally: Tally) -> None:
+    def __init__(self, within: Authority, ledger: ActingLedger, caller: Caller, tally: Tally) -> None:
         """Args are what performs on the caller's behalf, and the ledger as the caller writes to it."""
         self._within = within
         self._ledger = ledger
@@ -34,11 +39,19 @@ class ServingAuthority:
 
         """
         try:
-            allowed = guarding.allowed(self._ledger, self._caller, operation)
+            allowed = guarding.allowed(self._ledger.read, self._caller, operation)
+
+            def check(transaction: Transaction) -> None:
+                guarding.must_still_be(transaction, self._caller, operation, allowed)
+
+            self._ledger.check = check
             answer = self._within.perform(allowed)
         except RefusedError as refusal:
+            self._ledger.check = None
             self._record(refusal, type(operation).__name__)
             raise
+        finally:
+            self._ledger.check = None
         if guarding.reads(operation):
             self._tally.read(self._caller.name, type(operation).__name__)
         if self._tally.due:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ class ActingLedger:
         self._ledger = ledger
         self._by = by
         self._facts = facts
+        self.check: Callable[[Transaction], None] | None = None
+        """Is asked at the beginning of each transaction until one is committed. It raises what stops the change."""
 
     @property
     def names(self) -> Names:
@@ -53,13 +55,24 @@ class ActingLedger:
         shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction, by whom this acts for unless another is named."""
-        return self._ledger.write(
+        opened = self._ledger.write(
             accept_clock=accept_clock,
             facts=facts,
             by=by or self._by,
             told={**self._facts, **told},
             shared=shared,
         )
+        return opened if self.check is None else self._checked(opened, self.check)
+
+    @contextmanager
+    def _checked(
+        self, opened: AbstractContextManager[Transaction], check: Callable[[Transaction], None]
+    ) -> Iterator[Transaction]:
+        with opened as transaction:
+            check(transaction)
+            yield transaction
+        # What follows belongs to what was done: it may have ended what its caller came with.
+        self.check = None
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the ledger as somebody else writes to it."""

@@ -19,7 +19,7 @@ from jitid.task import Task
 if TYPE_CHECKING:
     from jitid.agent import Agent
     from jitid.credential import Credential
-    from jitid.ledger.access import AccessSnapshot, AccessTransaction, Presented
+    from jitid.ledger.access import Access, AccessSnapshot, AccessTransaction, Presented
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.directory import Entry
     from jitid.ledger.outside import OutsideTransaction
@@ -389,9 +389,23 @@ class _RememberingAccess(SqlAccess):
         super().__init__(db, now)
         self._seen = seen
 
+    def find(self, uid: bytes) -> Access | None:
+        """Return the access credential with that id (16 bytes)."""
+        return self._seen.row("access-id", uid, super().find)
+
     def presented(self, fingerprint: bytes) -> Presented | None:
         """Return the access credential whose bearer has that fingerprint."""
         return self._seen.row("access", fingerprint, super().presented)
+
+
+def _must_be_alone(*_: Any, **__: Any) -> Any:
+    raise AloneError
+
+
+class _SharedAccess(_RememberingAccess):
+    """Access as a writer beside others sees it; whoever changes it must have the ledger to itself."""
+
+    add = supersede = end = close_expired = use_assertion = _must_be_alone
 
 
 class SharedTransaction(Remembering, PostgresTransaction):
@@ -452,15 +466,12 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
     @property
     def access(self) -> AccessTransaction:
-        """The access credentials; whoever asks for them must have the ledger to itself."""
-        raise AloneError
+        """Who may ask an authority that serves others; whoever changes that must have the ledger to itself."""
+        return _SharedAccess(self._db, self._now, self._seen)
 
     @property
     def outside(self) -> OutsideTransaction:
         """The credentials at targets; whoever asks for them must have the ledger to itself."""
-        raise AloneError
-
-    def _must_be_alone(self, *_: Any, **__: Any) -> Any:
         raise AloneError
 
     alone = _must_be_alone
@@ -472,7 +483,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
     @property
     def shares(self) -> SqlShareChanges:
         """Who may join the tasks of others; whoever changes that must have the ledger to itself."""
-        return SqlShareChanges(self._db, self._now, self._must_be_alone)
+        return SqlShareChanges(self._db, self._now, _must_be_alone)
 
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"

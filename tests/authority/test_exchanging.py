@@ -22,7 +22,6 @@ from jitid.errors import (
     RefusedError,
     UsageError,
 )
-from jitid.identifier import credential_id
 from jitid.issuance import Issued
 from jitid.oidc import OidcIssuer, Sort
 from jitid.request import AttachRequest, MayAct
@@ -32,7 +31,7 @@ from tests.builders import NOW, PERMIT_ALL, World, policed, request
 from tests.tokens.signed import P256, jwk, token
 
 ISSUER = "https://id.example"
-AGENT = Caller("agent:planner", frozenset(), None, "credential", credential_id(bytes(16)), "planner")
+AGENT = Caller("agent:planner", frozenset(), agent="planner")
 
 
 @pytest.fixture

@@ -217,9 +217,7 @@ def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World)
     share(world, BOB, "OB", launcher.name)
     with pytest.raises(RefusedError, match="responder"):
         ask(world, launcher, ops.Retire(task="user:bob/OB"))
-    assert ask(
-        world, launcher, ops.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None)
-    )
+    assert ask(world, launcher, ops.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None))
     assert world.verify(bearer(own).reveal()).task == "OB"
 
 

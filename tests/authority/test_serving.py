@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jitid.access import Wanted, grant
 from jitid.auditing import LogFilter
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
@@ -28,11 +29,13 @@ def test_events_are_by_whoever_is_served(world: World) -> None:
     """Also what is closed on the way."""
     world.issue(ttl=60)
     world.clock.now += 120
-    issue(world, caller(trace=TRACE, credential="jac_1"), delegator=None)
+    with world.ledger.write() as transaction:
+        granted = grant(transaction, Wanted("user:bob"), None).access.id
+    issue(world, caller(trace=TRACE, credential=granted), delegator=None)
     expired, issued = world.events()[-2:]
     assert (expired["op"], issued["op"]) == ("expire", "issue")
     for event in (expired, issued):
-        assert (event["by"], event["trace"], event["bearer"]) == ("user:bob", TRACE, "jac_1")
+        assert (event["by"], event["trace"], event["bearer"]) == ("user:bob", TRACE, granted)
     assert world.check()
 
 
