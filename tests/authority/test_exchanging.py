@@ -288,7 +288,7 @@ def test_a_task_that_nobody_named_is_new_each_time(world: World) -> None:
     again, subject = AGENT._replace(key="k-1"), foreign()
     assert exchange(world, again, subject).task == exchange(world, again, subject).task
     long = "a" * 128
-    other = caller("agent:" + long, agent=long, credential=credential_id(bytes(16)))
+    other = caller("agent:" + long, agent=long)
     assert len(exchange(world, other, foreign(), agent=long).task) == 128
 
 

@@ -27,10 +27,10 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 def test_events_are_by_whoever_is_served(world: World) -> None:
     """Also what is closed on the way."""
-    world.issue(ttl=60)
-    world.clock.now += 120
     with world.ledger.write() as transaction:
         granted = grant(transaction, Wanted("user:bob"), None).access.id
+    world.issue(ttl=60)
+    world.clock.now += 120
     issue(world, caller(trace=TRACE, credential=granted), delegator=None)
     expired, issued = world.events()[-2:]
     assert (expired["op"], issued["op"]) == ("expire", "issue")

@@ -489,18 +489,17 @@ class Model:
             return objections.refusal()
         above = parent.identity
         person = self.person(above.root)
+        on_own = request.task in (None, above.task.name)
         # On a task of somebody else's there is nothing below.
-        below = request.task is None or (
-            above.task.owner == person.name and request.task.startswith(f"{above.task.name}/")
-        )
-        if not below:
+        below = above.task.owner == person.name and (request.task or "").startswith(f"{above.task.name}/")
+        if not on_own and not below:
             objections.add(DENIED, "neither the parent's task nor one below it")
             return objections.refusal()
-        task = above.task if request.task is None else self._task(person.name, request, objections, above)
-        if request.task is None and request.sensitivity not in (None, above.task.sensitivity):
-            objections.add(USAGE, "states another sensitivity")
+        task = above.task if on_own else self._task(person.name, request, objections, above)
+        if on_own:
+            self._must_agree(above.task, request, objections)
         if (
-            request.task
+            not on_own
             and task
             and LEVELS.index(self._judged(task, person.name)) > LEVELS.index(above.sensitivity)
         ):
@@ -536,6 +535,13 @@ class Model:
     def _act_within(may_act: tuple[MayAct, ...], grant: Grant) -> bool:
         return all(audiences_covered(each.audiences, grant.may_audience) for each in may_act)
 
+    @staticmethod
+    def _must_agree(task: Task, request: Request, objections: _Objections) -> None:
+        if request.sensitivity not in (None, task.sensitivity) or request.deadline is not None:
+            objections.add(USAGE, "states another value than the task's")
+        if request.purpose and not task.purpose:
+            objections.add(USAGE, "states another purpose")
+
     def _task(
         self, person: str, request: Request, objections: _Objections, above: Identity | None
     ) -> Task | None:
@@ -545,10 +551,7 @@ class Model:
         if found is not None:
             if not self._open(found):
                 objections.add(DENIED, "the task has ended")
-            if request.sensitivity not in (None, found.sensitivity) or request.deadline is not None:
-                objections.add(USAGE, "states another value than the task's")
-            if request.purpose and not found.purpose:
-                objections.add(USAGE, "states another purpose")
+            self._must_agree(found, request, objections)
             return found
         if ":" in request.task.partition("/")[0]:
             objections.add({MISSING, DENIED, FORBIDDEN}, "no such task of another, or it is not shared")
