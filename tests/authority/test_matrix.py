@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from jitid.authority import guarding
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import RevokeAccess, RotateAccess
 from jitid.authority.annotations import fields_of, operations
@@ -17,7 +18,7 @@ from jitid.authority.forms import KEPT_BACK, form_of, owned
 from jitid.authority.holding import tokens_of
 from jitid.caller import Caller
 from jitid.credential import Credential
-from jitid.errors import JitidError
+from jitid.errors import JitidError, RefusedError
 from jitid.ledger.approval import ApprovalFilter
 from jitid.ledger.records import Filter, Selection
 from jitid.secret import fingerprint
@@ -422,3 +423,67 @@ def test_a_holder_ends_its_own_access_by_its_id(scene: Scene, caller: str) -> No
         Cell("own and another name", RevokeAccess(ids=(own,), names=("user:dan",)), ending),
     )
     check(scene, caller, cells)
+
+
+# 7. What waited.
+
+
+WITH_CREDENTIAL = (
+    "issuer",
+    "responder",
+    "sweeper",
+    "verifier",
+    "admin",
+    "owner",
+    "gateway",
+    "agent",
+    "child",
+)
+
+
+@pytest.mark.parametrize("caller", WITH_CREDENTIAL)
+def test_nothing_is_done_for_whose_access_ended_while_they_waited(
+    scene: Scene, caller: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look whether they may and the change, others have the ledger: they may end that very access."""
+    who = scene.callers[caller]
+    assert who.credential is not None
+    look, ending = guarding.allowed, [False]
+
+    def allowed(*asked: Any) -> Any:
+        found = look(*asked)
+        if ending[0]:
+            ending[0] = False
+            _end(scene, str(who.credential))
+        return found
+
+    monkeypatch.setattr(guarding, "allowed", allowed)
+    held = scene.tokens["head"]
+    each = {
+        **examples.plain(scene),
+        **examples.by_token(scene, held, who),
+        **examples.about(scene, held, caller),
+        **examples.on_task("INC-1"),
+        **{f"approval {name}": one for name, one in examples.on_approval(scene.approvals["owner"]).items()},
+    }
+    changing = 0
+    for name, operation in each.items():
+        scene.perform(who, operation)
+        # A use of a token, or a refusal, is told of by an event as well.
+        if not scene.restore():
+            continue
+        changing += 1
+        ending[0] = True
+        answer = scene.perform(who, operation)
+        assert not ending[0]
+        assert isinstance(answer, RefusedError), (name, answer)
+        assert scene.restore() <= {"access-revoke", "revoke", "expire"}, name
+    assert changing >= 2
+
+
+def _end(scene: Scene, credential: str) -> None:
+    """End what a caller came with, beside the ledger."""
+    if credential.startswith("acc_"):
+        scene.world.authority.perform(RevokeAccess(ids=(credential,)))
+    else:
+        scene.world.authority.perform(ops.Revoke(selection=Selection(ids=(credential,)), most=None))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jitid.authority import guarding
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach, Settle
 from jitid.caller import Caller
@@ -206,6 +207,31 @@ def test_below_another_s_task_an_agent_has_no_tasks(world: World, *, given: bool
     assert shown(world, agent, f"{own.name}/S/sub").task.purpose is None
     assert issue(world, agent, parent=bearer(held), task=None).task == "S"
     assert shown(world, agent, f"{ALICE.name}/S").task.purpose == "shared"
+    assert world.check()
+
+
+def test_an_agent_ends_nothing_that_others_issued_while_it_waited(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is its own is found out in the transaction that ends it."""
+    held = issue(world, ALICE, delegator=None, task="A1")
+    agent = _agent_of(held)
+    issue(world, agent, parent=bearer(held), **BELOW)
+    look = guarding.allowed
+    others: list[Issued] = []
+    waiting = [True]
+
+    def allowed(*asked: Any) -> Any:
+        found = look(*asked)
+        if waiting[0]:
+            waiting[0] = False
+            others.append(issue(world, ALICE, delegator=None, task="A1/sub"))
+        return found
+
+    monkeypatch.setattr(guarding, "allowed", allowed)
+    with pytest.raises(RefusedError):
+        ask(world, agent, ops.Retire(task="A1/sub"))
+    assert world.verify(bearer(others[0]).reveal()).task == "A1/sub"
     assert world.check()
 
 
