@@ -154,7 +154,7 @@ def plan(
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
         + governance.chain_objections(snapshot, _chain(above), now)
-        + _not_let(snapshot, entry, delegator, parent, request, terms),
+        + _not_let(snapshot, entry, delegator, parent, request, terms, now),
         facts,
     )
     if above is not None and parent is not None:
@@ -393,6 +393,7 @@ def _not_let(
     parent: Credential | None,
     request: IssueRequest,
     terms: Terms,
+    now: int,
 ) -> list[governance.Objection]:
     """Return why the caller may not use the agent's name; whoever may name any delegator may use any."""
     if entry.agent is None or terms.any_delegator:
@@ -400,7 +401,14 @@ def _not_let(
     # Whose token was merely shown to the caller does not ask: the record must let the caller use the name.
     held = None if request.exchanged else parent
     own = None if terms.bearer is None else snapshot.find_credential("jti", parse_id(terms.bearer)[1])
-    recorded = [one.agent for one in (held, own) if one is not None and one.recurring is not None]
+    recorded = [
+        one.agent
+        for one in (held, own)
+        # The chain above is asked whether it is in service; who comes with another credential is not part of it.
+        if one is not None
+        and one.recurring is not None
+        and not governance.chain_objections(snapshot, [one.agent], now)
+    ]
     if request.proved_agent is not None:
         recorded.append(request.proved_agent)
     delegators = [] if terms.own_name is None else [terms.own_name]

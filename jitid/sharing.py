@@ -86,11 +86,6 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
     names = transaction.names_of(owner)
     if task.opener in names:
         return task
-    if any(transaction.find_task(task.name, one) is not None for one in names):
-        raise UsageError(
-            f"{quote(owner)} has a task {quote(task.name)} already; nothing was changed",
-            "a name belongs to one task of each owner, also after that has ended",
-        )
     if not freely and not transaction.shares.is_joined(task.key, names):
         reason = f"rule `task-give`: {quote(owner)} has not joined the task {quote(task.name)}"
         raise PolicyDeniedError(
@@ -98,6 +93,11 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
             f"{owner} joins it first, once it is shared: jitid issue --task {task.full_name}; "
             "a responder gives it to anybody",
             {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
+        )
+    if any(transaction.find_task(task.name, one) is not None for one in names):
+        raise UsageError(
+            f"{quote(owner)} has a task {quote(task.name)} already; nothing was changed",
+            "a name belongs to one task of each owner, also after that has ended",
         )
     transaction.shares.give(task.key, transaction.term(owner))
     event = transaction.append(GIVEN, {**_about(task), "to": owner})

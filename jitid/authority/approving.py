@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import approval, consent
+from jitid import approval, consent, strictjson
 from jitid.authority import approval_operations as ops
+from jitid.authority import owning
 from jitid.authority.presenting import must_be_first, present
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
@@ -16,10 +17,12 @@ from jitid.storedpolicy import kept
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import ApprovalOperation
+    from jitid.caller import Caller
     from jitid.ledger.approval import Approval
     from jitid.ledger.presented import Presentation
     from jitid.ledger.protocol import Snapshot
     from jitid.request import Terms
+    from jitid.task import Task
 
 
 def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
@@ -35,10 +38,11 @@ def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
                 )
         case ops.FindApprovals():
             with inside.ledger.read() as snapshot:
-                return ops.ApprovalPage([approval.find(snapshot, id_) for id_ in given.ids], snapshot.now)
+                found = [approval.find(snapshot, id_) for id_ in given.ids]
+                return ops.ApprovalPage([_seen(snapshot, one, inside.caller) for one in found], snapshot.now)
         case ops.ShowApproval():
             with inside.ledger.read() as snapshot:
-                return _details(snapshot, approval.find(snapshot, given.id))
+                return _details(snapshot, approval.find(snapshot, given.id), inside.caller)
         case _:
             assert_never(given)
 
@@ -92,26 +96,47 @@ def _approver(
     return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}", proof.proved_at), use
 
 
-def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:
-    request = approval.requested(found)
-    event = _event(snapshot, found.event) or {}
+def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:
+    """Return a request with all that an approver has to know; to whoever requested it, as far as they may read it."""
+    found = _seen(snapshot, found, caller)
+    task = _task(snapshot, found)
+    event, ended = _event(snapshot, found.event) or {}, _event(snapshot, found.ended_event)
     # What an approver reads must be what asks them.
     files = kept(snapshot, event.get("policy", "")) or []
     rules = []
     for name in event.get("asking", ()):
         file, rule = text_of(files, name) or ("", "")
         rules.append((name, file, rule))
+    if not _decides(snapshot, found, caller):
+        task = None if task is None else owning.as_seen(snapshot, caller, task)
+        event, ended = owning.seen(event), None if ended is None else owning.seen(ended)
     return ops.ApprovalDetails(
-        found,
-        snapshot.now,
-        snapshot.find_delegator(found.delegator),
-        snapshot.find_task(request["task"], request.get("opener", request["delegator"])),
-        event,
-        None if found.ended_event is None else _event(snapshot, found.ended_event),
-        rules,
+        found, snapshot.now, snapshot.find_delegator(found.delegator), task, event, ended, rules
     )
 
 
-def _event(snapshot: Snapshot, seq: int) -> dict[str, Any] | None:
-    event = snapshot.event(seq)
+def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approval:
+    """Return a request without what its task is for, where that is kept from who looks."""
+    task = _task(snapshot, found)
+    if task is None or _decides(snapshot, found, caller) or not owning.is_kept_from(snapshot, caller, task):
+        return found
+    told = {name: value for name, value in approval.requested(found).items() if name != "purpose"}
+    return found._replace(request=strictjson.dumps(told).encode())
+
+
+def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool:
+    """Tell whether somebody is in a group that must approve, or has a role by which all requests are listed."""
+    if caller is None or owning.lists_approvals(caller):
+        return True
+    groups = owning.groups_of(snapshot, caller)
+    return any(group in groups for group in found.groups)
+
+
+def _task(snapshot: Snapshot, found: Approval) -> Task | None:
+    request = approval.requested(found)
+    return snapshot.find_task(request["task"], request.get("opener", request["delegator"]))
+
+
+def _event(snapshot: Snapshot, seq: int | None) -> dict[str, Any] | None:
+    event = None if seq is None else snapshot.event(seq)
     return None if event is None else event.document()

@@ -319,7 +319,7 @@ class LocalAuthority:
             names = snapshot.names
             match operation:
                 case ops.Inspect():
-                    return looking.inspect(snapshot, names, operation)
+                    return looking.inspect(snapshot, names, operation, self._caller)
                 case ops.ListLeaks() | ops.ShowLeaks() | ops.RecountLeaks():
                     return looking.look_at_leaks(snapshot, operation)
                 case ops.ListCredentials():

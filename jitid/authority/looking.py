@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid import introspection
-from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.authority import owning
 from jitid.credential import is_taken_elsewhere
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from jitid.task import Task
 
 
-def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
+def inspect(
+    snapshot: Snapshot, names: Names, operation: ops.Inspect, caller: Caller | None
+) -> ops.Inspection:
     """Tell everything about a credential, named by its id or by itself."""
     if operation.token is not None:
         credential = introspection.recognise(snapshot, names, operation.token.reveal(), shown=True)
@@ -55,8 +56,8 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
         names.trust_domain,
         below,
         live,
-        _document(snapshot.event(credential.event)),
-        None if credential.ended_event is None else _document(snapshot.event(credential.ended_event)),
+        _told(snapshot, credential.event, caller),
+        None if credential.ended_event is None else _told(snapshot, credential.ended_event, caller),
         snapshot.used_by([credential.identity_key]).get(credential.identity_key, ()),
         snapshot.outside.of([credential.key]).get(credential.key)
         if is_taken_elsewhere(credential.kind)
@@ -64,8 +65,12 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
     )
 
 
-def _document(event: Event | None) -> dict[str, Any] | None:
-    return None if event is None else event.document()
+def _told(snapshot: Snapshot, seq: int, caller: Caller | None) -> dict[str, Any] | None:
+    """Return an audit event as somebody may read it whom it concerns."""
+    event = snapshot.event(seq)
+    if event is None:
+        return None
+    return event.document() if owning.reads_all(caller) else owning.seen(event.document())
 
 
 def list_credentials(snapshot: Snapshot, operation: ops.ListCredentials) -> ops.Page:
@@ -131,7 +136,7 @@ def list_tasks(snapshot: Snapshot, caller: Caller | None, operation: ops.ListTas
             )
     found = snapshot.find_tasks(operation.state, after and after.key, operation.limit, operation.within)
     return [
-        ops.TaskRow(_as_seen(snapshot, caller, task), count, live, snapshot.now)
+        ops.TaskRow(owning.as_seen(snapshot, caller, task), count, live, snapshot.now)
         for task, count, live in found
     ]
 
@@ -148,12 +153,7 @@ def row_of(snapshot: Snapshot, caller: Caller | None, task: Task) -> ops.TaskRow
     """Return a task with what was issued for it, and with whom it is shared."""
     count, live = snapshot.count_for_task(task.key)
     shared = tuple(snapshot.shares.of(task.key))
-    return ops.TaskRow(_as_seen(snapshot, caller, task), count, live, snapshot.now, shared)
-
-
-def _as_seen(snapshot: Snapshot, caller: Caller | None, task: Task) -> Task:
-    """Return a task without its purpose where that is kept from who looks."""
-    return task._replace(purpose=None) if owning.is_kept_from(snapshot, caller, task) else task
+    return ops.TaskRow(owning.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)
 
 
 def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:

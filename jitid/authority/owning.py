@@ -13,7 +13,7 @@ from jitid.task import ADOPTED, TaskName
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from jitid.caller import Caller
@@ -241,9 +241,36 @@ def gives_freely(caller: Caller | None) -> bool:
     return caller is None or caller.roles is None or "responder" in caller.roles
 
 
+_SEEN = frozenset(
+    {"seq", "op", "at", "by", "as", "reason", "state", "identity", "rules", "policy", "ttl", "lifetime"}
+    | {"refused", "approval", "approvers", "asking"}
+)
+"""What an event tells those whom it concerns: not what else was ended, on whose tasks, or by which credential."""
+
+
+def seen(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of an audit event what those read whom it concerns."""
+    return {name: value for name, value in document.items() if name in _SEEN}
+
+
+def reads_all(caller: Caller | None) -> bool:
+    """Tell whether somebody may read what is others' too."""
+    return caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles)
+
+
+def lists_approvals(caller: Caller | None) -> bool:
+    """Tell whether somebody may list the requests for approval of everybody."""
+    return caller is None or caller.roles is None or not {"admin", "auditor"}.isdisjoint(caller.roles)
+
+
+def as_seen(snapshot: Snapshot, caller: Caller | None, task: Task) -> Task:
+    """Return a task without its purpose where that is kept from who looks."""
+    return task._replace(purpose=None) if is_kept_from(snapshot, caller, task) else task
+
+
 def is_kept_from(snapshot: Snapshot, caller: Caller | None, task: Task) -> bool:
     """Tell whether what a task is for is kept from somebody who looks at it: they have not joined it."""
-    if caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles):
+    if caller is None or reads_all(caller):
         return False
     held = held_by(snapshot, caller)
     if held is not None:

@@ -100,6 +100,18 @@ def test_a_request_is_shown_to_the_groups_that_must_approve_it_alone(world: Worl
     assert len(ask(world, carol, ListApprovals(chosen=ApprovalFilter(), limit=9)).approvals) == 1
 
 
+def test_a_request_on_a_shared_task_does_not_show_what_the_task_is_for(world: World) -> None:
+    """The groups that must approve read it, and the requester once they have joined the task."""
+    alice, carol = caller("user:alice"), caller("user:carol")
+    issue(world, alice, delegator=None, task="INC-1", purpose="merger")
+    ask(world, alice, ops.ShareTask(task="INC-1", names=("user:carol",)))
+    waiting = needed(world, carol, delegator=None, task="user:alice/INC-1")
+    assert "merger" not in repr(ask(world, carol, ShowApproval(id=waiting)))
+    assert "merger" in repr(ask(world, caller("user:bob"), ShowApproval(id=waiting)))
+    issue(world, carol, delegator=None, task="user:alice/INC-1")
+    assert "merger" in repr(ask(world, carol, ShowApproval(id=waiting)).task)
+
+
 def test_an_agent_that_was_renewed_uses_what_it_requested(world: World) -> None:
     """Its identity requested, and not the credential that it came with then."""
     made = lead(world)

@@ -88,6 +88,24 @@ def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
     assert ask(world, agent(made), ops.Renew(request=RenewRequest(bearer(made)))).agent == "deploy-bot"
 
 
+@pytest.mark.parametrize("ended", ["suspended", "unregistered"])
+def test_an_agent_out_of_service_lends_no_name(world: World, ended: str) -> None:
+    """Not by its own credential beside another one of its delegator, either."""
+    bob, admin = caller("user:bob"), caller("user:root", "admin")
+    world.know("user:bob")
+    register(world, users=("agent:planner",))
+    register(world, "planner", owner="user:bob")
+    held = issue(world, bob, delegator=None, agent="planner")
+    plain = issue(world, bob, delegator=None, agent="plain")
+    planner = agent(held)
+    assert as_bot(world, planner, parent=bearer(plain), task=None).agent == "deploy-bot"
+    ending = agents.SuspendAgent if ended == "suspended" else agents.UnregisterAgent
+    ask(world, admin, ending(name="planner", most=None, keep_live=True))
+    for parent in (held, plain):
+        with pytest.raises(PolicyDeniedError, match="agent-(users|suspended|unregistered)"):
+            as_bot(world, planner, parent=bearer(parent), task=None)
+
+
 def test_an_agent_of_the_owner_s_is_not_the_owner(world: World) -> None:
     register(world)
     top = issue(world, OWNER, delegator=None, agent="planner", task="T1")

@@ -247,6 +247,33 @@ def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World)
     assert world.verify(bearer(own).reveal()).task == "OB"
 
 
+def test_the_end_of_one_s_own_does_not_tell_what_else_ended(world: World) -> None:
+    """An event may tell of the tasks, the delegators and the credentials of others."""
+    own = issue(world, ALICE, delegator=None, task="Q3").credentials[0]
+    other = issue(world, BOB, delegator=None, task="merger").credentials[0]
+    chosen = Selection(tasks=("user:alice/Q3", "user:bob/merger"))
+    ask(world, RESPONDER, ops.Revoke(selection=chosen, reason="leaked", most=None))
+    found = ask(world, ALICE, ops.Inspect(id=own.id))
+    assert found.ended_event is not None
+    assert found.ended_event["reason"] == "leaked"
+    assert {"seq", "at", "by"} <= found.ended_event.keys()
+    assert "merger" not in f"{found.event} {found.ended_event}"
+    assert other.id not in f"{found.event} {found.ended_event}"
+    whole = ask(world, RESPONDER, ops.Inspect(id=own.id)).ended_event
+    assert "merger" in f"{whole}"
+
+
+def test_who_gives_a_task_does_not_learn_which_tasks_others_have(world: World) -> None:
+    issue(world, BOB, delegator=None, task="there")
+    said = []
+    for task in ("there", "not-there"):
+        issue(world, EVE, delegator=None, task=task)
+        with pytest.raises(PolicyDeniedError) as refused:
+            ask(world, EVE, ops.GiveTask(task=task, to="user:bob"))
+        said.append(refused.value.message.replace("not-there", "there"))
+    assert said[0] == said[1]
+
+
 def test_a_stated_purpose_of_a_joined_task_does_not_show_the_true_one(world: World) -> None:
     issue(world, ALICE, delegator=None, task="INC-1", purpose="merger")
     share(world, ALICE, "INC-1", "user:bob")
