@@ -136,6 +136,8 @@ def named_kind(kind: str, template: str | None) -> str:
 
 def kept_kinds(kinds: Iterable[str]) -> str:
     """Return the kinds of a grant as the ledger keeps them: sorted, and empty for the usual ones."""
+    if kinds == USUAL_KINDS:
+        return ""
     found = sorted(set(kinds))
     if found == sorted(USUAL_KINDS):
         return ""
@@ -164,7 +166,9 @@ def claimed_kinds(kinds: Sequence[str] | None) -> list[str] | None:
 
 def judged_kinds(kinds: Iterable[str] | None) -> tuple[tuple[str, str], ...]:
     """Return the kinds of a grant that the policy judges, each with its template: all but the usual ones."""
-    found = [parse_kind(kind) for kind in kinds or () if kind not in USUAL_KINDS]
+    if kinds is None or kinds == USUAL_KINDS:
+        return ()
+    found = [parse_kind(kind) for kind in kinds if kind not in USUAL_KINDS]
     return tuple((kind, template or "") for kind, template in found)
 
 

@@ -194,6 +194,8 @@ def obtainable(
         UsageError: a kind or a template is unknown, or there are too many.
 
     """
+    if not request.may_kind and parent is None:
+        return USUAL_KINDS
     if len(request.may_kind) > MOST_KINDS:
         raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
     named = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
@@ -217,6 +219,8 @@ def _spelled(text: str, terms: Terms) -> str:
 
 def permitted_kinds(kinds: Sequence[str], decision: Decision) -> tuple[str, ...]:
     """Return the kinds of a grant without those that a decision leaves out."""
+    if not decision.refused_kinds:
+        return kinds if isinstance(kinds, tuple) else tuple(kinds)
     refused = {refusal.scope for refusal in decision.refused_kinds}
     return tuple(kind for kind in kinds if kind not in refused)
 

@@ -93,11 +93,10 @@ def plan(
     narrowing.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
     audiences = within.audiences
-    notes: list[str] = []
-    notes.extend(
+    notes = [
         f"a new task; another delegator shares one of that name, which you join by --task {one}"
         for one in offered
-    )
+    ]
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
     scopes = narrowing.carried(request.kind, request.scopes)

@@ -73,6 +73,7 @@ class LocalAuthority:
         self._timeout = timeout
         self._caller = caller
         self._targets = targets
+        self._given: Inside | None = None
         self._asked: ops.Operation[Any] | None = None
         self.places: tuple[str, ...] = ()
         """The addresses at which it is served."""
@@ -358,18 +359,20 @@ class LocalAuthority:
 
     @property
     def _inside(self) -> Inside:
-        from jitid.authority.inside import Inside
+        if self._given is None:
+            from jitid.authority.inside import Inside
 
-        return Inside(
-            self._ledger,
-            self._keyring,
-            lambda: self._agreed,
-            self._audiences,
-            self._oidc,
-            self._timeout,
-            self._caller,
-            self._targets,
-        )
+            self._given = Inside(
+                self._ledger,
+                self._keyring,
+                lambda: self._agreed,
+                self._audiences,
+                self._oidc,
+                self._timeout,
+                self._caller,
+                self._targets,
+            )
+        return self._given
 
     @property
     def _agreed(self) -> Terms:

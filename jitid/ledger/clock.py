@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from typing import NamedTuple
 
 from jitid.errors import ClockError, IntegrityError
+from jitid.ledger.sealing import SETTING as SEALED
 from jitid.lifetime import format_duration
 
 _DAY = 86_400
@@ -40,20 +42,37 @@ def jumped(jump: int) -> str:
     return f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark"
 
 
-def time_of(
-    db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
-) -> tuple[int, int, int, str | None]:
-    """Return the time mark, the time to judge by, and the seconds that the clock has jumped (0: none that matter).
+class Reading(NamedTuple):
+    """What every view begins with, in one question."""
 
-    The last is when the ledger's issuer was changed, if it was: `Names.named_at` as it is stored. Every view begins
-    with this question, which so tells the names too.
+    mark: int
+    """The time mark. All times are seconds since the epoch."""
+    now: int
+    """The time to judge by."""
+    jump: int
+    """The seconds that the clock has jumped; 0 for none that matter."""
+    named_at: str | None
+    """`Names.named_at` as it is stored: by it one knows whether the issuer was changed."""
+    sealed: str | None
+    """The ledger's seal as it is stored, if it has one."""
+
+
+_READ = f"""SELECT at, boot, uptime, (SELECT value FROM setting WHERE name = 'named_at'),
+                   (SELECT value FROM setting WHERE name = '{SEALED}') FROM clock_mark"""
+
+
+def read_clock(db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool) -> Reading:
+    """Return the time to judge by, and what else every view needs.
+
+    Raises:
+        ClockError: the clock has jumped, if that is to be checked, and nobody accepts it.
+        IntegrityError: the time mark is damaged.
+
     """
-    row = db.execute(
-        "SELECT at, boot, uptime, (SELECT value FROM setting WHERE name = 'named_at') FROM clock_mark"
-    ).fetchone()
+    row = db.execute(_READ).fetchone()
     if row is None or not (type(row[0]) is int and type(row[2]) is int):
         raise IntegrityError("the ledger's time mark is damaged", "jitid ledger restore --replace BACKUP")
-    at, boot, uptime, named_at = row
+    at, boot, uptime, named_at, sealed = row
     now = int(clock())
     jump = 0
     if check:
@@ -69,4 +88,4 @@ def time_of(
                 f"{jumped(jump)}; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )
-    return at, (now if jump else max(now, at)), jump, named_at
+    return Reading(at, now if jump else max(now, at), jump, named_at, sealed)

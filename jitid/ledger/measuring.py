@@ -10,7 +10,7 @@ from shlex import quote as word
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.clock import time_of
+from jitid.ledger.clock import read_clock
 from jitid.ledger.condition import ClockReading, Remark, Schema, Size
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
@@ -115,10 +115,10 @@ class SqliteCondition:
     def clock(self) -> ClockReading:
         """Return how the clock and its time mark stand."""
         try:
-            mark, _, jump, _ = time_of(self._db, self._clock, check=True, accept=True)
+            reading = read_clock(self._db, self._clock, check=True, accept=True)
         except FAULTS as error:
             raise translated(error) from error
-        return ClockReading(int(self._clock()), mark, jump)
+        return ClockReading(int(self._clock()), reading.mark, reading.jump)
 
     def remarks(self) -> list[Remark]:
         """Return nothing: no server keeps it."""

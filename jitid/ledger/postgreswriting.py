@@ -121,6 +121,8 @@ class Seen:
         self.keys: list[SigningKey] | None = None
         self.seals: list[Seal | None] = []
         """The ledger's seal, or that there is none; empty while nobody has asked."""
+        self.shared: bool | None = None
+        """Whether any task is shared; None while nobody has asked."""
 
     def at(self, version: int) -> Seen:
         """Return it as it is at a version: whatever holds no longer is gone."""
@@ -134,7 +136,7 @@ class Seen:
         self.version = -1
         for names in (self.tasks, self.agents, self.entries, self.own_names):
             names.clear()
-        self.keys = None
+        self.keys = self.shared = None
         self.seals.clear()
 
     def row(self, sort: str, value: bytes, ask: Callable[[bytes], Row | None]) -> Row | None:
@@ -408,6 +410,20 @@ class _SharedAccess(_RememberingAccess):
     add = supersede = end = close_expired = use_assertion = _must_be_alone
 
 
+class _SharedShares(SqlShareChanges):
+    """Shares as a writer beside others sees them; whoever changes them must have the ledger to itself."""
+
+    def __init__(self, db: Any, now: int, seen: Seen) -> None:
+        super().__init__(db, now, _must_be_alone)
+        self._seen = seen
+
+    def are_some(self) -> bool:
+        """Tell whether any task is shared now: where none is, no name has to be looked for."""
+        if self._seen.shared is None:
+            self._seen.shared = super().are_some()
+        return self._seen.shared
+
+
 class SharedTransaction(Remembering, PostgresTransaction):
     """A change by a writer that holds one chain, beside others: it adds, and changes nothing that is there."""
 
@@ -483,7 +499,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
     @property
     def shares(self) -> SqlShareChanges:
         """Who may join the tasks of others; whoever changes that must have the ledger to itself."""
-        return SqlShareChanges(self._db, self._now, _must_be_alone)
+        return _SharedShares(self._db, self._now, self._seen)
 
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"

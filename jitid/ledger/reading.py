@@ -161,6 +161,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def __init__(self, db: Any, names: Names, now: int) -> None:
         super().__init__(db, names)
         self._now = now
+        self._shares: SqlShares | None = None
+        self.sealed_as: tuple[str | None] | None = None
+        """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
 
     def afresh(self) -> SqlSnapshot:
         """Return the same view, which has remembered nothing."""
@@ -206,7 +209,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def seal(self) -> Seal | None:
         """What says that the ledger was copied to another place, and is for reading alone."""
-        text = self.setting(sealing.SETTING)
+        text = self.setting(sealing.SETTING) if self.sealed_as is None else self.sealed_as[0]
         return None if text is None else sealing.read(text)
 
     def setting(self, name: str) -> str | None:
@@ -347,9 +350,11 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def shares(self) -> SqlShares:
         """Who may join the tasks of others; loaded by those alone who name one."""
-        from jitid.ledger.shares import SqlShares
+        if self._shares is None:
+            from jitid.ledger.shares import SqlShares
 
-        return SqlShares(self._db, self._now)
+            self._shares = SqlShares(self._db, self._now)
+        return self._shares
 
     def find_tasks(
         self, state: str | None, after: int | None, limit: int, within: Sequence[str] = ()

@@ -27,6 +27,17 @@ class SqlShares:
     def __init__(self, db: Any, now: int) -> None:
         self._db = db
         self._now = now
+        self._are_some: bool | None = None
+        """Whether any task is shared now; None while nobody has asked."""
+
+    def are_some(self) -> bool:
+        """Tell whether any task is shared now: where none is, no name has to be looked for."""
+        if self._are_some is None:
+            row = self._db.execute(
+                "SELECT 1 FROM task_share WHERE ended_event IS NULL LIMIT 1", {}
+            ).fetchone()
+            self._are_some = row is not None
+        return self._are_some
 
     def of(self, task: int) -> list[str]:
         """Return with whom a task is shared now, sorted."""
@@ -48,6 +59,8 @@ class SqlShares:
 
     def open_with(self, name: str, names: Sequence[str], most: int) -> list[int]:
         """Return the numbers of the open tasks called `name` that are shared with one of `names`, oldest first."""
+        if not self.are_some():
+            return []
         values: dict[str, Any] = {"task": name, "now": self._now, "most": most}
         among = selecting.placeholders("name", names, values)
         rows = self._db.execute(
@@ -84,6 +97,7 @@ class SqlShareChanges(SqlShares):
 
     def add(self, task: int, names: Iterable[str]) -> None:
         """Record that a task is shared with these, with whom it is not."""
+        self._are_some = None
         seq = self._next_seq()
         (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM task_share").fetchone()
         self._db.executemany(
@@ -93,6 +107,7 @@ class SqlShareChanges(SqlShares):
 
     def end(self, task: int, names: Iterable[str]) -> None:
         """Record that a task is no longer shared with these."""
+        self._are_some = None
         seq = self._next_seq()
         self._db.executemany(
             "UPDATE task_share SET ended_event = ? WHERE task = ? AND name = ? AND ended_event IS NULL",

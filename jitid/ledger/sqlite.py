@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock, sealing
-from jitid.ledger.clock import machine, time_of
+from jitid.ledger.clock import machine, read_clock
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.inplace import InPlace
 from jitid.ledger.log import WriteAheadLog
@@ -260,14 +260,16 @@ class _Reading:
             self._place.must_be()
         try:
             self._db.execute("BEGIN")
-            _, now, _, named_at = time_of(self._db, self._clock, check=False, accept=False)
-            names = self._names(named_at)
+            reading = read_clock(self._db, self._clock, check=False, accept=False)
+            names = self._names(reading.named_at)
         except BaseException as error:
             _roll_back(self._db)
             if isinstance(error, FAULTS):
                 raise translated(error) from error
             raise
-        return SqlSnapshot(self._db, names, now)
+        snapshot = SqlSnapshot(self._db, names, reading.now)
+        snapshot.sealed_as = (reading.sealed,)
+        return snapshot
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -317,11 +319,12 @@ class _Writing:
                 self._place.must_be()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
-            self._marked_at, now, jump, named_at = time_of(
+            self._marked_at, now, jump, named_at, sealed = read_clock(
                 self._db, self._clock, check=True, accept=self._accept_clock
             )
             self._names = self._read_names(named_at)
             self._transaction = self._begun(now)
+            self._transaction.sealed_as = (sealed,)
             sealing.must_not_be(self._transaction)
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.

@@ -80,6 +80,7 @@ class SqlTransaction(SqlSnapshot):
         self._known = known
         self._held = held
         self._appended = False
+        self._changed_shares: SqlShareChanges | None = None
         self._presentations: list[Presentation] = []
         """Foreign tokens whose first use the next event records."""
         self.closed: list[Closed] = []
@@ -87,6 +88,7 @@ class SqlTransaction(SqlSnapshot):
 
     def set(self, name: str, value: str) -> None:
         """Record a setting of the ledger; an event must tell of it."""
+        self.sealed_as = None
         self._db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
         self._db.execute(
             "INSERT INTO setting (name, value) VALUES (:name, :value)", {"name": name, "value": value}
@@ -193,9 +195,11 @@ class SqlTransaction(SqlSnapshot):
     @property
     def shares(self) -> SqlShareChanges:
         """Who may join the tasks of others, and what becomes of that."""
-        from jitid.ledger.shares import SqlShareChanges
+        if self._changed_shares is None:
+            from jitid.ledger.shares import SqlShareChanges
 
-        return SqlShareChanges(self._db, self._now, self.next_seq)
+            self._changed_shares = SqlShareChanges(self._db, self._now, self.next_seq)
+        return self._changed_shares
 
     def end_task(self, key: int) -> None:
         """Record that a task has ended now."""

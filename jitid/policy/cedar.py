@@ -232,7 +232,10 @@ class Policy:
 
         A kind or a template that is not usual is permitted by the rules that name it, and by no others.
         """
-        issue, *scopes = self._ask(self._questions.about(request, approved))
+        answers = self._ask(self._questions.about(request, approved))
+        if not request.may_kind and not request.by_name:
+            return answers
+        issue, *scopes = answers
         kinds = [
             self._named(other, self._ask(self._questions.about(other, approved))[0])
             for other in _of_each_kind(request)

@@ -102,7 +102,7 @@ def test_an_agent_out_of_service_lends_no_name(world: World, ended: str) -> None
     ending = agents.SuspendAgent if ended == "suspended" else agents.UnregisterAgent
     ask(world, admin, ending(name="planner", most=None, keep_live=True))
     for parent in (held, plain):
-        with pytest.raises(PolicyDeniedError, match="agent-(users|suspended|unregistered)"):
+        with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended|unregistered)"):
             as_bot(world, planner, parent=bearer(parent), task=None)
 
 
