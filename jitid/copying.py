@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from jitid import auditing
+from jitid import auditing, naming
 from jitid.audit import Head
 from jitid.chains import head_of
 from jitid.errors import IntegrityError, JitidError, StorageError
@@ -56,6 +56,7 @@ def copy(
     Raises:
         IntegrityError: the ledger does not hold by itself, or did not arrive as it is; or it was copied elsewhere.
         StorageError: one of the two is busy, full or out of reach; what was copied waits for the next attempt.
+        UsageError: `issuer` is the name of a service by what is live; nothing was copied.
 
     """
     with source, target:
@@ -67,7 +68,7 @@ def copy(
             raise sealed(seal)
         names = source.names
         if issuer not in (None, names.issuer):
-            names = names.renamed(str(issuer), snapshot.living()[1])
+            names = naming.renamed(snapshot, str(issuer)).names
         mark = f"{names.uuid} {names.issuer} {head.seq} {head.hash.hex()}"
         if seal is not None:
             # A sealed ledger changes no more: what was copied before it was sealed is a copy of it.

@@ -49,15 +49,35 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
         before = transaction.names
         if issuer == before.issuer:
             raise UsageError(f"the issuer is {issuer} already; nothing was changed")
-        must_be_free(transaction, issuer)
-        live, until = transaction.living()
+        after, live, until = renamed(transaction, issuer)
         # Events leave the issuer out as an audience: which one is meant, their order tells.
         transaction.begin_anew()
         facts = {"issuer": issuer, "was": before.issuer, "until": until, "live": live}
         event = transaction.append("ledger-issuer", facts)
-        names = before.renamed(issuer, until)._replace(named_at=event.seq)
+        names = after._replace(named_at=event.seq)
         transaction.rename(names)
         return Naming(names, transaction.now, live, until, event.seq)
+
+
+class Renamed(NamedTuple):
+    """The names that a ledger gets with another issuer."""
+
+    names: Names
+    live: int
+    until: int
+    """Both as of `Naming`."""
+
+
+def renamed(snapshot: Snapshot, issuer: str) -> Renamed:
+    """Return the names of a ledger with another issuer: whatever gives it one asks here.
+
+    Raises:
+        UsageError: it is the name of a service by what is live.
+
+    """
+    must_be_free(snapshot, issuer)
+    live, until = snapshot.living()
+    return Renamed(snapshot.names.renamed(issuer, until), live, until)
 
 
 def must_be_free(snapshot: Snapshot, issuer: str) -> None:

@@ -464,7 +464,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "ledger copy": {
         0: "The ledger was copied; the copy is live, and the source is sealed.",
-        2: "There is something at the place already, or the line cannot be meant; nothing was copied.",
+        2: "Something is at the place, --issuer names a service, or the line cannot be meant; nothing was copied.",
         5: "One of the two is out of reach, busy or full; the same command goes on with what was copied.",
         6: "One of the two refuses this user.",
         7: "The ledger is damaged, lacks a key, did not arrive as it is, or is sealed; there is no copy.",

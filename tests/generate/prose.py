@@ -1074,7 +1074,8 @@ verifying what they signed.
 
 Uuid, keys and policy are the same in the copy, and so is the issuer unless --issuer names another, so that what was
 issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name as
-jitid-ledger-issuer(1) does: until the last credential under it expires.
+jitid-ledger-issuer(1) does: until the last credential under it expires. A name by which live credentials or a granted
+access mean a service is refused, as jitid-ledger-issuer(1) refuses it.
 
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
 kept before still prove what they proved.

@@ -40,6 +40,8 @@ from jitid.publication import Document
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.builders import NAMES, World, edit, request
+from tests.lifecycle.test_naming import IN_USE
+from tests.lifecycle.test_naming import NEW as SERVICE
 
 
 class KilledError(BaseException):
@@ -463,3 +465,21 @@ def test_an_unknown_token_under_an_earlier_issuer_is_refused(used: World, tmp_pa
     copied(used, tmp_path / "copy", issuer=NEW)
     with World(tmp_path / "copy") as other, pytest.raises(InvalidCredentialError, match="does not know"):
         other.verify(late.token)
+
+
+@pytest.mark.parametrize("how", IN_USE)
+def test_a_copy_does_not_take_the_name_of_a_service(world: World, tmp_path: Path, how: str) -> None:
+    """In the copy that name would be the authority's, and what was issued for the service is live there."""
+    IN_USE[how](world)
+    before = world.head()
+    with pytest.raises(UsageError, match="service"):
+        copied(world, tmp_path / "copy", issuer=SERVICE)
+    assert list(tmp_path.glob("*copy*")) == []
+    # Neither copied nor sealed: it goes on, and is copied under another name.
+    assert world.head() == before
+    world.issue(task="T2")
+    copied(world, tmp_path / "copy", issuer=NEW)
+    with World(tmp_path / "copy") as copy:
+        copy.clock.now = world.clock.now
+        assert copy.ledger.names.issuer == NEW
+        copy.check()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import jitid
 from jitid import issuance, naming
 from jitid.access import Wanted, authenticate
 from jitid.authority.access_operations import GrantAccess, RevokeAccess
@@ -297,6 +300,23 @@ def test_the_name_of_a_service_is_not_taken_while_something_live_means_the_servi
     world.clock.now += DAY
     rename(world)
     world.check()
+
+
+def test_one_function_alone_gives_a_ledger_another_issuer() -> None:
+    """The other one reads what the audit events tell of that."""
+    package = Path(jitid.__file__).parent
+    found = {
+        f"{path.relative_to(package)}:{function.name}"
+        for path in package.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "renamed"
+        and not (isinstance(call.func.value, ast.Name) and call.func.value.id in ("naming", "reach"))
+    }
+    assert found == {"naming.py:renamed", "ledger/naming.py:take"}
 
 
 def test_what_has_ended_or_was_replaced_keeps_no_name(world: World) -> None:
