@@ -817,7 +817,7 @@ complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent
 complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent suspend
-complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
+complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
 complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
@@ -830,7 +830,7 @@ complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent
 complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent unregister
-complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
+complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
 complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'

@@ -110,7 +110,7 @@ def restore(
     given: Globals,
     from_: options.BackupToRestore,
     replace: options.ReplaceLedger = False,
-    keep_live: options.KeepLive = False,
+    keep_live: options.RestoreNoEnds = False,
     expect_head: options.ExpectHead = None,
 ) -> None:
     """Put the ledger of a backup back, and end what lived in it.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from collections import Counter
 from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
 from jitid import cli
-from jitid.commands import COMMANDS, GROUPS
+from jitid.commands import COMMANDS, GROUPS, options
 
 
 @pytest.mark.parametrize("verb", ["", *GROUPS, *COMMANDS])
@@ -32,6 +35,22 @@ def test_the_table_has_the_first_sentence_of_each_verb(verb: str) -> None:
     module, function = COMMANDS[verb][0].split(":")
     callback = getattr(import_module(f"jitid.commands.{module}"), function)
     assert (inspect.getdoc(callback) or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[verb][1]
+
+
+def test_no_two_modules_of_options_use_one_name() -> None:
+    """All are one namespace: the later one would give the verbs of the earlier one its help."""
+    modules = [import_module(f"{options.__name__}.{one.name}") for one in iter_modules(options.__path__)]
+    used = Counter(
+        name
+        for module in modules
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for name in [getattr(target, "id", "_")]
+        if not name.startswith("_")
+    )
+    assert len(used) > 100
+    assert [name for name, count in used.items() if count > 1] == []
 
 
 def test_every_group_has_verbs_and_a_sentence() -> None:

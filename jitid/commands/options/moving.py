@@ -72,7 +72,7 @@ BackupToRestore = Annotated[
 ReplaceLedger = Annotated[
     bool, option("--replace", metavar=None, text="Move the ledger that is there aside, and keep it.")
 ]
-KeepLive = Annotated[
+RestoreNoEnds = Annotated[
     bool,
     option("--keep-live", metavar=None, text="End nothing: nothing was ended since the backup was made."),
 ]
