@@ -148,7 +148,7 @@ def not_let(
         return []
     if any(one == agent.name or f"agent:{one}" in agent.users for one in recorded):
         return []
-    if any(_is_user(snapshot, agent, name) for name in delegators):
+    if any(is_user(snapshot, agent, name) for name in delegators):
         return []
     return [
         Objection(
@@ -160,7 +160,8 @@ def not_let(
     ]
 
 
-def _is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
+def is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
+    """Tell whether a delegator may use the name of an agent: its owner, and those whom its record lists."""
     person = snapshot.find_delegator(name)
     names = {name} if person is None else {name, person.name, *person.aliases}
     groups = () if person is None else person.groups

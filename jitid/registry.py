@@ -92,7 +92,7 @@ class Kept(NamedTuple):
     """How many identities of it live."""
     now: int
     ended: int = 0
-    """How many live credentials ended that were issued under its name before it was registered."""
+    """How many live credentials ended that were issued under its name before this registration."""
 
 
 def described(snapshot: Snapshot, agents: Iterable[Agent]) -> list[Described]:
@@ -125,8 +125,9 @@ def record_of(snapshot: Snapshot, name: str) -> Agent:
 def register(transaction: Transaction, name: str, stated: Stated, due: Due, most: int | None = None) -> Kept:
     """Record an agent; one that was unregistered is registered anew, in the record that it had.
 
-    Whatever lives under its name, and was issued under no record, ends with what descends from it: anybody could
-    have called an agent so. That is at most `most` credentials; None for any number.
+    What lives under its name already ends, with what descends from it. Only an identity that was issued under an
+    earlier registration goes on, if its root delegator may use the name by this one. At most `most` credentials end;
+    None for any number.
 
     Raises:
         TooManyError: more would end; nothing was changed.
@@ -167,7 +168,7 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
         None,
         users_of(transaction, stated.users or ()),
     )
-    facts, ended = _end_unregistered(transaction, name, most)
+    facts, ended = _end_earlier(transaction, agent, most)
     transaction.put_agents([agent])
     event = transaction.append(
         "agent-register",
@@ -183,14 +184,21 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
     return _kept(transaction, name, event.seq)._replace(ended=ended)
 
 
-def _end_unregistered(transaction: Transaction, name: str, most: int | None) -> tuple[Mapping[str, Any], int]:
-    uids = transaction.unregistered_identities(name)
+def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tuple[Mapping[str, Any], int]:
+    """Revoke what lives under the name of an agent that is registered now, but for what its record permits.
+
+    Without a record anybody could have called an agent so. An earlier record may have been another owner's: what was
+    issued under that would count as issued under this one.
+    """
+    name, held = agent.name, transaction.live_under(agent.name)
+    users = {one for one in {live.delegator for live in held} if governance.is_user(transaction, agent, one)}
+    uids = {live.uid for live in held if not live.recorded or live.delegator not in users}
     if not uids:
         return {}, 0
-    selection = Selection(ids=tuple(identity_id(uid) for uid in uids))
+    selection = Selection(ids=tuple(identity_id(uid) for uid in sorted(uids)))
     if most is not None and (radius := transaction.measure(selection)).credentials > most:
         raise revocation.TooManyError(
-            f"this would end more than {most}, issued under the name {quote(name)} before it was registered: "
+            f"this would end more than {most}, issued under the name {quote(name)} before this registration: "
             f"{revocation.blast(radius)}; nothing was changed",
             f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
         )

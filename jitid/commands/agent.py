@@ -52,7 +52,8 @@ def register(
 
     Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
     it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue. What
-    lives under its name without a record ends; more than --max (100 unless configured) needs --yes.
+    lives under its name already ends, unless it was issued under an earlier record for a delegator who may use
+    the name now. More than --max (100 unless configured) needs --yes.
     """
     given.expect(agentrows.KEPT)
     if owner is None or purpose is None:
@@ -73,7 +74,7 @@ def register(
     _tell(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
     if kept.ended:
         was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
-        given.note(f"ended {was} that had its name without a record")
+        given.note(f"ended {was} that had its name before")
         settle_event(given, authority, kept.event)
 
 

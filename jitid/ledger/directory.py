@@ -53,6 +53,16 @@ class Holding(NamedTuple):
     """When its latest identity was given a credential for the last time, in seconds since the epoch."""
 
 
+class LiveUnder(NamedTuple):
+    """An identity under the name of an agent, of which anything lives."""
+
+    uid: bytes
+    delegator: str
+    """The root delegator."""
+    recorded: bool
+    """Whether it is counted to a record of that name."""
+
+
 class DirectorySnapshot(Protocol):
     """The part of a consistent view that is about the directory."""
 
@@ -111,8 +121,8 @@ class DirectorySnapshot(Protocol):
     ) -> list[Agent]:
         """Return records of agents in the order of their names; of these owners if any are named."""
 
-    def unregistered_identities(self, name: str) -> list[bytes]:
-        """Return the identities of an agent of which anything lives that no record counts; not what was adopted."""
+    def live_under(self, name: str) -> list[LiveUnder]:
+        """Return the identities of an agent of which anything lives; not what was adopted."""
 
     def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
         """Return what each of these agents has been given, by its number."""

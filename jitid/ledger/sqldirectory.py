@@ -9,7 +9,7 @@ from typing import Any
 from jitid.agent import Agent, AgentState
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
-from jitid.ledger.directory import Entry, Holding
+from jitid.ledger.directory import Entry, Holding, LiveUnder
 from jitid.ledger.leaving import SqlLeaving
 from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
 from jitid.ledger.sqldelegators import delegator as delegator_of
@@ -105,15 +105,16 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         rows = self._db.execute(f"{_AGENT} WHERE 1 = 1{where} ORDER BY r.name LIMIT :limit", values)
         return [_agent(row) for row in rows]
 
-    def unregistered_identities(self, name: str) -> list[bytes]:
-        """Return the identities of an agent of which anything lives that no record counts; not what was adopted."""
+    def live_under(self, name: str) -> list[LiveUnder]:
+        """Return the identities of an agent of which anything lives; not what was adopted."""
         rows = self._db.execute(
-            f"""SELECT DISTINCT i.uid FROM term a CROSS JOIN identity i CROSS JOIN credential c
+            f"""SELECT DISTINCT i.uid, d.text, CASE WHEN c.recurring IS NULL THEN 0 ELSE 1 END
+                  FROM term a CROSS JOIN identity i CROSS JOIN credential c CROSS JOIN term d
                  WHERE a.text = :name AND i.agent = a.id AND c.identity = i.id AND {selecting.LIVE}
-                   AND c.recurring IS NULL AND c.kind <> 'adopted'""",
+                   AND c.kind <> 'adopted' AND d.id = c.delegator""",
             {"name": name, "now": self._now},
         )
-        return [uid for (uid,) in rows]
+        return [LiveUnder(uid, delegator, bool(recorded)) for uid, delegator, recorded in rows]
 
     def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
         """Return what each of these agents has been given, by its number."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jitid.authority import agent_operations as agents
 from jitid.authority import operations as ops
 from jitid.caller import Caller
-from jitid.errors import IntegrityError, PolicyDeniedError, UsageError
+from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter
 from jitid.registry import Due, Stated
@@ -126,6 +129,107 @@ def test_registering_ends_what_lives_under_the_name_without_a_record(world: Worl
     assert world.check()
     with pytest.raises(UsageError, match="registered already"):
         register(world)
+
+
+def unregister(world: World, name: str = "deploy-bot") -> None:
+    """Unregister an agent, whose credentials are to live on."""
+    operation = agents.UnregisterAgent(name=name, keep_live=True, most=None)
+    ask(world, caller("user:root", "admin"), operation)
+
+
+def test_a_name_that_another_owner_registers_again_is_not_used_on(world: World) -> None:
+    """Neither renewed, nor delegated under, by what the former owner holds of it."""
+    world.know("user:bob")
+    register(world)
+    made = as_bot(world, OWNER)
+    child = issue(world, agent(made), parent=bearer(made), agent="other", task=None)
+    unregister(world)
+    # The former owner is shut out of the record alone until then.
+    assert ask(world, agent(made), ops.Verify(token=bearer(made)))
+    kept = register(world, owner="user:bob")
+    assert (kept.ended, kept.live) == (2, 0)
+    (_, event) = told(world, "agent-register")
+    assert (event["count"], event["again"]) == (2, True)
+    for one in (made, child):
+        with pytest.raises(InvalidCredentialError, match="revoked"):
+            ask(world, agent(one), ops.Verify(token=bearer(one)))
+    attempts: list[Callable[[], object]] = [
+        lambda: ask(world, OWNER, ops.Renew(request=RenewRequest(bearer(made)))),
+        lambda: as_bot(world, OWNER, parent=bearer(made), task=None),
+    ]
+    for attempt in attempts:
+        with pytest.raises(InvalidCredentialError, match="revoked"):
+            attempt()
+    with pytest.raises(PolicyDeniedError, match="does not let `user:alice` use its name"):
+        as_bot(world, OWNER, task="T-again")
+    assert world.check()
+
+
+@pytest.mark.parametrize(
+    ("stated", "goes_on"),
+    [
+        ({}, True),
+        ({"owner": "user:al"}, True),
+        ({"owner": "user:bob", "users": ("user:alice",)}, True),
+        ({"owner": "user:bob", "users": ("group:release",)}, True),
+        ({"owner": "user:bob", "users": ("user:eve",)}, False),
+        # An agent that is listed is not the delegator for whom it acts.
+        ({"owner": "user:bob", "users": ("agent:deploy-bot",)}, False),
+    ],
+    ids=str,
+)
+def test_what_the_new_record_permits_goes_on(world: World, stated: Mapping[str, Any], goes_on: bool) -> None:
+    world.know("user:bob")
+    register(world)
+    world.know("user:alice", groups=("release",), aliases=("user:al",))
+    made = as_bot(world, OWNER)
+    unregister(world)
+    kept = register(world, **stated)
+    assert (kept.ended, kept.live) == ((0, 1) if goes_on else (1, 0))
+    if goes_on:
+        assert ask(world, OWNER, ops.Renew(request=RenewRequest(bearer(made))))
+    assert world.check()
+
+
+def test_registering_again_ends_no_more_than_it_may(world: World) -> None:
+    world.know("user:bob")
+    register(world)
+    as_bot(world, OWNER, copies=3)
+    unregister(world)
+    with pytest.raises(TooManyError, match="would end more than 2"):
+        register(world, owner="user:bob", most=2)
+    assert register(world, owner="user:bob", most=3).ended == 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("user:alice", "user:bob", "user:eve")),
+            st.sets(st.sampled_from(("user:alice", "user:bob", "user:eve")), max_size=2),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_whatever_lives_under_a_registered_name_its_record_lets(
+    tmp_path_factory: pytest.TempPathFactory, registrations: list[tuple[str, set[str]]]
+) -> None:
+    """However often it was registered, and for whom."""
+    with World(tmp_path_factory.mktemp("again") / "ledger") as world:
+        for person in ("user:alice", "user:bob", "user:eve"):
+            world.know(person)
+            as_bot(world, caller(person), task="T0")
+        for number, (owner, users) in enumerate(registrations):
+            if number:
+                unregister(world)
+            register(world, owner=owner, users=tuple(sorted(users)))
+            with world.ledger.read() as snapshot:
+                found = snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=99)
+            assert {one.delegator for one in found} <= {owner, *users}
+            for person in {owner, *users}:
+                as_bot(world, caller(person), task=f"T{number + 1}")
+        assert world.check()
 
 
 def test_registering_ends_no_more_than_it_may(world: World) -> None:

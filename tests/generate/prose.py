@@ -864,7 +864,8 @@ The owner must be known to the directory, by any of their names, and not disable
 must be within those: the rule `delegator-entitlement` refuses others.
 
 What lives under the name already ends, with what descends from it: anybody could have called an agent so. An agent
-that was unregistered is registered anew in the record that it had.""",
+that was unregistered is registered anew in the record that it had. What `agent unregister --keep-live` left alive ends
+then too, unless its root delegator is the new owner or one of --may-use.""",
     "agent change": """\
 To have something else reviewed at another time is no change: `jitid agent review` does that. The owner, or the scopes,
 are checked as by `jitid agent register` if either is stated.""",
@@ -882,7 +883,10 @@ asks at the same moment is refused, or ends with it. At a terminal, more than --
 Verifiers that do not ask the ledger honour a signed token until it expires; the answer says until when.""",
     "agent unregister": """\
 At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
-token until it expires; the answer says until when. The record stays, and says when it ended.""",
+token until it expires; the answer says until when. The record stays, and says when it ended.
+
+What is kept alive is not renewed, and ends when the name is registered again for an owner who is not its root
+delegator, unless --may-use lists that delegator (jitid-agent-register(1)).""",
     "agent classify": """\
 What counts is what was issued in the last --days days of UTC, 90 unless it is said, the present one included. A name
 recurs if it had at least five tasks in them, or was issued identities on at least three of the days; the settings
