@@ -257,7 +257,7 @@ class _Judge:
             )
             # Nothing is added beside what it lives by already.
             found += governance.beyond_limits(
-                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0, own=self._own
+                entry.agent, (credential.kind,), credential.audiences, self._usual, 0, 0, own=self._own
             )
             found += governance.out_of_service(map(self._agents.get, dict.fromkeys(chain)), self._now)
             self._objections[key] = found

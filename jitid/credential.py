@@ -134,6 +134,12 @@ def named_kind(kind: str, template: str | None) -> str:
     return f"{kind}:{template}" if template else kind
 
 
+def bare_kind(named: str) -> str:
+    """Return the kind that a grant names, without the template."""
+    sort, *rest = named.split(":")
+    return f"{sort}:{rest[0]}" if sort == Kind.EXEC and rest else sort
+
+
 def kept_kinds(kinds: Iterable[str]) -> str:
     """Return the kinds of a grant as the ledger keeps them: sorted, and empty for the usual ones."""
     if kinds == USUAL_KINDS:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import delegation, governance, introspection, narrowing, reach, strictjson
-from jitid.credential import Credential
+from jitid.credential import Credential, named_kind
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -265,6 +265,8 @@ def _decide_now(
         zone=terms.zone,
     )
     usual = terms.audiences or names.accepted(snapshot.now)
+    # The usual kinds that a record lacks are left out of a grant, and with `narrow` all are.
+    stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
     try:
         governance.must_not_object(
             governance.objections(
@@ -276,7 +278,7 @@ def _decide_now(
             )
             # As if it took its own place.
             + governance.beyond_limits(
-                entry.agent, request.kind, request.audiences, usual, 0, 0, own=names.issuers
+                entry.agent, (request.kind, *stated), request.audiences, usual, 0, 0, own=names.issuers
             )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
             + governance.chain_objections(snapshot, _delegating(above, credential), snapshot.now),

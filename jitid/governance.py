@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import audience
 from jitid.agent import Agent, AgentState
+from jitid.credential import bare_kind
 from jitid.delegator import Delegator
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.ledger.directory import DirectorySnapshot, Entry
@@ -240,9 +241,17 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
     )
 
 
+def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
+    """Return the kinds, with or without templates, that the record of an agent does not have, each with the reason."""
+    if agent is None:
+        return {}
+    why = f"agent {quote(agent.name)} is given {', '.join(agent.kinds)} only"
+    return {kind: why for kind in kinds if bare_kind(kind) not in agent.kinds}
+
+
 def beyond_limits(
     agent: Agent | None,
-    kind: str,
+    kinds: Sequence[str],
     audiences: Sequence[str],
     usual: Sequence[str],
     live: int,
@@ -252,17 +261,22 @@ def beyond_limits(
 ) -> list[Objection]:
     """Return what a registered agent may not be given: `more` identities beside `live` ones, for these audiences.
 
-    `usual` are the audiences of an agent that has none of its own; `own` are the names of the authority, for which
+    `kinds` are that of a credential itself, and those that its holder may obtain; `audiences` are meant in the same
+    way. `usual` are the audiences of an agent that has none of its own; `own` are the names of the authority, for which
     each agent may have an identity token.
     """
     found: list[Objection] = []
     if agent is None:
         return found
     name = quote(agent.name)
-    if kind not in agent.kinds:
-        kinds = ", ".join(agent.kinds)
+    if beyond := beyond_kinds(agent, kinds):
+        lacking = ", ".join(map(quote, list(beyond)[:5]))
         found.append(
-            Objection("agent-kind", f"agent {name} is given {kinds} only", f"ask for one of: {kinds}")
+            Objection(
+                "agent-kind",
+                f"{next(iter(beyond.values()))}, not {lacking}",
+                f"ask for one of: {', '.join(agent.kinds)}",
+            )
         )
     allowed = agent.audiences or usual
     foreign = audience.uncovered((*allowed, *own), audiences)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, reach
+from jitid import delegation, governance, reach
+from jitid.agent import Agent
 from jitid.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_kind, parse_kind
 from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError, UsageError
@@ -184,11 +185,12 @@ def carried(kind: str, scopes: Iterable[Scope]) -> tuple[Scope, ...]:
 
 
 def obtainable(
-    request: IssueRequest, terms: Terms, parent: Credential | None, notes: list[str]
+    request: IssueRequest, terms: Terms, parent: Credential | None, agent: Agent | None, notes: list[str]
 ) -> tuple[str, ...]:
     """Return the kinds that the holder of a new credential may obtain, with the templates that they are made from.
 
-    A request that names none gets the usual ones, as far as the parent may obtain them.
+    A request that names none gets the usual ones, as far as the parent may obtain them, and the record of the agent
+    has them.
 
     Raises:
         UsageError: a kind or a template is unknown, or there are too many.
@@ -199,16 +201,30 @@ def obtainable(
     if len(request.may_kind) > MOST_KINDS:
         raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
     named = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
-    held = None if parent is None else parent.may_kind
-    if held is None or (request.may_kind and not request.allow_narrower):
+    if request.may_kind and not request.allow_narrower:
         return named
-    if parent is not None and request.may_kind:
-        notes.extend(
-            f"without kind {quote(kind)}: the parent {parent.id} may not obtain it"
-            for kind in named
-            if kind not in held
-        )
-    return tuple(kind for kind in named if kind in held)
+    beyond = governance.beyond_kinds(agent, named)
+    if parent is not None and (held := parent.may_kind) is not None:
+        beyond |= {kind: f"the parent {parent.id} may not obtain it" for kind in named if kind not in held}
+    if request.may_kind:
+        notes.extend(f"without kind {quote(kind)}: {why}" for kind, why in beyond.items())
+    return tuple(kind for kind in named if kind not in beyond)
+
+
+def inherited(
+    agent: Agent | None, kinds: Sequence[str] | None, notes: list[str], *, allow_narrower: bool
+) -> tuple[str, ...] | None:
+    """Return the kinds of a grant that is passed on, without those that the record of the agent lacks by now.
+
+    The usual ones are left out in any case: no request need have stated them. Others stay to be refused, unless
+    the request says `allow_narrower`.
+    """
+    if kinds is None:
+        return None
+    beyond = governance.beyond_kinds(agent, kinds)
+    lost = {kind: why for kind, why in beyond.items() if allow_narrower or kind in USUAL_KINDS}
+    notes.extend(f"without kind {quote(kind)}: {why}" for kind, why in lost.items())
+    return tuple(kind for kind in kinds if kind not in lost)
 
 
 def _spelled(text: str, terms: Terms) -> str:

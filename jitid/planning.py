@@ -114,7 +114,7 @@ def plan(
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
-    kinds = narrowing.obtainable(request, terms, parent, notes)
+    kinds = narrowing.obtainable(request, terms, parent, entry.agent, notes)
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -145,7 +145,7 @@ def plan(
         governance.objections(entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now)
         + governance.beyond_limits(
             entry.agent,
-            request.kind,
+            (request.kind, *kinds),
             within.obtainable,
             terms.audiences or names.accepted(now),
             entry.live + beside,

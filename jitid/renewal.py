@@ -311,6 +311,9 @@ def plan(
         narrowing.note_raised(found, task.sensitivity, "", notes)
     entry = transaction.entry(predecessor.delegator, predecessor.agent)
     standing = governance.standing_of(entry)
+    # No request for an attachment states what it passes on.
+    narrower = attached is not None or request.allow_narrower
+    kinds = narrowing.inherited(entry.agent, kinds, notes, allow_narrower=narrower)
     facts: dict[str, Any] = {
         "task": predecessor.task,
         "opener": None if task.opener == predecessor.delegator else task.opener,
@@ -341,7 +344,7 @@ def plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, kind, within.obtainable, usual, 0, 0)
+        + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.obtainable, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,

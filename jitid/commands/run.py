@@ -336,9 +336,8 @@ def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]
     needed = [named_kind(one.kind, one.template) for one in secrets]
     if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
         return ()
-    # A parent may not permit all of the usual ones: below it the run states what it needs and no more.
-    own = USUAL_KINDS if request.parent is None else (request.kind,)
-    return tuple(dict.fromkeys((*(request.may_kind or own), *needed)))
+    # Neither a parent nor the record of an agent need permit all of the usual ones: a run states what it needs.
+    return tuple(dict.fromkeys((*(request.may_kind or (request.kind,)), *needed)))
 
 
 def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:

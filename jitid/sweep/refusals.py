@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from jitid import governance
+from jitid.credential import USUAL_KINDS, read_kinds
 from jitid.governance import Objection
 from jitid.ledger.directory import Entry
 from jitid.ledger.selecting import LIVE
@@ -35,7 +36,13 @@ _CASES = {
     ),
     "agent": (
         _OF_AGENTS,
-        {"kind": "c.kind", "scopes": "c.scopes", "audiences": "au.text", "details": _HAS_DETAILS},
+        {
+            "kind": "c.kind",
+            "may_kind": "coalesce(c.may_kind, '')",
+            "scopes": "c.scopes",
+            "audiences": "au.text",
+            "details": _HAS_DETAILS,
+        },
     ),
 }
 """Where the live credentials of a sort of record are, and what of them it limits."""
@@ -104,7 +111,9 @@ def _objections(sight: Sight, entry: Entry, case: Mapping[str, str], usual: Sequ
     found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=sight.now)
     if agent is not None:
         audiences, own = case["audiences"].split(), sight.names.issuers
-        found += governance.beyond_limits(agent, case["kind"], audiences, usual, 0, 0, own=own)
+        # A renewal leaves out the usual ones that the record lacks, and is refused for others.
+        may = [kind for kind in read_kinds(case["may_kind"]) or () if kind not in USUAL_KINDS]
+        found += governance.beyond_limits(agent, (case["kind"], *may), audiences, usual, 0, 0, own=own)
     found += governance.beyond_scopes(person, agent, [case["details"]] if case["details"] else [])
     for rule, held, why in governance.limits(person, agent):
         wider = uncovered(scopes_of(" ".join(held)), scopes)

@@ -269,9 +269,10 @@ start, and what was made for it ends. Each is renewed with a third of its life l
 and the earlier one works until its own expiry. At the end of the command all end, at their targets too, within 20
 seconds for each target; what a target does not confirm by then is said, and the next sweep goes on with it.
 
-The identity of the run may obtain `jwt`, `opaque` and the kinds of its --secret, with exactly their templates.
---may-kind names others, in place of `jwt` and `opaque`: a `jitid helper` or a `jitid run` within obtains those that the
-outer run permits. A rule of the policy must name each kind (jitid-policy(7)).
+The identity of the run may obtain `jwt` and `opaque`; with a --secret of another kind it may obtain its own kind, and
+the kinds of its --secret with exactly their templates. --may-kind names others, in place of `jwt`, `opaque` and its
+own: a `jitid helper` or a `jitid run` within obtains those that the outer run permits. A rule of the policy must name
+each kind (jitid-policy(7)).
 
 JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is
 one with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on;
@@ -859,6 +860,10 @@ or renewed, that its record does not allow: each scope must be covered by one of
 those of the record (without any: the setting `audience`, or the ledger's issuer), the kind be among its kinds; what
 would live longer is shortened; and no more identities of it live at once than `concurrency` says. Nothing is issued
 while it is suspended or its review is overdue; nor does it delegate then.
+
+The same counts for the audiences and the kinds that its token may obtain (--may-audience, --may-kind): so what is
+delegated from it to an agent of another name stays within the record too. A request that names no kinds gets `jwt` and
+`opaque` as far as the record has them.
 
 The owner must be known to the directory, by any of their names, and not disabled. If they have entitlements, the scopes
 must be within those: the rule `delegator-entitlement` refuses others.

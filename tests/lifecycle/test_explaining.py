@@ -27,7 +27,7 @@ from jitid.policy.default import default_files
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.settings import zone
-from tests.builders import NOW, World, edit
+from tests.builders import KINDS, NOW, World, edit
 from tests.lifecycle.office import BOTH, PAY, POLICY, Office
 
 RULES = """// Whatever is not forbidden.
@@ -149,6 +149,20 @@ def test_what_the_directory_refuses_today_is_no_rule_of_the_policy(world: World)
     assert set(found.now.rules) == {"delegator-disabled", "agent-suspended"}
     denied = refused(world, agent="nightly", task="T2")
     assert (denied.then.decision, denied.rules) == ("deny", ())
+
+
+def test_a_kind_to_obtain_that_the_record_lacks_today_is_refused(world: World) -> None:
+    enact(world, ("all.cedar", '@id("all") permit(principal, action, resource);\n' + KINDS))
+    world.register(kinds=("jwt", "opaque", "ssh-cert"))
+    usual, more = world.issue(), world.issue(task="T2", may_kind=("jwt", "ssh-cert"))
+    world.register(kinds=("jwt",))
+    then = explained(world, usual.jti).now
+    assert then is not None
+    assert then.decision == "permit"
+    now = explained(world, more.jti).now
+    assert now is not None
+    assert (now.decision, now.rules) == ("deny", ("agent-kind",))
+    assert "not `ssh-cert`" in now.reason
 
 
 def test_details_of_whoever_is_limited_to_scopes_today(world: World) -> None:

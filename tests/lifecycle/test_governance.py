@@ -149,7 +149,7 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
         "jitid agent register planner",
     ),
     _overdue: ("agent-overdue", f"agent `planner` was due for review at {AT}", "jitid agent review planner"),
-    _other_kind: ("agent-kind", "agent `planner` is given opaque only", "ask for one of: opaque"),
+    _other_kind: ("agent-kind", "agent `planner` is given opaque only, not `jwt`", "ask for one of: opaque"),
     _other_audience: (
         "agent-audience",
         "agent `planner` is not given anything for `urn:c`",

@@ -86,7 +86,7 @@ def _permits(world: World, need: Need, since: int, agent: str) -> None:
         live = {other for other in seen if ended[other] > one.issued_at}
         assert one.death - one.issued_at <= need.max_ttl
         assert not governance.beyond_limits(
-            record, one.kind, one.audiences, (NAMES.issuer,), len(live - {one.identity}), 1
+            record, (one.kind,), one.audiences, (NAMES.issuer,), len(live - {one.identity}), 1
         ), one
         if not need.reported:
             assert uncovered(need.scopes, [Scope(scope) for scope in one.scopes]) == ()

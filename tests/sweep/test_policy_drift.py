@@ -230,6 +230,22 @@ def test_an_agent_that_may_hold_less_now(world: World, record: dict[str, Any], r
         assert world.verify(within.token).id == within.id
 
 
+def test_a_kind_that_its_holder_may_obtain_is_beyond_the_record_too(world: World) -> None:
+    """But for the usual ones, which a renewal leaves out."""
+    world.register("nightly", kinds=("jwt", "opaque", "ssh-cert"))
+    world.issue(agent="nightly", task="T1", may_kind=("jwt",))
+    usual = world.issue(agent="nightly", task="T2")
+    more = world.issue(agent="nightly", task="T3", may_kind=("jwt", "ssh-cert"))
+    world.register("nightly", kinds=("jwt",))
+    (finding,) = found(world, "policy-drift")
+    assert finding.evidence["reasons"] == ["agent `nightly` is given jwt only, not `ssh-cert`"]
+    assert (finding.evidence["rules"], finding.credentials) == (["agent-kind"], 1)
+    fixed(world, "policy-drift")
+    with pytest.raises(InvalidCredentialError):
+        world.verify(more.token)
+    assert world.verify(usual.token).id == usual.id
+
+
 def test_of_an_agent_just_those_end_that_its_record_refuses(world: World) -> None:
     wide = world.issue(agent="nightly", task="T1", scopes=("deploy:web",))
     narrow = world.issue(agent="nightly", task="T2", scopes=("repo:acme:read",))
