@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.model.drivers import Backend
 from tests.model.laws import LAWS
-from tests.model.model import IDENTITY, LEDGER, SERVICE, MayAct, Request
+from tests.model.model import DEFAULT_KINDS, IDENTITY, LEDGER, SERVICE, MayAct, Request
 from tests.model.world import GATEWAY, OPERATOR, STORE, World
 
 ROOTS = ("user:alice", "user:root")
@@ -460,15 +460,26 @@ class Machine(RuleBasedStateMachine):
         scopes=st.sampled_from((frozenset({"repo:*"}), frozenset({"repo:*", "db:*"}))),
         audiences=st.sampled_from(((), AUDIENCES)),
         may_use=st.sampled_from((frozenset(), frozenset({"user:root"}))),
+        owner=st.sampled_from(("user:alice", "user:alice", "user:root")),
+        kinds=st.sampled_from((DEFAULT_KINDS, frozenset({"jwt"}))),
     )
-    def register(self, scopes: frozenset[str], audiences: tuple[str, ...], may_use: frozenset[str]) -> None:
-        """Let an administrator register an agent of alice's."""
-        if REGISTERED not in self.model.records:
+    def register(
+        self,
+        scopes: frozenset[str],
+        audiences: tuple[str, ...],
+        may_use: frozenset[str],
+        owner: str,
+        kinds: frozenset[str],
+    ) -> None:
+        """Let an administrator register an agent, perhaps again for another owner."""
+        record = self.model.records.get(REGISTERED)
+        if record is None or record.unregistered:
             self.world.perform(
                 "register",
                 caller=self.admin(),
                 name=REGISTERED,
-                owner="user:alice",
+                owner=owner if record else "user:alice",
+                kinds=kinds,
                 scopes=scopes,
                 audiences=frozenset(audiences),
                 may_use=may_use,
@@ -484,6 +495,12 @@ class Machine(RuleBasedStateMachine):
     def suspend(self) -> None:
         """Let an administrator suspend the agent."""
         self.world.perform("suspend", caller=self.admin(), name=REGISTERED)
+
+    @precondition(lambda self: self.model.records)
+    @rule(keep_live=st.sampled_from((True, True, False)))
+    def unregister(self, keep_live: bool) -> None:
+        """Let an administrator unregister the agent; mostly, what it holds is to live on."""
+        self.world.perform("unregister", caller=self.admin(), name=REGISTERED, keep_live=keep_live)
 
     @precondition(lambda self: self.model.records)
     @rule()

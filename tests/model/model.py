@@ -132,10 +132,18 @@ class Record:
     scopes: frozenset[str]
     max_ttl: int = 3600
     suspended: bool = False
+    unregistered: bool = False
     audiences: frozenset[str] = frozenset()
     """The services for which its credentials may be; none means the authority alone."""
     may_use: frozenset[str] = frozenset()
     """Which delegators, groups and agents may use its name, besides its owner (promise 16)."""
+    kinds: frozenset[str] = DEFAULT_KINDS
+    """Of which kinds its credentials, and what is obtained by them, may be (promise 18)."""
+
+    @property
+    def is_out(self) -> bool:
+        """Whether nothing is issued to it, nor delegated by it."""
+        return self.suspended or self.unregistered
 
 
 @dataclass(eq=False)
@@ -227,6 +235,7 @@ class Grant(NamedTuple):
     scopes: frozenset[str]
     may_audience: frozenset[str]
     expires: int
+    may_kind: frozenset[str]
 
 
 class Rights(NamedTuple):
@@ -374,6 +383,7 @@ class Model:
         if credential.superseded is not None and self.now >= credential.superseded:
             return None
         scopes, may_audience, expires = credential.scopes, credential.may_audience, credential.expires
+        may_kind = credential.may_kind
         head = credential.line.head
         if head is not credential:
             # A superseded credential means itself and its later line, and nothing where that line is dead.
@@ -383,6 +393,7 @@ class Model:
             held = scopes
             scopes, expires = intersection(scopes, later.scopes), min(expires, later.expires)
             may_audience = frozenset(a for a in may_audience if audiences_covered([a], later.may_audience))
+            may_kind &= later.may_kind
             if held and not scopes:
                 return None
         source = credential.line.source
@@ -390,12 +401,14 @@ class Model:
             above = self.effective(source.head)
             if above is None or not covered(scopes, above.scopes):
                 return None
+            if not {credential.kind} | may_kind <= above.may_kind:
+                return None
             reach = credential.audiences | may_audience
             # What was exchanged reaches what `may_act` says, and not what `may_audience` does.
             if not credential.exchanged and not audiences_covered(reach, above.may_audience):
                 return None
             expires = min(expires, above.expires)
-        return Grant(scopes, may_audience, expires)
+        return Grant(scopes, may_audience, expires, may_kind)
 
     def _stands(self, identity: Identity) -> bool:
         """Return whether an identity, its task and those above it are alive."""
@@ -422,10 +435,16 @@ class Model:
             return False
         for identity in credential.identity.chain():
             record = self.records.get(identity.agent)
-            if record and record.suspended:
+            if record and record.is_out:
                 return False
         record = self.records.get(credential.identity.agent)
-        return record is None or covered([action], record.scopes)
+        if record is None:
+            return True
+        return (
+            credential.kind in record.kinds
+            and audiences_covered(credential.audiences, record.audiences)
+            and covered([action], record.scopes)
+        )
 
     # Tasks
 
@@ -514,7 +533,7 @@ class Model:
             objections.add(DENIED, "may_audience beyond the parent's")
         if not self._act_within(request.may_act, grant):
             objections.add(DENIED, "may_act beyond the parent's may_audience")
-        if not {request.kind} | (request.may_kind or frozenset()) <= parent.may_kind:
+        if not {request.kind} | (request.may_kind or frozenset()) <= grant.may_kind:
             objections.add(DENIED, "kinds beyond the parent's")
         return self._decide(
             caller,
@@ -594,9 +613,11 @@ class Model:
         reach |= {audience for may in request.may_act for audience in may.audiences}
         if record and not audiences_covered(reach, record.audiences):
             objections.add(DENIED, "audiences beyond the agent's record")
+        if record and not {request.kind} | (request.may_kind or frozenset()) <= record.kinds:
+            objections.add(DENIED, "kinds beyond the agent's record")
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
-        if above and any((r := self.records.get(i.agent)) and r.suspended for i in above.chain()):
+        if above and any((r := self.records.get(i.agent)) and r.is_out for i in above.chain()):
             objections.add(DENIED, "an agent above is suspended")
         if depth > MAX_DEPTH[sensitivity]:
             objections.add(DENIED, "too deep")
@@ -636,7 +657,9 @@ class Model:
         may = request.audiences if request.may_audience is None else request.may_audience
         may_kind = request.may_kind
         if may_kind is None:
-            may_kind = DEFAULT_KINDS & parent.may_kind if parent else DEFAULT_KINDS
+            may_kind = DEFAULT_KINDS & grant.may_kind if grant else DEFAULT_KINDS
+            # A request that names none gets what the record has.
+            may_kind &= record.kinds if record else may_kind
         credential = Credential(
             key=key,
             identity=identity,
@@ -666,8 +689,10 @@ class Model:
         """Object to the use of a registered agent's name by others (promise 16), and to a suspended one."""
         if record is None:
             return
-        if record.suspended or self.person(record.owner).disabled:
-            objections.add(DENIED, "the agent is suspended")
+        if record.is_out or self.person(record.owner).disabled:
+            objections.add(DENIED, "the agent is suspended or unregistered")
+        if record.unregistered:
+            return
         if caller == LEDGER or caller == record.owner:
             return
         if caller in self.credentials:
@@ -792,8 +817,9 @@ class Model:
             objections.add(DENIED, "the delegator is disabled")
         for each in identity.chain():
             one = self.records.get(each.agent)
-            if one and one.suspended:
-                objections.add(DENIED, "an agent is suspended")
+            if one and one.is_out:
+                objections.add(DENIED, "an agent is suspended or unregistered")
+        self._within_record(credential.kind, self._reach(credential), record, objections)
         refused = self._refused_scopes(credential.scopes, person, record, identity.sensitivity)
         refused |= self._waiting(credential.scopes)
         scopes = credential.scopes - refused
@@ -818,9 +844,26 @@ class Model:
             return objections.refusal()
         successor = copy.copy(credential)
         successor.key, successor.scopes = key, scopes
+        if record:
+            successor.may_kind = credential.may_kind & record.kinds
         successor.issued, successor.expires = self.now, expires
         credential.superseded = min(self.now + OVERLAP, credential.expires)
         return self._made(successor)
+
+    @staticmethod
+    def _reach(credential: Credential) -> frozenset[str]:
+        """Return the services for which a credential is, or may be obtained."""
+        later = {audience for may in credential.may_act for audience in may.audiences}
+        return credential.audiences | credential.may_audience | later
+
+    @staticmethod
+    def _within_record(
+        kind: str, reach: frozenset[str], record: Record | None, objections: _Objections
+    ) -> None:
+        if record and not audiences_covered(reach, record.audiences):
+            objections.add(DENIED, "audiences beyond the agent's record")
+        if record and kind not in record.kinds:
+            objections.add(DENIED, "a kind beyond the agent's record")
 
     def repeat(self, key: str, first: str) -> Outcome:
         """Repeat the request that made `first` by its key: what it made ends, and another takes its place."""
@@ -903,10 +946,11 @@ class Model:
         if not self._act_within(may_act, grant):
             objections.add(DENIED, "may_act beyond may_audience")
         reach = audiences | {audience for may in may_act for audience in may.audiences}
-        if record and not audiences_covered(reach, record.audiences):
-            objections.add(DENIED, "audiences beyond the agent's record")
-        if kind not in credential.may_kind:
+        self._within_record(kind, reach, record, objections)
+        if kind not in grant.may_kind:
             objections.add(DENIED, "a kind beyond may_kind")
+        if any((r := self.records.get(each.agent)) and r.is_out for each in identity.chain()):
+            objections.add(DENIED, "an agent is suspended or unregistered")
         if names_services and not audiences:
             objections.add(USAGE, "an attachment names a service")
         if person.disabled:
@@ -936,7 +980,7 @@ class Model:
                 may_audience=audiences,
                 issued=self.now,
                 expires=expires,
-                may_kind=DEFAULT_KINDS & credential.may_kind,
+                may_kind=DEFAULT_KINDS & grant.may_kind & (record.kinds if record else DEFAULT_KINDS),
                 may_act=may_act,
             )
         )
@@ -985,7 +1029,7 @@ class Model:
             objections.add(NOT_HELD, "may_act does not name the caller and the audience")
         if not covered(scopes, grant.scopes):
             objections.add(DENIED, "scopes beyond the token's")
-        if "jwt" not in credential.may_kind:
+        if "jwt" not in grant.may_kind:
             objections.add(DENIED, "a kind beyond may_kind")
         above = credential.identity
         return self._decide(
@@ -1206,8 +1250,12 @@ class Model:
         scopes: frozenset[str],
         audiences: frozenset[str] = frozenset(),
         may_use: frozenset[str] = frozenset(),
+        kinds: frozenset[str] = DEFAULT_KINDS,
     ) -> Outcome:
-        """Register an agent: what lives under its name unregistered ends (promise 16)."""
+        """Register an agent: what lives under its name ends, but for what its record lets be (promise 16).
+
+        That is what was issued under an earlier record of the name, for its owner or one who is listed now.
+        """
         objections = _Objections()
         self._caller(caller, objections)
         person = self.person(owner)
@@ -1215,19 +1263,39 @@ class Model:
             objections.add({USAGE, MISSING, DENIED}, "the owner is not known")
         if person.entitlements is not None and not covered(scopes, person.entitlements):
             objections.add({USAGE, DENIED}, "the owner may not hand out the scopes")
-        if name in self.records:
+        before = self.records.get(name)
+        if before and not before.unregistered:
             objections.add({USAGE, DENIED}, "registered already")
         if not self._may(caller, "admin"):
             objections.add(FORBIDDEN, "needs the role admin")
         if objections:
             return objections.refusal()
-        self.records[name] = Record(name, owner, scopes, audiences=audiences, may_use=may_use)
-        self._end({id(i) for i in self.identities if i.agent == name and i.record is None})
+        record = Record(name, owner, scopes, audiences=audiences, may_use=may_use, kinds=kinds)
+        self.records[name] = record
+        here = [identity for identity in self.identities if identity.agent == name]
+        self._end({id(one) for one in here if one.record is None or not self._may_use(one.root, record)})
+        for one in here:
+            one.record = record
+        return Accepted()
+
+    def _may_use(self, name: str, record: Record) -> bool:
+        """Return whether a delegator may use the name of a registered agent."""
+        groups = {f"group:{group}" for group in self.person(name).groups}
+        return name == record.owner or bool({name, *groups} & record.may_use)
+
+    def unregister(self, caller: str, name: str, *, keep_live: bool) -> Outcome:
+        """End the record of an agent, and what it holds unless that is to live on."""
+        objections = self._about_agent(caller, name)
+        if objections:
+            return objections.refusal()
+        self.records[name].unregistered = True
+        self._end(set() if keep_live else {id(one) for one in self.identities if one.agent == name})
         return Accepted()
 
     def suspend(self, caller: str, name: str) -> Outcome:
         """Suspend an agent: what it holds ends, and what it delegated."""
         objections = self._about_agent(caller, name)
+        self._in_service(name, objections)
         if objections:
             return objections.refusal()
         record = self.records[name]
@@ -1241,11 +1309,16 @@ class Model:
         record = self.records.get(name)
         if record and self.person(record.owner).disabled:
             objections.add({USAGE, DENIED}, "the owner is disabled")
+        self._in_service(name, objections)
         if objections:
             return objections.refusal()
         self.records[name].suspended = False
         self.write()
         return Accepted()
+
+    def _in_service(self, name: str, objections: _Objections) -> None:
+        if (record := self.records.get(name)) and record.unregistered:
+            objections.add(USAGE, "the agent was unregistered")
 
     def _about_agent(self, caller: str, name: str) -> _Objections:
         objections = _Objections()

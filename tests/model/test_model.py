@@ -408,6 +408,31 @@ def test_registering_a_name_ends_what_lives_under_it(model: Model) -> None:
     assert not model.rights("c2").valid
 
 
+@pytest.mark.parametrize(
+    ("owner", "may_use", "lives"), [(ALICE, (), True), (BOB, (), False), (BOB, (ALICE,), True)]
+)
+def test_a_name_that_is_registered_again_is_used_on_by_those_whom_its_record_lets(
+    model: Model, owner: str, may_use: tuple[str, ...], lives: bool
+) -> None:
+    model.register(OLGA, "deploy-bot", ALICE, frozenset({"repo:*"}))
+    issue(model, "c1", "repo:*", agent="deploy-bot")
+    assert isinstance(model.unregister(OLGA, "deploy-bot", keep_live=True), Accepted)
+    assert model.rights("c1").valid
+    refused(model.renew(ALICE, "c2", "c1"), DENIED)
+    refused(child(model, "c3", "c1", "repo:read"), DENIED)
+    model.register(OLGA, "deploy-bot", owner, frozenset({"repo:*"}), may_use=frozenset(may_use))
+    assert model.rights("c1").valid == lives
+
+
+def test_a_record_limits_the_kinds_of_whatever_comes_of_it(model: Model) -> None:
+    model.register(OLGA, "deploy-bot", ALICE, frozenset({"repo:*"}), kinds=frozenset({"jwt"}))
+    request = Request("deploy-bot", frozenset({"repo:*"}), task="T1", delegator=ALICE)
+    refused(model.issue(ALICE, "c1", request._replace(may_kind=frozenset({"jwt", "opaque"}))), DENIED)
+    issue(model, "c2", "repo:*", agent="deploy-bot")
+    refused(child(model, "c3", "c2", "repo:read", kind="opaque"), DENIED)
+    made(child(model, "c4", "c2", "repo:read"))
+
+
 def test_a_registered_name_is_for_its_owner(model: Model) -> None:
     model.register(OLGA, "deploy-bot", ALICE, frozenset({"repo:*"}))
     issue(model, "c1", "repo:*", agent="deploy-bot")

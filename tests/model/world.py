@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tests.model.drivers import AUDIENCES_OF, PEOPLE, START, Done, Driver
 from tests.model.model import (
     APPROVERS,
+    DEFAULT_KINDS,
     IDENTITY,
     INVALID,
     LEDGER,
@@ -380,18 +381,26 @@ class World:
         scopes: frozenset[str],
         audiences: frozenset[str] = frozenset(),
         may_use: frozenset[str] = frozenset(),
+        kinds: frozenset[str] = DEFAULT_KINDS,
     ) -> Outcome:
-        expected = self.model.register(caller, name, owner, scopes, audiences, may_use)
+        expected = self.model.register(caller, name, owner, scopes, audiences, may_use, kinds)
         words = ["agent", "register", name, "--owner", owner, "--purpose", "a reason"]
         words += [word for scope in sorted(scopes) for word in ("--scope", scope)]
         words += [word for audience in sorted(audiences) for word in ("--audience", audience)]
         words += [word for each in sorted(may_use) for word in ("--may-use", each)]
+        words += [word for each in sorted(kinds) for word in ("--kind", each)]
         done = self.driver.jitid(caller, *words)
         return self._compare(step, expected, done.status, done)
 
     def _suspend(self, step: Step, caller: str, name: str) -> Outcome:
         expected = self.model.suspend(caller, name)
         done = self.driver.jitid(caller, "agent", "suspend", name, "--yes")
+        return self._compare(step, expected, done.status, done)
+
+    def _unregister(self, step: Step, caller: str, name: str, keep_live: bool) -> Outcome:
+        expected = self.model.unregister(caller, name, keep_live=keep_live)
+        words = ["--keep-live"] if keep_live else ["--yes"]
+        done = self.driver.jitid(caller, "agent", "unregister", name, *words)
         return self._compare(step, expected, done.status, done)
 
     def _resume(self, step: Step, caller: str, name: str) -> Outcome:
@@ -535,6 +544,8 @@ class World:
                 self._at_the_edge(step, key)
                 self._inspect(key, doors[key])
                 self._as_parent(step, key)
+        # What was seen at an earlier time says nothing of now.
+        self.seen.clear()
         for key in keys:
             rights = expected[key]
             self.seen[key] = Seen(doors[key]["verify"], allowed[key], doors[key])
