@@ -32,4 +32,4 @@ class PublishRevocations(CertificateOperation["list[RevocationList]"]):
     """Return which certificates are revoked, signed by the authority of each."""
 
     lifetime: int | None = None
-    """Seconds for which the lists count."""
+    """Seconds for which the lists count; more than a day only for the role admin."""

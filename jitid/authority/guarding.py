@@ -26,6 +26,7 @@ from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.identifier import parse_approval_id, parse_id
 from jitid.ledger.records import Selection
+from jitid.lifetime import format_duration
 from jitid.request import named as named_delegator
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
+    _must_not_last(caller, operation)
     if BOOTSTRAP in caller.roles and BOOTSTRAP not in duty.roles:
         raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
     has_role = not duty.roles.isdisjoint(caller.roles)
@@ -238,6 +240,17 @@ def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",
         )
+
+
+def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
+    """Refuse a revocation list that counts for longer than usual: it hides for as long what is revoked meanwhile."""
+    if not isinstance(operation, certificates.PublishRevocations) or operation.lifetime is None:
+        return
+    from jitid.certifying import LIFETIME
+
+    if operation.lifetime > LIFETIME and "admin" not in (caller.roles or ()):
+        what = f"a revocation list that counts for longer than {format_duration(LIFETIME)}"
+        raise _refusal(caller, frozenset({"admin"}), what)
 
 
 def reads(operation: ops.Operation[Any]) -> bool:

@@ -1248,7 +1248,8 @@ ledger, and does not learn of a revocation: see jitid-keys-crl(1).""",
     "keys crl": """\
 On a list are the certificates that were revoked, retired with their task, or superseded, until they expire. The number
 grows with time and with the audit log. The authority's key is needed where it is signed; in a ledger in a database each
-machine signs for its own authority.""",
+machine signs for its own authority. An authority that serves others signs a list for more than 24 hours only for the
+role admin: such a list hides for as long what is revoked meanwhile.""",
     "keys jwks": """\
 A verifier with these keys needs no ledger, and does not learn of a revocation: it honours a token until it
 expires.""",
