@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -255,12 +255,12 @@ def requested(approval: Approval) -> dict[str, Any]:
 
 
 def objections(
-    snapshot: Snapshot, approval: Approval, person: Delegator, *requesters: str
+    snapshot: Snapshot, approval: Approval, person: Delegator, *requesters: str, presenter: str | None = None
 ) -> list[Objection]:
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
     That is everybody up the chain of delegation, by whatever name, and the requester with everybody for whom that acts;
-    so are the `requesters` that would use it.
+    so are the `requesters` that would use it. Neither does any of them present the token that proves the approver.
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
@@ -274,6 +274,14 @@ def objections(
     elif not itself.isdisjoint(behind):
         how = "by the identity" if _is_identity(made_by) else "as"
         why = f"requested it, {how} {quote(made_by)}"
+    elif presenter is not None and _is_party(snapshot, presenter, request, (made_by, *requesters)):
+        return [
+            Objection(
+                "approver-requester",
+                f"{quote(presenter)} presents the token of {quote(person.name)}, and the request is its own",
+                "the approver has to grant it in person, or by a caller that has no part in the request",
+            )
+        ]
     else:
         return []
     return [
@@ -281,6 +289,36 @@ def objections(
             "approver-requester", f"{quote(person.name)} {why}", "somebody else of the group has to decide"
         )
     ]
+
+
+def _is_party(
+    snapshot: Snapshot, presenter: str, request: Mapping[str, Any], requesters: Iterable[str]
+) -> bool:
+    """Tell whether a caller requests something, or is the one for whom it is, or acts for or with one of these."""
+    parties = {snapshot.own_name(request["delegator"])}
+    for one in requesters:
+        parties |= _answering(snapshot, one)
+    return not parties.isdisjoint(_answering(snapshot, presenter))
+
+
+def _answering(snapshot: Snapshot, caller: str) -> set[str]:
+    """Return the persons and services that answer for a caller; for an agent those that had it issued, too.
+
+    Whoever had it issued may have kept its token.
+    """
+    if not _is_identity(caller):
+        return {snapshot.own_name(caller)}
+    found = snapshot.find_credentials_of(parse_id(caller)[1])
+    if not found:
+        return {caller}
+    names = {found[0].delegator}
+    lineage = snapshot.lineage(found[0].identity_key)
+    for first in (found[0], *(snapshot.find_credentials_of(parse_id(one.id)[1])[0] for one in lineage)):
+        event = snapshot.event(first.event)
+        by = "" if event is None else str(event.document().get("by", ""))
+        if by and not by.startswith("agent:"):
+            names.add(named(by))
+    return {snapshot.own_name(name) for name in names}
 
 
 def _behind(snapshot: Snapshot, requester: str) -> set[str]:
@@ -300,16 +338,16 @@ def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) 
     if not word.holds_at(snapshot.now):
         return False
     assert word.approver is not None
-    _must_be_told(snapshot, approval, word)
+    presenter = _told(snapshot, approval, word).get("presenter")
     person = snapshot.find_delegator(word.approver)
     # They may have got a name since that is the requester's.
-    return person is not None and not objections(snapshot, approval, person, requester)
+    return person is not None and not objections(snapshot, approval, person, requester, presenter=presenter)
 
 
-def _must_be_told(snapshot: Snapshot, approval: Approval, word: Word) -> None:
-    """Refuse a grant of which the audit log knows nothing: a row is written fast."""
+def _told(snapshot: Snapshot, approval: Approval, word: Word) -> dict[str, Any]:
+    """Return what the audit log tells of a grant. Raises IntegrityError if it tells nothing: a row is written fast."""
     event = None if word.event is None else snapshot.event(word.event)
-    document = {} if event is None else event.document()
+    document: dict[str, Any] = {} if event is None else event.document()
     if (
         document.get("op") != "approval-grant"
         or document["approval"] != approval.id
@@ -321,6 +359,7 @@ def _must_be_told(snapshot: Snapshot, approval: Approval, word: Word) -> None:
             f"the ledger says that request {approval.id} was granted, and its audit log does not",
             "run: jitid audit verify",
         )
+    return document
 
 
 def about(id_: str, request: bytes) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Approver(NamedTuple):
     """Of an ID token: its `iss` and `sub` with a space between."""
     proved_at: int | None = None
     """Of an ID token: when it was issued, or its holder logged in."""
+    presenter: str | None = None
+    """Who presented that token at an authority, as `Terms.requester` names a caller; None for who approves in person,
+    and beside the ledger."""
 
 
 def grant(
@@ -57,7 +60,9 @@ def grant(
             f"state less, such as --for {format_duration(longest)} (setting approval_lifetime)",
         )
     approval, person, groups = _speaking(transaction, id_, approver, group, reason)
-    _must_not_object(objections(transaction, approval, person), approval, approver)
+    _must_not_object(
+        objections(transaction, approval, person, presenter=approver.presenter), approval, approver
+    )
     missing = [each for each in groups if each in approval.missing_at(transaction.now)]
     if not missing:
         return approval, None
@@ -71,6 +76,7 @@ def grant(
             "groups": missing,
             "approver": person.name,
             "proof": approver.proof,
+            "presenter": approver.presenter,
             "until": until,
             "reason": reason,
         },
@@ -104,6 +110,7 @@ def deny(
             "groups": groups,
             "approver": person.name,
             "proof": approver.proof,
+            "presenter": approver.presenter,
             "reason": reason,
         },
     )
@@ -177,6 +184,7 @@ def _must_not_object(found: Sequence[Objection], approval: Approval, approver: A
         "approval": approval.id,
         "approver": approver.name,
         "proof": approver.proof,
+        "presenter": approver.presenter,
     }
     governance.must_not_object(found, facts)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid import approval, consent, strictjson
 from jitid.authority import approval_operations as ops
 from jitid.authority import owning
+from jitid.authority.actors import is_owner
 from jitid.authority.presenting import must_be_first, present
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
@@ -84,7 +85,7 @@ def _approver(
 ) -> tuple[Approver, Presentation | None]:
     """Return who speaks, as an ID token or else the caller's own proof says, and the use of the token to record.
 
-    Nothing that is only said counts.
+    Nothing that is only said counts. Beside the ledger, where one login may be several people's, nobody presents.
     """
     if operation.approver_token is None:
         if terms.own_name is None or terms.caller_proof is None:
@@ -93,7 +94,10 @@ def _approver(
             )
         return Approver(terms.own_name, terms.caller_proof, None), None
     proof, use = present(inside, operation.approver_token)
-    return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}", proof.proved_at), use
+    presenter = None if is_owner(inside.caller) else terms.requester
+    return Approver(
+        proof.delegator, "oidc", f"{proof.issuer} {proof.subject}", proof.proved_at, presenter
+    ), use
 
 
 def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:

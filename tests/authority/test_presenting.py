@@ -13,7 +13,7 @@ import pytest
 
 from jitid.access import Wanted
 from jitid.authority import operations as ops
-from jitid.authority.access_operations import GrantAccess
+from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
@@ -330,6 +330,120 @@ def test_an_approvers_token_counts_for_its_presenter(world: World) -> None:
         use(world, EVE, proof)
     assert ask(world, bob, DenyApproval(id=second, approver_token=proof)).event is not None
     world.check()
+
+
+SAM = "user:sam@example.com"
+APP = {"azp": "0oa1"}
+"""As an ID token names the client with which its holder logged in: it is the gateway."""
+
+
+def _wanting(world: World, who: Caller, **fields: Any) -> str:
+    """Request what security has to approve of; return the id of the request."""
+    with pytest.raises(ApprovalNeededError) as caught:
+        wanted = request(**{"delegator": None, "agent": "payer", "scopes": ["pay:out"], **fields})
+        ask(world, who, ops.Issue(requests=(wanted,)))
+    return caught.value.requests[0]
+
+
+def _agent_of(world: World, who: Caller, **fields: Any) -> tuple[Caller, Secret]:
+    """Issue an identity for a caller; return the agent as a caller, and its token."""
+    wanted = request(**{"delegator": None, "agent": "payer", "scopes": ["*:out"], **fields})
+    (made,) = ask(world, who, ops.Issue(requests=(wanted,)))
+    bearer = made.credentials[0].secret
+    return world.authority.perform(Authenticate(bearer=bearer)), bearer
+
+
+@pytest.mark.parametrize(
+    "who", ["itself", "its agent", "a namesake by the directory", "its agent for the approver"]
+)
+@in_both
+def test_a_requester_presents_no_approvers_token(world: World, who: str) -> None:
+    """Neither does what acts for it, or was issued at its request; the approver alone, or somebody else, does."""
+    world.know(SAM, groups=("security",))
+    launcher = caller("system:gate", "issuer")
+    id_ = _wanting(world, launcher)
+    presenter, claims = launcher, APP
+    if who == "its agent":
+        (presenter, _), claims = _agent_of(world, launcher), {}
+    elif who == "its agent for the approver":
+        (presenter, _), claims = _agent_of(world, launcher, delegator=SAM), {}
+    elif who == "a namesake by the directory":
+        world.know("system:gate", aliases=("system:gate2",))
+        presenter, claims = caller("system:gate2"), {}
+    proof = foreign("sam@example.com", **claims)
+    with pytest.raises(PolicyDeniedError, match="approver-requester"):
+        ask(world, presenter, GrantApproval(id=id_, approver_token=proof))
+    denial = told(world, "denial")[-1]
+    assert (denial["approval"], denial["approver"]) == (id_, SAM)
+    assert denial["presenter"] == (presenter.identity or presenter.name)
+    assert _wanting(world, launcher) == id_
+    # In person, and by another caller.
+    other = foreign("sam@example.com")
+    assert ask(world, EVE, GrantApproval(id=id_, approver_token=other)).event is not None
+    assert told(world, "approval-grant")[-1]["presenter"] == "user:eve"
+    ask(world, launcher, ops.Issue(requests=(request(delegator=None, agent="payer", scopes=["pay:out"]),)))
+    second = _wanting(world, launcher)
+    assert ask(world, caller(SAM), GrantApproval(id=second)).event is not None
+    assert "presenter" not in told(world, "approval-grant")[-1]
+    world.check()
+
+
+@in_both
+def test_who_stands_behind_a_request_presents_no_approvers_token(world: World) -> None:
+    """An agent's request is its delegator's, and that of whoever had the agent issued; and it is for somebody."""
+    world.know(SAM, groups=("security",))
+    alice, launcher = caller("user:alice"), caller("system:gate", "issuer")
+    own, bearer = _agent_of(world, alice)
+    launched, held = _agent_of(world, launcher, delegator="user:alice")
+    sibling, _ = _agent_of(world, alice, task="T2")
+    child = {"task": None, "parent": bearer}
+    for presenter, id_ in (
+        (alice, _wanting(world, own, **child)),
+        (own, _wanting(world, alice)),
+        (sibling, _wanting(world, own, **child)),
+        (alice, _wanting(world, launcher, delegator="user:alice")),
+        (launcher, _wanting(world, launched, **{**child, "parent": held})),
+    ):
+        claims = APP if presenter is launcher else {}
+        with pytest.raises(PolicyDeniedError, match="approver-requester"):
+            proof = foreign("sam@example.com", **claims)
+            ask(world, presenter, GrantApproval(id=id_, approver_token=proof))
+    # Whoever has nothing to do with it does, an agent too.
+    other, _ = _agent_of(world, EVE, task="T3")
+    for presenter in (other, EVE):
+        id_ = _wanting(world, own, **child, agent=presenter.name.replace(":", "-"))
+        assert ask(world, presenter, GrantApproval(id=id_, approver_token=foreign("sam@example.com"))).event
+    world.check()
+
+
+@in_both
+def test_a_grant_does_not_count_whose_presenter_turns_out_to_be_the_requester(world: World) -> None:
+    world.know(SAM, groups=("security",))
+    id_ = _wanting(world, GATE)
+    ask(world, EVE, GrantApproval(id=id_, approver_token=foreign("sam@example.com")))
+    world.know("system:gate", aliases=("user:eve",))
+    assert _wanting(world, GATE) == id_
+
+
+@in_both
+def test_a_denial_needs_no_second_party_and_says_who_presented_the_token(world: World) -> None:
+    """Whoever gives up a request may do so; nobody obtains anything by it."""
+    world.know(SAM, groups=("security",))
+    id_ = _wanting(world, GATE)
+    assert ask(world, GATE, DenyApproval(id=id_, approver_token=foreign("sam@example.com", **APP))).event
+    event = told(world, "approval-deny")[-1]
+    assert (event["approver"], event["presenter"]) == (SAM, "system:gate")
+
+
+def test_beside_the_ledger_an_approver_may_share_the_login_of_the_requester(world: World) -> None:
+    """Whoever has the ledger itself has every right; `by` says who it was."""
+    world.know(SAM, groups=("security",))
+    with pytest.raises(ApprovalNeededError) as caught:
+        world.issue(scopes=["pay:out"])
+    (id_,) = caught.value.requests
+    world.authority.perform(GrantApproval(id=id_, approver_token=foreign("sam@example.com")))
+    assert "presenter" not in told(world, "approval-grant")[-1]
+    world.issue(scopes=["pay:out"])
 
 
 def test_a_request_for_approval_is_a_use(world: World) -> None:

@@ -416,6 +416,10 @@ An approver who may not grant it is told the rule: `approver-unknown` (the direc
 `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
 for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
 
+At an authority the same rule refuses a caller that presents the ID token of an approver and is the requester, the one
+for whom it is asked, or an agent of theirs: approvers log in there themselves, or a caller without a part in the
+request presents their tokens. The audit event has the caller as `presenter`.
+
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
 `approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
 when its requester (`asked_by`) repeats the line; if two do at once, one of them gets it. It counts only if the
@@ -424,7 +428,8 @@ again, as long as the grant holds.
 
 Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
 under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
-tokens, which agents do not get.""",
+tokens, which agents do not get. An authority cannot tell users of one login apart: there, approvers need another
+login.""",
     "approve deny": """\
 Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
 Who waits for it is told at once, with the reason.""",
