@@ -203,8 +203,8 @@ https://a.b.example.com nor a URL with a path. Scheme and port are the same. The
 AUD, if `jitid access grant --audience` makes an audience of the token the caller's own. Without AUD that is an
 audience of the token. A second --may-act is for what the first caller obtains, and so on.
 
-With --parent-file, the task is the parent's, or one below it, such as INC-4821/tests, and nothing can be more than the
-parent holds:
+With --parent-file, the task is the parent's, or one below it, such as INC-4821/tests; on a task that another delegator
+shares it is the parent's. Nothing can be more than the parent holds:
 scopes, details, kinds, expiry, and the audiences that it may obtain tokens for. The delegator is then the parent's:
 JITID_DELEGATOR is not heeded, and --delegator is an error.
 
