@@ -281,11 +281,17 @@ def beyond_limits(
     allowed = agent.audiences or usual
     foreign = audience.uncovered((*allowed, *own), audiences)
     if foreign:
+        from shlex import quote as word
+
         found.append(
             Objection(
                 "agent-audience",
                 f"agent {name} is not given anything for {', '.join(map(quote, foreign[:5]))}",
-                f"ask for one of: {', '.join(allowed)}",
+                f"ask for one of: {', '.join(agent.audiences)}"
+                if agent.audiences
+                # What is usual may be the authority alone, which nobody names as an audience.
+                else "leave it out; or list it in the record: "
+                f"jitid agent change --audience {word(foreign[0])} {operand(agent.name)}",
             )
         )
     if agent.concurrency is not None and live + more > agent.concurrency:

@@ -146,6 +146,8 @@ def attenuated(
     found = delegation.widenings(holds, child)
     if not found:
         return scopes
+    from shlex import quote as word
+
     what = "; ".join(f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found)
     reason = f"rule `attenuation`: the parent {parent} does not hold {what}"
     held_instead: dict[str, Sequence[str]] = {
@@ -159,8 +161,11 @@ def attenuated(
         for item in found
         if item.what in held_instead
     )
-    lacks = next((item.values for item in found if item.what == "kind"), ())
-    more = f"; issue or run the parent with --may-kind {' --may-kind '.join(lacks[:5])}" if lacks else ""
+    more = "".join(
+        f"; issue or run the parent with{''.join(f' --may-{item.what} {word(value)}' for value in item.values[:5])}"
+        for item in found
+        if item.what in ("kind", "audience")
+    )
     raise PolicyDeniedError(
         f"denied: {reason}",
         f"what would pass: the same without that; the parent holds {holds_what}{more}",
@@ -196,7 +201,7 @@ def obtainable(
         UsageError: a kind or a template is unknown, or there are too many.
 
     """
-    if not request.may_kind and parent is None:
+    if not request.may_kind and parent is None and (agent is None or not agent.kinds):
         return USUAL_KINDS
     if len(request.may_kind) > MOST_KINDS:
         raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
