@@ -217,6 +217,8 @@ class Credential:
     superseded: int | None = None
     """From when on it is dead because it was renewed."""
     ended: bool = False
+    taken_back: bool = False
+    """Whether it was a successor and is none any more: the one before it took its place again."""
 
     @property
     def use(self) -> str:
@@ -883,7 +885,9 @@ class Model:
         else:
             again = identity
             line.credentials.remove(credential)
+            credential.taken_back = bool(line.credentials)
         successor = copy.copy(credential)
+        successor.taken_back = False
         successor.key, successor.identity, successor.line = key, again, line
         successor.ended = False
         return self._made(successor)
@@ -902,7 +906,7 @@ class Model:
             objections.add(NOT_HELD, "a service token is shown, not held")
         line = credential.line
         at = line.credentials.index(credential) if credential in line.credentials else 0
-        if at == 0:
+        if at == 0 and not credential.taken_back:
             objections.add({MISSING, INVALID}, "it is the successor of none")
         if objections:
             return objections.refusal()
@@ -914,6 +918,7 @@ class Model:
                 # Whoever has the predecessor gains nothing by it: what that was, it was before.
                 before.superseded = None
                 line.credentials.remove(credential)
+                credential.taken_back = True
         return Accepted()
 
     def attach(
