@@ -215,7 +215,7 @@ __jitid_table() {
         arguments='folders'
         ;;
     'policy diff')
-        options="--since=nothing --limit=nothing --exit-code --field=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event $everywhere"
+        options="--since=nothing --limit=nothing --exit-code --field=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
         arguments='files files'
         ;;
     'task list')

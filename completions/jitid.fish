@@ -682,7 +682,7 @@ complete -c jitid -n '__jitid_at "policy init"; and test $__jitid_count = 0' -fk
 complete -c jitid -n '__jitid_at "policy diff" --since' -l since -x -d 'Only what was decided from TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "policy diff" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "policy diff" --exit-code' -l exit-code -d 'End with 10 if something would change'
-complete -c jitid -n '__jitid_at "policy diff" --field' -l field -r -fka 'change\\tfield count\\tfield recorded\\tfield old\\tfield new\\tfield old_rules\\tfield new_rules\\tfield old_granted\\tfield new_granted\\tfield old_lifetime\\tfield new_lifetime\\tfield needs\\tfield agent\\tfield delegator\\tfield proof\\tfield task\\tfield purpose\\tfield sensitivity\\tfield kind\\tfield template\\tfield depth\\tfield scopes\\tfield audiences\\tfield ttl\\tfield at\\tfield reason\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy diff" --field' -l field -r -fka 'change\\tfield count\\tfield recorded\\tfield old\\tfield new\\tfield old_rules\\tfield new_rules\\tfield old_granted\\tfield new_granted\\tfield old_lifetime\\tfield new_lifetime\\tfield needs\\tfield agent\\tfield delegator\\tfield proof\\tfield task\\tfield purpose\\tfield sensitivity\\tfield kind\\tfield template\\tfield depth\\tfield scopes\\tfield audiences\\tfield ttl\\tfield at\\tfield reason\\tfield event\\tfield task_owner\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 0' -F
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 1' -F
 

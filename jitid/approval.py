@@ -67,7 +67,7 @@ def exact(
         )
         or None,
         "narrower": request.allow_narrower or None,
-        "opener": None if task.opener == asked.delegator else task.opener,
+        "opener": None if asked.task_owner == asked.delegator else asked.task_owner,
         "parent": parent,
         # Another run of the same command is another process; what counts is whether the identity ends with it.
         "process": None if request.process is None else "kept" if request.process.kept else "ends",

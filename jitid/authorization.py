@@ -270,6 +270,7 @@ class _Judge:
             credential.delegator,
             introspection.root_proof(credential, held.lineage),
             credential.task,
+            credential.task_opener,
             None if held.task is None else held.task.purpose,
             self._sensitivity(credential, held.lineage),
             credential.kind,

@@ -178,6 +178,7 @@ def plan(
         delegator,
         proof,
         name,
+        opened.opener,
         opened.purpose,
         sensitivity,
         request.kind,

@@ -372,6 +372,7 @@ def plan(
             predecessor.delegator,
             proof,
             predecessor.task,
+            task.opener,
             task.purpose,
             judged,
             kind,

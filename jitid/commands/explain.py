@@ -109,6 +109,7 @@ def _asked(request: PolicyRequest, zone: str) -> dict[str, Any]:
         "delegator": request.delegator,
         "proof": request.delegator_proof,
         "task": request.task,
+        "task_owner": request.task_owner,
         "purpose": request.purpose,
         "sensitivity": request.sensitivity,
         "kind": request.kind,

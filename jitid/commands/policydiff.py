@@ -42,6 +42,7 @@ FIELDS = (
     "at",
     "reason",
     "event",
+    "task_owner",
 )
 BRIEF = ("change", "count", "new_rules", "agent", "delegator", "scopes", "event")
 """What fits on a terminal of 80 columns, with short names."""
@@ -62,6 +63,7 @@ def row(change: Change, looks: Looks) -> dict[str, Any]:
     document, old, new = change.document, change.old, change.new
     facts, classes = looks.facts, looks.classes
     task = (looks.task or "task" in facts) and _is_told(classes.task, document["task"])
+    owner = document.get("opener", document["delegator"])
     told = {
         "agent": (looks.agent or "agent" in facts) and _is_told(classes.agent, document["agent"]),
         "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind"))
@@ -97,6 +99,7 @@ def row(change: Change, looks: Looks) -> dict[str, Any]:
         "at": rows.time(document["at"]),
         "reason": new.reason,
         "event": change.event,
+        "task_owner": owner if _is_told(classes.task_owner, owner) else None,
     }
 
 

@@ -123,7 +123,7 @@ def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
         "lifetime": f"CASE WHEN {dialect.member('ttl')} IS NULL THEN {dialect.member('lifetime')} ELSE '' END",
         "n": dialect.number("count"),
         "at": dialect.number("at"),
-        **{name: dialect.member(name) for name in _named(apart)},
+        **{name: _member(dialect, name) for name in _named(apart)},
     }
     if not apart.looks.scope:
         columns["scopes"] = dialect.member("scopes")
@@ -165,8 +165,17 @@ def _named(apart: Apart) -> dict[str, Names | None]:
         "agent": (looks.agent or "agent" in looks.facts, classes.agent),
         "delegator": (not looks.facts.isdisjoint(_ABOUT_DELEGATOR), classes.delegator),
         "task": (looks.task or "task" in looks.facts, classes.task),
+        # What is not read of it is told apart by nothing.
+        "task_owner": (classes.task_owner != Names(), classes.task_owner),
     }
     return {name: told for name, (needed, told) in named.items() if needed}
+
+
+def _member(dialect: Dialect, name: str) -> str:
+    """Return the expression for a name that an event tells: a task is the delegator's own unless it says whose."""
+    if name == "task_owner":
+        return f"coalesce({dialect.member('opener')}, {dialect.member('delegator')})"
+    return dialect.member(name)
 
 
 _ABOUT_DELEGATOR = ("delegator", "delegator_name", "delegator_kind")
@@ -202,8 +211,9 @@ def _names(dialect: Dialect, name: str, told: Names | None, values: dict[str, An
 def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
     """Return the expressions that are equal for live credentials whose requests would be decided alike."""
     facts, purpose = apart.looks.facts, apart.looks.classes.purpose
+    named = [_kept(dialect, name, told, apart, values) for name, told in _named(apart).items()]
     members = {
-        **{_kept(dialect, name, told, apart, values): True for name, told in _named(apart).items()},
+        **{key: True for key in named if key is not None},
         _PROOF: "delegator_proof" in facts,
         "i.task": purpose and (apart.looks.task or "purpose" in facts),
         "i.sensitivity": True,
@@ -225,20 +235,26 @@ def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, An
     return [*keys, *_times(apart, "c.issued_at", f"(c.issued_at + {_ahead('c.issued_at', offsets)})")]
 
 
-def _kept(dialect: Dialect, name: str, told: Names | None, apart: Apart, values: dict[str, Any]) -> str:
-    """Return the expression for the number of an identity's name; equal for those that are not told apart."""
+def _kept(
+    dialect: Dialect, name: str, told: Names | None, apart: Apart, values: dict[str, Any]
+) -> str | None:
+    """Return the expression for the number of an identity's name, equal for those that are not told apart; or None.
+
+    Where no two names are told apart there is none: a constant is no term of GROUP BY.
+    """
+    column = "t.opener" if name == "task_owner" else f"i.{name}"
     # Whoever is asked about by what the directory says of them is told from others.
     described = {"delegator": {"known", "groups", "manager"}, "agent": {"registered", "owner"}}.get(
         name, set()
     )
     if told is None or told.beginnings or (apart.looks.standing and described & apart.looks.classes.standing):
-        return f"i.{name}"
+        return column
     if not told.values:
-        return "0"
+        return None
     values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
-    table, column = ("task", "name") if name == "task" else ("term", "text")
-    numbers = f"SELECT id FROM {table} WHERE {column} IN ({dialect.listed(f'{name}_names')})"
-    return f"CASE WHEN i.{name} IN ({numbers}) THEN i.{name} ELSE 0 END"
+    table, text = ("task", "name") if name == "task" else ("term", "text")
+    numbers = f"SELECT id FROM {table} WHERE {text} IN ({dialect.listed(f'{name}_names')})"
+    return f"CASE WHEN {column} IN ({numbers}) THEN {column} ELSE 0 END"
 
 
 def _living(apart: Apart) -> str:

@@ -244,6 +244,7 @@ REQUEST: Mapping[str, type] = {
     "registered": bool,
     "owner": str,
     "task": str,
+    "task_owner": str,
     "purpose": str,
     "sensitivity": str,
     "kind": str,
@@ -323,11 +324,13 @@ class _Request:
         """Return it, with a default in the place of whatever is wrong."""
         table, member = self._table, _Reading(self._table, self._wrong).member
         depth = member("depth", _depth, 0)
+        delegator = member("delegator", check_delegator, "user:alice")
         return PolicyRequest(
             agent=member("agent", lambda text: check_name(text, "agent"), "agent"),
-            delegator=member("delegator", check_delegator, "user:alice"),
+            delegator=delegator,
             delegator_proof=member("proof", _proof, "asserted"),
             task=member("task", lambda text: check_name(text, "task"), "TASK-1"),
+            task_owner=member("task_owner", check_delegator, delegator),
             purpose=table.get("purpose"),
             sensitivity=member(
                 "sensitivity", lambda text: _one_of(text, SENSITIVITIES, "sensitivity"), "moderate"

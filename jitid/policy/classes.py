@@ -47,6 +47,7 @@ class Classes(NamedTuple):
     """None where each name is told from every other."""
     delegator: Names | None
     task: Names | None
+    task_owner: Names | None
     numbers: Mapping[str, frozenset[int] | None]
     """By the fact: from which values on it is another one to the policy; None where each value is."""
     standing: frozenset[str]
@@ -60,6 +61,7 @@ class Classes(NamedTuple):
             _either(self.agent, other.agent),
             _either(self.delegator, other.delegator),
             _either(self.task, other.task),
+            _either(self.task_owner, other.task_owner),
             {
                 name: None if mine is None or (its := other.numbers[name]) is None else mine | its
                 for name, mine in self.numbers.items()
@@ -74,9 +76,12 @@ def _either(one: Names | None, other: Names | None) -> Names | None:
 
 
 NOTHING = Classes(
-    Names(), Names(), Names(), dict.fromkeys(NUMBERS, frozenset[int]()), frozenset(), purpose=False
+    *(Names(), Names(), Names(), Names()),
+    dict.fromkeys(NUMBERS, frozenset[int]()),
+    frozenset(),
+    purpose=False,
 )
-EVERYTHING = Classes(None, None, None, dict.fromkeys(NUMBERS), frozenset(STANDING), purpose=True)
+EVERYTHING = Classes(None, None, None, None, dict.fromkeys(NUMBERS), frozenset(STANDING), purpose=True)
 
 
 def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
@@ -117,6 +122,7 @@ class _Reader:
             self._names(self._variable("principal") + self._facts("agent")),
             _either(delegator, kinds),
             self._names(self._variable("resource") + self._facts("task")),
+            self._task_owner(),
             {name: self._boundaries(self._facts(name)) for name in NUMBERS},
             frozenset(name for name in STANDING if self._escapes or words.get(name, name) in self._words),
             purpose=self._escapes or "purpose" in self._words,
@@ -128,6 +134,17 @@ class _Reader:
             and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
             for at, word in enumerate(self._tokens)
         )
+
+    def _task_owner(self) -> Names | None:
+        """Return which owners of tasks it tells apart; of another owner than an agent's all that is asked is read."""
+        found = self._facts("task_owner")
+        for at, word in enumerate(self._tokens):
+            if word.strip('"') != "owner" or self._tokens[at - 2 : at - 1] == ["principal"]:
+                continue
+            if self._tokens[at - 2 : at] != ["resource", "."] or self._tokens[at - 3] == ".":
+                return None
+            found.append((at - 2, at))
+        return None if self._escapes and "resource" in self._tokens else self._names(found)
 
     def _facts(self, name: str) -> list[tuple[int, int]]:
         """Return where `context.NAME` stands, from the first to the last token."""

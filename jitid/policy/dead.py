@@ -1,4 +1,4 @@
-"""Rules that are valid and can never have an effect, and what in them cannot be; only what is certain is told."""
+"""Rules that are valid and hardly meant: they can never have an effect, or hold for a name that anybody may take."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cedarpy
 
 from jitid.policy.impossible import NEVER, Remark, remarks
 from jitid.policy.source import Rule
+from jitid.policy.unowned import of_whosever_task
 from jitid.policy.validation import AT_ONCE
 
 _NESTING = ("&&", "||", "+", "-", "*", ".", "if", "(", "[", "{")
@@ -21,6 +22,8 @@ def never_effective(
 ) -> Iterator[tuple[int, Remark]]:
     """Yield the numbers, from 0, of valid rules without an effect, or with what cannot be, and what is said of them.
 
+    So are those that permit by the name of a task, whosever that is.
+
     `texts` has the statement of each.
     """
     # What is joined by many operators comes as a tree too deep for JSON readers: nothing is said of such a rule.
@@ -30,7 +33,7 @@ def never_effective(
     some = [rules[number] for number in flat]
     impossible = set(_impossible(trees, known))
     for place, (tree, rule) in enumerate(zip(trees, some, strict=True)):
-        told = list(dict.fromkeys(remarks(tree, rule.facts)))
+        told = list(dict.fromkeys((*remarks(tree, rule.facts), *of_whosever_task(tree))))
         if any(remark.message.startswith(NEVER) for remark in told):
             impossible.discard(place)
         for remark in told:

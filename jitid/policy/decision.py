@@ -50,6 +50,8 @@ class PolicyRequest(NamedTuple):
     delegator_proof: str
     """`asserted`, `os-user`, `credential` or `oidc`: the root delegator's at every depth."""
     task: str
+    task_owner: str
+    """To whom the task belongs, with its kind: names of tasks are unique for each owner alone."""
     purpose: str | None
     sensitivity: str
     kind: str

@@ -34,6 +34,7 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "delegator_proof": lambda request: request.delegator_proof,
     "delegated": lambda request: request.delegated,
     "task": lambda request: request.task,
+    "task_owner": lambda request: request.task_owner,
     "purpose": lambda request: request.purpose or "",
     "has_purpose": lambda request: has_purpose(request),
     "sensitivity": lambda request: request.sensitivity,

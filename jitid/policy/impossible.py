@@ -84,7 +84,7 @@ def remarks(tree: Any, actions: Collection[str]) -> Iterator[Remark]:  # noqa: A
     """Yield what can be said of a rule that applies to these actions."""
     bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
     wrong: set[str] = set()
-    for term in (term for body, _ in bodies for term in _terms(body)):
+    for term in (term for body, _ in bodies for term in terms(body)):
         for remark in (*_beyond(_test(term)), *_unnamed(term), *_blank(term, actions)):
             wrong.add(remark.words[0])
             yield remark
@@ -131,7 +131,7 @@ def _children(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's
         yield from (one for one in value if isinstance(one, dict))
 
 
-def _terms(body: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's JSON
+def terms(body: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's JSON
     """Yield an expression and all that it is made of."""
     waiting = [body]
     while waiting:
@@ -254,7 +254,7 @@ def _beyond(test: _Test | None) -> Iterator[Remark]:
                 else:
                     told += f"it is {', '.join(words[:-1])} or {words[-1]}"
                 yield Remark(told, (fact, f'"{value}"'))
-    elif test.subject == "context.delegator_name":
+    elif test.subject in ("context.delegator_name", "context.task_owner"):
         for value in test.values:
             begin = value.partition("*")[0] if test.operator == "like" else value
             if not any(begin.startswith(kind) or _is_begin(begin, kind, value) for kind in KINDS):

@@ -172,10 +172,12 @@ class _Known(NamedTuple):
             owner = {} if standing.owner is None else {"owner": _reference("Delegator", standing.owner)}
             found.append(_entity("Agent", request.agent, {"registered": standing.registered, **owner}))
         if "task" in self.describes:
-            purpose = request.purpose or ""
-            found.append(
-                _entity("Task", request.task, {"purpose": purpose, "sensitivity": request.sensitivity})
-            )
+            attributes: dict[str, Any] = {
+                "owner": _reference("Delegator", request.task_owner),
+                "purpose": request.purpose or "",
+                "sensitivity": request.sensitivity,
+            }
+            found.append(_entity("Task", request.task, attributes))
         if "delegator" in self.describes:
             manager = (
                 {} if standing.manager is None else {"manager": _reference("Delegator", standing.manager)}

@@ -959,10 +959,10 @@ would need one again, the reason says so. Where today's policy cannot be read, i
 is told all the same.""",
     "policy check": """\
 An error stands on a line of standard error as FILE:LINE:COLUMN; a warning is about what is valid and hardly meant, such
-as conditions that exclude each other, a fact compared with what it never is, an annotation that jitid does not know, or
-a policy that permits nothing; not all that has no effect is found, and cases find more. `rule` is
-empty where no name could be read. What keeps a file from deciding, such as that others may write it, is a warning too,
-since a copy is in order for all that.
+as conditions that exclude each other, a fact compared with what it never is, an annotation that jitid does not know, a
+rule that permits by the name of a task and does not ask for its owner, or a policy that permits nothing; not all that
+has no effect is found, and cases find more. `rule` is empty where no name could be read. What keeps a file from
+deciding, such as that others may write it, is a warning too, since a copy is in order for all that.
 
 Files that are named one by one belong together if they are of the same folder; whether a policy permits anything
 is then not told.""",

@@ -63,6 +63,7 @@ def mined(world: World, since: int, agent: str, task: str | None = None) -> list
                 delegator,
                 one.proof,
                 one.task,
+                delegator,
                 None,
                 one.sensitivity,
                 one.kind,
@@ -261,7 +262,7 @@ def test_a_hostile_name_stays_a_name(name: str) -> None:
     assert must_be_valid([("it.cedar", text)]) == 1
     policy = Policy([("it.cedar", text)])
     asked = PolicyRequest(
-        name, "user:alice", "asserted", "T1", None, "low", "jwt", 0, (), ("urn:a",), 60, NOW
+        name, "user:alice", "asserted", "T1", "user:alice", None, "low", "jwt", 0, (), ("urn:a",), 60, NOW
     )
     assert policy.decide(asked).permit
     assert not policy.decide(asked._replace(agent="other")).permit

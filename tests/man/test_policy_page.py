@@ -73,6 +73,16 @@ BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({}, True),
     ],
 }
+# The same for what the default policy does not permit.
+ROOT = {"kind": "ssh-cert", "template": "hosts/root", "task": "REL-7", "task_owner": "user:alice"}
+ADDING: dict[str, list[tuple[dict[str, Any], bool]]] = {
+    "root-for-rel-7": [
+        ({**ROOT, "delegator": "user:bob"}, True),
+        ({**ROOT, "task_owner": "user:mallory"}, False),
+        ({**ROOT, "task": "REL-8"}, False),
+        ({**ROOT, "template": "hosts/other"}, False),
+    ],
+}
 CI = {"agent": "builder", "delegator": "system:ci-main", "standing": REGISTERED}
 ALONE: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "ci-builds": [
@@ -89,7 +99,7 @@ ALONE: dict[str, list[tuple[dict[str, Any], bool]]] = {
 
 
 def test_every_example_is_tried() -> None:
-    assert EXAMPLES.keys() == BESIDE.keys() | ALONE.keys()
+    assert EXAMPLES.keys() == BESIDE.keys() | ADDING.keys() | ALONE.keys()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -107,6 +117,14 @@ def test_an_example_decides_beside_the_default_policy(name: str) -> None:
         # Where it says no, it is the example that says so.
         assert expected or decision.rules == (name,)
         assert DEFAULT.decide(request(**fields), explain=False).permit, fields
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_an_example_permits_more_than_the_default_policy(name: str) -> None:
+    policy = Policy([*default_files(), (f"{name}.cedar", EXAMPLES[name])])
+    for fields, expected in ADDING[name]:
+        assert policy.decide(request(**fields), explain=False).permit is expected, fields
+        assert not DEFAULT.decide(request(**fields), explain=False).permit, fields
 
 
 def test_what_an_example_wants_approved_passes_then() -> None:

@@ -316,6 +316,7 @@ def _request(snapshot: Snapshot, one: Credential) -> PolicyRequest:
         one.delegator,
         root_proof(one, snapshot.lineage(one.identity_key)),
         one.task,
+        one.task_opener,
         one.purpose,
         one.sensitivity,
         one.kind,
@@ -326,3 +327,15 @@ def _request(snapshot: Snapshot, one: Credential) -> PolicyRequest:
         one.issued_at,
         standing_of(snapshot.entry(one.delegator, one.agent)),
     )
+
+
+@pytest.mark.parametrize(
+    "condition", ['resource.sensitivity == "moderate"', "principal is Agent", "resource is Task"]
+)
+def test_a_rule_that_tells_no_names_apart_is_asked_all_the_same(world: World, condition: str) -> None:
+    world.issue(task="T1")
+    world.issue(task="T2", agent="other")
+    change_policy(
+        world, f'@id("new") forbid (principal, action == Action::"issue", resource) when {{ {condition} }};'
+    )
+    assert list(drift(world).items()) == [("new", 2)]
