@@ -41,7 +41,10 @@ def law_one_head(world: World) -> None:
     """One head: no line has two live heads; a credential with a successor is dead after the overlap."""
     successors: dict[str, list[str]] = {}
     for key, before in world.predecessor.items():
-        successors.setdefault(before, []).append(key)
+        # What was taken back is a successor no more.
+        made = world.model.credentials.get(key)
+        if made is None or not made.taken_back:
+            successors.setdefault(before, []).append(key)
     for key, seen in world.seen.items():
         if not seen.valid:
             continue
