@@ -246,7 +246,14 @@ def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
             return bool(asked)
 
         until(is_asked, "nobody asks for an approval")
-        granted = client.run("approve", "grant", asked[0], "--delegator-token-file", str(proof))
+        # Whoever requested it does not present the approver's token; a desk that has no part in it does.
+        own = client.run("approve", "grant", asked[0], "--delegator-token-file", str(proof))
+        assert (own.returncode, "approver-requester" in own.stderr) == (4, True)
+        desk = str(client.home / "desk")
+        assert client.run("access", "grant", "system:desk", "--out", desk).returncode == 0
+        granted = client.run(
+            "--credential-file", desk, "approve", "grant", asked[0], "--delegator-token-file", str(proof)
+        )
         assert granted.returncode == 0, granted.stderr
         token, told = waiting.communicate(timeout=60)
     finally:
