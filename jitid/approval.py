@@ -274,6 +274,14 @@ def objections(
     elif not itself.isdisjoint(behind):
         how = "by the identity" if _is_identity(made_by) else "as"
         why = f"requested it, {how} {quote(made_by)}"
+    elif presenter is not None and _is_identity(presenter):
+        return [
+            Objection(
+                "approver-requester",
+                f"an agent presents the token of {quote(person.name)}, and whoever has it issued may have its token too",
+                "the approver has to grant it in person, or by a caller that has no part in the request",
+            )
+        ]
     elif presenter is not None and _is_party(snapshot, presenter, request, (made_by, *requesters)):
         return [
             Objection(
@@ -294,30 +302,39 @@ def objections(
 def _is_party(
     snapshot: Snapshot, presenter: str, request: Mapping[str, Any], requesters: Iterable[str]
 ) -> bool:
-    """Tell whether a caller requests something, or is the one for whom it is, or acts for or with one of these."""
+    """Tell whether a person or a service requests something, is the one for whom it is, or had an agent issued for it."""
     parties = {snapshot.own_name(request["delegator"])}
     for one in requesters:
         parties |= _answering(snapshot, one)
-    return not parties.isdisjoint(_answering(snapshot, presenter))
+    return snapshot.own_name(presenter) in parties
 
 
-def _answering(snapshot: Snapshot, caller: str) -> set[str]:
-    """Return the persons and services that answer for a caller; for an agent those that had it issued, too.
+def _answering(snapshot: Snapshot, requester: str) -> set[str]:
+    """Return the persons and services that answer for a requester: for an agent also those that had it issued.
 
-    Whoever had it issued may have kept its token.
+    Whoever had it issued may have kept its token. Where an agent had, it is whoever answers for that.
     """
-    if not _is_identity(caller):
-        return {snapshot.own_name(caller)}
-    found = snapshot.find_credentials_of(parse_id(caller)[1])
-    if not found:
-        return {caller}
-    names = {found[0].delegator}
-    lineage = snapshot.lineage(found[0].identity_key)
-    for first in (found[0], *(snapshot.find_credentials_of(parse_id(one.id)[1])[0] for one in lineage)):
-        event = snapshot.event(first.event)
-        by = "" if event is None else str(event.document().get("by", ""))
-        if by and not by.startswith("agent:"):
-            names.add(named(by))
+    if not _is_identity(requester):
+        return {snapshot.own_name(requester)}
+    names: set[str] = set()
+    waiting, seen = [requester], {requester}
+    while waiting:
+        raw = parse_id(waiting.pop())[1]
+        made = snapshot.find_credentials_of(raw)
+        if not made:
+            continue
+        names.add(made[0].delegator)
+        nearer = [one.id for one in snapshot.lineage(made[0].identity_key)]
+        event = snapshot.event(made[0].event)
+        told = {} if event is None else event.document()
+        by, bearer = str(told.get("by", "")), told.get("bearer")
+        if by.startswith("agent:"):
+            found = None if bearer is None else snapshot.find_credential("jti", parse_id(bearer)[1])
+            nearer += [] if found is None else [found.id]
+        elif by:
+            names.add(named(str(told.get("acts_as", by))))
+        waiting += [one for one in nearer if one not in seen]
+        seen.update(nearer)
     return {snapshot.own_name(name) for name in names}
 
 

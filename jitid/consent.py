@@ -97,10 +97,9 @@ def deny(
     Returns the request as it is then, and the number of the audit event; None if it was denied already. Raises what
     `grant` raises.
     """
-    known = find(transaction, id_)
-    if known.state_at(transaction.now) is ApprovalState.DENIED:
-        return known, None
-    approval, person, groups = _speaking(transaction, id_, approver, group, reason)
+    approval, person, groups = _speaking(transaction, id_, approver, group, reason, also=ApprovalState.DENIED)
+    if approval.state_at(transaction.now) is ApprovalState.DENIED:
+        return approval, None
     transaction.approvals.close_expired()
     transaction.approvals.speak(approval.key, groups, person.name, approver.proof, None)
     event = transaction.append(
@@ -118,9 +117,17 @@ def deny(
 
 
 def _speaking(
-    transaction: Transaction, id_: str, approver: Approver, group: str | None, reason: str | None
+    transaction: Transaction,
+    id_: str,
+    approver: Approver,
+    group: str | None,
+    reason: str | None,
+    *,
+    also: ApprovalState | None = None,
 ) -> tuple[Approval, Delegator, list[str]]:
     """Return the request that somebody wants to speak about, who that is, and for which groups.
+
+    It has not ended, or is in the state `also`.
 
     Raises:
         InvalidCredentialError: the ID token is older than the last disabling of the approver.
@@ -132,7 +139,8 @@ def _speaking(
     if reason is not None:
         check_text(reason, "the reason")
     approval = find(transaction, id_)
-    _must_be_open(approval, transaction.now)
+    if approval.state_at(transaction.now) is not also:
+        _must_be_open(approval, transaction.now)
     if group is not None and group not in approval.groups:
         raise UsageError(
             f"request {id_} does not need the approval of {quote(group)}; nothing was changed",

@@ -71,7 +71,7 @@ def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> 
                 found, event = consent.deny(
                     transaction, operation.id, approver, group=operation.group, reason=operation.reason
                 )
-            return ops.Decided(found, transaction.now, event)
+            return ops.Decided(_seen(transaction, found, inside.caller), transaction.now, event)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         told = {"approval": operation.id, "reason": denial.message}
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else told

@@ -90,6 +90,19 @@ class LocalAuthority:
         with self._ledger.glance() as snapshot:
             return snapshot.names
 
+    def admitted(self, caller: Caller) -> Caller:
+        """Return a caller whom something else than a credential proves, if they are not disabled.
+
+        Raises:
+            RefusedError: they are.
+
+        """
+        from jitid.access import must_hold
+
+        with self._ledger.read() as snapshot:
+            must_hold(snapshot, caller)
+        return caller
+
     def serving(self, caller: Caller) -> Authority:
         """Return the same authority as it serves somebody.
 
@@ -101,7 +114,9 @@ class LocalAuthority:
 
         if self.tally is None:
             self.tally = Tally()
-        facts = {"trace": caller.trace, "bearer": caller.credential}
+        # Over a socket the name is a login, which may delegate as somebody else.
+        acts_as = None if caller.delegator in (None, caller.name) else caller.delegator
+        facts = {"trace": caller.trace, "bearer": caller.credential, "acts_as": acts_as}
         acting = ActingLedger(self._ledger, caller.name, facts)
         within = LocalAuthority(
             acting,

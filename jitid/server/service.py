@@ -283,7 +283,7 @@ class Service:
                     found = authority.perform(Authenticate(bearer=bearer))
                 else:
                     assert peer is not None
-                    found = self._peers.caller(peer)
+                    found = authority.admitted(self._peers.caller(peer))
             except UnauthenticatedError:
                 # Counted after the check: the failures of one client must not keep out others at its address.
                 seconds = self._failures.take(client)

@@ -408,11 +408,33 @@ def test_who_stands_behind_a_request_presents_no_approvers_token(world: World) -
         with pytest.raises(PolicyDeniedError, match="approver-requester"):
             proof = foreign("sam@example.com", **claims)
             ask(world, presenter, GrantApproval(id=id_, approver_token=proof))
-    # Whoever has nothing to do with it does, an agent too.
+    # Whoever has nothing to do with it does. An agent does not: who had it issued may be anybody behind it.
     other, _ = _agent_of(world, EVE, task="T3")
-    for presenter in (other, EVE):
-        id_ = _wanting(world, own, **child, agent=presenter.name.replace(":", "-"))
-        assert ask(world, presenter, GrantApproval(id=id_, approver_token=foreign("sam@example.com"))).event
+    id_ = _wanting(world, own, **child)
+    with pytest.raises(PolicyDeniedError, match="approver-requester"):
+        ask(world, other, GrantApproval(id=id_, approver_token=foreign("sam@example.com")))
+    assert ask(world, EVE, GrantApproval(id=id_, approver_token=foreign("sam@example.com"))).event
+    world.check()
+
+
+@in_both
+@pytest.mark.parametrize("by", ["an agent of its", "its login"])
+def test_who_had_a_requester_issued_is_found_to_the_end(world: World, by: str) -> None:
+    """By way of an agent that it had issued, or over a socket, where its name is a login."""
+    world.know(SAM, groups=("security",))
+    gate = caller("system:gate")
+    between = Caller("games", frozenset(), "system:gate", "os-user")
+    if by == "an agent of its":
+        between, _ = _agent_of(world, gate, task="T4")
+    wanted = request(agent="payer", delegator=None, scopes=["*:out"], task="T5")
+    operation = ops.Issue(requests=(wanted,), delegator_token=foreign("alice@example.com"))
+    (made,) = ask(world, between, operation)
+    bearer = made.credentials[0].secret
+    requester = world.authority.perform(Authenticate(bearer=bearer))
+    id_ = _wanting(world, requester, task=None, parent=bearer)
+    for presenter in (gate, Caller("games", frozenset(), "system:gate", "os-user")):
+        with pytest.raises(PolicyDeniedError, match="approver-requester"):
+            ask(world, presenter, GrantApproval(id=id_, approver_token=foreign("sam@example.com")))
     world.check()
 
 

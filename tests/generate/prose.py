@@ -417,8 +417,9 @@ An approver who may not grant it is told the rule: `approver-unknown` (the direc
 for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
 
 At an authority the same rule refuses a caller that presents the ID token of an approver and is the requester, the one
-for whom it is asked, or an agent of theirs: approvers log in there themselves, or a caller without a part in the
-request presents their tokens. The audit event has the caller as `presenter`.
+for whom it is asked, or whoever had one of these issued; and an agent presents none. Approvers log in there themselves,
+or a person or a service without a part in the request presents their tokens. The audit event has the caller as
+`presenter`.
 
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
 `approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,

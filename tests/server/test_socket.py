@@ -28,6 +28,7 @@ games = "user:games@example.com"
 root = "admin"
 "@mail" = ["responder", "auditor"]
 lp = "verifier"
+sync = "auditor"
 """
 
 
@@ -243,3 +244,20 @@ def test_a_folder_of_somebody_else_is_no_place(tmp_path: Path, shell: Shell) -> 
 def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, shell: Shell, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
     assert shell.run("--config", "c.toml", "config", "show").returncode == 2
+
+
+def test_whoever_is_disabled_is_served_no_more(served: Served) -> None:
+    """Neither by their role, nor for what is their own; as over HTTP, where their access has ended."""
+    asked = (
+        ("ReadLog", {"chosen": {}, "limit": 3}),
+        ("ListTasks", {"state": None, "after": None, "limit": 9}),
+    )
+    for name, values in asked:
+        assert ask(served, "sync", name, values)[0] == 200
+    person = {"name": "user:sync", "reason": "left", "most": None}
+    assert ask(served, "root", "AddDelegator", {"stated": {"place": "", "name": "user:sync"}})[0] == 200
+    assert ask(served, "root", "DisableDelegator", person)[0] == 200
+    for name, values in asked:
+        status, found = ask(served, "sync", name, values)
+        assert (status, "has ended" in found["error"]["message"]) == (403, True)
+    assert issued(served, "sync")[0] == 403
