@@ -278,7 +278,7 @@ def objections(
         return [
             Objection(
                 "approver-requester",
-                f"an agent presents the token of {quote(person.name)}, and whoever has it issued may have its token too",
+                f"an agent presents the token of {quote(person.name)}, and may be the hand of anybody behind it",
                 "the approver has to grant it in person, or by a caller that has no part in the request",
             )
         ]
@@ -302,7 +302,7 @@ def objections(
 def _is_party(
     snapshot: Snapshot, presenter: str, request: Mapping[str, Any], requesters: Iterable[str]
 ) -> bool:
-    """Tell whether a person or a service requests something, is the one for whom it is, or had an agent issued for it."""
+    """Tell whether a person or a service requests something, is whom it is for, or had the requester issued."""
     parties = {snapshot.own_name(request["delegator"])}
     for one in requesters:
         parties |= _answering(snapshot, one)

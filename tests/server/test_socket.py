@@ -255,7 +255,8 @@ def test_whoever_is_disabled_is_served_no_more(served: Served) -> None:
     for name, values in asked:
         assert ask(served, "sync", name, values)[0] == 200
     person = {"name": "user:sync", "reason": "left", "most": None}
-    assert ask(served, "root", "AddDelegator", {"stated": {"place": "", "name": "user:sync"}})[0] == 200
+    stated = {"stated": {"place": "", "name": "user:sync", "imported": False}}
+    assert ask(served, "root", "AddDelegator", stated)[0] == 200
     assert ask(served, "root", "DisableDelegator", person)[0] == 200
     for name, values in asked:
         status, found = ask(served, "sync", name, values)
