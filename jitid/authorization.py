@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, introspection, narrowing, reach, strictjson
+from jitid import governance, introspection, narrowing, ownership, reach, strictjson
 from jitid.agent import Agent
 from jitid.credential import Credential
 from jitid.delegator import Delegator
@@ -270,7 +270,14 @@ class _Judge:
             credential.delegator,
             introspection.root_proof(credential, held.lineage),
             credential.task,
-            credential.task_opener,
+            credential.task_opener
+            if held.task is None
+            else ownership.told_owner(
+                self._snapshot,
+                held.task,
+                credential.delegator,
+                introspection.root_of(credential, held.lineage),
+            ),
             None if held.task is None else held.task.purpose,
             self._sensitivity(credential, held.lineage),
             credential.kind,

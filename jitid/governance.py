@@ -249,6 +249,29 @@ def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
     return {kind: why for kind in kinds if bare_kind(kind) not in agent.kinds}
 
 
+def records_of(snapshot: DirectorySnapshot, agents: Iterable[str]) -> list[Agent]:
+    """Return the records of these agents, as far as they have one."""
+    return [one for one in map(snapshot.find_agent, dict.fromkeys(agents)) if one is not None]
+
+
+def beyond_each(
+    records: Iterable[Agent],
+    kinds: Sequence[str],
+    audiences: Sequence[str],
+    usual: Sequence[str],
+    details: Sequence[str],
+) -> list[Objection]:
+    """Return what is beyond the records of agents as they are now, in what is passed on from them."""
+    return [
+        found
+        for one in records
+        for found in (
+            *beyond_limits(one, kinds, audiences, usual, 0, 0),
+            *beyond_scopes(None, one, details),
+        )
+    ]
+
+
 def beyond_limits(
     agent: Agent | None,
     kinds: Sequence[str],

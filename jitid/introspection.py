@@ -220,6 +220,11 @@ def _not_active(credential: Credential, state: State) -> str:
     return f"the credential {_end(credential, state)}"
 
 
+def root_of(credential: Credential, lineage: Sequence[Ancestor]) -> str:
+    """Return the id of the root identity from which a credential descends; its own for one that has no parent."""
+    return lineage[-1].id if lineage else credential.id
+
+
 def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
     """Return how the root delegator of a credential was proved; an old row of a delegated one does not tell it."""
     if credential.delegator_proof != FORMER_PROOF or not lineage:

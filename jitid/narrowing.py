@@ -190,25 +190,27 @@ def carried(kind: str, scopes: Iterable[Scope]) -> tuple[Scope, ...]:
 
 
 def obtainable(
-    request: IssueRequest, terms: Terms, parent: Credential | None, agent: Agent | None, notes: list[str]
+    request: IssueRequest, terms: Terms, parent: Credential | None, records: Sequence[Agent], notes: list[str]
 ) -> tuple[str, ...]:
     """Return the kinds that the holder of a new credential may obtain, with the templates that they are made from.
 
-    A request that names none gets the usual ones, as far as the parent may obtain them, and the record of the agent
-    has them.
+    A request that names none gets the usual ones, as far as the parent may obtain them, and the records of the agent
+    and of those above it have them.
 
     Raises:
         UsageError: a kind or a template is unknown, or there are too many.
 
     """
-    if not request.may_kind and parent is None and (agent is None or not agent.kinds):
+    if not request.may_kind and parent is None and not records:
         return USUAL_KINDS
     if len(request.may_kind) > MOST_KINDS:
         raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
     named = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
     if request.may_kind and not request.allow_narrower:
         return named
-    beyond = governance.beyond_kinds(agent, named)
+    beyond: dict[str, str] = {}
+    for record in records:
+        beyond |= governance.beyond_kinds(record, named)
     if parent is not None and (held := parent.may_kind) is not None:
         beyond |= {kind: f"the parent {parent.id} may not obtain it" for kind in named if kind not in held}
     if request.may_kind:
@@ -217,16 +219,18 @@ def obtainable(
 
 
 def inherited(
-    agent: Agent | None, kinds: Sequence[str] | None, notes: list[str], *, allow_narrower: bool
+    records: Sequence[Agent], kinds: Sequence[str] | None, notes: list[str], *, allow_narrower: bool
 ) -> tuple[str, ...] | None:
-    """Return the kinds of a grant that is passed on, without those that the record of the agent lacks by now.
+    """Return the kinds of a grant that is passed on, without those that the record of an agent lacks by now.
 
     The usual ones are left out in any case: no request need have stated them. Others stay to be refused, unless
     the request says `allow_narrower`.
     """
     if kinds is None:
         return None
-    beyond = governance.beyond_kinds(agent, kinds)
+    beyond: dict[str, str] = {}
+    for record in records:
+        beyond |= governance.beyond_kinds(record, kinds)
     lost = {kind: why for kind, why in beyond.items() if allow_narrower or kind in USUAL_KINDS}
     notes.extend(f"without kind {quote(kind)}: {why}" for kind, why in lost.items())
     return tuple(kind for kind in kinds if kind not in lost)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.identifier import parse_id
 from jitid.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
 from jitid.text import quote
 
@@ -225,6 +226,18 @@ def _is_joined(snapshot: Snapshot, task: Task, delegator: str, entry: Entry) -> 
     return task.opener != delegator and (
         entry.delegator is None or task.opener not in snapshot.names_of(delegator)
     )
+
+
+def told_owner(snapshot: Snapshot, task: Task, delegator: str, root: str | None) -> str:
+    """Return to whom a task belongs, as a policy is told of what a delegator has on it.
+
+    `root` is the root identity; None for one that is issued now. What others had on a task before it was given away
+    counts as on a task of their own: by giving, nobody makes what they hold count as somebody else's.
+    """
+    if not task.given_event or root is None or task.opener in snapshot.names_of(delegator):
+        return task.opener
+    made = snapshot.find_credentials_of(parse_id(root)[1])
+    return task.opener if made and made[0].event > task.given_event else snapshot.own_name(delegator)
 
 
 def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:

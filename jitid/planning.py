@@ -21,6 +21,7 @@ from jitid.task import Task, most_sensitive
 from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
+    from jitid.agent import Agent
     from jitid.ledger.approval import Approval
     from jitid.ledger.protocol import Snapshot
     from jitid.targets import Chosen
@@ -114,7 +115,9 @@ def plan(
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
-    kinds = narrowing.obtainable(request, terms, parent, entry.agent, notes)
+    records = governance.records_of(snapshot, _chain(above))
+    own_records = records if entry.agent is None else [entry.agent, *records]
+    kinds = narrowing.obtainable(request, terms, parent, own_records, notes)
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -152,7 +155,14 @@ def plan(
             request.copies,
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
-        + governance.chain_objections(snapshot, _chain(above), now)
+        + governance.out_of_service(records, now)
+        + governance.beyond_each(
+            records,
+            (request.kind, *kinds),
+            within.obtainable,
+            terms.audiences or names.accepted(now),
+            request.details,
+        )
         + _not_let(snapshot, entry, delegator, parent, request, terms, now),
         facts,
     )
@@ -173,12 +183,18 @@ def plan(
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
     )
+    for one in records:
+        scopes = governance.permitted_scopes(
+            None, one, scopes, facts, notes, allow_narrower=request.allow_narrower
+        )
+    root = None if above is None else introspection.root_of(above.credential, above.lineage)
+    owner = ownership.told_owner(snapshot, opened, delegator, root)
     asked = PolicyRequest(
         request.agent,
         delegator,
         proof,
         name,
-        opened.opener,
+        owner,
         opened.purpose,
         sensitivity,
         request.kind,
@@ -405,9 +421,7 @@ def _not_let(
         one.agent
         for one in (held, own)
         # The chain above is asked whether it is in service; who comes with another credential is not part of it.
-        if one is not None
-        and one.recurring is not None
-        and not governance.chain_objections(snapshot, [one.agent], now)
+        if one is not None and one.recurring is not None and _is_in_service(snapshot, one, now)
     ]
     if request.proved_agent is not None:
         recorded.append(request.proved_agent)
@@ -416,6 +430,34 @@ def _not_let(
         delegators.append(delegator)
     asks = terms.own_name or delegator if held is None else f"agent:{held.agent}"
     return governance.not_let(snapshot, entry, delegators, asks, recorded)
+
+
+def _is_in_service(snapshot: Snapshot, one: Credential, now: int) -> bool:
+    """Tell whether an identity under the record of an agent may go on by it."""
+    records = governance.records_of(snapshot, [one.agent])
+    if governance.out_of_service(records, now):
+        return False
+    return not any(lost_name(snapshot, each, one, snapshot.lineage(one.identity_key)) for each in records)
+
+
+def lost_name(
+    snapshot: Snapshot, agent: Agent | None, one: Credential, lineage: Sequence[Ancestor]
+) -> list[governance.Objection]:
+    """Return why an identity does not go on under the name of a registered agent: by whose right it was issued.
+
+    A delegator who asked for it by their own right must still be let use the name, or an agent above it must. What
+    others had issued, by the role issuer, is not affected.
+    """
+    if agent is None or agent.unregistered_at is not None:
+        return []
+    if any(each.agent == agent.name or f"agent:{each.agent}" in agent.users for each in lineage):
+        return []
+    made = snapshot.find_credentials_of(parse_id(introspection.root_of(one, lineage))[1])
+    event = snapshot.event(made[0].event) if made else None
+    told = {} if event is None else event.document()
+    if told.get("acts_as", told.get("by")) not in snapshot.names_of(one.delegator):
+        return []
+    return governance.not_let(snapshot, Entry(None, agent, 0), [one.delegator], one.delegator, [])
 
 
 def _chain(above: introspection.Verified | None) -> list[str]:

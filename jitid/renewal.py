@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, delegation, governance, introspection, narrowing, planning, reach
+from jitid import audit, delegation, governance, introspection, narrowing, ownership, planning, reach
 from jitid.credential import (
     PROOFS,
     USUAL_KINDS,
@@ -313,7 +313,9 @@ def plan(
     standing = governance.standing_of(entry)
     # No request for an attachment states what it passes on.
     narrower = attached is not None or request.allow_narrower
-    kinds = narrowing.inherited(entry.agent, kinds, notes, allow_narrower=narrower)
+    records = governance.records_of(transaction, [one.agent for one in lineage])
+    own_records = records if entry.agent is None else [entry.agent, *records]
+    kinds = narrowing.inherited(own_records, kinds, notes, allow_narrower=narrower)
     facts: dict[str, Any] = {
         "task": predecessor.task,
         "opener": None if task.opener == predecessor.delegator else task.opener,
@@ -346,7 +348,13 @@ def plan(
         # It takes the place of one that lives.
         + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.obtainable, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
-        + governance.chain_objections(transaction, [one.agent for one in lineage], now),
+        + governance.out_of_service(records, now)
+        + governance.beyond_each(records, (kind, *(kinds or ())), within.obtainable, usual, details)
+        + (
+            []
+            if predecessor.recurring is None or terms.any_delegator
+            else planning.lost_name(transaction, entry.agent, predecessor, lineage)
+        ),
         facts,
     )
     if attached is not None:
@@ -366,13 +374,19 @@ def plan(
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
     )
+    for one in records:
+        scopes = governance.permitted_scopes(
+            None, one, scopes, facts, notes, allow_narrower=request.allow_narrower
+        )
     decision = terms.policy.decide(
         PolicyRequest(
             predecessor.agent,
             predecessor.delegator,
             proof,
             predecessor.task,
-            task.opener,
+            ownership.told_owner(
+                transaction, task, predecessor.delegator, introspection.root_of(predecessor, lineage)
+            ),
             task.purpose,
             judged,
             kind,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.credential import Credential, judged_kinds, read_kinds
 from jitid.governance import read_standing, standing_of
-from jitid.introspection import root_proof
+from jitid.introspection import root_of, root_proof
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Alike, Apart, Decided
+from jitid.ownership import told_owner
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import FORMER_PROOF, Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome
@@ -228,13 +229,15 @@ _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
 
 def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
     """Return the request for what a credential holds; with what the directory says, if that is asked."""
-    above = snapshot.lineage(one.identity_key) if one.delegator_proof == FORMER_PROOF else []
+    task = snapshot.task_numbered(one.task_key)
+    given = task is not None and bool(task.given_event)
+    above = snapshot.lineage(one.identity_key) if given or one.delegator_proof == FORMER_PROOF else []
     asked = PolicyRequest(
         one.agent,
         one.delegator,
         root_proof(one, above),
         one.task,
-        one.task_opener,
+        one.task_opener if task is None else told_owner(snapshot, task, one.delegator, root_of(one, above)),
         one.purpose,
         one.sensitivity,
         one.kind,

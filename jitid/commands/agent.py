@@ -94,7 +94,7 @@ def change(
     """Change what is recorded of an agent.
 
     What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
-    stays as it was issued, until it is renewed or ends.
+    stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
     """
     given.expect(agentrows.KEPT)
     stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)

@@ -8,7 +8,13 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
-from jitid.authority.approval_operations import FindApprovals, GrantApproval, ListApprovals, ShowApproval
+from jitid.authority.approval_operations import (
+    DenyApproval,
+    FindApprovals,
+    GrantApproval,
+    ListApprovals,
+    ShowApproval,
+)
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
@@ -110,6 +116,22 @@ def test_a_request_on_a_shared_task_does_not_show_what_the_task_is_for(world: Wo
     assert "merger" in repr(ask(world, caller("user:bob"), ShowApproval(id=waiting)))
     issue(world, carol, delegator=None, task="user:alice/INC-1")
     assert "merger" in repr(ask(world, carol, ShowApproval(id=waiting)).task)
+
+
+def test_a_request_on_a_task_that_was_given_on_does_not_show_what_it_is_for(world: World) -> None:
+    """Whoever owned it at the request owns it no more; and a word about what is over is heard from nobody else."""
+    alice, bob, carol = (caller(f"user:{name}") for name in ("alice", "bob", "carol"))
+    issue(world, alice, delegator=None, task="INC-1", purpose="merger")
+    ask(world, alice, ops.ShareTask(task="INC-1", names=("user:carol", "user:bob")))
+    waiting = needed(world, carol, delegator=None, task="user:alice/INC-1")
+    issue(world, bob, delegator=None, task="user:alice/INC-1")
+    ask(world, alice, ops.GiveTask(task="INC-1", to="user:bob"))
+    assert "merger" not in repr(ask(world, carol, ShowApproval(id=waiting)))
+    assert "merger" not in repr(ask(world, carol, FindApprovals(ids=(waiting,))))
+    assert ask(world, bob, DenyApproval(id=waiting)).event
+    assert ask(world, bob, DenyApproval(id=waiting)).event is None
+    with pytest.raises(PolicyDeniedError, match="approver-group"):
+        ask(world, carol, DenyApproval(id=waiting))
 
 
 def test_an_agent_that_was_renewed_uses_what_it_requested(world: World) -> None:

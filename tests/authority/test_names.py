@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from jitid.authority import agent_operations as agents
 from jitid.authority import operations as ops
+from jitid.authority.target_operations import Attach
 from jitid.caller import Caller
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter
 from jitid.registry import Due, Stated
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.revocation import TooManyError
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit
@@ -89,6 +90,34 @@ def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
     # Its own identities delegate to others of its name, and are renewed.
     assert as_bot(world, agent(made), parent=bearer(made), task=None).depth == 2
     assert ask(world, agent(made), ops.Renew(request=RenewRequest(bearer(made)))).agent == "deploy-bot"
+
+
+@pytest.mark.parametrize("by", ["its owner", "the role issuer"])
+def test_who_may_use_a_name_no_more_goes_on_by_no_identity(world: World, by: str) -> None:
+    """Who asked by their own right must have it when they renew, attach and delegate under the name."""
+    world.know("user:carl")
+    register(world, audiences=("https://api.example",))
+    launcher = caller("system:launcher", "issuer")
+    who = OWNER if by == "its owner" else launcher
+    wanted = {"delegator": "user:alice", "may_audience": ("https://api.example",)}
+    held = issue(world, who, agent="deploy-bot", task="T-1", **wanted)
+    operation = agents.ChangeAgent(name="deploy-bot", stated=Stated(owner="user:carl"))
+    ask(world, caller("user:root", "admin"), operation)
+    bot = agent(held)
+    attach = AttachRequest(bearer(held), "jwt", audiences=("https://api.example",))
+    doors: tuple[Callable[[], Any], ...] = (
+        lambda: as_bot(world, bot, parent=bearer(held), task=None),
+        lambda: ask(world, bot, Attach(request=attach)),
+        lambda: ask(world, bot, ops.Renew(request=RenewRequest(bearer(held)))),
+    )
+    for door in doors:
+        if by == "its owner":
+            with pytest.raises(PolicyDeniedError, match="agent-users"):
+                door()
+        else:
+            door()
+    assert issue(world, bot, delegator=None, agent="other", parent=bearer(held), task=None).depth == 1
+    assert world.check()
 
 
 @pytest.mark.parametrize("ended", ["suspended", "unregistered"])

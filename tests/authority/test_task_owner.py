@@ -169,3 +169,23 @@ def test_what_lives_is_asked_about_with_its_owner(world: World, condition: str) 
     under(world, PLAIN + rule)
     (finding,) = swept(world, "policy-drift")
     assert (finding.subject, finding.credentials) == ("new", 2)
+
+
+@pytest.mark.parametrize("name", ["delegate", "attach", "authorize", "explain", "renew"])
+def test_nobody_makes_their_own_count_as_anothers_by_giving_that_one_the_task(
+    world: World, name: str
+) -> None:
+    """What was issued before counts as on a task of the one who had it; what the new owner issues, as on theirs."""
+    asked = _through(world, MALLORY, MALLORY)
+    under(world, PLAIN)
+    ask(world, MALLORY, ops.ShareTask(task="REL-7", names=(ALICE.name, BOB.name)))
+    for one in (ALICE, BOB):
+        issue(world, one, task="user:mallory/REL-7", delegator=None)
+    ask(world, MALLORY, ops.GiveTask(task="REL-7", to=ALICE.name))
+    later = issue(world, BOB, task="user:alice/REL-7", delegator=None, scopes=("a:b",))
+    under(world, PLAIN + DEPLOY)
+    assert not _passes(world, MALLORY, MALLORY, asked[name])
+    child = request(task=None, delegator=None, parent=bearer(later), agent="coder")
+    assert _passes(world, ALICE, BOB, ops.Issue(requests=(child,)))
+    assert issue(world, ALICE, task="REL-7", delegator=None).task == "REL-7"
+    world.check()

@@ -25,7 +25,7 @@ from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import dumps, loads
 from jitid.task import SENSITIVITIES
-from tests.builders import NOW, Made, World, delegator, recurring_agent, request
+from tests.builders import NAMES, NOW, Made, World, delegator, recurring_agent, request
 
 
 @pytest.fixture
@@ -239,13 +239,31 @@ def test_an_agent_out_of_service_delegates_nothing_at_any_depth(
 
 
 @pytest.mark.parametrize("change", [_other_kind, _other_audience, _other_scopes])
-def test_limits_of_an_agent_above_are_none_of_those_below(
-    lenient: World, change: Callable[[World], None]
+@pytest.mark.parametrize("depth", [0, 2])
+def test_what_is_obtained_anew_is_within_the_record_above_as_it_is_now(
+    lenient: World, change: Callable[[World], None], depth: int
 ) -> None:
-    """What it holds bounds them, and that was within its limits."""
-    parent = lenient.issue(agent="planner", scopes=SCOPES)
+    """What was issued stays as it is; by it nothing more is obtained, under another name, that the record lost."""
+    reach = {"scopes": SCOPES, "may_audience": ("urn:a", "urn:c"), "may_kind": ("jwt", "opaque")}
+    chain = [lenient.issue(agent="planner", **reach)]
+    for number in range(depth):
+        chain.append(lenient.issue(parent=chain[-1].token, agent=f"a{number}", **reach))
     change(lenient)
-    assert lenient.issue(parent=parent.token, agent="coder", scopes=SCOPES)
+    below = {"parent": chain[-1].token, "agent": "coder"}
+    lost: dict[str, dict[str, Any]] = {
+        "agent-kind": {"kind": "jwt"},
+        "agent-audience": {"audiences": ("urn:c",)},
+        "agent-scope": {"scopes": SCOPES},
+    }
+    kept: dict[str, dict[str, Any]] = {
+        "agent-kind": {"kind": "opaque", "scopes": SCOPES},
+        "agent-audience": {"audiences": ("urn:a",)},
+        "agent-scope": {"scopes": ("repo:read",)},
+    }
+    rule = CHANGES[change][0]
+    assert rules_of(lenient, **below, **lost[rule]) == (rule,)
+    assert lenient.issue(**below, **kept[rule])
+    assert lenient.verify(chain[-1].token, "urn:a", NAMES.issuer)
 
 
 def test_two_objections_are_both_told(lenient: World) -> None:
