@@ -75,7 +75,7 @@ def on_task(
         task = _only([one for one in shared if has_joined(snapshot, one, delegator)])
         offered = tuple(one.full_name for one in shared)
     if task is None:
-        return Found(_new(named.name), None, joined=False, offered=offered)
+        return Found(_new(named), None, joined=False, offered=offered)
     return Found(task.name, task, _is_joined(snapshot, task, delegator, entry))
 
 
@@ -123,12 +123,13 @@ def _is_parents(text: str, parent: Credential) -> bool:
     return text in (parent.task, written_task(parent.task_opener, parent.task))
 
 
-def _new(name: str) -> str:
-    if name.startswith(ADOPTED):
+def _new(named: TaskName) -> str:
+    if named.name.startswith(ADOPTED):
         raise UsageError(
-            f"the task name {quote(name)} begins as those of adopted secrets do", "name another task"
+            f"the task name {quote(named.name)} begins as those of adopted secrets do", "name another task"
         )
-    return check_new_task(name)
+    # A bare name was read already, and begins like no owner.
+    return named.name if named.opener is None else check_new_task(named.name)
 
 
 def _own(snapshot: Snapshot, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:

@@ -16,7 +16,7 @@ from jitid.delegator import Delegator
 from jitid.errors import ConflictError
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.directory import Ties
+from jitid.ledger.directory import Entry, Ties
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import (
     CHANGEABLE,
@@ -81,6 +81,8 @@ class SqlTransaction(SqlSnapshot):
         self._held = held
         self._appended = False
         self._changed_shares: SqlShareChanges | None = None
+        self._entries: dict[tuple[str, str], Entry] = {}
+        """Of the directory: what this transaction has asked for and not changed since."""
         self._presentations: list[Presentation] = []
         """Foreign tokens whose first use the next event records."""
         self.closed: list[Closed] = []
@@ -375,12 +377,24 @@ class SqlTransaction(SqlSnapshot):
         """Close leaks that are open, pointing to the next event; return number and jti of each that was."""
         return leaks.close(self._db, numbers, now=self._now, event=self.next_seq())
 
+    def entry(self, delegator: str, agent: str) -> Entry:
+        """Return what the directory has of a delegator, by any of their names, and of an agent."""
+        found = self._entries.get((delegator, agent))
+        if found is None:
+            found = super().entry(delegator, agent)
+            # How many of its identities live is another number after each of them.
+            if found.agent is None or found.agent.concurrency is None:
+                self._entries[delegator, agent] = found
+        return found
+
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
+        self._entries.clear()
         sqldelegators.put_delegators(self._db, delegators, self.next_seq())
 
     def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
         """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
+        self._entries.clear()
         names = list(names)
         ties = self.ties(names)
         leaving.disable(self._db, keys, names, ties, now=self._now, event=self.next_seq())
@@ -388,6 +402,7 @@ class SqlTransaction(SqlSnapshot):
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""
+        self._entries.clear()
         sqldirectory.put_agents(self._db, agents, self.next_seq())
 
     def add_uses(self, uses: Sequence[NewUse]) -> str:
