@@ -9,7 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audience, introspection, strictjson
+from jitid import audience, introspection, reach, strictjson
 from jitid.caller import ROLES, Caller
 from jitid.errors import (
     IntegrityError,
@@ -17,6 +17,7 @@ from jitid.errors import (
     NotFoundError,
     PolicyDeniedError,
     RefusedError,
+    ShownError,
     UnauthenticatedError,
     UsageError,
 )
@@ -272,12 +273,24 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
         if presented is not None:
             return caller_of(snapshot, presented)
     try:
-        # An agent's credential counts where it was meant to be shown, and that must be this authority.
-        found = introspection.verify(snapshot, names, text, names.accepted(snapshot.now)).credential
-    except InvalidCredentialError:
+        return holder(snapshot, names, bearer)
+    except (InvalidCredentialError, ShownError):
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
+
+
+def holder(snapshot: Snapshot, names: Names, token: Secret) -> Caller:
+    """Return the agent that holds a token of its own; what is wrong with that is for whoever serves the agent to hear.
+
+    Raises:
+        IntegrityError: the ledger is sealed, and another one knows what is valid.
+        InvalidCredentialError: it is not valid; the message says why.
+        ShownError: it is valid, and for services.
+
+    """
+    found = introspection.verify(snapshot, names, token.reveal(), None).credential
+    # An agent's credential counts where it was meant to be shown, and that must be this authority.
     if not found.names_authority(names.accepted(snapshot.now)):
-        raise UnauthenticatedError(_NOT_VALID, _HINT)
+        raise reach.merely_shown(found)
     return Caller(
         f"agent:{found.agent}",
         frozenset(),

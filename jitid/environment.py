@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.keyring import Keyring, Signer
     from jitid.ledger.protocol import Ledger
     from jitid.request import Terms
+    from jitid.secret import Secret
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets
 
@@ -44,6 +45,19 @@ def open_authority(config: Config, *, patience: float | None = None) -> Authorit
 
     """
     return _remote(config, patience) or open_local(config, patience=patience)
+
+
+def as_holder(config: Config, authority: Authority, token: Secret) -> Authority:
+    """Return the authority that the configuration names as it serves the agent that holds a token.
+
+    One elsewhere finds out by itself who asks.
+    """
+    if config.remote is not None:
+        return authority
+    from jitid.authority.held import HeldAuthority
+
+    assert isinstance(authority, LocalAuthority)
+    return HeldAuthority(authority, token)
 
 
 def open_if_there(config: Config) -> Authority | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import audience, strictjson
 from jitid.credential import TOKENS, Credential, Kind, TokenUse
-from jitid.errors import UsageError
+from jitid.errors import ShownError, UsageError
 from jitid.ledger.records import Names
 from jitid.request import AttachRequest, IssueRequest, MayAct, Terms
 from jitid.text import quote
@@ -154,6 +154,15 @@ def told_later(document: Mapping[str, Any]) -> tuple[str, ...]:
 def names_authority(credential: Credential, names: Names) -> bool:
     """Tell whether a token is one for the authority: what alone gives rights there."""
     return credential.names_authority(names.issuers)
+
+
+def merely_shown(credential: Credential) -> ShownError:
+    """Return why a token for services gives no right at the authority."""
+    meant = ", ".join(map(quote, credential.audiences[:5]))
+    return ShownError(
+        f"the token is for {meant} and not for this authority: it gives no right here; nothing was changed",
+        "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE within jitid run",
+    )
 
 
 def actor_of(may_act: str | None) -> Mapping[str, Any]:

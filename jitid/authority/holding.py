@@ -107,7 +107,7 @@ def check(
             if use is Use.EXCHANGED:
                 must_let(caller, found, operation)  # type: ignore[arg-type] # no other one has such a field
             else:
-                raise _refusal(found)
+                raise reach.merely_shown(found)
 
 
 def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
@@ -118,7 +118,7 @@ def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
 
     """
     if not caller.may_exchange(found.audiences):
-        raise _refusal(found)
+        raise reach.merely_shown(found)
     actor = reach.actor_of(found.may_act)
     if actor.get("sub") != caller.name:
         raise ShownError(
@@ -132,14 +132,6 @@ def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
             "nothing was changed",
             f"it may reach {', '.join(map(quote, actor['audience'][:5]))}",
         )
-
-
-def _refusal(found: Credential) -> ShownError:
-    meant = ", ".join(map(quote, found.audiences[:5]))
-    return ShownError(
-        f"the token is for {meant} and not for this authority: it gives no right here; nothing was changed",
-        "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE within jitid run",
-    )
 
 
 def _at(value: object, path: Collection[str]) -> Iterator[Secret]:

@@ -15,6 +15,7 @@ from jitid.errors import (
     JitidError,
     NotFoundError,
     PolicyDeniedError,
+    ShownError,
 )
 from jitid.keyring import Keyring
 from jitid.ledger import sealing
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
+    from jitid.secret import Secret
     from jitid.targets import Targets
 
 
@@ -103,17 +105,19 @@ class LocalAuthority:
             must_hold(snapshot, caller)
         return caller
 
-    def serving(self, caller: Caller) -> Authority:
+    def serving(self, caller: Caller, *, counted: bool = True) -> Authority:
         """Return the same authority as it serves somebody.
 
-        It refuses what their roles do not allow, and every event that it writes is by them.
+        It refuses what their roles do not allow, and every event that it writes is by them. What they look at is told
+        to the audit log from time to time if it is to be `counted`.
         """
         from jitid.authority.serving import ServingAuthority
         from jitid.authority.tally import Tally
         from jitid.ledger.acting import ActingLedger
 
-        if self.tally is None:
-            self.tally = Tally()
+        tally = self.tally or Tally()
+        if counted:
+            self.tally = tally
         # Over a socket the name is a login, which may delegate as somebody else.
         acts_as = None if caller.delegator in (None, caller.name) else caller.delegator
         facts = {"trace": caller.trace, "bearer": caller.credential, "acts_as": acts_as}
@@ -128,7 +132,34 @@ class LocalAuthority:
             caller=caller,
             targets=self._targets,
         )
-        return ServingAuthority(within, acting, caller, self.tally)
+        return ServingAuthority(within, acting, caller, tally)
+
+    def holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
+        """Return the agent that holds a token, and asks by it for an operation.
+
+        That it may not is recorded where the operation would change something.
+
+        Raises:
+            IntegrityError: the ledger is sealed.
+            InvalidCredentialError: it is not valid; the message says why.
+            ShownError: it is for services.
+
+        """
+        from jitid import access
+        from jitid.authority import guarding
+
+        try:
+            with self._ledger.read() as snapshot:
+                return access.holder(snapshot, snapshot.names, token)
+        except (InvalidCredentialError, ShownError) as denial:
+            if not guarding.reads(operation):
+                self._record_denial(denial, _told(operation), accept_clock=False)
+            raise
+
+    def accept_clock(self) -> None:
+        """Accept the clock as it is, and record that if it has jumped."""
+        with self._ledger.write(accept_clock=True):
+            pass
 
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
@@ -458,10 +489,7 @@ class LocalAuthority:
                 approval.ask(transaction, denial, terms)
             raise
         except (PolicyDeniedError, InvalidCredentialError) as denial:
-            first = operation.requests[0]
-            self._record_denial(
-                denial, {"task": first.task, "agent": first.agent}, accept_clock=operation.accept_clock
-            )
+            self._record_denial(denial, _told(operation), accept_clock=operation.accept_clock)
             raise
         if not outside:
             return issued
@@ -546,7 +574,7 @@ class LocalAuthority:
                 accept_clock=operation.accept_clock,
             )
         except (PolicyDeniedError, InvalidCredentialError) as denial:
-            self._record_denial(denial, {"renewal": True}, accept_clock=operation.accept_clock)
+            self._record_denial(denial, _told(operation), accept_clock=operation.accept_clock)
             raise
 
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
@@ -626,7 +654,7 @@ class LocalAuthority:
                 )
                 found = found._replace(ended=_with_unsettled(transaction, found.ended))
         except (PolicyDeniedError, InvalidCredentialError) as denial:
-            self._record_denial(denial, {"hand_back": operation.id}, accept_clock=operation.accept_clock)
+            self._record_denial(denial, _told(operation), accept_clock=operation.accept_clock)
             raise
         return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
@@ -709,6 +737,19 @@ class LocalAuthority:
         if isinstance(operation, ops.RevokeKey):
             change = change._replace(unproved=self._prove())
         return change
+
+
+def _told(operation: ops.Operation[Any]) -> dict[str, Any]:
+    """Return what the audit log says was asked for where a token is not valid, so that nothing else is known."""
+    match operation:
+        case ops.Issue(requests=(first, *_)):
+            return {"task": first.task, "agent": first.agent}
+        case ops.Renew():
+            return {"renewal": True}
+        case ops.HandBack(id=id_):
+            return {"hand_back": id_}
+        case _:
+            return {"operation": type(operation).__name__}
 
 
 def _with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:

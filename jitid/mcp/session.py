@@ -13,8 +13,15 @@ from jitid.authority.operations import HandBack, Inspect, Issue, Operation, Resu
 from jitid.commands import reading
 from jitid.commands.confirming import confirm_quietly
 from jitid.commands.requesting import hand_out, request_from
-from jitid.environment import open_authority
-from jitid.errors import ExitStatus, InvalidCredentialError, JitidError, PolicyDeniedError, UsageError
+from jitid.environment import as_holder, open_authority
+from jitid.errors import (
+    ExitStatus,
+    InvalidCredentialError,
+    JitidError,
+    PolicyDeniedError,
+    ShownError,
+    UsageError,
+)
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
@@ -67,7 +74,7 @@ class Session:
             arguments = {**arguments, "agent": self._own().credential.agent}
         request = self._request(arguments)
         try:
-            (foreseen,) = self._perform(Issue(requests=(request,), dry_run=True))
+            (foreseen,) = self._perform(Issue(requests=(request,), dry_run=True), request.parent)
         except PolicyDeniedError as denial:
             return telling.denial(denial)
         return telling.foreseen(foreseen)
@@ -82,8 +89,7 @@ class Session:
         self._must_have_room()
         self._must_have_a_turn()
         request = request._replace(process=this_process(kept=self._limits.keep))
-        with self._opened() as authority:
-            issued = self._issue(authority, request)
+        issued = self._issue(request)
         (one,) = self.handed.unshown()
         return {**telling.granted(issued), **telling.handed(one), "jti": one.jti, **telling.born(issued)}
 
@@ -93,11 +99,13 @@ class Session:
         parse_id(named)
         token = self._own_token()
         self._must_have_a_turn()
-        done = self._perform(
-            HandBack(token=token, id=named, reason="handed back", accept_clock=self._given.accept_clock)
+        operation = HandBack(
+            token=token, id=named, reason="handed back", accept_clock=self._given.accept_clock
         )
+        done = self._perform(operation, token)
         self.handed.drop(done.id)
         if done.ended.unsettled:
+            # The agent may have ended itself, and asks for nothing any more.
             with self._opened() as authority:
                 confirm_quietly(self._given, authority, done.ended)
         if done.ended.unproved is not None:
@@ -118,15 +126,16 @@ class Session:
             self.handed.drop(one.id)
         self.handed.close()
 
-    def _issue(self, authority: Authority, request: IssueRequest) -> Issued:
+    def _issue(self, request: IssueRequest) -> Issued:
         operation = Issue(requests=(request,), accept_clock=self._given.accept_clock)
-        # What has been made must be known here before a signal can end the process.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        try:
-            (issued,) = authority.perform(operation)
-            hand_out(self._given, authority, [issued], lambda: self.handed.add(issued))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with self._opened() as authority:
+            # What has been made must be known here before a signal can end the process.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            try:
+                (issued,) = self._asked(authority, operation, request.parent)
+                hand_out(self._given, authority, [issued], lambda: self.handed.add(issued))
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return issued
 
     def _revoke(self, doomed: list[Handed]) -> None:
@@ -177,7 +186,8 @@ class Session:
         return request_from(stated, self._own_token())
 
     def _own(self) -> Inspection:
-        found = self._perform(Inspect(token=self._own_token()))
+        token = self._own_token()
+        found = self._perform(Inspect(token=token), token)
         if found.reason is not None:
             raise _not_valid(found.reason)
         return found
@@ -192,15 +202,24 @@ class Session:
         authority = open_authority(self._given.config(), patience=_PATIENCE)
         try:
             yield authority
-        except InvalidCredentialError as error:
-            # Only the agent's own credential is ever presented.
-            raise _not_valid(error.message) from error
         finally:
             authority.close()
 
-    def _perform(self, operation: Operation[Result]) -> Result:
+    def _perform(self, operation: Operation[Result], token: Secret | None) -> Result:
         with self._opened() as authority:
-            return authority.perform(operation)
+            return self._asked(authority, operation, token)
+
+    def _asked(self, authority: Authority, operation: Operation[Result], token: Secret | None) -> Result:
+        """Ask as the agent, by its own token: beside a ledger too, which the server has and its agent has not."""
+        assert token is not None
+        try:
+            return as_holder(self._given.config(), authority, token).perform(operation)
+        except InvalidCredentialError as error:
+            # Only the agent's own credential is ever presented.
+            raise _not_valid(error.message) from error
+        except ShownError as error:
+            error.message = f"your own credential is a service token: {error.message}"
+            raise
 
     def _must_have_a_turn(self) -> None:
         seconds = ceil(self._pace.take() * 10) / 10
@@ -224,8 +243,10 @@ class Session:
         )
 
     def _drop_expired(self) -> None:
+        # What was handed out is the server's to clear up, whoever's token is in the file by now.
         def expiry_of(id_: str) -> int | None:
-            found = self._perform(Inspect(id=id_))
+            with self._opened() as authority:
+                found = authority.perform(Inspect(id=id_))
             return found.credential.expires_at if found.active else None
 
         self.handed.drop_expired(time.time(), expiry_of)

@@ -292,18 +292,25 @@ current one: KUBECONFIG has it, with an exec plug-in that gives the token or the
 An `ssh-cert` is in an ssh-agent that dies with the run: SSH_AUTH_SOCK leads to it, and the user's own one is out of
 reach.""",
     "mcp": """\
-FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
-the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file
-puts the token where a client's configuration can name it.
+FILE has the agent's identity token. It is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many
+clients hand only a few variables on to the servers that they start: then give FILE, and --ledger where it is not the
+usual one. `jitid run` with its own --file puts the token where a client's configuration can name it.
+
+Beside a ledger the server has more rights than the agent that it serves. What the agent asks for is done as over an
+authority (jitid-authority(7)), by the right of the token in FILE alone: the agent gets the name of a registered agent
+only where the record of that lets it (--may-use of jitid-agent-register(1)), and a service token in FILE gives it
+nothing. The audit log says `agent:NAME` of it, with the `jti` of the token as `bearer`. Three things the server does as
+whoever started it: it accepts the clock (--accept-clock), ends what could not be handed out and, at its own end, what
+was given, and asks targets to end what has ended.
 
 `whoami` takes nothing. It tells identity, task, delegators, scopes, audiences and expiry, and what was given here and
 not handed back.
 
 `request_identity` takes `agent` and `audiences`, and `scopes`, `ttl`, `purpose` and `task` if they are needed,
 which mean what the options of jitid-issue(1) mean. The token is for these services, never an identity token. It is
-the issue that `jitid issue` would do with --parent-file FILE: decided by the policy, within what the agent's own
-credential holds, recorded alike. With a `task` of its own it opens a sub-task, as sensitive as the agent's at
-least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with the token.
+the issue that `jitid issue` would do with --parent-file FILE where an authority is asked by that token: decided by the
+policy, within what the agent's own credential holds. With a `task` of its own it opens a sub-task, as sensitive as the
+agent's at least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with the token.
 
 `what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
 with what would be granted, or the reason and the nearest that would pass. Without `agent` it is asked for an agent of

@@ -116,6 +116,10 @@ def test_nothing_is_given_that_the_agent_does_not_hold(
     first, second = [event for event in events(shell) if event["op"] == "denial"]
     process = first.pop("process")
     assert process["pid"] == server.process.pid
+    # Beside the ledger too the agent asks, and not whoever runs its server.
+    asked = (first.pop("by"), first.pop("bearer"))
+    assert asked == ("agent:planner", inspected(shell, "own.jwt")["jti"])
+    assert not second.pop("by").startswith("agent:")
     for event in (first, second):
         del event["seq"], event["at"], event["hash"]
     assert first == second
