@@ -17,7 +17,7 @@ from tests.real import Shell
 from tests.serving import serving
 
 _ID = re.compile(r"(jid|jti|apr)_[0-9a-v]{26}")
-_TIMES = {"issued_at", "expires_at", "offline_until"}
+_TIMES = {"lifetime", "issued_at", "expires_at", "offline_until"}
 
 
 @pytest.fixture
