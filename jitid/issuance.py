@@ -135,6 +135,9 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
             transaction, foreseen.settled.request, None, draft.delegator, plan.entry, terms
         ).task
         == plan.task
+        and not planning.not_let(
+            transaction, plan.entry, draft.delegator, None, foreseen.settled.request, terms, foreseen.now
+        )
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
         and are_free(transaction, foreseen.settled.names)
     )

@@ -163,7 +163,7 @@ def plan(
             terms.audiences or names.accepted(now),
             request.details,
         )
-        + _not_let(snapshot, entry, delegator, parent, request, terms, now),
+        + not_let(snapshot, entry, delegator, parent, request, terms, now),
         facts,
     )
     if above is not None and parent is not None:
@@ -402,7 +402,7 @@ def _delegator(request: IssueRequest, above: introspection.Verified | None, term
     return stated, terms.caller_proof if stated == own and terms.caller_proof else "asserted"
 
 
-def _not_let(
+def not_let(
     snapshot: Snapshot,
     entry: Entry,
     delegator: str,
