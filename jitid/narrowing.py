@@ -174,14 +174,16 @@ def attenuated(
     )
 
 
-def carried(kind: str, scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+def carried(kind: str, scopes: Iterable[Scope], *, narrower: bool = False) -> tuple[Scope, ...]:
     """Return the scopes that a credential of a kind is asked to carry, each once.
+
+    With `narrower`, one that another one covers stays: it may be permitted where the wider one is not.
 
     Raises:
         UsageError: it proves an identity, and carries none.
 
     """
-    found = normalise(scopes)
+    found = tuple(sorted(set(scopes))) if narrower else normalise(scopes)
     if found and kind in PROOFS:
         raise UsageError(
             f"a credential of the kind {kind} proves an identity, and carries no scope", "leave --scope out"

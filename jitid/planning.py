@@ -16,7 +16,7 @@ from jitid.lifetime import format_time
 from jitid.name import check_new_agent, spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.scope import Scope, uncovered
+from jitid.scope import Scope, normalise, uncovered
 from jitid.task import Task, most_sensitive
 from jitid.text import check_text, quote
 
@@ -100,7 +100,7 @@ def plan(
     ]
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
-    scopes = narrowing.carried(request.kind, request.scopes)
+    scopes = narrowing.carried(request.kind, request.scopes, narrower=request.allow_narrower)
     judged = narrowing.sensitivity(
         opened.sensitivity,
         chain,
@@ -223,6 +223,8 @@ def plan(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
     must_permit(decision, facts, notes)
+    if request.allow_narrower:
+        decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
     kinds = narrowing.permitted_kinds(kinds, decision)
     lifetime, _ = narrowing.lifetime(
         ttl,

@@ -297,7 +297,9 @@ def plan(
         within = reach.renewed(predecessor, names)
     else:
         narrowing.check_audiences(names, attached.audiences)
-        scopes = narrowing.carried(kind, attached.scopes) or (() if kind in PROOFS else scopes)
+        scopes = narrowing.carried(kind, attached.scopes, narrower=attached.allow_narrower) or (
+            () if kind in PROOFS else scopes
+        )
         within = reach.attached(attached, predecessor, names, terms)
         kinds = USUAL_KINDS if kinds is None else kinds
     audiences = within.audiences
@@ -407,6 +409,8 @@ def plan(
     if decision.needs:
         _refuse_unapproved(decision, facts)
     planning.must_permit(decision, facts, notes)
+    if request.allow_narrower:
+        decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
     kinds = kinds and narrowing.permitted_kinds(kinds, decision)
     first = transaction.first_issued_at(predecessor.identity_key)
     lifetime, limit = narrowing.lifetime(

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from jitid import jws
 from jitid.authority.operations import Inspect, Issue, ListCredentials
+from jitid.authority.target_operations import Attach
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.records import Filter
+from jitid.request import AttachRequest
+from jitid.scope import Scope
 from jitid.secret import Secret
-from tests.builders import DAY, NAMES, NOW, World, request
+from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, policed, request
 from tests.tokens import signed
 from tests.values.hostile import NAUGHTY
 
@@ -348,3 +351,31 @@ def test_hostile_text_comes_back_unchanged(lenient: World) -> None:
 def test_half_a_character_is_no_purpose(world: World) -> None:
     with pytest.raises(UsageError):
         world.issue(purpose="x\udcff")
+
+
+@pytest.mark.parametrize("door", ["issue", "delegate", "attach"])
+def test_what_a_refused_scope_covers_is_permitted_by_itself(world: World, door: str) -> None:
+    """With `--allow-narrower`, a scope that is left out takes along none that is permitted without it."""
+    wide, narrow = "repo:*", "repo:write"
+    rule = '@id("plain") forbid (principal, action == Action::"grant", resource) when { context.wildcard };'
+    parent = world.issue(scopes=(wide, narrow), may_audience=("urn:x",))
+    world.terms = policed(world.terms, [("all.cedar", PERMIT_ALL[0][1]), ("plain.cedar", rule)])
+    world.reopen()
+    asked: dict[str, Any] = {"scopes": (Scope(wide), Scope(narrow)), "allow_narrower": True}
+    if door == "attach":
+        wanted = AttachRequest(Secret.single(parent.token), "jwt", audiences=("urn:x",), **asked)
+        made = world.authority.perform(Attach(request=wanted))
+    else:
+        made = world.issue(**asked, **({"parent": parent.token} if door == "delegate" else {})).issued
+    assert made.scopes == (narrow,)
+    assert any(wide in note for note in made.notes)
+    # Without it, one request is one for all that it covers.
+    with pytest.raises(PolicyDeniedError, match="plain"):
+        world.issue(**{**asked, "allow_narrower": False})
+    assert world.check()
+
+
+def test_what_is_permitted_and_covers_the_rest_is_told_once(world: World) -> None:
+    made = world.issue(scopes=(Scope("repo:*"), Scope("repo:write")), allow_narrower=True)
+    assert made.issued.scopes == ("repo:*",)
+    assert world.check()
