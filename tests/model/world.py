@@ -154,7 +154,7 @@ class World:
         if isinstance(first, Accepted) or "an approval is lacking" not in first.reasons:
             return self._settle(step, first, asked)
         self._compare(step, first, asked.status, asked)
-        waiting = re.search("apr_[0-9a-v]+", asked.out)
+        waiting = re.search("apr_[0-9a-v]+", asked.out + asked.err)
         if waiting is None:
             raise self.difference(step, f"nobody is asked for an approval: {asked}")
         expected = self.model.approve(approver, caller, request)
