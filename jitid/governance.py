@@ -125,40 +125,17 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
     )
 
 
-def not_let(
-    snapshot: DirectorySnapshot,
-    entry: Entry,
-    delegators: Sequence[str],
-    asks: str,
-    recorded: Sequence[str],
-) -> list[Objection]:
-    """Return why nothing is issued under the name of a registered agent to those who ask; none if it may be.
+def no_user(agent: Agent, asks: str) -> Objection:
+    """Return why nothing is issued under the name of a registered agent to somebody whom its record does not let.
 
-    Its owner may, those whom its record lists, and an identity that was issued under that record.
-
-    Args:
-        snapshot: a view of the directory.
-        entry: what it has of the delegator and the agent.
-        delegators: the names of the delegator who asks; none if an agent does.
-        asks: who asks, for the message.
-        recorded: the agents that ask, as far as they are proved by an identity under a record of theirs.
-
+    Its owner may, those whom the record lists, and an identity that was issued under it.
     """
-    agent = entry.agent
-    if agent is None or agent.unregistered_at is not None:
-        return []
-    if any(one == agent.name or f"agent:{one}" in agent.users for one in recorded):
-        return []
-    if any(is_user(snapshot, agent, name) for name in delegators):
-        return []
-    return [
-        Objection(
-            "agent-users",
-            f"agent {quote(agent.name)} is registered, and its record does not let {quote(asks)} use its name",
-            f"use another name; or {agent.owner} has them listed: "
-            f"jitid agent change {operand(agent.name)} --may-use {asks}",
-        )
-    ]
+    return Objection(
+        "agent-users",
+        f"agent {quote(agent.name)} is registered, and its record does not let {quote(asks)} use its name",
+        f"use another name; or {agent.owner} has them listed: "
+        f"jitid agent change {operand(agent.name)} --may-use {asks}",
+    )
 
 
 def is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:

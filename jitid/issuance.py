@@ -135,9 +135,10 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
             transaction, foreseen.settled.request, None, draft.delegator, plan.entry, terms
         ).task
         == plan.task
-        and not planning.not_let(
+        and planning.not_let(
             transaction, plan.entry, draft.delegator, None, foreseen.settled.request, terms, foreseen.now
         )
+        == (plan.facts["named_by"], [])
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
         and are_free(transaction, foreseen.settled.names)
     )

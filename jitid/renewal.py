@@ -355,7 +355,7 @@ def plan(
         + (
             []
             if predecessor.recurring is None or terms.any_delegator
-            else planning.lost_name(transaction, entry.agent, predecessor, lineage)
+            else planning.lost_name(transaction, entry.agent, predecessor, now)
         ),
         facts,
     )

@@ -70,6 +70,8 @@ class IssueRequest(NamedTuple):
     """The `iss` and `sub` of that token, with a space between."""
     proved_agent: str | None = None
     """The registered agent that an actor's token proved to act: it was issued under the agent's record."""
+    proved_identity: str | None = None
+    """The id of the identity whose token that was, if this ledger issued it."""
     proved_at: int | None = None
     """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
     allow_narrower: bool = False

@@ -99,6 +99,11 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
             f"{quote(owner)} has a task {quote(task.name)} already; nothing was changed",
             "a name belongs to one task of each owner, also after that has ended",
         )
+    # The new owner says with whom it is shared, and nobody else said so for them.
+    shared = transaction.shares.of(task.key)
+    if shared:
+        transaction.shares.end(task.key, shared)
+        transaction.append(UNSHARED, {**_about(task), "with": shared})
     transaction.shares.give(task.key, transaction.term(owner))
     event = transaction.append(GIVEN, {**_about(task), "to": owner})
     return task._replace(opener=owner, given_event=event.seq)

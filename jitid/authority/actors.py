@@ -30,6 +30,8 @@ class Actor(NamedTuple):
     """The use of that token, which is recorded with what is issued."""
     recorded: bool = False
     """Whether its token was issued under the record of a registered agent."""
+    identity: str | None = None
+    """The id of its identity, if this ledger issued its token."""
 
 
 def own_agent(caller: Caller) -> str:

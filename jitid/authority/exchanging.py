@@ -76,12 +76,13 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
     except InvalidCredentialError as error:
         deny(error, {"task": request.task, "agent": request.agent})
         raise
-    request = request._replace(agent=actor.agent, proved_agent=actor.agent if actor.recorded else None)
+    recorded = actor.agent if actor.recorded else None
+    request = request._replace(agent=actor.agent, proved_agent=recorded, proved_identity=actor.identity)
     if ours:
         if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
             # Who may do so was found out before: the child is the caller's, whatever agent it names.
             agent = own_agent(inside.caller)
-            request = request._replace(agent=agent, proved_agent=None, exchanged=True)
+            request = request._replace(agent=agent, proved_agent=None, proved_identity=None, exchanged=True)
             with inside.ledger.read() as snapshot:
                 actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
@@ -112,7 +113,15 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
                 names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
             )
             recorded = found.recurring is not None
-            return Actor(found.agent, bound | {own}, names.issuer, None, found.task, recorded=recorded)
+            return Actor(
+                found.agent,
+                bound | {own},
+                names.issuer,
+                None,
+                found.task,
+                recorded=recorded,
+                identity=found.id if recorded else None,
+            )
         proof, use = present(inside, token, operation.actor_sort)
         with inside.ledger.read() as snapshot:
             known_as = governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")

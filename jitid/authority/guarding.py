@@ -228,7 +228,14 @@ def must_still_be(
             )
 
 
-_FOUND_OUT = ("proved_delegator", "proved_subject", "proved_at", "proved_agent", "exchanged")
+_FOUND_OUT = (
+    "proved_delegator",
+    "proved_subject",
+    "proved_at",
+    "proved_agent",
+    "proved_identity",
+    "exchanged",
+)
 """What of a request only this side says."""
 
 

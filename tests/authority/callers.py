@@ -15,6 +15,7 @@ FOUND_OUT: Mapping[str, Any] = {
     "proved_delegator": "user:alice",
     "proved_subject": "https://id.example alice",
     "proved_agent": "planner",
+    "proved_identity": "jid_1",
     "proved_at": 1,
     "exchanged": True,
 }

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jitid.authority import agent_operations as agents
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
+from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
@@ -19,11 +20,13 @@ from jitid.ledger.records import Filter
 from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.revocation import TooManyError
+from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
-from tests.builders import World, edit
+from tests.builders import World, edit, request
 from tests.lifecycle.test_issuance import claims
 
 OWNER, EVE = caller("user:alice"), caller("user:eve")
+SERVICE = "https://api.example"
 
 
 def register(world: World, name: str = "deploy-bot", most: int | None = None, **stated: Any) -> Any:
@@ -92,31 +95,80 @@ def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
     assert ask(world, agent(made), ops.Renew(request=RenewRequest(bearer(made)))).agent == "deploy-bot"
 
 
-@pytest.mark.parametrize("by", ["its owner", "the role issuer"])
-def test_who_may_use_a_name_no_more_goes_on_by_no_identity(world: World, by: str) -> None:
-    """Who asked by their own right must have it when they renew, attach and delegate under the name."""
-    world.know("user:carl")
-    register(world, audiences=("https://api.example",))
+RIGHTS = (
+    "the owner",
+    "a child",
+    "an agent that is listed",
+    "an actor",
+    "the role issuer",
+    "itself by the role",
+)
+"""By whose right an identity has the name: of the last two only the role issuer's, which a record does not change."""
+BY_ROLE = RIGHTS[-2:]
+
+
+def _named(world: World, right: str) -> Issued:
+    """Return an identity under the name of the registered agent, issued by some right."""
+    wide = {"may_audience": (SERVICE,), "task": "T-1"}
+    below = {"delegator": None, "task": None, "may_audience": (SERVICE,)}
     launcher = caller("system:launcher", "issuer")
-    who = OWNER if by == "its owner" else launcher
-    wanted = {"delegator": "user:alice", "may_audience": ("https://api.example",)}
-    held = issue(world, who, agent="deploy-bot", task="T-1", **wanted)
-    operation = agents.ChangeAgent(name="deploy-bot", stated=Stated(owner="user:carl"))
-    ask(world, caller("user:root", "admin"), operation)
-    bot = agent(held)
-    attach = AttachRequest(bearer(held), "jwt", audiences=("https://api.example",))
-    doors: tuple[Callable[[], Any], ...] = (
-        lambda: as_bot(world, bot, parent=bearer(held), task=None),
-        lambda: ask(world, bot, Attach(request=attach)),
-        lambda: ask(world, bot, ops.Renew(request=RenewRequest(bearer(held)))),
+    if right == "itself by the role":
+        return issue(world, launcher, agent="deploy-bot", delegator=None, **wide)
+    if right == "the role issuer":
+        return issue(world, launcher, agent="deploy-bot", delegator="user:alice", **wide)
+    if right == "an agent that is listed":
+        # Its own identity is by the role: what counts is that it is listed.
+        held = issue(world, launcher, agent="planner", delegator="user:alice", **wide)
+        return as_bot(world, agent(held), parent=bearer(held), **below)
+    held = issue(world, OWNER, agent="deploy-bot", delegator=None, **wide)
+    if right == "a child":
+        return as_bot(world, agent(held), parent=bearer(held), **below)
+    if right == "an actor":
+        plain = issue(world, caller("user:eve"), agent="plain", delegator=None, **{**wide, "task": "T-2"})
+        return _exchanged(world, agent(held), bearer(plain), bearer(held))
+    return held
+
+
+def _exchanged(world: World, who: Caller, subject: Secret, actor: Secret) -> Issued:
+    fields = {"task": None, "delegator": None, "agent": "deploy-bot", "may_audience": (SERVICE,)}
+    operation = Exchange(
+        request=request(**fields), subject=subject, subject_sort="jwt", actor=actor, actor_sort="jwt"
     )
+    return ask(world, who, operation)
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+@pytest.mark.parametrize("change", ["nothing", "the purpose", "the owner"])
+def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: str, change: str) -> None:
+    """To renew, attach, delegate under it, and act under it for another: as long as that right is there."""
+    world.know("user:carl")
+    register(world, "planner", audiences=(SERVICE,))
+    register(world, audiences=(SERVICE,), users=("agent:planner",))
+    held = _named(world, right)
+    stated = Stated(purpose="another") if change == "the purpose" else Stated(owner="user:carl", users=())
+    if change != "nothing":
+        admin = caller("user:root", "admin")
+        ask(world, admin, agents.ChangeAgent(name="deploy-bot", stated=stated))
+    bot, token = agent(held), bearer(held)
+    plain = issue(
+        world, caller("user:eve"), agent="plain", delegator=None, task="T-9", may_audience=(SERVICE,)
+    )
+    below = {"delegator": None, "task": None}
+    doors: tuple[Callable[[], Any], ...] = (
+        lambda: as_bot(world, bot, parent=token, **below),
+        lambda: _exchanged(world, bot, bearer(plain), token),
+        lambda: ask(world, bot, Attach(request=AttachRequest(token, "jwt", audiences=(SERVICE,)))),
+        lambda: ask(world, bot, ops.Renew(request=RenewRequest(token))),
+    )
+    goes_on = change != "the owner" or right in BY_ROLE
     for door in doors:
-        if by == "its owner":
+        if goes_on:
+            door()
+        else:
             with pytest.raises(PolicyDeniedError, match="agent-users"):
                 door()
-        else:
-            door()
-    assert issue(world, bot, delegator=None, agent="other", parent=bearer(held), task=None).depth == 1
+    # Under another name it delegates in any case: what it holds stays as it was issued.
+    assert issue(world, bot, agent="other", parent=token, **below).agent == "other"
     assert world.check()
 
 

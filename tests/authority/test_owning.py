@@ -263,6 +263,23 @@ def test_the_end_of_one_s_own_does_not_tell_what_else_ended(world: World) -> Non
     assert "merger" in f"{whole}"
 
 
+def test_who_is_given_a_task_says_with_whom_it_is_shared(world: World) -> None:
+    """What the giver had shared with themselves, by a group, or with others, is over."""
+    world.know("user:eve", groups=("eng",))
+    issue(world, EVE, delegator=None, task="REL-1")
+    share(world, EVE, "REL-1", "user:alice", "user:bob", "group:eng")
+    for who in (ALICE, BOB):
+        issue(world, who, delegator=None, task="user:eve/REL-1")
+    given = ask(world, EVE, ops.GiveTask(task="REL-1", to="user:alice"))
+    assert (given.task.full_name, given.shared) == ("user:alice/REL-1", ())
+    for who in (EVE, BOB):
+        with pytest.raises(NotFoundError):
+            issue(world, who, delegator=None, task="user:alice/REL-1")
+    share(world, ALICE, "REL-1", "user:bob")
+    assert issue(world, BOB, delegator=None, task="user:alice/REL-1").task == "REL-1"
+    assert world.check()
+
+
 def test_who_gives_a_task_does_not_learn_which_tasks_others_have(world: World) -> None:
     issue(world, BOB, delegator=None, task="there")
     said = []

@@ -182,6 +182,7 @@ def test_nobody_makes_their_own_count_as_anothers_by_giving_that_one_the_task(
     for one in (ALICE, BOB):
         issue(world, one, task="user:mallory/REL-7", delegator=None)
     ask(world, MALLORY, ops.GiveTask(task="REL-7", to=ALICE.name))
+    ask(world, ALICE, ops.ShareTask(task="REL-7", names=(BOB.name,)))
     later = issue(world, BOB, task="user:alice/REL-7", delegator=None, scopes=("a:b",))
     under(world, PLAIN + DEPLOY)
     assert not _passes(world, MALLORY, MALLORY, asked[name])
