@@ -1022,7 +1022,8 @@ responder and auditor. The owner retires the task with all that was issued on it
 
 The tasks of a disabled delegator are nobody's to join: a responder gives them to another owner.""",
     "task give": """\
-What was issued on it stays as it is, and so do its shares. The new owner must have no task of that name. For the new
+What was issued on it stays as it is; its shares end, and the new owner says with whom it is shared from then on. The
+new owner must have no task of that name. For the new
 owner, too, what is issued on it is judged by the higher sensitivity, since somebody else chose that of the task.""",
     "audit log": """\
 With --task, --agent and --delegator those events are shown that say so themselves. What ended credentials by
