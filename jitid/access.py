@@ -227,10 +227,10 @@ def revoke(
 
 
 def must_hold(snapshot: Snapshot, caller: Caller) -> None:
-    """Refuse whoever was let in by a credential that has ended since, or is disabled.
+    """Refuse a caller whose credential has ended since they were let in, or who is disabled.
 
     Raises:
-        RefusedError: nothing that they asked for is done any more.
+        RefusedError: that is so; what they asked for must not be done.
 
     """
     if caller.credential is None:
@@ -279,7 +279,7 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
 
 
 def holder(snapshot: Snapshot, names: Names, token: Secret) -> Caller:
-    """Return the agent that holds a token of its own; what is wrong with that is for whoever serves the agent to hear.
+    """Return the agent that holds an identity token. The errors say what is wrong with the token.
 
     Raises:
         IntegrityError: the ledger is sealed, and another one knows what is valid.

@@ -274,22 +274,8 @@ def objections(
     elif not itself.isdisjoint(behind):
         how = "by the identity" if _is_identity(made_by) else "as"
         why = f"requested it, {how} {quote(made_by)}"
-    elif presenter is not None and _is_identity(presenter):
-        return [
-            Objection(
-                "approver-requester",
-                f"an agent presents the token of {quote(person.name)}, and may be the hand of anybody behind it",
-                "the approver has to grant it in person, or by a caller that has no part in the request",
-            )
-        ]
-    elif presenter is not None and _is_party(snapshot, presenter, request, (made_by, *requesters)):
-        return [
-            Objection(
-                "approver-requester",
-                f"{quote(presenter)} presents the token of {quote(person.name)}, and the request is its own",
-                "the approver has to grant it in person, or by a caller that has no part in the request",
-            )
-        ]
+    elif presenter is not None:
+        return _presenting(snapshot, presenter, person, request, (made_by, *requesters))
     else:
         return []
     return [
@@ -299,20 +285,39 @@ def objections(
     ]
 
 
-def _is_party(
-    snapshot: Snapshot, presenter: str, request: Mapping[str, Any], requesters: Iterable[str]
-) -> bool:
-    """Tell whether a person or a service requests something, is whom it is for, or had the requester issued."""
+def _presenting(
+    snapshot: Snapshot,
+    presenter: str,
+    person: Delegator,
+    request: Mapping[str, Any],
+    requesters: Iterable[str],
+) -> list[Objection]:
+    """Return why a caller cannot present the token of an approver: agents cannot, nor who has a part in the request.
+
+    Those are the requesters, the delegator of the request, and whoever had a requester issued.
+    """
     parties = {snapshot.own_name(request["delegator"])}
     for one in requesters:
         parties |= _answering(snapshot, one)
-    return snapshot.own_name(presenter) in parties
+    if _is_identity(presenter):
+        why = f"an agent presents the token of {quote(person.name)}, and may act for a party to the request"
+    elif snapshot.own_name(presenter) in parties:
+        why = f"{quote(presenter)} presents the token of {quote(person.name)}, and the request is its own"
+    else:
+        return []
+    return [
+        Objection(
+            "approver-requester",
+            why,
+            "the approver has to grant it in person, or by a caller that has no part in the request",
+        )
+    ]
 
 
 def _answering(snapshot: Snapshot, requester: str) -> set[str]:
-    """Return the persons and services that answer for a requester: for an agent also those that had it issued.
+    """Return the persons and services behind a requester: for an agent also those that had it issued.
 
-    Whoever had it issued may have kept its token. Where an agent had, it is whoever answers for that.
+    They may have kept its token. Where an agent had it issued, they are those behind that agent.
     """
     if not _is_identity(requester):
         return {snapshot.own_name(requester)}

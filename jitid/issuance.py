@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, ownership, planning
+from jitid import audit, namerights, ownership, planning
 from jitid.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
@@ -135,7 +135,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
             transaction, foreseen.settled.request, None, draft.delegator, plan.entry, terms
         ).task
         == plan.task
-        and planning.not_let(
+        and namerights.not_let(
             transaction, plan.entry, draft.delegator, None, foreseen.settled.request, terms, foreseen.now
         )
         == (plan.facts["named_by"], [])

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, delegation, governance, introspection, narrowing, ownership, planning, reach
+from jitid import (
+    audit,
+    delegation,
+    governance,
+    introspection,
+    namerights,
+    narrowing,
+    ownership,
+    planning,
+    reach,
+)
 from jitid.credential import (
     PROOFS,
     USUAL_KINDS,
@@ -355,7 +365,7 @@ def plan(
         + (
             []
             if predecessor.recurring is None or terms.any_delegator
-            else planning.lost_name(transaction, entry.agent, predecessor, now)
+            else namerights.lost_name(transaction, entry.agent, predecessor, now)
         ),
         facts,
     )

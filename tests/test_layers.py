@@ -55,6 +55,7 @@ LAYERS = (
         "publication",
         "crls",
         "offline",
+        "namerights",
         "narrowing",
         "ownership",
         "sharing",

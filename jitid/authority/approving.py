@@ -85,7 +85,8 @@ def _approver(
 ) -> tuple[Approver, Presentation | None]:
     """Return who speaks, as an ID token or else the caller's own proof says, and the use of the token to record.
 
-    Nothing that is only said counts. Beside the ledger, where one login may be several people's, nobody presents.
+    A name that the caller merely states proves nothing. Beside the ledger no presenter is recorded: several people may
+    share the login.
     """
     if operation.approver_token is None:
         if terms.own_name is None or terms.caller_proof is None:
@@ -101,7 +102,7 @@ def _approver(
 
 
 def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:
-    """Return a request with all that an approver has to know; to whoever requested it, as far as they may read it."""
+    """Return a request with what an approver needs to know; the requester gets the part that they may read."""
     found = _seen(snapshot, found, caller)
     task = _task(snapshot, found)
     event, ended = _event(snapshot, found.event) or {}, _event(snapshot, found.ended_event)
@@ -133,7 +134,7 @@ def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approva
 
 
 def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool:
-    """Tell whether somebody is in a group that must approve, or has a role by which all requests are listed."""
+    """Tell whether a caller is in a group that must approve, or has a role that lists all requests."""
     if caller is None or owning.lists_approvals(caller):
         return True
     groups = owning.groups_of(snapshot, caller)

@@ -5,7 +5,6 @@ Whatever is not allowed here is refused, a new operation too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,10 +29,8 @@ from jitid.lifetime import format_duration
 from jitid.request import named as named_delegator
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from jitid.caller import Caller
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.protocol import Look, Snapshot, Transaction
     from jitid.ledger.records import Names
     from jitid.secret import Secret
 
@@ -163,10 +160,6 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     agents.ClassifyAgents: _for("auditor", "admin", reads=True),
     agents.SuggestPolicy: _for("auditor", "admin", reads=True),
 }
-
-
-Look = Callable[[], "AbstractContextManager[Snapshot]"]
-"""Opens a view of the ledger."""
 
 
 def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:

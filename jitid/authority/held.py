@@ -1,6 +1,6 @@
-"""An authority beside whose ledger somebody serves an agent: it does what the agent may ask for, and no more.
+"""An authority for an agent that a process beside the ledger serves, such as the MCP server.
 
-Whoever has the ledger may do anything, and the agent has not got it. So it is asked as over HTTP: by its own token.
+The process may do anything with the ledger, and the agent may not. So the agent asks by its own token, as over HTTP.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class HeldAuthority:
     """Performs for the agent that holds a token what it may ask for."""
 
     def __init__(self, within: LocalAuthority, token: Secret) -> None:
-        """Args are the authority of whoever serves the agent, which stays theirs, and the agent's token."""
+        """Args are the authority of the serving process, which stays open, and the agent's token."""
         self._within = within
         self._token = token
 
@@ -33,14 +33,14 @@ class HeldAuthority:
 
         """
         if getattr(operation, "accept_clock", False):
-            # That is the word of whoever serves the agent, which may not say it itself.
+            # The serving process may accept the clock, and the agent may not.
             self._within.accept_clock()
             operation = operation.replace(accept_clock=False)
         caller = self._within.holder(self._token, operation)
         try:
             return self._within.serving(caller, counted=False).perform(operation)
         except RefusedError:
-            # What the token has become meanwhile, it is told as such.
+            # If the token has ended meanwhile, the error says so.
             self._within.holder(self._token, operation)
             raise
 

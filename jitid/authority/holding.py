@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from types import UnionType
@@ -16,12 +16,10 @@ from jitid.secret import Secret
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from jitid.authority.token_operations import Exchange
     from jitid.caller import Caller
     from jitid.credential import Credential
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.protocol import Look
 
 
 class Use(StrEnum):
@@ -69,9 +67,7 @@ def tokens_of(kind: type) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{kind.__name__}.{path}" for path in _paths(kind, ())))
 
 
-def check(
-    look: Callable[[], AbstractContextManager[Snapshot]], caller: Caller, operation: Operation[Any]
-) -> None:
+def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
     """Refuse an operation by the right of a token that its caller was merely shown.
 
     Raises:

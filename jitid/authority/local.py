@@ -93,7 +93,7 @@ class LocalAuthority:
             return snapshot.names
 
     def admitted(self, caller: Caller) -> Caller:
-        """Return a caller whom something else than a credential proves, if they are not disabled.
+        """Return a caller without a credential, such as one over a socket, unless they are disabled.
 
         Raises:
             RefusedError: they are.
@@ -108,8 +108,8 @@ class LocalAuthority:
     def serving(self, caller: Caller, *, counted: bool = True) -> Authority:
         """Return the same authority as it serves somebody.
 
-        It refuses what their roles do not allow, and every event that it writes is by them. What they look at is told
-        to the audit log from time to time if it is to be `counted`.
+        It refuses what their roles do not allow, and every event that it writes is by them. With `counted`, the audit
+        log gets the numbers of what they look at.
         """
         from jitid.authority.serving import ServingAuthority
         from jitid.authority.tally import Tally

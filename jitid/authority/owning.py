@@ -14,11 +14,10 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
 
     from jitid.caller import Caller
     from jitid.credential import Credential
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.protocol import Look, Snapshot
     from jitid.task import Task
 
 # By the names of operations: for one of them, the modules of the others need not be imported.
@@ -226,9 +225,7 @@ def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
     return then is not None and then.id == held.id
 
 
-def resolved(
-    look: Callable[[], AbstractContextManager[Snapshot]], operation: ops.Operation[ops.Result]
-) -> ops.Operation[ops.Result]:
+def resolved(look: Look, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
     """Return an operation of whoever has the ledger itself with each task that it names as `OWNER/NAME`."""
     if not names_task(operation):
         return operation

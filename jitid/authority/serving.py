@@ -39,25 +39,28 @@ class ServingAuthority:
 
         """
         try:
-            allowed = guarding.allowed(self._ledger.read, self._caller, operation)
-
-            def check(transaction: Transaction) -> None:
-                guarding.must_still_be(transaction, self._caller, operation, allowed)
-
-            self._ledger.check = check
-            answer = self._within.perform(allowed)
+            answer = self._perform(operation)
         except RefusedError as refusal:
-            self._ledger.check = None
             self._record(refusal, type(operation).__name__)
             raise
-        finally:
-            self._ledger.check = None
         if guarding.reads(operation):
             self._tally.read(self._caller.name, type(operation).__name__)
         if self._tally.due:
             with suppress(JitidError):
                 self._tally.tell(self._ledger)
         return answer
+
+    def _perform(self, operation: Operation[Result]) -> Result:
+        allowed = guarding.allowed(self._ledger.read, self._caller, operation)
+
+        def check(transaction: Transaction) -> None:
+            guarding.must_still_be(transaction, self._caller, operation, allowed)
+
+        self._ledger.check = check
+        try:
+            return self._within.perform(allowed)
+        finally:
+            self._ledger.check = None
 
     def close(self) -> None:
         """Release nothing: the authority serves others too."""

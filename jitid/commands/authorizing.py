@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _MEMBERS = ("token", "action", "resource", "context", "id")
 _KNOWN = frozenset(_MEMBERS)
 _LONGEST_ID = 256
-_MADE_BETWEEN_LOOKS = 100_000
-"""So many more things than went away are made before the collector looks at them: those of some thousand lines."""
 _LOOK = 1.0
 """Seconds after which a changed policy is noticed, at the latest."""
 
@@ -63,7 +61,7 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
         )
     deciding = _Deciding(given, audiences)
     # What a line makes goes away with its answer, without a collector that looks for cycles every few lines.
-    gc.set_threshold(_MADE_BETWEEN_LOOKS)
+    gc.set_threshold(incoming.MADE_BETWEEN_LOOKS)
     lines = incoming.Lines("the list of actions")
     spoilt = 0
     while some := lines.some():

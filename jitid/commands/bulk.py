@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import strictjson
 from jitid.authority.operations import Issue
-from jitid.commands import reading
+from jitid.commands import incoming, reading
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.requesting import hand_out, request_from, row_of
 from jitid.credential import is_outside
@@ -74,6 +75,8 @@ def issue(
     else:
         batches = _lines(template, str(from_file), most)
     authority: Authority | None = open_for_preview(config) if dry_run else None
+    # What a line makes goes away with its transaction, without a collector that looks for cycles every few lines.
+    gc.set_threshold(incoming.MADE_BETWEEN_LOOKS)
     notes: dict[str, int] = {}
     done = 0
     try:

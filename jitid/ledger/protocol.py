@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -513,3 +513,7 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Release it."""
+
+
+Look = Callable[[], AbstractContextManager[Snapshot]]
+"""Opens a view of a ledger."""
