@@ -70,9 +70,11 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
 
 def told(standing: Standing) -> dict[str, Any] | None:
     """Return a standing as audit events have it: what differs from that of strangers; None if nothing does."""
+    if standing == STRANGERS:
+        return None
     fields = standing._asdict()
     found = {name: value for name, value in fields.items() if value != getattr(STRANGERS, name)}
-    return {name: list(value) if name == "groups" else value for name, value in found.items()} or None
+    return {name: list(value) if name == "groups" else value for name, value in found.items()}
 
 
 def read_standing(facts: Mapping[str, Any] | None) -> Standing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, namerights, ownership, planning
@@ -113,7 +114,8 @@ def foresee(
     key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
     if needed is not None and key is None:
         return None
-    settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key))
+    raw = new_ids(request.copies)
+    settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key), raw)
     if settled.plan.approval is not None:
         # Whether it can still be used, only the transaction that uses it can tell.
         return None
@@ -203,10 +205,12 @@ def _settled(
     unapproved: list[ApprovalNeededError] = []
     # Each request has an event of its own, in this order.
     numbers = transaction.next_seqs(len(requests))
+    # In order over all requests, so that each goes to the end of its index.
+    ids = iter(new_ids(sum(request.copies for request in requests)))
     for position, request in enumerate(requests):
         try:
-            beside = planned[request.agent]
-            one = _settle(transaction, names, request, terms, mint_for, beside, drawn)
+            raw, beside = list(islice(ids, request.copies)), planned[request.agent]
+            one = _settle(transaction, names, request, terms, mint_for, raw, beside, drawn)
             _must_be_used_once(one, settled)
             settled.append(_opened(transaction, one, numbers[position]))
             planned[request.agent] += request.copies
@@ -253,12 +257,12 @@ def _settle(
     request: IssueRequest,
     terms: Terms,
     mint_for: Callable[[Kind, str], Mint],
+    raw: list[tuple[bytes, bytes]],
     beside: int = 0,
     drawn: set[tuple[int, int]] | None = None,
 ) -> Settled:
     plan = planning.plan(snapshot, names, request, terms, beside)
     mint = mint_for(sort_of(request.kind), terms.algorithm_for(plan.draft.audiences))
-    raw = new_ids(request.copies)
     ids = names_of(
         snapshot,
         mint,
@@ -337,9 +341,11 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     one.plan.recurring,
                     None if one.plan.chosen is None else one.plan.chosen.told,
                     public,
-                    may_audience=may_audience,
-                    may_kind=may_kind,
-                    may_act=draft.may_act,
+                    None,
+                    None,
+                    may_audience,
+                    may_kind,
+                    draft.may_act,
                 )
             )
             if one.mint.issuer is None:
@@ -361,8 +367,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         transaction.approvals.use(approval, identity, event)
     for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
         transaction.keep_policy(digest, text)
-    for facts in events:
-        transaction.append("issue", facts)
+    transaction.append_each("issue", events)
 
 
 def record_at_target(transaction: Transaction, key: int, jti: str, chosen: Chosen) -> None:

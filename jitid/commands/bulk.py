@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")
 _TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
+_MEMBERS = frozenset((*_LISTS, *_TEXTS))
 _HELD = 1 << 26
 """So many characters of a list are held, to count its lines before the first one is issued."""
 Numbered = tuple[int, "IssueRequest"]
@@ -236,14 +237,13 @@ def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
 
 
 def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
-    known = {*_LISTS, *_TEXTS}
-    if unknown := sorted(set(stated) - known):
+    if unknown := sorted(stated.keys() - _MEMBERS):
         from jitid.text import quote
 
         raise UsageError(
-            f"it has no member {quote(unknown[0])}", f"the members are: {', '.join(sorted(known))}"
+            f"it has no member {quote(unknown[0])}", f"the members are: {', '.join(sorted(_MEMBERS))}"
         )
-    fields: dict[str, Any] = dict.fromkeys(known)
+    fields: dict[str, Any] = dict.fromkeys(_MEMBERS)
     for name, value in stated.items():
         fields[name] = _value(name, value)
     fields["agent"] = fields["agent"] or template.agent

@@ -10,7 +10,14 @@ from jitid.chains import Chain, Held
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgreslane import prepared
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import CredentialRow, IdentityRow, Names, SigningKey
+from jitid.ledger.records import (
+    CREDENTIAL_COLUMNS,
+    IDENTITY_COLUMNS,
+    CredentialRow,
+    IdentityRow,
+    Names,
+    SigningKey,
+)
 from jitid.ledger.shares import SqlShareChanges
 from jitid.ledger.sqlaccess import SqlAccess
 from jitid.ledger.writing import Known, SqlTransaction
@@ -47,34 +54,6 @@ CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM ch
 _HASH = 5
 """The place of the hash in such a row."""
 
-_IDENTITY = ("id", "uid", "parent", "depth", "delegator", "proof", "agent", "task", "sensitivity", "source")
-_CREDENTIAL = (
-    "id",
-    "jti",
-    "identity",
-    "kind",
-    "scopes",
-    "audiences",
-    "details",
-    "issued_at",
-    "expires_at",
-    "fingerprint",
-    "claims_hash",
-    "signed_by",
-    "event",
-    "task",
-    "delegator",
-    "recurring",
-    "template",
-    "public",
-    "line",
-    "source",
-    "may_audience",
-    "may_kind",
-    "may_act",
-)
-
-
 _INT, _BYTES, _TEXT = "int8", "bytea", "text"
 _IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT, _INT)
 _CREDENTIAL_TYPES = (
@@ -83,14 +62,14 @@ _CREDENTIAL_TYPES = (
     *(_INT, _INT, _TEXT, _TEXT, _TEXT),
 )
 _TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
-_CREDENTIAL_PLACES = f"({', '.join(_CREDENTIAL)}) VALUES ({', '.join('?' * len(_CREDENTIAL))})"
+_CREDENTIAL_PLACES = f"({', '.join(CREDENTIAL_COLUMNS)}) VALUES ({', '.join('?' * len(CREDENTIAL_COLUMNS))})"
 # One statement: each would cost both sides as much as the rows that it writes.
 _TOLD = """e AS (INSERT INTO audit_event VALUES (?, ?, ?))
     UPDATE chain SET length = ?, hash = ?, last_id = ? WHERE id = ?"""
 _TELL = prepared("tell", f"WITH {_TOLD}", _TOLD_TYPES)
 _ISSUE = prepared(
     "issue",
-    f"""WITH i AS (INSERT INTO identity VALUES ({", ".join("?" * len(_IDENTITY))})),
+    f"""WITH i AS (INSERT INTO identity VALUES ({", ".join("?" * len(IDENTITY_COLUMNS))})),
         c AS (INSERT INTO credential {_CREDENTIAL_PLACES}), {_TOLD}""",
     (*_IDENTITY_TYPES, *_CREDENTIAL_TYPES, *_TOLD_TYPES),
 )
@@ -257,14 +236,11 @@ class PostgresTransaction(SqlTransaction):
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
         """Record new identities with their credentials."""
         identities, credentials = list(identities), list(credentials)
-        dialect = self._db.dialect
-        dialect.insert(self._db, "identity", _IDENTITY, identities)
-        dialect.insert(self._db, "credential", _CREDENTIAL, credentials)
+        super().add(identities, credentials)
         self._took(max([row.key for row in identities] + [row.key for row in credentials]))
 
-    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        """Append an audit event to the chain that is least far."""
-        event = super().append(operation, facts)
+    def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        event = super()._linked(operation, facts)
         chain = next(one.id for one in self.held.chains if one.hash == event.hash)
         self.appended.append((chain, event))
         return event
@@ -443,14 +419,13 @@ class SharedTransaction(Remembering, PostgresTransaction):
         else:
             super().add(identities, credentials)
 
-    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        """Append the one event of the transaction."""
+    def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
         if self._appended:
             # A second one would not follow the first one's number.
             raise AloneError
-        return super().append(operation, facts)
+        return super()._linked(operation, facts)
 
-    def _write(self, event: Event) -> None:
+    def _write(self, events: Sequence[Event]) -> None:
         """Write nothing yet: the event comes with all else."""
 
     def commit(self) -> None:

@@ -464,6 +464,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain."""
 
+    def append_each(self, operation: str, each: Iterable[Mapping[str, Any]]) -> list[Event]:
+        """Append an audit event for each of these facts, in their order."""
+
 
 class Ledger(Protocol):
     """Where everything that was issued is remembered."""

@@ -112,6 +112,9 @@ class IdentityRow(NamedTuple):
     """The credential of the parent that it was made from; none for a root."""
 
 
+IDENTITY_COLUMNS = ("id", *IdentityRow._fields[1:])
+
+
 class CredentialRow(NamedTuple):
     """A new credential, as it is stored."""
 
@@ -146,6 +149,9 @@ class CredentialRow(NamedTuple):
     """The kinds that its holder may obtain, separated by spaces: see `credential.kept_kinds`."""
     may_act: str | None = None
     """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+
+
+CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])
 
 
 class IssuedTerms(NamedTuple):

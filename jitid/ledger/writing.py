@@ -20,6 +20,8 @@ from jitid.ledger.directory import Entry, Ties
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import (
     CHANGEABLE,
+    CREDENTIAL_COLUMNS,
+    IDENTITY_COLUMNS,
     Closed,
     CredentialRow,
     IdentityRow,
@@ -212,14 +214,20 @@ class SqlTransaction(SqlSnapshot):
 
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
         """Record new identities with their credentials."""
-        self._db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", identities)
-        self._db.executemany(
-            """INSERT INTO credential (id, jti, identity, kind, scopes, audiences, details, issued_at, expires_at,
-                                       fingerprint, claims_hash, signed_by, event, task, delegator, recurring, template,
-                                       public, line, source, may_audience, may_kind, may_act)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            credentials,
-        )
+        self._insert("identity", IDENTITY_COLUMNS, list(identities))
+        self._insert("credential", CREDENTIAL_COLUMNS, list(credentials))
+
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows without the columns that are NULL in each of them: each column costs, whatever is in it."""
+        if not rows:
+            return
+        stated = [
+            (column, values)
+            for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+            if any(value is not None for value in values)
+        ]
+        values = zip(*[values for _, values in stated], strict=True)
+        dialect_of(self._db).insert(self._db, table, [column for column, _ in stated], values)
 
     def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
         """End every live credential of the selection and of what descends from it, pointing to the next event.
@@ -498,13 +506,22 @@ class SqlTransaction(SqlSnapshot):
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
+        (event,) = self.append_each(operation, [facts])
+        return event
+
+    def append_each(self, operation: str, each: Iterable[Mapping[str, Any]]) -> list[Event]:
+        """Append an audit event for each of these facts, in their order."""
+        events = [self._linked(operation, facts) for facts in each]
+        self._write(events)
+        return events
+
+    def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Return an event that the chain has from now on; its row is still to be written."""
         told = {**facts, **self._told} if self._told else facts
         if self._presentations:
             told = {**told, "presented": self._marked()}
-        event = self.held.append(encode(operation, self._now, self._by, told))
-        self._write(event)
         self._appended = True
-        return event
+        return self.held.append(encode(operation, self._now, self._by, told))
 
     def _marked(self) -> list[list[str | int]]:
         """Write the marks of the tokens that the next event records; return what it says of them.
@@ -522,8 +539,8 @@ class SqlTransaction(SqlSnapshot):
         self._presentations = []
         return [[mark.digest, mark.until] for mark in marks]
 
-    def _write(self, event: Event) -> None:
-        self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)
+    def _write(self, events: Sequence[Event]) -> None:
+        dialect_of(self._db).insert(self._db, "audit_event", ("seq", "body", "hash"), events)
 
     @property
     def wrote(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import cedarpy
 
@@ -383,13 +383,13 @@ class Policy:
         """Return the answers to questions that have their entities in common. Raises ValueError."""
         known = self._known
         answers = [known.get(question) for question in questions]
+        if None not in answers:
+            return cast("list[_Answer]", answers)
         new = list(
             dict.fromkeys(
                 [question for question, answer in zip(questions, answers, strict=True) if answer is None]
             )
         )
-        if not new:
-            return [answer for answer in answers if answer is not None]
         responses = cedarpy.is_authorized_batch(
             [question.for_cedar() for question in new], self._set, new[0].entities
         )
