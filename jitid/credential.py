@@ -278,6 +278,8 @@ class Credential(NamedTuple):
     """The ledger's own number for the task."""
     task_opener: str = ""
     """The delegator to whom the task belongs."""
+    task_until: int = 0
+    """Until when the task is open: its deadline; 0 once it has ended."""
     recurring: int | None = None
     """The ledger's number for the record of its agent; none where the agent is not registered."""
     under_agent: bool = False

@@ -132,17 +132,11 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
     # What is dead is refused for that, whatever stands above it.
     alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
     grounds_of = snapshot.grounds_of(one.key for one in alive if introspection.rests(one))
-    tasks = snapshot.tasks_numbered({one.task_key for one in credentials.values()})
     places = snapshot.places(leak.key for leak in found)
     told = []
     for leak in found:
         one = credentials[leak.jti]
-        task = tasks.get(one.task_key)
-        if task is None:
-            raise IntegrityError(
-                f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
-            )
-        reason = introspection.objection(one, task, grounds_of.get(one.key, ()), snapshot.now)
+        reason = introspection.objection(one, grounds_of.get(one.key, ()), snapshot.now)
         told.append(Leaked(leak, one, reason, snapshot.now, places.get(leak.key)))
     return told
 

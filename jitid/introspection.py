@@ -19,7 +19,6 @@ from jitid.name import spiffe_id
 from jitid.policy.decision import FORMER_PROOF
 from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
-from jitid.task import Task
 from jitid.text import quote
 from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
 
@@ -117,9 +116,8 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
 
     """
     check_audience(credential, audiences)
-    _check_state(credential, snapshot.now)
     grounds = snapshot.grounds(credential.key) if rests(credential) else []
-    check(credential, snapshot.task_numbered(credential.task_key), grounds, snapshot.now)
+    check(credential, grounds, snapshot.now)
     return Verified(effective(credential, grounds), grounds)
 
 
@@ -178,10 +176,10 @@ def check_audience(credential: Credential, audiences: Collection[str] | None) ->
 
 def is_for(credential: Credential, audiences: Collection[str] | None) -> bool:
     """Tell whether a credential is meant for one of `audiences` (None: whoever it is meant for)."""
-    return audiences is None or any(audience in audiences for audience in credential.audiences)
+    return audiences is None or not set(credential.audiences).isdisjoint(audiences)
 
 
-def check(credential: Credential, task: Task | None, grounds: Sequence[Ground], now: int) -> None:
+def check(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
     """Refuse a credential of the ledger that is not valid at `now`, whoever it is meant for.
 
     Raises:
@@ -189,7 +187,7 @@ def check(credential: Credential, task: Task | None, grounds: Sequence[Ground], 
 
     """
     _check_state(credential, now)
-    if task is None or not task.is_open_at(now):
+    if now >= credential.task_until:
         raise InvalidCredentialError("the task has ended")
     if credential.parent_key is None and credential.depth:
         raise InvalidCredentialError("its chain has no root")
@@ -197,14 +195,14 @@ def check(credential: Credential, task: Task | None, grounds: Sequence[Ground], 
         _check_grounds(credential, grounds, now)
 
 
-def objection(credential: Credential, task: Task, grounds: Sequence[Ground], now: int) -> str | None:
+def objection(credential: Credential, grounds: Sequence[Ground], now: int) -> str | None:
     """Return why a credential of the ledger is not valid at `now`; None if it is."""
     state = credential.state_at(now)
     if state is not State.ACTIVE:
         # As `check` says it first: of a million that have ended, raising it would take longer than all else.
         return _not_active(credential, state)
     try:
-        check(credential, task, grounds, now)
+        check(credential, grounds, now)
     except InvalidCredentialError as error:
         return error.message
     return None

@@ -191,9 +191,10 @@ def check_claims(
         raise InvalidCredentialError(f"{what} is from another issuer")
     audience = claims.get("aud")
     named = audience if type(audience) is list else [audience]
-    if not all(type(one) is str for one in named):
-        raise InvalidCredentialError(f"{what}'s audience is missing or not made of strings")
-    if not any(one in audiences for one in named):
+    for one in named:
+        if type(one) is not str:
+            raise InvalidCredentialError(f"{what}'s audience is missing or not made of strings")
+    if set(named).isdisjoint(audiences):
         raise InvalidCredentialError(f"{what} is for another audience")
     for name in ("sub", "jti", "client_id", "scope"):
         if type(claims.get(name, "")) is not str:

@@ -94,7 +94,7 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
         grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task_key)
         try:
             introspection.check_audience(credential, audiences)
-            introspection.check(credential, task, grounds, snapshot.now)
+            introspection.check(credential, grounds, snapshot.now)
             # Claims that were hashed say what the row does: what `jws.check_claims` asks besides is this alone.
             if one.parsed is not None and snapshot.now < credential.issued_at:
                 raise InvalidCredentialError("the token is not valid yet")

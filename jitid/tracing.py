@@ -336,7 +336,7 @@ class _Trace:
                 Match(
                     one,
                     self._evidence[one.key],
-                    introspection.objection(one, task, grounds_of.get(one.key, ()), snapshot.now),
+                    introspection.objection(one, grounds_of.get(one.key, ()), snapshot.now),
                     lineage,
                     task,
                     family,

@@ -37,13 +37,13 @@ _CHOSEN = {"ListCredentials", "ListLeaks", "ListUses"}
 
 def names_task(operation: ops.Operation[Any]) -> bool:
     """Tell whether an operation names tasks that are there already."""
-    if isinstance(operation, ops.Revoke):
-        return bool(operation.selection.tasks)
     name = type(operation).__name__
+    field = _FIELDS.get(name)
+    if field is not None:
+        return getattr(operation, field) is not None
     if name in _CHOSEN:
         return cast("ops.ListCredentials", operation).chosen.task is not None
-    field = _FIELDS.get(name)
-    return field is not None and getattr(operation, field) is not None
+    return name == "Revoke" and bool(cast("ops.Revoke", operation).selection.tasks)
 
 
 def with_tasks(

@@ -55,7 +55,8 @@ _CREDENTIAL = f"""
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
            c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
-           c.may_audience, c.may_kind, c.may_act, i.task, o.text, c.recurring, {selecting.UNDER_AGENT}
+           c.may_audience, c.may_kind, c.may_act, i.task, o.text,
+           CASE WHEN t.ended_at IS NULL THEN t.deadline ELSE 0 END, c.recurring, {selecting.UNDER_AGENT}
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -69,6 +70,12 @@ _CREDENTIAL = f"""
       LEFT JOIN process pr ON pr.identity = i.id
       LEFT JOIN delegator_name dn ON dn.name = d.text
       LEFT JOIN delegator dr ON dr.id = dn.delegator"""
+
+_CREDENTIAL_BY = {
+    "jti": f"{_CREDENTIAL} WHERE c.jti = :value",
+    "fingerprint": f"""{_CREDENTIAL}
+        WHERE substr(c.fingerprint, 1, 8) = substr(:value, 1, 8) AND c.fingerprint = :value""",
+}
 
 _TASK_COLUMNS = """t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at, o.text, t.event,
            t.given_event"""
@@ -113,7 +120,7 @@ def _from_row(row: Any) -> Credential:
     parent, parent_agent, kind, host = row[4], row[8], row[14], row[28]
     audiences = _words(row[16])
     may_audience = audiences if row[40] is None else _words(row[40])
-    check_times(row[18], row[19], row[20], row[27])
+    check_times(row[18], row[19], row[20], row[27], row[45])
     return Credential._make(
         (
             row[0],
@@ -132,8 +139,8 @@ def _from_row(row: Any) -> Credential:
             *row[35:40],
             may_audience,
             read_kinds(row[41]),
-            *row[42:46],
-            bool(row[46]),
+            *row[42:47],
+            bool(row[47]),
             _token_use(kind, audiences, may_audience, undivided=row[40] is None),
         )
     )
@@ -399,11 +406,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def find_credential(self, by: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
-        condition = {
-            "jti": "c.jti = :value",
-            "fingerprint": "substr(c.fingerprint, 1, 8) = substr(:value, 1, 8) AND c.fingerprint = :value",
-        }[by]
-        row = self._one(f"{_CREDENTIAL} WHERE {condition}", value=value)
+        row = self._one(_CREDENTIAL_BY[by], value=value)
         return None if row is None else _credential(row)
 
     def credentials_numbered(self, keys: Iterable[int]) -> dict[int, Credential]:

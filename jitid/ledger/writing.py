@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
+_SOME = 10
+"""For fewer rows, looking for columns that are NULL in all of them costs more than it saves."""
+
 
 class Known(NamedTuple):
     """What is known to be in the ledger and never leaves it, so that it need not be asked again."""
@@ -218,16 +221,19 @@ class SqlTransaction(SqlSnapshot):
         self._insert("credential", CREDENTIAL_COLUMNS, list(credentials))
 
     def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows without the columns that are NULL in each of them: each column costs, whatever is in it."""
+        """Insert rows; many of them without the columns that are NULL in each, as a column costs whatever is in it."""
         if not rows:
             return
-        stated = [
-            (column, values)
-            for column, values in zip(columns, zip(*rows, strict=True), strict=True)
-            if any(value is not None for value in values)
-        ]
-        values = zip(*[values for _, values in stated], strict=True)
-        dialect_of(self._db).insert(self._db, table, [column for column, _ in stated], values)
+        told: Iterable[Sequence[Any]] = rows
+        if len(rows) >= _SOME:
+            stated = [
+                (column, values)
+                for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+                if any(value is not None for value in values)
+            ]
+            columns = [column for column, _ in stated]
+            told = zip(*[values for _, values in stated], strict=True)
+        dialect_of(self._db).insert(self._db, table, columns, told)
 
     def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
         """End every live credential of the selection and of what descends from it, pointing to the next event.
