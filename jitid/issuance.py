@@ -140,7 +140,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
         and namerights.not_let(
             transaction, plan.entry, draft.delegator, None, foreseen.settled.request, terms, foreseen.now
         )
-        == (plan.facts["named_by"], [])
+        == (plan.right, [])
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
         and are_free(transaction, foreseen.settled.names)
     )

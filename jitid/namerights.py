@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import governance
+from jitid import governance, introspection
+from jitid.errors import InvalidCredentialError
 from jitid.identifier import parse_id
 
 if TYPE_CHECKING:
@@ -16,45 +17,26 @@ if TYPE_CHECKING:
 
 BY_ROLE = "issuer"
 """By whose right an agent's name is used, of whoever may name any delegator."""
+LENDER = "the expiry of the identity by whose right the agent's name is used"
+"""What limits a lifetime where another identity lends the name."""
 _LONGEST_RIGHT = 256
 """Through so many identities the right to a name is followed; a longer one is none."""
 
 
-def named_by(
-    snapshot: Snapshot,
-    agent: Agent,
-    delegator: str,
-    parent: Credential | None,
-    request: IssueRequest,
-    terms: Terms,
-    now: int,
-) -> str | None:
-    """Return by whose right the caller uses the name of a registered agent; None if the record lets nobody who asks.
+class Right(NamedTuple):
+    """A right to use the name of an agent."""
 
-    That is the name of a delegator, the id of an identity that was issued under a record, the agent that another
-    issuer's token proves, or `BY_ROLE`. The audit event of the issue tells it, so that it can be asked for again.
+    by: str | None
+    """By whose right: a delegator, the id of an identity that lends the name, or `BY_ROLE`. The audit event tells it.
+
+    None for a name that nobody has registered, and for what was issued before events told it.
     """
-    if terms.any_delegator:
-        return BY_ROLE
-    delegators = [] if terms.own_name is None else [terms.own_name]
-    if parent is None:
-        delegators.append(delegator)
-    for name in delegators:
-        if governance.is_user(snapshot, agent, name):
-            return snapshot.own_name(name)
-    # Whose token was merely shown to the caller does not ask: the record must let the caller use the name.
-    holders = [] if request.exchanged or parent is None else [parent]
-    if terms.bearer is not None:
-        own = snapshot.find_credential("jti", parse_id(terms.bearer)[1])
-        holders += [] if own is None else [own]
-    if request.proved_identity is not None:
-        holders += snapshot.find_credentials_of(parse_id(request.proved_identity)[1])[-1:]
-    elif request.proved_agent == agent.name:
-        # The token of another issuer proves an agent as whose owner it names.
-        return agent.owner
-    elif request.proved_agent is not None and _is_listed(agent, request.proved_agent):
-        return f"agent:{request.proved_agent}"
-    return next((one.id for one in holders if _goes_on(snapshot, agent, one, now)), None)
+    until: int | None = None
+    """When the identity that lends the name expires, since the epoch: what is lent lives no longer."""
+
+
+FREE = Right(None)
+"""The right to a name that is not registered: everybody's."""
 
 
 def not_let(
@@ -65,62 +47,152 @@ def not_let(
     request: IssueRequest,
     terms: Terms,
     now: int,
-) -> tuple[str | None, list[governance.Objection]]:
+) -> tuple[Right, list[governance.Objection]]:
     """Return by whose right the caller uses the agent's name, if it is registered; or why it may not."""
     agent = entry.agent
     if agent is None or agent.unregistered_at is not None:
-        return None, []
-    right = named_by(snapshot, agent, delegator, parent, request, terms, now)
+        return FREE, []
+    right = _named_by(snapshot, agent, delegator, parent, request, terms, now)
     if right is not None:
         return right, []
     held = None if request.exchanged else parent
     asks = terms.own_name or delegator if held is None else f"agent:{held.agent}"
-    return None, [governance.no_user(agent, asks)]
+    return FREE, [governance.no_user(agent, asks)]
 
 
-def lost_name(
-    snapshot: Snapshot, agent: Agent | None, one: Credential, now: int
+def going_on(
+    snapshot: Snapshot, agent: Agent | None, one: Credential, terms: Terms, now: int
+) -> tuple[Right, list[governance.Objection]]:
+    """Return by whose right an identity goes on under an agent's name; or why it does not: the right to it is gone.
+
+    Who could have issued it themselves may let it go on, whoever let it be issued.
+    """
+    if one.recurring is None or agent is None or agent.unregistered_at is not None or terms.any_delegator:
+        return FREE, []
+    right = _right_of(snapshot, agent, one.id, now)
+    if right is not None:
+        return right, []
+    if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
+        return Right(snapshot.own_name(terms.own_name)), []
+    return FREE, [governance.no_user(agent, _who(snapshot, _recorded(snapshot, one.id)) or one.delegator)]
+
+
+def must_be_agent(
+    snapshot: Snapshot, terms: Terms, parent: Credential | None, now: int
 ) -> list[governance.Objection]:
-    """Return why an identity does not go on under the name of a registered agent: the right to it is gone."""
-    if agent is None or agent.unregistered_at is not None or _has_right(snapshot, agent, one.id, now):
+    """Return why an agent that asks obtains nothing: its record is out of service, or its right to the name is gone.
+
+    Of the holder of the parent, delegation itself asks for this.
+    """
+    own = None if terms.bearer is None else snapshot.find_credential("jti", parse_id(terms.bearer)[1])
+    if own is None or own.recurring is None or (parent is not None and parent.id == own.id):
         return []
-    return [governance.no_user(agent, one.delegator)]
+    record = snapshot.find_agent(own.agent)
+    if record is None or _right_of(snapshot, record, own.id, now) is not None:
+        return governance.out_of_service([record], now)
+    return [governance.no_user(record, f"agent:{own.agent}")]
+
+
+def _named_by(
+    snapshot: Snapshot,
+    agent: Agent,
+    delegator: str,
+    parent: Credential | None,
+    request: IssueRequest,
+    terms: Terms,
+    now: int,
+) -> Right | None:
+    """Return by whose right the caller uses the name of a registered agent; None if the record lets nobody who asks."""
+    if terms.any_delegator:
+        return Right(BY_ROLE)
+    delegators = [] if terms.own_name is None else [terms.own_name]
+    if parent is None:
+        delegators.append(delegator)
+    if request.proved_owner == agent.owner:
+        # The token of another issuer proves an agent as whose owner it names.
+        delegators.append(agent.owner)
+    for name in delegators:
+        if _may_use(snapshot, agent, name):
+            return Right(snapshot.own_name(name))
+    # Whose token was merely shown to the caller does not ask: the record must let the caller use the name.
+    if parent is not None and not request.exchanged and _lends(snapshot, agent, parent, now):
+        # It ends with its parent.
+        return Right(parent.id)
+    for jti in (terms.bearer, request.proved_credential):
+        own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
+        until = None if own is None else _lives_until(snapshot, own)
+        if own is not None and until is not None and _lends(snapshot, agent, own, now):
+            return Right(own.id, until)
+    return None
+
+
+def _may_use(snapshot: Snapshot, agent: Agent, name: str) -> bool:
+    """Tell whether a delegator may use an agent's name now: who is disabled may not, whatever the record says."""
+    person = snapshot.find_delegator(name)
+    return (person is None or person.disabled_at is None) and governance.is_user(snapshot, agent, name)
+
+
+def _lives_until(snapshot: Snapshot, one: Credential) -> int | None:
+    """Return when a credential expires with all that it rests on; None if it is not valid now."""
+    try:
+        return introspection.until(introspection.judge(snapshot, one, None))
+    except InvalidCredentialError:
+        return None
 
 
 def _is_listed(agent: Agent, name: str) -> bool:
     return name == agent.name or f"agent:{name}" in agent.users
 
 
-def _goes_on(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
+def _lends(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
     """Tell whether an identity lets the name of an agent be used, by the record under which it was issued itself."""
     if one.recurring is None or not _is_listed(agent, one.agent):
         return False
-    records = governance.records_of(snapshot, [one.agent])
-    return not governance.out_of_service(records, now) and all(
-        _has_right(snapshot, record, one.id, now) for record in records
+    record = snapshot.find_agent(one.agent)
+    return (
+        record is not None
+        and not governance.out_of_service([record], now)
+        and _right_of(snapshot, record, one.id, now) is not None
     )
 
 
-def _has_right(snapshot: Snapshot, agent: Agent, identity: str, now: int) -> bool:
-    """Tell whether the right by which an identity was issued under an agent's record is there still.
+def _recorded(snapshot: Snapshot, identity: str) -> str | None:
+    """Return by whose right an identity has its name, as the latest event says that tells it; None if none does."""
+    for one in reversed(snapshot.find_credentials_of(parse_id(identity)[1])):
+        event = snapshot.event(one.event)
+        right: str | None = None if event is None else event.document().get("named_by")
+        if right is not None:
+            return right
+    return None
 
-    What events from before do not tell is not asked for.
+
+def _right_of(snapshot: Snapshot, agent: Agent, identity: str, now: int) -> Right | None:
+    """Return the right by which an identity has the name of an agent, if it is there still; None if it is gone.
+
+    What was lent ends with the identity that lent it. What events from before do not tell is not asked for.
     """
+    found: Right | None = None
     for _ in range(_LONGEST_RIGHT):
-        made = snapshot.find_credentials_of(parse_id(identity)[1])
-        event = snapshot.event(made[0].event) if made else None
-        right = None if event is None else event.document().get("named_by")
-        if right is None or right == BY_ROLE:
-            return True
-        if right.startswith("agent:"):
-            return _is_listed(agent, right.removeprefix("agent:"))
-        if not right.startswith("jid_"):
-            return governance.is_user(snapshot, agent, right)
-        holders = snapshot.find_credentials_of(parse_id(right)[1])
-        if not holders or not _is_listed(agent, holders[-1].agent):
-            return False
+        by = _recorded(snapshot, identity)
+        if by is None or by == BY_ROLE:
+            return found or Right(by)
+        if not by.startswith("jid_"):
+            return (found or Right(by)) if _may_use(snapshot, agent, by) else None
+        holders = snapshot.find_credentials_of(parse_id(by)[1])
+        lives = [until for one in holders if (until := _lives_until(snapshot, one)) is not None]
+        if not lives or not _is_listed(agent, holders[-1].agent):
+            return None
         record = snapshot.find_agent(holders[-1].agent)
         if record is None or governance.out_of_service([record], now):
-            return False
-        agent, identity = record, right
-    return False
+            return None
+        found = found or Right(by, max(lives))
+        agent, identity = record, by
+    return None
+
+
+def _who(snapshot: Snapshot, by: str | None) -> str | None:
+    """Return who is named where a right is gone: the agent of an identity that lent it."""
+    if by is None or not by.startswith("jid_"):
+        return by
+    holders = snapshot.find_credentials_of(parse_id(by)[1])
+    return f"agent:{holders[-1].agent}" if holders else None

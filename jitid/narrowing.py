@@ -279,12 +279,12 @@ def lifetime(
     notes: list[str],
     *,
     stated: bool,
-    agents: tuple[int, str] | None = None,
+    others: Sequence[tuple[int, str]] = (),
     renews: int | None = None,
 ) -> tuple[int, str | None]:
     """Return the least of what was asked, what the policy allows, and what task and parent leave; and what limits it.
 
-    `agents` is what the record of the agent allows for one credential, with its words. What the policy allows is
+    `others` are further limits, each with its words, such as what the agent's record allows. What the policy allows is
     counted from the first issue of the identity, which has `lived` for so many seconds. What is renewed lives no longer
     than its predecessor was given to live (`renews`), unless the policy says `@renew_ttl`.
     """
@@ -292,8 +292,7 @@ def lifetime(
     if decision.max_ttl is not None:
         since = " counted from the first issue" if lived else ""
         limits.insert(0, (decision.max_ttl - lived, f"rule `{decision.ttl_rule}`{since}"))
-    if agents is not None:
-        limits.append(agents)
+    limits += others
     if renews is not None:
         longest = max(renews, decision.renew_ttl or 0)
         limits.append((longest, "the life of the credential that is renewed"))

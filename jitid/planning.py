@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from jitid import governance, introspection, namerights, narrowing, ownership, reach, strictjson
 from jitid.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
+from jitid.identifier import parse_id
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
 from jitid.ledger.records import Ancestor, Names
@@ -20,6 +21,7 @@ from jitid.task import Task, most_sensitive
 from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
+    from jitid.agent import Agent
     from jitid.ledger.approval import Approval
     from jitid.ledger.protocol import Snapshot
     from jitid.targets import Chosen
@@ -55,6 +57,8 @@ class Plan(NamedTuple):
     """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
     chosen: Chosen | None = None
     """What it is made from, if that is a target or a template of one."""
+    right: namerights.Right = namerights.FREE
+    """By whose right it has the agent's name."""
 
     @property
     def recurring(self) -> int | None:
@@ -82,6 +86,7 @@ def plan(
 
     """
     now = snapshot.now
+    _must_act_still(snapshot, request)
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
@@ -141,7 +146,7 @@ def plan(
         "may_kind": told_kinds(kinds),
     }
     right, unlet = namerights.not_let(snapshot, entry, delegator, parent, request, terms, now)
-    facts["named_by"] = right
+    facts["named_by"] = right.by
     if task is not None:
         must_be_open(task, now, facts)
     governance.must_not_object(
@@ -163,7 +168,8 @@ def plan(
             terms.audiences or names.accepted(now),
             request.details,
         )
-        + unlet,
+        + unlet
+        + namerights.must_be_agent(snapshot, terms, parent, now),
         facts,
     )
     if above is not None and parent is not None:
@@ -234,7 +240,7 @@ def plan(
         0,
         notes,
         stated=request.ttl is not None,
-        agents=governance.longest(entry.agent),
+        others=limits(entry.agent, right, now),
     )
     lineage = above.lineage if above else []
     draft = Draft(
@@ -281,7 +287,17 @@ def plan(
         maximum if approval is None else draft.expires_at,
         approval,
         chosen,
+        right,
     )
+
+
+def limits(agent: Agent | None, right: namerights.Right, now: int) -> list[tuple[int, str]]:
+    """Return what limits a lifetime because of the agent's name, in seconds and with its words."""
+    longest = governance.longest(agent)
+    found = [] if longest is None else [longest]
+    if right.until is not None:
+        found.append((right.until - now, namerights.LENDER))
+    return found
 
 
 def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, Any]) -> None:
@@ -332,6 +348,19 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
             strictjson.loads(f"[{','.join(request.details)}]", "the list of details")
         except strictjson.StrictJSONError as error:
             raise UsageError(str(error)) from error
+
+
+def _must_act_still(snapshot: Snapshot, request: IssueRequest) -> None:
+    """Refuse an actor whose token was valid when it was presented, and has ended while the request waited."""
+    if request.proved_credential is None:
+        return
+    found = snapshot.find_credential("jti", parse_id(request.proved_credential)[1])
+    if found is None:
+        raise InvalidCredentialError(f"the actor's token is not valid: {introspection.UNKNOWN}")
+    try:
+        introspection.judge(snapshot, found, None)
+    except InvalidCredentialError as error:
+        raise InvalidCredentialError(f"the actor's token is not valid: {error.message}", error.hint) from None
 
 
 def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspection.Verified | None:

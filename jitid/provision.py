@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from jitid import settling
+from jitid import introspection, settling
 from jitid.credential import State, is_outside
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.identifier import parse_id
 from jitid.issuance import Issued, IssuedCredential
 from jitid.ledger.changing import change
 from jitid.ledger.outside import Outside
-from jitid.ledger.protocol import Ledger, Transaction
+from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.ownership import told_owner
 from jitid.target import Made
 from jitid.targets import Targets
 from jitid.text import safe
@@ -87,12 +88,23 @@ def remember(ledger: Ledger, outside: Outside, reference: str) -> None:
 
 def _find(ledger: Ledger, jti: str) -> Outside:
     with ledger.read() as snapshot:
-        found = snapshot.outside.find([jti])
+        found = [
+            one._replace(record=one.record._replace(task_opener=_owner(snapshot, jti)))
+            for one in snapshot.outside.find([jti])
+        ]
     if not found:
         raise IntegrityError(
             f"the ledger does not say at which target {jti} is made", "run: jitid audit verify"
         )
     return found[0]
+
+
+def _owner(snapshot: Snapshot, jti: str) -> str:
+    """Return to whom the task belongs, as policies are told: a target may permit something by that."""
+    credential = introspection.find(snapshot, jti)
+    task = snapshot.task_numbered(credential.task_key)
+    root = introspection.root_of(credential, snapshot.lineage(credential.identity_key))
+    return credential.task_opener if task is None else told_owner(snapshot, task, credential.delegator, root)
 
 
 def _confirmation(outside: Outside, made: Made) -> Callable[[Transaction], bool]:

@@ -352,6 +352,8 @@ def plan(
         "zone": terms.zone_name,
         "may_kind": None if attached is not None else told_kinds(kinds),
     }
+    right, unlet = namerights.going_on(transaction, entry.agent, predecessor, terms, now)
+    facts["named_by"] = right.by
     usual = terms.audiences or names.accepted(now)
     governance.must_not_object(
         governance.objections(
@@ -362,11 +364,7 @@ def plan(
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.out_of_service(records, now)
         + governance.beyond_each(records, (kind, *(kinds or ())), within.obtainable, usual, details)
-        + (
-            []
-            if predecessor.recurring is None or terms.any_delegator
-            else namerights.lost_name(transaction, entry.agent, predecessor, now)
-        ),
+        + unlet,
         facts,
     )
     if attached is not None:
@@ -431,7 +429,7 @@ def plan(
         max(now - first, 0),  # the clock may have been set back since
         notes,
         stated=request.ttl is not None,
-        agents=governance.longest(entry.agent),
+        others=planning.limits(entry.agent, right, now),
         renews=None if attached is not None else given,
     )
     # A short one that was requested is issued; otherwise a successor that expires no later is of no use. In the second

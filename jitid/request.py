@@ -68,10 +68,10 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
-    proved_agent: str | None = None
-    """The registered agent that an actor's token proved to act: it was issued under the agent's record."""
-    proved_identity: str | None = None
-    """The id of the identity whose token that was, if this ledger issued it."""
+    proved_owner: str | None = None
+    """Whom an actor's token of another issuer proved, as the directory has them: the owner of the agent that acts."""
+    proved_credential: str | None = None
+    """The `jti` of an actor's token that this ledger issued."""
     proved_at: int | None = None
     """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
     allow_narrower: bool = False

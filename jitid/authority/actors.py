@@ -28,10 +28,10 @@ class Actor(NamedTuple):
     """What it works on already."""
     presented: Presentation | None = None
     """The use of that token, which is recorded with what is issued."""
-    recorded: bool = False
-    """Whether its token was issued under the record of a registered agent."""
-    identity: str | None = None
-    """The id of its identity, if this ledger issued its token."""
+    owner: str | None = None
+    """Whom that token proves, as the directory has them: the owner of the agent."""
+    credential: str | None = None
+    """The `jti` of its token, if this ledger issued it."""
 
 
 def own_agent(caller: Caller) -> str:

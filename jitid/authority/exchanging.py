@@ -76,13 +76,14 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
     except InvalidCredentialError as error:
         deny(error, {"task": request.task, "agent": request.agent})
         raise
-    recorded = actor.agent if actor.recorded else None
-    request = request._replace(agent=actor.agent, proved_agent=recorded, proved_identity=actor.identity)
+    request = request._replace(
+        agent=actor.agent, proved_owner=actor.owner, proved_credential=actor.credential
+    )
     if ours:
         if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
             # Who may do so was found out before: the child is the caller's, whatever agent it names.
             agent = own_agent(inside.caller)
-            request = request._replace(agent=agent, proved_agent=None, proved_identity=None, exchanged=True)
+            request = request._replace(agent=agent, proved_owner=None, proved_credential=None, exchanged=True)
             with inside.ledger.read() as snapshot:
                 actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
@@ -112,16 +113,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
             own = spiffe_id(
                 names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
             )
-            recorded = found.recurring is not None
-            return Actor(
-                found.agent,
-                bound | {own},
-                names.issuer,
-                None,
-                found.task,
-                recorded=recorded,
-                identity=found.id if recorded else None,
-            )
+            return Actor(found.agent, bound | {own}, names.issuer, task=found.task, credential=found.jti)
         proof, use = present(inside, token, operation.actor_sort)
         with inside.ledger.read() as snapshot:
             known_as = governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")
@@ -133,11 +125,14 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
         raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
     agent = proof.delegator.partition(":")[2]
     with inside.ledger.read() as snapshot:
-        _must_be_bound(snapshot, inside.caller, agent, proof)
-    return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), None, use, recorded=True)
+        owner = _proved_as(snapshot, proof)
+        _must_be_bound(snapshot, inside.caller, agent, proof, owner)
+    return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), presented=use, owner=owner)
 
 
-def _must_be_bound(snapshot: Snapshot, caller: Caller | None, agent: str, proof: Proof) -> None:
+def _must_be_bound(
+    snapshot: Snapshot, caller: Caller | None, agent: str, proof: Proof, owner: str | None
+) -> None:
     """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
 
     Raises:
@@ -147,7 +142,7 @@ def _must_be_bound(snapshot: Snapshot, caller: Caller | None, agent: str, proof:
     if is_owner(caller):
         return
     record = snapshot.find_agent(agent)
-    if record is None or record.unregistered_at is not None or record.owner != _proved_as(snapshot, proof):
+    if record is None or record.unregistered_at is not None or record.owner != owner:
         raise RefusedError(
             f"the actor's token proves {quote(proof.delegator)}, which no record binds to an agent "
             f"{quote(agent)}; nothing was issued",

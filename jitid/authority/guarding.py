@@ -225,8 +225,8 @@ _FOUND_OUT = (
     "proved_delegator",
     "proved_subject",
     "proved_at",
-    "proved_agent",
-    "proved_identity",
+    "proved_owner",
+    "proved_credential",
     "exchanged",
 )
 """What of a request only this side says."""

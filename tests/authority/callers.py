@@ -14,8 +14,8 @@ from tests.builders import World, request
 FOUND_OUT: Mapping[str, Any] = {
     "proved_delegator": "user:alice",
     "proved_subject": "https://id.example alice",
-    "proved_agent": "planner",
-    "proved_identity": "jid_1",
+    "proved_owner": "planner",
+    "proved_credential": "jid_1",
     "proved_at": 1,
     "exchanged": True,
 }

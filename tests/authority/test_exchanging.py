@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jitid.authority import exchanging
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
@@ -170,6 +171,32 @@ def test_a_foreign_name_is_an_agents_name_only_by_its_record(world: World) -> No
     world.register("builder", owner="system:ci", unregistered_at=NOW)
     with pytest.raises(RefusedError, match="which no record binds"):
         exchange(world, AGENT, foreign(), actor=foreign(iss="https://ci.example", sub="builder"))
+
+
+def test_a_foreign_name_counts_for_the_owner_whom_it_proves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for another one, to whom the record was given while the request waited."""
+    world.register("builder", owner="system:builder")
+    look = exchanging._actor
+
+    def waiting(*asked: Any) -> Any:
+        found = look(*asked)
+        world.register("builder", owner="system:other")
+        return found
+
+    def asks() -> Issued:
+        machine = foreign(iss="https://ci.example", sub="builder")
+        return exchange(world, caller("user:eve"), foreign(), actor=machine, actor_sort="id_token")
+
+    assert asks().agent == "builder"
+    assert told(world, "issue")[-1]["named_by"] == "system:builder"
+    monkeypatch.setattr(exchanging, "_actor", waiting)
+    with pytest.raises(PolicyDeniedError, match="does not let"):
+        asks()
+    monkeypatch.undo()
+    with pytest.raises(RefusedError, match="which no record binds"):
+        asks()
 
 
 def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:

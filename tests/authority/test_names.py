@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.authority import agent_operations as agents
+from jitid.authority import exchanging
 from jitid.authority import operations as ops
+from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
@@ -188,6 +190,179 @@ def test_an_agent_out_of_service_lends_no_name(world: World, ended: str) -> None
     for parent in (held, plain):
         with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended|unregistered)"):
             as_bot(world, planner, parent=bearer(parent), task=None)
+
+
+LENT = ("an actor", "a caller")
+"""How an identity lets its name be used beside another chain: its token is the actor's, or who asks came with it."""
+
+
+def _lent(world: World, how: str, lender: Issued, **fields: Any) -> tuple[Issued, Secret]:
+    """Let eve's identity have a child under a name that another identity lends; return it and its parent's token."""
+    eve = issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,))
+    if how == "an actor":
+        return _exchanged(world, EVE, bearer(eve), bearer(lender)), bearer(eve)
+    below = {"task": None, "may_audience": (SERVICE,), **fields}
+    return as_bot(world, agent(lender), parent=bearer(eve), **below), bearer(eve)
+
+
+def _doors(world: World, held: Issued, above: Secret) -> dict[str, Callable[[], object]]:
+    """Return how an identity goes on under its name, and lends it."""
+    bot, token = agent(held), bearer(held)
+    return {
+        "delegate": lambda: as_bot(world, bot, parent=token, task=None),
+        "exchange": lambda: _exchanged(world, EVE, above, token),
+        "beside": lambda: as_bot(world, bot, parent=above, task=None),
+        "attach": lambda: ask(world, bot, Attach(request=AttachRequest(token, "jwt", audiences=(SERVICE,)))),
+        "renew": lambda: ask(world, bot, ops.Renew(request=RenewRequest(token))),
+    }
+
+
+def _end_lender(world: World, how: str, lender: Issued) -> None:
+    if how == "revoked":
+        world.revoke(lender.credentials[0].id)
+    elif how == "handed back":
+        ask(world, agent(lender), ops.HandBack(token=bearer(lender), id=lender.credentials[0].id))
+    elif how == "the task retired":
+        ask(world, caller(lender.delegator), ops.Retire(task=lender.task))
+    else:
+        assert how == "its person disabled"
+        world.authority.perform(DisableDelegator(name=lender.delegator, most=None))
+
+
+@pytest.mark.parametrize("how", LENT)
+@pytest.mark.parametrize("ended", ["revoked", "handed back", "the task retired", "its person disabled"])
+def test_what_was_lent_goes_on_no_longer_than_the_lender(world: World, how: str, ended: str) -> None:
+    """Nor does what that has lent: a token of seconds would be a name for ever."""
+    carl = caller("user:carl")
+    world.know("user:carl")
+    register(world, audiences=(SERVICE,), users=("user:carl",))
+    lender = as_bot(world, carl, may_audience=(SERVICE,))
+    held, above = _lent(world, how, lender)
+    further = _exchanged(world, EVE, above, bearer(held))
+    assert told(world, "issue")[-1]["named_by"] == held.credentials[0].id
+    for door in (door for one in (held, further) for door in _doors(world, one, above).values()):
+        door()
+    held, further = (_again(world, above, how, lender) for _ in range(2))
+    _end_lender(world, ended, lender)
+    for one in (held, further):
+        for name, door in _doors(world, one, above).items():
+            with pytest.raises(PolicyDeniedError, match="agent-users"):
+                door()
+            assert name
+    # Its rights are its own: it lives until it expires, and is nobody's agent.
+    assert ask(world, agent(held), ops.Verify(token=bearer(held)))
+    assert world.check()
+
+
+def _again(world: World, above: Secret, how: str, lender: Issued) -> Issued:
+    if how == "an actor":
+        return _exchanged(world, EVE, above, bearer(lender))
+    return as_bot(world, agent(lender), parent=above, task=None, may_audience=(SERVICE,))
+
+
+@pytest.mark.parametrize("how", LENT)
+@pytest.mark.parametrize("by", ["the owner", "the role issuer"])
+def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) -> None:
+    """Whoever let that be issued, and however often it is renewed."""
+    register(world, audiences=(SERVICE,))
+    fields: dict[str, Any] = {"agent": "deploy-bot", "ttl": 60, "may_audience": (SERVICE,), "task": "T-1"}
+    if by == "the owner":
+        lender = issue(world, OWNER, delegator=None, **fields)
+    else:
+        lender = issue(world, caller("system:launcher", "issuer"), delegator="user:alice", **fields)
+    held, above = _lent(world, how, lender)
+    assert held.expires_at == lender.expires_at == world.clock.now + 60
+    assert held.notes == () or "by whose right the agent's name is used" in held.notes[0]
+    attached = ask(
+        world, agent(held), Attach(request=AttachRequest(bearer(held), "jwt", audiences=(SERVICE,)))
+    )
+    further = _exchanged(world, EVE, above, bearer(held))
+    assert {attached.expires_at, further.expires_at} == {lender.expires_at}
+    world.clock.now += 10
+    # It was renewed meanwhile, and so may be what it lent.
+    renewed = ask(world, agent(lender), ops.Renew(request=RenewRequest(bearer(lender))))
+    assert (
+        ask(world, agent(held), ops.Renew(request=RenewRequest(bearer(held)))).expires_at
+        == renewed.expires_at
+    )
+    world.clock.now = renewed.expires_at
+    with pytest.raises(InvalidCredentialError, match="expired"):
+        ask(world, agent(held), ops.Verify(token=bearer(held)))
+    assert world.check()
+
+
+def test_an_actor_that_ended_while_its_request_waited_acts_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(world, audiences=(SERVICE,))
+    lender = as_bot(world, OWNER, may_audience=(SERVICE,))
+    plain = issue(world, OWNER, agent="plain", delegator=None, task="T-2")
+    above = bearer(issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,)))
+    look = exchanging._actor
+
+    def waiting(*asked: Any) -> Any:
+        found = look(*asked)
+        for one in (lender, plain):
+            world.revoke(one.credentials[0].id)
+        return found
+
+    monkeypatch.setattr(exchanging, "_actor", waiting)
+    for actor in (lender, plain):
+        with pytest.raises(InvalidCredentialError, match=r"the actor's token is not valid: .*revoked"):
+            _exchanged(world, EVE, above, bearer(actor))
+        monkeypatch.undo()
+        with pytest.raises(InvalidCredentialError, match=r"the actor's token is not valid: .*revoked"):
+            _exchanged(world, EVE, above, bearer(actor))
+
+
+def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) -> None:
+    """And then it is theirs; those who may not are told who lost it."""
+    world.know("user:bob")
+    register(world, "planner", owner="user:bob", audiences=(SERVICE,))
+    register(world, audiences=(SERVICE,), users=("agent:planner",))
+    lender = issue(world, caller("user:bob"), agent="planner", delegator=None, task="T-1")
+    above = bearer(issue(world, OWNER, agent="plain", delegator=None, task="T-2", may_audience=(SERVICE,)))
+    held = as_bot(world, agent(lender), parent=above, task=None, may_audience=(SERVICE,))
+    suspend = agents.SuspendAgent(name="planner", most=None, keep_live=True)
+    ask(world, caller("user:root", "admin"), suspend)
+    for who in (agent(held), EVE):
+        with pytest.raises(PolicyDeniedError, match="does not let `agent:planner` use its name"):
+            ask(world, who, ops.Renew(request=RenewRequest(bearer(held))))
+    renewed = ask(world, OWNER, ops.Renew(request=RenewRequest(bearer(held))))
+    assert told(world, "renew")[-1]["named_by"] == "user:alice"
+    again = ask(world, agent(renewed), ops.Renew(request=RenewRequest(bearer(renewed))))
+    assert as_bot(world, agent(again), parent=bearer(again), task=None).depth == 2
+    assert told(world, "renew")[-1]["named_by"] == "user:alice"
+    ask(
+        world,
+        caller("user:root", "admin"),
+        agents.ChangeAgent(name="deploy-bot", stated=Stated(owner="user:bob")),
+    )
+    with pytest.raises(PolicyDeniedError, match="does not let `user:alice` use its name"):
+        ask(world, agent(again), ops.Renew(request=RenewRequest(bearer(again))))
+    assert world.check()
+
+
+@pytest.mark.parametrize("change", ["suspended", "another owner", "lent by one that ended"])
+def test_an_agent_that_may_not_go_on_obtains_nothing_by_what_it_was_given(world: World, change: str) -> None:
+    """Neither for a person whose token names it as the client, nor beside the chain of another."""
+    world.know("user:carl")
+    register(world, audiences=(SERVICE,))
+    held = as_bot(world, OWNER, may_audience=(SERVICE,))
+    above = bearer(issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,)))
+    bot = agent(held)
+    if change == "lent by one that ended":
+        lender, held = held, _exchanged(world, EVE, above, bearer(held))
+        bot = agent(held)
+        world.revoke(lender.credentials[0].id)
+    elif change == "suspended":
+        operation = agents.SuspendAgent(name="deploy-bot", most=None, keep_live=True)
+        ask(world, caller("user:root", "admin"), operation)
+    else:
+        stated = Stated(owner="user:carl")
+        ask(world, caller("user:root", "admin"), agents.ChangeAgent(name="deploy-bot", stated=stated))
+    with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+        issue(world, bot, parent=above, agent="other", task=None, delegator=None)
 
 
 def test_an_agent_of_the_owner_s_is_not_the_owner(world: World) -> None:

@@ -14,6 +14,7 @@ import pytest
 from jitid.access import Wanted
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, GrantAccess
+from jitid.authority.agent_operations import ChangeAgent, SuspendAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
@@ -29,6 +30,7 @@ from jitid.errors import (
 from jitid.issuance import Issued
 from jitid.ledger.presented import REMEMBERED, Presentation
 from jitid.oidc import OidcIssuer, thumbprint
+from jitid.registry import Stated
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.authority.callers import ask, caller, told
@@ -236,6 +238,25 @@ def test_an_agent_is_a_named_client_only_by_its_record(world: World) -> None:
     world.register("planner")
     for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}):
         assert use(world, agent(world), foreign(**claims))
+
+
+@pytest.mark.parametrize("change", ["suspended", "another owner"])
+def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> None:
+    """Though it lives: what it obtained by the token would be bounded by nothing that it holds."""
+    world.know("user:alice")
+    world.know("user:bob")
+    world.register("planner", owner="user:alice")
+    owner = caller("user:alice")
+    (made,) = ask(world, owner, ops.Issue(requests=(request(agent="planner", delegator=None),)))
+    planner = world.authority.perform(Authenticate(bearer=made.credentials[0].secret))
+    assert use(world, planner, foreign(azp="agent:planner"), agent="x", task="T-1")
+    if change == "suspended":
+        world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
+    else:
+        world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+    for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}, {}):
+        with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+            use(world, planner, foreign(**claims), agent="x", task="T-2")
 
 
 def test_may_act_names_the_client_in_its_issuers_words_or_in_ours(world: World) -> None:

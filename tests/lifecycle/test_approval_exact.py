@@ -79,8 +79,8 @@ TARGETS = [
 ]
 
 FREE: Mapping[str, str] = {
-    "proved_identity": "it says which identity of the agent acted, and the agent is a part",
-    "proved_agent": "it says whether the record of an agent lets the caller use its name, and the agent is a part",
+    "proved_credential": "it says which identity of the agent acted, and the agent is a part",
+    "proved_owner": "it says whether the record of an agent lets the caller use its name, and the agent is a part",
     "exchanged": "only with a parent, of which this side says it",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }

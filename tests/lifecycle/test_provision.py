@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.operations import Inspect, Inspection, Issue, Retire, Revoke, VerifyLog
-from jitid.authority.target_operations import Settle
+from jitid.authority.operations import (
+    GiveTask,
+    Inspect,
+    Inspection,
+    Issue,
+    Retire,
+    Revoke,
+    ShareTask,
+    VerifyLog,
+)
+from jitid.authority.target_operations import Attach, Settle
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -20,9 +29,12 @@ from jitid.errors import (
 )
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
+from jitid.request import AttachRequest
 from jitid.secret import Secret, fingerprint
 from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, _Tally, backoff
 from jitid.target import Outcome, Settlement, StatedTarget
+from tests.authority.callers import ask, bearer, caller
+from tests.authority.callers import issue as issue_for
 from tests.builders import World, edit, request
 from tests.programs import Shop
 from tests.real import until
@@ -86,6 +98,32 @@ def test_each_part_of_a_secret_is_known_by_its_fingerprint(world: World) -> None
             assert found.jti == made.jti
             assert found.template == "shop/parts"
     world.check()
+
+
+@both_ledgers
+@pytest.mark.parametrize("door", ["attach", "delegate"])
+def test_a_target_is_told_whose_the_task_was(world: World, shop: Shop, door: str) -> None:
+    """As a policy is: what was on a task before it was given away does not count as its new owner's."""
+    mallory, alice = caller("user:mallory"), caller("user:alice")
+    for one in (mallory, alice):
+        world.know(one.name)
+    fields = {"delegator": None, "may_kind": ("jwt", "exec:shop")}
+    held = issue_for(world, mallory, task="REL-9", **fields)
+    ask(world, mallory, ShareTask(task="REL-9", names=("user:alice",)))
+    issue_for(world, alice, task="user:mallory/REL-9", delegator=None)
+    ask(world, mallory, GiveTask(task="REL-9", to="user:alice"))
+    token = bearer(held)
+
+    def asked() -> str:
+        return str(shop.asked("mint")["credential"]["task_opener"])
+
+    if door == "attach":
+        ask(world, mallory, Attach(request=AttachRequest(token, "exec:shop")))
+    else:
+        issue_for(world, mallory, kind="exec:shop", parent=token, task=None, delegator=None)
+    assert asked() == "user:mallory"
+    issue_for(world, alice, kind="exec:shop", task="REL-9", delegator=None)
+    assert asked() == "user:alice"
 
 
 def test_the_policy_is_told_the_template(tmp_path: Path, shop: Shop) -> None:
