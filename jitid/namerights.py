@@ -74,7 +74,8 @@ def going_on(
         return right, []
     if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
         return Right(snapshot.own_name(terms.own_name)), []
-    return FREE, [governance.no_user(agent, _who(snapshot, _recorded(snapshot, one.id)) or one.delegator)]
+    lost = _who(snapshot, _recorded(snapshot, one.id)) or one.delegator
+    return FREE, [governance.no_user(agent, lost)]
 
 
 def must_be_agent(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jitid.authority import agent_operations as agents
 from jitid.authority import exchanging
 from jitid.authority import operations as ops
-from jitid.authority.delegator_operations import DisableDelegator
+from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
@@ -258,6 +258,26 @@ def _again(world: World, above: Secret, how: str, lender: Issued) -> Issued:
     if how == "an actor":
         return _exchanged(world, EVE, above, bearer(lender))
     return as_bot(world, agent(lender), parent=above, task=None, may_audience=(SERVICE,))
+
+
+@pytest.mark.parametrize("who", ["the owner", "who is listed"])
+def test_the_right_of_a_disabled_person_is_gone(world: World, who: str) -> None:
+    """Also in the chain of another, which their disabling does not end."""
+    carl = caller("user:carl")
+    world.know("user:carl")
+    people: dict[str, Any] = {"owner": "user:carl"} if who == "the owner" else {"users": ("user:carl",)}
+    register(world, audiences=(SERVICE,), **people)
+    above = bearer(issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,)))
+    held = as_bot(world, carl, parent=above, task=None, may_audience=(SERVICE,))
+    assert told(world, "issue")[-1]["named_by"] == "user:carl"
+    world.authority.perform(DisableDelegator(name="user:carl", most=None))
+    for door in _doors(world, held, above).values():
+        with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+            door()
+    world.authority.perform(EnableDelegator(name="user:carl"))
+    if who == "the owner":
+        ask(world, caller("user:root", "admin"), agents.ResumeAgent(name="deploy-bot"))
+    assert ask(world, agent(held), ops.Renew(request=RenewRequest(bearer(held))))
 
 
 @pytest.mark.parametrize("how", LENT)
