@@ -78,7 +78,7 @@ def going_on(
     return FREE, [governance.no_user(agent, lost)]
 
 
-def must_be_agent(
+def objections_to_caller(
     snapshot: Snapshot, terms: Terms, parent: Credential | None, now: int
 ) -> list[governance.Objection]:
     """Return why an agent that asks obtains nothing: its record is out of service, or its right to the name is gone.

@@ -169,7 +169,7 @@ def plan(
             request.details,
         )
         + unlet
-        + namerights.must_be_agent(snapshot, terms, parent, now),
+        + namerights.objections_to_caller(snapshot, terms, parent, now),
         facts,
     )
     if above is not None and parent is not None:
@@ -240,7 +240,7 @@ def plan(
         0,
         notes,
         stated=request.ttl is not None,
-        others=limits(entry.agent, right, now),
+        others=name_limits(entry.agent, right, now),
     )
     lineage = above.lineage if above else []
     draft = Draft(
@@ -291,7 +291,7 @@ def plan(
     )
 
 
-def limits(agent: Agent | None, right: namerights.Right, now: int) -> list[tuple[int, str]]:
+def name_limits(agent: Agent | None, right: namerights.Right, now: int) -> list[tuple[int, str]]:
     """Return what limits a lifetime because of the agent's name, in seconds and with its words."""
     longest = governance.longest(agent)
     found = [] if longest is None else [longest]

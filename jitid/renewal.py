@@ -429,7 +429,7 @@ def plan(
         max(now - first, 0),  # the clock may have been set back since
         notes,
         stated=request.ttl is not None,
-        others=planning.limits(entry.agent, right, now),
+        others=planning.name_limits(entry.agent, right, now),
         renews=None if attached is not None else given,
     )
     # A short one that was requested is issued; otherwise a successor that expires no later is of no use. In the second

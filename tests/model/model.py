@@ -162,6 +162,10 @@ class Identity:
     requester: str
     """The caller at whose request it was made."""
     ended: bool = False
+    by: str | None = None
+    """The delegator by whose right it has the name of a registered agent (promise 16)."""
+    lender: Identity | None = None
+    """The identity that lends it that name instead: what is lent lives no longer, and goes on no longer."""
 
     def chain(self) -> Iterator[Identity]:
         """Iterate over this identity and those above it."""
@@ -610,7 +614,8 @@ class Model:
         record = self.records.get(request.agent)
         # Who was merely shown a token gains no name by it: the record must list the service itself.
         held_by = None if exchanged else above
-        self._under_the_name(caller, request.agent, record, held_by, objections)
+        by, lender = self._under_the_name(caller, request.agent, record, held_by, objections)
+        self._must_be_agent(caller, above, objections)
         reach = request.audiences | (request.may_audience or frozenset())
         reach |= {audience for may in request.may_act for audience in may.audiences}
         if record and not audiences_covered(reach, record.audiences):
@@ -636,7 +641,13 @@ class Model:
         if beyond and (not request.allow_narrower or not scopes):
             objections.add(DENIED, "scopes are refused")
         expires = self._expiry(
-            request.ttl or DEFAULT_TTL, self.now, sensitivity, task, record, grant.expires if grant else None
+            request.ttl or DEFAULT_TTL,
+            self.now,
+            sensitivity,
+            task,
+            record,
+            grant.expires if grant else None,
+            self._lent_until(caller, lender, above),
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
@@ -653,6 +664,7 @@ class Model:
         identity = Identity(
             above, person.name, proof, request.agent, record, task, depth, sensitivity, self.now, caller
         )
+        identity.by, identity.lender = by, lender
         if caller in self.credentials and not any(each.task is task for each in self.identities):
             task.opener = self.credentials[caller].identity
         self.identities.append(identity)
@@ -687,32 +699,94 @@ class Model:
 
     def _under_the_name(
         self, caller: str, agent: str, record: Record | None, above: Identity | None, objections: _Objections
-    ) -> None:
-        """Object to the use of a registered agent's name by others (promise 16), and to a suspended one."""
+    ) -> tuple[str | None, Identity | None]:
+        """Object to the use of a registered agent's name by others (promise 16), and to a suspended one.
+
+        Return the delegator by whose right it is used, or the identity that lends it.
+        """
         if record is None:
-            return
+            return None, None
         if record.is_out or self.person(record.owner).disabled:
             objections.add(DENIED, "the agent is suspended or unregistered")
-        if record.unregistered:
-            return
-        if caller == LEDGER or caller == record.owner:
-            return
+        if record.unregistered or caller == LEDGER:
+            return None, None
+        holder = None
         if caller in self.credentials:
-            names: frozenset[str] = frozenset()
             holder = self.credentials[caller].identity
-        else:
-            person = self.person(caller)
-            names = frozenset({caller}) | {f"group:{group}" for group in person.groups}
-            if "issuer" in person.roles:
-                return
-            holder = None
-        for identity in (holder, above):
-            if identity is not None and identity.record is not None:
-                if identity.record is record:
-                    return
-                names |= {f"agent:{identity.record.name}"}
-        if not names & record.may_use:
-            objections.add({DENIED, FORBIDDEN}, f"`{agent}` is registered for others")
+        elif "issuer" in self.person(caller).roles:
+            return None, None
+        elif self._may_use(caller, record):
+            return caller, None
+        for identity in (above, holder):
+            if identity is not None and self._lends(identity, record):
+                return None, identity
+        objections.add({DENIED, FORBIDDEN}, f"`{agent}` is registered for others")
+        return None, None
+
+    def _lends(self, identity: Identity, record: Record) -> bool:
+        """Return whether an identity lets a name be used: one of that name, or listed, that has its own name still."""
+        own = identity.record
+        if own is None or (own is not record and f"agent:{own.name}" not in record.may_use):
+            return False
+        return not own.is_out and self._has_right(identity)
+
+    def _has_right(self, identity: Identity) -> bool:
+        """Return whether the right is there still by which an identity has the name of a registered agent."""
+        if identity.by is not None:
+            record = self.records.get(identity.agent)
+            return not self.person(identity.by).disabled and (
+                record is None or self._may_use(identity.by, record)
+            )
+        if identity.lender is None:
+            return True
+        own = self.records.get(identity.lender.agent)
+        return (
+            self._identity_until(identity.lender) is not None
+            and not (own and own.is_out)
+            and self._has_right(identity.lender)
+        )
+
+    def _identity_until(self, identity: Identity) -> int | None:
+        """Return until when an identity lives at most by what it holds; `None` for one that is dead."""
+        held = [self.effective(each) for each in self.credentials.values() if each.identity is identity]
+        return max([grant.expires for grant in held if grant], default=None)
+
+    def _lent_until(self, caller: str, lender: Identity | None, above: Identity | None) -> int | None:
+        """Return until when a name is lent: no longer than the token lives with which the lender asks."""
+        if lender is None or lender is above or caller not in self.credentials:
+            return None
+        grant = self.effective(self.credentials[caller])
+        return grant.expires if grant else None
+
+    def _must_be_agent(self, caller: str, above: Identity | None, objections: _Objections) -> None:
+        """Object to an agent that asks beside its own chain, and is out of service or has lost its name."""
+        if caller not in self.credentials:
+            return
+        own = self.credentials[caller].identity
+        record = self.records.get(own.agent)
+        if own.record is None or record is None or own is above:
+            return
+        if record.is_out or not self._has_right(own):
+            objections.add(DENIED, "the agent that asks is out of service, or its name is another's")
+
+    def _goes_on(
+        self, caller: str, identity: Identity, objections: _Objections
+    ) -> tuple[str | None, int | None]:
+        """Object to what goes on under a registered agent's name without the right to that.
+
+        Return who has the right from now on, if that is another one, and until when the name is lent.
+        """
+        record = self.records.get(identity.agent)
+        if identity.record is None or record is None or record.unregistered or caller == LEDGER:
+            return None, None
+        if caller not in self.credentials and "issuer" in self.person(caller).roles:
+            return None, None
+        if self._has_right(identity):
+            return None, None if identity.lender is None else self._identity_until(identity.lender)
+        if caller not in self.credentials and self._may_use(caller, record):
+            return caller, None
+        objections.add(DENIED, "the right to the agent's name is gone")
+        return None, None
 
     def _by_sensitivity(
         self, sensitivity: str, person: Person, proof: str, task: Task, objections: _Objections
@@ -747,14 +821,13 @@ class Model:
         task: Task,
         record: Record | None,
         above: int | None,
+        lent: int | None = None,
     ) -> int:
         """Return when a credential must have expired at the latest (promise 1)."""
         bounds = [self.now + ttl, first + MAX_TTL[sensitivity], task.deadline]
         if record is not None:
             bounds.append(self.now + record.max_ttl)
-        if above is not None:
-            bounds.append(above)
-        return min(bounds)
+        return min([*bounds, *(bound for bound in (above, lent) if bound is not None)])
 
     # The steps of an approval
 
@@ -822,6 +895,7 @@ class Model:
             if one and one.is_out:
                 objections.add(DENIED, "an agent is suspended or unregistered")
         self._within_record(credential.kind, self._reach(credential), record, objections)
+        by, lent = self._goes_on(caller, identity, objections)
         refused = self._refused_scopes(credential.scopes, person, record, identity.sensitivity)
         refused |= self._waiting(credential.scopes)
         scopes = credential.scopes - refused
@@ -836,6 +910,7 @@ class Model:
             identity.task,
             record,
             above.expires if above else None,
+            lent,
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
@@ -844,6 +919,8 @@ class Model:
             objections.add(DENIED, "its limits leave nothing to renew")
         if objections:
             return objections.refusal()
+        if by is not None:
+            identity.by, identity.lender = by, None
         successor = copy.copy(credential)
         successor.key, successor.scopes = key, scopes
         if record:
@@ -952,6 +1029,7 @@ class Model:
             objections.add(DENIED, "may_act beyond may_audience")
         reach = audiences | {audience for may in may_act for audience in may.audiences}
         self._within_record(kind, reach, record, objections)
+        by, lent = self._goes_on(caller, identity, objections)
         if kind not in grant.may_kind:
             objections.add(DENIED, "a kind beyond may_kind")
         if any((r := self.records.get(each.agent)) and r.is_out for each in identity.chain()):
@@ -969,11 +1047,14 @@ class Model:
             identity.task,
             record,
             grant.expires,
+            lent,
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
         if objections:
             return objections.refusal()
+        if by is not None:
+            identity.by, identity.lender = by, None
         return self._made(
             Credential(
                 key=key,
