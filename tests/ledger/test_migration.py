@@ -105,16 +105,16 @@ _UNDONE = {
 @contextmanager
 def _untold(version: int) -> Iterator[None]:
     """Let events tell what they told at a version of the schema: nothing of columns that there were not."""
-    append = SqlTransaction.append
+    linked = SqlTransaction._linked
     later = {"may_audience", "may_kind", "may_act"} if version < 8 else set()
 
     def as_then(transaction: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
-        return append(
+        return linked(
             transaction, operation, {name: told for name, told in facts.items() if name not in later}
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SqlTransaction, "append", as_then)
+        patch.setattr(SqlTransaction, "_linked", as_then)
         yield
 
 
