@@ -17,22 +17,23 @@ if TYPE_CHECKING:
 
 BY_ROLE = "issuer"
 """By whose right an agent's name is used, of whoever may name any delegator."""
-LENDER = "the expiry of the identity by whose right the agent's name is used"
-"""What limits a lifetime where another identity lends the name."""
-_LONGEST_RIGHT = 256
-"""Through so many identities the right to a name is followed; a longer one is none."""
+LENDER = "the expiry of the credential that lends it the agent's name"
+"""What limits a lifetime where another credential lends the name."""
+_LENT = "jti_"
+_LONGEST_RIGHT = 16
+"""Through so many credentials that lend a name the right to it is followed; a longer one is none."""
 
 
 class Right(NamedTuple):
     """A right to use the name of an agent."""
 
     by: str | None
-    """By whose right: a delegator, the id of an identity that lends the name, or `BY_ROLE`. The audit event tells it.
+    """By whose right: a delegator, the `jti` by which the name is lent, or `BY_ROLE`. The audit event tells it.
 
     None for a name that nobody has registered, and for what was issued before events told it.
     """
     until: int | None = None
-    """When the identity that lends the name expires, since the epoch: what is lent lives no longer."""
+    """When the credential that lends the name expires, since the epoch: what is lent lives no longer."""
 
 
 FREE = Right(None)
@@ -67,8 +68,11 @@ def going_on(
 
     Who could have issued it themselves may let it go on, whoever let it be issued.
     """
-    if one.recurring is None or agent is None or agent.unregistered_at is not None or terms.any_delegator:
+    if one.recurring is None or agent is None or agent.unregistered_at is not None:
         return FREE, []
+    if terms.any_delegator:
+        # That others may let it go on as well, does not end with it.
+        return Right(_recorded(snapshot, one.id)), []
     right = _right_of(snapshot, agent, one.id, now)
     if right is not None:
         return right, []
@@ -118,12 +122,12 @@ def _named_by(
     # Whose token was merely shown to the caller does not ask: the record must let the caller use the name.
     if parent is not None and not request.exchanged and _lends(snapshot, agent, parent, now):
         # It ends with its parent.
-        return Right(parent.id)
+        return Right(parent.jti)
     for jti in (terms.bearer, request.proved_credential):
         own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
         until = None if own is None else _lives_until(snapshot, own)
         if own is not None and until is not None and _lends(snapshot, agent, own, now):
-            return Right(own.id, until)
+            return Right(own.jti, until)
     return None
 
 
@@ -158,42 +162,42 @@ def _lends(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
 
 
 def _recorded(snapshot: Snapshot, identity: str) -> str | None:
-    """Return by whose right an identity has its name, as the latest event says that tells it; None if none does."""
-    for one in reversed(snapshot.find_credentials_of(parse_id(identity)[1])):
-        event = snapshot.event(one.event)
-        right: str | None = None if event is None else event.document().get("named_by")
-        if right is not None:
-            return right
-    return None
+    """Return by whose right an identity has its name; None if the events do not tell it, as those from before.
+
+    The latest one tells it if any does.
+    """
+    made = snapshot.made_by(parse_id(identity)[1], latest=True)
+    event = None if made is None else snapshot.event(made)
+    return None if event is None else event.document().get("named_by")
 
 
 def _right_of(snapshot: Snapshot, agent: Agent, identity: str, now: int) -> Right | None:
     """Return the right by which an identity has the name of an agent, if it is there still; None if it is gone.
 
-    What was lent ends with the identity that lent it. What events from before do not tell is not asked for.
+    What was lent ends with the line of the credential that lent it. What events do not tell is not asked for.
     """
     found: Right | None = None
     for _ in range(_LONGEST_RIGHT):
         by = _recorded(snapshot, identity)
         if by is None or by == BY_ROLE:
             return found or Right(by)
-        if not by.startswith("jid_"):
+        if not by.startswith(_LENT):
             return (found or Right(by)) if _may_use(snapshot, agent, by) else None
-        holders = snapshot.find_credentials_of(parse_id(by)[1])
-        lives = [until for one in holders if (until := _lives_until(snapshot, one)) is not None]
-        if not lives or not _is_listed(agent, holders[-1].agent):
+        lender = snapshot.head_of(parse_id(by)[1])
+        until = None if lender is None else _lives_until(snapshot, lender)
+        if lender is None or until is None or not _is_listed(agent, lender.agent):
             return None
-        record = snapshot.find_agent(holders[-1].agent)
+        record = snapshot.find_agent(lender.agent)
         if record is None or governance.out_of_service([record], now):
             return None
-        found = found or Right(by, max(lives))
-        agent, identity = record, by
+        found = found or Right(by, until)
+        agent, identity = record, lender.id
     return None
 
 
 def _who(snapshot: Snapshot, by: str | None) -> str | None:
-    """Return who is named where a right is gone: the agent of an identity that lent it."""
-    if by is None or not by.startswith("jid_"):
+    """Return who is named where a right is gone: the agent of a credential that lent it."""
+    if by is None or not by.startswith(_LENT):
         return by
-    holders = snapshot.find_credentials_of(parse_id(by)[1])
-    return f"agent:{holders[-1].agent}" if holders else None
+    lender = snapshot.find_credential("jti", parse_id(by)[1])
+    return None if lender is None else f"agent:{lender.agent}"

@@ -237,8 +237,8 @@ def told_owner(snapshot: Snapshot, task: Task, delegator: str, root: str | None)
     """
     if not task.given_event or root is None or task.opener in snapshot.names_of(delegator):
         return task.opener
-    made = snapshot.find_credentials_of(parse_id(root)[1])
-    return task.opener if made and made[0].event > task.given_event else snapshot.own_name(delegator)
+    made = snapshot.made_by(parse_id(root)[1])
+    return task.opener if made is not None and made > task.given_event else snapshot.own_name(delegator)
 
 
 def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:

@@ -166,6 +166,12 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def find_credentials_of(self, uid: bytes) -> list[Credential]:
         """Return the credentials of an identity, oldest first."""
 
+    def head_of(self, jti: bytes) -> Credential | None:
+        """Return the head of the line of a credential, which may be that one; None where the line has none."""
+
+    def made_by(self, uid: bytes, *, latest: bool = False) -> int | None:
+        """Return the number of the event that made the first credential of an identity, or the latest one."""
+
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""
 

@@ -36,7 +36,7 @@ _ABOVE = (
 MAX_GROUNDS = 128
 """The maximum number of credentials that one rests on: what a verification walks is bounded."""
 
-_HEAD = """coalesce(
+HEAD = """coalesce(
         (SELECT h.id FROM credential h
           WHERE h.line = coalesce(b.line, b.id) AND h.ended_at IS NULL AND h.superseded_at IS NULL),
         (SELECT h.id FROM credential h
@@ -67,7 +67,7 @@ _GROUNDS = f"""
       JOIN term a ON a.id = i.agent
       JOIN task t ON t.id = i.task
       LEFT JOIN credential b ON b.id = w.basis
-      LEFT JOIN credential c ON c.id = {_HEAD} AND {_STANDING}
+      LEFT JOIN credential c ON c.id = {HEAD} AND {_STANDING}
       LEFT JOIN term au ON au.id = c.audiences
      WHERE w.hop > 0 OR (s.superseded_at IS NOT NULL
                          AND EXISTS (SELECT 1 FROM credential l WHERE l.line = coalesce(s.line, s.id)))

@@ -18,6 +18,7 @@ from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
+from jitid.ledger import reading
 from jitid.ledger.records import Filter
 from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
@@ -239,7 +240,7 @@ def test_what_was_lent_goes_on_no_longer_than_the_lender(world: World, how: str,
     lender = as_bot(world, carl, may_audience=(SERVICE,))
     held, above = _lent(world, how, lender)
     further = _exchanged(world, EVE, above, bearer(held))
-    assert told(world, "issue")[-1]["named_by"] == held.credentials[0].id
+    assert told(world, "issue")[-1]["named_by"] == held.credentials[0].jti
     for door in (door for one in (held, further) for door in _doors(world, one, above).values()):
         door()
     held, further = (_again(world, above, how, lender) for _ in range(2))
@@ -292,7 +293,7 @@ def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) 
         lender = issue(world, caller("system:launcher", "issuer"), delegator="user:alice", **fields)
     held, above = _lent(world, how, lender)
     assert held.expires_at == lender.expires_at == world.clock.now + 60
-    assert held.notes == () or "by whose right the agent's name is used" in held.notes[0]
+    assert held.notes == () or "that lends it the agent's name" in held.notes[0]
     attached = ask(
         world, agent(held), Attach(request=AttachRequest(bearer(held), "jwt", audiences=(SERVICE,)))
     )
@@ -309,6 +310,32 @@ def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) 
     with pytest.raises(InvalidCredentialError, match="expired"):
         ask(world, agent(held), ops.Verify(token=bearer(held)))
     assert world.check()
+
+
+def test_by_whose_right_a_name_is_used_costs_no_more_for_what_its_lender_holds(world: World) -> None:
+    """Each question is for one row, however many credentials an identity has had."""
+    register(world, audiences=(SERVICE,))
+    lender = as_bot(world, OWNER, may_audience=(SERVICE,))
+    held, _ = _lent(world, "an actor", lender)
+
+    def attach(one: Issued) -> None:
+        wanted = AttachRequest(bearer(one), "jwt", audiences=(SERVICE,))
+        ask(world, agent(one), Attach(request=wanted))
+
+    def rows() -> int:
+        """Return how many credentials are read for an attachment."""
+        read = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "_from_row", lambda row: (read.append(row), _from_row(row))[1])
+            attach(held)
+        return len(read)
+
+    _from_row = reading._from_row
+    attach(held)
+    before = rows()
+    for one in [lender, held] * 5:
+        attach(one)
+    assert rows() == before < 20
 
 
 def test_an_actor_that_ended_while_its_request_waited_acts_no_more(

@@ -16,6 +16,7 @@ from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.authority.agent_operations import ChangeAgent, SuspendAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
+from jitid.authority.local import LocalAuthority
 from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
 from jitid.errors import (
@@ -257,6 +258,41 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
     for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}, {}):
         with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
             use(world, planner, foreign(**claims), agent="x", task="T-2")
+
+
+@pytest.mark.parametrize("change", ["suspended", "another owner", "its actor ended"])
+def test_what_was_foreseen_is_asked_again_of_who_acts(
+    world: World, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the plan and the transaction, in the same second."""
+    world.know("user:alice")
+    world.know("user:bob")
+    world.register("planner", owner="user:alice")
+    (made,) = ask(
+        world, caller("user:alice"), ops.Issue(requests=(request(agent="planner", delegator=None),))
+    )
+    own = made.credentials[0]
+    planner = world.authority.perform(Authenticate(bearer=own.secret))
+    foresee = LocalAuthority._foreseen
+
+    def waiting(*asked: Any) -> Any:
+        found = foresee(*asked)
+        if change == "suspended":
+            world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
+        elif change == "another owner":
+            world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+        else:
+            world.revoke(own.id)
+        return found
+
+    monkeypatch.setattr(LocalAuthority, "_foreseen", waiting)
+    if change == "its actor ended":
+        with pytest.raises(InvalidCredentialError, match=r"the actor's token is not valid: .*revoked"):
+            exchange(world, caller("system:gate"), foreign(may_act={"sub": "agent:planner"}), own.secret)
+    else:
+        with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+            use(world, planner, foreign(azp="agent:planner"), agent="x", task="T-2")
+    assert len(told(world, "issue")) == 1
 
 
 def test_may_act_names_the_client_in_its_issuers_words_or_in_ours(world: World) -> None:
