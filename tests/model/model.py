@@ -164,8 +164,8 @@ class Identity:
     ended: bool = False
     by: str | None = None
     """The delegator by whose right it has the name of a registered agent (promise 16)."""
-    lender: Identity | None = None
-    """The identity that lends it that name instead: what is lent lives no longer, and goes on no longer."""
+    lender: Line | None = None
+    """The line of the credential that lends it that name instead: what is lent goes on no longer than that."""
 
     def chain(self) -> Iterator[Identity]:
         """Iterate over this identity and those above it."""
@@ -613,7 +613,7 @@ class Model:
         depth = above.depth + 1 if above else 0
         record = self.records.get(request.agent)
         # Who was merely shown a token gains no name by it: the record must list the service itself.
-        held_by = None if exchanged else above
+        held_by = None if exchanged else parent
         by, lender = self._under_the_name(caller, request.agent, record, held_by, objections)
         self._must_be_agent(caller, above, objections)
         reach = request.audiences | (request.may_audience or frozenset())
@@ -647,7 +647,7 @@ class Model:
             task,
             record,
             grant.expires if grant else None,
-            self._lent_until(caller, lender, above),
+            self._lent_until(caller, lender, parent),
         )
         if expires <= self.now:
             objections.add(DENIED, "no life is left")
@@ -698,11 +698,16 @@ class Model:
         return Accepted(credential)
 
     def _under_the_name(
-        self, caller: str, agent: str, record: Record | None, above: Identity | None, objections: _Objections
-    ) -> tuple[str | None, Identity | None]:
+        self,
+        caller: str,
+        agent: str,
+        record: Record | None,
+        parent: Credential | None,
+        objections: _Objections,
+    ) -> tuple[str | None, Line | None]:
         """Object to the use of a registered agent's name by others (promise 16), and to a suspended one.
 
-        Return the delegator by whose right it is used, or the identity that lends it.
+        Return the delegator by whose right it is used, or the line of the credential that lends it.
         """
         if record is None:
             return None, None
@@ -710,16 +715,14 @@ class Model:
             objections.add(DENIED, "the agent is suspended or unregistered")
         if record.unregistered or caller == LEDGER:
             return None, None
-        holder = None
-        if caller in self.credentials:
-            holder = self.credentials[caller].identity
-        elif "issuer" in self.person(caller).roles:
+        holder = self.credentials.get(caller)
+        if holder is None and "issuer" in self.person(caller).roles:
             return None, None
-        elif self._may_use(caller, record):
+        if holder is None and self._may_use(caller, record):
             return caller, None
-        for identity in (above, holder):
-            if identity is not None and self._lends(identity, record):
-                return None, identity
+        for credential in (parent, holder):
+            if credential is not None and self._lends(credential.identity, record):
+                return None, credential.line
         objections.add({DENIED, FORBIDDEN}, f"`{agent}` is registered for others")
         return None, None
 
@@ -739,23 +742,22 @@ class Model:
             )
         if identity.lender is None:
             return True
-        own = self.records.get(identity.lender.agent)
+        above = identity.lender.head.identity
+        own = self.records.get(above.agent)
         return (
-            self._identity_until(identity.lender) is not None
-            and not (own and own.is_out)
-            and self._has_right(identity.lender)
+            self._until(identity.lender) is not None and not (own and own.is_out) and self._has_right(above)
         )
 
-    def _identity_until(self, identity: Identity) -> int | None:
-        """Return until when an identity lives at most by what it holds; `None` for one that is dead."""
-        held = [self.effective(each) for each in self.credentials.values() if each.identity is identity]
-        return max([grant.expires for grant in held if grant], default=None)
-
-    def _lent_until(self, caller: str, lender: Identity | None, above: Identity | None) -> int | None:
-        """Return until when a name is lent: no longer than the token lives with which the lender asks."""
-        if lender is None or lender is above or caller not in self.credentials:
+    def _lent_until(self, caller: str, lender: Line | None, parent: Credential | None) -> int | None:
+        """Return until when a name is lent at an issue: no longer than the token lives with which its holder asks."""
+        if lender is None or (parent is not None and lender is parent.line):
             return None
         grant = self.effective(self.credentials[caller])
+        return grant.expires if grant else None
+
+    def _until(self, line: Line | None) -> int | None:
+        """Return until when a line lives at most; `None` for one that is dead."""
+        grant = self.effective(line.head) if line else None
         return grant.expires if grant else None
 
     def _must_be_agent(self, caller: str, above: Identity | None, objections: _Objections) -> None:
@@ -782,7 +784,7 @@ class Model:
         if caller not in self.credentials and "issuer" in self.person(caller).roles:
             return None, None
         if self._has_right(identity):
-            return None, None if identity.lender is None else self._identity_until(identity.lender)
+            return None, self._until(identity.lender)
         if caller not in self.credentials and self._may_use(caller, record):
             return caller, None
         objections.add(DENIED, "the right to the agent's name is gone")
