@@ -18,6 +18,8 @@ from jitid.scope import Scope, uncovered
 from jitid.task import most_sensitive
 from jitid.text import operand, quote
 
+USERS = "agent-users"
+"""The rule that refuses the name of a registered agent to whom its record does not let use it."""
 _HINTS = 3
 """So many objections are told with what to do about them; each is told."""
 
@@ -133,7 +135,7 @@ def no_user(agent: Agent, asks: str) -> Objection:
     Its owner may, those whom the record lists, and an identity that was issued under it.
     """
     return Objection(
-        "agent-users",
+        USERS,
         f"agent {quote(agent.name)} is registered, and its record does not let {quote(asks)} use its name",
         f"use another name; or {agent.owner} has them listed: "
         f"jitid agent change {operand(agent.name)} --may-use {asks}",

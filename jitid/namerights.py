@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid import governance, introspection
 from jitid.errors import InvalidCredentialError
 from jitid.identifier import parse_id
+from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.agent import Agent
@@ -78,8 +79,7 @@ def going_on(
         return right, []
     if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
         return Right(snapshot.own_name(terms.own_name)), []
-    lost = _who(snapshot, _recorded(snapshot, one.id)) or one.delegator
-    return FREE, [governance.no_user(agent, lost)]
+    return FREE, [_gone(snapshot, agent, one)]
 
 
 def objections_to_caller(
@@ -95,7 +95,7 @@ def objections_to_caller(
     record = snapshot.find_agent(own.agent)
     if record is None or _right_of(snapshot, record, own.id, now) is not None:
         return governance.out_of_service([record], now)
-    return [governance.no_user(record, f"agent:{own.agent}")]
+    return [_gone(snapshot, record, own)]
 
 
 def _named_by(
@@ -195,9 +195,17 @@ def _right_of(snapshot: Snapshot, agent: Agent, identity: str, now: int) -> Righ
     return None
 
 
-def _who(snapshot: Snapshot, by: str | None) -> str | None:
-    """Return who is named where a right is gone: the agent of a credential that lent it."""
-    if by is None or not by.startswith(_LENT):
-        return by
-    lender = snapshot.find_credential("jti", parse_id(by)[1])
-    return None if lender is None else f"agent:{lender.agent}"
+def _gone(snapshot: Snapshot, agent: Agent, one: Credential) -> governance.Objection:
+    """Return why an identity has no right to the name of an agent any more."""
+    by = _recorded(snapshot, one.id) or one.delegator
+    lender = snapshot.find_credential("jti", parse_id(by)[1]) if by.startswith(_LENT) else None
+    if lender is None:
+        return governance.no_user(agent, by)
+    if not _is_listed(agent, lender.agent):
+        return governance.no_user(agent, f"agent:{lender.agent}")
+    return governance.Objection(
+        governance.USERS,
+        f"agent {quote(agent.name)} is registered, and {lender.jti}, which lent its name to {one.id}, "
+        "has ended or may not use it any more",
+        f"{agent.owner}, or whoever else its record lets use its name, renews it or issues another one",
+    )
