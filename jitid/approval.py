@@ -325,12 +325,12 @@ def _answering(snapshot: Snapshot, requester: str) -> set[str]:
     waiting, seen = [requester], {requester}
     while waiting:
         raw = parse_id(waiting.pop())[1]
-        made = snapshot.find_credentials_of(raw)
-        if not made:
+        made = snapshot.first_of(raw)
+        if made is None:
             continue
-        names.add(made[0].delegator)
-        nearer = [one.id for one in snapshot.lineage(made[0].identity_key)]
-        event = snapshot.event(made[0].event)
+        names.add(made.delegator)
+        nearer = [one.id for one in snapshot.lineage(made.identity_key)]
+        event = snapshot.event(made.event)
         told = {} if event is None else event.document()
         by, bearer = str(told.get("by", "")), told.get("bearer")
         if by.startswith("agent:"):
@@ -347,12 +347,12 @@ def _behind(snapshot: Snapshot, requester: str) -> set[str]:
     """Return the names, each with its kind, of a requester and of everybody for whom it acts."""
     if not _is_identity(requester):
         return {requester}
-    found = snapshot.find_credentials_of(parse_id(requester)[1])
-    if not found:
+    found = snapshot.first_of(parse_id(requester)[1])
+    if found is None:
         return set()
-    lineage = snapshot.lineage(found[0].identity_key)
-    agents = {f"agent:{agent}" for agent in (found[0].agent, *(one.agent for one in lineage))}
-    return {found[0].delegator, *agents}
+    lineage = snapshot.lineage(found.identity_key)
+    agents = {f"agent:{agent}" for agent in (found.agent, *(one.agent for one in lineage))}
+    return {found.delegator, *agents}
 
 
 def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) -> bool:

@@ -248,19 +248,15 @@ def find(snapshot: Snapshot, text: str) -> Credential:
 
     """
     sort, raw = parse_id(text)
-    if sort == "jti":
-        credential = snapshot.find_credential("jti", raw)
-        found = [] if credential is None else [credential]
-    else:
-        found = snapshot.find_credentials_of(raw)
-    if not found:
+    found = snapshot.find_credential("jti", raw) if sort == "jti" else snapshot.latest_of(raw)
+    if found is None:
         pruned = snapshot.retention.last()
         hint = "list what there is: jitid list"
         if pruned is not None:
             before = format_time(pruned.before)
             hint += f"; the ledger was pruned of what had ended before {before}: see jitid audit log"
         raise NotFoundError(f"the ledger knows no {quote(text)}", hint)
-    return found[-1]
+    return found
 
 
 def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:

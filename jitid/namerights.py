@@ -166,8 +166,8 @@ def _recorded(snapshot: Snapshot, identity: str) -> str | None:
 
     The latest one tells it if any does.
     """
-    made = snapshot.made_by(parse_id(identity)[1], latest=True)
-    event = None if made is None else snapshot.event(made)
+    made = snapshot.latest_of(parse_id(identity)[1])
+    event = None if made is None else snapshot.event(made.event)
     return None if event is None else event.document().get("named_by")
 
 

@@ -237,8 +237,9 @@ def told_owner(snapshot: Snapshot, task: Task, delegator: str, root: str | None)
     """
     if not task.given_event or root is None or task.opener in snapshot.names_of(delegator):
         return task.opener
-    made = snapshot.made_by(parse_id(root)[1])
-    return task.opener if made is not None and made > task.given_event else snapshot.own_name(delegator)
+    made = snapshot.first_of(parse_id(root)[1])
+    later = made is not None and made.event > task.given_event
+    return task.opener if later else snapshot.own_name(delegator)
 
 
 def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:

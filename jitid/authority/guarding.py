@@ -359,8 +359,8 @@ def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
             return False
         raw = parse_id(found.id)[1]
     # Renewals may have been asked for by whoever holds it.
-    made = snapshot.find_credentials_of(raw)
-    return bool(made) and owning.asked_by(snapshot, caller, made[0].event)
+    made = snapshot.first_of(raw)
+    return made is not None and owning.asked_by(snapshot, caller, made.event)
 
 
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:

@@ -174,8 +174,7 @@ def _identity(snapshot: Snapshot, id_: str) -> Credential | None:
     sort, raw = parse_id(id_)
     if sort == "jti":
         return snapshot.find_credential("jti", raw)
-    made = snapshot.find_credentials_of(raw)
-    return made[-1] if made else None
+    return snapshot.latest_of(raw)
 
 
 def find(snapshot: Snapshot, text: str) -> Task | None:

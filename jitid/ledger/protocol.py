@@ -163,14 +163,14 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def credentials_numbered(self, keys: Iterable[int]) -> dict[int, Credential]:
         """Return credentials by the ledger's own numbers."""
 
-    def find_credentials_of(self, uid: bytes) -> list[Credential]:
-        """Return the credentials of an identity, oldest first."""
-
     def head_of(self, jti: bytes) -> Credential | None:
         """Return the head of the line of a credential, which may be that one; None where the line has none."""
 
-    def made_by(self, uid: bytes, *, latest: bool = False) -> int | None:
-        """Return the number of the event that made the first credential of an identity, or the latest one."""
+    def first_of(self, uid: bytes) -> Credential | None:
+        """Return the first credential of an identity: what it was issued as."""
+
+    def latest_of(self, uid: bytes) -> Credential | None:
+        """Return the latest credential of an identity."""
 
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""

@@ -421,26 +421,28 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
                 found[credential.key] = credential
         return found
 
-    def find_credentials_of(self, uid: bytes) -> list[Credential]:
-        """Return the credentials of an identity, oldest first."""
-        rows = self._db.execute(f"{_CREDENTIAL} WHERE i.uid = :uid ORDER BY c.id", {"uid": uid})
-        return [_credential(row) for row in rows]
-
     def head_of(self, jti: bytes) -> Credential | None:
         """Return the head of the line of a credential, which may be that one; None where the line has none."""
         row = self._one(f"SELECT {walking.HEAD} FROM credential b WHERE b.jti = :jti", jti=jti)
         key = None if row is None else row[0]
         return None if key is None else self.credentials_numbered([key])[key]
 
-    def made_by(self, uid: bytes, *, latest: bool = False) -> int | None:
-        """Return the number of the event that made the first credential of an identity, or the latest one."""
-        order = "DESC" if latest else "ASC"
+    def first_of(self, uid: bytes) -> Credential | None:
+        """Return the first credential of an identity: what it was issued as."""
+        return self._one_of(uid, "ASC")
+
+    def latest_of(self, uid: bytes) -> Credential | None:
+        """Return the latest credential of an identity."""
+        return self._one_of(uid, "DESC")
+
+    def _one_of(self, uid: bytes, order: str) -> Credential | None:
         row = self._one(
-            f"""SELECT c.event FROM credential c
-                 WHERE c.identity = (SELECT i.id FROM identity i WHERE i.uid = :uid) ORDER BY c.id {order} LIMIT 1""",
+            f"""{_CREDENTIAL} WHERE c.id = (
+                    SELECT id FROM credential WHERE identity = (SELECT id FROM identity WHERE uid = :uid)
+                     ORDER BY id {order} LIMIT 1)""",
             uid=uid,
         )
-        return None if row is None else int(row[0])
+        return None if row is None else _credential(row)
 
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""

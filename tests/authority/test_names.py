@@ -16,6 +16,7 @@ from jitid.authority.delegator_operations import DisableDelegator, EnableDelegat
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.caller import Caller
+from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger import reading
@@ -324,13 +325,18 @@ def test_by_whose_right_a_name_is_used_costs_no_more_for_what_its_lender_holds(w
 
     def rows() -> int:
         """Return how many credentials are read for an attachment."""
-        read = []
+        read: list[object] = []
+        from_row = reading._from_row
+
+        def counted(row: Any) -> Credential:
+            read.append(row)
+            return from_row(row)
+
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "_from_row", lambda row: (read.append(row), _from_row(row))[1])
+            patch.setattr(reading, "_from_row", counted)
             attach(held)
         return len(read)
 
-    _from_row = reading._from_row
     attach(held)
     before = rows()
     for one in [lender, held] * 5:

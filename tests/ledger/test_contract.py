@@ -26,7 +26,8 @@ def test_what_was_committed_is_there_after_reopening(place: Place) -> None:
             transaction, task="INC-1", agent="planner", scopes="db:read repo:*", details='[{"type":"x"}]'
         )
     with place.again().read() as snapshot:
-        (found,) = snapshot.find_credentials_of(parse_id(row.id)[1])
+        found = snapshot.latest_of(parse_id(row.id)[1])
+        assert found is not None
     assert (found.id, found.jti, found.task, found.agent) == (row.id, row.jti, "INC-1", "planner")
     assert (found.scopes, found.details) == (("db:read", "repo:*"), '[{"type":"x"}]')
     assert (found.issued_at, found.expires_at, found.ended_at) == (NOW, NOW + 900, None)

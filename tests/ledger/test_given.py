@@ -69,7 +69,7 @@ def test_an_identity_is_given_by_its_latest_credential(place: Place, rows: list[
     with place.ledger.read() as snapshot:
         for row in rows:
             (found,) = snapshot.find_given([row.id], [])
-            assert found == snapshot.find_credentials_of(_uid(row))[-1]
+            assert found == snapshot.latest_of(_uid(row))
 
 
 def test_many_lineages_are_those_of_each(place: Place, rows: list[Row]) -> None:

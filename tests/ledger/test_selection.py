@@ -52,8 +52,7 @@ def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, l
         dead = [
             family.name(credential.id)
             for row in (family.planner, family.coder, family.tester, family.bob)
-            for credential in snapshot.find_credentials_of(parse_id(row.id)[1])
-            if credential.ended_at is not None
+            if (credential := snapshot.latest_of(parse_id(row.id)[1])) and credential.ended_at is not None
         ]
     return radius, dead
 
@@ -107,7 +106,8 @@ def test_ending_reaches_the_living_through_the_dead(place: Place) -> None:
         radius, _ = transaction.end(Selection(ids=(root.id,)), State.REVOKED)
         transaction.append("revoke", {"count": 0, "ended": ""})
     with place.ledger.read() as snapshot:
-        (found,) = snapshot.find_credentials_of(parse_id(leaf.id)[1])
+        found = snapshot.latest_of(parse_id(leaf.id)[1])
+        assert found is not None
     assert found.ended_as == "revoked"
     assert radius.credentials == 2
 
@@ -123,7 +123,8 @@ def test_an_intersection_reaches_the_living_below_the_dead(place: Place) -> None
         radius, _ = transaction.end(Selection(agents=("planner",), delegators=("user:alice",)), State.REVOKED)
         transaction.append("revoke", {"count": 0, "ended": ""})
     with place.ledger.read() as snapshot:
-        (found,) = snapshot.find_credentials_of(parse_id(child.id)[1])
+        found = snapshot.latest_of(parse_id(child.id)[1])
+        assert found is not None
     assert found.ended_as == "revoked"
     assert radius.credentials == 2
 
@@ -136,7 +137,8 @@ def test_ending_twice_ends_nothing_more(place: Place) -> None:
     radius, dead = ended(place, family, Selection(delegators=("user:alice",)))
     assert (radius.matched > 0, radius.credentials, dead) == (True, 0, ALICES)
     with place.ledger.read() as snapshot:
-        (found,) = snapshot.find_credentials_of(parse_id(family.coder.id)[1])
+        found = snapshot.latest_of(parse_id(family.coder.id)[1])
+        assert found is not None
     assert found.ended_at == NOW
 
 
@@ -207,6 +209,7 @@ def test_no_descendant_of_a_revoked_identity_lives(place: Place, parents: list[i
         transaction.append("revoke", {"count": 0, "ended": ""})
     with place.ledger.read() as snapshot:
         for number, row in enumerate(rows):
-            (found,) = snapshot.find_credentials_of(parse_id(row.id)[1])
+            found = snapshot.latest_of(parse_id(row.id)[1])
+            assert found is not None
             assert (found.ended_as == "revoked") == is_below(number)
         assert snapshot.descendants(rows[target].identity)[1] == 0

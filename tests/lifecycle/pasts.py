@@ -110,7 +110,8 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> R
 
 def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
     """Give an identity one more credential of its kind, whatever has become of it."""
-    old = transaction.find_credentials_of(parse_id(row.id)[1])[-1]
+    old = transaction.latest_of(parse_id(row.id)[1])
+    assert old is not None
     transaction.supersede(old.key, transaction.now + 30)
     _, key = transaction.next_keys()
     number = (key + (1 << 90)).to_bytes(16)

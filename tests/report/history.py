@@ -128,7 +128,8 @@ def _database(transaction: Transaction) -> sqlite3.Connection:
 
 
 def _renew(transaction: Transaction, row: Row, overlap: int) -> None:
-    (*_, old) = transaction.find_credentials_of(parse_id(row.id)[1])
+    old = transaction.latest_of(parse_id(row.id)[1])
+    assert old is not None
     transaction.supersede(old.key, transaction.now + overlap)
     _, key = transaction.next_keys()
     db = _database(transaction)
