@@ -82,20 +82,24 @@ def going_on(
     return FREE, [_gone(snapshot, agent, one)]
 
 
-def objections_to_caller(
-    snapshot: Snapshot, terms: Terms, parent: Credential | None, now: int
+def objections_to_agents(
+    snapshot: Snapshot, request: IssueRequest, terms: Terms, parent: Credential | None, now: int
 ) -> list[governance.Objection]:
-    """Return why an agent that asks obtains nothing: its record is out of service, or its right to the name is gone.
+    """Return why an agent that asks, or acts, obtains nothing: it is out of service, or its right to its name is gone.
 
-    Of the holder of the parent, delegation itself asks for this.
+    It would have its name by right of whomever another token proves. Of the holder of the parent, delegation asks.
     """
-    own = None if terms.bearer is None else snapshot.find_credential("jti", parse_id(terms.bearer)[1])
-    if own is None or own.recurring is None or (parent is not None and parent.id == own.id):
-        return []
-    record = snapshot.find_agent(own.agent)
-    if record is None or _right_of(snapshot, record, own.id, now) is not None:
-        return governance.out_of_service([record], now)
-    return [_gone(snapshot, record, own)]
+    found: list[governance.Objection] = []
+    for jti in dict.fromkeys((terms.bearer, request.proved_credential)):
+        own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
+        if own is None or own.recurring is None or (parent is not None and parent.id == own.id):
+            continue
+        record = snapshot.find_agent(own.agent)
+        if record is None or _right_of(snapshot, record, own.id, now) is not None:
+            found += governance.out_of_service([record], now)
+        else:
+            found.append(_gone(snapshot, record, own))
+    return found
 
 
 def _named_by(

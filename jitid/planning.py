@@ -169,7 +169,7 @@ def plan(
             request.details,
         )
         + unlet
-        + namerights.objections_to_caller(snapshot, terms, parent, now),
+        + namerights.objections_to_agents(snapshot, request, terms, parent, now),
         facts,
     )
     if above is not None and parent is not None:

@@ -34,7 +34,7 @@ from jitid.oidc import OidcIssuer, thumbprint
 from jitid.registry import Stated
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.authority.callers import ask, caller, told
+from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, NOW, World, edit, request
 from tests.lifecycle.test_copying import copied
 from tests.lifecycle.test_retention import prune, wait
@@ -258,6 +258,37 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
     for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}, {}):
         with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
             use(world, planner, foreign(**claims), agent="x", task="T-2")
+
+
+@pytest.mark.parametrize("change", ["suspended", "another owner", "lent by one that ended"])
+@pytest.mark.parametrize("who", [caller("user:alice"), EVE, caller("system:launcher", "issuer")])
+def test_an_agent_that_may_not_go_on_is_no_actor(world: World, who: Caller, change: str) -> None:
+    """Whoever is proved besides, and may use the name: it would have it again by their right."""
+    world.know("user:alice", aliases=(f"{ISSUER} alice@example.com",))
+    world.know("user:bob", aliases=(f"{ISSUER} bob@example.com",))
+    world.register("planner", owner="user:alice")
+    own = request(agent="planner", delegator=None)
+    (made,) = ask(world, caller("user:alice"), ops.Issue(requests=(own,)))
+    if change == "lent by one that ended":
+        lender = made
+        plain = issue(world, EVE, agent="plain", delegator=None, task="T-eve")
+        wanted = request(agent="planner", delegator=None, task=None)
+        made = ask(
+            world,
+            EVE,
+            Exchange(request=wanted, subject=bearer(plain), actor=bearer(made), actor_sort="jwt"),
+        )
+    may_act, actor = {"iss": world.ledger.names.issuer, "sub": "agent:planner"}, bearer(made)
+    proved = "bob@example.com" if change == "another owner" else "alice@example.com"
+    assert exchange(world, who, foreign(proved, may_act=may_act), actor)
+    if change == "suspended":
+        world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
+    elif change == "another owner":
+        world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+    else:
+        world.revoke(lender.credentials[0].id)
+    with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+        exchange(world, who, foreign(proved, may_act=may_act), actor)
 
 
 @pytest.mark.parametrize("change", ["suspended", "another owner", "its actor ended"])

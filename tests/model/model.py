@@ -271,6 +271,8 @@ class Request(NamedTuple):
     purpose: bool = False
     deadline: int | None = None
     allow_narrower: bool = False
+    actor: str | None = None
+    """The credential of the agent that acts, in an exchange."""
 
 
 class Accepted(NamedTuple):
@@ -615,7 +617,8 @@ class Model:
         # Who was merely shown a token gains no name by it: the record must list the service itself.
         held_by = None if exchanged else parent
         by, lender = self._under_the_name(caller, request.agent, record, held_by, objections)
-        self._must_be_agent(caller, above, objections)
+        for agent in {caller, request.actor or caller}:
+            self._must_be_agent(agent, above, objections)
         reach = request.audiences | (request.may_audience or frozenset())
         reach |= {audience for may in request.may_act for audience in may.audiences}
         if record and not audiences_covered(reach, record.audiences):
@@ -760,11 +763,11 @@ class Model:
         grant = self.effective(line.head) if line else None
         return grant.expires if grant else None
 
-    def _must_be_agent(self, caller: str, above: Identity | None, objections: _Objections) -> None:
-        """Object to an agent that asks beside its own chain, and is out of service or has lost its name."""
-        if caller not in self.credentials:
+    def _must_be_agent(self, key: str, above: Identity | None, objections: _Objections) -> None:
+        """Object to an agent that asks or acts beside its own chain, and is out of service or has lost its name."""
+        if key not in self.credentials:
             return
-        own = self.credentials[caller].identity
+        own = self.credentials[key].identity
         record = self.records.get(own.agent)
         if own.record is None or record is None or own is above:
             return
@@ -841,7 +844,7 @@ class Model:
 
     def _exactly(self, caller: str, request: Request, person: Person, proof: str) -> tuple[object, ...]:
         parent = self.credentials[request.parent].identity if request.parent else None
-        rest = request._replace(parent=None, delegator=person.name)
+        rest = request._replace(parent=None, delegator=person.name, actor=None)
         return (caller, rest, proof, id(parent) if parent else None)
 
     def _approved(self, caller: str, request: Request, person: Person, proof: str, *, use: bool) -> bool:
@@ -1092,7 +1095,9 @@ class Model:
         if objections:
             return objections.refusal()
         agent = self.credentials[actor].identity.agent
-        return self.issue(caller, key, Request(agent, scopes, parent=subject, audiences=audiences))
+        return self.issue(
+            caller, key, Request(agent, scopes, parent=subject, audiences=audiences, actor=actor)
+        )
 
     def exchange_shown(
         self, caller: str, key: str, subject: str, audience: str, scopes: frozenset[str]
