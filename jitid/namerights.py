@@ -92,14 +92,19 @@ def objections_to_agents(
     found: list[governance.Objection] = []
     for jti in dict.fromkeys((terms.bearer, request.proved_credential)):
         own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
-        if own is None or own.recurring is None or (parent is not None and parent.id == own.id):
-            continue
-        record = snapshot.find_agent(own.agent)
-        if record is None or _right_of(snapshot, record, own.id, now) is not None:
-            found += governance.out_of_service([record], now)
-        else:
-            found.append(_gone(snapshot, record, own))
+        if own is not None and (parent is None or parent.id != own.id):
+            found += objections_to(snapshot, own, now)
     return found
+
+
+def objections_to(snapshot: Snapshot, one: Credential, now: int) -> list[governance.Objection]:
+    """Return why an identity is its registered agent no more; none for one whose agent nobody has registered."""
+    record = None if one.recurring is None else snapshot.find_agent(one.agent)
+    if record is None:
+        return []
+    if _right_of(snapshot, record, one.id, now) is None:
+        return [_gone(snapshot, record, one)]
+    return governance.out_of_service([record], now)
 
 
 def _named_by(

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import PresenterError, RefusedError
+from jitid.identifier import parse_id
+from jitid.namerights import objections_to
 from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
+    from jitid.credential import Credential
     from jitid.ledger.directory import DirectorySnapshot
     from jitid.ledger.presented import Presentation
+    from jitid.ledger.protocol import Snapshot
     from jitid.oidc import Proof
 
 
@@ -52,15 +56,24 @@ def names_of_agent(snapshot: DirectorySnapshot, agent: str) -> frozenset[str]:
     return frozenset({agent, f"agent:{agent}"})
 
 
-def names_of(snapshot: DirectorySnapshot, caller: Caller) -> frozenset[str]:
+def names_of_identity(snapshot: Snapshot, held: Credential) -> frozenset[str]:
+    """Return the names of the agent that a credential was issued to, as long as it may go on under them."""
+    if held.recurring is None or objections_to(snapshot, held, snapshot.now):
+        return frozenset()
+    return names_of_agent(snapshot, held.agent)
+
+
+def names_of(snapshot: Snapshot, caller: Caller) -> frozenset[str]:
     """Return the names of a caller that are not merely claims: an unregistered agent has none."""
-    if caller.agent is not None:
-        return names_of_agent(snapshot, caller.agent)
-    return frozenset({caller.name, caller.delegator or caller.name})
+    if caller.agent is None:
+        return frozenset({caller.name, caller.delegator or caller.name})
+    raw = None if caller.credential is None else parse_id(caller.credential)[1]
+    held = None if raw is None else snapshot.find_credential("jti", raw)
+    return frozenset() if held is None else names_of_identity(snapshot, held)
 
 
 def client_actor(
-    snapshot: DirectorySnapshot, caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False
+    snapshot: Snapshot, caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False
 ) -> Actor:
     """Return the actor where no other one is proved: the caller, who acts under the name of an agent.
 

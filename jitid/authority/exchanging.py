@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import governance, introspection, jws, revocation
 from jitid.authority import token_operations as ops
-from jitid.authority.actors import Actor, client_actor, is_owner, names_of_agent, own_agent
+from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.authority.operations import Issue
 from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
@@ -109,7 +109,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
             with inside.ledger.read() as snapshot:
                 names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
-                bound = names_of_agent(snapshot, found.agent)
+                bound = names_of_identity(snapshot, found)
             own = spiffe_id(
                 names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
             )

@@ -224,8 +224,13 @@ def test_whom_the_subjects_token_lets_act_may(world: World, may_act: dict[str, A
     """Once the agent is registered: until then its name is what it says of itself."""
     with pytest.raises(PresenterError, match="may_act"):
         exchange(world, AGENT, foreign(may_act=may_act))
+    assert exchange(world, _planner(world), foreign(may_act=may_act)).agent == "planner"
+
+
+def _planner(world: World) -> Caller:
+    """Return a registered agent that calls by a credential of its own."""
     world.register("planner")
-    assert exchange(world, AGENT, foreign(may_act=may_act)).agent == "planner"
+    return AGENT._replace(credential=world.issue(agent="planner", task="T-planner").jti)
 
 
 @pytest.mark.parametrize(
@@ -244,10 +249,10 @@ def test_whom_the_subjects_token_lets_act_may(world: World, may_act: dict[str, A
 )
 def test_whom_it_does_not_let_act_may_not(world: World, may_act: object) -> None:
     """Every member counts (RFC 8693, section 4.4)."""
-    world.register("planner")
+    planner = _planner(world)
     with pytest.raises(InvalidCredentialError, match="may_act"):
-        exchange(world, AGENT, foreign(may_act=may_act))
-    assert told(world, "issue") == []
+        exchange(world, planner, foreign(may_act=may_act))
+    assert len(told(world, "issue")) == 1
 
 
 def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
@@ -277,10 +282,10 @@ def test_an_issue_by_such_a_token_is_bound_by_it_too(world: World) -> None:
         requests=(request(delegator=None, agent="planner"),),
         delegator_token=foreign(may_act={"sub": "planner"}),
     )
-    world.register("planner")
+    planner = _planner(world)
     with pytest.raises(PresenterError, match="may_act"):
         ask(world, caller("user:eve"), operation)
-    (issued,) = ask(world, AGENT, operation)
+    (issued,) = ask(world, planner, operation)
     assert issued.delegator == "user:alice"
     assert world.authority.perform(operation)
 

@@ -255,14 +255,19 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
         world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
     else:
         world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
-    for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}, {}):
-        with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+    for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}):
+        with pytest.raises(PresenterError, match=r"not that client|not proved to have"):
             use(world, planner, foreign(**claims), agent="x", task="T-2")
+    with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+        use(world, planner, foreign(), agent="x", task="T-2")
 
 
 @pytest.mark.parametrize("change", ["suspended", "another owner", "lent by one that ended"])
 @pytest.mark.parametrize("who", [caller("user:alice"), EVE, caller("system:launcher", "issuer")])
-def test_an_agent_that_may_not_go_on_is_no_actor(world: World, who: Caller, change: str) -> None:
+@pytest.mark.parametrize("waiting", [False, True])
+def test_an_agent_that_may_not_go_on_is_no_actor(
+    world: World, who: Caller, change: str, waiting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever is proved besides, and may use the name: it would have it again by their right."""
     world.know("user:alice", aliases=(f"{ISSUER} alice@example.com",))
     world.know("user:bob", aliases=(f"{ISSUER} bob@example.com",))
@@ -281,14 +286,24 @@ def test_an_agent_that_may_not_go_on_is_no_actor(world: World, who: Caller, chan
     may_act, actor = {"iss": world.ledger.names.issuer, "sub": "agent:planner"}, bearer(made)
     proved = "bob@example.com" if change == "another owner" else "alice@example.com"
     assert exchange(world, who, foreign(proved, may_act=may_act), actor)
-    if change == "suspended":
-        world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
-    elif change == "another owner":
-        world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+
+    def end(*_: object) -> None:
+        if change == "suspended":
+            world.authority.perform(SuspendAgent(name="planner", most=None, keep_live=True))
+        elif change == "another owner":
+            world.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+        else:
+            world.revoke(lender.credentials[0].id)
+
+    if waiting:
+        foresee = LocalAuthority._foreseen
+        monkeypatch.setattr(LocalAuthority, "_foreseen", lambda *asked: end(foresee(*asked)))
+        with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
+            exchange(world, who, foreign(proved, may_act=may_act), actor)
     else:
-        world.revoke(lender.credentials[0].id)
-    with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
-        exchange(world, who, foreign(proved, may_act=may_act), actor)
+        end()
+        with pytest.raises(PresenterError, match="not proved to have"):
+            exchange(world, who, foreign(proved, may_act=may_act), actor)
 
 
 @pytest.mark.parametrize("change", ["suspended", "another owner", "its actor ended"])
