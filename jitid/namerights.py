@@ -94,6 +94,15 @@ def objections_to_agents(
         own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
         if own is not None and (parent is None or parent.id != own.id):
             found += objections_to(snapshot, own, now)
+    owner = request.proved_owner
+    record = None if owner is None else snapshot.find_agent(request.agent)
+    if (
+        owner is not None
+        and record is not None
+        and not (record.owner == owner and _may_use(snapshot, record, owner))
+    ):
+        # The record bound the agent to whom another issuer proves when the token was presented.
+        found.append(governance.no_user(record, owner))
     return found
 
 
@@ -122,9 +131,9 @@ def _named_by(
     delegators = [] if terms.own_name is None else [terms.own_name]
     if parent is None:
         delegators.append(delegator)
-    if request.proved_owner == agent.owner:
+    if request.proved_owner is not None:
         # The token of another issuer proves an agent as whose owner it names.
-        delegators.append(agent.owner)
+        delegators.append(request.proved_owner)
     for name in delegators:
         if _may_use(snapshot, agent, name):
             return Right(snapshot.own_name(name))
@@ -166,7 +175,8 @@ def _lends(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
     return (
         record is not None
         and not governance.out_of_service([record], now)
-        and _right_of(snapshot, record, one.id, now) is not None
+        # What is lent has one lender more.
+        and _right_of(snapshot, record, one.id, now, _LONGEST_RIGHT - 1) is not None
     )
 
 
@@ -180,13 +190,15 @@ def _recorded(snapshot: Snapshot, identity: str) -> str | None:
     return None if event is None else event.document().get("named_by")
 
 
-def _right_of(snapshot: Snapshot, agent: Agent, identity: str, now: int) -> Right | None:
+def _right_of(
+    snapshot: Snapshot, agent: Agent, identity: str, now: int, most: int = _LONGEST_RIGHT
+) -> Right | None:
     """Return the right by which an identity has the name of an agent, if it is there still; None if it is gone.
 
     What was lent ends with the line of the credential that lent it. What events do not tell is not asked for.
     """
     found: Right | None = None
-    for _ in range(_LONGEST_RIGHT):
+    for _ in range(most):
         by = _recorded(snapshot, identity)
         if by is None or by == BY_ROLE:
             return found or Right(by)

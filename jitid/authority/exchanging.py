@@ -125,29 +125,26 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
         raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
     agent = proof.delegator.partition(":")[2]
     with inside.ledger.read() as snapshot:
-        owner = _proved_as(snapshot, proof)
-        _must_be_bound(snapshot, inside.caller, agent, proof, owner)
+        # Whoever has the ledger itself is believed about the agent.
+        owner = None if is_owner(inside.caller) else _bound(snapshot, agent, proof)
     return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), presented=use, owner=owner)
 
 
-def _must_be_bound(
-    snapshot: Snapshot, caller: Caller | None, agent: str, proof: Proof, owner: str | None
-) -> None:
-    """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
+def _bound(snapshot: Snapshot, agent: str, proof: Proof) -> str:
+    """Return the owner of an agent whose name another issuer proves: the agent's record must bind the two.
 
     Raises:
         RefusedError: no record does.
 
     """
-    if is_owner(caller):
-        return
-    record = snapshot.find_agent(agent)
-    if record is None or record.unregistered_at is not None or record.owner != owner:
+    record, owner = snapshot.find_agent(agent), _proved_as(snapshot, proof)
+    if owner is None or record is None or record.unregistered_at is not None or record.owner != owner:
         raise RefusedError(
             f"the actor's token proves {quote(proof.delegator)}, which no record binds to an agent "
             f"{quote(agent)}; nothing was issued",
             f"register the agent with that owner: jitid agent register {operand(agent)} --owner {proof.delegator}",
         )
+    return owner
 
 
 def _proved_as(snapshot: Snapshot, proof: Proof) -> str | None:

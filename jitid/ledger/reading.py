@@ -437,9 +437,10 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def _one_of(self, uid: bytes, order: str) -> Credential | None:
         row = self._one(
+            # In this order the index on the identity serves; by the id alone, PostgreSQL may walk the whole table.
             f"""{_CREDENTIAL} WHERE c.id = (
-                    SELECT id FROM credential WHERE identity = (SELECT id FROM identity WHERE uid = :uid)
-                     ORDER BY id {order} LIMIT 1)""",
+                    SELECT l.id FROM identity own JOIN credential l ON l.identity = own.id WHERE own.uid = :uid
+                     ORDER BY l.identity {order}, l.id {order} LIMIT 1)""",
             uid=uid,
         )
         return None if row is None else _credential(row)

@@ -182,18 +182,25 @@ def test_a_foreign_name_counts_for_the_owner_whom_it_proves(
 
     def waiting(*asked: Any) -> Any:
         found = look(*asked)
-        world.register("builder", owner="system:other")
+        world.register("builder", owner=owners[0])
         return found
 
-    def asks() -> Issued:
+    owners = ["system:other"]
+
+    def asks(sub: str = "alice") -> Issued:
         machine = foreign(iss="https://ci.example", sub="builder")
-        return exchange(world, caller("user:eve"), foreign(), actor=machine, actor_sort="id_token")
+        return exchange(world, caller("user:eve"), foreign(sub=sub), actor=machine, actor_sort="id_token")
 
     assert asks().agent == "builder"
     assert told(world, "issue")[-1]["named_by"] == "system:builder"
     monkeypatch.setattr(exchanging, "_actor", waiting)
     with pytest.raises(PolicyDeniedError, match="does not let"):
         asks()
+    # Nor by right of that one, whom the subject's token proves.
+    owners[:] = ["user:sam"]
+    world.register("builder", owner="system:builder")
+    with pytest.raises(PolicyDeniedError, match="does not let `system:builder`"):
+        asks("sam")
     monkeypatch.undo()
     with pytest.raises(RefusedError, match="which no record binds"):
         asks()
