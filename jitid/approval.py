@@ -34,6 +34,7 @@ def exact(
     parent: str | None,
     chain: Sequence[str],
     within: Reach,
+    acting: str | None = None,
 ) -> bytes:
     """Return the exact request as canonical JSON: an approval of it is an approval of nothing else.
 
@@ -41,12 +42,13 @@ def exact(
     later leaves the digest of other requests as it is.
 
     `within` is what it is for and what its holder may obtain; `parent` is the id of the identity that delegates;
-    `chain` are the agents above, the nearest first. The task's deadline counts from its opening unless a time was
-    stated, so that the same command is the same request a minute later, and also when somebody else has opened the task
-    meanwhile, just so.
+    `chain` are the agents above, the nearest first; `acting` is who acts by a token of their own. The task's deadline
+    counts from its opening unless a time was stated, so that the same command is the same request a minute later, and
+    also when somebody else has opened the task meanwhile, just so.
     """
     stated = request.deadline is not None
     told = {
+        "acting": acting,
         "agent": asked.agent,
         "audiences": list(asked.audiences),
         "chain": list(chain) or None,
@@ -260,12 +262,15 @@ def objections(
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
     That is everybody up the chain of delegation, by whatever name, and the requester with everybody for whom that acts;
-    so are the `requesters` that would use it. Neither does any of them present the token that proves the approver.
+    so are the `requesters` that would use it, and whoever acts by a token of their own. Neither does any of them
+    present the token that proves the approver.
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
     made_by = _requester(snapshot, approval)
+    acting = [request["acting"]] if "acting" in request else []
     behind = {name for one in (made_by, *requesters) for name in _behind(snapshot, one)}
+    behind_actor = {name for one in acting for name in _behind(snapshot, one)}
     agents = [f"agent:{agent}" for agent in (request["agent"], *request.get("chain", ()))]
     if not itself.isdisjoint((request["delegator"], request.get("subject"))):
         why = "is the one for whom it is asked"
@@ -274,8 +279,10 @@ def objections(
     elif not itself.isdisjoint(behind):
         how = "by the identity" if _is_identity(made_by) else "as"
         why = f"requested it, {how} {quote(made_by)}"
+    elif not itself.isdisjoint(behind_actor):
+        why = f"is behind the agent that acts in it, {quote(acting[0])}"
     elif presenter is not None:
-        return _presenting(snapshot, presenter, person, request, (made_by, *requesters))
+        return _presenting(snapshot, presenter, person, request, (made_by, *requesters, *acting))
     else:
         return []
     return [

@@ -154,6 +154,22 @@ def is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
     )
 
 
+def proved_as(snapshot: DirectorySnapshot, name: str, subject: str, proved_at: int | None) -> str | None:
+    """Return the delegator whom a token of another issuer proves now, by their own name; None if it proves nobody.
+
+    Raises:
+        InvalidCredentialError: it proves somebody who is disabled, or is older than their last disabling.
+
+    """
+    person = snapshot.find_delegator(known_as(snapshot, name, subject))
+    if person is None:
+        return name
+    if person.disabled_at is not None:
+        raise InvalidCredentialError(disabled(person).reason)
+    must_be_newer(proved_at, person)
+    return None if foreign_subject(person, subject, "") is not None else person.name
+
+
 def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
     """Refuse a proof of a person that is not newer than their last disabling, enabled again or not.
 

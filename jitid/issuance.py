@@ -110,7 +110,7 @@ def foresee(
     if request.parent is not None or is_outside(request.kind):
         # A parent's state counts as it is inside the transaction; what a target makes is made after it.
         return None
-    if terms.bearer is not None or request.proved_credential is not None:
+    if terms.bearer is not None or request.proved_credential is not None or request.proved_actor is not None:
         # So does the state of an agent that asks, or acts.
         return None
     needed = signing(sort_of(request.kind), terms.algorithm_for(request.audiences or terms.audiences))

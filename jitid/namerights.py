@@ -94,16 +94,24 @@ def objections_to_agents(
         own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
         if own is not None and (parent is None or parent.id != own.id):
             found += objections_to(snapshot, own, now)
-    owner = request.proved_owner
-    record = None if owner is None else snapshot.find_agent(request.agent)
-    if (
-        owner is not None
-        and record is not None
-        and not (record.owner == owner and _may_use(snapshot, record, owner))
-    ):
-        # The record bound the agent to whom another issuer proves when the token was presented.
-        found.append(governance.no_user(record, owner))
+    record = None if request.proved_actor is None else snapshot.find_agent(request.agent)
+    if record is not None:
+        # It bound the agent to whom another issuer proves when the token was presented.
+        owner = owner_of_actor(snapshot, request)
+        if owner is None or record.owner != owner:
+            found.append(governance.no_user(record, owner or record.owner))
     return found
+
+
+def owner_of_actor(snapshot: Snapshot, request: IssueRequest) -> str | None:
+    """Return whom an actor's token of another issuer proves now; None where there is none, or it proves nobody.
+
+    Raises:
+        InvalidCredentialError: it proves somebody who is disabled, or is older than their last disabling.
+
+    """
+    proved = request.proved_actor
+    return None if proved is None else governance.proved_as(snapshot, *proved)
 
 
 def objections_to(snapshot: Snapshot, one: Credential, now: int) -> list[governance.Objection]:
@@ -131,9 +139,10 @@ def _named_by(
     delegators = [] if terms.own_name is None else [terms.own_name]
     if parent is None:
         delegators.append(delegator)
-    if request.proved_owner is not None:
+    owner = owner_of_actor(snapshot, request)
+    if owner is not None:
         # The token of another issuer proves an agent as whose owner it names.
-        delegators.append(request.proved_owner)
+        delegators.append(owner)
     for name in delegators:
         if _may_use(snapshot, agent, name):
             return Right(snapshot.own_name(name))

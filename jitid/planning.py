@@ -86,7 +86,7 @@ def plan(
 
     """
     now = snapshot.now
-    _must_act_still(snapshot, request)
+    acting = _acting(snapshot, request)
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
@@ -223,7 +223,7 @@ def plan(
         from jitid import approval as approvals
 
         exactly = approvals.exact(
-            asked, request, opened, parent.id if parent else None, _chain(above), within
+            asked, request, opened, parent.id if parent else None, _chain(above), within, acting
         )
         approval, decision = approvals.decide(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
@@ -350,15 +350,20 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
             raise UsageError(str(error)) from error
 
 
-def _must_act_still(snapshot: Snapshot, request: IssueRequest) -> None:
-    """Refuse an actor whose token was valid when it was presented, and has ended while the request waited."""
-    if request.proved_credential is None:
-        return
-    found = snapshot.find_credential("jti", parse_id(request.proved_credential)[1])
-    if found is None:
-        raise InvalidCredentialError(f"the actor's token is not valid: {introspection.UNKNOWN}")
+def _acting(snapshot: Snapshot, request: IssueRequest) -> str | None:
+    """Return who acts by a token of their own: the id of an identity, or the delegator whom another issuer proves.
+
+    Raises:
+        InvalidCredentialError: the token was valid when it was presented, and has ended while the request waited.
+
+    """
     try:
-        introspection.judge(snapshot, found, None)
+        if request.proved_credential is None:
+            return namerights.owner_of_actor(snapshot, request)
+        found = snapshot.find_credential("jti", parse_id(request.proved_credential)[1])
+        if found is None:
+            raise InvalidCredentialError(introspection.UNKNOWN)
+        return introspection.judge(snapshot, found, None).credential.id
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"the actor's token is not valid: {error.message}", error.hint) from None
 

@@ -44,6 +44,17 @@ class MayAct(NamedTuple):
     """The audiences that it may reach, as `may_audience` has them; none: those of the token."""
 
 
+class ProvedActor(NamedTuple):
+    """Whom the token of another issuer proved, where that is the actor's."""
+
+    delegator: str
+    """By the name that the issuer gives them, with its kind."""
+    subject: str
+    """The `iss` and `sub` of the token, with a space between."""
+    proved_at: int | None
+    """As `IssueRequest.proved_at`."""
+
+
 class IssueRequest(NamedTuple):
     """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
 
@@ -68,8 +79,8 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
-    proved_owner: str | None = None
-    """Whom an actor's token of another issuer proved, as the directory has them: the owner of the agent that acts."""
+    proved_actor: ProvedActor | None = None
+    """Whom an actor's token of another issuer proved: the owner of the agent that acts."""
     proved_credential: str | None = None
     """The `jti` of an actor's token that this ledger issued."""
     proved_at: int | None = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jitid.ledger.presented import Presentation
     from jitid.ledger.protocol import Snapshot
     from jitid.oidc import Proof
+    from jitid.request import ProvedActor
 
 
 class Actor(NamedTuple):
@@ -32,8 +33,8 @@ class Actor(NamedTuple):
     """What it works on already."""
     presented: Presentation | None = None
     """The use of that token, which is recorded with what is issued."""
-    owner: str | None = None
-    """Whom that token proves, as the directory has them: the owner of the agent."""
+    proved: ProvedActor | None = None
+    """Whom that token proves: the owner of the agent."""
     credential: str | None = None
     """The `jti` of its token, if this ledger issued it."""
 

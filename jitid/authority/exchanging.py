@@ -16,6 +16,7 @@ from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.name import MAX_NAME, spiffe_id
+from jitid.request import ProvedActor
 from jitid.text import operand, quote
 from jitid.tokenform import OPAQUE_PREFIX
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Snapshot
-    from jitid.oidc import Proof, Sort
+    from jitid.oidc import Sort
     from jitid.revocation import Ended
     from jitid.secret import Secret
 
@@ -77,13 +78,13 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
         deny(error, {"task": request.task, "agent": request.agent})
         raise
     request = request._replace(
-        agent=actor.agent, proved_owner=actor.owner, proved_credential=actor.credential
+        agent=actor.agent, proved_actor=actor.proved, proved_credential=actor.credential
     )
     if ours:
         if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
             # Who may do so was found out before: the child is the caller's, whatever agent it names.
             agent = own_agent(inside.caller)
-            request = request._replace(agent=agent, proved_owner=None, proved_credential=None, exchanged=True)
+            request = request._replace(agent=agent, proved_actor=None, proved_credential=None, exchanged=True)
             with inside.ledger.read() as snapshot:
                 actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
@@ -115,45 +116,34 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
             )
             return Actor(found.agent, bound | {own}, names.issuer, task=found.task, credential=found.jti)
         proof, use = present(inside, token, operation.actor_sort)
+        proved = ProvedActor(proof.delegator, f"{proof.issuer} {proof.subject}", proof.proved_at)
         with inside.ledger.read() as snapshot:
-            known_as = governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")
-            person = snapshot.find_delegator(known_as)
-            if person is not None and person.disabled_at is not None:
-                raise InvalidCredentialError(governance.disabled(person).reason)
-            governance.must_be_newer(proof.proved_at, person)
+            owner = governance.proved_as(snapshot, *proved)
+            agent = proof.delegator.partition(":")[2]
+            # Whoever has the ledger itself is believed about the agent.
+            if not is_owner(inside.caller):
+                _must_be_bound(snapshot, agent, proof.delegator, owner)
     except InvalidCredentialError as error:
         raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
-    agent = proof.delegator.partition(":")[2]
-    with inside.ledger.read() as snapshot:
-        # Whoever has the ledger itself is believed about the agent.
-        owner = None if is_owner(inside.caller) else _bound(snapshot, agent, proof)
-    return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), presented=use, owner=owner)
+    foreign = (proof.issuer, proof.subject)
+    binding = None if is_owner(inside.caller) else proved
+    return Actor(agent, frozenset(), names.issuer, foreign, presented=use, proved=binding)
 
 
-def _bound(snapshot: Snapshot, agent: str, proof: Proof) -> str:
-    """Return the owner of an agent whose name another issuer proves: the agent's record must bind the two.
+def _must_be_bound(snapshot: Snapshot, agent: str, name: str, owner: str | None) -> None:
+    """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
 
     Raises:
         RefusedError: no record does.
 
     """
-    record, owner = snapshot.find_agent(agent), _proved_as(snapshot, proof)
-    if owner is None or record is None or record.unregistered_at is not None or record.owner != owner:
+    record = snapshot.find_agent(agent)
+    if record is None or record.unregistered_at is not None or record.owner != owner:
         raise RefusedError(
-            f"the actor's token proves {quote(proof.delegator)}, which no record binds to an agent "
+            f"the actor's token proves {quote(name)}, which no record binds to an agent "
             f"{quote(agent)}; nothing was issued",
-            f"register the agent with that owner: jitid agent register {operand(agent)} --owner {proof.delegator}",
+            f"register the agent with that owner: jitid agent register {operand(agent)} --owner {name}",
         )
-    return owner
-
-
-def _proved_as(snapshot: Snapshot, proof: Proof) -> str | None:
-    """Return the delegator whom a token proves, by their own name; None if the directory knows them otherwise."""
-    subject = f"{proof.issuer} {proof.subject}"
-    person = snapshot.find_delegator(governance.known_as(snapshot, proof.delegator, subject))
-    if person is None:
-        return proof.delegator
-    return None if governance.foreign_subject(person, subject, "") is not None else person.name
 
 
 def _is_shown(inside: Inside, operation: ops.Exchange) -> bool:

@@ -401,7 +401,7 @@ WHOLE: Mapping[str, Form] = {
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
     "request.IssueRequest": frozenset(
-        {"proved_delegator", "proved_subject", "proved_at", "proved_owner", "proved_credential", "exchanged"}
+        {"proved_delegator", "proved_subject", "proved_at", "proved_actor", "proved_credential", "exchanged"}
     ),
     "operations.ShowTree": frozenset({"delegator", "under"}),
     "operations.ListTasks": frozenset({"within"}),

@@ -225,7 +225,7 @@ _FOUND_OUT = (
     "proved_delegator",
     "proved_subject",
     "proved_at",
-    "proved_owner",
+    "proved_actor",
     "proved_credential",
     "exchanged",
 )

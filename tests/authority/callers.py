@@ -8,14 +8,15 @@ from typing import Any
 from jitid.authority import operations as ops
 from jitid.caller import Caller
 from jitid.issuance import Issued
+from jitid.request import ProvedActor
 from jitid.secret import Secret
 from tests.builders import World, request
 
 FOUND_OUT: Mapping[str, Any] = {
     "proved_delegator": "user:alice",
     "proved_subject": "https://id.example alice",
-    "proved_owner": "planner",
-    "proved_credential": "jid_1",
+    "proved_actor": ProvedActor("system:builder", "https://ci.example builder", 1),
+    "proved_credential": "jti_1",
     "proved_at": 1,
     "exchanged": True,
 }

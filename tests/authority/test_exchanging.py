@@ -206,6 +206,42 @@ def test_a_foreign_name_counts_for_the_owner_whom_it_proves(
         asks()
 
 
+@pytest.mark.parametrize("change", ["another subject", "no alias", "disabled"])
+def test_whom_an_actors_token_proves_is_found_out_in_the_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The directory may know that subject or name no more, though the record has the same owner."""
+    subjects = {"another subject": "https://ci.example builder", "no alias": "system:builder"}
+    alias = subjects.get(change, "system:builder")
+    world.know("system:tom", aliases=(alias,))
+    world.register("builder", owner="system:tom")
+    changes: dict[str, dict[str, Any]] = {
+        "another subject": {"aliases": ("https://ci.example other",)},
+        "no alias": {"aliases": ()},
+        "disabled": {"disabled_at": NOW},
+    }
+
+    def asks() -> Issued:
+        machine = foreign(iss="https://ci.example", sub="builder")
+        return exchange(world, caller("user:eve"), foreign(), actor=machine, actor_sort="id_token")
+
+    assert asks().agent == "builder"
+    look = exchanging._actor
+
+    def waiting(*asked: Any) -> Any:
+        found = look(*asked)
+        world.know("system:tom", **changes[change])
+        return found
+
+    monkeypatch.setattr(exchanging, "_actor", waiting)
+    with pytest.raises((PolicyDeniedError, InvalidCredentialError), match=r"does not let|was disabled"):
+        asks()
+    monkeypatch.undo()
+    with pytest.raises((RefusedError, InvalidCredentialError), match=r"which no record binds|was disabled"):
+        asks()
+    assert len(told(world, "issue")) == 1
+
+
 def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
     """Who may name any delegator may name any agent."""
     with pytest.raises(RefusedError, match="may not name `root` as the agent"):

@@ -571,6 +571,49 @@ def test_beside_the_ledger_an_approver_may_share_the_login_of_the_requester(worl
     world.issue(scopes=["pay:out"])
 
 
+@pytest.mark.parametrize("acts", ["by a token of ours", "by another issuer's"])
+def test_who_acts_is_a_part_of_what_is_approved_and_approves_nothing(world: World, acts: str) -> None:
+    """Though a gateway asks, and neither they nor those behind them."""
+    gateway, alice = caller("system:gateway"), caller("user:alice")
+    world.know("user:alice", groups=("security",), aliases=("user:payer@example.com",))
+    for name in ("bob", "carol"):
+        world.know(f"user:{name}", groups=("security",), aliases=(f"user:{name}@example.com",))
+    world.know("user:sam", aliases=("user:sam@example.com",))
+    agent_ = "payer" if acts == "by a token of ours" else "payer@example.com"
+    world.register(agent_, owner="user:alice", users=("user:carol",))
+    may_act = (
+        {"iss": world.ledger.names.issuer, "sub": f"agent:{agent_}"}
+        if acts == "by a token of ours"
+        else {"iss": ISSUER, "sub": "payer@example.com"}
+    )
+
+    def held(who: Caller) -> Secret:
+        if acts == "by another issuer's":
+            return foreign("payer@example.com")
+        return bearer(issue(world, who, agent=agent_, delegator=None, task=f"T-{who.name[5:]}"))
+
+    def asks(actor: Secret) -> Issued:
+        wanted = request(task="PAY", delegator=None, agent=agent_, scopes=("pay:out",))
+        subject = foreign("sam@example.com", may_act=may_act)
+        return ask(world, gateway, Exchange(request=wanted, subject=subject, actor=actor, actor_sort="jwt"))
+
+    own = held(alice)
+    with pytest.raises(ApprovalNeededError) as needed:
+        asks(own)
+    id_ = needed.value.requests[0]
+    with pytest.raises(PolicyDeniedError, match=r"is behind the agent that acts|is one of the agents"):
+        ask(world, alice, GrantApproval(id=id_))
+    with pytest.raises(PolicyDeniedError, match="presents the token of `user:bob`"):
+        ask(world, alice, GrantApproval(id=id_, approver_token=foreign("bob@example.com")))
+    ask(world, caller("user:bob"), GrantApproval(id=id_))
+    if acts == "by a token of ours":
+        with pytest.raises(ApprovalNeededError) as other:
+            asks(held(caller("user:carol")))
+        assert other.value.requests != (id_,)
+    assert asks(own).scopes == ("pay:out",)
+    assert world.check()
+
+
 def test_a_request_for_approval_is_a_use(world: World) -> None:
     """Whoever asks by a logged token would otherwise wait for an approver with it."""
     proof = foreign()

@@ -15,7 +15,7 @@ from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
 from jitid.process import Process
 from jitid.reach import Reach
-from jitid.request import IssueRequest, MayAct
+from jitid.request import IssueRequest, MayAct, ProvedActor
 from jitid.target import StatedTarget
 from jitid.task import Task
 from tests.builders import DAY, NOW, request
@@ -59,7 +59,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "identity": {"audiences": ("urn:other",), "identity": True},
     "may_act": {"audiences": ("urn:other",), "may_act": (MayAct("system:gateway"),)},
 }
-"""What changes the digest, by the field of `IssueRequest`; `parent` has a test of its own."""
+"""What changes the digest, by the field of `IssueRequest`; `parent` and who acts have tests of their own."""
 
 PLAIN: dict[str, dict[str, Any]] = {
     "template": {"kind": "ssh-cert", "template": "deploy", "scopes": []},
@@ -79,8 +79,6 @@ TARGETS = [
 ]
 
 FREE: Mapping[str, str] = {
-    "proved_credential": "it says which identity of the agent acted, and the agent is a part",
-    "proved_owner": "it says whether the record of an agent lets the caller use its name, and the agent is a part",
     "exchanged": "only with a parent, of which this side says it",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }
@@ -139,9 +137,22 @@ def test_whose_child_it_is_is_a_part_of_what_is_approved(office: Office) -> None
     assert _exact(office, parent=first.token) != _exact(office, parent=second.token)
 
 
+def test_who_acts_is_a_part_of_what_is_approved(office: Office) -> None:
+    """By a token of its own: an identity, or whom another issuer proves."""
+    first, second = (office.issue(agent="payer", task=f"A{number}") for number in range(2))
+    asked: list[dict[str, Any]] = [
+        {},
+        {"proved_credential": first.jti},
+        {"proved_credential": second.jti},
+        *({"proved_actor": ProvedActor(f"user:{one}", f"{ISSUER} {one}", None)} for one in ("bob", "zoe")),
+    ]
+    assert len({_exact(office, **one) for one in asked}) == len(asked)
+
+
 def test_no_field_of_a_request_is_forgotten() -> None:
     """A new field either changes what is approved, or stands here with a reason."""
-    assert CHANGED.keys() | FREE.keys() | {"parent"} == set(IssueRequest._fields)
+    own = {"parent", "proved_credential", "proved_actor"}
+    assert CHANGED.keys() | FREE.keys() | own == set(IssueRequest._fields)
     assert not CHANGED.keys() & FREE.keys()
 
 
