@@ -30,6 +30,7 @@ from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.name import spiffe_id
 from jitid.oidc import OidcIssuer
 from jitid.registry import Stated
 from jitid.request import AttachRequest, MayAct, RenewRequest
@@ -64,8 +65,12 @@ class Scene:
         wide: dict[str, Any] = {"delegator": None, "may_audience": (SERVICE,)}
         self.bot = bearer(issue(world, self.alice, agent="bot", task="T-bot", **wide))
         self.carols = bearer(issue(world, self.carol, agent="bot", task="T-carol", **wide))
-        self.plain = bearer(issue(world, EVE, agent="plain", task="T-eve", **wide))
-        lent = {"agent": "bot", "delegator": None, "task": None, "may_audience": (SERVICE,)}
+        plain = issue(world, EVE, agent="plain", task="T-eve", **wide)
+        self.plain = bearer(plain)
+        self.plain_spiffe = spiffe_id(
+            world.ledger.names.trust_domain, "plain", "T-eve", plain.credentials[0].id, registered=False
+        )
+        lent: dict[str, Any] = {"agent": "bot", "delegator": None, "task": None, "may_audience": (SERVICE,)}
         self.lent = bearer(self.exchanged(self.plain, self.bot, **lent))
         ask(world, self.alice, ops.ShareTask(task="T-bot", names=("user:eve",)))
         issue(world, EVE, delegator=None, agent="plain", task="user:alice/T-bot")
@@ -145,6 +150,9 @@ REQUESTS: dict[str, Callable[[Scene], object]] = {
     "an actor of ours for a person": lambda s: s.exchanged(proved("sam", may_act=_may_act(s)), s.bot),
     "an actor whose name is lent": lambda s: s.exchanged(proved("sam", may_act=_may_act(s)), s.lent),
     "an actor beside a chain": lambda s: s.exchanged(s.plain, s.bot),
+    "an actor without a record for a person": lambda s: s.exchanged(
+        proved("sam", may_act={"iss": s.world.ledger.names.issuer, "sub": s.plain_spiffe}), s.plain
+    ),
     "a foreign actor for a person": lambda s: s.exchanged(
         proved("sam", may_act={"iss": ISSUER, "sub": "tim@example.com"}), proved("tim")
     ),
@@ -244,7 +252,8 @@ def _answer(scene: Scene, asks: Callable[[Scene], object]) -> JitidError | None:
 
 @contextmanager
 def _made_before_the_first_transaction(change: Callable[[], object]) -> Iterator[None]:
-    write, made = SqliteLedger.write, []
+    write = SqliteLedger.write
+    made: list[Callable[[], object]] = []
 
     def waiting(ledger: SqliteLedger, **more: Any) -> Any:
         if not made:
