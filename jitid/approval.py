@@ -42,9 +42,9 @@ def exact(
     later leaves the digest of other requests as it is.
 
     `within` is what it is for and what its holder may obtain; `parent` is the id of the identity that delegates;
-    `chain` are the agents above, the nearest first; `acting` is who acts by a token of their own. The task's deadline
-    counts from its opening unless a time was stated, so that the same command is the same request a minute later, and
-    also when somebody else has opened the task meanwhile, just so.
+    `chain` are the agents above, the nearest first; `acting` is the actor whose own token was presented. The task's
+    deadline counts from its opening unless a time was stated: the same command a minute later is the same request, also
+    if somebody else has opened the task meanwhile with the same values.
     """
     stated = request.deadline is not None
     told = {
@@ -261,9 +261,9 @@ def objections(
 ) -> list[Objection]:
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
-    That is everybody up the chain of delegation, by whatever name, and the requester with everybody for whom that acts;
-    so are the `requesters` that would use it, and whoever acts by a token of their own. Neither does any of them
-    present the token that proves the approver.
+    These are everybody up the chain of delegation, by any of their names; the requester and those for whom it acts; the
+    `requesters` that would use the approval; and the actor whose own token was presented. None of them may present the
+    token that proves the approver, either.
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
@@ -301,7 +301,7 @@ def _presenting(
 ) -> list[Objection]:
     """Return why a caller cannot present the token of an approver: agents cannot, nor who has a part in the request.
 
-    Those are the requesters, the delegator of the request, and whoever had a requester issued.
+    The parties are the requesters, the delegator of the request, and those who had a requester issued.
     """
     parties = {snapshot.own_name(request["delegator"])}
     for one in requesters:

@@ -19,7 +19,7 @@ from jitid.task import most_sensitive
 from jitid.text import operand, quote
 
 USERS = "agent-users"
-"""The rule that refuses the name of a registered agent to whom its record does not let use it."""
+"""The rule that limits who may use the name of a registered agent."""
 _HINTS = 3
 """So many objections are told with what to do about them; each is told."""
 
@@ -130,9 +130,9 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
 
 
 def no_user(agent: Agent, asks: str) -> Objection:
-    """Return why nothing is issued under the name of a registered agent to somebody whom its record does not let.
+    """Return the objection for somebody who may not use the name of a registered agent.
 
-    Its owner may, those whom the record lists, and an identity that was issued under it.
+    The owner may use it, those whom the record lists, and identities that were issued under the record.
     """
     return Objection(
         USERS,
@@ -155,10 +155,12 @@ def is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
 
 
 def proved_as(snapshot: DirectorySnapshot, name: str, subject: str, proved_at: int | None) -> str | None:
-    """Return the delegator whom a token of another issuer proves now, by their own name; None if it proves nobody.
+    """Return the delegator that a foreign token proves now, by their own name.
+
+    None if the directory binds that delegator to other subjects.
 
     Raises:
-        InvalidCredentialError: it proves somebody who is disabled, or is older than their last disabling.
+        InvalidCredentialError: the delegator is disabled, or was disabled after the token was issued.
 
     """
     person = snapshot.find_delegator(known_as(snapshot, name, subject))

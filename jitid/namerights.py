@@ -1,4 +1,4 @@
-"""By whose right the name of a registered agent is used: found at an issue, and asked for again whenever it goes on."""
+"""The right to use the name of a registered agent: checked at an issue, and again at each later use of the identity."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest, Terms
 
 BY_ROLE = "issuer"
-"""By whose right an agent's name is used, of whoever may name any delegator."""
+"""What is recorded where the role issuer, or access to the ledger's key, gives the right to an agent's name."""
 LENDER = "the expiry of the credential that lends it the agent's name"
 """What limits a lifetime where another credential lends the name."""
 _LENT = "jti_"
 _LONGEST_RIGHT = 16
-"""Through so many credentials that lend a name the right to it is followed; a longer one is none."""
+"""The maximum number of lenders, one after the other: each check follows all of them."""
 
 
 class Right(NamedTuple):
     """A right to use the name of an agent."""
 
     by: str | None
-    """By whose right: a delegator, the `jti` by which the name is lent, or `BY_ROLE`. The audit event tells it.
+    """Who has the right: a delegator, the `jti` of the credential that lends the name, or `BY_ROLE`.
 
-    None for a name that nobody has registered, and for what was issued before events told it.
+    Audit events record it as `named_by`. None if the name is not registered, or if the event is from before that.
     """
     until: int | None = None
-    """When the credential that lends the name expires, since the epoch: what is lent lives no longer."""
+    """When the credential that lends the name expires, since the epoch: the new one must not live longer."""
 
 
 FREE = Right(None)
@@ -50,7 +50,7 @@ def not_let(
     terms: Terms,
     now: int,
 ) -> tuple[Right, list[governance.Objection]]:
-    """Return by whose right the caller uses the agent's name, if it is registered; or why it may not."""
+    """Return the caller's right to use the agent's name, with the objections if there is none."""
     agent = entry.agent
     if agent is None or agent.unregistered_at is not None:
         return FREE, []
@@ -65,14 +65,14 @@ def not_let(
 def going_on(
     snapshot: Snapshot, agent: Agent | None, one: Credential, terms: Terms, now: int
 ) -> tuple[Right, list[governance.Objection]]:
-    """Return by whose right an identity goes on under an agent's name; or why it does not: the right to it is gone.
+    """Return the right by which an identity may keep its agent's name, with the objections if that right is gone.
 
-    Who could have issued it themselves may let it go on, whoever let it be issued.
+    A caller who may use the name themselves may renew the identity, even if the recorded right is gone.
     """
     if one.recurring is None or agent is None or agent.unregistered_at is not None:
         return FREE, []
     if terms.any_delegator:
-        # That others may let it go on as well, does not end with it.
+        # The recorded right stays: the role issuer does not replace it by renewing.
         return Right(_recorded(snapshot, one.id)), []
     right = _right_of(snapshot, agent, one.id, now)
     if right is not None:
@@ -85,9 +85,10 @@ def going_on(
 def objections_to_agents(
     snapshot: Snapshot, request: IssueRequest, terms: Terms, parent: Credential | None, now: int
 ) -> list[governance.Objection]:
-    """Return why an agent that asks, or acts, obtains nothing: it is out of service, or its right to its name is gone.
+    """Return the objections to the calling agent and to the actor: out of service, or without a right to the name.
 
-    It would have its name by right of whomever another token proves. Of the holder of the parent, delegation asks.
+    Otherwise such an agent would get the name back by the right of the person whom another token proves. The holder of
+    the parent is checked where delegation is.
     """
     found: list[governance.Objection] = []
     for jti in dict.fromkeys((terms.bearer, request.proved_credential)):
@@ -96,7 +97,7 @@ def objections_to_agents(
             found += objections_to(snapshot, own, now)
     record = None if request.proved_actor is None else snapshot.find_agent(request.agent)
     if record is not None:
-        # It bound the agent to whom another issuer proves when the token was presented.
+        # The record may have another owner since the actor's token was looked at.
         owner = owner_of_actor(snapshot, request)
         if owner is None or record.owner != owner:
             found.append(governance.no_user(record, owner or record.owner))
@@ -104,10 +105,10 @@ def objections_to_agents(
 
 
 def owner_of_actor(snapshot: Snapshot, request: IssueRequest) -> str | None:
-    """Return whom an actor's token of another issuer proves now; None where there is none, or it proves nobody.
+    """Return the delegator that the foreign token of an actor proves now; None without such a token or delegator.
 
     Raises:
-        InvalidCredentialError: it proves somebody who is disabled, or is older than their last disabling.
+        InvalidCredentialError: the delegator is disabled, or was disabled after the token was issued.
 
     """
     proved = request.proved_actor
@@ -115,7 +116,7 @@ def owner_of_actor(snapshot: Snapshot, request: IssueRequest) -> str | None:
 
 
 def objections_to(snapshot: Snapshot, one: Credential, now: int) -> list[governance.Objection]:
-    """Return why an identity is its registered agent no more; none for one whose agent nobody has registered."""
+    """Return the objections to an identity that uses a registered agent's name; none if the name is not registered."""
     record = None if one.recurring is None else snapshot.find_agent(one.agent)
     if record is None:
         return []
@@ -133,7 +134,7 @@ def _named_by(
     terms: Terms,
     now: int,
 ) -> Right | None:
-    """Return by whose right the caller uses the name of a registered agent; None if the record lets nobody who asks."""
+    """Return the caller's right to use the name of a registered agent; None if there is none."""
     if terms.any_delegator:
         return Right(BY_ROLE)
     delegators = [] if terms.own_name is None else [terms.own_name]
@@ -141,14 +142,14 @@ def _named_by(
         delegators.append(delegator)
     owner = owner_of_actor(snapshot, request)
     if owner is not None:
-        # The token of another issuer proves an agent as whose owner it names.
+        # The foreign token of the actor proves the owner of the agent.
         delegators.append(owner)
     for name in delegators:
         if _may_use(snapshot, agent, name):
             return Right(snapshot.own_name(name))
-    # Whose token was merely shown to the caller does not ask: the record must let the caller use the name.
+    # The holder of a token that was merely shown lends nothing: the record must let the caller use the name.
     if parent is not None and not request.exchanged and _lends(snapshot, agent, parent, now):
-        # It ends with its parent.
+        # No limit is needed: a child ends with its parent.
         return Right(parent.jti)
     for jti in (terms.bearer, request.proved_credential):
         own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
@@ -190,9 +191,9 @@ def _lends(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
 
 
 def _recorded(snapshot: Snapshot, identity: str) -> str | None:
-    """Return by whose right an identity has its name; None if the events do not tell it, as those from before.
+    """Return the `named_by` of an identity; None if its events are from before that was recorded.
 
-    The latest one tells it if any does.
+    Each renewal and attachment repeats it, so that the latest event is enough.
     """
     made = snapshot.latest_of(parse_id(identity)[1])
     event = None if made is None else snapshot.event(made.event)
@@ -202,9 +203,10 @@ def _recorded(snapshot: Snapshot, identity: str) -> str | None:
 def _right_of(
     snapshot: Snapshot, agent: Agent, identity: str, now: int, most: int = _LONGEST_RIGHT
 ) -> Right | None:
-    """Return the right by which an identity has the name of an agent, if it is there still; None if it is gone.
+    """Return the right by which an identity has the name of an agent; None if that right is gone.
 
-    What was lent ends with the line of the credential that lent it. What events do not tell is not asked for.
+    What was lent ends with the line of the credential that lent it. An identity without `named_by` keeps its name.
+    `most` is the maximum number of lenders that are followed.
     """
     found: Right | None = None
     for _ in range(most):

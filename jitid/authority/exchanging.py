@@ -120,7 +120,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
         with inside.ledger.read() as snapshot:
             owner = governance.proved_as(snapshot, *proved)
             agent = proof.delegator.partition(":")[2]
-            # Whoever has the ledger itself is believed about the agent.
+            # A caller who can read the ledger's key may name any agent.
             if not is_owner(inside.caller):
                 _must_be_bound(snapshot, agent, proof.delegator, owner)
     except InvalidCredentialError as error:

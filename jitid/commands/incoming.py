@@ -22,7 +22,7 @@ PATIENCE = 1.0
 """Seconds after which the first of them waits for no other, however fast they come."""
 
 MADE_BETWEEN_LOOKS = 100_000
-"""So many more things than went away are made before the collector looks at them: those of some thousand lines."""
+"""The garbage collector's first threshold (`gc.set_threshold`): about as many objects as some thousand lines make."""
 
 _MOST_BYTES = 1 << 21
 _PIECE = 1 << 16
