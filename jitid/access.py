@@ -195,9 +195,16 @@ def rotate(
 
 
 def revoke(
-    transaction: Transaction, ids: Sequence[str], names: Sequence[str], reason: str | None
+    transaction: Transaction,
+    ids: Sequence[str],
+    names: Sequence[str],
+    reason: str | None,
+    *,
+    alone: bool = False,
 ) -> AccessEnded:
     """End access credentials, by their ids or all of a name.
+
+    By its id one ends with all that took its place, unless `alone`: an answer that was lost ends without them.
 
     Raises:
         UsageError: nothing is named.
@@ -208,6 +215,8 @@ def revoke(
     if not ids and not names:
         raise UsageError("nothing is named", "name an id (acc_…), or whose access it is")
     meant = [find(transaction, id_) for id_ in ids]
+    if not alone:
+        meant = _with_successors(transaction, meant)
     for stated in names:
         name = transaction.own_name(check_delegator(stated))
         of_name = transaction.access.some(live=False, name=name, after=None, limit=_ALL)
@@ -371,6 +380,23 @@ def _was_taken_back(transaction: Transaction, id_: str) -> bool:
         for one in transaction.access.all()
         if one.predecessor == id_
     )
+
+
+def _with_successors(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
+    """Return access credentials with all that took their places, one after the other.
+
+    Whoever had the bearer may have rotated it, and ends otherwise only with a successor that nobody looked for.
+    """
+    if all(one.superseded_at is None for one in found):
+        return list(found)
+    after: dict[str, list[Access]] = {}
+    for one in snapshot.access.all():
+        if one.predecessor is not None:
+            after.setdefault(one.predecessor, []).append(one)
+    line = list(found)
+    for one in line:
+        line += after.get(one.id, ())
+    return line
 
 
 _ALL = 1_000_000

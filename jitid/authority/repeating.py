@@ -134,4 +134,4 @@ def _end(transaction: Transaction, found: Answered) -> None:
     else:
         from jitid import access
 
-        access.revoke(transaction, (access_id(found.first),), (), REASON)
+        access.revoke(transaction, (access_id(found.first),), (), REASON, alone=True)

@@ -230,6 +230,18 @@ def test_a_rotation_that_is_asked_for_again_is_made_anew_unless_it_was_rotated_o
     world.check()
 
 
+def test_by_its_id_one_ends_with_all_that_took_its_place(world: World) -> None:
+    """Whoever stole a bearer may have rotated it."""
+    stolen, other = grant(world, "user:alice", "issuer"), grant(world, "user:alice", "issuer")
+    second = ask(world, who(world, stolen), ops.RotateAccess(id=stolen.access.id, overlap=1))
+    third = ask(world, who(world, second), ops.RotateAccess(id=second.access.id, overlap=1))
+    world.clock.now += 1
+    ended = world.authority.perform(ops.RevokeAccess(ids=(stolen.access.id,)))
+    assert ended.ids == (third.access.id,)
+    assert [is_known(world, one) for one in (stolen, second, third, other)] == [False, False, False, True]
+    world.check()
+
+
 def test_both_count_while_they_overlap(world: World) -> None:
     old = grant(world)
     new = world.authority.perform(ops.RotateAccess(id=old.access.id, overlap=300))
