@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote as quote_path
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -37,6 +38,9 @@ learns no more than whether its own still works. The setting `audience` register
 
 _PLACES = ("x-original-uri", "x-forwarded-uri")
 """Where proxies write the path of the original request."""
+
+_KEPT = "/:@!$&'()*+,="
+"""What a path has as it is besides letters, digits and `-._~` (RFC 3986, section 3.3); a parameter it has not."""
 
 _KNOWN = ("audience", "scope", "action")
 
@@ -127,7 +131,10 @@ def shown_token(request: Request) -> Secret | None:
 
 
 def _resource(request: Request) -> str:
-    """Return what the original request is for: its path. A query may hold anything, secrets too, and is not kept.
+    """Return what the original request is for: its path, in one spelling (RFC 3986, section 6.2.2).
+
+    What need not be percent-encoded is not, so that a rule about a path holds however a client writes it. A query may
+    hold anything, secrets too, and is not kept.
 
     Raises:
         UsageError: it could be taken for another one than the one that is decided on.
@@ -138,11 +145,15 @@ def _resource(request: Request) -> str:
         # Proxies set one of these headers and hand on the other as their client has written it.
         raise UsageError("the request is said to be for two different paths")
     path = "".join(said).partition("?")[0].partition("#")[0]
+    decoded = unquote_to_bytes(path.encode("latin-1"))
     # What serves it may resolve these (RFC 3986, section 5.2.4) once decoded, some behind a parameter or a backslash.
-    parts = unquote(path).replace("\\", "/").split("/")
-    if any(part.partition(";")[0] in (".", "..") for part in parts):
+    parts = decoded.replace(b"\\", b"/").split(b"/")
+    if any(part.partition(b";")[0] in (b".", b"..") for part in parts):
         raise UsageError("the path of the request has a segment `.` or `..`")
-    return path
+    # Some servers merge empty segments, take these for separators, cut off at them, or leave out parameters.
+    if b"" in parts[1:-1] or len(parts) - 1 > path.count("/") or b";" in decoded or b"\0" in decoded:
+        raise UsageError("the path of the request has an empty segment, `;`, or an encoded separator")
+    return quote_path(decoded, safe=_KEPT)
 
 
 def _error(code: str, why: str) -> str:

@@ -76,6 +76,39 @@ def test_an_action_is_decided_by_its_path_and_recorded_without_its_query(asked: 
     assert b"secret=abc" not in kept
 
 
+def test_a_path_is_decided_on_in_one_spelling(asked: Asked) -> None:
+    """Otherwise a rule about a path would not hold for the same path in another spelling."""
+    place, live = f"{PLACE}&action=http:GET", asked.token(scope="http:GET")
+    for path in ("/repo/%70lain%2Dsp%65lling/", "/repo/plain-spelling/%7b%40", "/repo/a%20b%7B@"):
+        assert ask(asked, place, live, **{"X-Original-URI": path})[0] == 200
+    kept = b"".join(path.read_bytes() for path in asked.shell.ledger.iterdir() if path.is_file())
+    assert b"/repo/plain-spelling/" in kept
+    assert b"/repo/plain-spelling/%7B@" in kept
+    assert b"/repo/a%20b%7B@" in kept
+    assert b"%70lain" not in kept
+    assert b"%7b" not in kept
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//repo/web",
+        "/repo//web",
+        "/repo%2fweb",
+        "/repo%2Fweb",
+        "/repo%5cweb",
+        "/repo\\web",
+        "/repo;x/web",
+        "/repo/web%00",
+    ],
+)
+def test_a_path_that_servers_read_in_different_ways_passes_nowhere(
+    asked: Asked, live: str, path: str
+) -> None:
+    status, said = ask(asked, f"{PLACE}&action=http:GET", live, **{"X-Original-URI": path})
+    assert (status, "separator" in said) == (403, True)
+
+
 @pytest.mark.parametrize(
     "path",
     ["/repo/../other", "/repo/%2e%2E/other", "/repo/..%2fother", "/repo/..;x/other", "/repo/..%5cother"],
