@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import (
@@ -388,34 +389,39 @@ def plan(
         scopes = governance.permitted_scopes(
             None, one, scopes, facts, notes, allow_narrower=request.allow_narrower
         )
-    decision = terms.policy.decide(
-        PolicyRequest(
-            predecessor.agent,
-            predecessor.delegator,
-            proof,
-            predecessor.task,
-            ownership.told_owner(
-                transaction, task, predecessor.delegator, introspection.root_of(predecessor, lineage)
-            ),
-            task.purpose,
-            judged,
-            kind,
-            predecessor.depth,
-            scopes,
-            audiences,
-            ttl,
-            now,
-            standing,
-            terms.zone,
-            template=template or "",
-            # What is inherited was judged when it was granted, and is again when it is used.
-            may_kind=() if attached is not None else judged_kinds(kinds),
+    asked = PolicyRequest(
+        predecessor.agent,
+        predecessor.delegator,
+        proof,
+        predecessor.task,
+        ownership.told_owner(
+            transaction, task, predecessor.delegator, introspection.root_of(predecessor, lineage)
         ),
+        task.purpose,
+        judged,
+        kind,
+        predecessor.depth,
+        scopes,
+        audiences,
+        ttl,
+        now,
+        standing,
+        terms.zone,
+        template=template or "",
+        # What is inherited was judged when it was granted, and is again when it is used.
+        may_kind=() if attached is not None else judged_kinds(kinds),
+    )
+    decide = partial(
+        terms.policy.decide,
+        asked,
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
     )
+    decision = decide()
+    if decision.needs and attached is not None:
+        decision = decide(approved=_approved(transaction, predecessor))
     if decision.needs:
-        _refuse_unapproved(decision, facts)
+        _refuse_unapproved(decision, facts, attached=attached is not None)
     planning.must_permit(decision, facts, notes)
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
@@ -509,11 +515,26 @@ def _until(verified: Verified, *, attached: bool, now: int) -> int | None:
     return min(below) - now if below else None
 
 
-def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any]) -> None:
-    reason = f"{decision.reason}; an approval is for one credential, and none is asked for to renew"
+def _approved(snapshot: Snapshot, held: Credential) -> frozenset[str]:
+    """Return the groups that approved of a credential, and so of all that may be attached to it while it lives.
+
+    What an approval was given for says which kinds and audiences these are. A renewed credential was not approved of,
+    nor was one that is attached itself.
+    """
+    first = snapshot.first_of(parse_id(held.id)[1])
+    if first is None or first.event != held.event:
+        return frozenset()
+    return snapshot.approvers_of(held.identity_key)
+
+
+def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached: bool) -> None:
+    what = "attach to one that needed none" if attached else "renew"
+    reason = f"{decision.reason}; an approval is for one credential, and none is asked for to {what}"
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "what goes on for longer is asked for anew: jitid issue",
+        "ask for it anew: jitid issue"
+        if attached
+        else "what goes on for longer is asked for anew: jitid issue",
         {**facts, "rules": list(decision.rules), "reason": reason},
     )
 

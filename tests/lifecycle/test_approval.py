@@ -14,6 +14,7 @@ from jitid.approval import is_requester, requested
 from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.authority.target_operations import Attach
 from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
@@ -26,9 +27,9 @@ from jitid.identifier import approval_id
 from jitid.ledger import folder
 from jitid.ledger.approval import ApprovalState
 from jitid.policy.cedar import Policy
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret
-from tests.builders import DAY, NOW, Made, edit, policed, request
+from tests.builders import DAY, NOW, PERMIT_ALL, Made, edit, policed, request
 from tests.lifecycle.office import BOTH, ISSUER, PAY, POLICY, Office, id_token
 
 
@@ -217,6 +218,30 @@ def test_what_is_approved_is_not_renewed(office: Office) -> None:
     assert "an approval is for one credential" in caught.value.message
     assert office.events()[-1]["op"] == "denial"
     assert office.listed() == []
+
+
+def test_what_is_approved_of_may_be_attached_to(office: Office) -> None:
+    """The approver saw for which services; of what it was renewed to, nobody has approved."""
+    wanted = {**PAY, "may_audience": ("urn:shop",), "ttl": 600}
+
+    def attach(token: str) -> None:
+        request = AttachRequest(Secret.single(token), "jwt", audiences=("urn:shop",))
+        office.authority.perform(Attach(request=request))
+
+    office.grant(office.ask(**wanted))
+    made = office.issue(**wanted)
+    attach(made.token)
+    strict = office.terms
+    office.terms = policed(office.terms, list(PERMIT_ALL))
+    office.reopen()
+    office.clock.now += 60
+    renewed = office.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    unasked = office.issue(**wanted, task="another")
+    office.terms = strict
+    office.reopen()
+    for token in (renewed.credentials[0].secret.reveal(), unasked.token):
+        with pytest.raises(PolicyDeniedError, match="none is asked for to attach"):
+            attach(token)
 
 
 def test_what_may_be_narrower_asks_only_if_nothing_is_left(office: Office) -> None:
