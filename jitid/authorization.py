@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, introspection, narrowing, ownership, reach, strictjson
+from jitid import governance, introspection, namerights, narrowing, ownership, reach, strictjson
 from jitid.agent import Agent
 from jitid.credential import Credential
 from jitid.delegator import Delegator
@@ -173,6 +173,7 @@ class _Judge:
         self._people = people
         self._agents = agents
         self._objections: dict[Hashable, list[governance.Objection]] = {}
+        self._names_lost: dict[str, list[governance.Objection]] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
     def verdicts(self, asked: Sequence[Asked], held: Sequence[Held]) -> list[Verdict]:
@@ -223,9 +224,13 @@ class _Judge:
         if not scopes:
             return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
         entry = self._entry(credential)
+        limits = governance.limits(entry.delegator, entry.agent)
+        for record in self._records(lineage):
+            if record is not entry.agent:
+                limits += governance.limits(None, record)
         found = self._objections_to(entry, credential, lineage) + [
             governance.Objection(rule, f"{why}: {_what(asked)}", "")
-            for rule, held, why in governance.limits(entry.delegator, entry.agent)
+            for rule, held, why in limits
             if not covering(held, asked.action, asked.resource)
         ]
         if not found:
@@ -259,8 +264,32 @@ class _Judge:
             found += governance.beyond_limits(
                 entry.agent, (credential.kind,), credential.audiences, self._usual, 0, 0, own=self._own
             )
-            found += governance.out_of_service(map(self._agents.get, dict.fromkeys(chain)), self._now)
+            records = self._records(lineage)
+            found += governance.out_of_service(records, self._now)
+            found += governance.beyond_each(
+                [record for record in records if record is not entry.agent],
+                (credential.kind,),
+                credential.audiences,
+                self._usual,
+                (),
+                own=self._own,
+            )
             self._objections[key] = found
+        return found + self._lost(entry, credential)
+
+    def _records(self, lineage: Sequence[Ancestor]) -> list[Agent]:
+        """Return the records of the agents above a credential: what is passed on from them is within these too."""
+        names = dict.fromkeys(one.agent for one in lineage)
+        return [record for name in names if (record := self._agents.get(name)) is not None]
+
+    def _lost(self, entry: Entry, credential: Credential) -> list[governance.Objection]:
+        """Return the objection to an identity whose right to its agent's name is gone."""
+        if credential.recurring is None:
+            return []
+        found = self._names_lost.get(credential.id)
+        if found is None:
+            found = namerights.lost(self._snapshot, entry.agent, credential, self._now)
+            self._names_lost[credential.id] = found
         return found
 
     def _request(self, credential: Credential, held: Held, scopes: Sequence[Scope]) -> PolicyRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, introspection, narrowing, reach, strictjson
+from jitid import delegation, governance, introspection, namerights, narrowing, reach, strictjson
 from jitid.credential import Credential, named_kind
 from jitid.errors import (
     ConfigurationError,
@@ -265,6 +265,8 @@ def _decide_now(
         zone=terms.zone,
     )
     usual = terms.audiences or names.accepted(snapshot.now)
+    records = governance.records_of(snapshot, _delegating(above, credential))
+    unlet = [] if credential is None else namerights.lost(snapshot, entry.agent, credential, snapshot.now)
     # The usual kinds that a record lacks are left out of a grant, and with `narrow` all are.
     stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
     try:
@@ -281,12 +283,23 @@ def _decide_now(
                 entry.agent, (request.kind, *stated), request.audiences, usual, 0, 0, own=names.issuers
             )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
-            + governance.chain_objections(snapshot, _delegating(above, credential), snapshot.now),
+            + governance.out_of_service(records, snapshot.now)
+            + governance.beyond_each(
+                records,
+                (request.kind, *stated),
+                request.audiences,
+                usual,
+                _details(credential),
+                own=names.issuers,
+            )
+            + unlet,
             {},
         )
         held = governance.permitted_scopes(
             entry.delegator, entry.agent, scopes, {}, notes, allow_narrower=narrow
         )
+        for one in records:
+            held = governance.permitted_scopes(None, one, held, {}, notes, allow_narrower=narrow)
     except PolicyDeniedError as denial:
         rules = tuple(denial.facts["rules"])
         return Outcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, asked

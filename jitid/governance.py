@@ -259,13 +259,15 @@ def beyond_each(
     audiences: Sequence[str],
     usual: Sequence[str],
     details: Sequence[str],
+    *,
+    own: Sequence[str] = (),
 ) -> list[Objection]:
     """Return what is beyond the records of agents as they are now, in what is passed on from them."""
     return [
         found
         for one in records
         for found in (
-            *beyond_limits(one, kinds, audiences, usual, 0, 0),
+            *beyond_limits(one, kinds, audiences, usual, 0, 0, own=own),
             *beyond_scopes(None, one, details),
         )
     ]

@@ -118,11 +118,14 @@ def owner_of_actor(snapshot: Snapshot, request: IssueRequest) -> str | None:
 def objections_to(snapshot: Snapshot, one: Credential, now: int) -> list[governance.Objection]:
     """Return the objections to an identity that uses a registered agent's name; none if the name is not registered."""
     record = None if one.recurring is None else snapshot.find_agent(one.agent)
-    if record is None:
+    return lost(snapshot, record, one, now) or governance.out_of_service([record], now)
+
+
+def lost(snapshot: Snapshot, agent: Agent | None, one: Credential, now: int) -> list[governance.Objection]:
+    """Return the objection to an identity whose right to its agent's name is gone; `agent` is the record."""
+    if one.recurring is None or agent is None or _right_of(snapshot, agent, one.id, now) is not None:
         return []
-    if _right_of(snapshot, record, one.id, now) is None:
-        return [_gone(snapshot, record, one)]
-    return governance.out_of_service([record], now)
+    return [_gone(snapshot, agent, one)]
 
 
 def _named_by(

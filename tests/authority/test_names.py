@@ -15,6 +15,8 @@ from jitid.authority import operations as ops
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked, check_action, check_resource
 from jitid.caller import Caller
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
@@ -174,6 +176,26 @@ def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: st
     # Under another name it delegates in any case: what it holds stays as it was issued.
     assert issue(world, bot, agent="other", parent=token, **below).agent == "other"
     assert world.check()
+
+
+def test_what_was_issued_under_a_name_is_allowed_as_long_as_the_right_to_it_is_there(world: World) -> None:
+    register(world, audiences=(SERVICE,), scopes=("repo:*",), users=("user:eve",))
+    held = issue(world, EVE, agent="deploy-bot", delegator=None, scopes=("repo:read",), audiences=(SERVICE,))
+    asked = Asked(bearer(held), check_action("repo:read"), check_resource("web"))
+
+    def verdict() -> tuple[bool, bool, tuple[str, ...]]:
+        (one,) = world.authority.perform(Authorize(asked=(asked,), audiences=(SERVICE,))).verdicts
+        return one.allowed, one.valid, () if one.allowed else one.rules
+
+    assert verdict() == (True, True, ())
+    for users, said in ((("user:bob",), (False, True, ("agent-users",))), (("user:eve",), (True, True, ()))):
+        ask(
+            world,
+            caller("user:root", "admin"),
+            agents.ChangeAgent(name="deploy-bot", stated=Stated(users=users)),
+        )
+        assert verdict() == said
+    world.check()
 
 
 @pytest.mark.parametrize("ended", ["suspended", "unregistered"])

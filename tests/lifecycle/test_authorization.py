@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import narrowing, strictjson
-from jitid.authority.operations import Inspect, Renew
+from jitid.authority.operations import Inspect, Issue, Renew
+from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
     LONGEST,
@@ -22,16 +23,16 @@ from jitid.authorization import (
     check_resource,
     covering,
 )
-from jitid.errors import UsageError
+from jitid.errors import PolicyDeniedError, UsageError
 from jitid.ledger.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest, Terms
+from jitid.request import AttachRequest, RenewRequest, Terms
 from jitid.scope import Scope, covers, parse_scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
-from tests.builders import DEFAULT_POLICY, NAMES, NOW, PERMIT_ALL, Made, World
+from tests.builders import DEFAULT_POLICY, NAMES, NOW, PERMIT_ALL, Made, World, request
 from tests.lifecycle.office import PAY, Office
 from tests.values.hostile import NAUGHTY
 
@@ -276,6 +277,47 @@ def test_an_agent_in_the_chain_must_be_in_service(world: World) -> None:
     world.register("agent-1", suspended_at=NOW)
     assert rules(world, made[-1]) == ("agent-suspended",)
     assert verdict(world, made[0]).allowed
+
+
+RECORDS: dict[str, dict[str, Any]] = {
+    "suspended": {"suspended_at": NOW},
+    "overdue": {"review_at": NOW},
+    "fewer scopes": {"scopes": ("log:*", "repo:write")},
+    "other scopes": {"scopes": ("repo:read",)},
+    "other audiences": {"audiences": ("urn:b",)},
+    "other kinds": {"kinds": ("opaque",)},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize("change", RECORDS)
+def test_what_would_not_be_issued_now_is_not_allowed(world: World, change: str, level: int) -> None:
+    """Whichever agent of the chain the record is of: authorize, a dry run and an attachment say the same."""
+    names = ["planner", "agent-1", "agent-2"]
+    for name in names:
+        world.register(name, audiences=("urn:a",))
+    wide: dict[str, Any] = {"scopes": ["repo:read"], "may_audience": ("urn:a",)}
+    parent, above = None, world.issue(**wide)
+    for name in names[1:]:
+        parent, above = above, world.issue(parent=above.token, agent=name, **wide)
+    assert parent is not None
+    held = world.issue(parent=parent.token, agent="agent-2", scopes=["repo:read"], audiences=("urn:a",))
+    world.register(names[level], **RECORDS[change])
+    (one,) = decided(world, asked(held), audiences=("urn:a",)).verdicts
+
+    def is_refused(*operation: Any) -> bool:
+        try:
+            world.authority.perform(*operation)
+        except PolicyDeniedError:
+            return True
+        return False
+
+    further = AttachRequest(Secret.single(above.token), "jwt", audiences=("urn:a",))
+    anew = request(parent=parent.token, agent="agent-2", scopes=["repo:read"], audiences=("urn:a",))
+    refused = [is_refused(Attach(request=further)), is_refused(Issue(requests=(anew,), dry_run=True))]
+    assert refused == [not one.allowed] * 2
+    assert one.allowed is (change in ("nothing", "other scopes"))
 
 
 PAIRS: dict[str, tuple[dict[str, Any], tuple[str, dict[str, Any]]]] = {
