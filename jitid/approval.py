@@ -26,6 +26,9 @@ from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
 from jitid.text import quote
 
+_MOST_EVENTS = 512
+"""So many events are followed to find out who stands behind a request: each poll for an approval follows them."""
+
 
 def exact(
     asked: PolicyRequest,
@@ -135,7 +138,7 @@ def _alike(snapshot: Snapshot, exactly: bytes, groups: Iterable[str], requester:
     """
     return [
         one
-        for one in snapshot.approvals.alike(sha256(exactly).digest())
+        for one in snapshot.approvals.alike(sha256(exactly).digest(), requester)
         if set(one.groups) == set(groups) and is_requester(snapshot, one, requester)
     ]
 
@@ -261,105 +264,94 @@ def objections(
 ) -> list[Objection]:
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
-    These are everybody up the chain of delegation, by any of their names; the requester and those for whom it acts; the
-    `requesters` that would use the approval; and the actor whose own token was presented. None of them may present the
+    Nor does anybody who stands behind it (`_behind`), by any of their names: behind the requester, the `requesters`
+    that would use the approval, the actor whose own token was presented, or the parent. None of them may present the
     token that proves the approver, either.
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
-    made_by = _requester(snapshot, approval)
-    acting = [request["acting"]] if "acting" in request else []
-    behind = {name for one in (made_by, *requesters) for name in _behind(snapshot, one)}
-    behind_actor = {name for one in acting for name in _behind(snapshot, one)}
     agents = [f"agent:{agent}" for agent in (request["agent"], *request.get("chain", ()))]
     if not itself.isdisjoint((request["delegator"], request.get("subject"))):
-        why = "is the one for whom it is asked"
-    elif not itself.isdisjoint(agents):
-        why = "is one of the agents that it is for"
-    elif not itself.isdisjoint(behind):
-        how = "by the identity" if _is_identity(made_by) else "as"
-        why = f"requested it, {how} {quote(made_by)}"
-    elif not itself.isdisjoint(behind_actor):
-        why = f"is behind the agent that acts in it, {quote(acting[0])}"
-    elif presenter is not None:
-        return _presenting(snapshot, presenter, person, request, (made_by, *requesters, *acting))
-    else:
-        return []
-    return [
-        Objection(
-            "approver-requester", f"{quote(person.name)} {why}", "somebody else of the group has to decide"
-        )
-    ]
-
-
-def _presenting(
-    snapshot: Snapshot,
-    presenter: str,
-    person: Delegator,
-    request: Mapping[str, Any],
-    requesters: Iterable[str],
-) -> list[Objection]:
-    """Return why a caller cannot present the token of an approver: agents cannot, nor who has a part in the request.
-
-    The parties are the requesters, the delegator of the request, and those who had a requester issued.
-    """
+        return [_party(person, "is the one for whom it is asked")]
+    if not itself.isdisjoint(agents):
+        return [_party(person, "is one of the agents that it is for")]
+    made_by = _requester(snapshot, approval)
+    parts = dict.fromkeys((made_by, *requesters), "requested it")
+    for part, how in (("acting", "acts in it"), ("parent", "is its parent")):
+        if part in request:
+            parts.setdefault(request[part], how)
     parties = {snapshot.own_name(request["delegator"])}
-    for one in requesters:
-        parties |= _answering(snapshot, one)
-    if _is_identity(presenter):
-        why = f"an agent presents the token of {quote(person.name)}, and may act for a party to the request"
-    elif snapshot.own_name(presenter) in parties:
-        why = f"{quote(presenter)} presents the token of {quote(person.name)}, and the request is its own"
-    else:
-        return []
-    return [
-        Objection(
-            "approver-requester",
-            why,
-            "the approver has to grant it in person, or by a caller that has no part in the request",
-        )
-    ]
+    for one, how in parts.items():
+        behind = _behind(snapshot, one)
+        if behind is None:
+            many = f"more than {_MOST_EVENTS} events led to it"
+            return [_party(person, f"may be behind {quote(one)}, which {how}: {many}")]
+        if not itself.isdisjoint(behind):
+            direct = one in itself
+            why = f"{how}, as {quote(one)}" if direct else f"is behind {quote(one)}, which {how}"
+            return [_party(person, why)]
+        parties |= behind
+    if presenter is not None and (_is_identity(presenter) or snapshot.own_name(presenter) in parties):
+        return [_presented(person, presenter)]
+    return []
 
 
-def _answering(snapshot: Snapshot, requester: str) -> set[str]:
-    """Return the persons and services behind a requester: for an agent also those that had it issued.
+def _party(person: Delegator, why: str) -> Objection:
+    return Objection(
+        "approver-requester", f"{quote(person.name)} {why}", "somebody else of the group has to decide"
+    )
 
-    They may have kept its token. Where an agent had it issued, they are those behind that agent.
+
+def _presented(person: Delegator, presenter: str) -> Objection:
+    token = f"the token of {quote(person.name)}"
+    return Objection(
+        "approver-requester",
+        f"an agent presents {token}, and may act for a party to the request"
+        if _is_identity(presenter)
+        else f"{quote(presenter)} presents {token}, and the request is its own",
+        "the approver has to grant it in person, or by a caller that has no part in the request",
+    )
+
+
+def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
+    """Return the names, each with its kind, of a party to a request and of everybody who stands behind it.
+
+    Behind an identity are those for whom it acts, its agent and those above it, and who had one of its credentials
+    made: they may have kept the token. Where an identity asked for that, or acted in it, they are those behind that
+    one too.
+
+    None if more events led to it than are followed.
     """
-    if not _is_identity(requester):
-        return {snapshot.own_name(requester)}
+    if not _is_identity(party):
+        return {party, snapshot.own_name(party)}
     names: set[str] = set()
-    waiting, seen = [requester], {requester}
+    waiting, seen, events = [party], {party}, _MOST_EVENTS
     while waiting:
-        raw = parse_id(waiting.pop())[1]
-        made = snapshot.first_of(raw)
+        uid = parse_id(waiting.pop())[1]
+        made = snapshot.first_of(uid)
         if made is None:
             continue
-        names.add(made.delegator)
-        nearer = [one.id for one in snapshot.lineage(made.identity_key)]
-        event = snapshot.event(made.event)
-        told = {} if event is None else event.document()
-        by, bearer = str(told.get("by", "")), told.get("bearer")
-        if by.startswith("agent:"):
-            found = None if bearer is None else snapshot.find_credential("jti", parse_id(bearer)[1])
-            nearer += [] if found is None else [found.id]
-        elif by:
-            names.add(named(str(told.get("acts_as", by))))
-        waiting += [one for one in nearer if one not in seen]
-        seen.update(nearer)
-    return {snapshot.own_name(name) for name in names}
+        names |= {made.delegator, f"agent:{made.agent}"}
+        found = [made.parent]
+        for event in snapshot.events_of(uid, events + 1):
+            events -= 1
+            if events < 0:
+                return None
+            found += _made_by(snapshot, event.document())
+        nearer = {one for one in found if one is not None and _is_identity(one)} - seen
+        names |= {one for one in found if one is not None and not _is_identity(one)}
+        seen |= nearer
+        waiting += sorted(nearer)
+    return names | {snapshot.own_name(name) for name in names}
 
 
-def _behind(snapshot: Snapshot, requester: str) -> set[str]:
-    """Return the names, each with its kind, of a requester and of everybody for whom it acts."""
-    if not _is_identity(requester):
-        return {requester}
-    found = snapshot.first_of(parse_id(requester)[1])
-    if found is None:
-        return set()
-    lineage = snapshot.lineage(found.identity_key)
-    agents = {f"agent:{agent}" for agent in (found.agent, *(one.agent for one in lineage))}
-    return {found.delegator, *agents}
+def _made_by(snapshot: Snapshot, told: Mapping[str, Any]) -> list[str | None]:
+    """Return who had a credential made, as the event tells: names, each with its kind, and ids of identities."""
+    by, bearer, acting = str(told.get("by", "")), told.get("bearer"), told.get("acting")
+    if by.startswith("agent:"):
+        held = None if bearer is None else snapshot.find_credential("jti", parse_id(bearer)[1])
+        return [by, acting, None if held is None else held.id]
+    return [named(str(told.get("acts_as", by))) if by else None, acting]
 
 
 def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) -> bool:

@@ -147,6 +147,10 @@ def plan(
     }
     right, unlet = namerights.not_let(snapshot, entry, delegator, parent, request, terms, now)
     facts["named_by"] = right.by
+    facts["acting"] = acting
+    if above is None and not standing.known:
+        # Once the directory knows them by it, what they delegated before is theirs.
+        facts["subject"] = request.proved_subject
     if task is not None:
         must_be_open(task, now, facts)
     governance.must_not_object(

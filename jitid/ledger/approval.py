@@ -110,8 +110,11 @@ class ApprovalSnapshot(Protocol):
     def find(self, uid: bytes) -> Approval | None:
         """Return the request with that id (16 bytes)."""
 
-    def alike(self, digest: bytes) -> list[Approval]:
-        """Return those of exactly that request which have neither ended nor run out, the newest first."""
+    def alike(self, digest: bytes, requester: str) -> list[Approval]:
+        """Return those of exactly that request which have neither ended nor run out, the newest first.
+
+        Those of other identities are left out, and for an identity those of persons: they may be thousands.
+        """
 
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""

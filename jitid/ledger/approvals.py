@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.identifier import approval_id, identity_id
+from jitid.identifier import IDENTITY, approval_id, identity_id
 from jitid.ledger import selecting
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.lifetime import check_times
@@ -37,9 +37,18 @@ class SqlApprovals:
         """Return the request with that id (16 bytes)."""
         return next(self._approvals("p.uid = :uid", {"uid": uid}), None)
 
-    def alike(self, digest: bytes) -> list[Approval]:
-        """Return those of exactly that request which have neither ended nor run out, the newest first."""
-        return list(self._approvals(f"p.digest = :digest AND {_LIVE} ORDER BY p.id DESC", {"digest": digest}))
+    def alike(self, digest: bytes, requester: str) -> list[Approval]:
+        """Return those of exactly that request which have neither ended nor run out, the newest first.
+
+        Those of other identities are left out, and for an identity those of persons: they may be thousands.
+        """
+        # A row from before names an agent, not its identity.
+        own = "p.asked_by = :requester OR substr(p.asked_by, 1, 6) = 'agent:'"
+        whose = own if requester.startswith(IDENTITY) else "substr(p.asked_by, 1, 4) <> 'jid_'"
+        values = {"digest": digest} | ({"requester": requester} if whose is own else {})
+        return list(
+            self._approvals(f"p.digest = :digest AND ({whose}) AND {_LIVE} ORDER BY p.id DESC", values)
+        )
 
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from jitid import strictjson
 from jitid.ledger import selecting
 from jitid.ledger.directory import Holder, Ties
 
@@ -14,14 +15,30 @@ DISABLED = "disabled"
 
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
-# Rows from before name a requester by the login alone.
-_ASKED = f"""(delegator IN {_GIVEN} OR asked_by IN {_GIVEN} OR 'user:' || asked_by IN {_GIVEN})
-    AND ended_at IS NULL AND expires_at > :now"""
+_WAITS = "ended_at IS NULL AND expires_at > :now"
 _ACCESS = f"""name IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now
     AND (superseded_at IS NULL OR superseded_at > :now)"""
 # Who has refused something keeps it refused.
 _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
-    AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL AND expires_at > :now)"""
+    AND approval IN (SELECT id FROM approval WHERE {_WAITS})"""
+
+
+def _asked(db: Any, names: Collection[str], now: int) -> str:
+    """Return the condition of the requests that somebody with one of these names has made, is asked for, or acts in."""
+    rows = db.execute(f"SELECT id, request FROM approval WHERE {_WAITS}", {"now": now}).fetchall()
+    acting = [str(key) for key, request in rows if _acts(request, names)]
+    # Rows from before name a requester by the login alone.
+    return f"""(delegator IN {_GIVEN} OR asked_by IN {_GIVEN} OR 'user:' || asked_by IN {_GIVEN}
+        OR id IN ({", ".join(acting) or "NULL"})) AND {_WAITS}"""
+
+
+def _acts(request: bytes, names: Collection[str]) -> bool:
+    try:
+        told: Any = strictjson.loads(request, "request")
+    except strictjson.StrictJSONError:
+        # Whoever reads it says so; it is used by nobody.
+        return False
+    return isinstance(told, dict) and told.get("acting") in names
 
 
 class SqlLeaving:
@@ -52,6 +69,7 @@ class SqlLeaving:
 
     def ties(self, names: Iterable[str]) -> Ties:
         """Return what hangs on the delegators with these names, all of them together."""
+        names = frozenset(names)
         selecting.give(self._db, (), (), names=names)
         values = {"now": self._now}
         (live,) = self._db.execute(
@@ -60,7 +78,8 @@ class SqlLeaving:
             values,
         ).fetchone()
         agents = self._db.execute(f"SELECT name FROM agent WHERE {_OWNED} ORDER BY name").fetchall()
-        (requests,) = self._db.execute(f"SELECT count(*) FROM approval WHERE {_ASKED}", values).fetchone()
+        asked = _asked(self._db, names, self._now)
+        (requests,) = self._db.execute(f"SELECT count(*) FROM approval WHERE {asked}", values).fetchone()
         (grants,) = self._db.execute(
             f"SELECT count(*) FROM approval_group WHERE {_GRANTED}", values
         ).fetchone()
@@ -105,6 +124,6 @@ def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, n
     if ties.requests:
         db.execute(
             f"""UPDATE approval SET ended_at = :now, ended_as = :withdrawn, ended_event = :event
-                 WHERE {_ASKED}""",
+                 WHERE {_asked(db, names, now)}""",
             values,
         )

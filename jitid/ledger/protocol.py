@@ -172,6 +172,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def latest_of(self, uid: bytes) -> Credential | None:
         """Return the latest credential of an identity."""
 
+    def events_of(self, uid: bytes, most: int) -> list[Event]:
+        """Return the first `most` of the events that made credentials of an identity, oldest first."""
+
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from jitid.audit import Event
 from jitid.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
@@ -444,6 +445,17 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
             uid=uid,
         )
         return None if row is None else _credential(row)
+
+    def events_of(self, uid: bytes, most: int) -> list[Event]:
+        """Return the first `most` of the events that made credentials of an identity, oldest first."""
+        rows = self._db.execute(
+            """SELECT seq, body, hash FROM audit_event WHERE seq IN (
+                    SELECT l.event FROM identity own JOIN credential l ON l.identity = own.id
+                     WHERE own.uid = :uid)
+                ORDER BY seq LIMIT :most""",
+            {"uid": uid, "most": most},
+        )
+        return [Event(*row) for row in rows]
 
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""

@@ -61,11 +61,12 @@ def test_alike_is_exactly_that_request_while_it_lives(place: Place) -> None:
         transaction.append("approval-deny", {})
     digest = sha256(REQUEST).digest()
     with place.ledger.read() as snapshot:
-        assert [one.key for one in snapshot.approvals.alike(digest)] == [3, 1]
+        assert [one.key for one in snapshot.approvals.alike(digest, "user:alice")] == [3, 1]
+        assert snapshot.approvals.alike(digest, "jid_another") == []
     place.clock.now += 60
     with place.ledger.read() as snapshot:
-        assert [one.key for one in snapshot.approvals.alike(digest)] == [1]
-        assert snapshot.approvals.alike(bytes(32)) == []
+        assert [one.key for one in snapshot.approvals.alike(digest, "user:alice")] == [1]
+        assert snapshot.approvals.alike(bytes(32), "user:alice") == []
 
 
 def test_a_grant_holds_until_its_time_and_while_its_approver_is_of_the_group(place: Place) -> None:

@@ -1,0 +1,205 @@
+"""Whoever stands behind a request for approval neither approves of it nor presents the token of an approver.
+
+Each way to have a hand in an identity, one or two of them after the other, meets each part that the identity may have
+in a request. No table says which of them count: all do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from jitid.approval import _MOST_EVENTS
+from jitid.authority import operations as ops
+from jitid.authority.access_operations import Authenticate
+from jitid.authority.approval_operations import FindApprovals, GrantApproval
+from jitid.authority.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
+from jitid.authority.token_operations import Exchange
+from jitid.caller import Caller
+from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
+from jitid.issuance import Issued
+from jitid.ledger.approval import ApprovalState
+from jitid.oidc import OidcIssuer, Sort
+from jitid.request import RenewRequest
+from jitid.roster.stated import Stated
+from jitid.secret import Secret
+from tests.authority.callers import ask, bearer, caller, issue
+from tests.authority.test_presenting import ISSUER, POLICY, foreign
+from tests.builders import World, request
+from tests.tokens.signed import P256, jwk
+
+GATE, MALLORY, ROOT = caller("system:gate"), caller("user:mallory"), caller("user:root", "admin")
+WIDE = ("*:out",)
+"""Scopes that need no approval, from which one that does can be delegated."""
+
+
+class Hand(NamedTuple):
+    """Whoever acts: a person, or an identity with its token."""
+
+    who: Caller
+    token: Secret | None = None
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a ledger in which alice and bob approve, and whose authority believes the ID tokens of an issuer."""
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [jwk(P256, kid="k")]}))
+    keys.chmod(0o644)
+    issuer = OidcIssuer(ISSUER, str(keys), "jitid", names=("*@example.com",))
+    with World(tmp_path / "ledger", oidc=(issuer,), policy=[("p.cedar", POLICY)]) as made:
+        for name in ("alice", "bob", "sam"):
+            groups = () if name == "sam" else ("security",)
+            made.know(f"user:{name}", groups=groups, aliases=(f"{ISSUER} {name}@example.com",))
+        made.register("alice@example.com", owner="user:alice")
+        yield made
+
+
+_numbers = count()
+
+
+def _wanted(**fields: Any) -> Any:
+    return request(**{"agent": "worker", "delegator": None, "task": f"T-{next(_numbers)}", **fields})
+
+
+def _by_id_token(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE) -> Issued:
+    operation = ops.Issue(requests=(_wanted(scopes=scopes),), delegator_token=foreign("sam@example.com"))
+    return ask(world, hand.who, operation)[0]
+
+
+def _delegated(
+    world: World, hand: Hand, scopes: tuple[str, ...] = WIDE, who: Caller | None = None, **more: Any
+) -> Issued:
+    (made,) = ask(
+        world,
+        who or hand.who,
+        ops.Issue(requests=(_wanted(parent=hand.token, task=None, scopes=scopes, **more),)),
+    )
+    return made
+
+
+def _as_actor(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE) -> Issued:
+    actor = hand.token or foreign("alice@example.com")
+    wanted = _wanted(scopes=scopes, agent=None)
+    sort: Sort = "access_token" if hand.token else "id_token"
+    return ask(
+        world,
+        GATE,
+        Exchange(request=wanted, subject=foreign("sam@example.com"), actor=actor, actor_sort=sort),
+    )
+
+
+def _renewed(world: World, hand: Hand) -> Issued:
+    innocent = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
+    world.clock.now += 60
+    return ask(world, hand.who, ops.Renew(request=RenewRequest(bearer(innocent))))
+
+
+OF_PERSONS: dict[str, Callable[[World, Hand], Issued]] = {
+    "delegates": lambda world, hand: issue(world, hand.who, **_wanted(scopes=WIDE)._asdict()),
+    "issues by a role": lambda world, hand: issue(
+        world, caller(hand.who.name, "issuer"), **_wanted(delegator="user:sam", scopes=WIDE)._asdict()
+    ),
+}
+OF_ALL: dict[str, Callable[[World, Hand], Issued]] = {
+    "issues by an ID token": _by_id_token,
+    "acts in an exchange": _as_actor,
+    "renews": _renewed,
+}
+OF_IDENTITIES: dict[str, Callable[[World, Hand], Issued]] = {"delegates to another": _delegated}
+PARTS: dict[str, Callable[[World, Hand], Issued]] = {
+    "asks by an ID token": lambda world, hand: _by_id_token(world, hand, ("pay:out",)),
+    "asks for a child": lambda world, hand: _delegated(world, hand, ("pay:out",)),
+    "is the parent for another caller": lambda world, hand: _delegated(world, hand, ("pay:out",), MALLORY),
+    "is the actor": lambda world, hand: _as_actor(world, hand, ("pay:out",)),
+}
+
+
+def _identity(world: World, made: Issued) -> Hand:
+    return Hand(world.authority.perform(Authenticate(bearer=bearer(made))), bearer(made))
+
+
+def _requested(asks: Callable[[], object]) -> str:
+    with pytest.raises(ApprovalNeededError) as needed:
+        asks()
+    return needed.value.requests[0]
+
+
+def _must_not_approve(world: World, id_: str, who: Caller) -> None:
+    with pytest.raises(PolicyDeniedError, match="approver-requester"):
+        ask(world, who, GrantApproval(id=id_))
+    with pytest.raises(PolicyDeniedError, match="approver-requester"):
+        ask(world, who, GrantApproval(id=id_, approver_token=foreign("bob@example.com")))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("then", ["", *OF_ALL, *OF_IDENTITIES])
+@pytest.mark.parametrize("first", [*OF_PERSONS, *OF_ALL])
+def test_who_had_a_hand_in_an_identity_does_not_approve_of_what_it_has_a_part_in(
+    world: World, first: str, then: str, part: str
+) -> None:
+    alice, bob = caller("user:alice"), caller("user:bob")
+    hand = _identity(world, {**OF_PERSONS, **OF_ALL}[first](world, Hand(alice)))
+    if then:
+        hand = _identity(world, {**OF_ALL, **OF_IDENTITIES}[then](world, hand))
+    id_ = _requested(lambda: PARTS[part](world, hand))
+    _must_not_approve(world, id_, alice)
+    ask(world, bob, GrantApproval(id=id_))
+    assert world.check()
+
+
+@pytest.mark.parametrize("part", ["asks by an ID token", "is the actor"])
+def test_who_asks_does_not_approve_themselves(world: World, part: str) -> None:
+    id_ = _requested(lambda: PARTS[part](world, Hand(caller("user:alice"))))
+    _must_not_approve(world, id_, caller("user:alice"))
+    ask(world, caller("user:bob"), GrantApproval(id=id_))
+
+
+def test_what_too_many_events_led_to_nobody_approves(world: World) -> None:
+    """Each poll follows them, under the lock that all others wait for."""
+    held = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
+    hand = above = _identity(world, held)
+    for _ in range(_MOST_EVENTS):
+        hand = _identity(world, _delegated(world, above, who=hand.who))
+    id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
+    with pytest.raises(PolicyDeniedError, match=f"more than {_MOST_EVENTS} events led to it"):
+        ask(world, caller("user:bob"), GrantApproval(id=id_))
+
+
+def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated_before(world: World) -> None:
+    """Nor does it go on once they are disabled, and their limits bind it."""
+    operation = ops.Issue(requests=(_wanted(scopes=WIDE),), delegator_token=foreign("zoe@example.com"))
+    hand = _identity(world, ask(world, GATE, operation)[0])
+    early = _requested(lambda: _delegated(world, hand, ("pay:out",)))
+    added = AddDelegator(
+        stated=Stated(
+            "", "user:zoe", imported=False, groups=("security",), aliases=(f"{ISSUER} zoe@example.com",)
+        )
+    )
+    known = ask(world, ROOT, added).delegator
+    assert known.aliases == (f"{ISSUER} zoe@example.com", "user:zoe@example.com")
+    late = _requested(lambda: _delegated(world, hand, ("pay:out",), agent="other"))
+    for id_ in (early, late):
+        _must_not_approve(world, id_, caller("user:zoe"))
+    ask(world, ROOT, DisableDelegator(name="user:zoe", most=None))
+    with pytest.raises(InvalidCredentialError):
+        _delegated(world, hand, who=MALLORY)
+    assert world.check()
+
+
+def test_an_approval_from_before_the_actor_was_disabled_is_withdrawn(world: World) -> None:
+    def asks() -> Issued:
+        return _as_actor(world, Hand(caller("user:alice")), ("pay:out",))
+
+    id_ = _requested(asks)
+    ask(world, caller("user:bob"), GrantApproval(id=id_))
+    ask(world, ROOT, DisableDelegator(name="user:alice", most=None))
+    ask(world, ROOT, EnableDelegator(name="user:alice"))
+    page = world.authority.perform(FindApprovals(ids=(id_,)))
+    assert page.approvals[0].state_at(page.now) is ApprovalState.WITHDRAWN
+    assert world.check()
