@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from jitid.request import ProvedActor
 
 
+_OTHERS = ("user:", "system:", "agent:")
+
+
 class Actor(NamedTuple):
     """Who acts, and by what it is known: what `may_act` (RFC 8693, section 4.4) is held against."""
 
@@ -54,7 +57,9 @@ def names_of_agent(snapshot: DirectorySnapshot, agent: str) -> frozenset[str]:
     record = snapshot.find_agent(agent)
     if record is None or record.unregistered_at is not None:
         return frozenset()
-    return frozenset({agent, f"agent:{agent}"})
+    own = frozenset({f"agent:{agent}"})
+    # A name that looks like a person's or a service's is none of theirs.
+    return own if agent.startswith(_OTHERS) else own | {agent}
 
 
 def names_of_identity(snapshot: Snapshot, held: Credential) -> frozenset[str]:

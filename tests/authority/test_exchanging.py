@@ -276,6 +276,17 @@ def _planner(world: World) -> Caller:
     return AGENT._replace(credential=world.issue(agent="planner", task="T-planner").jti)
 
 
+def test_an_agent_that_is_called_as_a_person_is_not_that_person(world: World) -> None:
+    world.register("user:bob")
+    bob = Caller("agent:user:bob", frozenset(), agent="user:bob")
+    bob = bob._replace(credential=world.issue(agent="user:bob", task="T-bob").jti)
+    with pytest.raises(PresenterError, match="may_act"):
+        exchange(world, bob, foreign(may_act={"sub": "user:bob"}), agent="user:bob")
+    assert (
+        exchange(world, bob, foreign(may_act={"sub": "agent:user:bob"}), agent="user:bob").agent == "user:bob"
+    )
+
+
 @pytest.mark.parametrize(
     "may_act",
     [
