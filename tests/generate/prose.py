@@ -421,11 +421,14 @@ who uses it first: another caller is refused with status 6.
 An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
 `approver-disabled`, `approver-subject` (the directory binds that person to other subjects of ID tokens),
 `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
-for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
+for them, through an agent that carries their name, or under their login; or they are behind the agent that asks, that
+acts in it, or that is its parent: it acts for them, or they had one of its credentials issued or renewed, themselves or
+by way of another agent). Where more than 512 events led to one of these agents, nobody may grant it. The refusal is in
+the audit log.
 
-At an authority the same rule refuses a caller that presents the ID token of an approver and is the requester, the one
-for whom it is asked, or whoever had one of these issued; and an agent presents none. Approvers log in there themselves,
-or a person or a service without a part in the request presents their tokens. The audit event has the caller as
+At an authority the same rule refuses a caller that presents the ID token of an approver and may not grant the request
+itself by this rule; and an agent presents none. Approvers log in there themselves, or a person or a service without a
+part in the request presents their tokens. The audit event has the caller as
 `presenter`.
 
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
@@ -442,7 +445,8 @@ login.""",
 Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
 Who waits for it is told at once, with the reason.""",
     "renew": """\
-What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
+What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential,
+and for what is attached to it while it lives.
 
 Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
 successor cannot be handed out it ends at once, and the old token stands as before.
@@ -477,7 +481,8 @@ brings a resource into the one form that it has, since `acme/*` covers `acme/../
 that is the beginning of another, since `repo` on `read:acme` is the same right as `repo:read` on `acme`.
 
 What is asked is whether the credential would be issued now, and used so: whether the token, its task and all that
-it descends from are alive; whether the directory takes delegator, agent and chain as they are; whether their limits
+it descends from are alive; whether the directory takes delegator, agent and chain as they are, and still lets the
+credential use the agent's name; whether the limits of all of them
 cover the action, as a scope would; whether the policy permits the issue, with the lifetime that the credential was
 given, and the scope; whether that is younger than the policy lets it become; and whether the rules about
 `Action::"authorize"` permit the action on the resource. Approvals that were given at the issue count. A rule reads
@@ -727,7 +732,8 @@ whether they are disabled, whether the task is more sensitive than --sensitivity
 each scope. Policies can ask for their groups and their manager (jitid-policy(7)).
 
 A delegator with a --subject is proved by an ID token of one of these subjects alone (rule `delegator-subject`): no
-issuer proves that delegator by a name or an alias.
+issuer proves that delegator by a name or an alias. If something lives that was issued by such a token under another
+name, before the directory knew the subject, that name becomes an alias, unless it is somebody else's.
 
 A name or an alias belongs to one delegator alone. Whoever is named by an alias is named by their own name in whatever
 is issued. What was issued to an alias before the directory knew of it belongs to them too: jitid-list(1),
