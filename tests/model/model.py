@@ -445,14 +445,14 @@ class Model:
             record = self.records.get(identity.agent)
             if record and record.is_out:
                 return False
-        record = self.records.get(credential.identity.agent)
-        if record is None:
-            return True
-        return (
-            credential.kind in record.kinds
-            and audiences_covered(credential.audiences, record.audiences)
-            and covered([action], record.scopes)
-        )
+            if record and not (
+                credential.kind in record.kinds
+                and audiences_covered(credential.audiences, record.audiences)
+                and covered([action], record.scopes)
+            ):
+                return False
+        own = credential.identity
+        return own.record is None or self.records.get(own.agent) is None or self._has_right(own)
 
     # Tasks
 
@@ -1043,7 +1043,9 @@ class Model:
             objections.add(USAGE, "an attachment names a service")
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
-        if self._refused_scopes(wanted, person, record, identity.sensitivity) or self._waiting(wanted):
+        # Who approved of the credential approved of what may be attached to it.
+        waiting = frozenset() if credential.approved else self._waiting(wanted)
+        if self._refused_scopes(wanted, person, record, identity.sensitivity) or waiting:
             objections.add(DENIED, "scopes are refused now")
         expires = self._expiry(
             ttl or DEFAULT_TTL,
