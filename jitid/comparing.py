@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from jitid.delegator import Delegator
-from jitid.delegators import taken, with_proved
+from jitid.delegators import taken
 from jitid.errors import UsageError
 from jitid.ledger.directory import Holder
 from jitid.ledger.enrolled import told
@@ -93,8 +93,6 @@ class _Matching:
         self._leaving: set[int] = set()
         self._left: list[str] = []
         """The names of the leaving, also those that they have no longer."""
-        self._proved: dict[str, set[str]] | None = None
-        """The names by which subjects delegated, once somebody has a subject."""
         self._match()
         for position, stated in enumerate(people):
             named = () if isinstance(stated.aliases, Keep) else stated.aliases
@@ -107,7 +105,7 @@ class _Matching:
         found = Comparison([], [], [], [], [], [], [], managers.unresolved, managers.strangers, [])
         for position, before in self._paired():
             stated = managers.named(self._people[position])
-            new = self._with_proved(position, merged(stated, before, self._snapshot.now))
+            new = merged(stated, before, self._snapshot.now)
             self._account(position, before, new)
             if before is None:
                 found.added.append(new)
@@ -131,18 +129,6 @@ class _Matching:
         )
         found.names.extend(self._snapshot.all_names(holder.key for holder in found.missing))
         return found
-
-    def _with_proved(self, position: int, new: Delegator) -> Delegator:
-        """Return somebody with the names by which their ID tokens proved them, unless the list gives one to another."""
-        subjects = [alias for alias in new.aliases if " " in alias]
-        if not subjects:
-            return new
-        if self._proved is None:
-            self._proved = self._snapshot.proved_names()
-        names = {name for subject in subjects for name in self._proved.get(subject, ())}
-        return with_proved(
-            self._snapshot, new, [name for name in names if self._claims.get(name, position) == position]
-        )
 
     def _match(self) -> None:
         """Find out who is known: by their id elsewhere, by their own name, or by an alias that nobody else claims."""

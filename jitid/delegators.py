@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from shlex import quote as word
 from typing import NamedTuple
 
@@ -113,7 +113,6 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
             f"jitid delegator change {stated.name}",
         )
     new = _resolved(transaction, merged(stated, None, transaction.now))
-    new = with_proved(transaction, new, _proved_names(transaction, new.aliases))
     _must_be_free(transaction, new)
     transaction.put_delegators([new])
     facts = told(new)
@@ -140,7 +139,6 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
     """
     before = must_find(transaction, name)
     new = _resolved(transaction, _edited(before, edit))
-    new = with_proved(transaction, new, _proved_names(transaction, edit.aliases.add))
     _must_be_gone(before, new, edit.entitlements.remove)
     changed = tuple(field for field in TOLD if getattr(new, field) != getattr(before, field))
     if not changed:
@@ -157,26 +155,6 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
         },
     )
     return Edited(new, changed, _live(transaction, new), event.seq)
-
-
-def _proved_names(snapshot: Snapshot, aliases: Iterable[str]) -> set[str]:
-    """Return the names by which the subjects among these aliases have delegated before the directory knew them."""
-    subjects = [alias for alias in aliases if " " in alias]
-    if not subjects:
-        return set()
-    found = snapshot.proved_names()
-    return {name for subject in subjects for name in found.get(subject, ())}
-
-
-def with_proved(snapshot: Snapshot, person: Delegator, names: Collection[str]) -> Delegator:
-    """Return a delegator with those of the names by which their ID tokens proved them that are nobody else's.
-
-    What was issued under these is theirs: it ends with them, is bound by their limits, and they do not approve of it.
-    """
-    holders = snapshot.holders(names) if names else {}
-    free = {name for name in names if name not in holders or holders[name].key == person.key}
-    aliases = tuple(sorted({*person.aliases, *free} - {person.name}))
-    return person._replace(aliases=few(aliases, "aliases"))
 
 
 def _edited(before: Delegator, edit: Edit) -> Delegator:

@@ -98,12 +98,6 @@ class DirectorySnapshot(Protocol):
     def holders(self, names: Iterable[str]) -> dict[str, Holder]:
         """Return who has each of these names or aliases that somebody has."""
 
-    def proved_names(self) -> dict[str, set[str]]:
-        """Return the names by which subjects of ID tokens delegated before the directory knew them, by subject.
-
-        Only names under which something lives.
-        """
-
     def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
         """Return who is called so by their source, for each of these ids that somebody has."""
 

@@ -9,7 +9,6 @@ from typing import Any
 from jitid.delegator import Delegator
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
-from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Holder
 from jitid.lifetime import check_times
 from jitid.task import SENSITIVITIES
@@ -143,29 +142,6 @@ class SqlDelegators:
                 WHERE n.name = g.name AND d.id = n.delegator"""
         )
         return {name: Holder(key, own) for name, key, own in rows}
-
-    def proved_names(self) -> dict[str, set[str]]:
-        """Return the names by which subjects of ID tokens delegated before the directory knew them, by subject.
-
-        Only names under which something lives.
-        """
-        dialect = dialect_of(self._db)
-        subject = dialect.member("subject")
-        rows = self._db.execute(
-            f"""SELECT DISTINCT root.name, {subject}
-                  FROM (SELECT DISTINCT d.text AS name,
-                               (SELECT min(f.event) FROM credential f WHERE f.identity = i.id) AS event
-                          FROM credential c CROSS JOIN identity i CROSS JOIN term d
-                         WHERE {selecting.LIVE} AND i.id = c.identity AND i.depth = 0 AND i.proof = 'oidc'
-                           AND d.id = i.delegator) AS root
-                  JOIN {dialect.told} ON seq = root.event
-                 WHERE {subject} IS NOT NULL""",
-            {"now": self._now},
-        )
-        found: dict[str, set[str]] = {}
-        for name, one in rows:
-            found.setdefault(one, set()).add(name)
-        return found
 
     def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
         """Return who is called so by their source, for each of these ids that somebody has."""

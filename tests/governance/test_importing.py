@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -16,10 +14,8 @@ from jitid.authority.operations import Inspect
 from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.oidc import OidcIssuer
 from jitid.reconciling import Reconciled, Source
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
-from jitid.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
 from tests.governance.people import (
     add,
@@ -32,7 +28,6 @@ from tests.governance.people import (
     register,
     rows,
 )
-from tests.tokens import signed
 
 
 def _counts(done: Reconciled) -> dict[str, int]:
@@ -59,32 +54,6 @@ def test_whom_a_list_names_is_there_as_it_says(world: World) -> None:
     event = world.events()[-1]
     assert (event["op"], event["people"], event["added"]) == ("delegator-import", 3, 3)
     assert event["members"] == ["system:ci", "user:alice", "user:bob"]
-
-
-def test_what_somebody_delegated_before_their_subject_was_known_is_theirs(tmp_path: Path) -> None:
-    """As long as it lives, whatever aliases a list has of them; but not by a name that is somebody else's."""
-    keys = tmp_path / "keys.json"
-    keys.write_text(json.dumps({"keys": [signed.jwk(signed.P256, kid="k")]}))
-    keys.chmod(0o644)
-    issuer = "https://id.example"
-    trusted = (OidcIssuer(issuer, str(keys), "jitid"),)
-
-    def proved(sub: str) -> Secret:
-        told = {"iss": issuer, "aud": "jitid", "sub": sub, "iat": NOW, "exp": NOW + 300}
-        return Secret.single(signed.token({"alg": "ES256", "typ": "JWT", "kid": "k"}, told, signed.P256))
-
-    with World(tmp_path / "ledger", oidc=trusted, policy=PERMIT_ALL) as world:
-        held = [world.issue(delegator=None, delegator_token=proved(sub)) for sub in ("zoe-1", "yan-1")]
-        lines = ("name,aliases", "zoe,https://id.example zoe-1;z", "yan,https://id.example yan-1", "yan-1,")
-        bring(world, *lines)
-        found = everybody(world)
-        assert found["user:zoe"].aliases == ("https://id.example zoe-1", "user:z", "user:zoe-1")
-        assert found["user:yan"].aliases == ("https://id.example yan-1",)
-        assert bring(world, *lines).event is None
-        disable(world, "zoe")
-        states = [world.authority.perform(Inspect(id=made.id)).credential.ended_as for made in held]
-        assert states == ["revoked", None]
-        world.check()
 
 
 def test_the_same_list_again_changes_nothing(world: World) -> None:
