@@ -190,7 +190,9 @@ def rotate(
     )
     ends = min(now + lag, found.expires_at)
     transaction.access.supersede(id_, ends)
-    event = transaction.append("access-rotate", {**_told(made), "predecessor": id_, "ends": ends})
+    event = transaction.append(
+        "access-rotate", {**_told(made), "predecessor": id_, "ends": ends, "by_role": None if own else True}
+    )
     return Granted(made._replace(event=event.seq), secret)
 
 
@@ -204,7 +206,8 @@ def revoke(
 ) -> AccessEnded:
     """End access credentials, by their ids or all of a name.
 
-    By its id one ends with all that took its place, unless `alone`: an answer that was lost ends without them.
+    By its id one ends with what its bearer was rotated to and from, by right of the bearers. With `alone` it ends
+    without them, as an answer that was lost does, and what its holder ends: a thief may hold it.
 
     Raises:
         UsageError: nothing is named.
@@ -216,7 +219,7 @@ def revoke(
         raise UsageError("nothing is named", "name an id (acc_…), or whose access it is")
     meant = [find(transaction, id_) for id_ in ids]
     if not alone:
-        meant = _with_successors(transaction, meant)
+        meant = _with_lines(transaction, meant)
     for stated in names:
         name = transaction.own_name(check_delegator(stated))
         of_name = transaction.access.some(live=False, name=name, after=None, limit=_ALL)
@@ -382,21 +385,34 @@ def _was_taken_back(transaction: Transaction, id_: str) -> bool:
     )
 
 
-def _with_successors(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
-    """Return access credentials with all that took their places, one after the other.
+def _with_lines(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
+    """Return access credentials with those that were rotated by right of their bearers, to them and from them.
 
-    Whoever had the bearer may have rotated it, and ends otherwise only with a successor that nobody looked for.
+    Whoever had the bearer may have rotated it, and still have the one before it. What somebody else rotated by a role
+    is not in the hands of whoever had the bearer.
     """
-    if all(one.superseded_at is None for one in found):
+    if all(one.superseded_at is None and one.predecessor is None for one in found):
         return list(found)
-    after: dict[str, list[Access]] = {}
-    for one in snapshot.access.all():
-        if one.predecessor is not None:
-            after.setdefault(one.predecessor, []).append(one)
-    line = list(found)
-    for one in line:
-        line += after.get(one.id, ())
-    return line
+    known = {one.id: one for one in snapshot.access.all()}
+    lines = {one.id: one for one in found}
+    linked: dict[str, list[Access]] = {}
+    for one in known.values():
+        if one.predecessor in known and _by_its_bearer(snapshot, one):
+            linked.setdefault(one.predecessor, []).append(one)
+            linked.setdefault(one.id, []).append(known[one.predecessor])
+    waiting = list(lines)
+    while waiting:
+        for one in linked.get(waiting.pop(), ()):
+            if one.id not in lines:
+                lines[one.id] = one
+                waiting.append(one.id)
+    return list(lines.values())
+
+
+def _by_its_bearer(snapshot: Snapshot, successor: Access) -> bool:
+    """Tell whether one was put in the place of another by right of that bearer; an event from before does not tell."""
+    event = snapshot.event(successor.event)
+    return event is None or not event.document().get("by_role")
 
 
 _ALL = 1_000_000

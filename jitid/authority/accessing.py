@@ -35,7 +35,10 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
             return _make(inside, one)
         case ops.RevokeAccess():
             with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
-                return access.revoke(transaction, one.ids, one.names, one.reason)
+                from jitid.authority.guarding import has_role
+
+                alone = not has_role(inside.caller, ops.RevokeAccess)
+                return access.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
         case ops.ListAccess():
             with inside.ledger.read() as snapshot:
                 name = None if one.name is None else snapshot.own_name(one.name)

@@ -56,7 +56,8 @@ def once(
         ids: tells from what `make` returned how to find it again.
         accept_clock: as of a write transaction.
         shared: as `change` has it.
-        remake: makes it anew, once what the lost answer had is ended; None to do that as `make` does.
+        remake: makes it anew, once what the lost answer had is ended; None to do that as `make` does, and as is done
+            where somebody else had ended it.
 
     Raises, besides what `make` raises:
         UsageError: the key was another request's.
@@ -72,25 +73,26 @@ def once(
 
     def work(transaction: Transaction) -> T:
         nonlocal again
-        again = end(transaction)
-        made = remake(transaction) if again and remake is not None else make(transaction)
+        lived = end(transaction)
+        again = lived is not None
+        made = remake(transaction) if lived and remake is not None else make(transaction)
         first, last = ids(made)
         if not transaction.idempotency.remember(who, key, Answered(digest, sort, first, last)):
             raise _MeanwhileError
         return made
 
-    def end(transaction: Transaction) -> bool:
+    def end(transaction: Transaction) -> bool | None:
         found = transaction.idempotency.find(who, key)
         if found is None:
-            return False
+            return None
         if found.digest != digest:
             raise UsageError(
                 "this Idempotency-Key was given to another request; nothing was done",
                 "a key is for one request, and for asking for just that again",
             )
-        _end(transaction, found)
+        lived = _end(transaction, found)
         transaction.idempotency.forget(who, key)
-        return True
+        return lived
 
     for _ in range(_TRIES):
         try:
@@ -120,18 +122,20 @@ class _MeanwhileError(Exception):
     """Somebody else has answered under the key since it was looked for."""
 
 
-def _end(transaction: Transaction, found: Answered) -> None:
-    """End what an answer had, as far as it lives."""
+def _end(transaction: Transaction, found: Answered) -> bool:
+    """End what an answer had, as far as it lives; return whether access lived."""
     if found.sort == RENEWED:
         from jitid import renewal
 
         renewal.abandon(transaction, credential_id(found.first))
-    elif found.sort == ISSUED:
+        return False
+    if found.sort == ISSUED:
         from jitid import revocation
 
         made = tuple(identity_id(uid) for uid in transaction.idempotency.made(found))
         revocation.revoke(transaction, Selection(ids=made), REASON, None)
-    else:
-        from jitid import access
+        return False
+    from jitid import access
 
-        access.revoke(transaction, (access_id(found.first),), (), REASON, alone=True)
+    ended = access.revoke(transaction, (access_id(found.first),), (), REASON, alone=True)
+    return ended.event is not None

@@ -124,8 +124,10 @@ def list_(
 def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
     """End what lets somebody ask: by its id, or all that somebody has.
 
-    By its id, one that was rotated ends with all that took its place. What was issued at their request lives on:
-    jitid-revoke(1) ends that.
+    By its id one ends with those that its bearer was rotated to and from, since a thief may have done that: not with
+    what was rotated by a role, nor without a role.
+
+    What was issued at their request lives on: jitid-revoke(1) ends that.
     """
     given.expect(accessrows.REVOKED)
     ids = [each for each in whose if each.startswith("acc_")]

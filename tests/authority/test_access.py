@@ -210,9 +210,9 @@ def test_access_has_one_successor(world: World, asked: str) -> None:
     assert [(one["rules"], one["access"]) for one in denials] == [(["rotated-twice"], old.access.id)] * 3
     assert (state(world, new), state(world, old)) == (AccessState.ACTIVE, AccessState.ACTIVE)
     assert len(world.authority.perform(ops.ListAccess(limit=10)).found) == 2
-    # Nor once its successor has ended: it is the one that was stolen, perhaps.
+    # Once its successor is ended, it has ended too: it is the one that was stolen, perhaps.
     world.authority.perform(ops.RevokeAccess(ids=(new.access.id,)))
-    with pytest.raises(PolicyDeniedError, match="was rotated already"):
+    with pytest.raises(RefusedError, match="has ended"):
         ask(world, mine, rotate)
     world.check()
 
@@ -230,15 +230,30 @@ def test_a_rotation_that_is_asked_for_again_is_made_anew_unless_it_was_rotated_o
     world.check()
 
 
-def test_by_its_id_one_ends_with_all_that_took_its_place(world: World) -> None:
-    """Whoever stole a bearer may have rotated it."""
+@pytest.mark.parametrize("found", range(3))
+def test_by_its_id_one_ends_with_its_line(world: World, found: int) -> None:
+    """Whoever stole a bearer may have rotated it, and still have the one before it."""
     stolen, other = grant(world, "user:alice", "issuer"), grant(world, "user:alice", "issuer")
     second = ask(world, who(world, stolen), ops.RotateAccess(id=stolen.access.id, overlap=1))
-    third = ask(world, who(world, second), ops.RotateAccess(id=second.access.id, overlap=1))
+    third = ask(world, who(world, second), ops.RotateAccess(id=second.access.id, overlap=9))
     world.clock.now += 1
-    ended = world.authority.perform(ops.RevokeAccess(ids=(stolen.access.id,)))
-    assert ended.ids == (third.access.id,)
-    assert [is_known(world, one) for one in (stolen, second, third, other)] == [False, False, False, True]
+    line = (stolen, second, third)
+    ended = world.authority.perform(ops.RevokeAccess(ids=(line[found].access.id,)))
+    assert set(ended.ids) == {second.access.id, third.access.id}
+    assert [is_known(world, one) for one in (*line, other)] == [False, False, False, True]
+    world.check()
+
+
+def test_a_rotation_is_not_made_anew_that_somebody_ended(world: World) -> None:
+    """By a client that has got no answer, and asks again."""
+    old = grant(world, "user:alice", "issuer")
+    admin = caller("user:root", "admin", key="k1")
+    rotate = ops.RotateAccess(id=old.access.id, overlap=0)
+    made = ask(world, admin, rotate)
+    world.authority.perform(ops.RevokeAccess(ids=(made.access.id,)))
+    with pytest.raises(PolicyDeniedError, match="was rotated already"):
+        ask(world, admin, rotate)
+    assert [is_known(world, one) for one in (old, made)] == [False, False]
     world.check()
 
 
