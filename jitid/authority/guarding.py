@@ -253,6 +253,11 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
         raise _refusal(caller, frozenset({"admin"}), what)
 
 
+def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
+    """Tell whether a caller may ask for an operation by a role, and not merely about what is their own."""
+    return caller is None or caller.roles is None or not DUTIES[kind].roles.isdisjoint(caller.roles)
+
+
 def reads(operation: ops.Operation[Any]) -> bool:
     """Tell whether an operation changes nothing."""
     duty = DUTIES.get(type(operation))
@@ -289,9 +294,9 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
                 _may_end(snapshot, ours, caller, token) for token in tokens
             )
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
-            # Whoever has ended something may see to it that it has ended everywhere.
+            # Whoever has ended something may see to it that it has ended everywhere, and whoever may end it.
             return (event is None or owning.asked_by(snapshot, caller, event)) and all(
-                _was_issued(snapshot, caller, id_) for id_ in ids
+                _was_issued(snapshot, caller, id_) or owning.is_under(snapshot, caller, id_) for id_ in ids
             )
         case ops.Retire(task=task):
             return owning.may_retire(snapshot, caller, task)

@@ -120,7 +120,8 @@ REQUESTED = DESCENDS | {
     "launched": {"issuer"},
 }
 REQUESTERS = (
-    "Settle AbandonAttachment"  # For requesters; AbandonAttachment for the holder too, of the ATTACHED.
+    # For requesters; Settle for whose own it is too, AbandonAttachment for the holder, of the ATTACHED.
+    "Settle AbandonAttachment"
 )
 ATTACHED = PLANNERS - {"superseded", "head"}  # Else UNKNOWN.
 BELOW_HEAD = {*PLANNERS, "child", "exchanged"}  # What HandBack by the token `head` ends; else DENIED.

@@ -250,7 +250,7 @@ def _about(field: str, caller: str, token: str) -> int:
     if field == "HandBack.id":
         return DONE if token in rules.BELOW_HEAD else rules.DENIED
     if field == "Settle.ids":
-        return DONE if requested or has_role(operation, caller) else REFUSED
+        return DONE if is_own(caller, token, requested=True) or has_role(operation, caller) else REFUSED
     if field == "AbandonAttachment.jti":
         attached = DONE if token in rules.ATTACHED else UNKNOWN
         return attached if requested or caller in rules.HELD.get(token, ()) else REFUSED

@@ -62,10 +62,10 @@ there derives from its id, so that it is found though an answer was lost.
 
 Whatever ends a credential in the ledger (jitid-revoke(1), jitid-retire(1), its expiry, the end of a jitid-run(1))
 puts it into a queue of the ledger, where it stays until the target confirms that nothing is left of it. The command
-asks at once; a target that is out of reach is asked again after {FIRST_AFTER} seconds, twice as long each time, up
-to {LAST_AFTER // 60} minutes, by each jitid-sweep(1). What a target refuses (`stuck`) is kept, listed and tried
-every hour; what it cannot end (`unsupported`) is honoured until its time is over, and jitid-inspect(1) says until
-when.
+asks at once, and an authority where no command can: for an agent that ends itself, and at `/revoke`; a target that is
+out of reach is asked again after {FIRST_AFTER} seconds, twice as long each time, up to {LAST_AFTER // 60} minutes, by
+each jitid-sweep(1). What a target refuses (`stuck`) is kept, listed and tried every hour; what it cannot end
+(`unsupported`) is honoured until its time is over, and jitid-inspect(1) says until when.
 
 A target that is taken out of the configuration keeps its place in the queue: put it back, so that what is left
 there can be ended.
