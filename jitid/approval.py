@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -20,14 +20,20 @@ from jitid.governance import Objection
 from jitid.identifier import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
 from jitid.ledger.approval import Approval, Word
 from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Maker
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.reach import Reach
 from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
 from jitid.text import quote
 
-_MOST_EVENTS = 512
-"""So many events are followed to find out who stands behind a request: each poll for an approval follows them."""
+_MOST_IDENTITIES = 32
+"""So many identities are followed to find out who stands behind a party."""
+_MOST_BYTES = 1 << 22
+"""So many bytes of audit events are looked through for that; each poll for an approval does so."""
+
+Walked = dict[str, set[str] | None]
+"""Who stands behind a party, as far as that was asked of the same view already."""
 
 
 def exact(
@@ -112,7 +118,8 @@ def decide(
     """
     groups = frozenset(decision.needs)
     known = _alike(snapshot, exactly, groups, terms.requester)
-    missing = [_missing(snapshot, one, terms.requester) for one in known]
+    walked: Walked = {}
+    missing = [_missing(snapshot, one, terms.requester, walked) for one in known]
     found = next((one for one, lacks in zip(known, missing, strict=True) if not lacks), None)
     if found is None:
         raise ApprovalNeededError(
@@ -199,7 +206,7 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
         found = _alike(transaction, one.exact, one.groups, terms.requester)
         if found:
             # None is missing if the last one has spoken since the denial.
-            one.missing = _missing(transaction, found[0], terms.requester) or one.groups
+            one.missing = _missing(transaction, found[0], terms.requester, {}) or one.groups
         ids.append(found[0].id if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
     transaction.keep_policy(terms.policy.digest, terms.policy_text)
@@ -214,9 +221,11 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     denial.hint = f"ask {a_member(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
 
 
-def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:
+def _missing(snapshot: Snapshot, approval: Approval, requester: str, walked: Walked) -> tuple[str, ...]:
     """Return the groups of whom nobody has granted a request so that it counts now."""
-    return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, requester)])
+    return tuple(
+        [word.group for word in approval.words if not _counts(snapshot, approval, word, requester, walked)]
+    )
 
 
 def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> str:
@@ -260,7 +269,12 @@ def requested(approval: Approval) -> dict[str, Any]:
 
 
 def objections(
-    snapshot: Snapshot, approval: Approval, person: Delegator, *requesters: str, presenter: str | None = None
+    snapshot: Snapshot,
+    approval: Approval,
+    person: Delegator,
+    *requesters: str,
+    presenter: str | None = None,
+    walked: Walked | None = None,
 ) -> list[Objection]:
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
@@ -281,11 +295,13 @@ def objections(
         if part in request:
             parts.setdefault(request[part], how)
     parties = {snapshot.own_name(request["delegator"])}
+    walked = {} if walked is None else walked
     for one, how in parts.items():
-        behind = _behind(snapshot, one)
+        if one not in walked:
+            walked[one] = _behind(snapshot, one)
+        behind = walked[one]
         if behind is None:
-            many = f"more than {_MOST_EVENTS} events led to it"
-            return [_party(person, f"may be behind {quote(one)}, which {how}: {many}")]
+            return [_unclear(one, how)]
         if not itself.isdisjoint(behind):
             direct = one in itself
             why = f"{how}, as {quote(one)}" if direct else f"is behind {quote(one)}, which {how}"
@@ -299,6 +315,14 @@ def objections(
 def _party(person: Delegator, why: str) -> Objection:
     return Objection(
         "approver-requester", f"{quote(person.name)} {why}", "somebody else of the group has to decide"
+    )
+
+
+def _unclear(party: str, how: str) -> Objection:
+    return Objection(
+        "approver-requester",
+        f"nobody can tell who is behind {quote(party)}, which {how}: too much led to it, or its rows were pruned",
+        "nobody can grant this request: ask by an identity that is issued anew",
     )
 
 
@@ -320,41 +344,55 @@ def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
     made: they may have kept the token. Where an identity asked for that, or acted in it, they are those behind that
     one too.
 
-    None if more events led to it than are followed.
+    None if that cannot be told: more led to it than is followed, or rows of what led to it were pruned.
     """
     if not _is_identity(party):
         return {party, snapshot.own_name(party)}
     names: set[str] = set()
-    waiting, seen, events = [party], {party}, _MOST_EVENTS
+    waiting, seen, left = [party], {party}, _MOST_BYTES
     while waiting:
         uid = parse_id(waiting.pop())[1]
         made = snapshot.first_of(uid)
-        if made is None:
-            continue
+        makers, size = snapshot.makers_of(uid, left)
+        left -= size
+        if made is None or not makers or left < 0 or len(seen) > _MOST_IDENTITIES:
+            return None
         names |= {made.delegator, f"agent:{made.agent}"}
-        found = [made.parent]
-        for event in snapshot.events_of(uid, events + 1):
-            events -= 1
-            if events < 0:
+        found = {made.parent}
+        for maker in makers:
+            nearer = _made_by(snapshot, maker)
+            if nearer is None:
                 return None
-            found += _made_by(snapshot, event.document())
-        nearer = {one for one in found if one is not None and _is_identity(one)} - seen
-        names |= {one for one in found if one is not None and not _is_identity(one)}
-        seen |= nearer
-        waiting += sorted(nearer)
+            found |= nearer
+        for one in found - seen - {None}:
+            assert one is not None
+            if _is_identity(one):
+                seen.add(one)
+                waiting.append(one)
+            else:
+                names.add(one)
     return names | {snapshot.own_name(name) for name in names}
 
 
-def _made_by(snapshot: Snapshot, told: Mapping[str, Any]) -> list[str | None]:
-    """Return who had a credential made, as the event tells: names, each with its kind, and ids of identities."""
-    by, bearer, acting = str(told.get("by", "")), told.get("bearer"), told.get("acting")
-    if by.startswith("agent:"):
-        held = None if bearer is None else snapshot.find_credential("jti", parse_id(bearer)[1])
-        return [by, acting, None if held is None else held.id]
-    return [named(str(told.get("acts_as", by))) if by else None, acting]
+def _made_by(snapshot: Snapshot, maker: Maker) -> set[str | None] | None:
+    """Return who had a credential made: names, each with its kind, subjects, and ids of identities.
+
+    None if its row was pruned.
+    """
+    by, found = maker.by or "", {maker.acting, maker.subject}
+    if not by.startswith("agent:"):
+        return found | {named(maker.acts_as or by)} if by else found
+    found.add(by)
+    # What an identity makes of itself tells of nobody else.
+    if maker.bearer is not None and maker.bearer not in (maker.of, maker.made_from):
+        held = snapshot.find_credential("jti", parse_id(maker.bearer)[1])
+        if held is None:
+            return None
+        found.add(held.id)
+    return found
 
 
-def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) -> bool:
+def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str, walked: Walked) -> bool:
     """Tell whether what was granted for a group counts now."""
     if not word.holds_at(snapshot.now):
         return False
@@ -362,7 +400,9 @@ def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) 
     presenter = _told(snapshot, approval, word).get("presenter")
     person = snapshot.find_delegator(word.approver)
     # They may have got a name since that is the requester's.
-    return person is not None and not objections(snapshot, approval, person, requester, presenter=presenter)
+    return person is not None and not objections(
+        snapshot, approval, person, requester, presenter=presenter, walked=walked
+    )
 
 
 def _told(snapshot: Snapshot, approval: Approval, word: Word) -> dict[str, Any]:

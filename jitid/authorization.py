@@ -173,6 +173,8 @@ class _Judge:
         self._people = people
         self._agents = agents
         self._objections: dict[Hashable, list[governance.Objection]] = {}
+        self._proved: dict[str, Delegator | None] = {}
+        """Whom the subjects of ID tokens prove that delegated, by the ids of the roots."""
         self._names_lost: dict[str, list[governance.Objection]] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
@@ -223,7 +225,7 @@ class _Judge:
         """Return what refuses an action whatever the policy says: the scopes, or the directory."""
         if not scopes:
             return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
-        entry = self._entry(credential)
+        entry = self._entry(credential, lineage)
         limits = governance.limits(entry.delegator, entry.agent)
         for record in self._records(lineage):
             if record is not entry.agent:
@@ -245,6 +247,7 @@ class _Judge:
         sensitivity = self._sensitivity(credential, lineage)
         key = (
             credential.delegator,
+            None if entry.delegator is None else entry.delegator.key,
             credential.agent,
             sensitivity,
             credential.kind,
@@ -315,7 +318,7 @@ class _Judge:
             credential.audiences,
             credential.expires_at - credential.issued_at,
             self._now,
-            governance.standing_of(self._entry(credential)),
+            governance.standing_of(self._entry(credential, held.lineage)),
             self._terms.zone,
             template=credential.template or "",
         )
@@ -361,5 +364,11 @@ class _Judge:
         self._decisions[request] = decision, approved
         return decision, approved
 
-    def _entry(self, credential: Credential) -> Entry:
-        return Entry(self._people.get(credential.delegator), self._agents.get(credential.agent), 0)
+    def _entry(self, credential: Credential, lineage: Sequence[Ancestor]) -> Entry:
+        """Return what the directory has of the agent, and of the delegator: by subject before by name."""
+        root = introspection.root_of(credential, lineage)
+        if root not in self._proved:
+            subject = introspection.root_subject(self._snapshot, credential, lineage)
+            self._proved[root] = None if subject is None else self._snapshot.find_delegator(subject)
+        person = self._proved[root] or self._people.get(credential.delegator)
+        return Entry(person, self._agents.get(credential.agent), 0)

@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
     staying: list[str]
     """The names of those who are disabled, and of whom the list does not say whether they are."""
     names: list[str]
-    """All those by which whoever is to be disabled is known."""
+    """All names and subjects by which whoever is to be disabled is known."""
     unresolved: int
     """How many managers nobody knows by the id that stands for them."""
     strangers: list[str]
@@ -220,7 +220,7 @@ class _Matching:
                 self._claim(name, position, kept=True)
         if new.disabled_at is not None and (before is None or before.disabled_at is None):
             self._leaving.add(position)
-            self._left += [name for name in (*had, new.name, *new.aliases) if " " not in name]
+            self._left += [*had, new.name, *new.aliases]
 
     def _must_be_free(self) -> None:
         """Refuse names of those who are not in the list."""

@@ -214,7 +214,7 @@ def disable(
     """
     check_reason(reason)
     found = must_find(transaction, name)
-    names = transaction.names_of(found.name)
+    names = transaction.known_by(found.name)
     foreseen = departing.foresee(transaction, names, keep_live=keep_live)
     if found.disabled_at is not None and not foreseen.anything:
         return Disabled(found, foreseen, None)
@@ -239,7 +239,7 @@ def preview_disable(snapshot: Snapshot, name: str, *, keep_live: bool) -> Disabl
     """Return what disabling a delegator would come to. Raises NotFoundError."""
     found = must_find(snapshot, name)
     return Disabled(
-        found, departing.foresee(snapshot, snapshot.names_of(found.name), keep_live=keep_live), None
+        found, departing.foresee(snapshot, snapshot.known_by(found.name), keep_live=keep_live), None
     )
 
 
@@ -268,7 +268,7 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
 def details(snapshot: Snapshot, name: str) -> DelegatorDetails:
     """Return all about a delegator. Raises NotFoundError."""
     found = must_find(snapshot, name)
-    ties = snapshot.ties(snapshot.names_of(found.name))
+    ties = snapshot.ties(snapshot.known_by(found.name))
     return DelegatorDetails(found, tuple(_owned(snapshot, found)), ties)
 
 
@@ -294,7 +294,7 @@ def _owned(snapshot: Snapshot, delegator: Delegator) -> list[Agent]:
 
 
 def _live(snapshot: Snapshot, delegator: Delegator) -> int:
-    return snapshot.ties(snapshot.names_of(delegator.name)).live
+    return snapshot.ties(snapshot.known_by(delegator.name)).live
 
 
 def _resolved(snapshot: Snapshot, delegator: Delegator) -> Delegator:

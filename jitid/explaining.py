@@ -256,7 +256,8 @@ def _decide_now(
     sensitivity = narrowing.sensitivity(
         request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
     ).level
-    entry = snapshot.entry(request.delegator, request.agent)
+    subject = document.get("subject") if above is None else introspection.root_subject(snapshot, *above)
+    entry = snapshot.entry(governance.known_as(snapshot, request.delegator, subject), request.agent)
     asked = request._replace(
         delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,
         sensitivity=sensitivity,

@@ -149,7 +149,7 @@ def plan(
     facts["named_by"] = right.by
     facts["acting"] = acting
     if above is None and not standing.known:
-        # Once the directory knows them by it, what they delegated before is theirs.
+        # Once the directory knows them by it, what they delegate now is theirs.
         facts["subject"] = request.proved_subject
     if task is not None:
         must_be_open(task, now, facts)
@@ -396,7 +396,10 @@ def who_delegates(
 
     """
     delegator, proof = _delegator(request, above, terms)
-    known_as = governance.known_as(snapshot, delegator, request.proved_subject)
+    subject = request.proved_subject
+    if above is not None:
+        subject = introspection.root_subject(snapshot, above.credential, above.lineage)
+    known_as = governance.known_as(snapshot, delegator, subject)
     entry = snapshot.entry(known_as, request.agent)
     if above is not None:
         # A chain keeps the name and the proof that its root has.

@@ -322,7 +322,10 @@ def plan(
     judged, proof = found.level, introspection.root_proof(predecessor, lineage)
     if judged == found.own:
         narrowing.note_raised(found, task.sensitivity, "", notes)
-    entry = transaction.entry(predecessor.delegator, predecessor.agent)
+    subject = introspection.root_subject(transaction, predecessor, lineage)
+    entry = transaction.entry(
+        governance.known_as(transaction, predecessor.delegator, subject), predecessor.agent
+    )
     standing = governance.standing_of(entry)
     # No request for an attachment states what it passes on.
     narrower = attached is not None or request.allow_narrower

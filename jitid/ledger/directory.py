@@ -92,6 +92,9 @@ class DirectorySnapshot(Protocol):
     def names_of(self, name: str) -> tuple[str, ...]:
         """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
 
+    def known_by(self, name: str) -> tuple[str, ...]:
+        """Return the same with the subjects of ID tokens that prove them."""
+
     def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
         """Yield the delegators with these keys, whole, in the order of their keys."""
 

@@ -22,6 +22,7 @@ from jitid.ledger.records import (
     Held,
     IdentityRow,
     IssuedTerms,
+    Maker,
     Names,
     Radius,
     Selection,
@@ -172,8 +173,11 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def latest_of(self, uid: bytes) -> Credential | None:
         """Return the latest credential of an identity."""
 
-    def events_of(self, uid: bytes, most: int) -> list[Event]:
-        """Return the first `most` of the events that made credentials of an identity, oldest first."""
+    def makers_of(self, uid: bytes, most: int) -> tuple[set[Maker], int]:
+        """Return who had credentials of an identity made, as the events tell that made them, and the bytes of these.
+
+        Nobody where the events have more than `most` bytes.
+        """
 
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jitid.audit import Event
+from jitid import strictjson
 from jitid.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
@@ -21,6 +21,7 @@ from jitid.ledger.records import (
     Filter,
     Ground,
     Held,
+    Maker,
     Names,
     Radius,
     Selection,
@@ -446,16 +447,23 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         )
         return None if row is None else _credential(row)
 
-    def events_of(self, uid: bytes, most: int) -> list[Event]:
-        """Return the first `most` of the events that made credentials of an identity, oldest first."""
-        rows = self._db.execute(
-            """SELECT seq, body, hash FROM audit_event WHERE seq IN (
-                    SELECT l.event FROM identity own JOIN credential l ON l.identity = own.id
-                     WHERE own.uid = :uid)
-                ORDER BY seq LIMIT :most""",
-            {"uid": uid, "most": most},
-        )
-        return [Event(*row) for row in rows]
+    def makers_of(self, uid: bytes, most: int) -> tuple[set[Maker], int]:
+        """Return who had credentials of an identity made, as the events tell that made them, and the bytes of these.
+
+        Nobody where the events have more than `most` bytes.
+        """
+        made = """seq IN (SELECT l.event FROM identity own JOIN credential l ON l.identity = own.id
+                          WHERE own.uid = :uid)"""
+        (size,) = self._db.execute(
+            f"SELECT coalesce(sum(length(body)), 0) FROM audit_event WHERE {made}", {"uid": uid}
+        ).fetchone()
+        if size > most:
+            return set(), size
+        dialect = dialect_of(self._db)
+        # An event may be long: only these members are taken out of it.
+        members = dialect.member(*Maker._fields)
+        rows = self._db.execute(f"SELECT DISTINCT {members} FROM {dialect.told} WHERE {made}", {"uid": uid})
+        return {Maker(*strictjson.loads(row[0], "members")) for row in rows}, size
 
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""

@@ -225,6 +225,24 @@ class Ancestor(NamedTuple):
     """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
 
 
+class Maker(NamedTuple):
+    """Who had a credential made, as its audit event tells by these members."""
+
+    by: str | None
+    acts_as: str | None
+    """Whom the caller's login stands for."""
+    bearer: str | None
+    """The `jti` of the caller's token, if that is an agent."""
+    of: str | None
+    """The `jti` of the credential that was renewed."""
+    made_from: str | None
+    """The `jti` of the credential that this was attached to or delegated from."""
+    acting: str | None
+    """Who acted by a token of their own: the id of an identity, or a delegator."""
+    subject: str | None
+    """Whom an ID token proved that the directory did not know."""
+
+
 class Ground(NamedTuple):
     """One credential that another rests on: the head of the line that it was renewed, attached or delegated from."""
 
@@ -285,7 +303,7 @@ class Selection(NamedTuple):
     tasks: tuple[str, ...] = ()
     """`OWNER/NAME`; a bare name is that of every opener."""
     delegators: tuple[str, ...] = ()
-    """Root delegators, or `agent:NAME` for what that agent delegated."""
+    """Root delegators, by name or by the subject of an ID token; or `agent:NAME` for what that agent delegated."""
     agents: tuple[str, ...] = ()
     trees: tuple[str, ...] = ()
     """Ids: all that hangs under the root of their delegation tree, the root included."""

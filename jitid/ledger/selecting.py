@@ -92,6 +92,47 @@ _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
 """The names of the delegator who has a name, as terms: also from before they were known to be one."""
 
 
+_THEIRS = """SELECT id FROM (
+    WITH RECURSIVE theirs (id) AS (
+        SELECT identity FROM given_identity
+        UNION SELECT i.id FROM theirs t JOIN identity i ON i.parent = t.id)
+    SELECT id FROM theirs) AS below_them"""
+"""The roots that were given by subject, and all below them."""
+
+
+def proved_roots(db: Any, names: Iterable[str]) -> list[int]:
+    """Return the roots that ID tokens of these subjects proved before the directory knew them, as far as they live.
+
+    A subject is an issuer and a `sub`, with a space between them; what is a name stands for no root here. The root has
+    whatever name its token gave, which others may have too: only the event of its issue tells the subject.
+    """
+    subjects = {name for name in names if " " in name}
+    if not subjects:
+        return []
+    dialect = dialect_of(db)
+    subject = dialect.member("subject")
+    rows = db.execute(
+        f"""SELECT root.id, {subject}
+              FROM (SELECT i.id AS id, (SELECT min(f.event) FROM credential f WHERE f.identity = i.id) AS event
+                      FROM (SELECT DISTINCT c.identity FROM credential c WHERE c.ended_at IS NULL) AS open
+                      JOIN identity i ON i.id = open.identity
+                     WHERE i.depth = 0 AND i.proof = 'oidc') AS root
+              JOIN {dialect.told} ON seq = root.event
+             WHERE {subject} IS NOT NULL"""
+    )
+    return [key for key, told in rows if told in subjects]
+
+
+def count_theirs(db: Any, now: int) -> int:
+    """Return how many live credentials are of roots that were given by subject, and under no name that was given."""
+    (count,) = db.execute(
+        f"""SELECT count(*) FROM ({_THEIRS}) AS t CROSS JOIN credential c
+             WHERE c.identity = t.id AND {LIVE} AND c.delegator NOT IN ({_ROOTS})""",
+        {"now": now},
+    ).fetchone()
+    return int(count)
+
+
 def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> str:
     """Return placeholders for values, which are put by their names into a dictionary."""
     names = []
@@ -171,6 +212,8 @@ def _subqueries(
                 else f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
                           WHERE c.delegator = d.id AND c.ended_at IS NULL"""
             )
+        if any(" " in name for name in selection.delegators):
+            parts.append(_THEIRS)
         if agents:
             names = placeholders("by", agents, values)
             parts.append(
@@ -218,7 +261,7 @@ def give(
 def select(db: Any, selection: Selection) -> int:
     """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
     roots = [name for name in selection.delegators if not name.startswith("agent:")]
-    give(db, selection.ids, selection.fingerprints, names=roots)
+    give(db, selection.ids, selection.fingerprints, proved_roots(db, roots), names=roots)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(

@@ -129,10 +129,12 @@ class SqlDelegators:
 
     def names_of(self, name: str) -> tuple[str, ...]:
         """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
+        return tuple([one for one in self.known_by(name) if " " not in one])
+
+    def known_by(self, name: str) -> tuple[str, ...]:
+        """Return the same with the subjects of ID tokens that prove them."""
         found = self.find_delegator(name)
-        if found is None:
-            return (name,)
-        return (found.name, *(alias for alias in found.aliases if " " not in alias))
+        return (name,) if found is None else (found.name, *found.aliases)
 
     def holders(self, names: Iterable[str]) -> dict[str, Holder]:
         """Return who has each of these names or aliases that somebody has."""

@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.approval import _MOST_EVENTS
+from jitid import approval
+from jitid.approval import _MOST_IDENTITIES
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.approval_operations import FindApprovals, GrantApproval
 from jitid.authority.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
 from jitid.authority.token_operations import Exchange
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked, check_action, check_resource
 from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.issuance import Issued
@@ -31,6 +34,7 @@ from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
 from tests.builders import World, request
+from tests.lifecycle.test_retention import prune, wait
 from tests.tokens.signed import P256, jwk
 
 GATE, MALLORY, ROOT = caller("system:gate"), caller("user:mallory"), caller("user:root", "admin")
@@ -67,8 +71,10 @@ def _wanted(**fields: Any) -> Any:
     return request(**{"agent": "worker", "delegator": None, "task": f"T-{next(_numbers)}", **fields})
 
 
-def _by_id_token(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE) -> Issued:
-    operation = ops.Issue(requests=(_wanted(scopes=scopes),), delegator_token=foreign("sam@example.com"))
+def _by_id_token(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE, **more: Any) -> Issued:
+    operation = ops.Issue(
+        requests=(_wanted(scopes=scopes, **more),), delegator_token=foreign("sam@example.com")
+    )
     return ask(world, hand.who, operation)[0]
 
 
@@ -160,19 +166,48 @@ def test_who_asks_does_not_approve_themselves(world: World, part: str) -> None:
     ask(world, caller("user:bob"), GrantApproval(id=id_))
 
 
-def test_what_too_many_events_led_to_nobody_approves(world: World) -> None:
+def test_what_too_much_led_to_nobody_approves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each poll looks through it, under the lock that all others wait for."""
+    made = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
+    for _ in range(50):
+        world.clock.now += 2
+        made = ask(world, _identity(world, made).who, ops.Renew(request=RenewRequest(bearer(made))))
+    hand = _identity(world, made)
+    id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
+    with monkeypatch.context() as patched:
+        patched.setattr(approval, "_MOST_BYTES", 20_000)
+        with pytest.raises(PolicyDeniedError, match="too much led to it"):
+            ask(world, caller("user:bob"), GrantApproval(id=id_))
+    ask(world, caller("user:bob"), GrantApproval(id=id_))
+
+
+def test_whose_rows_were_pruned_may_be_anybody(world: World) -> None:
+    alice = Hand(caller("user:alice"))
+    short = _identity(world, _by_id_token(world, alice, ttl=60))
+    hand = _identity(world, _by_id_token(world, short, ttl=4 * 3600))
+    wait(world, 2 * 3600)
+    id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
+    with pytest.raises(PolicyDeniedError, match="approver-requester"):
+        ask(world, alice.who, GrantApproval(id=id_))
+    assert prune(world, rows_after=3600).rows["credentials"] == 1
+    for who in (alice.who, caller("user:bob")):
+        with pytest.raises(PolicyDeniedError, match="rows were pruned"):
+            ask(world, who, GrantApproval(id=id_))
+
+
+def test_what_too_many_identities_led_to_nobody_approves(world: World) -> None:
     """Each poll follows them, under the lock that all others wait for."""
     held = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
     hand = above = _identity(world, held)
-    for _ in range(_MOST_EVENTS):
+    for _ in range(_MOST_IDENTITIES):
         hand = _identity(world, _delegated(world, above, who=hand.who))
     id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
-    with pytest.raises(PolicyDeniedError, match=f"more than {_MOST_EVENTS} events led to it"):
+    with pytest.raises(PolicyDeniedError, match="too much led to it"):
         ask(world, caller("user:bob"), GrantApproval(id=id_))
 
 
 def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated_before(world: World) -> None:
-    """Nor does it go on once they are disabled, and their limits bind it."""
+    """Nor does it go on once they are disabled; and their limits bind it."""
     operation = ops.Issue(requests=(_wanted(scopes=WIDE),), delegator_token=foreign("zoe@example.com"))
     hand = _identity(world, ask(world, GATE, operation)[0])
     early = _requested(lambda: _delegated(world, hand, ("pay:out",)))
@@ -182,10 +217,19 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
         )
     )
     known = ask(world, ROOT, added).delegator
-    assert known.aliases == (f"{ISSUER} zoe@example.com", "user:zoe@example.com")
+    assert known.aliases == (f"{ISSUER} zoe@example.com",)
     late = _requested(lambda: _delegated(world, hand, ("pay:out",), agent="other"))
     for id_ in (early, late):
         _must_not_approve(world, id_, caller("user:zoe"))
+    world.know("user:zoe", entitlements=("log:*",))
+    assert hand.token is not None
+    asked = Asked(hand.token, check_action("repo:out"), check_resource("web"))
+    (one,) = world.authority.perform(Authorize(asked=(asked,))).verdicts
+    assert one.rules == ("delegator-entitlement",)
+    with pytest.raises(PolicyDeniedError, match="delegator-entitlement"):
+        _delegated(world, hand)
+    with pytest.raises(PolicyDeniedError, match="delegator-entitlement"):
+        ask(world, hand.who, ops.Renew(request=RenewRequest(hand.token)))
     ask(world, ROOT, DisableDelegator(name="user:zoe", most=None))
     with pytest.raises(InvalidCredentialError):
         _delegated(world, hand, who=MALLORY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -10,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.authority import delegator_operations as ops
-from jitid.authority.operations import Inspect
+from jitid.authority.operations import Inspect, Revoke
 from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
+from jitid.ledger.records import Selection
+from jitid.oidc import OidcIssuer
 from jitid.reconciling import Reconciled, Source
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
+from jitid.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
 from tests.governance.people import (
     add,
@@ -28,6 +33,7 @@ from tests.governance.people import (
     register,
     rows,
 )
+from tests.tokens import signed
 
 
 def _counts(done: Reconciled) -> dict[str, int]:
@@ -54,6 +60,53 @@ def test_whom_a_list_names_is_there_as_it_says(world: World) -> None:
     event = world.events()[-1]
     assert (event["op"], event["people"], event["added"]) == ("delegator-import", 3, 3)
     assert event["members"] == ["system:ci", "user:alice", "user:bob"]
+
+
+def test_what_somebody_delegated_before_their_subject_was_known_ends_with_them(tmp_path: Path) -> None:
+    """Whatever name their token gave; what others delegated by the same name does not."""
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [signed.jwk(signed.P256, kid="k")]}))
+    keys.chmod(0o644)
+    issuer = "https://id.example"
+    trusted = (OidcIssuer(issuer, str(keys), "jitid", claim="email"),)
+
+    def proved(sub: str) -> Secret:
+        told = {
+            "iss": issuer,
+            "aud": "jitid",
+            "sub": sub,
+            "email": "z@example.com",
+            "email_verified": True,
+            "iat": NOW,
+            "exp": NOW + 300,
+        }
+        return Secret.single(signed.token({"alg": "ES256", "typ": "JWT", "kid": "k"}, told, signed.P256))
+
+    with World(tmp_path / "ledger", oidc=trusted, policy=PERMIT_ALL) as world:
+        mine = world.issue(delegator=None, delegator_token=proved("zoe-1"))
+        child = world.issue(parent=mine.token, agent="another")
+        others = [
+            world.issue(delegator=None, delegator_token=proved("yan-1"), task="T2"),
+            world.issue(delegator="user:z@example.com", task="T2"),
+        ]
+        bring(world, "name,aliases", "zoe,https://id.example zoe-1", "yan,")
+        assert everybody(world)["user:zoe"].aliases == ("https://id.example zoe-1",)
+        preview = world.authority.perform(
+            Revoke(selection=Selection(delegators=("user:zoe",)), most=None, dry_run=True)
+        )
+        assert preview.radius.credentials == 2
+        narrow = Selection(delegators=("user:zoe",), agents=("another",))
+        assert (
+            world.authority.perform(Revoke(selection=narrow, most=None, dry_run=True)).radius.credentials == 1
+        )
+        done = bring(world, "name,aliases,active", "zoe,https://id.example zoe-1,no", "yan,,yes")
+        assert (_counts(done), done.departure.radius.credentials) == ({"disabled": 1}, 2)
+        states = [
+            world.authority.perform(Inspect(id=made.id)).credential.ended_as
+            for made in (mine, child, *others)
+        ]
+        assert states == ["revoked", "revoked", None, None]
+        world.check()
 
 
 def test_the_same_list_again_changes_nothing(world: World) -> None:
