@@ -423,8 +423,8 @@ An approver who may not grant it is told the rule: `approver-unknown` (the direc
 `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
 for them, through an agent that carries their name, or under their login; or they are behind the agent that asks, that
 acts in it, or that is its parent: it acts for them, or they had one of its credentials issued or renewed, themselves or
-by way of another agent). Where more than 512 events led to one of these agents, nobody may grant it. The refusal is in
-the audit log.
+by way of another agent). Where that cannot be told, since too much led to one of these agents or its rows were pruned,
+nobody may grant it. The refusal is in the audit log.
 
 At an authority the same rule refuses a caller that presents the ID token of an approver and may not grant the request
 itself by this rule; and an agent presents none. Approvers log in there themselves, or a person or a service without a
@@ -732,8 +732,9 @@ whether they are disabled, whether the task is more sensitive than --sensitivity
 each scope. Policies can ask for their groups and their manager (jitid-policy(7)).
 
 A delegator with a --subject is proved by an ID token of one of these subjects alone (rule `delegator-subject`): no
-issuer proves that delegator by a name or an alias. If something lives that was issued by such a token under another
-name, before the directory knew the subject, that name becomes an alias, unless it is somebody else's.
+issuer proves that delegator by a name or an alias. What was issued by such a token before the directory knew the
+subject is theirs too, whatever name the token gave: jitid-delegator-disable(1) and jitid-revoke(1) end it, and their
+limits bind it. jitid-list(1) shows it under the name that it has.
 
 A name or an alias belongs to one delegator alone. Whoever is named by an alias is named by their own name in whatever
 is issued. What was issued to an alias before the directory knew of it belongs to them too: jitid-list(1),

@@ -181,6 +181,8 @@ def _eventful(world: World) -> None:
     world.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
     world.authority.perform(Issue(requests=(request(task="T5", copies=2),)))
     world.issue(audiences=("urn:es256",))
+    stranger = {"proved_delegator": "user:zoe", "proved_subject": "https://id.example 1", "proved_at": NOW}
+    world.issue(task="T13", delegator=None, proved_credential=parent.jti, **stranger)
     world.issue(kind="ssh-cert")
     with pytest.raises(PolicyDeniedError):
         world.issue(task="T2", sensitivity="high")
