@@ -294,7 +294,7 @@ def _owned(snapshot: Snapshot, delegator: Delegator) -> list[Agent]:
 
 
 def _live(snapshot: Snapshot, delegator: Delegator) -> int:
-    return snapshot.ties(snapshot.known_by(delegator.name)).live
+    return snapshot.ties(snapshot.names_of(delegator.name)).live
 
 
 def _resolved(snapshot: Snapshot, delegator: Delegator) -> Delegator:

@@ -356,6 +356,8 @@ def plan(
         "zone": terms.zone_name,
         "may_kind": None if attached is not None else told_kinds(kinds),
     }
+    # Of a root alone: all below it ends with it.
+    facts["subject"] = None if lineage else subject
     right, unlet = namerights.going_on(transaction, entry.agent, predecessor, terms, now)
     facts["named_by"] = right.by
     usual = terms.audiences or names.accepted(now)

@@ -111,16 +111,20 @@ def proved_roots(db: Any, names: Iterable[str]) -> list[int]:
         return []
     dialect = dialect_of(db)
     subject = dialect.member("subject")
-    rows = db.execute(
-        f"""SELECT root.id, {subject}
-              FROM (SELECT i.id AS id, (SELECT min(f.event) FROM credential f WHERE f.identity = i.id) AS event
-                      FROM (SELECT DISTINCT c.identity FROM credential c WHERE c.ended_at IS NULL) AS open
-                      JOIN identity i ON i.id = open.identity
-                     WHERE i.depth = 0 AND i.proof = 'oidc') AS root
-              JOIN {dialect.told} ON seq = root.event
-             WHERE {subject} IS NOT NULL"""
+    open_roots = """credential c JOIN identity i ON i.id = c.identity
+                     WHERE c.ended_at IS NULL AND i.depth = 0 AND i.proof = 'oidc'"""
+    # One event may have made thousands of them. A renewal and an attachment repeat the subject.
+    told = db.execute(
+        f"""SELECT seq, {subject} FROM {dialect.told}
+             WHERE seq IN (SELECT DISTINCT c.event FROM {open_roots}) AND {subject} IS NOT NULL"""
     )
-    return [key for key, told in rows if told in subjects]
+    events = [seq for seq, one in told if one in subjects]
+    if not events:
+        return []
+    rows = db.execute(
+        f"SELECT DISTINCT c.identity FROM {open_roots} AND c.event IN ({', '.join(map(str, events))})"
+    )
+    return [key for (key,) in rows]
 
 
 def count_theirs(db: Any, now: int) -> int:

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.authority import delegator_operations as ops
-from jitid.authority.operations import Inspect, Revoke
+from jitid.authority.operations import Inspect, Renew, Revoke
 from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.oidc import OidcIssuer
 from jitid.reconciling import Reconciled, Source
+from jitid.request import RenewRequest
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
 from jitid.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
@@ -85,6 +86,10 @@ def test_what_somebody_delegated_before_their_subject_was_known_ends_with_them(t
     with World(tmp_path / "ledger", oidc=trusted, policy=PERMIT_ALL) as world:
         mine = world.issue(delegator=None, delegator_token=proved("zoe-1"))
         child = world.issue(parent=mine.token, agent="another")
+        world.clock.now += 60
+        # When it is disabled, nothing but the renewed one lives of it.
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(mine.token))))
+        world.clock.now += world.terms.overlap
         others = [
             world.issue(delegator=None, delegator_token=proved("yan-1"), task="T2"),
             world.issue(delegator="user:z@example.com", task="T2"),
