@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from jitid.agent import Agent, AgentState
@@ -94,6 +94,12 @@ class DirectorySnapshot(Protocol):
 
     def known_by(self, name: str) -> tuple[str, ...]:
         """Return the same with the subjects of ID tokens that prove them."""
+
+    def lives_of(self, subjects: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return, by subject of ID tokens, how many live credentials descend from what they proved, and until when.
+
+        Only of what was issued before the directory knew the subject, under whatever name the token gave.
+        """
 
     def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
         """Yield the delegators with these keys, whole, in the order of their keys."""

@@ -58,6 +58,13 @@ class SqlLeaving:
         )
         return [Holder(*row) for row in rows]
 
+    def lives_of(self, subjects: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return, by subject of ID tokens, how many live credentials descend from what they proved, and until when.
+
+        Only of what was issued before the directory knew the subject, under whatever name the token gave.
+        """
+        return selecting.of_subjects(self._db, subjects, self._now) if subjects else {}
+
     def all_names(self, keys: Iterable[int]) -> list[str]:
         """Return every name and subject of the delegators with these keys."""
         selecting.give(self._db, (), (), delegators=keys)

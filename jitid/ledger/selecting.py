@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -107,8 +107,31 @@ def proved_roots(db: Any, names: Iterable[str]) -> list[int]:
     whatever name its token gave, which others may have too: only the event of its issue tells the subject.
     """
     subjects = {name for name in names if " " in name}
-    if not subjects:
-        return []
+    return [key for keys in _proved(db, subjects).values() for key in keys] if subjects else []
+
+
+def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple[int, int]]:
+    """Return by subject how many live credentials such roots have with all below them, and how long these live.
+
+    What is under a name of whoever has the subject is left out.
+    """
+    found = {}
+    for subject, keys in _proved(db, subjects).items():
+        give(db, (), (), keys)
+        count, last = db.execute(
+            f"""SELECT count(*), max(coalesce(c.superseded_at, c.expires_at))
+                  FROM ({_THEIRS}) AS t CROSS JOIN credential c
+                 WHERE c.identity = t.id AND {LIVE} AND c.delegator NOT IN (
+                       SELECT n.id FROM delegator_name s CROSS JOIN delegator_name o CROSS JOIN term n
+                        WHERE s.name = :subject AND o.delegator = s.delegator AND n.text = o.name)""",
+            {"now": now, "subject": subject},
+        ).fetchone()
+        if count:
+            found[subject] = (count, last)
+    return found
+
+
+def _proved(db: Any, subjects: Collection[str]) -> dict[str, list[int]]:
     dialect = dialect_of(db)
     subject = dialect.member("subject")
     open_roots = """credential c JOIN identity i ON i.id = c.identity
@@ -118,13 +141,15 @@ def proved_roots(db: Any, names: Iterable[str]) -> list[int]:
         f"""SELECT seq, {subject} FROM {dialect.told}
              WHERE seq IN (SELECT DISTINCT c.event FROM {open_roots}) AND {subject} IS NOT NULL"""
     )
-    events = [seq for seq, one in told if one in subjects]
-    if not events:
-        return []
-    rows = db.execute(
-        f"SELECT DISTINCT c.identity FROM {open_roots} AND c.event IN ({', '.join(map(str, events))})"
-    )
-    return [key for (key,) in rows]
+    events = {seq: one for seq, one in told if one in subjects}
+    found: dict[str, list[int]] = {}
+    if events:
+        rows = db.execute(
+            f"SELECT DISTINCT c.identity, c.event FROM {open_roots} AND c.event IN ({', '.join(map(str, events))})"
+        )
+        for key, seq in rows:
+            found.setdefault(events[seq], []).append(key)
+    return found
 
 
 def count_theirs(db: Any, now: int) -> int:

@@ -36,6 +36,27 @@ def test_a_disabled_delegator_is_one_finding_whatever_names_they_went_by(world: 
     assert world.verify(other.token).id == other.id
 
 
+def test_what_a_disabled_delegator_delegated_before_their_subject_was_known_is_found(world: World) -> None:
+    """By whatever name their ID token gave; what others delegated by that name is theirs."""
+    proved = {"delegator": None, "proved_at": NOW, "proved_delegator": "user:z"}
+    mine = world.issue(**proved, proved_subject="https://id.example 1")
+    child = world.issue(parent=mine.token, agent="coder")
+    under_alias = world.issue(delegator="user:zo")
+    world.issue(**{**proved, "proved_delegator": "user:zo"}, proved_subject="https://id.example 1", task="T2")
+    others = [world.issue(**proved, proved_subject="https://id.example 2", task="T3")]
+    others.append(world.issue(delegator="user:z", task="T3"))
+    world.know("user:zoe", aliases=("https://id.example 1", "user:zo"), disabled_at=NOW)
+    (finding,) = found(world, "orphaned-delegator")
+    assert finding.evidence["names"] == ["https://id.example 1", "user:zo"]
+    assert (finding.subject, finding.credentials) == ("user:zoe", 4)
+    (done,) = fixed(world, "orphaned-delegator")
+    assert done.credentials == 4
+    for one in (mine, child, under_alias):
+        with pytest.raises(InvalidCredentialError):
+            world.verify(one.token)
+    assert [world.verify(one.token).id for one in others] == [one.id for one in others]
+
+
 def test_what_an_agent_delegated_on_ends_with_its_root_delegator(world: World) -> None:
     parent = world.issue(delegator="user:bob")
     child = world.issue(parent=parent.token, agent="coder")

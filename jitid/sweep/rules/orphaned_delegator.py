@@ -28,8 +28,22 @@ _UNKNOWN = f"""
      WHERE d.id = live.delegator AND NOT EXISTS (SELECT 1 FROM delegator_name n WHERE n.name = d.text)"""
 
 
+_SUBJECTS = """
+    SELECT r.name, r.disabled_at, n.name FROM delegator r CROSS JOIN delegator_name n
+     WHERE r.disabled_at IS NOT NULL AND n.delegator = r.id AND n.name LIKE '% %'"""
+
+
+def _disabled(sight: Sight) -> list[tuple[str, int, str, int, int]]:
+    """Return what lives of the disabled, by each name, and by each subject that proved them under another one."""
+    rows = [tuple(row) for row in sight.ask(_DISABLED)]
+    subjects = {subject: (name, at) for name, at, subject in sight.ask(_SUBJECTS)}
+    for subject, lives in sight.snapshot.lives_of(subjects).items():
+        rows.append((*subjects[subject], subject, *lives))
+    return sorted(rows)
+
+
 def _find(sight: Sight) -> Iterator[Finding]:
-    for (name, disabled_at), rows in groupby(sight.ask(_DISABLED), itemgetter(0, 1)):
+    for (name, disabled_at), rows in groupby(_disabled(sight), itemgetter(0, 1)):
         held = [row[2:] for row in rows]
         yield _finding(
             name,
