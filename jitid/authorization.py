@@ -175,6 +175,8 @@ class _Judge:
         self._objections: dict[Hashable, list[governance.Objection]] = {}
         self._proved: dict[str, Delegator | None] = {}
         """Whom the subjects of ID tokens prove that delegated, by the ids of the roots."""
+        self._foreign: dict[str, list[governance.Objection]] = {}
+        """By the ids of the roots: that the delegator who has the name is bound to other subjects."""
         self._names_lost: dict[str, list[governance.Objection]] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
@@ -278,7 +280,8 @@ class _Judge:
                 own=self._own,
             )
             self._objections[key] = found
-        return found + self._lost(entry, credential)
+        foreign = self._foreign[introspection.root_of(credential, lineage)]
+        return found + foreign + self._lost(entry, credential)
 
     def _records(self, lineage: Sequence[Ancestor]) -> list[Agent]:
         """Return the records of the agents above a credential: what is passed on from them is within these too."""
@@ -370,5 +373,6 @@ class _Judge:
         if root not in self._proved:
             subject = introspection.root_subject(self._snapshot, credential, lineage)
             self._proved[root] = None if subject is None else self._snapshot.find_delegator(subject)
+            self._foreign[root] = governance.proved_as_another(self._snapshot, credential.delegator, subject)
         person = self._proved[root] or self._people.get(credential.delegator)
         return Entry(person, self._agents.get(credential.agent), 0)

@@ -268,6 +268,7 @@ def _decide_now(
     usual = terms.audiences or names.accepted(snapshot.now)
     records = governance.records_of(snapshot, _delegating(above, credential))
     unlet = [] if credential is None else namerights.lost(snapshot, entry.agent, credential, snapshot.now)
+    unlet += governance.proved_as_another(snapshot, request.delegator, subject)
     # The usual kinds that a record lacks are left out of a grant, and with `narrow` all are.
     stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
     try:

@@ -52,6 +52,17 @@ def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str
     return name if subject is None or not snapshot.is_delegator(subject) else subject
 
 
+def proved_as_another(snapshot: DirectorySnapshot, name: str, subject: str | None) -> list[Objection]:
+    """Return the objection to a root whose ID token does not prove the delegator who has its name by now.
+
+    `subject` is that of the token; the directory may have bound the name to another one since.
+    """
+    if subject is None or snapshot.is_delegator(subject):
+        return []
+    foreign = foreign_subject(snapshot.find_delegator(name), subject, "delegator-subject")
+    return [] if foreign is None else [foreign]
+
+
 def foreign_subject(person: Delegator | None, subject: str | None, rule: str) -> Objection | None:
     """Return why an ID token does not prove a delegator: the directory binds them to other subjects; None if it does.
 

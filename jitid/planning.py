@@ -402,6 +402,8 @@ def who_delegates(
     known_as = governance.known_as(snapshot, delegator, subject)
     entry = snapshot.entry(known_as, request.agent)
     if above is not None:
+        facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
+        governance.must_not_object(governance.proved_as_another(snapshot, delegator, subject), facts)
         # A chain keeps the name and the proof that its root has.
         return Who(delegator, proof, entry)
     if proof == "oidc":

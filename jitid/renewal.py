@@ -365,6 +365,7 @@ def plan(
         governance.objections(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
+        + governance.proved_as_another(transaction, predecessor.delegator, subject)
         # It takes the place of one that lives.
         + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.obtainable, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)

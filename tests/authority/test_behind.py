@@ -71,10 +71,14 @@ def _wanted(**fields: Any) -> Any:
     return request(**{"agent": "worker", "delegator": None, "task": f"T-{next(_numbers)}", **fields})
 
 
-def _by_id_token(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE, **more: Any) -> Issued:
-    operation = ops.Issue(
-        requests=(_wanted(scopes=scopes, **more),), delegator_token=foreign("sam@example.com")
-    )
+def _by_id_token(
+    world: World,
+    hand: Hand,
+    scopes: tuple[str, ...] = WIDE,
+    proves: str = "sam@example.com",
+    **more: Any,
+) -> Issued:
+    operation = ops.Issue(requests=(_wanted(scopes=scopes, **more),), delegator_token=foreign(proves))
     return ask(world, hand.who, operation)[0]
 
 
@@ -208,8 +212,7 @@ def test_what_too_many_identities_led_to_nobody_approves(world: World) -> None:
 
 def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated_before(world: World) -> None:
     """Nor does it go on once they are disabled; and their limits bind it."""
-    operation = ops.Issue(requests=(_wanted(scopes=WIDE),), delegator_token=foreign("zoe@example.com"))
-    hand = _identity(world, ask(world, GATE, operation)[0])
+    hand = _identity(world, _by_id_token(world, Hand(GATE), proves="zoe@example.com"))
     early = _requested(lambda: _delegated(world, hand, ("pay:out",)))
     added = AddDelegator(
         stated=Stated(
@@ -233,6 +236,26 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
     ask(world, ROOT, DisableDelegator(name="user:zoe", most=None))
     with pytest.raises(InvalidCredentialError):
         _delegated(world, hand, who=MALLORY)
+    assert world.check()
+
+
+def test_a_root_is_not_that_of_whoever_has_its_name_by_now(world: World) -> None:
+    """Whom the directory binds to another subject: no token of this one would prove them."""
+    hand = _identity(world, _by_id_token(world, Hand(GATE), proves="zoe@example.com"))
+    token = hand.token
+    assert token is not None
+    world.know("user:zoe@example.com", aliases=(f"{ISSUER} another",))
+    doors: dict[str, Callable[[], object]] = {
+        "a new one": lambda: _by_id_token(world, Hand(GATE), proves="zoe@example.com"),
+        "a child": lambda: _delegated(world, hand),
+        "a renewal": lambda: ask(world, hand.who, ops.Renew(request=RenewRequest(token))),
+    }
+    for door in doors.values():
+        with pytest.raises(PolicyDeniedError, match="delegator-subject"):
+            door()
+    asked = Asked(token, check_action("repo:out"), check_resource("web"))
+    (one,) = world.authority.perform(Authorize(asked=(asked,))).verdicts
+    assert one.rules == ("delegator-subject",)
     assert world.check()
 
 
