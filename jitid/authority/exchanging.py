@@ -204,10 +204,7 @@ def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
         if ended.event is not None:
             ended = ended._replace(unsettled=transaction.outside.open_count(event=ended.event))
     from jitid.authority.proving import prove
-    from jitid.authority.provisioning import end_at_targets
 
-    # RFC 7009 has no answer that says more, and no client asks for more.
-    ended = end_at_targets(inside, ended)
     return ended._replace(unproved=prove(ledger))
 
 

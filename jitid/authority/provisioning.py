@@ -15,14 +15,10 @@ from jitid.ledger.protocol import Transaction
 from jitid.request import check_size
 from jitid.targets import Targets
 
-_QUICKLY = 5
-"""Seconds that a target has to end something before the answer to whoever ended it in the ledger."""
-
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import TargetOperation
     from jitid.issuance import Issued
-    from jitid.revocation import Ended
 
 
 def made(inside: Inside, issued: Sequence[Issued]) -> list[Issued]:
@@ -59,24 +55,6 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
             return list(canaries.fly(inside, targets_of(inside), chosen, limit))
         case _:
             raise TypeError(operation)
-
-
-def end_at_targets(inside: Inside, ended: Ended) -> Ended:
-    """Ask targets to end what has ended, where the caller cannot: an agent that ends itself is nobody afterwards.
-
-    Each target has a few seconds, since others wait for the answer; a sweep goes on with what is left.
-    """
-    if not ended.unsettled or ended.event is None:
-        return ended
-    settled = settling.settle(
-        inside.ledger, targets_of(inside), event=ended.event, ids=(), waiting=True, limit=_QUICKLY
-    )
-    return ended._replace(
-        confirmed=settled.done,
-        unsettled=max(ended.unsettled - settled.done - settled.unsupported, settled.open),
-        unsupported=ended.unsupported + settled.unsupported,
-        left=(*ended.left, *settled.left),
-    )
 
 
 def _attach(inside: Inside, operation: ops.Attach) -> Issued:

@@ -27,6 +27,7 @@ from jitid.server.peers import Peers
 from jitid.server.pool import Pool
 from jitid.server.record import record_of
 from jitid.server.seat import Seat
+from jitid.server.settling import Settler
 from jitid.server.together import Together
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Service:
         self._together = Together(self._quick)
         self._long = Pool(limits.long_threads, "jitid-long", seat)
         self._probe = Pool(1, "jitid-probe", seat)
+        self._settler = Settler(seat)
 
     def _out_of_reach(self, why: str) -> None:
         """Log why the ledger is out of reach; what stays so is told every now and then."""
@@ -99,7 +101,7 @@ class Service:
 
     def close(self, patience: float) -> None:
         """Let the threads end, and release the ledger."""
-        for pool in (self._quick, self._long, self._probe):
+        for pool in (self._quick, self._long, self._probe, self._settler):
             pool.close(patience)
 
     async def perform(self, caller: Caller, operation: Operation[Result]) -> Result:
@@ -163,6 +165,7 @@ class Service:
     async def within(self, work: Callable[[LocalAuthority], T], *, long: bool = False) -> T:
         """Let a thread do some work with the authority itself, which serves nobody in particular: mind who asks."""
         pool, limit = (self._long, self.limits.long_time) if long else (self._quick, self.limits.time)
+        self._settler.begin()
 
         def job(seat: Seat) -> T:
             with seat.authority() as authority:
@@ -260,7 +263,7 @@ class Service:
     def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
         # Several agents may have one name, so each identity has its own pace. Every other name is one caller's.
         self.keep_pace(caller.identity or caller.name)
-        return Counting(authority.serving(caller), self.metrics)
+        return Counting(self._settler.watch(authority.serving(caller), caller), self.metrics)
 
     def _asked_by(
         self, request: Request, proof: Callable[[LocalAuthority], Caller] | None = None

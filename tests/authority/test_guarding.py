@@ -12,11 +12,10 @@ from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.annotations import operations
-from jitid.authority.token_operations import Exchange, RevokeToken
+from jitid.authority.token_operations import Exchange
 from jitid.caller import ROLES
 from jitid.errors import RefusedError
 from jitid.ledger.records import Selection
-from jitid.request import AttachRequest
 from jitid.secret import Secret
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue
 from tests.builders import World, request
@@ -70,34 +69,6 @@ def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path
             ask(world, launcher, targets.Settle())
         assert ask(world, launcher, targets.Settle(event=ended.event)).done == 1
         assert shop.made == {}
-
-
-@pytest.mark.parametrize("how", ["revoke", "hand back", "the endpoint", "the endpoint, by its person"])
-def test_what_ends_without_somebody_to_see_to_it_is_ended_at_its_target_at_once(
-    tmp_path: Path, how: str
-) -> None:
-    """An agent that ended itself is nobody afterwards, and who revokes by OAuth asks for no more."""
-    shop = Shop(tmp_path / "shop")
-    with World(tmp_path / "served", targets=[shop.target()]) as world:
-        alice = caller("user:alice")
-        made = issue(world, alice, delegator=None, agent="worker", may_kind=("exec:shop",))
-        token, own = bearer(made), made.credentials[0].id
-        bot = world.authority.perform(Authenticate(bearer=token))
-        ask(world, bot, targets.Attach(request=AttachRequest(token, "exec:shop")))
-        below = request(parent=token, delegator=None, task=None, agent="another", kind="exec:shop")
-        ask(world, bot, ops.Issue(requests=(below,)))
-        assert len(shop.made) == 2
-        operations_: dict[str, tuple[Any, ops.Operation[Any]]] = {
-            "revoke": (bot, ops.Revoke(selection=Selection(ids=(own,)), most=None)),
-            "hand back": (bot, ops.HandBack(token=token, id=own)),
-            "the endpoint": (bot, RevokeToken(token=token)),
-            "the endpoint, by its person": (alice, RevokeToken(token=token)),
-        }
-        ended = ask(world, *operations_[how])
-        assert shop.made == {}
-        if how == "revoke":
-            assert (ended.confirmed, ended.unsettled) == (2, 0)
-        world.check()
 
 
 def test_whoever_may_end_something_sees_to_its_end_at_its_target(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.programs import Shop
 from tests.real import Shell, permitting_kinds
 from tests.remote.conftest import EVERYTHING
-from tests.serving import serving
+from tests.server.waiting import eventually
+from tests.serving import Answer, Served, serving
 
 
 @pytest.fixture
@@ -20,8 +22,8 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
-def asking(tmp_path: Path, shop: Shop) -> Iterator[Shell]:
-    """Return a command line that asks an authority with a shop."""
+def served(tmp_path: Path, shop: Shop) -> Iterator[Served]:
+    """Serve an authority with a shop."""
     config = tmp_path / "authority.toml"
     config.write_text(
         f'{EVERYTHING}\n[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\n'
@@ -30,11 +32,17 @@ def asking(tmp_path: Path, shop: Shop) -> Iterator[Shell]:
     socket = tmp_path / "s"
     more = {"JITID_CONFIG": str(config), "JITID_POLICY": str(permitting_kinds(tmp_path / "rules"))}
     with serving(tmp_path / "authority", "--socket", str(socket), more=more) as served:
-        shell = Shell(tmp_path / "client")
-        shell.home.mkdir()
-        del shell.environment["JITID_LEDGER"]
-        shell.environment["JITID_REMOTE"] = f"unix://{served.socket}"
-        yield shell
+        yield served
+
+
+@pytest.fixture
+def asking(tmp_path: Path, served: Served) -> Shell:
+    """Return a command line that asks it."""
+    shell = Shell(tmp_path / "client")
+    shell.home.mkdir()
+    del shell.environment["JITID_LEDGER"]
+    shell.environment["JITID_REMOTE"] = f"unix://{served.socket}"
+    return shell
 
 
 def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, shop: Shop) -> None:
@@ -53,6 +61,40 @@ def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, sh
     asking.good("revoke", told["jti"], "--wait", "30s")
     assert shop.made == {}
     assert asking.good("list", "--unsettled", "--field", "jti") == ""
+    asking.good("audit", "verify")
+
+
+@pytest.mark.parametrize("how", ["/revoke", "Revoke", "HandBack"])
+def test_what_is_ended_by_nobody_else_the_authority_ends_there(
+    asking: Shell, served: Served, shop: Shop, how: str
+) -> None:
+    """An agent that ended itself is nobody afterwards, and OAuth has no more to ask; the answer does not wait."""
+    told = json.loads(asking.good("issue", "--task", "T1", "--may-kind", "exec:shop", "--format", "json"))
+    bearer = {"authorization": f"Bearer {told['token']}"}
+    attach = {"request": {"token": told["token"], "kind": "exec:shop"}}
+    asked: dict[str, dict[str, Any]] = {
+        "Attach": attach,
+        "Revoke": {"selection": {"ids": [told["id"]]}, "most": None},
+        "HandBack": {"token": told["token"], "id": told["id"]},
+    }
+
+    def ask(name: str) -> Answer:
+        if name == "/revoke":
+            form = {**bearer, "content-type": "application/x-www-form-urlencoded"}
+            return served.ask("POST", name, f"token={told['token']}".encode(), form)
+        body = json.dumps(asked[name]).encode()
+        return served.ask(
+            "POST", f"/v1/operations/{name}", body, {**bearer, "content-type": "application/json"}
+        )
+
+    assert ask("Attach").status == 200
+    assert len(shop.made) == 1
+    shop.fail("wait", "revoke")
+    assert ask(how).status == 200
+    assert len(shop.made) == 1
+    (shop.folder / "go").touch()
+    assert eventually(lambda: shop.made == {})
+    assert eventually(lambda: asking.good("list", "--unsettled", "--field", "jti") == "")
     asking.good("audit", "verify")
 
 

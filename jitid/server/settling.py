@@ -1,0 +1,93 @@
+"""Has targets end what nobody else will ask them about: an agent that ends itself is nobody afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jitid.authority.target_operations import Settle
+from jitid.authority.token_operations import RevokeToken
+from jitid.revocation import Ended
+from jitid.server.pool import Pool
+
+if TYPE_CHECKING:
+    from jitid.authority.operations import Operation, Result
+    from jitid.authority.protocol import Authority
+    from jitid.caller import Caller
+    from jitid.server.seat import Seat
+
+_LIMIT = 20
+"""Seconds that each target has, as with a command."""
+
+
+class Settler:
+    """Asks targets for all that is due, in one thread, once for however many ends: no request waits for it.
+
+    A target that is out of reach is left alone for the time that the queue says. It belongs to one event loop.
+    """
+
+    def __init__(self, make: Callable[[], Seat]) -> None:
+        """`make` makes what the thread works with."""
+        self._pool = Pool(1, "jitid-targets", make)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asking = False
+        self._again = False
+
+    def begin(self) -> None:
+        """Remember the event loop, which runs."""
+        self._loop = self._loop or asyncio.get_running_loop()
+
+    def watch(self, within: Authority, caller: Caller) -> Authority:
+        """Return the authority as it serves a caller; once that has ended something, targets are asked if need be."""
+        return _Watching(within, caller, self._soon)
+
+    def close(self, patience: float) -> None:
+        """Let the thread end; wait for so many seconds."""
+        self._pool.close(patience)
+
+    def _soon(self) -> None:
+        assert self._loop is not None, "the loop runs before anybody is served"
+        self._loop.call_soon_threadsafe(self._ask)
+
+    def _ask(self) -> None:
+        if self._asking:
+            self._again = True
+            return
+        self._asking, self._again = True, False
+        self._pool.run(_settle).add_done_callback(self._done)
+
+    def _done(self, future: asyncio.Future[None]) -> None:
+        self._asking = False
+        # What could not be done is in the queue still, and a sweep tells of it.
+        if not future.cancelled():
+            future.exception()
+        if self._again:
+            self._ask()
+
+
+def _settle(seat: Seat) -> None:
+    with seat.authority() as authority:
+        authority.perform(Settle(limit=_LIMIT))
+
+
+class _Watching:
+    """Performs, and says when something has ended whose end at targets nobody will ask for."""
+
+    def __init__(self, within: Authority, caller: Caller, soon: Callable[[], None]) -> None:
+        self._within = within
+        self._caller = caller
+        self._soon = soon
+
+    def perform(self, operation: Operation[Result]) -> Result:
+        """Perform an operation and return its answer. Raises as that does."""
+        answer = self._within.perform(operation)
+        ended = getattr(answer, "ended", answer)
+        unasked = self._caller.agent is not None or isinstance(operation, RevokeToken)
+        if unasked and isinstance(ended, Ended) and ended.unsettled:
+            self._soon()
+        return answer
+
+    def close(self) -> None:
+        """Release what the other one holds."""
+        self._within.close()
