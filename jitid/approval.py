@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from jitid import strictjson
 from jitid.credential import USUAL_KINDS, named_kind
@@ -15,6 +16,7 @@ from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
     NotFoundError,
+    PolicyDeniedError,
 )
 from jitid.governance import Objection
 from jitid.identifier import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
@@ -27,13 +29,15 @@ from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
 from jitid.text import quote
 
+_MOST_OPEN = 1_000
+"""So many requests for one delegator can be open."""
 _MOST_IDENTITIES = 32
 """So many identities are followed to find out who stands behind a party."""
 _MOST_BYTES = 1 << 22
 """So many bytes of audit events are looked through for that; each poll for an approval does so."""
 
-Walked = dict[str, set[str] | None]
-"""Who stands behind a party, as far as that was asked of the same view already."""
+_WALKED: WeakKeyDictionary[Snapshot, dict[str, set[str] | None]] = WeakKeyDictionary()
+"""Who stands behind a party, as far as that was asked of the same view already: many requests have the same ones."""
 
 
 def exact(
@@ -118,8 +122,7 @@ def decide(
     """
     groups = frozenset(decision.needs)
     known = _alike(snapshot, exactly, groups, terms.requester)
-    walked: Walked = {}
-    missing = [_missing(snapshot, one, terms.requester, walked) for one in known]
+    missing = [_missing(snapshot, one, terms.requester) for one in known]
     found = next((one for one, lacks in zip(known, missing, strict=True) if not lacks), None)
     if found is None:
         raise ApprovalNeededError(
@@ -194,19 +197,34 @@ def _is_identity(requester: str) -> bool:
     return requester.startswith(IDENTITY)
 
 
-def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> None:
+def ask(
+    transaction: Transaction, denial: ApprovalNeededError, terms: Terms
+) -> ApprovalNeededError | PolicyDeniedError:
     """Record a denial, and the requests for what it lacks; one that is open already is not recorded twice.
 
-    The error then says under which ids, and what to do.
+    Return the denial, which says under which ids, and what to do; or one that says that too many wait already. Whoever
+    asks, approves or disables somebody goes through all that wait.
     """
     approvals = transaction.approvals
     approvals.close_expired()
+    asked = (denial, *denial.others)
+    known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in asked]
+    if not all(known):
+        waiting = approvals.open_for(_read(denial.exact)["delegator"])
+        if waiting + known.count([]) > _MOST_OPEN:
+            transaction.append("denial", denial.facts)
+            return PolicyDeniedError(
+                f"{denial.message}; no request was made: {waiting} for this delegator wait already",
+                "have some granted or denied, or wait until they run out: jitid approve list",
+                denial.facts,
+            )
     ids = []
-    for one in (denial, *denial.others):
-        found = _alike(transaction, one.exact, one.groups, terms.requester)
+    for one, found in zip(asked, known, strict=True):
+        # What was asked for twice has a request by now.
+        found = found or _alike(transaction, one.exact, one.groups, terms.requester)
         if found:
             # None is missing if the last one has spoken since the denial.
-            one.missing = _missing(transaction, found[0], terms.requester, {}) or one.groups
+            one.missing = _missing(transaction, found[0], terms.requester) or one.groups
         ids.append(found[0].id if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
     transaction.keep_policy(terms.policy.digest, terms.policy_text)
@@ -219,13 +237,12 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
         granted, missing = (" and ".join(map(quote, groups)) for groups in (spoken, denial.missing))
         denial.message += f", granted for {granted} and not yet for {missing}"
     denial.hint = f"ask {a_member(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
+    return denial
 
 
-def _missing(snapshot: Snapshot, approval: Approval, requester: str, walked: Walked) -> tuple[str, ...]:
+def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:
     """Return the groups of whom nobody has granted a request so that it counts now."""
-    return tuple(
-        [word.group for word in approval.words if not _counts(snapshot, approval, word, requester, walked)]
-    )
+    return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, requester)])
 
 
 def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> str:
@@ -269,12 +286,7 @@ def requested(approval: Approval) -> dict[str, Any]:
 
 
 def objections(
-    snapshot: Snapshot,
-    approval: Approval,
-    person: Delegator,
-    *requesters: str,
-    presenter: str | None = None,
-    walked: Walked | None = None,
+    snapshot: Snapshot, approval: Approval, person: Delegator, *requesters: str, presenter: str | None = None
 ) -> list[Objection]:
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
@@ -295,7 +307,7 @@ def objections(
         if part in request:
             parts.setdefault(request[part], how)
     parties = {snapshot.own_name(request["delegator"])}
-    walked = {} if walked is None else walked
+    walked = _WALKED.setdefault(snapshot, {})
     for one, how in parts.items():
         if one not in walked:
             walked[one] = _behind(snapshot, one)
@@ -392,7 +404,7 @@ def _made_by(snapshot: Snapshot, maker: Maker) -> set[str | None] | None:
     return found
 
 
-def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str, walked: Walked) -> bool:
+def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) -> bool:
     """Tell whether what was granted for a group counts now."""
     if not word.holds_at(snapshot.now):
         return False
@@ -400,9 +412,7 @@ def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str, 
     presenter = _told(snapshot, approval, word).get("presenter")
     person = snapshot.find_delegator(word.approver)
     # They may have got a name since that is the requester's.
-    return person is not None and not objections(
-        snapshot, approval, person, requester, presenter=presenter, walked=walked
-    )
+    return person is not None and not objections(snapshot, approval, person, requester, presenter=presenter)
 
 
 def _told(snapshot: Snapshot, approval: Approval, word: Word) -> dict[str, Any]:

@@ -486,8 +486,8 @@ class LocalAuthority:
 
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 _record(transaction, uses)
-                approval.ask(transaction, denial, terms)
-            raise
+                told = approval.ask(transaction, denial, terms)
+            raise told from None
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, _told(operation), accept_clock=operation.accept_clock)
             raise
@@ -614,7 +614,7 @@ class LocalAuthority:
             selection = self._selection(transaction, operation)
             ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
             ended = _with_unsettled(transaction, ended, selection)
-        return self._ended(ended)
+        return ended._replace(unproved=self._prove())
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
@@ -656,7 +656,7 @@ class LocalAuthority:
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, _told(operation), accept_clock=operation.accept_clock)
             raise
-        return found._replace(ended=self._ended(found.ended))
+        return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
     def _retire(self, operation: ops.Retire) -> Ended:
         from jitid import revocation
@@ -667,7 +667,7 @@ class LocalAuthority:
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             ended = revocation.retire(transaction, operation.task, operation.reason)
             ended = _with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
-        return self._ended(ended)
+        return ended._replace(unproved=self._prove())
 
     def _share(self, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
         from jitid import sharing
@@ -686,14 +686,6 @@ class LocalAuthority:
         except PolicyDeniedError as denial:
             self._record_denial(denial, {}, accept_clock=operation.accept_clock)
             raise
-
-    def _ended(self, ended: Ended) -> Ended:
-        """Return what ended with what became of it where it leaked, and at targets if an agent has ended it."""
-        if self._caller is not None and self._caller.agent is not None:
-            from jitid.authority.provisioning import end_at_targets
-
-            ended = end_at_targets(self._inside, ended)
-        return ended._replace(unproved=self._prove())
 
     def _prove(self) -> str | None:
         from jitid.authority.proving import prove

@@ -116,6 +116,9 @@ class ApprovalSnapshot(Protocol):
         Those of other identities are left out, and for an identity those of persons: they may be thousands.
         """
 
+    def open_for(self, delegator: str) -> int:
+        """Return how many requests for a delegator have neither ended nor run out."""
+
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""
 

@@ -50,6 +50,14 @@ class SqlApprovals:
             self._approvals(f"p.digest = :digest AND ({whose}) AND {_LIVE} ORDER BY p.id DESC", values)
         )
 
+    def open_for(self, delegator: str) -> int:
+        """Return how many requests for a delegator have neither ended nor run out."""
+        (count,) = self._db.execute(
+            f"SELECT count(*) FROM approval p WHERE p.delegator = :delegator AND {_LIVE}",
+            {"delegator": delegator, "now": self._now},
+        ).fetchone()
+        return int(count)
+
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""
         values: dict[str, Any] = {"group": chosen.group, "before": chosen.before, "limit": limit}

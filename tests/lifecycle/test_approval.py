@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitid import issuance, sshwire
+from jitid import approval, issuance, sshwire
 from jitid.approval import is_requester, requested
 from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
@@ -277,6 +277,22 @@ def test_all_that_a_list_lacks_is_asked_for_together(office: Office) -> None:
     office.grant(second, "carol")
     assert len(_issue_all(office, *lines)) == 3
     office.check()
+
+
+def test_no_more_is_asked_for_than_can_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks, approves or disables somebody goes through all that wait."""
+    monkeypatch.setattr(approval, "_MOST_OPEN", 2)
+    first = office.ask(**PAY)
+    office.ask(**PAY, task="T2")
+    with pytest.raises(PolicyDeniedError, match="no request was made: 2 for this delegator wait") as denied:
+        office.issue(**PAY, task="T3")
+    assert not isinstance(denied.value, ApprovalNeededError)
+    assert office.events()[-1]["op"] == "denial"
+    assert office.ask(**PAY) == first
+    office.ask(**PAY, delegator="user:erin")
+    office.grant(first)
+    office.issue(**PAY)
+    office.ask(**PAY, task="T3")
 
 
 def test_one_approval_is_not_for_two_lines(office: Office) -> None:
