@@ -30,7 +30,7 @@ from jitid.task import Task
 from jitid.text import quote
 
 _MOST_OPEN = 1_000
-"""So many requests for one delegator can be open."""
+"""So many requests for one delegator can be open: of agents, and again of others."""
 _MOST_IDENTITIES = 32
 """So many identities are followed to find out who stands behind a party."""
 _MOST_BYTES = 1 << 22
@@ -210,7 +210,7 @@ def ask(
     asked = (denial, *denial.others)
     known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in asked]
     if not all(known):
-        waiting = approvals.open_for(_read(denial.exact)["delegator"])
+        waiting = _waiting(transaction, _read(denial.exact)["delegator"], terms.requester)
         if waiting + known.count([]) > _MOST_OPEN:
             transaction.append("denial", denial.facts)
             return PolicyDeniedError(
@@ -238,6 +238,18 @@ def ask(
         denial.message += f", granted for {granted} and not yet for {missing}"
     denial.hint = f"ask {a_member(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
     return denial
+
+
+def _waiting(snapshot: Snapshot, delegator: str, requester: str) -> int:
+    """Return how many open requests count beside a new one: for an agent those of agents that live, else the others.
+
+    So no agent takes the place of its delegator's own requests, and ending it makes room for other agents.
+    """
+    asked = snapshot.approvals.open_for(delegator, agents=_is_identity(requester))
+    if _is_identity(requester) and sum(asked.values()) >= _MOST_OPEN:
+        living = snapshot.alive([parse_id(one)[1] for one in asked])
+        asked = {one: count for one, count in asked.items() if parse_id(one)[1] in living}
+    return sum(asked.values())
 
 
 def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:

@@ -116,8 +116,11 @@ class ApprovalSnapshot(Protocol):
         Those of other identities are left out, and for an identity those of persons: they may be thousands.
         """
 
-    def open_for(self, delegator: str) -> int:
-        """Return how many requests for a delegator have neither ended nor run out."""
+    def open_for(self, delegator: str, *, agents: bool) -> dict[str, int]:
+        """Return how many requests for a delegator have neither ended nor run out, by who made them.
+
+        Those of agents, or those of all others.
+        """
 
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""

@@ -50,13 +50,18 @@ class SqlApprovals:
             self._approvals(f"p.digest = :digest AND ({whose}) AND {_LIVE} ORDER BY p.id DESC", values)
         )
 
-    def open_for(self, delegator: str) -> int:
-        """Return how many requests for a delegator have neither ended nor run out."""
-        (count,) = self._db.execute(
-            f"SELECT count(*) FROM approval p WHERE p.delegator = :delegator AND {_LIVE}",
+    def open_for(self, delegator: str, *, agents: bool) -> dict[str, int]:
+        """Return how many requests for a delegator have neither ended nor run out, by who made them.
+
+        Those of agents, or those of all others.
+        """
+        rows = self._db.execute(
+            f"""SELECT p.asked_by, count(*) FROM approval p
+                 WHERE p.delegator = :delegator AND substr(p.asked_by, 1, 4) {"=" if agents else "<>"} 'jid_'
+                   AND {_LIVE} GROUP BY p.asked_by""",
             {"delegator": delegator, "now": self._now},
-        ).fetchone()
-        return int(count)
+        )
+        return dict(rows.fetchall())
 
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""

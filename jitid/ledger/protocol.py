@@ -170,6 +170,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def first_of(self, uid: bytes) -> Credential | None:
         """Return the first credential of an identity: what it was issued as."""
 
+    def alive(self, uids: Iterable[bytes]) -> set[bytes]:
+        """Return those of these identities that have a live credential."""
+
     def latest_of(self, uid: bytes) -> Credential | None:
         """Return the latest credential of an identity."""
 

@@ -433,6 +433,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return the first credential of an identity: what it was issued as."""
         return self._one_of(uid, "ASC")
 
+    def alive(self, uids: Iterable[bytes]) -> set[bytes]:
+        """Return those of these identities that have a live credential."""
+        live = selecting.LIVE.replace(":now", str(int(self._now)))
+        question = f"""SELECT i.uid FROM identity i
+                        WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {live}) AND i.uid"""
+        return {uid for (uid,) in selecting.alike(self._db, question, uids)}
+
     def latest_of(self, uid: bytes) -> Credential | None:
         """Return the latest credential of an identity."""
         return self._one_of(uid, "DESC")

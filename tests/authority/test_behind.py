@@ -239,6 +239,22 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
     assert world.check()
 
 
+def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ending it makes room for other agents; for its delegator there is room anyway."""
+    monkeypatch.setattr(approval, "_MOST_OPEN", 2)
+    sam = caller("user:sam")
+    rogue, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
+    ids = [_requested(lambda: _delegated(world, rogue, ("pay:out",), agent=name)) for name in ("a", "b")]  # noqa: B023
+    assert len({*ids}) == 2
+    for hand in (rogue, other):
+        with pytest.raises(PolicyDeniedError, match="wait already"):
+            _delegated(world, hand, ("pay:out",), agent="c")
+    _requested(lambda: issue(world, sam, **_wanted(scopes=("pay:out",))._asdict()))
+    assert rogue.who.identity is not None
+    world.revoke(rogue.who.identity)
+    _requested(lambda: _delegated(world, other, ("pay:out",), agent="c"))
+
+
 def test_a_root_is_not_that_of_whoever_has_its_name_by_now(world: World) -> None:
     """Whom the directory binds to another subject: no token of this one would prove them."""
     hand = _identity(world, _by_id_token(world, Hand(GATE), proves="zoe@example.com"))

@@ -225,8 +225,8 @@ the same agent's identity, also after a renewal. Another caller with the same re
 is used once, within minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger
 every few seconds without holding it, and decides by the policy as it is then; an ID token or a parent's token must
 still be valid then. Of --from-file all lines that lack an approval are asked for together. Of --count each thousand
-is a request. With --allow-narrower nobody is asked as long as something is left. A thousand requests for one delegator
-can be open at once.
+is a request. With --allow-narrower nobody is asked as long as something is left. A thousand requests of
+agents for one delegator can be open at once, and as many of others.
 
 KIND is `jwt`, `opaque`, `jwt-svid`, `x509-svid` or `ssh-cert`, which are made here; or `aws-sts`, `postgres-role`,
 `openbao-lease` or `exec:NAME`, which a target of the configuration makes (jitid-targets(5)). KIND:TEMPLATE makes it
