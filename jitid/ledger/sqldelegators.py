@@ -129,7 +129,8 @@ class SqlDelegators:
 
     def names_of(self, name: str) -> tuple[str, ...]:
         """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
-        return tuple([one for one in self.known_by(name) if " " not in one])
+        own, *others = self.known_by(name)
+        return (own, *(other for other in others if " " not in other))
 
     def known_by(self, name: str) -> tuple[str, ...]:
         """Return the same with the subjects of ID tokens that prove them."""

@@ -111,10 +111,10 @@ def test_whom_an_import_has_brought_and_who_is_not_kept(place: Place) -> None:
         assert [one.own for one in snapshot.imported_besides([])] == ["user:kept", "user:left"]
 
 
-def test_all_names_are_those_by_which_somebody_can_be_named(place: Place) -> None:
+def test_all_names_are_those_by_which_somebody_is_named_or_proved(place: Place) -> None:
     found = record(place, person("a", aliases=("iss sub", "user:z")), person("b"), person("c"))
     with place.ledger.read() as snapshot:
-        assert snapshot.all_names(one.key for one in found[:2]) == ["user:a", "user:b", "user:z"]
+        assert snapshot.all_names(one.key for one in found[:2]) == ["iss sub", "user:a", "user:b", "user:z"]
 
 
 def _register(place: Place, name: str, owner: str) -> None:
