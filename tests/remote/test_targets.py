@@ -64,7 +64,7 @@ def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, sh
     asking.good("audit", "verify")
 
 
-@pytest.mark.parametrize("how", ["/revoke", "Revoke", "HandBack"])
+@pytest.mark.parametrize("how", ["/revoke", "/revoke by a role", "Revoke", "HandBack"])
 def test_what_is_ended_by_nobody_else_the_authority_ends_there(
     asking: Shell, served: Served, shop: Shop, how: str
 ) -> None:
@@ -79,9 +79,11 @@ def test_what_is_ended_by_nobody_else_the_authority_ends_there(
     }
 
     def ask(name: str) -> Answer:
-        if name == "/revoke":
-            form = {**bearer, "content-type": "application/x-www-form-urlencoded"}
-            return served.ask("POST", name, f"token={told['token']}".encode(), form)
+        if name.startswith("/revoke"):
+            form = {"content-type": "application/x-www-form-urlencoded"}
+            if name == "/revoke":
+                form |= bearer
+            return served.ask("POST", "/revoke", f"token={told['token']}".encode(), form)
         body = json.dumps(asked[name]).encode()
         return served.ask(
             "POST", f"/v1/operations/{name}", body, {**bearer, "content-type": "application/json"}
