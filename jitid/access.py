@@ -206,8 +206,8 @@ def revoke(
 ) -> AccessEnded:
     """End access credentials, by their ids or all of a name.
 
-    By its id one ends with what its bearer was rotated to and from, by right of the bearers. With `alone` it ends
-    without them, as an answer that was lost does, and what its holder ends: a thief may hold it.
+    An id revokes the whole line of rotations that the holders made themselves. `alone` revokes that one credential: for
+    a lost answer, and for a caller without a role, who may be a thief with the old access token.
 
     Raises:
         UsageError: nothing is named.
@@ -386,10 +386,10 @@ def _was_taken_back(transaction: Transaction, id_: str) -> bool:
 
 
 def _with_lines(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
-    """Return access credentials with those that were rotated by right of their bearers, to them and from them.
+    """Return access credentials with their lines: predecessors and successors by rotations of the holders themselves.
 
-    Whoever had the bearer may have rotated it, and still have the one before it. What somebody else rotated by a role
-    is not in the hands of whoever had the bearer.
+    A thief may have rotated the access token, and may have the previous one. A rotation by a role gave the new token to
+    another caller, so it does not link the two.
     """
     if all(one.superseded_at is None and one.predecessor is None for one in found):
         return list(found)
@@ -410,7 +410,7 @@ def _with_lines(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
 
 
 def _by_its_bearer(snapshot: Snapshot, successor: Access) -> bool:
-    """Tell whether one was put in the place of another by right of that bearer; an event from before does not tell."""
+    """Tell whether the holder of the predecessor rotated it; true for events from before `by_role` was recorded."""
     event = snapshot.event(successor.event)
     return event is None or not event.document().get("by_role")
 

@@ -30,14 +30,14 @@ from jitid.task import Task
 from jitid.text import quote
 
 _MOST_OPEN = 1_000
-"""So many requests for one delegator can be open: of agents, and again of others."""
+"""The maximum number of open requests for one delegator: for agents, and separately for all other requesters."""
 _MOST_IDENTITIES = 32
-"""So many identities are followed to find out who stands behind a party."""
+"""The maximum number of identities that are followed to find who stands behind a party."""
 _MOST_BYTES = 1 << 22
-"""So many bytes of audit events are looked through for that; each poll for an approval does so."""
+"""The maximum number of bytes of audit events that are read for that: each poll for an approval reads them."""
 
 _WALKED: WeakKeyDictionary[Snapshot, dict[str, set[str] | None]] = WeakKeyDictionary()
-"""Who stands behind a party, as far as that was asked of the same view already: many requests have the same ones."""
+"""The names behind each party, by view: many requests of one batch have the same parties."""
 
 
 def exact(
@@ -202,8 +202,8 @@ def ask(
 ) -> ApprovalNeededError | PolicyDeniedError:
     """Record a denial, and the requests for what it lacks; one that is open already is not recorded twice.
 
-    Return the denial, which says under which ids, and what to do; or one that says that too many wait already. Whoever
-    asks, approves or disables somebody goes through all that wait.
+    Return the denial with the ids of its requests and a hint; or, if too many requests are open, a denial without any.
+    The limit is needed because each poll, grant and disabling reads all open requests.
     """
     approvals = transaction.approvals
     approvals.close_expired()
@@ -220,7 +220,7 @@ def ask(
             )
     ids = []
     for one, found in zip(asked, known, strict=True):
-        # What was asked for twice has a request by now.
+        # The same request may be in the list twice.
         found = found or _alike(transaction, one.exact, one.groups, terms.requester)
         if found:
             # None is missing if the last one has spoken since the denial.
@@ -241,9 +241,9 @@ def ask(
 
 
 def _waiting(snapshot: Snapshot, delegator: str, requester: str) -> int:
-    """Return how many open requests count beside a new one: for an agent those of agents that live, else the others.
+    """Return how many open requests count against the limit: those of live agents for an agent, else all others.
 
-    So no agent takes the place of its delegator's own requests, and ending it makes room for other agents.
+    Otherwise one agent could use up the limit of its delegator; revoking the agent frees its share for other agents.
     """
     asked = snapshot.approvals.open_for(delegator, agents=_is_identity(requester))
     if _is_identity(requester) and sum(asked.values()) >= _MOST_OPEN:
@@ -346,7 +346,7 @@ def _unclear(party: str, how: str) -> Objection:
     return Objection(
         "approver-requester",
         f"nobody can tell who is behind {quote(party)}, which {how}: too much led to it, or its rows were pruned",
-        "nobody can grant this request: ask by an identity that is issued anew",
+        "no approver can grant this request: issue a new identity, and request again with it",
     )
 
 
@@ -364,11 +364,10 @@ def _presented(person: Delegator, presenter: str) -> Objection:
 def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
     """Return the names, each with its kind, of a party to a request and of everybody who stands behind it.
 
-    Behind an identity are those for whom it acts, its agent and those above it, and who had one of its credentials
-    made: they may have kept the token. Where an identity asked for that, or acted in it, they are those behind that
-    one too.
+    Behind an identity stand its delegator, its agent, the agents above it, and the callers that issued or renewed one
+    of its credentials: they may have kept the token. If such a caller or actor is an identity, those behind it count.
 
-    None if that cannot be told: more led to it than is followed, or rows of what led to it were pruned.
+    None if a limit is exceeded, or if rows that are needed were pruned.
     """
     if not _is_identity(party):
         return {party, snapshot.own_name(party)}
@@ -399,15 +398,15 @@ def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
 
 
 def _made_by(snapshot: Snapshot, maker: Maker) -> set[str | None] | None:
-    """Return who had a credential made: names, each with its kind, subjects, and ids of identities.
+    """Return the caller, the actor and the proved subject of an event: names, subjects, and ids of identities.
 
-    None if its row was pruned.
+    None if the row of the caller's credential was pruned.
     """
     by, found = maker.by or "", {maker.acting, maker.subject}
     if not by.startswith("agent:"):
         return found | {named(maker.acts_as or by)} if by else found
     found.add(by)
-    # What an identity makes of itself tells of nobody else.
+    # A credential that renews itself, is attached to, or delegates adds no other party.
     if maker.bearer is not None and maker.bearer not in (maker.of, maker.made_from):
         held = snapshot.find_credential("jti", parse_id(maker.bearer)[1])
         if held is None:

@@ -34,10 +34,10 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
         case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
             return _make(inside, one)
         case ops.RevokeAccess():
-            with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
-                from jitid.authority.guarding import has_role
+            from jitid.authority.guarding import has_role
 
-                alone = not has_role(inside.caller, ops.RevokeAccess)
+            alone = not has_role(inside.caller, ops.RevokeAccess)
+            with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
                 return access.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
         case ops.ListAccess():
             with inside.ledger.read() as snapshot:

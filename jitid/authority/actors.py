@@ -58,7 +58,7 @@ def names_of_agent(snapshot: DirectorySnapshot, agent: str) -> frozenset[str]:
     if record is None or record.unregistered_at is not None:
         return frozenset()
     own = frozenset({f"agent:{agent}"})
-    # A name that looks like a person's or a service's is none of theirs.
+    # An agent may be called like a person or a service, and must not count as one.
     return own if agent.startswith(_OTHERS) else own | {agent}
 
 

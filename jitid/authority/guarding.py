@@ -254,7 +254,7 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
 
 
 def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
-    """Tell whether a caller may ask for an operation by a role, and not merely about what is their own."""
+    """Tell whether a caller has a role for an operation; without one they may ask only about what is their own."""
     return caller is None or caller.roles is None or not DUTIES[kind].roles.isdisjoint(caller.roles)
 
 

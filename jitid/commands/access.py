@@ -124,8 +124,8 @@ def list_(
 def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
     """End what lets somebody ask: by its id, or all that somebody has.
 
-    By its id one ends with those that its bearer was rotated to and from, since a thief may have done that: not with
-    what was rotated by a role, nor without a role.
+    By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
+    made them. What a role rotated stays; without a role only the id itself is revoked.
 
     What was issued at their request lives on: jitid-revoke(1) ends that.
     """

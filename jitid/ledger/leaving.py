@@ -14,7 +14,7 @@ DISABLED = "disabled"
 
 _ACTING = b'{"acting":"'
 _LONGEST = 200
-"""So many bytes hold who acts, for certain."""
+"""The number of bytes of a request that are certain to contain the actor."""
 
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
@@ -29,7 +29,7 @@ _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
 def _asked(db: Any, names: Collection[str], now: int) -> str:
     """Return the condition of the requests that somebody with one of these names has made, is asked for, or acts in."""
     given = {name.encode() for name in names}
-    # In the one spelling of a request, who acts comes first; it may be long.
+    # A request is canonical JSON, and may be long: `acting` is its first member.
     rows = db.execute(
         f"""SELECT id, substr(request, 1, {_LONGEST}) FROM approval
              WHERE {_WAITS} AND substr(request, 1, {len(_ACTING)}) = :acting""",

@@ -97,23 +97,23 @@ _THEIRS = """SELECT id FROM (
         SELECT identity FROM given_identity
         UNION SELECT i.id FROM theirs t JOIN identity i ON i.parent = t.id)
     SELECT id FROM theirs) AS below_them"""
-"""The roots that were given by subject, and all below them."""
+"""The given roots (`proved_roots`), with all identities below them."""
 
 
 def proved_roots(db: Any, names: Iterable[str]) -> list[int]:
-    """Return the roots that ID tokens of these subjects proved before the directory knew them, as far as they live.
+    """Return the open root identities that were proved by an ID token of one of these subjects, then unknown.
 
-    A subject is an issuer and a `sub`, with a space between them; what is a name stands for no root here. The root has
-    whatever name its token gave, which others may have too: only the event of its issue tells the subject.
+    A subject is `ISSUER SUB`; other names in the list are ignored. A root has the name that its token gave, and other
+    delegators may have the same name: only the audit event records the subject.
     """
     subjects = {name for name in names if " " in name}
     return [key for keys in _proved(db, subjects).values() for key in keys] if subjects else []
 
 
 def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple[int, int]]:
-    """Return by subject how many live credentials such roots have with all below them, and how long these live.
+    """Return, by subject, the number of live credentials below such roots, and the latest expiry.
 
-    What is under a name of whoever has the subject is left out.
+    Credentials under a name or alias of the same delegator are not counted.
     """
     found = {}
     for subject, keys in _proved(db, subjects).items():

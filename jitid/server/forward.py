@@ -40,7 +40,7 @@ _PLACES = ("x-original-uri", "x-forwarded-uri")
 """Where proxies write the path of the original request."""
 
 _KEPT = "/:@!$&'()*+,="
-"""What a path has as it is besides letters, digits and `-._~` (RFC 3986, section 3.3); a parameter it has not."""
+"""The characters that stay unescaped besides letters, digits and `-._~` (RFC 3986, section 3.3), without `;`."""
 
 _KNOWN = ("audience", "scope", "action")
 
@@ -133,8 +133,8 @@ def shown_token(request: Request) -> Secret | None:
 def _resource(request: Request) -> str:
     """Return what the original request is for: its path, in one spelling (RFC 3986, section 6.2.2).
 
-    What need not be percent-encoded is not, so that a rule about a path holds however a client writes it. A query may
-    hold anything, secrets too, and is not kept.
+    Only characters that need it are percent-encoded, so that a rule about a path matches every spelling of it. A query
+    may hold secrets, and is dropped.
 
     Raises:
         UsageError: it could be taken for another one than the one that is decided on.
@@ -150,7 +150,7 @@ def _resource(request: Request) -> str:
     parts = decoded.replace(b"\\", b"/").split(b"/")
     if any(part.partition(b";")[0] in (b".", b"..") for part in parts):
         raise UsageError("the path of the request has a segment `.` or `..`")
-    # Some servers merge empty segments, take these for separators, cut off at them, or leave out parameters.
+    # Servers differ here: some merge empty segments, decode separators, truncate at NUL, or drop parameters.
     if b"" in parts[1:-1] or len(parts) - 1 > path.count("/") or b";" in decoded or b"\0" in decoded:
         raise UsageError("the path of the request has an empty segment, `;`, or an encoded separator")
     return quote_path(decoded, safe=_KEPT)

@@ -1,4 +1,4 @@
-"""Has targets end what nobody else will ask them about: an agent that ends itself is nobody afterwards."""
+"""Revokes at targets, in the background, what no caller will settle: an agent that revoked itself cannot ask again."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _LIMIT = 20
 
 
 class Settler:
-    """Asks targets for all that is due, in one thread, once for however many ends: no request waits for it.
+    """Settles the whole queue of due revocations, one pass at a time in one thread, so that no request waits for it.
 
-    A target that is out of reach is left alone for the time that the queue says. It belongs to one event loop.
+    A target that was out of reach is retried only when the queue says so. A settler belongs to one event loop.
     """
 
     def __init__(self, make: Callable[[], Seat]) -> None:
-        """`make` makes what the thread works with."""
+        """`make` returns the seat of the thread."""
         self._pool = Pool(1, "jitid-targets", make)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking = False
         self._again = False
 
     def begin(self) -> None:
-        """Remember the event loop, which runs."""
+        """Remember the running event loop."""
         self._loop = self._loop or asyncio.get_running_loop()
 
     def watch(self, within: Authority, caller: Caller) -> Authority:
-        """Return the authority as it serves a caller; once that has ended something, targets are asked if need be."""
+        """Return an authority that starts a pass when the caller leaves revocations at targets unsettled."""
         return _Watching(within, caller, self._soon)
 
     def close(self, patience: float) -> None:
@@ -59,7 +59,7 @@ class Settler:
 
     def _done(self, future: asyncio.Future[None]) -> None:
         self._asking = False
-        # What could not be done is in the queue still, and a sweep tells of it.
+        # The queue keeps what failed, and a sweep reports it.
         if not future.cancelled():
             future.exception()
         if self._again:
@@ -72,7 +72,7 @@ def _settle(seat: Seat) -> None:
 
 
 class _Watching:
-    """Performs, and says when something has ended whose end at targets nobody will ask for."""
+    """Performs operations, and starts a pass after those that leave revocations which no caller will settle."""
 
     def __init__(self, within: Authority, caller: Caller, soon: Callable[[], None]) -> None:
         self._within = within

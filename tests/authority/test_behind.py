@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -244,7 +245,7 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
     monkeypatch.setattr(approval, "_MOST_OPEN", 2)
     sam = caller("user:sam")
     rogue, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
-    ids = [_requested(lambda: _delegated(world, rogue, ("pay:out",), agent=name)) for name in ("a", "b")]  # noqa: B023
+    ids = [_requested(partial(_delegated, world, rogue, ("pay:out",), agent=name)) for name in ("a", "b")]
     assert len({*ids}) == 2
     for hand in (rogue, other):
         with pytest.raises(PolicyDeniedError, match="wait already"):

@@ -424,8 +424,8 @@ An approver who may not grant it is told the rule: `approver-unknown` (the direc
 `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
 for them, through an agent that carries their name, or under their login; or they are behind the agent that asks, that
 acts in it, or that is its parent: it acts for them, or they had one of its credentials issued or renewed, themselves or
-by way of another agent). Where that cannot be told, since too much led to one of these agents or its rows were pruned,
-nobody may grant it. The refusal is in the audit log.
+by way of another agent). If that cannot be found out, since one of these agents has too long a history or its rows
+were pruned, no approver may grant it. The refusal is in the audit log.
 
 At an authority the same rule refuses a caller that presents the ID token of an approver and may not grant the request
 itself by this rule; and an agent presents none. Approvers log in there themselves, or a person or a service without a
