@@ -46,7 +46,7 @@ def attach(
     minted = Minted(Secret.unmade(), None, None)
     if mint.issuer is not None:
         (minted,) = mint.issuer.mint([Order(draft, [ids])])
-    number = transaction.next_keys()[1]
+    number, subject = transaction.next_keys()[1], held.proved_subject
     transaction.add(
         [],
         [
@@ -73,6 +73,7 @@ def attach(
                 may_act=draft.may_act,
                 source=held.key,
                 may_kind=None if draft.may_kind is None else kept_kinds(draft.may_kind),
+                proved_subject=None if subject is None else transaction.term(subject),
             )
         ],
     )

@@ -371,7 +371,7 @@ class _Judge:
         """Return what the directory has of the agent, and of the delegator: by subject before by name."""
         root = introspection.root_of(credential, lineage)
         if root not in self._proved:
-            subject = introspection.root_subject(self._snapshot, credential, lineage)
+            subject = credential.proved_subject
             self._proved[root] = None if subject is None else self._snapshot.find_delegator(subject)
             self._foreign[root] = governance.proved_as_another(self._snapshot, credential.delegator, subject)
         person = self._proved[root] or self._people.get(credential.delegator)

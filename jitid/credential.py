@@ -284,6 +284,8 @@ class Credential(NamedTuple):
     """The ledger's number for the record of its agent; none where the agent is not registered."""
     under_agent: bool = False
     """Whether its identity stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
+    proved_subject: str | None = None
+    """The subject of the ID token that proved the root delegator, as `ISSUER SUB`, if the directory did not know it."""
     token_use: str | None = None
     """What it is for, as `TokenUse` has it; None for what is not a token of ours."""
 

@@ -256,7 +256,7 @@ def _decide_now(
     sensitivity = narrowing.sensitivity(
         request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
     ).level
-    subject = document.get("subject") if above is None else introspection.root_subject(snapshot, *above)
+    subject = document.get("subject") if above is None else above[0].proved_subject
     entry = snapshot.entry(governance.known_as(snapshot, request.delegator, subject), request.agent)
     asked = request._replace(
         delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,

@@ -223,19 +223,6 @@ def root_of(credential: Credential, lineage: Sequence[Ancestor]) -> str:
     return lineage[-1].id if lineage else credential.id
 
 
-def root_subject(snapshot: Snapshot, credential: Credential, lineage: Sequence[Ancestor]) -> str | None:
-    """Return the subject of the ID token that proved the root delegator, if the directory did not know them then.
-
-    The directory may know that subject by now: then the root is theirs, whatever name the token gave.
-    """
-    if root_proof(credential, lineage) != "oidc":
-        return None
-    first = snapshot.first_of(parse_id(root_of(credential, lineage))[1])
-    event = None if first is None else snapshot.event(first.event)
-    subject = None if event is None else event.document().get("subject")
-    return None if subject is None else str(subject)
-
-
 def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
     """Return how the root delegator of a credential was proved; an old row of a delegated one does not tell it."""
     if credential.delegator_proof != FORMER_PROOF or not lineage:

@@ -302,6 +302,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         if one.plan.approval is not None:
             used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
+        subject = None if one.plan.proved_subject is None else transaction.term(one.plan.proved_subject)
         signed_by = one.mint.key.key if one.mint.key else None
         places += placed(one.names, credential_key + len(credentials))
         for (uid, jti), (_, print_, claims_hash, public) in zip(one.raw, made, strict=True):
@@ -349,6 +350,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     may_audience,
                     may_kind,
                     draft.may_act,
+                    subject,
                 )
             )
             if one.mint.issuer is None:

@@ -59,6 +59,8 @@ class Plan(NamedTuple):
     """What it is made from, if that is a target or a template of one."""
     right: namerights.Right = namerights.FREE
     """By whose right it has the agent's name."""
+    proved_subject: str | None = None
+    """The subject of the ID token that proved the root delegator, if the directory does not know, or did not then."""
 
     @property
     def recurring(self) -> int | None:
@@ -148,9 +150,10 @@ def plan(
     right, unlet = namerights.not_let(snapshot, entry, delegator, parent, request, terms, now)
     facts["named_by"] = right.by
     facts["acting"] = acting
+    subject = None if parent is None else parent.proved_subject
     if above is None and not standing.known:
         # Once the directory knows them by it, what they delegate now is theirs.
-        facts["subject"] = request.proved_subject
+        facts["subject"] = subject = request.proved_subject
     if task is not None:
         must_be_open(task, now, facts)
     governance.must_not_object(
@@ -292,6 +295,7 @@ def plan(
         approval,
         chosen,
         right,
+        subject,
     )
 
 
@@ -398,7 +402,7 @@ def who_delegates(
     delegator, proof = _delegator(request, above, terms)
     subject = request.proved_subject
     if above is not None:
-        subject = introspection.root_subject(snapshot, above.credential, above.lineage)
+        subject = above.credential.proved_subject
     known_as = governance.known_as(snapshot, delegator, subject)
     entry = snapshot.entry(known_as, request.agent)
     if above is not None:

@@ -104,7 +104,7 @@ def renew(
     (minted,) = mint.issuer.mint([Order(draft, [ids])])
     superseded_at = transaction.supersede(predecessor.key, draft.issued_at + terms.overlap)
     assert superseded_at is not None, "a valid credential without a successor can be superseded"
-    number = transaction.next_keys()[1]
+    number, subject = transaction.next_keys()[1], predecessor.proved_subject
     transaction.add(
         [],
         [
@@ -132,6 +132,7 @@ def renew(
                 draft.recorded_reach(predecessor.kind),
                 None if draft.may_kind is None else kept_kinds(draft.may_kind),
                 draft.may_act,
+                None if subject is None else transaction.term(subject),
             )
         ],
     )
@@ -270,6 +271,8 @@ def abandon(
             "restored": restored,
         },
     )
+    if found.superseded_at is None and not restored:
+        transaction.lapse([(found.identity_key, found.line)], {})
 
 
 def plan(
@@ -322,7 +325,7 @@ def plan(
     judged, proof = found.level, introspection.root_proof(predecessor, lineage)
     if judged == found.own:
         narrowing.note_raised(found, task.sensitivity, "", notes)
-    subject = introspection.root_subject(transaction, predecessor, lineage)
+    subject = predecessor.proved_subject
     entry = transaction.entry(
         governance.known_as(transaction, predecessor.delegator, subject), predecessor.agent
     )

@@ -95,6 +95,12 @@ def settle(
 
     """
     with ledger.read() as snapshot:
+        lines = snapshot.lines_over()
+    if lines:
+        # What rests on them is dead, and its rows do not say so before somebody writes.
+        with ledger.write() as transaction:
+            transaction.lapse(transaction.lines_over(), {})
+    with ledger.read() as snapshot:
         now = snapshot.now
         names = [target] if target is not None else snapshot.outside.targets_due(None if waiting else now)
         due = {

@@ -128,10 +128,12 @@ class SqlAuditLog:
         terms: IssuedTerms | None,
         reach: tuple[str, str, str] = ("", "", ""),
         without: str = "",
+        subject: str | None = None,
     ) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
 
         `reach`: what a row stands for that has no `may_audience`, what it must be, and what `may_act` must be.
+        `subject`: the one that they must have; "" for none, None for whatever it is.
         """
         sql = (
             f"SELECT count(*) FROM credential c WHERE id BETWEEN ? AND ? AND event = ? AND {spared(without)}"
@@ -140,7 +142,18 @@ class SqlAuditLog:
             sql += f""" AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?
                         AND coalesce(template, '') = ? AND coalesce(may_kind, '{ANY_KIND}') = ?
                         AND coalesce(may_audience, ?) = ? AND coalesce(may_act, '') = ?"""
-        values = (first, last, event, *(() if terms is None else (*terms, *reach)))
+        if subject is not None:
+            # Of a subject that is no term there is nothing.
+            sql += (
+                " AND proved_subject = (SELECT id FROM term WHERE text = ?)"
+                if subject
+                else " AND proved_subject IS NULL"
+            )
+        values = (
+            *(first, last, event),
+            *(() if terms is None else (*terms, *reach)),
+            *((subject,) if subject else ()),
+        )
         count: int = self._db.execute(sql, values).fetchone()[0]
         return count
 
@@ -192,6 +205,12 @@ class SqlAuditLog:
                                 WHERE q.identity = c.identity AND substr(q.jti, 1) = :of
                                   AND coalesce(q.line, q.id) = c.line)
                            ELSE c.line IS NULL END
+                  AND coalesce(c.proved_subject, 0) = coalesce(
+                          CASE WHEN :renewed = 1 THEN (SELECT q.proved_subject FROM credential q
+                                                        WHERE q.identity = c.identity AND substr(q.jti, 1) = :of)
+                               WHEN :attached = 1 OR :delegated = 1 THEN (
+                                   SELECT q.proved_subject FROM credential q WHERE q.id = coalesce(c.source, i.source))
+                               ELSE c.proved_subject END, 0)
                   AND {spared(without)}""",
             first=first,
             last=last,

@@ -77,7 +77,7 @@ class SqlLeaving:
     def ties(self, names: Iterable[str]) -> Ties:
         """Return what hangs on the delegators with these names and subjects, all of them together."""
         names = frozenset(names)
-        selecting.give(self._db, (), (), selecting.proved_roots(self._db, names), names=names)
+        selecting.give(self._db, (), (), names=names)
         values = {"now": self._now}
         (live,) = self._db.execute(
             f"""SELECT count(*) FROM (SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name) d

@@ -46,6 +46,7 @@ _ENDED_AS = {
     "expire": "expired",
     "supersede": "superseded",
     "abandon": "revoked",
+    "lapse": "revoked",
     "mint-failure": "revoked",
     "delegator-disable": "revoked",
     "delegator-import": "revoked",
@@ -252,6 +253,8 @@ class Members:
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
+        # What is made later, or delegated, has that of what it was made from.
+        subject = event.get("subject", "") if event["op"] == "issue" and "parent" not in event else None
         audiences = " ".join(event.get("audiences", (self._names.issuer,)))
         reach = (audiences, audiences, event.get("may_act", ""))
         if "may_audience" in event:
@@ -270,7 +273,7 @@ class Members:
                 event.get("may_kind", ANY_KIND),
             )
         if rows and len(rows) != self._snapshot.count_issued(
-            rows[0][0], rows[-1][0], seq, terms, reach, self._without
+            rows[0][0], rows[-1][0], seq, terms, reach, self._without, subject
         ):
             raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
         # Copies of a root have nothing to escape from, and may be many; whatever has a parent is looked at.

@@ -225,6 +225,32 @@ _FOURTH = (
         HAVING max(id) IS NOT NULL""",
 )
 
+_FIFTH = (
+    "ALTER TABLE credential ADD COLUMN proved_subject BIGINT",
+    "CREATE TEMPORARY TABLE told_subject (identity BIGINT PRIMARY KEY, subject {text} NOT NULL)",
+    """INSERT INTO told_subject
+       SELECT i.id, min(convert_from(e.body, 'UTF8')::jsonb ->> 'subject')
+         FROM identity i JOIN credential c ON c.identity = i.id JOIN audit_event e ON e.seq = c.event
+        WHERE i.depth = 0 AND i.proof = 'oidc' AND position('"subject":"'::bytea IN e.body) > 0
+        GROUP BY i.id HAVING min(convert_from(e.body, 'UTF8')::jsonb ->> 'subject') IS NOT NULL""",
+    """INSERT INTO told_subject
+       WITH RECURSIVE below (id, subject) AS (
+           SELECT i.id, t.subject FROM told_subject t JOIN identity i ON i.parent = t.identity
+           UNION SELECT i.id, b.subject FROM below b JOIN identity i ON i.parent = b.id)
+       SELECT id, subject FROM below""",
+    """INSERT INTO term (id, text)
+       SELECT (SELECT max(id) FROM term) + row_number() OVER (), subject
+         FROM (SELECT DISTINCT subject FROM told_subject) s
+        WHERE NOT EXISTS (SELECT 1 FROM term t WHERE t.text = s.subject)""",
+    """UPDATE credential c SET proved_subject = t.id
+         FROM told_subject s JOIN term t ON t.text = s.subject WHERE s.identity = c.identity""",
+    "DROP TABLE told_subject",
+    """CREATE INDEX credential_proved_subject ON credential (proved_subject, ended_at, expires_at, superseded_at)
+       WHERE proved_subject IS NOT NULL""",
+    "CREATE INDEX approval_waiting ON approval (expires_at) WHERE ended_at IS NULL",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD, _FOURTH)
+    tuple(each.replace("{text}", _TEXT) for each in step)
+    for step in (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 )

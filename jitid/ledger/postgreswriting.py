@@ -59,7 +59,7 @@ _IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT, _IN
 _CREDENTIAL_TYPES = (
     *(_INT, _BYTES, _INT, _TEXT, _TEXT, _INT, _TEXT, _INT, _INT, _BYTES, _BYTES),
     *(_INT, _INT, _INT, _INT, _INT, _TEXT, _BYTES),
-    *(_INT, _INT, _TEXT, _TEXT, _TEXT),
+    *(_INT, _INT, _TEXT, _TEXT, _TEXT, _INT),
 )
 _TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
 _CREDENTIAL_PLACES = f"({', '.join(CREDENTIAL_COLUMNS)}) VALUES ({', '.join('?' * len(CREDENTIAL_COLUMNS))})"
@@ -467,7 +467,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
     alone = _must_be_alone
 
-    end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
+    end_task = end = end_one = end_key = close_due = lapse = supersede = restore = _must_be_alone
     add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
     put_delegators = put_agents = disable = rename = begin_anew = _must_be_alone
 

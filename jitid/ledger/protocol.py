@@ -170,6 +170,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def first_of(self, uid: bytes) -> Credential | None:
         """Return the first credential of an identity: what it was issued as."""
 
+    def lines_over(self) -> list[tuple[int, int]]:
+        """Return the lines whose head has expired and is not recorded so, each with its identity before it."""
+
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""
 
@@ -302,11 +305,13 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         terms: IssuedTerms | None,
         reach: tuple[str, str, str] = ("", "", ""),
         without: str = "",
+        subject: str | None = None,
     ) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
 
         The terms are kind, scopes, time of issue and expiry; None for whatever they are. `reach`: what a row stands for
-        that has no `may_audience`, what it must be, and what `may_act` must be.
+        that has no `may_audience`, what it must be, and what `may_act` must be. `subject`: whom an ID token must have
+        proved; "" for nobody, None for whoever it is.
         """
 
     def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:
@@ -446,6 +451,12 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
         """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort.
 
         `facts` are what else the events say.
+        """
+
+    def lapse(self, lines: Iterable[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
+        """End what lives of all that rests on lines that have no head any more; return None if nothing does.
+
+        A line is given as its identity and the number of its first credential. `facts` are what else the event says.
         """
 
     def add_key(

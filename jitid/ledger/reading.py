@@ -58,7 +58,8 @@ _CREDENTIAL = f"""
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
            c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
            c.may_audience, c.may_kind, c.may_act, i.task, o.text,
-           CASE WHEN t.ended_at IS NULL THEN t.deadline ELSE 0 END, c.recurring, {selecting.UNDER_AGENT}
+           CASE WHEN t.ended_at IS NULL THEN t.deadline ELSE 0 END, c.recurring, {selecting.UNDER_AGENT},
+           (SELECT text FROM term WHERE id = c.proved_subject)
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -143,6 +144,7 @@ def _from_row(row: Any) -> Credential:
             read_kinds(row[41]),
             *row[42:47],
             bool(row[47]),
+            row[48],
             _token_use(kind, audiences, may_audience, undivided=row[40] is None),
         )
     )
@@ -432,6 +434,12 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def first_of(self, uid: bytes) -> Credential | None:
         """Return the first credential of an identity: what it was issued as."""
         return self._one_of(uid, "ASC")
+
+    def lines_over(self) -> list[tuple[int, int]]:
+        """Return the lines whose head has expired and is not recorded so, each with its identity before it."""
+        from jitid.ledger import resting
+
+        return resting.lines_over(self._db, self._now)
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""

@@ -149,6 +149,8 @@ class CredentialRow(NamedTuple):
     """The kinds that its holder may obtain, separated by spaces: see `credential.kept_kinds`."""
     may_act: str | None = None
     """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    proved_subject: int | None = None
+    """The subject of the ID token that proved the root delegator, if the directory did not know it then."""
 
 
 CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])

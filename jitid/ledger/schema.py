@@ -268,6 +268,30 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         """INSERT INTO setting SELECT 'agents_until', CAST(max(id) AS TEXT) FROM identity
             HAVING max(id) IS NOT NULL""",
     ),
+    (
+        # Whom an ID token proved, under whatever name, whom the directory did not know: it has no row for them, and
+        # may get one. All that descends from such a root has it, so that one look-up finds what is to end with them.
+        "ALTER TABLE credential ADD COLUMN proved_subject INTEGER REFERENCES term",
+        "CREATE TEMPORARY TABLE told_subject (identity INTEGER PRIMARY KEY, subject TEXT NOT NULL)",
+        """INSERT INTO told_subject
+           SELECT i.id, min(json_extract(CAST(e.body AS TEXT), '$.subject'))
+             FROM identity i JOIN credential c ON c.identity = i.id JOIN audit_event e ON e.seq = c.event
+            WHERE i.depth = 0 AND i.proof = 'oidc' AND instr(e.body, CAST('"subject":"' AS BLOB)) > 0
+            GROUP BY i.id HAVING min(json_extract(CAST(e.body AS TEXT), '$.subject')) IS NOT NULL""",
+        """INSERT INTO told_subject
+           WITH RECURSIVE below (id, subject) AS (
+               SELECT i.id, t.subject FROM told_subject t JOIN identity i ON i.parent = t.identity
+               UNION SELECT i.id, b.subject FROM below b JOIN identity i ON i.parent = b.id)
+           SELECT id, subject FROM below""",
+        "INSERT INTO term (text) SELECT DISTINCT subject FROM told_subject WHERE 1 = 1 ON CONFLICT DO NOTHING",
+        """UPDATE credential SET proved_subject = (
+               SELECT t.id FROM told_subject s JOIN term t ON t.text = s.subject WHERE s.identity = credential.identity)
+            WHERE identity IN (SELECT identity FROM told_subject)""",
+        "DROP TABLE told_subject",
+        """CREATE INDEX credential_proved_subject ON credential (proved_subject, ended_at, expires_at, superseded_at)
+            WHERE proved_subject IS NOT NULL""",
+        "CREATE INDEX approval_waiting ON approval (expires_at) WHERE ended_at IS NULL",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -92,71 +92,29 @@ _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
 """The names of the delegator who has a name, as terms: also from before they were known to be one."""
 
 
-_THEIRS = """SELECT id FROM (
-    WITH RECURSIVE theirs (id) AS (
-        SELECT identity FROM given_identity
-        UNION SELECT i.id FROM theirs t JOIN identity i ON i.parent = t.id)
-    SELECT id FROM theirs) AS below_them"""
-"""The given roots (`proved_roots`), with all identities below them."""
-
-
-def proved_roots(db: Any, names: Iterable[str]) -> list[int]:
-    """Return the open root identities that were proved by an ID token of one of these subjects, then unknown.
-
-    A subject is `ISSUER SUB`; other names in the list are ignored. A root has the name that its token gave, and other
-    delegators may have the same name: only the audit event records the subject.
-    """
-    subjects = {name for name in names if " " in name}
-    return [key for keys in _proved(db, subjects).values() for key in keys] if subjects else []
-
-
 def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple[int, int]]:
-    """Return, by subject, the number of live credentials below such roots, and the latest expiry.
+    """Return, by subject, the number of live credentials of what ID tokens of theirs proved, and the latest expiry.
 
-    Credentials under a name or alias of the same delegator are not counted.
+    Only what was issued before the directory knew the subject; and nothing that has a name of the same delegator.
     """
-    found = {}
-    for subject, keys in _proved(db, subjects).items():
-        give(db, (), (), keys)
-        count, last = db.execute(
-            f"""SELECT count(*), max(coalesce(c.superseded_at, c.expires_at))
-                  FROM ({_THEIRS}) AS t CROSS JOIN credential c
-                 WHERE c.identity = t.id AND {LIVE} AND c.delegator NOT IN (
-                       SELECT n.id FROM delegator_name s CROSS JOIN delegator_name o CROSS JOIN term n
-                        WHERE s.name = :subject AND o.delegator = s.delegator AND n.text = o.name)""",
-            {"now": now, "subject": subject},
-        ).fetchone()
-        if count:
-            found[subject] = (count, last)
-    return found
-
-
-def _proved(db: Any, subjects: Collection[str]) -> dict[str, list[int]]:
-    dialect = dialect_of(db)
-    subject = dialect.member("subject")
-    open_roots = """credential c JOIN identity i ON i.id = c.identity
-                     WHERE c.ended_at IS NULL AND i.depth = 0 AND i.proof = 'oidc'"""
-    # One event may have made thousands of them. A renewal and an attachment repeat the subject.
-    told = db.execute(
-        f"""SELECT seq, {subject} FROM {dialect.told}
-             WHERE seq IN (SELECT DISTINCT c.event FROM {open_roots}) AND {subject} IS NOT NULL"""
+    give(db, (), (), names=subjects)
+    rows = db.execute(
+        f"""SELECT g.name, count(*), max(coalesce(c.superseded_at, c.expires_at))
+              FROM given_name g CROSS JOIN term t CROSS JOIN credential c
+             WHERE t.text = g.name AND c.proved_subject = t.id AND {LIVE} AND NOT EXISTS (
+                   SELECT 1 FROM delegator_name s CROSS JOIN delegator_name o CROSS JOIN term n
+                    WHERE s.name = g.name AND o.delegator = s.delegator AND n.text = o.name AND n.id = c.delegator)
+             GROUP BY g.name""",
+        {"now": now},
     )
-    events = {seq: one for seq, one in told if one in subjects}
-    found: dict[str, list[int]] = {}
-    if events:
-        rows = db.execute(
-            f"SELECT DISTINCT c.identity, c.event FROM {open_roots} AND c.event IN ({', '.join(map(str, events))})"
-        )
-        for key, seq in rows:
-            found.setdefault(events[seq], []).append(key)
-    return found
+    return {subject: (count, last) for subject, count, last in rows}
 
 
 def count_theirs(db: Any, now: int) -> int:
-    """Return how many live credentials are of roots that were given by subject, and under no name that was given."""
+    """Return how many live credentials have a subject that was given, and no name that was given."""
     (count,) = db.execute(
-        f"""SELECT count(*) FROM ({_THEIRS}) AS t CROSS JOIN credential c
-             WHERE c.identity = t.id AND {LIVE} AND c.delegator NOT IN ({_ROOTS})""",
+        f"""SELECT count(*) FROM ({_ROOTS}) d CROSS JOIN credential c
+             WHERE c.proved_subject = d.id AND {LIVE} AND c.delegator NOT IN ({_ROOTS})""",
         {"now": now},
     ).fetchone()
     return int(count)
@@ -242,7 +200,11 @@ def _subqueries(
                           WHERE c.delegator = d.id AND c.ended_at IS NULL"""
             )
         if any(" " in name for name in selection.delegators):
-            parts.append(_THEIRS)
+            # Subjects of ID tokens are terms too.
+            parts.append(
+                f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
+                     WHERE c.proved_subject = d.id{"" if dead_too else " AND c.ended_at IS NULL"}"""
+            )
         if agents:
             names = placeholders("by", agents, values)
             parts.append(
@@ -290,7 +252,7 @@ def give(
 def select(db: Any, selection: Selection) -> int:
     """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
     roots = [name for name in selection.delegators if not name.startswith("agent:")]
-    give(db, selection.ids, selection.fingerprints, proved_roots(db, roots), names=roots)
+    give(db, selection.ids, selection.fingerprints, names=roots)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(
@@ -314,6 +276,20 @@ def select(db: Any, selection: Selection) -> int:
         ).rowcount
         if matched:
             break
+    _doom_below(db)
+    return matched
+
+
+def doom(db: Any, identities: Iterable[int]) -> int:
+    """Fill the temporary table `doomed` with these identities and all below them; return how many that are."""
+    give(db, (), (), identities)
+    db.execute("INSERT INTO doomed SELECT identity FROM given_identity")
+    _doom_below(db)
+    (count,) = db.execute("SELECT count(*) FROM doomed").fetchone()
+    return int(count)
+
+
+def _doom_below(db: Any) -> None:
     # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
     db.execute(
         """INSERT INTO doomed
@@ -324,7 +300,6 @@ def select(db: Any, selection: Selection) -> int:
            SELECT id FROM below WHERE 1 = 1
            ON CONFLICT DO NOTHING"""
     )
-    return matched
 
 
 def radius(db: Any, matched: int, now: int) -> Radius:

@@ -310,7 +310,8 @@ class SqlTransaction(SqlSnapshot):
 
     def _close(self, column: str, state: State, operation: str, limit: int, facts: Mapping[str, Any]) -> int:
         rows = self._db.execute(
-            f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END
+            f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END, identity,
+                       CASE WHEN superseded_at IS NULL THEN line END
                   FROM (SELECT * FROM credential
                          WHERE ended_at IS NULL AND {column} <= :now ORDER BY {column} LIMIT :limit) AS due
                  ORDER BY id""",
@@ -325,11 +326,36 @@ class SqlTransaction(SqlSnapshot):
         )
         honoured = [row for row in rows if state is not State.EXPIRED and row[3] is not None]
         if honoured:
-            _, _, ended_at, expires_at = zip(*honoured, strict=True)
+            _, _, ended_at, expires_at, *_ = zip(*honoured, strict=True)
             self._keep_honoured(seq, len(honoured), min(ended_at), max(expires_at))
         self.append(operation, {**facts, "count": len(rows), "ended": ended_digest(row[1] for row in rows)})
         self.closed.append(Closed(seq, len(rows)))
+        # What was made from one that was not renewed expires no later than that one.
+        heads = [(row[4], row[5]) for row in rows if row[5] is not None]
+        if heads and state is State.EXPIRED and (closed := self.lapse(heads, facts)) is not None:
+            self.closed.append(closed)
         return len(rows)
+
+    def lapse(self, lines: Iterable[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
+        """End what lives of all that rests on lines that have no head any more; return None if nothing does.
+
+        A line is given as its identity and the number of its first credential. `facts` are what else the event says.
+        """
+        from jitid.ledger import resting
+
+        found = resting.on_lines(self._db, lines, self._now)
+        if not found:
+            return None
+        seq = self.next_seq()
+        self._db.executemany(
+            "UPDATE credential SET ended_at = ?, ended_as = ?, ended_event = ? WHERE id = ?",
+            [(self._now, State.REVOKED.value, seq, one.key) for one in found],
+        )
+        honoured = [one.honoured_until for one in found if one.honoured_until is not None]
+        if honoured:
+            self._keep_honoured(seq, len(honoured), self._now, max(honoured))
+        self.append("lapse", {**facts, "count": len(found), "ended": ended_digest(one.jti for one in found)})
+        return Closed(seq, len(found))
 
     def bind(self, identity: int, process: Process) -> None:
         """Record the process that a new identity is given to."""

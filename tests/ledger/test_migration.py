@@ -13,10 +13,12 @@ import pytest
 
 from jitid import ownership
 from jitid.audit import Event
-from jitid.authority.operations import Revoke
+from jitid.authority.operations import Renew, Revoke
 from jitid.ledger import folder, schema
 from jitid.ledger.records import Filter, Selection
 from jitid.ledger.writing import SqlTransaction
+from jitid.request import RenewRequest
+from jitid.secret import Secret
 from tests.builders import NOW, Clock, World, edit, make_folder, open_sqlite, put
 
 # What each step after the first has added, to be taken away again.
@@ -99,6 +101,11 @@ _UNDONE = {
         "ALTER TABLE credential DROP COLUMN source",
         "ALTER TABLE credential DROP COLUMN line",
     ),
+    9: (
+        "DROP INDEX approval_waiting",
+        "DROP INDEX credential_proved_subject",
+        "ALTER TABLE credential DROP COLUMN proved_subject",
+    ),
 }
 
 
@@ -169,6 +176,7 @@ def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path:
         world.issue(task="OWN", delegator="user:carol")
     edit(
         path,
+        *_UNDONE[9],
         *_UNDONE[8],
         # The one that came second has the smaller numbers, as after a clock that was set back.
         "UPDATE credential SET id = id - 100 WHERE event = (SELECT max(event) - 2 FROM credential)",
@@ -203,6 +211,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
     assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
     edit(
         path,
+        *_UNDONE[9],
         *_UNDONE[8],
         *_UNDONE[7],
         *_UNDONE[6],
@@ -213,6 +222,43 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
     )
     with World(path) as world, world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
+
+
+def test_whom_the_events_of_roots_name_is_told_by_all_below_them(tmp_path: Path, kept_in: str) -> None:
+    """Before there was such a column, only the event told whom an ID token proved that the directory did not know."""
+    path = tmp_path / "old"
+    proved = {"delegator": None, "proved_delegator": "user:zoe", "proved_at": NOW}
+    with World(path) as world:
+        root = world.issue(**proved, proved_subject="https://id.example 1", purpose='"subject":"another"')
+        child = world.issue(parent=root.token, agent="coder")
+        world.issue(parent=child.token, agent="tester")
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(root.token))))
+        world.issue(**proved, proved_subject="https://id.example 2", task="T2")
+        world.issue(**proved, task="T3")
+        world.issue(delegator="user:zoe", task="T4", purpose='{"subject":"https://id.example 1"}')
+        with world.ledger.read() as snapshot:
+            before = list(snapshot.ask(_SUBJECTS, {}))
+    assert [subject for _, subject in before] == [
+        *["https://id.example 1"] * 4,
+        "https://id.example 2",
+        None,
+        None,
+    ]
+    edit(
+        path,
+        *_UNDONE[9],
+        "DELETE FROM term WHERE text LIKE 'https://id.example %'",
+        "UPDATE schema_version SET version = 4" if kept_in == "database" else "PRAGMA user_version = 8",
+    )
+    with World(path) as world:
+        with world.ledger.read() as snapshot:
+            assert list(snapshot.ask(_SUBJECTS, {})) == before
+        world.check()
+        assert world.revoke(delegators=("https://id.example 1",)).radius.credentials == 4
+
+
+_SUBJECTS = """SELECT c.id, s.text FROM credential c LEFT JOIN term s ON s.id = c.proved_subject
+    ORDER BY c.event"""
 
 
 def test_many_that_open_an_old_ledger_at_once_bring_it_up_once(tmp_path: Path) -> None:

@@ -10,10 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import auditexport
-from jitid.authority.operations import ExportLog, Issue, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
+from jitid.authority.operations import (
+    ExportLog,
+    Issue,
+    Renew,
+    RevokeKey,
+    RotateKey,
+    ShowTree,
+    SignHead,
+    VerifyLog,
+)
+from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.writing import SqlTransaction
-from tests.builders import DAY, World, edit, request
+from jitid.request import AttachRequest, RenewRequest
+from jitid.secret import Secret
+from tests.builders import DAY, NOW, World, edit, request
 
 
 @pytest.fixture
@@ -74,7 +86,7 @@ CHANGES = [
     (
         "INSERT INTO credential SELECT 99, zeroblob(16), identity, kind, scopes, audiences, details, issued_at,"
         " expires_at, zeroblob(32), NULL, NULL, event, task, delegator, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-        " NULL, NULL, NULL, NULL, NULL, NULL"
+        " NULL, NULL, NULL, NULL, NULL, NULL, NULL"
         " FROM credential WHERE id = 6"
     ),
 ]
@@ -306,6 +318,37 @@ def test_an_edited_identity_is_found(world: World, statement: str) -> None:
     world.issue(kind="opaque", parent=parent.token, agent="child")
     world.check()
     edit(world.path, statement)
+    world.reopen()
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize(
+    ("subject", "where"),
+    [
+        ("NULL", "proved_subject IS NOT NULL"),
+        ("(SELECT id FROM term WHERE text = 'user:alice')", "proved_subject IS NOT NULL"),
+        ("(SELECT id FROM term WHERE text = 'https://id.example 1')", "proved_subject IS NULL"),
+        ("(SELECT max(id) + 1 FROM term)", "proved_subject IS NULL"),
+        *[("NULL", f"kind = '{kind}'") for kind in ("jwt", "opaque", "jwt-svid")],
+    ],
+)
+def test_an_edit_of_whom_an_id_token_proved_is_found(
+    world: World, copies: int, subject: str, where: str
+) -> None:
+    """Disabling somebody ends what they delegated, by whatever name: by this column it is found."""
+    proved = {"delegator": None, "proved_delegator": "user:zoe", "proved_at": NOW}
+    reach = {"may_audience": ("urn:api",), "may_kind": ("opaque", "jwt-svid")}
+    fields = request(**proved, proved_subject="https://id.example 1", copies=copies, **reach)
+    (issued,) = world.authority.perform(Issue(requests=(fields,)))
+    root = issued.credentials[0].secret
+    world.issue(parent=Secret.single(root.reveal()), agent="child", kind="opaque")
+    world.authority.perform(Attach(request=AttachRequest(root, "jwt-svid", audiences=("urn:api",))))
+    world.authority.perform(Renew(request=RenewRequest(root)))
+    world.issue(task="T9")
+    world.check()
+    edit(world.path, f"UPDATE credential SET proved_subject = {subject} WHERE {where}")
     world.reopen()
     with pytest.raises(IntegrityError):
         world.check()

@@ -17,6 +17,7 @@ from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
+from jitid.identifier import parse_id
 from jitid.ledger.folder import DATABASE
 from jitid.request import AttachRequest, RenewRequest
 from jitid.scope import Scope, uncovered
@@ -230,6 +231,57 @@ def test_whatever_a_credential_rests_on_bounds_what_is_made_from_it(
 
 
 @both_ledgers
+def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> None:
+    """Whoever renews for a shorter time ends the line early, and what has a longer time of its own is dead with it."""
+    held = issue(world, kind="opaque")
+    beside, left = attach(world, held), attach(world, held)
+    child = issue(world, parent=held.token, kind="opaque")
+    resting = [
+        attach(world, beside, kind="jwt"),
+        attach(world, child),
+        issue(world, parent=beside.token, agent="coder", kind="opaque"),
+        issue(world, parent=child.token, agent="tester", kind="opaque"),
+    ]
+    heads = [renew(world, beside), renew(world, child)]
+    # One of the identity's that rests on a line of its own, and what rests on that.
+    other = attach(world, left)
+    renew(world, other, 20)
+    spared = [renew(world, left), issue(world, parent=left.token, agent="coder", kind="opaque")]
+    assert held.issued.expires_at > NOW + 60
+    world.clock.now += world.terms.overlap + 5
+    assert [verify(world, one).id for one in (*resting, *heads, *spared)]
+    # What the other one was renewed to has expired by now, and nothing rests on that.
+    assert _ends(world, *resting, *heads, *spared) == {None}
+    short = renew(world, heads[0], 20)
+    spared += [heads[1], resting[1], resting[3]]
+    resting = [resting[0], resting[2]]
+    world.clock.now += 10
+    assert [verify(world, one).id for one in resting]
+    world.clock.now += 15
+    for one in resting:
+        with pytest.raises(InvalidCredentialError):
+            verify(world, one)
+    last = world.issue(task="T9")
+    assert _ends(world, *resting) == {"revoked"}
+    assert _ends(world, short) == {"expired"}
+    assert _ends(world, held, last, *spared) == {None}
+    events = [event for event in world.events() if event["op"] == "lapse"]
+    assert [event["count"] for event in events] == [2]
+    with world.ledger.read() as snapshot:
+        until = [row[0] for row in snapshot.ask("SELECT expires_at FROM honoured ORDER BY event DESC", {})]
+    assert until[0] == resting[0].issued.expires_at
+    world.check()
+
+
+def _ends(world: World, *made: Made) -> set[str | None]:
+    """Return as what the rows say that credentials have ended."""
+    with world.ledger.read() as snapshot:
+        rows = snapshot.ask("SELECT jti, ended_as FROM credential", {})
+        wanted = {parse_id(one.jti)[1] for one in made}
+        return {ended_as for jti, ended_as in rows if jti in wanted}
+
+
+@both_ledgers
 def test_a_successor_lives_no_longer_than_its_predecessor_was_given(world: World) -> None:
     short = issue(world, ttl=60)
     world.clock.now += 30
@@ -368,6 +420,9 @@ def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
             except (PolicyDeniedError, InvalidCredentialError):
                 pass
         _must_hold(world, told)
+        # Whoever writes next records what is dead.
+        issue(world, task="LAST")
+        _must_be_recorded(world, told)
         world.check()
 
 
@@ -392,6 +447,16 @@ def _must_hold(world: World, told: list[_Told]) -> None:
             life = one.made.issued.expires_at - one.made.issued.issued_at
             assert life <= before.expires_at - before.issued_at
     assert _heads(world) <= 1
+
+
+def _must_be_recorded(world: World, told: list[_Told]) -> None:
+    """Assert that what lives by its row rests on what does: targets, status lists and `list` know rows alone."""
+    with world.ledger.read() as snapshot:
+        rows = list(snapshot.ask("SELECT jti FROM credential WHERE ended_at IS NULL", {}))
+    live = {jti for (jti,) in rows}
+    for one in told:
+        if parse_id(one.made.jti)[1] in live and one.source is not None:
+            assert parse_id(one.source.head.made.jti)[1] in live
 
 
 def _must_cover(above: tuple[str, ...], below: tuple[str, ...]) -> None:
@@ -424,4 +489,15 @@ def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
     world.authority.perform(ops.AbandonAttachment(jti=beside.jti))
     with pytest.raises(JitidError):
         verify(world, below)
+    assert _ends(world, below) == {"revoked"}
+    world.check()
+
+
+def test_abandoning_a_renewal_too_late_ends_what_rests_on_the_line(world: World) -> None:
+    first = issue(world, scopes=("a",))
+    beside, child = attach(world, first, "a"), issue(world, parent=first.token, scopes=("a",))
+    second = renew(world, first)
+    world.clock.now += world.terms.overlap
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    assert _ends(world, beside, child) == {"revoked"}
     world.check()

@@ -13,6 +13,7 @@ from jitid.authority.operations import (
     Inspect,
     Inspection,
     Issue,
+    Renew,
     Retire,
     Revoke,
     ShareTask,
@@ -29,7 +30,7 @@ from jitid.errors import (
 )
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
-from jitid.request import AttachRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret, fingerprint
 from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, _Tally, backoff
 from jitid.target import Outcome, Settlement, StatedTarget
@@ -177,6 +178,19 @@ def test_whatever_ends_it_puts_it_into_the_queue(world: World, shop: Shop) -> No
     assert world.authority.perform(Retire(task="R")).unsettled == 1
     world.clock.now += 61
     assert world.authority.perform(Settle()).done == 3
+    assert shop.made == {}
+    world.check()
+
+
+@both_ledgers
+def test_what_rests_on_a_line_that_expired_early_is_ended_at_its_target(world: World, shop: Shop) -> None:
+    parent = world.issue(task="P", may_kind=("exec:shop",))
+    issue(world, task="P", delegator=None, parent=Secret.single(parent.token))
+    world.authority.perform(Attach(request=AttachRequest(Secret.single(parent.token), "exec:shop")))
+    assert len(shop.made) == 2
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token), 60)))
+    world.clock.now += 61
+    assert world.authority.perform(Settle()).done == 2
     assert shop.made == {}
     world.check()
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from jitid import jws, offline, publication, statuslist
-from jitid.authority.operations import RevokeKey, RotateKey
+from jitid.authority.operations import Renew, RevokeKey, RotateKey
 from jitid.authority.publication_operations import MakePublication, MakeStatusList
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError
 from jitid.publication import Document
 from jitid.publishing import publish
+from jitid.request import RenewRequest
+from jitid.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World
 
 URL = "https://tokens.example"
@@ -93,6 +95,26 @@ def test_each_list_says_which_of_its_tokens_were_ended(world: World) -> None:
     assert statuslist.check(
         jws.parse(far.token, types=jws.TOKENS).claims, [listing(documents[f"status/{TODAY + 30}.jwt"], world)]
     )
+
+
+@pytest.mark.usefixtures("kept_in")
+def test_a_list_names_what_rests_on_a_line_that_expired_early(world: World) -> None:
+    parent = world.issue(task="T1", ttl=900)
+    child = world.issue(parent=parent.token, ttl=900)
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token), 60)))
+    place = jws.parse(child.token, types=jws.TOKENS).claims["status"]["status_list"]["idx"]
+
+    def told() -> int:
+        (today,) = [one for one in made(world) if one.name == f"status/{TODAY}.jwt"]
+        return listing(today, world).statuses.at(place)
+
+    world.clock.now += 59
+    assert told() == statuslist.VALID
+    world.clock.now += 1
+    # Nobody has written since, and then somebody does.
+    assert told() == statuslist.INVALID
+    world.issue(task="T2")
+    assert told() == statuslist.INVALID
 
 
 def test_a_list_stays_for_an_hour_after_its_day(world: World) -> None:

@@ -244,6 +244,9 @@ def _eventful(world: World) -> None:
     )
     world.authority.perform(ShareTask(task="T3", names=("user:zoe",), end=True))
     world.authority.perform(GiveTask(task="T3", to="user:zoe"))
+    short = world.issue(task="T14")
+    world.issue(task="T14", parent=short.token, agent="coder")
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(short.token), 60)))
     standing = world.issue(task="T7", sensitivity="low")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
     world.clock.now += 60

@@ -62,6 +62,13 @@ def _renewed(world: World, ttl: int) -> str:
     return parent.id
 
 
+def _renewed_before_lines(world: World) -> str:
+    """Return a parent as the ledger had it before version 8 of its schema, which nothing names that rests on it."""
+    parent = _renewed(world, 40)
+    edit(world.path, "UPDATE credential SET line = NULL", "UPDATE identity SET source = NULL")
+    return parent
+
+
 def _access(world: World, ttl: int, *roles: str) -> str:
     wanted = Wanted("user:alice", roles, ttl, all_audiences=True)
     return world.authority.perform(GrantAccess(wanted=wanted)).access.id
@@ -358,7 +365,7 @@ def _gone_there(world: World, age: int) -> str:
 
 CASES: dict[str, Case] = {
     "orphaned-task": Case(_overdue, _over, 1, edited=True),
-    "orphaned-parent": Case(lambda world: _renewed(world, 40), lambda world: _renewed(world, 900), 1),
+    "orphaned-parent": Case(_renewed_before_lines, lambda world: _renewed(world, 900), 1, edited=True),
     "orphaned-process": Case(
         lambda world: _bound(world, _gone()),
         lambda world: (_bound(world, this_process()), _bound(world, _gone(kept=True))),

@@ -84,6 +84,19 @@ def test_the_unknown_are_orphans_only_where_nobody_else_may_delegate(world: Worl
         world.verify(unknown.token)
 
 
+def test_whom_the_directory_knows_by_a_subject_is_not_unknown(world: World) -> None:
+    """Whatever name the ID token gave before the directory knew the subject."""
+    proved = {"delegator": None, "proved_at": NOW, "proved_delegator": "user:z"}
+    world.issue(**proved, proved_subject="https://id.example 1")
+    strict = Limits(known_only=True)
+    assert [one.subject for one in found(world, "orphaned-delegator", limits=strict)] == ["user:z"]
+    world.know("user:zoe", aliases=("https://id.example 1",))
+    assert found(world, "orphaned-delegator", limits=strict) == []
+    world.issue(**proved, proved_subject="https://id.example 2", task="T2")
+    (finding,) = found(world, "orphaned-delegator", limits=strict)
+    assert (finding.subject, finding.credentials) == ("user:z", 1)
+
+
 def test_many_disabled_delegators_end_in_one_transaction(world: World) -> None:
     for number in range(5):
         world.issue(delegator=f"user:{number}")

@@ -100,6 +100,19 @@ def test_a_remedy_ends_what_was_found_and_nothing_else(world: World, name: str) 
         assert world.verify(other.token).id == other.id
 
 
+def test_what_rests_on_a_line_that_expired_early_is_an_orphan_until_somebody_writes(world: World) -> None:
+    parent = world.issue(kind="opaque")
+    world.issue(parent=parent.token, agent="coder")
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token), ttl=40)))
+    world.clock.now += 60
+    (finding,) = found(world, "orphaned-parent")
+    assert (finding.subject, finding.credentials) == (parent.id, 1)
+    # The transaction that would end it has recorded its end before.
+    assert fixed(world, "orphaned-parent") == []
+    assert found(world, "orphaned-parent") == []
+    world.check()
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if not CASES[name].edited])
 def test_the_audit_log_tells_of_a_remedy(world: World, name: str) -> None:
     CASES[name].reported(world)

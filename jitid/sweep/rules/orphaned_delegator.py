@@ -19,11 +19,16 @@ _DISABLED = f"""
       FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c
      WHERE r.disabled_at IS NOT NULL AND n.delegator = r.id AND d.text = n.name AND c.delegator = d.id AND {LIVE}
      GROUP BY r.name, r.disabled_at, d.text ORDER BY r.name, d.text"""
+# Whoever an ID token proved, under whatever name, may be known by its subject since.
 _UNKNOWN = f"""
     SELECT d.text, live.credentials, live.last
       FROM (SELECT c.delegator AS delegator, count(*) AS credentials,
                    max(coalesce(c.superseded_at, c.expires_at)) AS last
-              FROM credential c WHERE {LIVE} GROUP BY c.delegator) live
+              FROM credential c
+             WHERE {LIVE} AND (c.proved_subject IS NULL OR NOT EXISTS (
+                       SELECT 1 FROM term s CROSS JOIN delegator_name k
+                        WHERE s.id = c.proved_subject AND k.name = s.text))
+             GROUP BY c.delegator) live
      CROSS JOIN term d
      WHERE d.id = live.delegator AND NOT EXISTS (SELECT 1 FROM delegator_name n WHERE n.name = d.text)"""
 
