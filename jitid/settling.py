@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from jitid.credential import Kind
 from jitid.errors import JitidError
+from jitid.ledger import resting
 from jitid.ledger.changing import change
 from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Ledger, Transaction
@@ -94,12 +95,8 @@ def settle(
         limit: seconds that each target has; what it has not answered for by then counts as unavailable.
 
     """
-    with ledger.read() as snapshot:
-        lines = snapshot.lines_over()
-    if lines:
-        # What rests on them is dead, and its rows do not say so before somebody writes.
-        with ledger.write() as transaction:
-            transaction.lapse(transaction.lines_over(), {})
+    # What rests on a line that is over is dead, whatever its row says.
+    resting.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now
         names = [target] if target is not None else snapshot.outside.targets_due(None if waiting else now)

@@ -467,7 +467,9 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
     alone = _must_be_alone
 
-    end_task = end = end_one = end_key = close_due = lapse = supersede = restore = _must_be_alone
+    end_task = end = end_one = end_key = close_due = close_lines = lapse = supersede = restore = (
+        _must_be_alone
+    )
     add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
     put_delegators = put_agents = disable = rename = begin_anew = _must_be_alone
 

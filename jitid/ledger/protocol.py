@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -170,8 +170,8 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def first_of(self, uid: bytes) -> Credential | None:
         """Return the first credential of an identity: what it was issued as."""
 
-    def lines_over(self) -> list[tuple[int, int]]:
-        """Return the lines whose head has expired and is not recorded so, each with its identity before it."""
+    def has_lines_over(self) -> bool:
+        """Tell whether a line that was renewed is over, and its end is not recorded."""
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""
@@ -453,7 +453,13 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
         `facts` are what else the events say.
         """
 
-    def lapse(self, lines: Iterable[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
+    def close_lines(self, limit: int) -> int:
+        """Record the end of at most `limit` lines that were renewed and are over, and of what rests on them.
+
+        Returns of how many lines.
+        """
+
+    def lapse(self, lines: Collection[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
         """End what lives of all that rests on lines that have no head any more; return None if nothing does.
 
         A line is given as its identity and the number of its first credential. `facts` are what else the event says.

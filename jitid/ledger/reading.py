@@ -435,11 +435,15 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return the first credential of an identity: what it was issued as."""
         return self._one_of(uid, "ASC")
 
-    def lines_over(self) -> list[tuple[int, int]]:
-        """Return the lines whose head has expired and is not recorded so, each with its identity before it."""
-        from jitid.ledger import resting
+    def has_lines_over(self) -> bool:
+        """Tell whether a line that was renewed is over, and its end is not recorded."""
+        from jitid.ledger.resting import OVER
 
-        return resting.lines_over(self._db, self._now)
+        return bool(
+            self._one(
+                f"SELECT EXISTS (SELECT 1 FROM credential WHERE {OVER} AND expires_at <= :now)", now=self._now
+            )[0]
+        )
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""

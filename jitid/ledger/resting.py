@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.ledger import selecting
+from jitid.ledger.changing import change
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Ledger
+
+OVER = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
+"""What the head of a line is that was renewed: with its expiry the line ends."""
+
+SHORTENED = """CASE WHEN superseded_at IS NULL AND EXISTS (
+        SELECT 1 FROM credential p WHERE (p.line = due.line OR p.id = due.line) AND p.expires_at > due.expires_at)
+    THEN line END"""
+"""The line of `due` if that is a head that expires earlier than another one of the line: what was made from that one
+may live on. Nothing else outlives a line, since nothing is given a longer time than what it is made from."""
+
+
+_AT_ONCE = 1_000
+"""So many lines are recorded in one transaction, so that nobody waits long."""
+
+
+def record(ledger: Ledger) -> None:
+    """Record the end of every line that is over, and of what rests on it: no row says so before somebody writes."""
+    while True:
+        with ledger.read() as snapshot:
+            if not snapshot.has_lines_over():
+                return
+        change(ledger, lambda transaction: transaction.close_lines(_AT_ONCE))
 
 
 class Resting(NamedTuple):
@@ -22,50 +48,31 @@ _LIVE_OF = f"""SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.ex
     FROM {{}} AND {selecting.LIVE}"""
 
 
-def lines_over(db: Any, now: int) -> list[tuple[int, int]]:
-    """Return the lines whose head has expired and is not recorded so, each with its identity before it.
-
-    Only of those that were renewed: what was made from one that was not expires no later than that one.
-    """
-    rows = db.execute(
-        """SELECT identity, line FROM credential
-            WHERE ended_at IS NULL AND expires_at <= :now AND line IS NOT NULL AND superseded_at IS NULL""",
-        {"now": now},
-    )
-    return [(identity, line) for identity, line in rows]
-
-
-def on_lines(db: Any, lines: Iterable[tuple[int, int]], now: int) -> list[Resting]:
+def on_lines(db: Any, lines: Collection[tuple[int, int]], now: int) -> list[Resting]:
     """Return, in the order of issue, what lives of all that rests on these lines, each given with its identity.
 
     That is what was attached by right of a line, and the identities that were delegated from it or from what was
     attached, with all below them.
     """
-    given: dict[int, set[int]] = defaultdict(set)
-    for identity, line in lines:
-        given[identity].add(line)
-    dead: set[int] = set()
-    delegated: set[int] = set()
-    for identity, own in given.items():
-        credentials, identities = _of_one(db, identity, own)
-        dead |= credentials
-        delegated |= identities
+    selecting.give(db, (), (), {identity for identity, _ in lines})
+    attached, delegated = _made_from(db, {line for _, line in lines})
     values, rows = {"now": now}, []
-    if dead:
-        selecting.give(db, (), (), credentials=dead)
-        attached = "given_credential g CROSS JOIN credential c WHERE c.id = g.credential"
-        rows += db.execute(_LIVE_OF.format(attached), values)
+    if attached:
+        selecting.give(db, (), (), credentials=attached)
+        given = "given_credential g CROSS JOIN credential c WHERE c.id = g.credential"
+        rows += db.execute(_LIVE_OF.format(given), values)
     if delegated:
         count = selecting.doom(db, delegated)
         rows += db.execute(_LIVE_OF.format(selecting.doomed_credentials(count)), values)
-    return sorted(Resting(*row) for row in rows)
+    # Of two lines above each other, what rests on the lower one rests on both.
+    return sorted({Resting(*row) for row in rows})
 
 
-def _of_one(db: Any, identity: int, lines: set[int]) -> tuple[set[int], set[int]]:
-    """Return what was attached by right of lines of an identity, and which identities these and the lines delegated."""
+def _made_from(db: Any, lines: set[int]) -> tuple[set[int], set[int]]:
+    """Return, of identities in `given_identity`, what was attached to lines, and which identities these delegated."""
     rows = db.execute(
-        "SELECT id, coalesce(line, id), source FROM credential WHERE identity = :identity",
-        {"identity": identity},
+        """SELECT c.id, coalesce(c.line, c.id), c.source
+             FROM given_identity g CROSS JOIN credential c WHERE c.identity = g.identity"""
     ).fetchall()
     line_of = {key: line for key, line, _ in rows}
     attached: dict[int | None, list[int]] = defaultdict(list)
@@ -74,10 +81,12 @@ def _of_one(db: Any, identity: int, lines: set[int]) -> tuple[set[int], set[int]
             attached[line_of.get(source)].append(line)
     dead, todo = set(lines), list(lines)
     while todo:
-        found = [line for line in attached[todo.pop()] if line not in dead]
-        dead.update(found)
+        found = {line for line in attached[todo.pop()] if line not in dead}
+        dead |= found
         todo += found
-    children = db.execute("SELECT id, source FROM identity WHERE parent = :identity", {"identity": identity})
+    children = db.execute(
+        "SELECT i.id, i.source FROM given_identity g CROSS JOIN identity i WHERE i.parent = g.identity"
+    )
     return (
         {key for key, line in line_of.items() if line in dead and line not in lines},
         {child for child, source in children if line_of.get(source) in dead},

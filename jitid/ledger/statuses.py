@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from jitid.ledger import resting
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.selecting import alike
 
 
 class SqlStatuses:
@@ -52,10 +50,4 @@ class SqlStatuses:
                        OR c.ended_at IS NULL AND c.superseded_at <= :now)""",
             {"list": list_, "now": self._now},
         )
-        yield from (place for (place,) in rows)
-        # Dead by what they rest on, whether or not somebody has written since.
-        lapsed = resting.on_lines(self._db, resting.lines_over(self._db, self._now), self._now)
-        places = "SELECT s.list, s.place FROM status s WHERE s.credential"
-        for own, place in alike(self._db, places, (one.key for one in lapsed)):
-            if own == list_:
-                yield place
+        return (place for (place,) in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from jitid.chains import Chain, Held
 from jitid.credential import State
 from jitid.delegator import Delegator
 from jitid.errors import ConflictError
-from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
+from jitid.ledger import leaks, leaving, resting, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Entry, Ties
 from jitid.ledger.reading import SqlSnapshot
@@ -308,12 +308,27 @@ class SqlTransaction(SqlSnapshot):
             "expires_at", State.EXPIRED, "expire", limit, facts
         )
 
-    def _close(self, column: str, state: State, operation: str, limit: int, facts: Mapping[str, Any]) -> int:
+    def close_lines(self, limit: int) -> int:
+        """Record the end of at most `limit` lines that were renewed and are over, and of what rests on them.
+
+        Returns of how many lines.
+        """
+        return self._close("expires_at", State.EXPIRED, "expire", limit, {}, f"AND {resting.OVER}")
+
+    def _close(
+        self,
+        column: str,
+        state: State,
+        operation: str,
+        limit: int,
+        facts: Mapping[str, Any],
+        which: str = "",
+    ) -> int:
         rows = self._db.execute(
             f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END, identity,
-                       CASE WHEN superseded_at IS NULL THEN line END
+                       {resting.SHORTENED}
                   FROM (SELECT * FROM credential
-                         WHERE ended_at IS NULL AND {column} <= :now ORDER BY {column} LIMIT :limit) AS due
+                         WHERE ended_at IS NULL AND {column} <= :now {which} ORDER BY {column} LIMIT :limit) AS due
                  ORDER BY id""",
             {"now": self._now, "limit": limit},
         ).fetchall()
@@ -330,19 +345,16 @@ class SqlTransaction(SqlSnapshot):
             self._keep_honoured(seq, len(honoured), min(ended_at), max(expires_at))
         self.append(operation, {**facts, "count": len(rows), "ended": ended_digest(row[1] for row in rows)})
         self.closed.append(Closed(seq, len(rows)))
-        # What was made from one that was not renewed expires no later than that one.
-        heads = [(row[4], row[5]) for row in rows if row[5] is not None]
-        if heads and state is State.EXPIRED and (closed := self.lapse(heads, facts)) is not None:
-            self.closed.append(closed)
+        lines = [(row[4], row[5]) for row in rows if row[5] is not None]
+        if lines and state is State.EXPIRED and (lapsed := self.lapse(lines, facts)) is not None:
+            self.closed.append(lapsed)
         return len(rows)
 
-    def lapse(self, lines: Iterable[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
+    def lapse(self, lines: Collection[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
         """End what lives of all that rests on lines that have no head any more; return None if nothing does.
 
         A line is given as its identity and the number of its first credential. `facts` are what else the event says.
         """
-        from jitid.ledger import resting
-
         found = resting.on_lines(self._db, lines, self._now)
         if not found:
             return None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jitid import introspection
 from jitid.authority import operations as ops
-from jitid.authority.target_operations import Attach
+from jitid.authority.target_operations import Attach, Settle
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.identifier import parse_id
@@ -273,6 +273,24 @@ def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> N
     world.check()
 
 
+@both_ledgers
+@pytest.mark.parametrize("settled", [False, True])
+def test_lines_above_each_other_that_are_over_at_once_end_once(world: World, settled: bool) -> None:
+    held = issue(world, kind="opaque")
+    child = issue(world, parent=held.token, kind="opaque")
+    below = issue(world, parent=child.token, kind="opaque")
+    made = [attach(world, one) for one in (held, child, below)]
+    for one in (below, child, held):
+        renew(world, one, 20)
+    world.clock.now += world.terms.overlap
+    if settled:
+        world.authority.perform(Settle())
+    issue(world, task="T9")
+    assert _ends(world, *made) == {"revoked"}
+    assert [event["count"] for event in world.events() if event["op"] == "lapse"] == [3]
+    world.check()
+
+
 def _ends(world: World, *made: Made) -> set[str | None]:
     """Return as what the rows say that credentials have ended."""
     with world.ledger.read() as snapshot:
@@ -420,10 +438,12 @@ def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
             except (PolicyDeniedError, InvalidCredentialError):
                 pass
         _must_hold(world, told)
-        # Whoever writes next records what is dead.
-        issue(world, task="LAST")
-        _must_be_recorded(world, told)
-        world.check()
+        for seconds in (0, 20, 150):
+            world.clock.now += seconds
+            # Whoever writes next records what is dead.
+            issue(world, task="LAST", deadline_after=3_600)
+            _must_be_recorded(world, told)
+            world.check()
 
 
 def _must_hold(world: World, told: list[_Told]) -> None:
