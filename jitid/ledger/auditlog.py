@@ -204,7 +204,7 @@ class SqlAuditLog:
                                SELECT 1 FROM credential q
                                 WHERE q.identity = c.identity AND substr(q.jti, 1) = :of
                                   AND coalesce(q.line, q.id) = c.line)
-                           ELSE c.line IS NULL END
+                           ELSE coalesce(c.line, c.id) = c.id END
                   AND coalesce(c.proved_subject, 0) = coalesce(
                           CASE WHEN :renewed = 1 THEN (SELECT q.proved_subject FROM credential q
                                                         WHERE q.identity = c.identity AND substr(q.jti, 1) = :of)

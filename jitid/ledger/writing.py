@@ -403,8 +403,9 @@ class SqlTransaction(SqlSnapshot):
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
+        # The first one has its own number from then on: what its successor was the right to may outlive it.
         changed = self._db.execute(
-            """UPDATE credential SET superseded_at = :before
+            f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
                 WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",
             {"before": before, "jti": jti, "at": at, "now": self._now},
         )

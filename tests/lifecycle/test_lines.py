@@ -379,7 +379,7 @@ def test_what_the_ledger_had_before_lines_keeps_what_it_was_given(world: World) 
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("delegate", "attach", "renew", "narrow", "wait")),
+        st.sampled_from(("delegate", "attach", "renew", "abandon", "narrow", "wait")),
         st.integers(0, 7),
         st.sampled_from(((), ("a",), ("b",), ("a", "b"), ("c",))),
         st.sampled_from((None, 10, 100, 2_000)),
@@ -394,10 +394,22 @@ class _Told:
     def __init__(self, made: Made, source: _Told | None, before: _Told | None = None) -> None:
         self.made, self.source, self.before = made, source, before
         self.after: _Told | None = None
+        self.restored: _Told | None = None
 
     @property
     def head(self) -> _Told:
+        if self.restored is not None:
+            return self.restored.head
         return self if self.after is None else self.after.head
+
+    def abandon(self, world: World) -> None:
+        """Abandon it, a renewal: in the overlap its predecessor is the head again, and afterwards nothing is."""
+        before = self.before
+        assert before is not None
+        lived = _ends(world, self.made) == {None} and self.made.issued.expires_at > world.clock.now
+        world.authority.perform(ops.AbandonRenewal(token=Secret.single(self.made.token)))
+        if lived and self.after is None and _ends(world, before.made) == {None}:
+            before.after, self.restored = None, before
 
     @property
     def end(self) -> int:
@@ -431,6 +443,9 @@ def test_no_interleaving_gives_a_line_more_than_it_was_made_from(
                         assert one.source is None or after.made.issued.expires_at <= one.source.end
                         one.after = after
                         told.append(after)
+                    case "abandon":
+                        if one.before is not None:
+                            one.abandon(world)
                     case "narrow":
                         narrow(world)
                     case _:
@@ -510,6 +525,22 @@ def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
     with pytest.raises(JitidError):
         verify(world, below)
     assert _ends(world, below) == {"revoked"}
+    world.check()
+
+
+@both_ledgers
+def test_what_an_abandoned_renewal_was_the_right_to_ends_with_the_line(world: World) -> None:
+    """It may have been renewed for longer than its predecessor lives, which takes its place again."""
+    first = issue(world, scopes=("a",), ttl=60)
+    world.clock.now += 50
+    second = renew(world, first)
+    beside, child = attach(world, second, "a"), issue(world, parent=second.token, scopes=("a",))
+    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    assert scopes_of(world, child) == scopes_of(world, beside) == ("a",)
+    world.check()
+    world.clock.now += 10
+    world.authority.perform(Settle())
+    assert _ends(world, beside, child) == {"revoked"}
     world.check()
 
 
