@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OVER = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
 """What the head of a line is that was ever renewed: with its expiry the line ends."""
 
-SHORTENED = """CASE WHEN superseded_at IS NULL AND EXISTS (
+SHORTENED = """CASE WHEN line IS NOT NULL AND superseded_at IS NULL AND EXISTS (
         SELECT 1 FROM credential p WHERE (p.line = due.line OR p.id = due.line) AND p.expires_at > due.expires_at)
     THEN line END"""
 """The line of `due` if that is a head that expires earlier than another one of the line: what was made from that one

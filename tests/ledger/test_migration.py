@@ -102,7 +102,7 @@ _UNDONE = {
         "ALTER TABLE credential DROP COLUMN line",
     ),
     9: (
-        "DROP INDEX renewed_head",
+        "DROP INDEX live_renewed",
         "DROP INDEX approval_waiting",
         "DROP INDEX credential_proved_subject",
         "ALTER TABLE credential DROP COLUMN proved_subject",
