@@ -32,7 +32,8 @@ def record(ledger: Ledger) -> None:
         with ledger.read() as snapshot:
             if not snapshot.has_lines_over():
                 return
-        change(ledger, lambda transaction: transaction.close_lines(_AT_ONCE))
+        if not change(ledger, lambda transaction: transaction.close_lines(_AT_ONCE)):
+            return
 
 
 class Resting(NamedTuple):
