@@ -210,7 +210,7 @@ def ask(
     asked = (denial, *denial.others)
     known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in asked]
     if not all(known):
-        waiting = _waiting(transaction, _read(denial.exact)["delegator"], terms.requester)
+        waiting = _waiting(transaction, _read(denial.exact)["delegator"], terms.requester, known.count([]))
         if waiting + known.count([]) > _MOST_OPEN:
             transaction.append("denial", denial.facts)
             return PolicyDeniedError(
@@ -240,16 +240,22 @@ def ask(
     return denial
 
 
-def _waiting(snapshot: Snapshot, delegator: str, requester: str) -> int:
-    """Return how many open requests count against the limit: those of live agents for an agent, else all others.
+def _waiting(transaction: Transaction, delegator: str, requester: str, more: int) -> int:
+    """Return how many open requests count against the limit: for an agent those of agents, else all others.
 
-    Otherwise one agent could use up the limit of its delegator; revoking the agent frees its share for other agents.
+    Otherwise one agent could use up the limit of its delegator. What is dead asks for nothing: where there is no room
+    for so many more, the requests of dead agents are withdrawn, so that revoking one makes room for the others.
     """
-    asked = snapshot.approvals.open_for(delegator, agents=_is_identity(requester))
-    if _is_identity(requester) and sum(asked.values()) >= _MOST_OPEN:
-        living = snapshot.alive([parse_id(one)[1] for one in asked])
-        asked = {one: count for one, count in asked.items() if parse_id(one)[1] in living}
-    return sum(asked.values())
+    asked = transaction.approvals.open_for(delegator, agents=_is_identity(requester))
+    waiting = sum(asked.values())
+    if _is_identity(requester) and waiting + more > _MOST_OPEN:
+        living = transaction.alive([parse_id(one)[1] for one in asked])
+        dead = [one for one in asked if parse_id(one)[1] not in living]
+        if dead:
+            requests = transaction.approvals.withdraw_of(delegator, dead)
+            transaction.append("approval-withdraw", {"delegator": delegator, "requests": requests})
+            waiting -= requests
+    return waiting
 
 
 def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:

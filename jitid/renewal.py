@@ -453,6 +453,8 @@ def plan(
     used_up = attached is None and limit is not None and now + lifetime < earliest
     if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first, facts)
+    if attached is None and now + lifetime < predecessor.expires_at:
+        notes.append("it expires earlier than the one it replaces, and what was made from that ends with it")
     actors = tuple(
         spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
         for one in lineage

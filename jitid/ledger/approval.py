@@ -154,5 +154,8 @@ class ApprovalTransaction(ApprovalSnapshot, Protocol):
     def withdraw(self) -> int:
         """Record of every request that is open that it was withdrawn, and what was granted with it; return how many."""
 
+    def withdraw_of(self, delegator: str, requesters: Sequence[str]) -> int:
+        """Record of what these have open for a delegator that it was withdrawn; return how many requests that were."""
+
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""

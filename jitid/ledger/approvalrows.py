@@ -90,7 +90,7 @@ class ApprovalRows:
         match event["op"]:
             case "accept-clock":
                 self._latest = max(self._latest, event["at"] - event["jump"])
-            case "delegator-disable" | "delegator-import" | "ledger-restore":
+            case "delegator-disable" | "delegator-import" | "ledger-restore" | "approval-withdraw":
                 if "requests" in event:
                     self._withdrawn[seq, event["at"]] = event["requests"]
                 if "grants" in event:

@@ -175,6 +175,23 @@ class SqlApprovalChanges(SqlApprovals):
         ).rowcount
         return done
 
+    def withdraw_of(self, delegator: str, requesters: Sequence[str]) -> int:
+        """Record of what these have open for a delegator that it was withdrawn; return how many requests that were."""
+        values = {
+            "now": self._now,
+            "state": ApprovalState.WITHDRAWN.value,
+            "event": self._next_seq(),
+            "delegator": delegator,
+        }
+        return sum(
+            self._db.execute(
+                """UPDATE approval SET ended_at = :now, ended_as = :state, ended_event = :event
+                    WHERE delegator = :delegator AND asked_by = :requester AND ended_at IS NULL""",
+                {**values, "requester": one},
+            ).rowcount
+            for one in requesters
+        )
+
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""
         self._db.execute(

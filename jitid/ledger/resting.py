@@ -50,10 +50,10 @@ _LIVE_OF = f"""SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.ex
 
 
 def on_lines(db: Any, lines: Collection[tuple[int, int]], now: int) -> list[Resting]:
-    """Return, in the order of issue, what lives of all that rests on these lines, each given with its identity.
+    """Return, in the order of issue, what lives of these lines and rests on them; each is given with its identity.
 
     That is what was attached by right of a line, and the identities that were delegated from it or from what was
-    attached, with all below them.
+    attached, with all below them. Of a line itself, what was renewed lives for its overlap.
     """
     selecting.give(db, (), (), {identity for identity, _ in lines})
     attached, delegated = _made_from(db, {line for _, line in lines})
@@ -70,7 +70,7 @@ def on_lines(db: Any, lines: Collection[tuple[int, int]], now: int) -> list[Rest
 
 
 def _made_from(db: Any, lines: set[int]) -> tuple[set[int], set[int]]:
-    """Return, of identities in `given_identity`, what was attached to lines, and which identities these delegated."""
+    """Return, of identities in `given_identity`, what is on lines or attached to them, and what that delegated to."""
     rows = db.execute(
         """SELECT c.id, coalesce(c.line, c.id), c.source
              FROM given_identity g CROSS JOIN credential c WHERE c.identity = g.identity"""
@@ -89,6 +89,6 @@ def _made_from(db: Any, lines: set[int]) -> tuple[set[int], set[int]]:
         "SELECT i.id, i.source FROM given_identity g CROSS JOIN identity i WHERE i.parent = g.identity"
     )
     return (
-        {key for key, line in line_of.items() if line in dead and line not in lines},
+        {key for key, line in line_of.items() if line in dead},
         {child for child, source in children if line_of.get(source) in dead},
     )

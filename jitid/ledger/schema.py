@@ -291,6 +291,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE INDEX credential_proved_subject ON credential (proved_subject, ended_at, expires_at, superseded_at)
             WHERE proved_subject IS NOT NULL""",
         "CREATE INDEX approval_waiting ON approval (expires_at) WHERE ended_at IS NULL",
+        "CREATE INDEX approval_asked ON approval (delegator, asked_by) WHERE ended_at IS NULL",
         # Of these, the heads are those that nothing has superseded.
         """CREATE INDEX live_renewed ON credential (superseded_at, expires_at)
             WHERE ended_at IS NULL AND line IS NOT NULL""",

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
+_LAPSED = "what it was made from expired earlier, or was abandoned"
+"""The reason that is told of what has nothing left to rest on."""
+
 _SOME = 10
 """For fewer rows, looking for columns that are NULL in all of them costs more than it saves."""
 
@@ -366,7 +369,8 @@ class SqlTransaction(SqlSnapshot):
         honoured = [one.honoured_until for one in found if one.honoured_until is not None]
         if honoured:
             self._keep_honoured(seq, len(honoured), self._now, max(honoured))
-        self.append("lapse", {**facts, "count": len(found), "ended": ended_digest(one.jti for one in found)})
+        digest = ended_digest(one.jti for one in found)
+        self.append("lapse", {**facts, "reason": _LAPSED, "count": len(found), "ended": digest})
         return Closed(seq, len(found))
 
     def bind(self, identity: int, process: Process) -> None:

@@ -254,6 +254,29 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
     assert rogue.who.identity is not None
     world.revoke(rogue.who.identity)
     _requested(lambda: _delegated(world, other, ("pay:out",), agent="c"))
+    # What is dead asks for nothing: it is open no more, so that ending itself makes no agent room for more.
+    with world.ledger.read() as snapshot:
+        states = {found.id: found.ended_as for found in snapshot.approvals.all()}
+    assert [states[id_] for id_ in ids] == ["withdrawn", "withdrawn"]
+    assert [one for one in states.values() if one is None] == [None, None]
+    assert [event["requests"] for event in world.events() if event["op"] == "approval-withdraw"] == [2]
+    assert world.check()
+
+
+def test_a_batch_counts_the_dead_no_more_than_one_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for one more beside the dead, and for two only without them."""
+    monkeypatch.setattr(approval, "_MOST_OPEN", 2)
+    sam = caller("user:sam")
+    dead, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
+    _requested(partial(_delegated, world, dead, ("pay:out",), agent="a"))
+    assert dead.who.identity is not None
+    world.revoke(dead.who.identity)
+    token = other.token
+    assert token is not None
+    both = [_wanted(parent=token, task=None, scopes=("pay:out",), agent=name) for name in "bc"]
+    with pytest.raises(ApprovalNeededError) as caught:
+        ask(world, other.who, ops.Issue(requests=tuple(both)))
+    assert len(caught.value.requests) == 2
 
 
 def test_a_root_is_not_that_of_whoever_has_its_name_by_now(world: World) -> None:

@@ -103,6 +103,7 @@ _UNDONE = {
     ),
     9: (
         "DROP INDEX live_renewed",
+        "DROP INDEX approval_asked",
         "DROP INDEX approval_waiting",
         "DROP INDEX credential_proved_subject",
         "ALTER TABLE credential DROP COLUMN proved_subject",

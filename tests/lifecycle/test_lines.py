@@ -266,7 +266,9 @@ def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> N
     assert _ends(world, short) == {"expired"}
     assert _ends(world, held, last, *spared) == {None}
     events = [event for event in world.events() if event["op"] == "lapse"]
-    assert [event["count"] for event in events] == [2]
+    # With them what was renewed: it would have lived for its overlap.
+    assert [event["count"] for event in events] == [3]
+    assert _ends(world, heads[0]) == {"revoked"}
     with world.ledger.read() as snapshot:
         until = [row[0] for row in snapshot.ask("SELECT expires_at FROM honoured ORDER BY event DESC", {})]
     assert until[0] == resting[0].issued.expires_at

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid import provision
+from jitid import approval, provision
 from jitid.access import Wanted
 from jitid.amending import Amended
 from jitid.authority.access_operations import (
@@ -415,6 +415,19 @@ def _ask_for_approvals(world: World) -> None:
         world.authority.perform(operation(id=id_, reason="because"))
     under("tester")
     world.issue(task="T8")
+    world.terms = terms
+    world.reopen()
+    agents = [world.issue(task="T15") for _ in range(2)]
+    under("tester")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(approval, "_MOST_OPEN", 1)
+        for each in agents:
+            agent = world.authority.perform(Authenticate(bearer=Secret.single(each.token)))
+            further = request(parent=each.token, delegator=None, task=None)
+            with pytest.raises(ApprovalNeededError):
+                world.authority.serving(agent).perform(Issue(requests=(further,)))
+            # What it asked for is withdrawn where there is no room for others.
+            world.revoke(each.id)
     world.terms = terms
     world.reopen()
 
