@@ -272,7 +272,7 @@ def abandon(
         },
     )
     if found.superseded_at is None and not restored:
-        transaction.lapse([(found.identity_key, found.line)], {})
+        transaction.lapse([found.line], {})
 
 
 def plan(

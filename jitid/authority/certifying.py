@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import certifying
 from jitid.authority import certificate_operations as ops
-from jitid.ledger import sealing
+from jitid.ledger import resting, sealing
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -27,6 +27,7 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
             with ledger.read() as snapshot:
                 return certifying.bundle(snapshot, ledger.names)
         case ops.PublishRevocations(lifetime=lifetime):
+            resting.try_to_record(ledger)
             with ledger.read() as snapshot:
                 sealing.must_not_be(snapshot)
                 return certifying.revocation_lists(

@@ -362,6 +362,10 @@ class LocalAuthority:
     ) -> object:
         from jitid.authority import looking
 
+        if isinstance(operation, ops.PublishSshRevocations):
+            from jitid.ledger import resting
+
+            resting.try_to_record(self._ledger)
         with self._ledger.read() as snapshot:
             names = snapshot.names
             match operation:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import publication
 from jitid.authority import publication_operations as ops
-from jitid.errors import JitidError, NotFoundError
+from jitid.errors import NotFoundError
 from jitid.ledger import resting, sealing
 
 if TYPE_CHECKING:
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
     """Return the answer to one of them."""
     given = cast("ops.AnyPublicationOperation", operation)
-    with suppress(JitidError):
-        # What cannot be recorded now is in a list that is made later; this one is not to wait for it.
-        resting.record(inside.ledger)
+    resting.try_to_record(inside.ledger)
     match given:
         case ops.MakePublication(kids=kids):
             return _documents(inside, kids)

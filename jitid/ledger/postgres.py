@@ -229,8 +229,9 @@ class _Writing:
             if not session.is_due(now):
                 break
             db.roll_back()
-            with _Writing(session, self._by, self._facts, self._told, shared=False) as closing:
-                closing.changes = False
+            # Others remember rows until the version changes: a clock that is set back must not bring one to life.
+            with _Writing(session, self._by, self._facts, self._told, shared=False):
+                pass
         return SharedTransaction(
             db,
             self._session.names,

@@ -251,6 +251,8 @@ _FIFTH = (
     "CREATE INDEX approval_asked ON approval (delegator, asked_by) WHERE ended_at IS NULL",
     """CREATE INDEX live_renewed ON credential (superseded_at, expires_at)
        WHERE ended_at IS NULL AND line IS NOT NULL""",
+    "CREATE INDEX live_attached ON credential (source) WHERE ended_at IS NULL AND source IS NOT NULL",
+    "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

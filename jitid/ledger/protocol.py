@@ -459,10 +459,10 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
         Returns of how many lines.
         """
 
-    def lapse(self, lines: Collection[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
+    def lapse(self, lines: Collection[int], facts: Mapping[str, Any]) -> Closed | None:
         """End what lives of all that rests on lines that have no head any more; return None if nothing does.
 
-        A line is given as its identity and the number of its first credential. `facts` are what else the event says.
+        A line is given as the number of its first credential. `facts` are what else the event says.
         """
 
     def add_key(

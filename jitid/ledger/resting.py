@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.errors import JitidError
 from jitid.ledger import selecting
 from jitid.ledger.changing import change
 
@@ -36,6 +37,12 @@ def record(ledger: Ledger) -> None:
             return
 
 
+def try_to_record(ledger: Ledger) -> None:
+    """Do the same for a list of what was revoked, which is made all the same if nothing can be recorded now."""
+    with suppress(JitidError):
+        record(ledger)
+
+
 class Resting(NamedTuple):
     """A credential that has nothing left to rest on, and has not ended."""
 
@@ -49,19 +56,17 @@ _LIVE_OF = f"""SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.ex
     FROM {{}} AND {selecting.LIVE}"""
 
 
-def on_lines(db: Any, lines: Collection[tuple[int, int]], now: int) -> list[Resting]:
-    """Return, in the order of issue, what lives of these lines and rests on them; each is given with its identity.
+def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
+    """Return, in the order of issue, what lives of these lines and rests on them.
 
     That is what was attached by right of a line, and the identities that were delegated from it or from what was
     attached, with all below them. Of a line itself, what was renewed lives for its overlap.
     """
-    selecting.give(db, (), (), {identity for identity, _ in lines})
-    attached, delegated = _made_from(db, {line for _, line in lines})
-    values, rows = {"now": now}, []
-    if attached:
-        selecting.give(db, (), (), credentials=attached)
-        given = "given_credential g CROSS JOIN credential c WHERE c.id = g.credential"
-        rows += db.execute(_LIVE_OF.format(given), values)
+    members, delegated = _made_from(db, lines)
+    selecting.give(db, (), (), credentials=members)
+    values = {"now": now}
+    given = "given_credential g CROSS JOIN credential c WHERE c.id = g.credential"
+    rows = list(db.execute(_LIVE_OF.format(given), values))
     if delegated:
         count = selecting.doom(db, delegated)
         rows += db.execute(_LIVE_OF.format(selecting.doomed_credentials(count)), values)
@@ -69,26 +74,16 @@ def on_lines(db: Any, lines: Collection[tuple[int, int]], now: int) -> list[Rest
     return sorted({Resting(*row) for row in rows})
 
 
-def _made_from(db: Any, lines: set[int]) -> tuple[set[int], set[int]]:
-    """Return, of identities in `given_identity`, what is on lines or attached to them, and what that delegated to."""
-    rows = db.execute(
-        """SELECT c.id, coalesce(c.line, c.id), c.source
-             FROM given_identity g CROSS JOIN credential c WHERE c.identity = g.identity"""
-    ).fetchall()
-    line_of = {key: line for key, line, _ in rows}
-    attached: dict[int | None, list[int]] = defaultdict(list)
-    for _, line, source in rows:
-        if source is not None:
-            attached[line_of.get(source)].append(line)
-    dead, todo = set(lines), list(lines)
-    while todo:
-        found = {line for line in attached[todo.pop()] if line not in dead}
+def _made_from(db: Any, lines: Collection[int]) -> tuple[set[int], set[int]]:
+    """Return what is on lines or attached to them, and the identities that these delegated to."""
+    # Each step goes by an index: whoever abandons an attachment is not to read all that its identity ever had.
+    dead: set[int] = set()
+    members: set[int] = set()
+    found = set(lines)
+    while found:
         dead |= found
-        todo += found
-    children = db.execute(
-        "SELECT i.id, i.source FROM given_identity g CROSS JOIN identity i WHERE i.parent = g.identity"
-    )
-    return (
-        {key for key, line in line_of.items() if line in dead},
-        {child for child, source in children if line_of.get(source) in dead},
-    )
+        own = found | {key for (key,) in selecting.alike(db, "SELECT id FROM credential WHERE line", found)}
+        members |= own
+        attached = "SELECT coalesce(line, id) FROM credential WHERE ended_at IS NULL AND source"
+        found = {line for (line,) in selecting.alike(db, attached, own)} - dead
+    return members, {key for (key,) in selecting.alike(db, "SELECT id FROM identity WHERE source", members)}

@@ -295,6 +295,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Of these, the heads are those that nothing has superseded.
         """CREATE INDEX live_renewed ON credential (superseded_at, expires_at)
             WHERE ended_at IS NULL AND line IS NOT NULL""",
+        "CREATE INDEX live_attached ON credential (source) WHERE ended_at IS NULL AND source IS NOT NULL",
+        "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
     ),
 )
 

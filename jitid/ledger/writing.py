@@ -328,7 +328,7 @@ class SqlTransaction(SqlSnapshot):
         which: str = "",
     ) -> int:
         rows = self._db.execute(
-            f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END, identity,
+            f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END,
                        {resting.SHORTENED}
                   FROM (SELECT * FROM credential
                          WHERE ended_at IS NULL AND {column} <= :now {which} ORDER BY {column} LIMIT :limit) AS due
@@ -348,15 +348,15 @@ class SqlTransaction(SqlSnapshot):
             self._keep_honoured(seq, len(honoured), min(ended_at), max(expires_at))
         self.append(operation, {**facts, "count": len(rows), "ended": ended_digest(row[1] for row in rows)})
         self.closed.append(Closed(seq, len(rows)))
-        lines = [(row[4], row[5]) for row in rows if row[5] is not None]
+        lines = [row[4] for row in rows if row[4] is not None]
         if lines and state is State.EXPIRED and (lapsed := self.lapse(lines, facts)) is not None:
             self.closed.append(lapsed)
         return len(rows)
 
-    def lapse(self, lines: Collection[tuple[int, int]], facts: Mapping[str, Any]) -> Closed | None:
+    def lapse(self, lines: Collection[int], facts: Mapping[str, Any]) -> Closed | None:
         """End what lives of all that rests on lines that have no head any more; return None if nothing does.
 
-        A line is given as its identity and the number of its first credential. `facts` are what else the event says.
+        A line is given as the number of its first credential. `facts` are what else the event says.
         """
         found = resting.on_lines(self._db, lines, self._now)
         if not found:

@@ -48,6 +48,28 @@ def test_a_change_is_seen_at_once(place: Place, *, elsewhere: bool) -> None:
         assert task.ended_at == place.clock.now
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_was_recorded_as_expired_lives_for_nobody_when_the_clock_goes_back(
+    place: Place, *, shared: bool
+) -> None:
+    """Whoever has read the row before must not go by it: by the clock alone it is alive again."""
+    other = place.again()
+    with other.write() as transaction:
+        row = put(transaction, task="T-1")
+        transaction.append("issue", {})
+    for _ in range(2):
+        with place.ledger.glance() as snapshot:
+            assert snapshot.find_credential("jti", parse_id(row.jti)[1]) is not None
+    place.clock.now += 1_000
+    with other.write(shared=shared) as transaction:
+        put(transaction, task="T-2")
+    place.clock.now -= 1_000
+    with place.ledger.glance() as snapshot:
+        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        assert found is not None
+        assert found.ended_as == "expired"
+
+
 def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
     """That something was not there is remembered by nobody."""
     other = place.again()

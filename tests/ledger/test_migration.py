@@ -102,6 +102,8 @@ _UNDONE = {
         "ALTER TABLE credential DROP COLUMN line",
     ),
     9: (
+        "DROP INDEX identity_source",
+        "DROP INDEX live_attached",
         "DROP INDEX live_renewed",
         "DROP INDEX approval_asked",
         "DROP INDEX approval_waiting",

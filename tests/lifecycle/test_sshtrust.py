@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jitid import sshwire
+from jitid.authority.certificate_operations import PublishRevocations
 from jitid.authority.operations import (
     Inspect,
     Issue,
@@ -139,6 +140,25 @@ def test_what_descends_from_a_revoked_identity_is_on_the_list(world: World, tmp_
     made = one(world, parent=root.token, agent="sub")
     world.revoke(root.id)
     assert refused(world, tmp_path, made) == [True]
+
+
+@pytest.mark.parametrize("kind", ["ssh-cert", "x509-svid"])
+def test_what_rests_on_a_line_that_expired_early_is_on_the_list(world: World, kind: str) -> None:
+    """Whether or not somebody has written since."""
+    root = world.issue(may_kind=("jwt", kind))
+    world.issue(parent=root.token, agent="sub", kind=kind)
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(root.token), 60)))
+
+    def listed() -> int:
+        if kind == "ssh-cert":
+            return krl(world).certificates
+        return sum(found.revoked for found in world.authority.perform(PublishRevocations()))
+
+    world.clock.now += 59
+    assert listed() == 0
+    world.clock.now += 1
+    assert listed() == 1
+    world.check()
 
 
 def test_a_revoked_key_is_on_the_list_for_ever_and_no_longer_trusted(world: World, tmp_path: Path) -> None:
