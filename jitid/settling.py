@@ -95,8 +95,11 @@ def settle(
         limit: seconds that each target has; what it has not answered for by then counts as unavailable.
 
     """
-    # What rests on a line that is over is dead, whatever its row says.
-    resting.record(ledger)
+    with ledger.read() as snapshot:
+        anything = bool(snapshot.outside.targets_open())
+    if anything:
+        # What rests on a line that is over is dead, whatever its row says.
+        resting.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now
         names = [target] if target is not None else snapshot.outside.targets_due(None if waiting else now)

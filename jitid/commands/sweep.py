@@ -64,11 +64,11 @@ def sweep(
 ) -> None:
     """Find what should not be alive, and end it with --fix.
 
-    What has ended before is recorded so, and ended at its target too, where that is still to be done. Nothing else is
-    changed without --fix, which ends orphans and what leaked; what other rules find it ends only if --rule names
-    them. Exit status 10 says that something is left at or above --fail-on, 11 that something could not be examined;
-    the output says what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With
-    --quiet, lines tell of nothing that was examined completely, and of no `info`.
+    What has ended before is ended at its target too, where that is still to be done. Nothing else is changed without
+    --fix, which ends orphans and what leaked; what other rules find it ends only if --rule names them. Exit status
+    10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
+    what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
+    of nothing that was examined completely, and of no `info`.
     """
     own = given.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jitid import introspection
 from jitid.authority import operations as ops
-from jitid.authority.target_operations import Attach, Settle
+from jitid.authority.target_operations import Attach
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.identifier import parse_id
@@ -276,8 +276,7 @@ def test_what_rests_on_a_line_that_expired_early_ends_with_it(world: World) -> N
 
 
 @both_ledgers
-@pytest.mark.parametrize("settled", [False, True])
-def test_lines_above_each_other_that_are_over_at_once_end_once(world: World, settled: bool) -> None:
+def test_lines_above_each_other_that_are_over_at_once_end_once(world: World) -> None:
     held = issue(world, kind="opaque")
     child = issue(world, parent=held.token, kind="opaque")
     below = issue(world, parent=child.token, kind="opaque")
@@ -285,8 +284,6 @@ def test_lines_above_each_other_that_are_over_at_once_end_once(world: World, set
     for one in (below, child, held):
         renew(world, one, 20)
     world.clock.now += world.terms.overlap
-    if settled:
-        world.authority.perform(Settle())
     issue(world, task="T9")
     assert _ends(world, *made) == {"revoked"}
     assert [event["count"] for event in world.events() if event["op"] == "lapse"] == [3]
@@ -541,7 +538,7 @@ def test_what_an_abandoned_renewal_was_the_right_to_ends_with_the_line(world: Wo
     assert scopes_of(world, child) == scopes_of(world, beside) == ("a",)
     world.check()
     world.clock.now += 10
-    world.authority.perform(Settle())
+    issue(world, task="T9")
     assert _ends(world, beside, child) == {"revoked"}
     world.check()
 

@@ -243,7 +243,7 @@ def test_a_former_name_of_before_the_schema_knew_until_when_gets_the_last_expiry
     with World(world.path) as before:
         assert before.ledger.names.former_until == (FOREVER,)
         before.check()
-    (step,) = [each for each in SQLITE_STEPS[-1] if "former_until" in each]
+    (step,) = [each for step in SQLITE_STEPS for each in step if "former_until" in each]
     edit(world.path, step)
     with World(world.path) as after:
         assert after.ledger.names.former_until == (NOW + 700,)
