@@ -249,8 +249,8 @@ _FIFTH = (
        WHERE proved_subject IS NOT NULL""",
     "CREATE INDEX approval_waiting ON approval (expires_at) WHERE ended_at IS NULL",
     "CREATE INDEX approval_asked ON approval (delegator, asked_by) WHERE ended_at IS NULL",
-    """CREATE INDEX live_renewed ON credential (superseded_at, expires_at)
-       WHERE ended_at IS NULL AND line IS NOT NULL""",
+    """CREATE INDEX live_renewed ON credential (expires_at)
+       WHERE ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL""",
     "CREATE INDEX live_attached ON credential (source) WHERE ended_at IS NULL AND source IS NOT NULL",
     "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
 )

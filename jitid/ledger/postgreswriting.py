@@ -513,12 +513,13 @@ def look(db: Any) -> tuple[int, int, int]:
 
 def due(db: Any, now: int) -> bool:
     """Tell whether something has expired or was superseded, and is not recorded as ended."""
-    (found,) = db.execute(
-        """SELECT EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND expires_at <= :now)
-               OR EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND superseded_at <= :now)""",
-        {"now": now},
+    # The first of each by its index: whether there is one before a time, a plan that does not know it reads all to tell.
+    expires_at, superseded_at = db.execute(
+        """SELECT (SELECT expires_at FROM credential WHERE ended_at IS NULL ORDER BY expires_at LIMIT 1),
+                  (SELECT superseded_at FROM credential WHERE ended_at IS NULL AND superseded_at IS NOT NULL
+                    ORDER BY superseded_at LIMIT 1)"""
     ).fetchone()
-    return bool(found)
+    return any(at is not None and at <= now for at in (expires_at, superseded_at))
 
 
 def committed(db: Any, chain: int, event: Event) -> bool:

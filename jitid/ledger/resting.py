@@ -52,8 +52,7 @@ class Resting(NamedTuple):
     """Its expiry, if a verifier that does not ask the ledger takes it until then."""
 
 
-_LIVE_OF = f"""SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END
-    FROM {{}} AND {selecting.LIVE}"""
+_LIVE_OF = """SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END FROM {}"""
 
 
 def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
@@ -63,13 +62,11 @@ def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
     attached, with all below them. Of a line itself, what was renewed lives for its overlap.
     """
     members, delegated = _made_from(db, lines)
-    selecting.give(db, (), (), credentials=members)
-    values = {"now": now}
-    given = "given_credential g CROSS JOIN credential c WHERE c.id = g.credential"
-    rows = list(db.execute(_LIVE_OF.format(given), values))
+    live = selecting.LIVE.replace(":now", str(int(now)))
+    rows = list(selecting.alike(db, f"{_LIVE_OF.format('credential c')} WHERE {live} AND c.id", members))
     if delegated:
         count = selecting.doom(db, delegated)
-        rows += db.execute(_LIVE_OF.format(selecting.doomed_credentials(count)), values)
+        rows += db.execute(f"{_LIVE_OF.format(selecting.doomed_credentials(count))} AND {live}")
     # Of two lines above each other, what rests on the lower one rests on both.
     return sorted({Resting(*row) for row in rows})
 

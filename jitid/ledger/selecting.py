@@ -290,6 +290,8 @@ def doom(db: Any, identities: Iterable[int]) -> int:
 
 
 def _doom_below(db: Any) -> None:
+    # A planner that takes a few for thousands reads all that lives.
+    dialect_of(db).counted(db, "doomed")
     # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
     db.execute(
         """INSERT INTO doomed
@@ -300,6 +302,7 @@ def _doom_below(db: Any) -> None:
            SELECT id FROM below WHERE 1 = 1
            ON CONFLICT DO NOTHING"""
     )
+    dialect_of(db).counted(db, "doomed")
 
 
 def radius(db: Any, matched: int, now: int) -> Radius:
@@ -323,6 +326,7 @@ def measure_together(db: Any, selections: Iterable[Selection], now: int) -> Radi
         db.execute("INSERT INTO gathered SELECT identity FROM doomed WHERE 1 = 1 ON CONFLICT DO NOTHING")
     give(db, (), ())
     db.execute("INSERT INTO doomed SELECT identity FROM gathered")
+    dialect_of(db).counted(db, "doomed")
     return radius(db, matched, now)
 
 
