@@ -513,7 +513,7 @@ def look(db: Any) -> tuple[int, int, int]:
 
 def due(db: Any, now: int) -> bool:
     """Tell whether something has expired or was superseded, and is not recorded as ended."""
-    # The first of each by its index: whether there is one before a time, a plan that does not know it reads all to tell.
+    # The first of each by its index: a plan that does not know the time may read all to tell that none is before it.
     expires_at, superseded_at = db.execute(
         """SELECT (SELECT expires_at FROM credential WHERE ended_at IS NULL ORDER BY expires_at LIMIT 1),
                   (SELECT superseded_at FROM credential WHERE ended_at IS NULL AND superseded_at IS NOT NULL

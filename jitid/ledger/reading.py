@@ -515,19 +515,19 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
-        selecting.give(self._db, ids, fingerprints)
-        rows = self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({selecting.GIVEN}) ORDER BY c.id")
-        return [_credential(row) for row in rows]
+        selecting.give(self._db, ids, fingerprints, counted=True)
+        return self._numbered(selecting.GIVEN)
 
     def credentials_of_leaks(self, numbers: Iterable[int]) -> list[Credential]:
         """Return the credentials that leaked, by the numbers of the leaks. Oldest first."""
-        selecting.give(self._db, (), (), leaks=numbers)
-        rows = self._db.execute(
-            f"""{_CREDENTIAL}
-                 WHERE c.id IN (SELECT l.credential FROM given_leak g CROSS JOIN leak l WHERE l.id = g.leak)
-                 ORDER BY c.id"""
-        )
-        return [_credential(row) for row in rows]
+        selecting.give(self._db, (), (), leaks=numbers, counted=True)
+        return self._numbered("SELECT l.credential FROM given_leak g CROSS JOIN leak l WHERE l.id = g.leak")
+
+    def _numbered(self, query: str) -> list[Credential]:
+        """Return the credentials whose numbers a query gives, in the order of issue."""
+        # By their numbers: joined with the query, all credentials may be put together first, and these picked then.
+        found = self.credentials_numbered({key for (key,) in self._db.execute(query)})
+        return [found[key] for key in sorted(found)]
 
     def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
         """Return the credentials that are for these keys, each with the hash of its key (SubjectPublicKeyInfo).

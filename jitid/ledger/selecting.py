@@ -230,8 +230,12 @@ def give(
     names: Iterable[str] = (),
     delegators: Iterable[int] = (),
     publics: Iterable[bytes] = (),
+    counted: bool = False,
 ) -> None:
-    """Fill the temporary tables of what is asked about, and empty the others."""
+    """Fill the temporary tables of what is asked about, and empty the others.
+
+    `counted` tells PostgreSQL how few they are, for a millisecond each: otherwise it may read all that lives instead.
+    """
     dialect = dialect_of(db)
     dialect.temporaries(db, _TEMPORARY)
     parsed = [parse_id(text) for text in ids]
@@ -246,13 +250,16 @@ def give(
         ("given_name", names),
         ("given_delegator", delegators),
     ):
-        dialect.give(db, table, values)
+        given = list(values) if counted else values
+        dialect.give(db, table, given)
+        if counted and given:
+            dialect.counted(db, table)
 
 
 def select(db: Any, selection: Selection) -> int:
     """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
     roots = [name for name in selection.delegators if not name.startswith("agent:")]
-    give(db, selection.ids, selection.fingerprints, names=roots)
+    give(db, selection.ids, selection.fingerprints, names=roots, counted=True)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(
