@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -63,6 +64,11 @@ class Dialect:
 
     def counted(self, db: Any, table: str) -> None:
         """Let the planner know how long a temporary table is by now."""
+
+    @contextmanager
+    def by_index(self, db: Any) -> Iterator[None]:  # noqa: ARG002 - PostgreSQL has to be told
+        """Let the statements of the block look up each row by an index, as walks down a tree must be made."""
+        yield
 
     def stream(
         self, db: Any, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()

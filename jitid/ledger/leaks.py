@@ -123,6 +123,8 @@ class SqlLeaks:
         return refusing.refused(self._db, after, limit, self._now)
 
     def _leaks(self, rows: list[Any]) -> list[Leak]:
+        if not rows:
+            return []
         from jitid.ledger.leak import Kin, Leak
 
         selecting.give(self._db, (), (), {identity for identity, *_ in rows})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from itertools import count, islice
 from typing import Any, Self
@@ -31,6 +31,9 @@ _FEW = 500
 """From so many on, the planner is told how many they are."""
 _FETCHED = 5_000
 """So many rows come at once of a query that is streamed."""
+_PLANS = """SELECT set_config('enable_hashjoin', :other, TRUE), set_config('enable_mergejoin', :other, TRUE),
+           set_config('enable_seqscan', :other, TRUE)"""
+"""Permits or forbids, until the transaction ends, plans that read a whole table."""
 _COPIED = 100
 """From so many rows on, COPY is quicker than inserting them."""
 
@@ -347,6 +350,18 @@ class PostgresDialect(Dialect):
     def counted(self, db: Any, table: str) -> None:
         """Let the planner know how long a temporary table is by now."""
         db.execute(f"ANALYZE {table}")
+
+    @contextmanager
+    def by_index(self, db: Any) -> Iterator[None]:
+        """Let the statements of the block look up each row by an index, as walks down a tree must be made.
+
+        Where one parent has most of the children, the planner expects as many of each other one, and reads the whole
+        table instead.
+        """
+        db.execute(_PLANS, {"other": "off"})
+        yield
+        # A transaction that has failed takes no statement, and its settings end with it.
+        db.execute(_PLANS, {"other": "on"})
 
     def forget_new(self) -> None:
         """Forget the tables of a transaction that was undone; the others have what they had before it."""

@@ -297,19 +297,21 @@ def doom(db: Any, identities: Iterable[int]) -> int:
 
 
 def _doom_below(db: Any) -> None:
+    dialect = dialect_of(db)
     # A planner that takes a few for thousands reads all that lives.
-    dialect_of(db).counted(db, "doomed")
+    dialect.counted(db, "doomed")
     # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
-    db.execute(
-        """INSERT INTO doomed
-           WITH RECURSIVE below (id) AS (
-               SELECT i.id FROM doomed d CROSS JOIN identity i WHERE i.parent = d.identity
-               UNION
-               SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
-           SELECT id FROM below WHERE 1 = 1
-           ON CONFLICT DO NOTHING"""
-    )
-    dialect_of(db).counted(db, "doomed")
+    with dialect.by_index(db):
+        db.execute(
+            """INSERT INTO doomed
+               WITH RECURSIVE below (id) AS (
+                   SELECT i.id FROM doomed d CROSS JOIN identity i WHERE i.parent = d.identity
+                   UNION
+                   SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
+               SELECT id FROM below WHERE 1 = 1
+               ON CONFLICT DO NOTHING"""
+        )
+    dialect.counted(db, "doomed")
 
 
 def radius(db: Any, matched: int, now: int) -> Radius:
