@@ -32,8 +32,9 @@ _FEW = 500
 _FETCHED = 5_000
 """So many rows come at once of a query that is streamed."""
 _PLANS = """SELECT set_config('enable_hashjoin', :other, TRUE), set_config('enable_mergejoin', :other, TRUE),
-           set_config('enable_seqscan', :other, TRUE)"""
-"""Permits or forbids, until the transaction ends, plans that read a whole table."""
+           set_config('enable_seqscan', :other, TRUE), set_config('jit', 'off', TRUE)"""
+"""Permits or forbids, until the transaction ends, plans that read a whole table. What is expected to be long and is not
+would be compiled first, which takes longer than all else."""
 _COPIED = 100
 """From so many rows on, COPY is quicker than inserting them."""
 
