@@ -515,18 +515,20 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
-        selecting.give(self._db, ids, fingerprints, counted=True)
+        selecting.give(self._db, ids, fingerprints)
         return self._numbered(selecting.GIVEN)
 
     def credentials_of_leaks(self, numbers: Iterable[int]) -> list[Credential]:
         """Return the credentials that leaked, by the numbers of the leaks. Oldest first."""
-        selecting.give(self._db, (), (), leaks=numbers, counted=True)
+        selecting.give(self._db, (), (), leaks=numbers)
         return self._numbered("SELECT l.credential FROM given_leak g CROSS JOIN leak l WHERE l.id = g.leak")
 
     def _numbered(self, query: str) -> list[Credential]:
         """Return the credentials whose numbers a query gives, in the order of issue."""
         # By their numbers: joined with the query, all credentials may be put together first, and these picked then.
-        found = self.credentials_numbered({key for (key,) in self._db.execute(query)})
+        with dialect_of(self._db).by_index(self._db):
+            keys = {key for (key,) in self._db.execute(query)}
+        found = self.credentials_numbered(keys)
         return [found[key] for key in sorted(found)]
 
     def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -230,12 +231,8 @@ def give(
     names: Iterable[str] = (),
     delegators: Iterable[int] = (),
     publics: Iterable[bytes] = (),
-    counted: bool = False,
 ) -> None:
-    """Fill the temporary tables of what is asked about, and empty the others.
-
-    `counted` tells PostgreSQL how few they are, for a millisecond each: otherwise it may read all that lives instead.
-    """
+    """Fill the temporary tables of what is asked about, and empty the others."""
     dialect = dialect_of(db)
     dialect.temporaries(db, _TEMPORARY)
     parsed = [parse_id(text) for text in ids]
@@ -250,16 +247,13 @@ def give(
         ("given_name", names),
         ("given_delegator", delegators),
     ):
-        given = list(values) if counted else values
-        dialect.give(db, table, given)
-        if counted and given:
-            dialect.counted(db, table)
+        dialect.give(db, table, values)
 
 
 def select(db: Any, selection: Selection) -> int:
     """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
     roots = [name for name in selection.delegators if not name.startswith("agent:")]
-    give(db, selection.ids, selection.fingerprints, names=roots, counted=True)
+    give(db, selection.ids, selection.fingerprints, names=roots)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(
@@ -271,16 +265,17 @@ def select(db: Any, selection: Selection) -> int:
             {"raw": raw},
         )
     tasks = _task_keys(db, selection.tasks)
+    # Few, but for those that are given at once with a report of leaks.
+    named = bool(selection.ids or selection.fingerprints or selection.trees)
     matched = 0
     for dead_too in (False, True):
         values: dict[str, Any] = {}
         queries = _subqueries(selection, tasks, values, dead_too=dead_too)
         if not queries:
             return 0
-        matched = db.execute(
-            f"INSERT INTO doomed {' INTERSECT '.join(queries)} ON CONFLICT DO NOTHING",
-            values,
-        ).rowcount
+        insertion = f"INSERT INTO doomed {' INTERSECT '.join(queries)} ON CONFLICT DO NOTHING"
+        with dialect_of(db).by_index(db) if named else nullcontext():
+            matched = db.execute(insertion, values).rowcount
         if matched:
             break
     _doom_below(db)
