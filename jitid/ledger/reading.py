@@ -439,9 +439,12 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Tell whether a line that was renewed is over, and its end is not recorded."""
         from jitid.ledger.resting import OVER
 
-        # The first one by its index, whatever plan the database makes.
-        row = self._one(f"SELECT expires_at FROM credential WHERE {OVER} ORDER BY expires_at LIMIT 1")
-        return row is not None and row[0] <= self._now
+        # In order, so that a plan which does not know the time takes the index, and does not read all to find none.
+        row = self._one(
+            f"SELECT expires_at FROM credential WHERE {OVER} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
+            now=self._now,
+        )
+        return row is not None
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""
@@ -527,7 +530,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return the credentials whose numbers a query gives, in the order of issue."""
         # By their numbers: joined with the query, all credentials may be put together first, and these picked then.
         with dialect_of(self._db).by_index(self._db):
-            keys = {key for (key,) in self._db.execute(query)}
+            keys = {key for (key,) in self._db.execute(query) if key is not None}
         found = self.credentials_numbered(keys)
         return [found[key] for key in sorted(found)]
 

@@ -165,12 +165,9 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
     return sorted(found)
 
 
-def _subqueries(
-    selection: Selection, tasks: Sequence[int], values: dict[str, Any], *, dead_too: bool
-) -> list[str]:
+def _subqueries(selection: Selection, tasks: Sequence[int], values: dict[str, Any]) -> list[str]:
+    """Return a query for each sort that is given, but for the delegators."""
     found = []
-    # Beside another sort the dead count as well: something alive that is not selected itself may hang below them.
-    dead_too = dead_too or any(given for name, given in selection._asdict().items() if name != "delegators")
     if selection.ids:
         found.append(_BY_ID)
     if selection.fingerprints:
@@ -187,37 +184,62 @@ def _subqueries(
         found.append(
             f"SELECT c.identity FROM credential c JOIN signing_key k ON k.id = c.signed_by WHERE k.kid IN ({names})"
         )
-    if selection.delegators:
-        agents = tuple(
-            name.removeprefix("agent:") for name in selection.delegators if name.startswith("agent:")
+    return [_whole(query) for query in found]
+
+
+def _whole(query: str) -> str:
+    return f"""SELECT id FROM (SELECT 0 AS id WHERE 0 = 1 UNION ALL SELECT * FROM ({query}) AS some_of) AS found
+                WHERE 1 = 1"""
+
+
+def _agents_among(delegators: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.removeprefix("agent:") for name in delegators if name.startswith("agent:"))
+
+
+def _of_delegators(delegators: Sequence[str], values: dict[str, Any], *, dead_too: bool) -> str:
+    """Return the query for what descends from these root delegators, or was delegated by these agents."""
+    agents = _agents_among(delegators)
+    parts = []
+    if len(agents) < len(delegators):
+        # All below an identity has the same root delegator: the index on the living finds all that can die.
+        parts.append(
+            f"SELECT i.id FROM identity i WHERE i.delegator IN ({_ROOTS})"
+            if dead_too
+            else f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
+                      WHERE c.delegator = d.id AND c.ended_at IS NULL"""
         )
-        parts = []
-        if len(agents) < len(selection.delegators):
-            # All below an identity has the same root delegator: the index on the living finds all that can die.
-            parts.append(
-                f"SELECT i.id FROM identity i WHERE i.delegator IN ({_ROOTS})"
-                if dead_too
-                else f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
-                          WHERE c.delegator = d.id AND c.ended_at IS NULL"""
-            )
-        if any(" " in name for name in selection.delegators):
-            # Subjects of ID tokens are terms too.
-            parts.append(
-                f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
-                     WHERE c.proved_subject = d.id{"" if dead_too else " AND c.ended_at IS NULL"}"""
-            )
-        if agents:
-            names = placeholders("by", agents, values)
-            parts.append(
-                f"""SELECT i.id FROM term a JOIN identity p ON p.agent = a.id JOIN identity i ON i.parent = p.id
-                     WHERE a.text IN ({names})"""
-            )
-        found.append(" UNION ".join(parts))
-    return [
-        f"""SELECT id FROM (SELECT 0 AS id WHERE 0 = 1 UNION ALL SELECT * FROM ({query}) AS some_of) AS found
-             WHERE 1 = 1"""
-        for query in found
-    ]
+    if any(" " in name for name in delegators):
+        # Subjects of ID tokens are terms too.
+        parts.append(
+            f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
+                 WHERE c.proved_subject = d.id{"" if dead_too else " AND c.ended_at IS NULL"}"""
+        )
+    if agents:
+        names = placeholders("by", agents, values)
+        parts.append(
+            f"""SELECT i.id FROM term a JOIN identity p ON p.agent = a.id JOIN identity i ON i.parent = p.id
+                 WHERE a.text IN ({names})"""
+        )
+    return _whole(" UNION ".join(parts))
+
+
+def _is_theirs(delegators: Sequence[str], values: dict[str, Any]) -> str:
+    """Return the condition that an identity `i`, dead or alive, descends from them: who reads all has others wait."""
+    agents = _agents_among(delegators)
+    parts = []
+    if len(agents) < len(delegators):
+        parts.append(f"i.delegator IN ({_ROOTS})")
+    if any(" " in name for name in delegators):
+        parts.append(
+            f"""EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND c.proved_subject IN ({_ROOTS}))"""
+        )
+    if agents:
+        names = placeholders("by", agents, values)
+        parts.append(
+            f"""EXISTS (SELECT 1 FROM identity p CROSS JOIN term a
+                         WHERE p.id = i.parent AND a.id = p.agent AND a.text IN ({names}))"""
+        )
+    return " OR ".join(parts)
 
 
 def give(
@@ -270,12 +292,19 @@ def select(db: Any, selection: Selection) -> int:
     matched = 0
     for dead_too in (False, True):
         values: dict[str, Any] = {}
-        queries = _subqueries(selection, tasks, values, dead_too=dead_too)
-        if not queries:
+        queries = _subqueries(selection, tasks, values)
+        if queries and selection.delegators:
+            # Of what the other sorts name, the dead count as well: something alive may hang below them.
+            chosen = f"""SELECT f.id FROM ({" INTERSECT ".join(queries)}) AS f CROSS JOIN identity i
+                          WHERE i.id = f.id AND ({_is_theirs(selection.delegators, values)})"""
+        elif queries:
+            chosen = " INTERSECT ".join(queries)
+        elif selection.delegators:
+            chosen = _of_delegators(selection.delegators, values, dead_too=dead_too)
+        else:
             return 0
-        insertion = f"INSERT INTO doomed {' INTERSECT '.join(queries)} ON CONFLICT DO NOTHING"
         with dialect_of(db).by_index(db) if named else nullcontext():
-            matched = db.execute(insertion, values).rowcount
+            matched = db.execute(f"INSERT INTO doomed {chosen} ON CONFLICT DO NOTHING", values).rowcount
         if matched:
             break
     _doom_below(db)

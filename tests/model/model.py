@@ -1299,6 +1299,8 @@ class Model:
         assert task is not None
         del self.tasks[owner, name]
         task.owner, task.opener = to, None
+        # With whom it is shared, the new owner says (jitid-task-give(1)).
+        task.shared_with.clear()
         self.tasks[to, name] = task
         self.write()
         return Accepted()
