@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 
+FORMER_PROOF = "parent"
+"""The proof of a delegated identity from before the root's proof was kept at every depth; old rows have it."""
+
+
 class Kind(StrEnum):
     """The sorts of credential; each is made by one file of `issuers/`."""
 

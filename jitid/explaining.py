@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import delegation, governance, introspection, namerights, narrowing, reach, strictjson
-from jitid.credential import Credential, named_kind
+from jitid.credential import FORMER_PROOF, Credential, named_kind
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -20,7 +20,7 @@ from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration, format_time
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import FORMER_PROOF, PolicyRequest, Standing
+from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
 from jitid.replaying import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.request import Terms

@@ -7,8 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audience, jws, strictjson
-from jitid.credential import Credential, Kind, State, TokenUse, claimed_kinds, named_kind
-from jitid.delegation import detail_texts
+from jitid.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger import sealing
@@ -16,7 +15,6 @@ from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
-from jitid.policy.decision import FORMER_PROOF
 from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
 from jitid.text import quote
@@ -144,6 +142,8 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     head = grounds[0] if grounds else None
     if head is None or head.how != "renewed" or head.expires_at is None:
         return credential
+    from jitid.delegation import detail_texts
+
     kept = set(_details(head))
     details = [text for text in detail_texts(credential.details) if text in kept]
     return credential._replace(
@@ -508,5 +508,7 @@ def _kinds_beyond(ground: Ground, below: Credential | Ground) -> str | None:
 
 
 def _details(held: Credential | Ground) -> list[str]:
+    from jitid.delegation import detail_texts
+
     lists = (held.details,) if isinstance(held, Credential) else held.details
     return [text for each in lists for text in detail_texts(each)]

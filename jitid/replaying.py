@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.credential import Credential, judged_kinds, read_kinds
+from jitid.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.governance import read_standing, standing_of
 from jitid.introspection import root_of, root_proof
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Alike, Apart, Decided
 from jitid.ownership import told_owner
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import FORMER_PROOF, Looks, PolicyRequest
+from jitid.policy.decision import Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome
 from jitid.zones import load, offsets
 

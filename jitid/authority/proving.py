@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jitid.errors import JitidError
-from jitid.ledger.protocol import Ledger
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Ledger
 
 
 def prove(ledger: Ledger) -> str | None:

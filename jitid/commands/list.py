@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import ListCredentials
 from jitid.commands import rows
 from jitid.commands.globals import Globals
-from jitid.credential import State, sort_of
+from jitid.credential import FORMER_PROOF, State, sort_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 1_000
 _ALL = 1 << 31
-PROOFS = (*decision.PROOFS, decision.FORMER_PROOF)
+PROOFS = (*decision.PROOFS, FORMER_PROOF)
 
 
 def list_(

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any
 
 from jitid import strictjson
+from jitid.credential import FORMER_PROOF
 from jitid.ledger import selecting
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.ledger.requests import Alike, Apart
 from jitid.policy.classes import STANDING, Names
-from jitid.policy.decision import FORMER_PROOF
 
 _AT_ONCE = 500
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid import strictjson
-from jitid.credential import judged_kinds
+from jitid.credential import FORMER_PROOF, judged_kinds
 from jitid.errors import JitidError, UsageError
 from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
-from jitid.policy.decision import FORMER_PROOF, PROOFS, SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
 from jitid.text import quote, safe
 

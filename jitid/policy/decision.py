@@ -18,8 +18,6 @@ USUAL_KINDS = ("jwt", "opaque")
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 PROOFS = ("asserted", "os-user", "credential", "oidc")
 """How a root delegator can be proved."""
-FORMER_PROOF = "parent"
-"""The proof of a delegated identity from before the root's proof was kept at every depth; old rows have it."""
 
 
 class Standing(NamedTuple):

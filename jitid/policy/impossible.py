@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from jitid.credential import MADE, Kind
+from jitid.credential import FORMER_PROOF, MADE, Kind
 from jitid.policy.classes import KINDS
-from jitid.policy.decision import FORMER_PROOF, PROOFS, SENSITIVITIES
+from jitid.policy.decision import PROOFS, SENSITIVITIES
 from jitid.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")

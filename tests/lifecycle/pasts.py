@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from jitid.credential import FORMER_PROOF
 from jitid.identifier import parse_id
 from jitid.ledger.past import Past
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import CredentialRow
 from jitid.ledger.survey import Spread
-from jitid.policy.decision import FORMER_PROOF
 from jitid.secret import fingerprint
 from jitid.task import SENSITIVITIES
 from tests.builders import DAY, Row, World, delegator, put
