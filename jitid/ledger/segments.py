@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid.audit import Event
+from jitid.identifier import credential_id
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
 
@@ -89,7 +90,23 @@ class SqlSegments:
         for query in _NEEDING:
             rows = dialect_of(self._db).stream(self._db, query.format(spared=spared("condemned")))
             found.update(number for (number,) in rows if number <= through)
-        return found
+        return found | self._renewed_twice(through)
+
+    def _renewed_twice(self, through: int) -> set[int]:
+        """Return the first denial to renew each credential again that has a successor: its row says only when."""
+        rows = self._db.execute(
+            f"SELECT c.jti FROM credential c WHERE c.reused_at IS NOT NULL AND {spared('condemned')}"
+        )
+        reused = {credential_id(jti) for (jti,) in rows}
+        if not reused:
+            return set()
+        dialect = dialect_of(self._db)
+        told = self._db.execute(
+            f"""SELECT min(seq), {dialect.member("of")} FROM {dialect.told}
+                 WHERE seq <= :through AND {dialect.member("rules")} = '["renewed-twice"]' GROUP BY 2""",
+            {"through": through},
+        )
+        return {seq for seq, of in told if of in reused}
 
     def add(self, segment: Segment, kept: Sequence[int]) -> None:
         """Record a segment, and which of its events stay; those of earlier ones that are needed no longer go too."""

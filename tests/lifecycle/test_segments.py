@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from jitid import auditexport, segments
 from jitid.audit import Event, encode, link
 from jitid.auditing import LogFilter
-from jitid.authority.operations import CutLog, Examine, ExportLog, ReadLog, SignHead, Sweep, VerifyLog
-from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, UsageError
+from jitid.authority.operations import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
+from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.ledger.segments import digest_of
+from jitid.request import RenewRequest
+from jitid.secret import Secret
 from jitid.segments import Cut
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
@@ -55,6 +57,25 @@ def _live(world: World) -> tuple[Made, Made]:
     prune(world, 10 * DAY)
     wait(world, 5 * DAY)
     return found, world.issue(task="T5", kind="opaque")
+
+
+@in_both
+def test_that_somebody_tried_to_renew_twice_stays_with_the_row_that_says_so(
+    world: World, tmp_path: Path
+) -> None:
+    """The row says when it was first refused; of later refusals nothing needs to stay."""
+    made = world.issue(ttl=900)
+    token = Secret.single(made.token)
+    world.authority.perform(Renew(request=RenewRequest(token)))
+    for _ in range(2):
+        with pytest.raises(PolicyDeniedError, match="renewed-twice"):
+            world.authority.perform(Renew(request=RenewRequest(token)))
+    refused = [event["seq"] for event in world.events() if event["op"] == "denial"]
+    wait(world, 5 * DAY)
+    world.issue(task="T2")
+    cut(world, tmp_path)
+    world.check()
+    assert [event["seq"] for event in world.events() if event["op"] == "denial"] == refused[:1]
 
 
 @in_both
