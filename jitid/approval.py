@@ -243,8 +243,8 @@ def ask(
 def _waiting(transaction: Transaction, delegator: str, requester: str, more: int) -> int:
     """Return how many open requests count against the limit: for an agent those of agents, else all others.
 
-    Otherwise one agent could use up the limit of its delegator. What is dead asks for nothing: where there is no room
-    for so many more, the requests of dead agents are withdrawn, so that revoking one makes room for the others.
+    Without the separate limit, one agent could use up the limit of its delegator. If `more` requests exceed the limit,
+    the requests of agents without a live credential are withdrawn first: revoking an agent frees its share.
     """
     asked = transaction.approvals.open_for(delegator, agents=_is_identity(requester))
     waiting = sum(asked.values())

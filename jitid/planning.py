@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     right: namerights.Right = namerights.FREE
     """By whose right it has the agent's name."""
     proved_subject: str | None = None
-    """The subject of the ID token that proved the root delegator, if the directory does not know, or did not then."""
+    """The subject of the ID token that proved the root delegator, if the directory did not know it at that time."""
 
     @property
     def recurring(self) -> int | None:

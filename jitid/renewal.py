@@ -454,7 +454,7 @@ def plan(
     if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first, facts)
     if attached is None and now + lifetime < predecessor.expires_at:
-        notes.append("it expires earlier than the one it replaces, and what was made from that ends with it")
+        notes.append("it expires before its predecessor would have, and so do credentials made from that")
     actors = tuple(
         spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
         for one in lineage

@@ -98,7 +98,7 @@ def settle(
     with ledger.read() as snapshot:
         anything = bool(snapshot.outside.targets_open())
     if anything:
-        # What rests on a line that is over is dead, whatever its row says.
+        # Targets must also end what rests on an expired line, although its row is still live.
         resting.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now

@@ -155,7 +155,7 @@ class ApprovalTransaction(ApprovalSnapshot, Protocol):
         """Record of every request that is open that it was withdrawn, and what was granted with it; return how many."""
 
     def withdraw_of(self, delegator: str, requesters: Sequence[str]) -> int:
-        """Record of what these have open for a delegator that it was withdrawn; return how many requests that were."""
+        """Withdraw the open requests of these requesters for a delegator; return the number of requests."""
 
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""

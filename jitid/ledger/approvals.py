@@ -176,7 +176,7 @@ class SqlApprovalChanges(SqlApprovals):
         return done
 
     def withdraw_of(self, delegator: str, requesters: Sequence[str]) -> int:
-        """Record of what these have open for a delegator that it was withdrawn; return how many requests that were."""
+        """Withdraw the open requests of these requesters for a delegator; return the number of requests."""
         values = {
             "now": self._now,
             "state": ApprovalState.WITHDRAWN.value,

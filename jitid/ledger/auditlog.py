@@ -133,7 +133,7 @@ class SqlAuditLog:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
 
         `reach`: what a row stands for that has no `may_audience`, what it must be, and what `may_act` must be.
-        `subject`: the one that they must have; "" for none, None for whatever it is.
+        `subject`: the required `proved_subject`; "" requires none, None does not check it.
         """
         sql = (
             f"SELECT count(*) FROM credential c WHERE id BETWEEN ? AND ? AND event = ? AND {spared(without)}"
@@ -143,7 +143,7 @@ class SqlAuditLog:
                         AND coalesce(template, '') = ? AND coalesce(may_kind, '{ANY_KIND}') = ?
                         AND coalesce(may_audience, ?) = ? AND coalesce(may_act, '') = ?"""
         if subject is not None:
-            # Of a subject that is no term there is nothing.
+            # A subject that is not a term matches no row.
             sql += (
                 " AND proved_subject = (SELECT id FROM term WHERE text = ?)"
                 if subject

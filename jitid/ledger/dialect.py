@@ -66,8 +66,8 @@ class Dialect:
         """Let the planner know how long a temporary table is by now."""
 
     @contextmanager
-    def by_index(self, db: Any) -> Iterator[None]:  # noqa: ARG002 - PostgreSQL has to be told
-        """Let the statements of the block look up each row by an index, as walks down a tree must be made."""
+    def by_index(self, db: Any) -> Iterator[None]:  # noqa: ARG002 - PostgreSQL's dialect executes settings on it
+        """Make the statements of the block look up each row by an index; SQLite does so by itself."""
         yield
 
     def stream(

@@ -253,7 +253,7 @@ class Members:
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
-        # What is made later, or delegated, has that of what it was made from.
+        # Other events do not report it: `count_alike` compares the row with the credential that it was made from.
         subject = event.get("subject", "") if event["op"] == "issue" and "parent" not in event else None
         audiences = " ".join(event.get("audiences", (self._names.issuer,)))
         reach = (audiences, audiences, event.get("may_act", ""))

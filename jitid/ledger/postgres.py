@@ -229,7 +229,8 @@ class _Writing:
             if not session.is_due(now):
                 break
             db.roll_back()
-            # Others remember rows until the version changes: a clock that is set back must not bring one to life.
+            # This raises the version. Otherwise another process keeps its cached rows, in which these are not expired,
+            # and accepts them again if the clock of the database is set back.
             with _Writing(session, self._by, self._facts, self._told, shared=False):
                 pass
         return SharedTransaction(

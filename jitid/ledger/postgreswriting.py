@@ -513,7 +513,7 @@ def look(db: Any) -> tuple[int, int, int]:
 
 def due(db: Any, now: int) -> bool:
     """Tell whether something has expired or was superseded, and is not recorded as ended."""
-    # In order, so that a plan which does not know the time takes the index, and does not read all to find none.
+    # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
     row = db.execute(
         """SELECT (SELECT expires_at FROM credential WHERE ended_at IS NULL AND expires_at <= :now
                     ORDER BY expires_at LIMIT 1),

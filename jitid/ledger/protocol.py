@@ -171,7 +171,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """Return the first credential of an identity: what it was issued as."""
 
     def has_lines_over(self) -> bool:
-        """Tell whether a line that was renewed is over, and its end is not recorded."""
+        """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""
@@ -310,8 +310,8 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
 
         The terms are kind, scopes, time of issue and expiry; None for whatever they are. `reach`: what a row stands for
-        that has no `may_audience`, what it must be, and what `may_act` must be. `subject`: whom an ID token must have
-        proved; "" for nobody, None for whoever it is.
+        that has no `may_audience`, what it must be, and what `may_act` must be. `subject`: the required
+        `proved_subject`; "" requires none, None does not check it.
         """
 
     def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:
@@ -454,15 +454,15 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
         """
 
     def close_lines(self, limit: int) -> int:
-        """Record the end of at most `limit` lines that were renewed and are over, and of what rests on them.
+        """Record that renewed lines have expired, at most `limit` of them, and end what rests on them.
 
-        Returns of how many lines.
+        Returns the number of lines.
         """
 
     def lapse(self, lines: Collection[int], facts: Mapping[str, Any]) -> Closed | None:
-        """End what lives of all that rests on lines that have no head any more; return None if nothing does.
+        """End all live credentials that rest on lines without a head; return None if there are none.
 
-        A line is given as the number of its first credential. `facts` are what else the event says.
+        A line is identified by the number of its first credential. `facts` are further members of the event.
         """
 
     def add_key(

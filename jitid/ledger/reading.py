@@ -436,10 +436,10 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         return self._one_of(uid, "ASC")
 
     def has_lines_over(self) -> bool:
-        """Tell whether a line that was renewed is over, and its end is not recorded."""
+        """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
         from jitid.ledger.resting import OVER
 
-        # In order, so that a plan which does not know the time takes the index, and does not read all to find none.
+        # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
         row = self._one(
             f"SELECT expires_at FROM credential WHERE {OVER} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
             now=self._now,
@@ -528,7 +528,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def _numbered(self, query: str) -> list[Credential]:
         """Return the credentials whose numbers a query gives, in the order of issue."""
-        # By their numbers: joined with the query, all credentials may be put together first, and these picked then.
+        # Two steps: in one, PostgreSQL may join all credentials before it selects these.
         with dialect_of(self._db).by_index(self._db):
             keys = {key for (key,) in self._db.execute(query) if key is not None}
         found = self.credentials_numbered(keys)

@@ -1,4 +1,4 @@
-"""What rests on lines that have no live head any more: it is dead, and lives on in its rows until that is recorded."""
+"""Ends what rests on a line without a live head. Verification refuses it already; lists and targets read its rows."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ if TYPE_CHECKING:
     from jitid.ledger.protocol import Ledger
 
 OVER = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
-"""What the head of a line is that was ever renewed: with its expiry the line ends."""
+"""Condition of the head of a line that was renewed at least once. The line ends when its head expires."""
 
 SHORTENED = """CASE WHEN line IS NOT NULL AND superseded_at IS NULL AND EXISTS (
         SELECT 1 FROM credential p WHERE (p.line = due.line OR p.id = due.line) AND p.expires_at > due.expires_at)
     THEN line END"""
-"""The line of `due` if that is a head that expires earlier than another one of the line: what was made from that one
-may live on. Nothing else outlives a line, since nothing is given a longer time than what it is made from."""
+"""The line of the row `due`, if that is its head and an earlier credential of the line expires later.
+
+Only then can a descendant outlive the line: nothing gets a longer lifetime than the credential it is made from."""
 
 
 _AT_ONCE = 1_000
-"""So many lines are recorded in one transaction, so that nobody waits long."""
+"""The maximum number of lines in one transaction: other writers wait for it."""
 
 
 def record(ledger: Ledger) -> None:
-    """Record the end of every line that is over, and of what rests on it: no row says so before somebody writes."""
+    """Record every renewed line that has expired, and end what rests on it.
+
+    Each write transaction does this for some lines. Callers of this function must not depend on another writer.
+    """
     while True:
         with ledger.read() as snapshot:
             if not snapshot.has_lines_over():
@@ -38,28 +42,28 @@ def record(ledger: Ledger) -> None:
 
 
 def try_to_record(ledger: Ledger) -> None:
-    """Do the same for a list of what was revoked, which is made all the same if nothing can be recorded now."""
+    """Call `record` before a revocation list is made; if that fails, the list is made without it."""
     with suppress(JitidError):
         record(ledger)
 
 
 class Resting(NamedTuple):
-    """A credential that has nothing left to rest on, and has not ended."""
+    """A live credential whose line, or a line that it rests on, has no head."""
 
     key: int
     jti: bytes
     honoured_until: int | None
-    """Its expiry, if a verifier that does not ask the ledger takes it until then."""
+    """Its expiry, if offline verifiers accept it until then."""
 
 
 _LIVE_OF = """SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END FROM {}"""
 
 
 def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
-    """Return, in the order of issue, what lives of these lines and rests on them.
+    """Return the live credentials of these lines and of everything that rests on them, in the order of issue.
 
-    That is what was attached by right of a line, and the identities that were delegated from it or from what was
-    attached, with all below them. Of a line itself, what was renewed lives for its overlap.
+    Attached credentials and delegated identities rest on a line, with all their descendants. A line itself can have a
+    live predecessor in its overlap.
     """
     members, delegated = _made_from(db, lines)
     live = selecting.LIVE.replace(":now", str(int(now)))
@@ -67,13 +71,13 @@ def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
     if delegated:
         count = selecting.doom(db, delegated)
         rows += db.execute(f"{_LIVE_OF.format(selecting.doomed_credentials(count))} AND {live}")
-    # Of two lines above each other, what rests on the lower one rests on both.
+    # A set: what rests on the lower one of two given lines also rests on the upper one.
     return sorted({Resting(*row) for row in rows})
 
 
 def _made_from(db: Any, lines: Collection[int]) -> tuple[set[int], set[int]]:
-    """Return what is on lines or attached to them, and the identities that these delegated to."""
-    # Each step goes by an index: whoever abandons an attachment is not to read all that its identity ever had.
+    """Return the credentials of these lines and of lines attached to them, and the identities that these delegated."""
+    # Each step uses an index: an identity can have many credentials, and any holder can abandon an attachment.
     dead: set[int] = set()
     members: set[int] = set()
     found = set(lines)

@@ -269,8 +269,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
             HAVING max(id) IS NOT NULL""",
     ),
     (
-        # Whom an ID token proved, under whatever name, whom the directory did not know: it has no row for them, and
-        # may get one. All that descends from such a root has it, so that one look-up finds what is to end with them.
+        # The subject of an ID token that the directory did not know. Root and descendants have it: if the directory
+        # learns the subject later, disabling that person finds all of them by one index.
         "ALTER TABLE credential ADD COLUMN proved_subject INTEGER REFERENCES term",
         "CREATE TEMPORARY TABLE told_subject (identity INTEGER PRIMARY KEY, subject TEXT NOT NULL)",
         """INSERT INTO told_subject
@@ -292,7 +292,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
             WHERE proved_subject IS NOT NULL""",
         "CREATE INDEX approval_waiting ON approval (expires_at) WHERE ended_at IS NULL",
         "CREATE INDEX approval_asked ON approval (delegator, asked_by) WHERE ended_at IS NULL",
-        # Of these, the heads are those that nothing has superseded.
+        # `superseded_at IS NULL` selects the heads; as the first column it makes SQLite prefer this index.
         """CREATE INDEX live_renewed ON credential (superseded_at, expires_at)
             WHERE ended_at IS NULL AND line IS NOT NULL""",
         "CREATE INDEX live_attached ON credential (source) WHERE ended_at IS NULL AND source IS NOT NULL",

@@ -93,7 +93,7 @@ class SqlSegments:
         return found | self._renewed_twice(through)
 
     def _renewed_twice(self, through: int) -> set[int]:
-        """Return the first denial to renew each credential again that has a successor: its row says only when."""
+        """Return the event of the first refused second renewal of each credential: its row has only the time."""
         rows = self._db.execute(
             f"SELECT c.jti FROM credential c WHERE c.reused_at IS NOT NULL AND {spared('condemned')}"
         )

@@ -94,9 +94,9 @@ _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
 
 
 def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple[int, int]]:
-    """Return, by subject, the number of live credentials of what ID tokens of theirs proved, and the latest expiry.
+    """Return, by subject, the number of live credentials with that `proved_subject`, and the latest expiry.
 
-    Only what was issued before the directory knew the subject; and nothing that has a name of the same delegator.
+    Credentials under a name of the same delegator are not counted.
     """
     give(db, (), (), names=subjects)
     rows = db.execute(
@@ -112,7 +112,7 @@ def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple
 
 
 def count_theirs(db: Any, now: int) -> int:
-    """Return how many live credentials have a subject that was given, and no name that was given."""
+    """Return the number of live credentials whose `proved_subject` is in `given_name`, but not their delegator."""
     (count,) = db.execute(
         f"""SELECT count(*) FROM ({_ROOTS}) d CROSS JOIN credential c
              WHERE c.proved_subject = d.id AND {LIVE} AND c.delegator NOT IN ({_ROOTS})""",
@@ -166,7 +166,7 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
 
 
 def _subqueries(selection: Selection, tasks: Sequence[int], values: dict[str, Any]) -> list[str]:
-    """Return a query for each sort that is given, but for the delegators."""
+    """Return a query for each kind of selector that is given, except delegators."""
     found = []
     if selection.ids:
         found.append(_BY_ID)
@@ -197,7 +197,7 @@ def _agents_among(delegators: Iterable[str]) -> tuple[str, ...]:
 
 
 def _of_delegators(delegators: Sequence[str], values: dict[str, Any], *, dead_too: bool) -> str:
-    """Return the query for what descends from these root delegators, or was delegated by these agents."""
+    """Return the query for the identities of these root delegators, or delegated by these agents."""
     agents = _agents_among(delegators)
     parts = []
     if len(agents) < len(delegators):
@@ -224,7 +224,7 @@ def _of_delegators(delegators: Sequence[str], values: dict[str, Any], *, dead_to
 
 
 def _is_theirs(delegators: Sequence[str], values: dict[str, Any]) -> str:
-    """Return the condition that an identity `i`, dead or alive, descends from them: who reads all has others wait."""
+    """Return the same as a condition on an identity `i`: with another selector, the query would read too many."""
     agents = _agents_among(delegators)
     parts = []
     if len(agents) < len(delegators):
@@ -287,28 +287,31 @@ def select(db: Any, selection: Selection) -> int:
             {"raw": raw},
         )
     tasks = _task_keys(db, selection.tasks)
-    # Few, but for those that are given at once with a report of leaks.
-    named = bool(selection.ids or selection.fingerprints or selection.trees)
-    matched = 0
-    for dead_too in (False, True):
-        values: dict[str, Any] = {}
-        queries = _subqueries(selection, tasks, values)
-        if queries and selection.delegators:
-            # Of what the other sorts name, the dead count as well: something alive may hang below them.
-            chosen = f"""SELECT f.id FROM ({" INTERSECT ".join(queries)}) AS f CROSS JOIN identity i
+    values: dict[str, Any] = {}
+    queries = _subqueries(selection, tasks, values)
+    if not queries and not selection.delegators:
+        return 0
+    if queries:
+        chosen = " INTERSECT ".join(queries)
+        if selection.delegators:
+            # Expired and revoked identities count too: their descendants can be alive.
+            chosen = f"""SELECT f.id FROM ({chosen}) AS f CROSS JOIN identity i
                           WHERE i.id = f.id AND ({_is_theirs(selection.delegators, values)})"""
-        elif queries:
-            chosen = " INTERSECT ".join(queries)
-        elif selection.delegators:
-            chosen = _of_delegators(selection.delegators, values, dead_too=dead_too)
-        else:
-            return 0
+        # Usually a few; a report of leaks can have many.
+        named = bool(selection.ids or selection.fingerprints or selection.trees)
         with dialect_of(db).by_index(db) if named else nullcontext():
-            matched = db.execute(f"INSERT INTO doomed {chosen} ON CONFLICT DO NOTHING", values).rowcount
-        if matched:
-            break
+            matched = _doom(db, chosen, values)
+    else:
+        matched = _doom(db, _of_delegators(selection.delegators, values, dead_too=False), values)
+        if not matched:
+            matched = _doom(db, _of_delegators(selection.delegators, values, dead_too=True), values)
     _doom_below(db)
     return matched
+
+
+def _doom(db: Any, query: str, values: Mapping[str, Any]) -> int:
+    count: int = db.execute(f"INSERT INTO doomed {query} ON CONFLICT DO NOTHING", values).rowcount
+    return count
 
 
 def doom(db: Any, identities: Iterable[int]) -> int:
@@ -322,7 +325,7 @@ def doom(db: Any, identities: Iterable[int]) -> int:
 
 def _doom_below(db: Any) -> None:
     dialect = dialect_of(db)
-    # A planner that takes a few for thousands reads all that lives.
+    # Without statistics, PostgreSQL expects thousands of rows and reads all live credentials.
     dialect.counted(db, "doomed")
     # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
     with dialect.by_index(db):

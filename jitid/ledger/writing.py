@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
-_LAPSED = "what it was made from expired earlier, or was abandoned"
-"""The reason that is told of what has nothing left to rest on."""
+_LAPSED = "the credential that it was made from expired early or was abandoned"
+"""The reason in the event `lapse`."""
 
 _SOME = 10
 """For fewer rows, looking for columns that are NULL in all of them costs more than it saves."""
@@ -312,9 +312,9 @@ class SqlTransaction(SqlSnapshot):
         )
 
     def close_lines(self, limit: int) -> int:
-        """Record the end of at most `limit` lines that were renewed and are over, and of what rests on them.
+        """Record that renewed lines have expired, at most `limit` of them, and end what rests on them.
 
-        Returns of how many lines.
+        Returns the number of lines.
         """
         return self._close("expires_at", State.EXPIRED, "expire", limit, {}, f"AND {resting.OVER}")
 
@@ -354,9 +354,9 @@ class SqlTransaction(SqlSnapshot):
         return len(rows)
 
     def lapse(self, lines: Collection[int], facts: Mapping[str, Any]) -> Closed | None:
-        """End what lives of all that rests on lines that have no head any more; return None if nothing does.
+        """End all live credentials that rest on lines without a head; return None if there are none.
 
-        A line is given as the number of its first credential. `facts` are what else the event says.
+        A line is identified by the number of its first credential. `facts` are further members of the event.
         """
         found = resting.on_lines(self._db, lines, self._now)
         if not found:
@@ -407,7 +407,7 @@ class SqlTransaction(SqlSnapshot):
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
-        # The first one has its own number from then on: what its successor was the right to may outlive it.
+        # `line` marks a renewed line, so that `resting` finds what the abandoned successor made and outlives this one.
         changed = self._db.execute(
             f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
                 WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",

@@ -19,7 +19,7 @@ _DISABLED = f"""
       FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c
      WHERE r.disabled_at IS NOT NULL AND n.delegator = r.id AND d.text = n.name AND c.delegator = d.id AND {LIVE}
      GROUP BY r.name, r.disabled_at, d.text ORDER BY r.name, d.text"""
-# Whoever an ID token proved, under whatever name, may be known by its subject since.
+# A root can have a name that the directory lacks, and a subject that it knows by now.
 _UNKNOWN = f"""
     SELECT d.text, live.credentials, live.last
       FROM (SELECT c.delegator AS delegator, count(*) AS credentials,
