@@ -98,6 +98,7 @@ def put(
     pending: bool = False,
     public: bytes | None = None,
     line: int | None = None,
+    subject: str | None = None,
 ) -> Row:
     """Record a new identity with one credential and the event that issued it."""
     number = next(_numbers)
@@ -151,6 +152,7 @@ def put(
                 by,
                 public=public,
                 line=line,
+                proved_subject=None if subject is None else transaction.term(subject),
             )
         ],
     )

@@ -18,7 +18,7 @@ from jitid.ledger.copying import OWN, Stage, Table, in_order
 from jitid.ledger.epochs import open_epoch
 from jitid.ledger.postgresdialect import Connection
 from jitid.ledger.postgresfailure import translated
-from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
+from jitid.ledger.postgresschema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.reading import SqlSnapshot
@@ -330,5 +330,7 @@ class PostgresTarget(_Store):
 def _statements(*, indexes: bool) -> Iterator[str]:
     for step in POSTGRES_STEPS:
         for statement in step:
+            if statement.startswith("DROP INDEX") or any(f" {name} " in statement for name in FORMER_INDEXES):
+                continue
             if statement.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX")) is indexes:
                 yield statement

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.condition import ClockReading, Remark, Schema, Size
-from jitid.ledger.postgresschema import POSTGRES_STEPS
+from jitid.ledger.postgresschema import FORMER_INDEXES, POSTGRES_STEPS
 from jitid.ledger.postgressession import Session
 
 _MADE = re.compile(r"CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)")
@@ -83,7 +83,7 @@ class PostgresCondition:
             for step in POSTGRES_STEPS
             for each in step
             for match in [_MADE.match(each)]
-            if match
+            if match and match[2] not in FORMER_INDEXES
         }
         here = {(sort, name): sound for sort, name, sound in self._rows(_OBJECTS)}
         found = []

@@ -255,7 +255,29 @@ _FIFTH = (
     "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
 )
 
+FORMER_INDEXES = ("identity_task", "identity_agent")
+"""What one step makes and a later one drops."""
+
+_SIXTH = (
+    *(f"DROP INDEX {name}" for name in FORMER_INDEXES),
+    "CREATE INDEX identity_by_task ON identity (task, delegator)",
+    "CREATE INDEX identity_by_agent ON identity (agent, delegator)",
+    "CREATE INDEX root_by_delegator ON identity (delegator) WHERE parent IS NULL",
+    # Where one parent, delegator, task or agent has most of the rows, the planner would expect as many of each that it
+    # does not know by value, and read or join all of them.
+    *(
+        f"ALTER TABLE {table} ALTER COLUMN {column} SET (n_distinct = -1)"
+        for table, columns in (
+            ("identity", ("parent", "source", "delegator", "task", "agent")),
+            ("credential", ("identity", "source", "line", "delegator", "task", "proved_subject")),
+        )
+        for column in columns
+    ),
+    "ANALYZE identity",
+    "ANALYZE credential",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
     tuple(each.replace("{text}", _TEXT) for each in step)
-    for step in (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+    for step in (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 )

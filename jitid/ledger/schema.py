@@ -298,6 +298,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX live_attached ON credential (source) WHERE ended_at IS NULL AND source IS NOT NULL",
         "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
     ),
+    (
+        # Who ends their own by task or agent meets none of what others have of the same name.
+        "DROP INDEX identity_task",
+        "DROP INDEX identity_agent",
+        "CREATE INDEX identity_by_task ON identity (task, delegator)",
+        "CREATE INDEX identity_by_agent ON identity (agent, delegator)",
+        "CREATE INDEX root_by_delegator ON identity (delegator) WHERE parent IS NULL",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -165,26 +165,54 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
     return sorted(found)
 
 
-def _subqueries(selection: Selection, tasks: Sequence[int], values: dict[str, Any]) -> list[str]:
-    """Return a query for each kind of selector that is given, except delegators."""
-    found = []
-    if selection.ids:
-        found.append(_BY_ID)
-    if selection.fingerprints:
-        found.append(_BY_PRINT)
-    if selection.trees:
-        found.append(_BY_TREE)
+def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> str:
+    """Return the query for the identities that a selection names by several kinds of selectors: all must apply.
+
+    The kind that names the fewest gives them, and the others are conditions: who ends their own by a task or an agent
+    does not have all read that others have there. Expired and revoked identities count too: their descendants can be
+    alive.
+    """
+    where = []
     if selection.tasks:
-        found.append(f"SELECT i.id FROM identity i WHERE i.task IN ({', '.join(map(str, tasks)) or 'NULL'})")
+        where.append(f"i.task IN ({_numbers(_task_keys(db, selection.tasks))})")
     if selection.agents:
-        names = placeholders("agent", selection.agents, values)
-        found.append(f"SELECT i.id FROM identity i JOIN term a ON a.id = i.agent WHERE a.text IN ({names})")
+        where.append(f"i.agent IN ({_numbers(_keys(db, 'term WHERE text', selection.agents))})")
+    indexed = bool(where)
+    signed = f"c.signed_by IN ({_numbers(_keys(db, 'signing_key WHERE kid', selection.kids))})"
     if selection.kids:
-        names = placeholders("kid", selection.kids, values)
-        found.append(
-            f"SELECT c.identity FROM credential c JOIN signing_key k ON k.id = c.signed_by WHERE k.kid IN ({names})"
+        where.append(f"EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {signed})")
+    named = [
+        _whole(query)
+        for query, given in (
+            (_BY_ID, selection.ids),
+            (_BY_PRINT, selection.fingerprints),
+            (_BY_TREE, selection.trees),
         )
-    return [_whole(query) for query in found]
+        if given
+    ]
+    if named:
+        if delegators is not None:
+            where.append(delegators.condition())
+        return _among(" INTERSECT ".join(named), where)
+    if delegators is not None:
+        return delegators.all(where) if indexed else _among(delegators.all(), where)
+    if indexed:
+        return f"SELECT i.id FROM identity i WHERE {' AND '.join(where)}"
+    return f"SELECT c.identity FROM credential c WHERE {signed}"
+
+
+def _keys(db: Any, question: str, values: Iterable[str]) -> list[int]:
+    return sorted(int(key) for (key,) in alike(db, f"SELECT id FROM {question}", values))
+
+
+def _numbers(keys: Iterable[int]) -> str:
+    """Return what `IN` takes: of a number that is written out, a planner knows how many rows have it."""
+    return ", ".join(map(str, keys)) or "NULL"
+
+
+def _among(query: str, where: Sequence[str]) -> str:
+    return f"""SELECT i.id FROM ({query}) AS f CROSS JOIN identity i
+               WHERE {" AND ".join(("i.id = f.id", *where))}"""
 
 
 def _whole(query: str) -> str:
@@ -192,54 +220,78 @@ def _whole(query: str) -> str:
                 WHERE 1 = 1"""
 
 
-def _agents_among(delegators: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name.removeprefix("agent:") for name in delegators if name.startswith("agent:"))
+class _Delegators(NamedTuple):
+    """Root delegators and agents that delegated: numbers of terms, as `IN` takes them, or nothing where none is."""
 
+    roots: str
+    subjects: bool
+    """Whether subjects of ID tokens are among the roots."""
+    agents: str
 
-def _of_delegators(delegators: Sequence[str], values: dict[str, Any], *, dead_too: bool) -> str:
-    """Return the query for the identities of these root delegators, or delegated by these agents."""
-    agents = _agents_among(delegators)
-    parts = []
-    if len(agents) < len(delegators):
-        # All below an identity has the same root delegator: the index on the living finds all that can die.
-        parts.append(
-            f"SELECT i.id FROM identity i WHERE i.delegator IN ({_ROOTS})"
-            if dead_too
-            else f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
-                      WHERE c.delegator = d.id AND c.ended_at IS NULL"""
-        )
-    if any(" " in name for name in delegators):
-        # Subjects of ID tokens are terms too.
-        parts.append(
-            f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
-                 WHERE c.proved_subject = d.id{"" if dead_too else " AND c.ended_at IS NULL"}"""
-        )
-    if agents:
-        names = placeholders("by", agents, values)
-        parts.append(
-            f"""SELECT i.id FROM term a JOIN identity p ON p.agent = a.id JOIN identity i ON i.parent = p.id
-                 WHERE a.text IN ({names})"""
-        )
-    return _whole(" UNION ".join(parts))
+    def living(self) -> str:
+        """Return the query for the identities of theirs that can be ended.
 
+        All below an identity has the same root delegator: the index on the living finds all of theirs.
+        """
+        parts = []
+        if self.roots:
+            parts.append(
+                f"SELECT c.identity FROM credential c WHERE c.delegator IN ({self.roots}) AND c.ended_at IS NULL"
+            )
+        if self.subjects:
+            parts.append(
+                f"""SELECT c.identity FROM credential c
+                     WHERE c.proved_subject IN ({self.roots}) AND c.ended_at IS NULL"""
+            )
+        if self.agents:
+            parts.append(self._delegated())
+        return _whole(" UNION ".join(parts))
 
-def _is_theirs(delegators: Sequence[str], values: dict[str, Any]) -> str:
-    """Return the same as a condition on an identity `i`: with another selector, the query would read too many."""
-    agents = _agents_among(delegators)
-    parts = []
-    if len(agents) < len(delegators):
-        parts.append(f"i.delegator IN ({_ROOTS})")
-    if any(" " in name for name in delegators):
-        parts.append(
-            f"""EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND c.proved_subject IN ({_ROOTS}))"""
-        )
-    if agents:
-        names = placeholders("by", agents, values)
-        parts.append(
-            f"""EXISTS (SELECT 1 FROM identity p CROSS JOIN term a
-                         WHERE p.id = i.parent AND a.id = p.agent AND a.text IN ({names}))"""
-        )
-    return " OR ".join(parts)
+    def all(self, where: Sequence[str] = ()) -> str:
+        """Return the query for all identities of theirs, dead or alive.
+
+        `where` are conditions on an identity `i`, of which an index has the task or the agent beside the delegator.
+        """
+        more = "".join(f" AND {condition}" for condition in where)
+        parts = []
+        if self.roots and where:
+            parts.append(f"SELECT i.id FROM identity i WHERE i.delegator IN ({self.roots}){more}")
+        elif self.roots:
+            parts.append(
+                f"""SELECT id FROM (
+                    WITH RECURSIVE below (id) AS (
+                        SELECT i.id FROM identity i WHERE i.delegator IN ({self.roots}) AND i.parent IS NULL
+                        UNION SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
+                    SELECT id FROM below) AS theirs"""
+            )
+        if self.subjects:
+            parts.append(
+                f"""SELECT i.id FROM credential c CROSS JOIN identity i
+                     WHERE c.proved_subject IN ({self.roots}) AND i.id = c.identity{more}"""
+            )
+        if self.agents:
+            parts.append(self._delegated() + more)
+        return _whole(" UNION ".join(parts))
+
+    def condition(self) -> str:
+        """Return the same as a condition on an identity `i`: with another selector, a query would read too many."""
+        parts = []
+        if self.roots:
+            parts.append(f"i.delegator IN ({self.roots})")
+        if self.subjects:
+            parts.append(
+                f"""EXISTS (SELECT 1 FROM credential c
+                             WHERE c.identity = i.id AND c.proved_subject IN ({self.roots}))"""
+            )
+        if self.agents:
+            parts.append(
+                f"EXISTS (SELECT 1 FROM identity p WHERE p.id = i.parent AND p.agent IN ({self.agents}))"
+            )
+        return f"({' OR '.join(parts)})"
+
+    def _delegated(self) -> str:
+        return f"""SELECT i.id FROM identity p CROSS JOIN identity i
+                    WHERE p.agent IN ({self.agents}) AND i.parent = p.id"""
 
 
 def give(
@@ -274,8 +326,9 @@ def give(
 
 def select(db: Any, selection: Selection) -> int:
     """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
-    roots = [name for name in selection.delegators if not name.startswith("agent:")]
-    give(db, selection.ids, selection.fingerprints, names=roots)
+    names = [name for name in selection.delegators if not name.startswith("agent:")]
+    roots = _keys(db, "term WHERE text", names)
+    give(db, selection.ids, selection.fingerprints, delegators=roots)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(
@@ -286,31 +339,31 @@ def select(db: Any, selection: Selection) -> int:
                     ON CONFLICT DO NOTHING""",
             {"raw": raw},
         )
-    tasks = _task_keys(db, selection.tasks)
-    values: dict[str, Any] = {}
-    queries = _subqueries(selection, tasks, values)
-    if not queries and not selection.delegators:
+    if not any(selection):
         return 0
-    if queries:
-        chosen = " INTERSECT ".join(queries)
-        if selection.delegators:
-            # Expired and revoked identities count too: their descendants can be alive.
-            chosen = f"""SELECT f.id FROM ({chosen}) AS f CROSS JOIN identity i
-                          WHERE i.id = f.id AND ({_is_theirs(selection.delegators, values)})"""
-        # Usually a few; a report of leaks can have many.
-        named = bool(selection.ids or selection.fingerprints or selection.trees)
-        with dialect_of(db).by_index(db) if named else nullcontext():
-            matched = _doom(db, chosen, values)
-    else:
-        matched = _doom(db, _of_delegators(selection.delegators, values, dead_too=False), values)
-        if not matched:
-            matched = _doom(db, _of_delegators(selection.delegators, values, dead_too=True), values)
+    agents = [name.removeprefix("agent:") for name in selection.delegators if name.startswith("agent:")]
+    delegators = _Delegators(
+        ""
+        if not names
+        else _numbers(roots)
+        if len(roots) <= _AT_ONCE
+        else "SELECT delegator FROM given_delegator",
+        any(" " in name for name in names),
+        _numbers(_keys(db, "term WHERE text", agents)) if agents else "",
+    )
+    # What is named is usually little, and so is what somebody has of a task.
+    few = selection.ids or selection.fingerprints or selection.trees or selection.delegators
+    with dialect_of(db).by_index(db) if few else nullcontext():
+        if selection._replace(delegators=()) != Selection():
+            matched = _doom(db, _chosen(db, selection, delegators if selection.delegators else None))
+        else:
+            matched = _doom(db, delegators.living()) or _doom(db, delegators.all())
     _doom_below(db)
     return matched
 
 
-def _doom(db: Any, query: str, values: Mapping[str, Any]) -> int:
-    count: int = db.execute(f"INSERT INTO doomed {query} ON CONFLICT DO NOTHING", values).rowcount
+def _doom(db: Any, query: str) -> int:
+    count: int = db.execute(f"INSERT INTO doomed {query} ON CONFLICT DO NOTHING").rowcount
     return count
 
 

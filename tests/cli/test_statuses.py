@@ -128,7 +128,7 @@ def test_7_is_integrity(copy: Shell) -> None:
     assert status_of(copy, "list") == (7, "integrity")
 
 
-@pytest.mark.parametrize("where", [b"CREATE TABLE task", b"identity_agent ON"])
+@pytest.mark.parametrize("where", [b"CREATE TABLE task", b"identity_by_agent ON"])
 def test_7_is_a_schema_that_is_no_text(where: bytes, copy: Shell) -> None:
     with sqlite3.connect(copy.ledger / "ledger.db") as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.keyring import Keyring
-from jitid.ledger import home, postgrescreating, postgresschema
+from jitid.ledger import home, postgrescreating, postgresdialect, postgresschema
 from jitid.ledger.postgres import PostgresLedger
 from jitid.ledger.postgresaddress import parameters, shown
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.records import Filter, Selection
 from jitid.request import IssueRequest
 from jitid.secret import Secret
-from tests.builders import NAMES, World, make_database, open_postgres, request
+from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request
 from tests.ledger.proxy import Proxy
 from tests.postgres import Postgres
 from tests.real import Shell
@@ -251,6 +252,53 @@ def test_what_was_edited_is_found_by_whoever_remembers_it_otherwise(
     postgres_server.execute(edit, database=address.rpartition("/")[2])
     with pytest.raises(IntegrityError):
         authority.perform(ops.VerifyLog())
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["committed", "undone"])
+def test_a_session_does_not_keep_what_it_has_doomed(
+    address: str, monkeypatch: pytest.MonkeyPatch, undone: bool
+) -> None:
+    """No autovacuum comes to temporary tables: else each later revocation there pays for all before it."""
+    monkeypatch.setattr(postgresdialect, "_WORN", 500)
+    ledger = open_postgres(address, Clock())
+    with ledger.write() as transaction:
+        root = put_chain(transaction, 300)[0]
+    small = Selection(ids=("jid_" + "0" * 26,))
+    sizes = []
+    for _ in range(8):
+        with suppress(LookupError), ledger.write() as transaction:
+            transaction.measure(Selection(ids=(root.id,)))
+            transaction.measure(small)
+            ((size,),) = transaction.ask("SELECT pg_relation_size('doomed')", {})
+            sizes.append(size)
+            if undone:
+                raise LookupError
+    ledger.close()
+    assert 0 in sizes
+    assert max(sizes[1:]) <= 2 * max(sizes[0], 16384)
+
+
+def test_the_planner_expects_few_rows_of_whatever_is_referred_to(
+    address: str, postgres_server: Postgres
+) -> None:
+    """Else, where one parent has most of the children, revoking many joins all of them with all of them."""
+    ledger = open_postgres(address, Clock())
+    with ledger.write() as transaction:
+        root = put(transaction)
+        for number in range(20):
+            put(transaction, parent=root, line=number + 1)
+    ledger.close()
+    database = address.rpartition("/")[2].partition("?")[0]
+    postgres_server.execute("ANALYZE", database=database)
+    found = postgres_server.ask(
+        """SELECT tablename || '.' || attname FROM pg_stats
+            WHERE schemaname = 'jitid' AND n_distinct = -1 AND null_frac < 1""",
+        database,
+    )
+    assert {
+        *(f"identity.{column}" for column in ("parent", "delegator", "task", "agent")),
+        *(f"credential.{column}" for column in ("identity", "delegator", "task", "line")),
+    } <= {name for (name,) in found}
 
 
 def test_a_newer_schema_is_left_alone(address: str, postgres_server: Postgres) -> None:

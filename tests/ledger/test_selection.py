@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from random import Random
+from typing import Any, NamedTuple
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -159,6 +163,102 @@ def test_what_nobody_signed_is_honoured_by_nobody_offline(place: Place) -> None:
         put(transaction)
     with place.ledger.read() as snapshot:
         assert snapshot.measure(Selection(tasks=("T1",))).offline_until is None
+
+
+class Forest(NamedTuple):
+    """A named set of identities for each sort of selector, several of each sort, and what hangs below each identity."""
+
+    selectors: dict[str, list[tuple[Any, frozenset[int]]]]
+    below: dict[int, frozenset[int]]
+
+
+def plant(transaction: Transaction) -> Forest:
+    """Let three delegators, one of them known by a subject, have trees that share tasks, agents, keys and names."""
+    keys = [transaction.add_key(*public_key(transaction)) for _ in range(2)]
+    people = [("user:alice", None), ("user:bob", None), ("user:bob", "https://id.example b")]
+    rows: list[tuple[Row, int | None, dict[str, Any]]] = []
+    for number, (delegator, subject) in enumerate(people * 2):
+        parent: int | None = None
+        for depth in range(3):
+            facts: dict[str, Any] = {
+                "task": f"T{(number + depth) % 3}",
+                "agent": f"a{(number * depth) % 3}",
+                "delegator": delegator,
+                "subject": subject,
+                "signed_by": keys[(number + depth) % 2],
+                # Half of what is above has expired.
+                "ttl": 60 if (number + depth) % 2 else 900,
+            }
+            row = put(transaction, parent=None if parent is None else rows[parent][0], **facts)
+            rows.append((row, parent, facts))
+            parent = len(rows) - 1
+
+    def those(fact: str, value: object) -> tuple[Any, frozenset[int]]:
+        return value, frozenset(number for number, each in enumerate(rows) if each[2][fact] == value)
+
+    def root(number: int) -> int:
+        up = rows[number][1]
+        return number if up is None else root(up)
+
+    def is_below(number: int, top: int) -> bool:
+        up = rows[number][1]
+        return number == top or (up is not None and is_below(up, top))
+
+    def delegated_by(agent: str) -> frozenset[int]:
+        above = [up for _, up, _ in rows]
+        return frozenset(n for n, up in enumerate(above) if up is not None and rows[up][2]["agent"] == agent)
+
+    ids = [(row, frozenset({n})) for n, (row, _, _) in enumerate(rows)]
+    selectors: dict[str, list[tuple[Any, frozenset[int]]]] = {
+        "ids": [(row.id, own) for row, own in ids[:8:3]],
+        "fingerprints": [(row.print, own) for row, own in ids[:12:3]],
+        "trees": [
+            (rows[n][0].jti, frozenset(k for k in range(len(rows)) if root(k) == root(n)))
+            for n in range(1, len(rows), 4)
+        ],
+        "tasks": [those("task", f"T{n}") for n in range(3)],
+        "agents": [those("agent", f"a{n}") for n in range(3)],
+        "kids": [(key.kid, those("signed_by", key)[1]) for key in keys],
+        "delegators": [
+            *(those("delegator", name) for name in ("user:alice", "user:bob", "user:nobody")),
+            those("subject", "https://id.example b"),
+            ("agent:a0", delegated_by("a0")),
+        ],
+    }
+    below = {top: frozenset(n for n in range(len(rows)) if is_below(n, top)) for top in range(len(rows))}
+    return Forest(selectors, below)
+
+
+def test_several_sorts_of_selectors_name_what_each_of_them_names(place: Place) -> None:
+    """Every combination of sorts: what all name, by one or two values of each, and all below that; dead or alive."""
+    with place.ledger.write() as transaction:
+        forest = plant(transaction)
+    place.clock.now += 60
+    # The dead are recorded as such.
+    with place.ledger.write() as transaction:
+        put(transaction, task="OTHER", agent="other", delegator="user:other")
+    random = Random(8)
+    wrong = []
+    with place.ledger.read() as snapshot:
+        for count in range(1, len(forest.selectors) + 1):
+            for sorts in combinations(forest.selectors, count):
+                for _ in range(4):
+                    asked: dict[str, Any] = {}
+                    meant = frozenset(forest.below)
+                    for sort in sorts:
+                        values = random.sample(forest.selectors[sort], random.randint(1, 2))
+                        asked[sort] = tuple(value for value, _ in values)
+                        meant &= frozenset().union(*(named for _, named in values))
+                    all_below = frozenset().union(*(forest.below[each] for each in meant))
+                    found = snapshot.measure(Selection(**asked))
+                    if count > 1 or sorts != ("delegators",):
+                        exact = (found.matched, found.identities) == (len(meant), len(all_below))
+                    else:
+                        # By delegator alone, the dead are looked for where nobody lives.
+                        exact = bool(found.matched) == bool(meant) and found.identities <= len(all_below)
+                    if not exact:
+                        wrong.append((asked, found, sorted(meant), sorted(all_below)))
+    assert wrong == []
 
 
 def test_an_empty_selection_matches_nothing(place: Place) -> None:

@@ -126,7 +126,7 @@ def test_a_damaged_page_keeps_nothing_else_from_being_examined(used: World) -> N
     db = sqlite3.connect(used.path / folder.DATABASE)
     page_size, (page,) = (
         db.execute("PRAGMA page_size").fetchone()[0],
-        db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'identity_agent'").fetchone(),
+        db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'identity_by_agent'").fetchone(),
     )
     db.close()
     with (used.path / folder.DATABASE).open("r+b") as file:
@@ -295,7 +295,7 @@ def test_text_that_is_none_is_damage(used: World) -> None:
     assert "not UTF-8" in failure.detail
 
 
-@pytest.mark.parametrize("text", ["CREATE TABLE task", "CREATE INDEX identity_task", "live_by_task"])
+@pytest.mark.parametrize("text", ["CREATE TABLE task", "CREATE INDEX identity_by_task", "live_by_task"])
 def test_a_schema_that_is_no_text_is_damage(text: str, used: World) -> None:
     flip(used, f"SELECT 0, '{text}'", 0)
     failures = told(examined(used), Status.FAILURE)
