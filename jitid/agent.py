@@ -1,7 +1,6 @@
 """A recurring agent as the directory has it: who answers for it, and within which limits it is given identities."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from enum import StrEnum
 from typing import NamedTuple
 

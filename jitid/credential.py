@@ -1,17 +1,13 @@
 """A credential with the identity that it belongs to, and its state at a given time."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.process import Process
 from jitid.text import quote
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
 
 FORMER_PROOF = "parent"
 """The proof of a delegated identity from before the root's proof was kept at every depth; old rows have it."""

@@ -1,7 +1,6 @@
 """A delegator as the directory has them: what they may hand out at most, and under which names they are known."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from typing import NamedTuple
 
 

@@ -1,9 +1,8 @@
 """What is asked when something is to be issued, and the terms on which it is."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid.credential import is_outside
 from jitid.errors import UsageError
@@ -172,7 +171,7 @@ def check_sizes(requests: Sequence[IssueRequest]) -> None:
 class Terms(NamedTuple):
     """What the configuration says about issuing; the requester cannot choose it. Times are seconds."""
 
-    policy: Policy
+    policy: "Policy"
     policy_text: str
     caller: str
     """The login of whoever runs this; of somebody who is served the name with its kind, such as `user:alice`."""
@@ -189,7 +188,7 @@ class Terms(NamedTuple):
     """How long a credential still works when a successor has been made."""
     known_delegators_only: bool = False
     """Whether nobody may delegate whom the directory does not have."""
-    zone: tzinfo | None = None
+    zone: "tzinfo | None" = None
     """Where the policy's `hour`, `minute` and `weekday` are told; None for UTC."""
     zone_name: str | None = None
     algorithms: Mapping[str, str] = {}
@@ -204,7 +203,7 @@ class Terms(NamedTuple):
     """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
     publish_url: str | None = None
     """Where what `publish` writes is served: signed tokens name their place in a status list there."""
-    targets: Callable[[], Targets] | None = None
+    targets: "Callable[[], Targets] | None" = None
     """Supplies the targets outside that the configuration has."""
     publish_lifetime: int = 900
     """For how long a status list is good."""
@@ -225,7 +224,7 @@ class Terms(NamedTuple):
         """Who requests: the id of an agent's identity, or the name of a person or a service with its kind."""
         return self.identity or named(self.caller)
 
-    def serving(self, caller: Caller) -> Terms:
+    def serving(self, caller: "Caller") -> Self:
         """Return the terms on which somebody is served."""
         return self._replace(
             caller=caller.delegator or caller.name,
@@ -235,7 +234,7 @@ class Terms(NamedTuple):
             any_delegator=caller.roles is None or "issuer" in caller.roles,
         )
 
-    def chosen(self, kind: str, template: str | None) -> Chosen | None:
+    def chosen(self, kind: str, template: str | None) -> "Chosen | None":
         """Return what makes a credential of a kind, from a template; None for what is made here without one.
 
         Raises:

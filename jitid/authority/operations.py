@@ -49,6 +49,12 @@ class Operation(Generic[Result]):
     A dataclass each would do the same and cost every start more than the rest of the operation.
     """
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, _result: object) -> type[Self]:
+            # Only a type checker reads the parameter, and making a generic alias for each costs every start.
+            return cls
+
     def __init__(self, **values: object) -> None:
         names = type(self).__annotations__
         for name in names:

@@ -14,17 +14,13 @@ from jitid.environment import open_authority, open_for_issue
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
 from jitid.reach import LISTED
 from jitid.request import AttachRequest
+from jitid.runner.tokenplace import RUN_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
-
-RUN_TOKEN = "JITID_PARENT_FILE"  # noqa: S105 - a variable, which names a file
-"""The variable by which jitid within `run` finds the identity token of that."""
-RUN_SERVICE = "JITID_TOKEN_FILE"
-"""The variable by which a command within `run` finds the token that it shows to a service."""
 
 
 def obtain(

@@ -11,7 +11,6 @@ from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
-from jitid.commands.obtaining import RUN_SERVICE
 from jitid.commands.requesting import hand_out, parse_may_act, stated_request
 from jitid.credential import USUAL_KINDS, named_kind
 from jitid.environment import open_for_issue
@@ -22,7 +21,7 @@ from jitid.name import MAX_NAME
 from jitid.processes import this_process
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch
-from jitid.runner.tokenplace import IDENTITY, TokenPlace, open_place
+from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, TokenPlace, open_place
 from jitid.text import quote
 
 if TYPE_CHECKING:

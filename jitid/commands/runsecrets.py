@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
-from jitid.commands.obtaining import RUN_SERVICE, abandon
+from jitid.commands.obtaining import abandon
 from jitid.credential import Kind, is_outside, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
@@ -20,6 +20,7 @@ from jitid.request import AttachRequest, MayAct
 from jitid.runner.delivery.choosing import own_way
 from jitid.runner.delivery.files import PREFIX, Files, variable
 from jitid.runner.delivery.protocol import Delivered, Delivery
+from jitid.runner.tokenplace import RUN_SERVICE
 from jitid.text import quote
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """What a ledger remembers of credentials that leaked, and what it answers about them."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -97,7 +96,7 @@ class Recorded(NamedTuple):
 class Seen(NamedTuple):
     """Where what leaked was seen, as the ledger has it."""
 
-    sighting: Sighting
+    sighting: "Sighting"
     event: int
     """The audit event that tells of it."""
 
@@ -116,7 +115,7 @@ class Places(NamedTuple):
 class NewPlaces(NamedTuple):
     """Where credentials were seen, to be recorded."""
 
-    sightings: Mapping[int, Sequence[Sighting]]
+    sightings: "Mapping[int, Sequence[Sighting]]"
     """By the ledger's number of each credential; each place once."""
     met: Mapping[int, int]
     """How often each was met there in all."""
@@ -183,22 +182,22 @@ class LeakSnapshot(Protocol):
     def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
         """Return the places where each of these leaks was seen, in the order in which they were reported."""
 
-    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
+    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> "Aftermath":
         """Return what became of an identity by whose credential, which was reported at a time, and of all below it.
 
         Of each sort at most `limit` are told, the earliest.
         """
 
-    def sighting_rows(self, without: Gone = ...) -> Iterator[tuple[int, tuple[object, ...]]]:
+    def sighting_rows(self, without: "Gone" = ...) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and what its digest is over, in order."""
 
-    def leak_rows(self, without: Gone = ...) -> Iterator[LeakRow]:
+    def leak_rows(self, without: "Gone" = ...) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
 
-    def closed_leaks(self, without: Gone = ...) -> Iterator[tuple[int, int, bytes]]:
+    def closed_leaks(self, without: "Gone" = ...) -> Iterator[tuple[int, int, bytes]]:
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
 
-    def proved_leaks(self, without: Gone = ...) -> Iterator[tuple[int, int, bytes]]:
+    def proved_leaks(self, without: "Gone" = ...) -> Iterator[tuple[int, int, bytes]]:
         """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
 
 

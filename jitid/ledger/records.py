@@ -1,9 +1,8 @@
 """The rows that go into a ledger and come out of it, and what its questions are asked with."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 FOREVER = (1 << 53) - 1
 """A time that never comes."""
@@ -49,7 +48,7 @@ class Names(NamedTuple):
             return audiences
         return tuple(dict.fromkeys(self.issuer if one in self.former else one for one in audiences))
 
-    def renamed(self, issuer: str, until: int) -> Names:
+    def renamed(self, issuer: str, until: int) -> Self:
         """Return the names with another issuer; what was issued under the one before has expired at `until`."""
         former = {**dict(self.lasting()), self.issuer: until}
         former.pop(issuer, None)
@@ -67,7 +66,7 @@ class Names(NamedTuple):
         return {**told, _NAMED_AT: str(self.named_at)} if self.named_at else told
 
     @classmethod
-    def of(cls, settings: Mapping[str, str]) -> Names:
+    def of(cls, settings: Mapping[str, str]) -> Self:
         """Return what a ledger's table of settings says. Raises KeyError for what it lacks."""
         former = tuple(settings.get(_FORMER, "").split())
         until = [int(text) if text.isdecimal() else 0 for text in settings.get(_UNTIL, "").split()]

@@ -1,8 +1,7 @@
 """What is asked of the policy, and what it answers."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -62,7 +61,7 @@ class PolicyRequest(NamedTuple):
     now: int
     """Seconds since the epoch."""
     standing: Standing = STRANGERS
-    zone: tzinfo | None = None
+    zone: "tzinfo | None" = None
     """Where `hour`, `minute` and `weekday` are told; None for UTC."""
     action: str = ""
     """What the credential is used for (`authorize`); empty for an issue."""
@@ -95,12 +94,12 @@ class Looks(NamedTuple):
     scope: bool
     """What a scope is, and not only whether it has a wildcard."""
     approvals: bool
-    classes: Classes
+    classes: "Classes"
     """Which values it tells apart of what it looks at."""
 
-    def with_(self, other: Looks) -> Looks:
+    def with_(self, other: Self) -> Self:
         """Return what either of two policies looks at."""
-        return Looks(
+        return type(self)(
             self.facts | other.facts,
             self.agent or other.agent,
             self.task or other.task,

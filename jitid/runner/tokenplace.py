@@ -14,6 +14,10 @@ from jitid.text import quote
 _FILE = "token"
 IDENTITY = "identity"
 """The file of an identity token that stands beside tokens for services."""
+RUN_TOKEN = "JITID_PARENT_FILE"  # noqa: S105 - a variable, which names a file
+"""The variable by which jitid within `run` finds the identity token of that."""
+RUN_SERVICE = "JITID_TOKEN_FILE"
+"""The variable by which a command within `run` finds the token that it shows to a service."""
 
 
 class TokenPlace(Protocol):
