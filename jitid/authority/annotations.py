@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, ForwardRef, get_args, get_type_hints
+from typing import Any, get_type_hints
 
-from jitid.authority.operations import Operation
+from jitid.authority.operations import Answering, Operation
 
 _MODULES = (
     "operations",
@@ -53,11 +53,10 @@ def fields_of(cls: type) -> Mapping[str, Any]:
 
 def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types have no common type
     """Return the type of an operation's answer."""
-    base: Any = operation.__orig_bases__[0]  # type: ignore[attr-defined] # every operation is derived from a generic
-    (stated,) = get_args(base)
-    if not isinstance(stated, ForwardRef):
-        return stated
-    return eval(stated.__forward_arg__, {}, _names_in(operation.__module__))  # noqa: S307 - text of ours
+    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # every operation is derived so
+    if not isinstance(base.result, str):
+        return base.result
+    return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - text of ours
 
 
 class _Names(dict[str, Any]):

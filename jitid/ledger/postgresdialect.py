@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
@@ -33,11 +32,16 @@ _FEW = 500
 _FETCHED = 5_000
 """So many rows come at once of a query that is streamed."""
 _PLANS = """SELECT set_config('enable_hashjoin', :other, TRUE), set_config('enable_mergejoin', :other, TRUE),
-           set_config('enable_seqscan', :other, TRUE), set_config('work_mem', :memory, TRUE)"""
+           set_config('enable_seqscan', :other, TRUE), set_config('enable_hashagg', :other, TRUE),
+           set_config('work_mem', :memory, TRUE)"""
 """Disables plans that read a whole table, until the transaction ends; NULL restores the settings of the session.
-`work_mem` matters since a recursive query clears all the memory that its estimate asks for: 0.3 s for 64 MB."""
-_WORN = 2_000
-"""From so many rows on, a temporary table is truncated: that costs more than deleting the few of an hour."""
+`work_mem` matters since a recursive query clears all the memory that its estimate asks for: 0.3 s for 64 MB. With so
+little, what is told apart by a hash table spills without end: it is sorted."""
+_EMPTYING = """DO 'BEGIN IF pg_relation_size(''{table}'') > {most} THEN TRUNCATE {table};
+    ELSE DELETE FROM {table}; END IF; END'"""
+"""Empties a temporary table. No autovacuum comes to one: what is deleted stays, in the way of all that reads it."""
+_WORN = 1 << 18
+"""From so many bytes on, a temporary table is truncated, which costs more than deleting a few rows."""
 _COPIED = 100
 """From so many rows on, COPY is quicker than inserting them."""
 
@@ -195,9 +199,9 @@ class Connection:
 
     def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """Execute a statement and return what has its rows. Raises what the failure means."""
-        if sql.startswith("INSERT INTO") and (table := sql.split(None, 3)[2]) in self.dialect.made:
-            return self._fill(table, sql, values)
-        if sql.startswith(_TEMPORARY):
+        if sql.startswith("INSERT INTO"):
+            self._note(sql)
+        elif sql.startswith(_TEMPORARY):
             table, _, columns = sql.removeprefix(_TEMPORARY).partition(" ")
             self.dialect.temporaries(self, {table: columns.strip().removeprefix("(").removesuffix(")")})
             return _Nothing()
@@ -220,16 +224,11 @@ class Connection:
         except psycopg.Error as error:
             raise translated(error) from error
 
-    def _fill(self, table: str, sql: str, values: Any) -> Any:
-        """Execute a statement that puts rows into a temporary table, and note how many."""
-        self.dialect.filled.add(table)
-        try:
-            cursor = self.raw.execute(translate(sql), values)
-        except psycopg.Error as error:
-            raise translated(error) from error
-        # In a pipeline the number is not known yet (-1); what is given there is counted by `give` and `insert`.
-        self.dialect.worn[table] += max(cursor.rowcount, 0)
-        return cursor
+    def _note(self, sql: str) -> None:
+        """Note that a table has rows, if it is a temporary one."""
+        table = sql.split(None, 3)[2]
+        if table in self.dialect.made:
+            self.dialect.filled.add(table)
 
     def script(self, sql: str) -> list[Any]:
         """Execute statements without values in one round trip; return the first row of the last one, if it has any."""
@@ -300,9 +299,6 @@ class PostgresDialect(Dialect):
         """The temporary tables that there are."""
         self.filled: set[str] = set()
         """Those that may have rows."""
-        self.worn: Counter[str] = Counter()
-        """How many rows each had, deleted ones too, since it was last truncated."""
-        self._truncated: Counter[str] = Counter()
         self._new: set[str] = set()
         self._cursors = count()
 
@@ -336,7 +332,7 @@ class PostgresDialect(Dialect):
         """Make empty temporary tables of these names and columns; those that are there have the same columns."""
         # Made once a session: each would be rows of the catalogue that come and go.
         lacking = [table for table in tables if table not in self.made]
-        statements = [self._emptying(table) for table in tables if table in self.filled]
+        statements = [_EMPTYING.format(table=table, most=_WORN) for table in tables if table in self.filled]
         statements += [f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])})" for table in lacking]
         if db.pipelined:
             for statement in statements:
@@ -347,22 +343,10 @@ class PostgresDialect(Dialect):
         self._new.update(lacking)
         self.filled.difference_update(tables)
 
-    def _emptying(self, table: str) -> str:
-        """Return the statement that empties a temporary table.
-
-        No autovacuum comes to one: rows that are deleted stay in it for as long as the session, in the way of all that
-        reads it.
-        """
-        if self.worn[table] < _WORN:
-            return f"DELETE FROM {table}"
-        self._truncated[table] += self.worn.pop(table)
-        return f"TRUNCATE {table}"
-
     def give(self, db: Any, table: str, values: Iterable[Any]) -> None:
         """Put values into a temporary table that has a single column, each once."""
         left = iter(values)
         while chunk := list(islice(left, _GIVEN)):
-            self.worn[table] += len(chunk)
             kind = {int: "BIGINT", bytes: "BYTEA"}.get(type(chunk[0]), "TEXT")
             db.execute(
                 f"INSERT INTO {table} SELECT unnest(CAST(:given AS {kind}[])) ON CONFLICT DO NOTHING",
@@ -392,13 +376,10 @@ class PostgresDialect(Dialect):
         self.made -= self._new
         self._new = set()
         self.filled = set(self.made)
-        self.worn += self._truncated
-        self._truncated.clear()
 
     def keep_new(self) -> None:
         """Keep those of a transaction that was committed."""
         self._new = set()
-        self._truncated.clear()
 
     def stream(
         self, db: Connection, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
@@ -420,7 +401,6 @@ class PostgresDialect(Dialect):
         given = list(rows)
         if table in self.made:
             self.filled.add(table)
-            self.worn[table] += len(given)
         if len(given) < _COPIED:
             super().insert(db, table, columns, given)
             return
