@@ -75,9 +75,14 @@ def obtain(
     }
     request, proof = stated_request(given, stated)
     request = request._replace(public_key=public_key, may_audience=())
-    if not request.audiences and request.kind in LISTED and not given.config().many("audience"):
-        raise UsageError(f"nothing says which service the {request.kind} is for", "name it with --audience")
-    if within and not request.audiences:
+    if request.kind in LISTED:
+        # Stated in the request: by itself the authority would make an identity token where its settings name none.
+        request = request._replace(audiences=request.audiences or given.config().many("audience"))
+        if not request.audiences:
+            raise UsageError(
+                f"nothing says which service the {request.kind} is for", "name it with --audience"
+            )
+    if within and not audience:
         assert request.parent is not None
         return _told(
             given,
@@ -89,7 +94,7 @@ def obtain(
                         request.template,
                         request.public_key,
                         request.scopes,
-                        given.config().many("audience") if request.kind in LISTED else (),
+                        request.audiences if request.kind in LISTED else (),
                         ttl=request.ttl,
                     ),
                     accept_clock=given.accept_clock,

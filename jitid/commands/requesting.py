@@ -110,6 +110,9 @@ def stated_request(
             f"a public key is of no use to a credential of kind {request.kind}",
             f"it goes with --kind {' or '.join(CERTIFIED)}",
         )
+    if config.remote is not None and not request.audiences and (identity or not request.may_audience):
+        # An authority elsewhere has a setting of its own, or none: then it would make an identity token.
+        request = request._replace(audiences=config.many("audience"))
     return request, proof
 
 

@@ -173,10 +173,12 @@ def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> st
     alive.
     """
     where = []
+    # What is named is found by its own key: no planner may look up a whole task or agent for each.
+    plus = " + 0" if selection.ids or selection.fingerprints or selection.trees else ""
     if selection.tasks:
-        where.append(f"i.task IN ({_numbers(_task_keys(db, selection.tasks))})")
+        where.append(f"i.task{plus} IN ({_numbers(_task_keys(db, selection.tasks))})")
     if selection.agents:
-        where.append(f"i.agent IN ({_numbers(_keys(db, 'term WHERE text', selection.agents))})")
+        where.append(f"i.agent{plus} IN ({_numbers(_keys(db, 'term WHERE text', selection.agents))})")
     indexed = bool(where)
     signed = f"c.signed_by IN ({_numbers(_keys(db, 'signing_key WHERE kid', selection.kids))})"
     if selection.kids:
@@ -278,7 +280,7 @@ class _Delegators(NamedTuple):
         """Return the same as a condition on an identity `i`: with another selector, a query would read too many."""
         parts = []
         if self.roots:
-            parts.append(f"i.delegator IN ({self.roots})")
+            parts.append(f"i.delegator + 0 IN ({self.roots})")
         if self.subjects:
             parts.append(
                 f"""EXISTS (SELECT 1 FROM credential c
@@ -340,6 +342,9 @@ def select(db: Any, selection: Selection) -> int:
                     ON CONFLICT DO NOTHING""",
             {"raw": raw},
         )
+    if selection.trees:
+        # Expected to be a thousand trees, they would have the planner begin with all identities.
+        dialect_of(db).counted(db, "given_tree")
     if not any(selection):
         return 0
     agents = [name.removeprefix("agent:") for name in selection.delegators if name.startswith("agent:")]

@@ -82,7 +82,7 @@ class Session:
     def request_identity(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Delegate from the agent's own credential, and tell in which file the token is. Raises JitidError."""
         request = self._request(arguments)
-        if not request.audiences and not self._given.config().many("audience"):
+        if not request.audiences:
             raise UsageError(
                 "nothing says which service the token is for", "name it in `audiences`, among those of whoami"
             )
@@ -175,7 +175,8 @@ class Session:
             "agent": arguments["agent"],
             "kind": None,
             "scope": arguments.get("scopes"),
-            "audience": arguments.get("audiences"),
+            # An authority elsewhere has a setting of its own, or none: then it would make an identity token.
+            "audience": arguments.get("audiences") or list(self._given.config().many("audience")),
             "ttl": arguments.get("ttl"),
             "purpose": arguments.get("purpose"),
             "sensitivity": None,
