@@ -41,9 +41,7 @@ def law_one_head(world: World) -> None:
     """One head: no line has two live heads; a credential with a successor is dead after the overlap."""
     successors: dict[str, list[str]] = {}
     for key, before in world.predecessor.items():
-        # What was taken back is a successor no more.
-        made = world.model.credentials.get(key)
-        if made is None or not made.taken_back:
+        if not _is_taken_back(world, key):
             successors.setdefault(before, []).append(key)
     for key, seen in world.seen.items():
         if not seen.valid:
@@ -121,13 +119,22 @@ def without_strangers(world: World, backend: Backend) -> None:
 
 
 def _later(world: World, key: str) -> list[str]:
-    """Return the successors of a credential, the next one first."""
+    """Return the successors of a credential, the next one first, but for those that were taken back."""
     found: list[str] = []
     here = [key]
     while here:
-        here = [after for after, before in world.predecessor.items() if before in here]
+        here = [
+            after
+            for after, before in world.predecessor.items()
+            if before in here and not _is_taken_back(world, after)
+        ]
         found += here
     return found
+
+
+def _is_taken_back(world: World, key: str) -> bool:
+    made = world.model.credentials.get(key)
+    return made is not None and made.taken_back
 
 
 def _sources(world: World, key: str) -> list[str]:
