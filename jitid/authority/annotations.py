@@ -53,10 +53,10 @@ def fields_of(cls: type) -> Mapping[str, Any]:
 
 def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types have no common type
     """Return the type of an operation's answer."""
-    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # every operation is derived so
+    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # made by __mro_entries__
     if not isinstance(base.result, str):
         return base.result
-    return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - text of ours
+    return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - it stands in our source
 
 
 class _Names(dict[str, Any]):

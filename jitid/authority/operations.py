@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 
 class Answering:
-    """An operation with the type of its answer: a class, or the text of one; the base of a further operation."""
+    """What `Operation[...]` returns: a base class and the type of the answer, as a class or as the text of one."""
 
     def __init__(self, base: type, result: object) -> None:
         self.base = base
@@ -63,7 +63,7 @@ class Operation(Generic[Result]):
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, result: object) -> Answering:
-            # A generic alias for each operation costs every start two milliseconds.
+            # Generic aliases for all operations would take more than a millisecond of every start.
             return Answering(cls, result)
 
     def __init__(self, **values: object) -> None:

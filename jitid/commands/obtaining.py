@@ -76,7 +76,7 @@ def obtain(
     request, proof = stated_request(given, stated)
     request = request._replace(public_key=public_key, may_audience=())
     if request.kind in LISTED:
-        # Stated in the request: by itself the authority would make an identity token where its settings name none.
+        # Without an audience in the request, an authority whose settings name no service makes an identity token.
         request = request._replace(audiences=request.audiences or given.config().many("audience"))
         if not request.audiences:
             raise UsageError(

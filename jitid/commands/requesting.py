@@ -111,7 +111,7 @@ def stated_request(
             f"it goes with --kind {' or '.join(CERTIFIED)}",
         )
     if config.remote is not None and not request.audiences and (identity or not request.may_audience):
-        # An authority elsewhere has a setting of its own, or none: then it would make an identity token.
+        # A remote authority does not know the client's settings: without an audience it makes an identity token.
         request = request._replace(audiences=config.many("audience"))
     return request, proof
 

@@ -263,8 +263,8 @@ _SIXTH = (
     "CREATE INDEX identity_by_task ON identity (task, delegator)",
     "CREATE INDEX identity_by_agent ON identity (agent, delegator)",
     "CREATE INDEX root_by_delegator ON identity (delegator) WHERE parent IS NULL",
-    # Where one identity has most of the children, the planner would expect as many of each, and a walk down join all
-    # with all.
+    # Where one identity has most of the children, the planner would expect as many of each, and would compare every
+    # row with every other one to find descendants.
     "ALTER TABLE identity ALTER COLUMN parent SET (n_distinct = -1)",
     "ANALYZE identity",
 )

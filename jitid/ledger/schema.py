@@ -299,7 +299,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX identity_source ON identity (source) WHERE source IS NOT NULL",
     ),
     (
-        # Who ends their own by task or agent meets none of what others have of the same name.
+        # With these, revoking one's own by task or agent reads no rows of other delegators.
         "DROP INDEX identity_task",
         "DROP INDEX identity_agent",
         "CREATE INDEX identity_by_task ON identity (task, delegator)",

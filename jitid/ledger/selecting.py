@@ -168,12 +168,12 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
 def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> str:
     """Return the query for the identities that a selection names by several kinds of selectors: all must apply.
 
-    The kind that names the fewest gives them, and the others are conditions: who ends their own by a task or an agent
-    does not have all read that others have there. Expired and revoked identities count too: their descendants can be
-    alive.
+    The kind that usually matches the fewest rows is read, and the others are conditions on those rows: whoever revokes
+    their own by task or agent causes no read of other people's rows. Expired and revoked identities count too, since
+    their descendants can be alive.
     """
     where = []
-    # What is named is found by its own key: no planner may look up a whole task or agent for each.
+    # With `+ 0` a column has no index: named rows are looked up by their keys, never through a whole task or agent.
     plus = " + 0" if selection.ids or selection.fingerprints or selection.trees else ""
     if selection.tasks:
         where.append(f"i.task{plus} IN ({_numbers(_task_keys(db, selection.tasks))})")
@@ -247,7 +247,7 @@ class _Delegators(NamedTuple):
             )
         if self.agents:
             parts.append(self._delegated())
-        # Doubles fall away where the rows are put: telling them apart here would cost more.
+        # `doomed` accepts each identity once, so that UNION need not remove duplicates here.
         return _whole(" UNION ALL ".join(parts))
 
     def all(self, where: Sequence[str] = ()) -> str:
@@ -343,7 +343,7 @@ def select(db: Any, selection: Selection) -> int:
             {"raw": raw},
         )
     if selection.trees:
-        # Expected to be a thousand trees, they would have the planner begin with all identities.
+        # Without statistics the planner expects a thousand trees, and scans all identities first.
         dialect_of(db).counted(db, "given_tree")
     if not any(selection):
         return 0
@@ -357,7 +357,7 @@ def select(db: Any, selection: Selection) -> int:
         any(" " in name for name in names),
         _numbers(_keys(db, "term WHERE text", agents)) if agents else "",
     )
-    # What is named is usually little, and so is what somebody has of a task.
+    # These selectors match few rows of a large ledger: an index finds them without a scan of the table.
     few = selection.ids or selection.fingerprints or selection.trees or selection.delegators
     with dialect_of(db).by_index(db) if few else nullcontext():
         if selection._replace(delegators=()) != Selection():

@@ -175,7 +175,7 @@ class Session:
             "agent": arguments["agent"],
             "kind": None,
             "scope": arguments.get("scopes"),
-            # An authority elsewhere has a setting of its own, or none: then it would make an identity token.
+            # A remote authority does not know the client's settings: without an audience it makes an identity token.
             "audience": arguments.get("audiences") or list(self._given.config().many("audience")),
             "ttl": arguments.get("ttl"),
             "purpose": arguments.get("purpose"),
