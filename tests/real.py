@@ -22,6 +22,16 @@ import jitid
 from jitid.policy.default import default_files
 from tests.builders import KINDS
 
+LIBFAKETIME = next(
+    (
+        path
+        for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/lib")
+        if (path := Path(folder, "faketime", "libfaketime.so.1")).exists()
+    ),
+    None,
+)
+"""The library by which a process sees another time."""
+
 
 def missing(reason: str) -> None:
     """Skip the test with that reason; fail it where everything must be there."""
@@ -36,6 +46,20 @@ def need(program: str) -> str:
     if found is None:
         missing(f"{program} is not installed")
     return str(found)
+
+
+def libfaketime() -> str:
+    """Return the path of the library by which a process sees another time; the test needs it."""
+    if LIBFAKETIME is None:
+        missing("libfaketime is not installed")
+    return str(LIBFAKETIME)
+
+
+def faked(time: str) -> list[str]:
+    """Return what runs a command at another time, written as `faketime -f` takes it."""
+    # Not by that program: its semaphore is named by its process id, and what a killed one left stops whoever gets the
+    # same id later. The shared memory of the library has such a name too.
+    return ["env", f"LD_PRELOAD={libfaketime()}", f"FAKETIME={time}", "FAKETIME_DISABLE_SHM=1"]
 
 
 def free_port() -> int:

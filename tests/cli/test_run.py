@@ -17,7 +17,7 @@ from jitid.commands.run import CONSUMED
 from jitid.plain_table import VERBS
 from tests.builders import edit
 from tests.cli.test_terminal import Terminal
-from tests.real import Shell, command, need, need_root, other_user, reachable, tmpfs
+from tests.real import Shell, command, faked, need, need_root, other_user, reachable, tmpfs
 
 RUN = ("run", "--task", "T1", "--delegator", "alice")
 
@@ -434,7 +434,7 @@ def test_a_credential_too_short_to_be_renewed_is_refused(shell: Shell) -> None:
 
 def test_a_ledger_ahead_of_the_clock_does_not_make_it_renew_all_the_time(shell: Shell) -> None:
     """The ledger's time stands still meanwhile."""
-    ahead = [need("faketime"), "-f", "+3600s"]
+    ahead = faked("+3600s")
     assert shell.run("issue", "--task", "AHEAD", "--delegator", "alice", before=ahead).returncode == 0
     shell.good(*RUN, "--ttl", "3s", "--", "sleep", "5")
     assert 2 <= len(states(shell)) <= 6

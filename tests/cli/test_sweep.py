@@ -14,7 +14,7 @@ import pytest
 from jitid.ledger import folder
 from jitid.sweep.rules import NAMES
 from tests.builders import edit
-from tests.real import Shell, command, need, need_root, tmpfs
+from tests.real import Shell, command, faked, need, need_root, tmpfs
 
 BASELINE = '{"schema": "jitid.baseline/1"}\n'
 
@@ -337,9 +337,8 @@ def test_a_broken_chain_is_found_and_the_head_is_not_renewed(shell: Shell) -> No
 
 def test_a_clock_years_ahead_is_refused(shell: Shell) -> None:
     orphans(shell, 1)
-    faketime = [need("faketime"), "-f", "+3y"]
     for more in ([], ["--fix"], ["--fix", "--yes"]):
-        done = shell.run("sweep", *more, before=faketime)
+        done = shell.run("sweep", *more, before=faked("+3y"))
         assert (done.returncode, done.stdout) == (7, ""), done.stderr
         assert "ahead of the ledger's time mark" in done.stderr
     assert shell.good("list", "--live", "--field", "task") == "T0\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.transcripts import FOLDER, parse, replay
-from tests.real import need
+from tests.real import libfaketime, need
 
 TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 
@@ -18,7 +18,9 @@ TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 def test_the_command_line_answers_as_written(path: Path, tmp_path: Path) -> None:
     """What differs is shown as a difference to the file."""
     written = path.read_text()
-    for word, program in (("faketime", "faketime"), ("ssh-add", "ssh-agent"), ("openssl", "openssl")):
+    if "faketime" in written:
+        libfaketime()
+    for word, program in (("ssh-add", "ssh-agent"), ("openssl", "openssl")):
         if word in written:
             need(program)
     answered = replay(written, tmp_path)

@@ -46,6 +46,7 @@ from typing import NamedTuple
 
 import jitid
 from jitid.shipped import SHELLS
+from tests.real import LIBFAKETIME
 
 FOLDER = Path(__file__).parent / "transcripts"
 
@@ -246,6 +247,12 @@ def _prepare(folder: Path) -> dict[str, str]:
         "know(pathlib.Path.home() / '.local/share/jitid', *sys.argv[1:])\n"
     )
     known.chmod(0o755)
+    faketime = folder / "bin" / "faketime"
+    # Why not the program of that name: see `tests.real.faked`.
+    faketime.write_text(
+        f'#!/bin/sh\nexport LD_PRELOAD={LIBFAKETIME} FAKETIME="$2" FAKETIME_DISABLE_SHM=1; shift 2; exec "$@"\n'
+    )
+    faketime.chmod(0o755)
     return {
         "HOME": str(folder / "home"),
         "PATH": f"{folder / 'bin'}:{_programs()}",

@@ -13,7 +13,7 @@ from jitid.target import Life
 from tests.issuers.openbaoplace import Cutting, OpenBaoPlace
 from tests.issuers.places import make
 from tests.issuers.test_transit import configure
-from tests.real import Shell, need
+from tests.real import Shell, faked
 
 _TEMPLATES = """
 [target.vault.template.reader]
@@ -123,13 +123,13 @@ def test_a_lost_answer_leaves_nothing(openbao: OpenBaoPlace, tmp_path: Path, pat
 
 def test_clocks_may_differ_by_minutes(openbao: OpenBaoPlace, shell: Shell) -> None:
     """How long it lives is what the server is told, not until when."""
-    secret = json.loads(shell.run(*ISSUE, before=[need("faketime"), "-f", "+7m"]).stdout)
+    secret = json.loads(shell.run(*ISSUE, before=faked("+7m")).stdout)
     login(openbao, secret)
     jti = newest(shell)
     there = inspected(shell, jti)["at_target"]
     lease = openbao.server.ask("PUT", "sys/leases/lookup", {"lease_id": there["facts"]["lease"]})["data"]
     assert 840 < lease["ttl"] <= 900
-    ended = shell.run("revoke", jti, before=[need("faketime"), "-f", "+7m"])
+    ended = shell.run("revoke", jti, before=faked("+7m"))
     assert ended.returncode == 0, ended.stderr
     assert inspected(shell, jti)["at_target"]["settlement"] == "done"
 

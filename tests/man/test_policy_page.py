@@ -22,7 +22,7 @@ from jitid.policy.source import read_rules
 from jitid.settings import zone
 from tests.man.source import displays, items, plain, read, section
 from tests.policy.asking import DEFAULT, KNOWN, NOON, request
-from tests.real import Shell, command, need, surroundings
+from tests.real import Shell, command, faked, surroundings
 
 PAGE = read("jitid-policy.7")
 DEFAULT_TEXT = default_files()[0][1]
@@ -289,7 +289,7 @@ def _told(script: Path, at: str, what: str) -> str:
     program.write_text(f'#!/bin/sh\nexec {shlex.join(command())} --config {config} "$@"\n')
     program.chmod(0o755)
     done = subprocess.run(
-        [need("faketime"), "-f", at, "sh", str(script)],
+        [*faked(at), "sh", str(script)],
         env=surroundings(home, TZ="UTC", PATH=f"{home}:{os.environ['PATH']}"),
         cwd=home,
         capture_output=True,

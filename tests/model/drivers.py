@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-import pytest
-
 from tests import postgres
 from tests.model.model import LEDGER
+from tests.real import libfaketime
 
 START = int(datetime(2030, 1, 2, 12, 0, tzinfo=UTC).timestamp())
 """When each run of the machine begins; nothing moves the clock but a step."""
@@ -31,11 +30,6 @@ START = int(datetime(2030, 1, 2, 12, 0, tzinfo=UTC).timestamp())
 BACKENDS = ("sqlite", "postgres", "http")
 _ROOT = Path(__file__).parents[2]
 _PATIENCE = 60.0
-_LIBRARIES = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/local/lib/faketime/libfaketime.so.1",
-)
 
 APPROVAL_POLICY = """\
 @id("pay-needs-security") @approval("security")
@@ -82,16 +76,6 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
-def library() -> str:
-    """Return the path of libfaketime, by which a clock is stepped."""
-    for path in _LIBRARIES:
-        if Path(path).exists():
-            return path
-    if os.environ.get("JITID_REQUIRE_ALL") == "1":
-        pytest.fail("libfaketime is not installed")
-    pytest.skip("libfaketime is not installed")
-
-
 class Clock:
     """The clock of all that is under test: a file that libfaketime reads. It stands still between steps."""
 
@@ -110,7 +94,7 @@ class Clock:
     def environment(self) -> dict[str, str]:
         """The variables under which a process sees this clock."""
         return {
-            "LD_PRELOAD": library(),
+            "LD_PRELOAD": libfaketime(),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -446,7 +430,7 @@ class Backend:
 @contextlib.contextmanager
 def running(name: str) -> Iterator[Backend]:
     """Run a backend for the length of the block."""
-    library()
+    libfaketime()
     with tempfile.TemporaryDirectory(prefix="jitid-model-", ignore_cleanup_errors=True) as made:
         folder = Path(made)
         folder.chmod(0o755)
