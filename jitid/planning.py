@@ -120,7 +120,7 @@ def plan(
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
-    records = governance.records_of(snapshot, _chain(above))
+    records = [] if above is None else governance.records_of(snapshot, _chain(above))
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrowing.obtainable(request, terms, parent, own_records, notes)
     depth = parent.depth + 1 if parent else 0
@@ -147,6 +147,7 @@ def plan(
         "process": None if request.process is None else request.process._asdict(),
         "may_kind": told_kinds(kinds),
     }
+    accepted = terms.audiences or names.accepted(now)
     right, unlet = namerights.not_let(snapshot, entry, delegator, parent, request, terms, now)
     facts["named_by"] = right.by
     facts["acting"] = acting
@@ -162,7 +163,7 @@ def plan(
             entry.agent,
             (request.kind, *kinds),
             within.obtainable,
-            terms.audiences or names.accepted(now),
+            accepted,
             entry.live + beside,
             request.copies,
         )
@@ -172,7 +173,7 @@ def plan(
             records,
             (request.kind, *kinds),
             within.obtainable,
-            terms.audiences or names.accepted(now),
+            accepted,
             request.details,
         )
         + unlet

@@ -32,7 +32,7 @@ class OneViewLedger:
 
     @property
     def foresees(self) -> bool:
-        """Whether planning in a snapshot saves others time, who wait for a single lock."""
+        """Whether to plan in a snapshot, which saves time under the lock: others write too, and wait for it."""
         return self._ledger.foresees
 
     def condition(self) -> Condition:

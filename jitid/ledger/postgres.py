@@ -45,7 +45,7 @@ class PostgresLedger:
     """
 
     foresees = False
-    """Whether planning in a snapshot saves time under the lock; here many write at a time."""
+    """Whether to plan in a snapshot, which saves time under the lock; here many write at a time."""
 
     def __init__(self, session: Session, by: str) -> None:
         """Take a session with a database that holds a ledger, and who acts, for the audit log."""

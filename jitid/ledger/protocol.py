@@ -510,7 +510,7 @@ class Ledger(Protocol):
 
     @property
     def foresees(self) -> bool:
-        """Whether planning in a snapshot saves others time, who wait for a single lock."""
+        """Whether to plan in a snapshot, which saves time under the lock: others write too, and wait for it."""
 
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""

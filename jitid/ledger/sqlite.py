@@ -27,11 +27,26 @@ _DUE_AT_ONCE = 1_000
 """How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
 
 
+class Others:
+    """Tells whether other connections wrote between the last two write transactions of this one."""
+
+    wrote = True
+    """True also before there were two."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._commits: int | None = None
+
+    def look(self) -> None:
+        """Find it out, in a write transaction."""
+        # A commit by another connection changes this number: https://sqlite.org/pragma.html#pragma_data_version
+        (commits,) = self._db.execute("PRAGMA data_version").fetchone()
+        self.wrote = commits != self._commits
+        self._commits = commits
+
+
 class SqliteLedger:
     """A ledger in one SQLite file in WAL mode; every commit is on the disk before it is acknowledged."""
-
-    foresees = True
-    """Planning in a snapshot saves others time, who wait for the lock."""
 
     def __init__(
         self,
@@ -51,6 +66,12 @@ class SqliteLedger:
         self._clock = clock
         self._known = Known({}, set())
         self._names = names
+        self._others = Others(db)
+
+    @property
+    def foresees(self) -> bool:
+        """Whether to plan in a snapshot, which saves time under the lock: others write too, and wait for it."""
+        return self._others.wrote
 
     @property
     def names(self) -> Names:
@@ -95,6 +116,7 @@ class SqliteLedger:
             self._clock,
             self._lock,
             self._log,
+            self._others,
             by or self._by,
             self._known,
             facts,
@@ -289,6 +311,7 @@ class _Writing:
         clock: Callable[[], float],
         turn: lock.FairLock,
         log: WriteAheadLog,
+        others: Others,
         by: str,
         known: Known,
         facts: Mapping[str, Any],
@@ -303,6 +326,7 @@ class _Writing:
         self._clock = clock
         self._turn = turn
         self._log = log
+        self._others = others
         self._by = by
         self._known = known
         self._facts = facts
@@ -322,6 +346,7 @@ class _Writing:
             self._marked_at, now, jump, named_at, sealed = read_clock(
                 self._db, self._clock, check=True, accept=self._accept_clock
             )
+            self._others.look()
             self._names = self._read_names(named_at)
             self._transaction = self._begun(now)
             self._transaction.sealed_as = (sealed,)

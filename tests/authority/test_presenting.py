@@ -30,6 +30,7 @@ from jitid.errors import (
 )
 from jitid.issuance import Issued
 from jitid.ledger.presented import REMEMBERED, Presentation
+from jitid.ledger.sqlite import SqliteLedger
 from jitid.oidc import OidcIssuer, thumbprint
 from jitid.registry import Stated
 from jitid.request import RenewRequest
@@ -311,6 +312,7 @@ def test_what_was_foreseen_is_asked_again_of_who_acts(
     world: World, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the plan and the transaction, in the same second."""
+    monkeypatch.setattr(SqliteLedger, "foresees", True)
     world.know("user:alice")
     world.know("user:bob")
     world.register("planner", owner="user:alice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import signal
@@ -12,7 +13,9 @@ import pytest
 
 from jitid.errors import StorageError
 from jitid.ledger.lock import FairLock
+from jitid.ledger.protocol import Ledger
 from tests.builders import World
+from tests.ledger.places import Place, with_a_mark
 from tests.real import Shell
 
 
@@ -56,6 +59,29 @@ def test_issuing_revoking_and_rotating_at_once_agree(tmp_path: Path) -> None:
     keys = [json.loads(line) for line in shell.good("keys", "list", "--format", "jsonl").splitlines()]
     signing = [key["kid"] for key in keys if key["state"] == "signing"]
     assert [path.name for path in (shell.ledger / "keys").iterdir()] == signing
+
+
+@with_a_mark
+def test_plans_are_made_ahead_where_others_write_too(place: Place) -> None:
+    """Whoever writes alone would look twice for nothing, and cannot know at first that it does."""
+    other = place.again()
+
+    def foresees(*writers: Ledger) -> bool:
+        for writer in writers:
+            with writer.write() as transaction:
+                transaction.append("note", {})
+        return place.ledger.foresees
+
+    assert foresees()
+    assert foresees(place.ledger)
+    assert not foresees(place.ledger)
+    assert foresees(other, place.ledger)
+    assert not foresees(place.ledger)
+    assert foresees(other, other, place.ledger)
+    with contextlib.suppress(ZeroDivisionError), other.write() as transaction:
+        transaction.append("note", {})
+        raise ZeroDivisionError
+    assert not foresees(place.ledger)
 
 
 def test_a_writer_gives_up_when_its_time_is_over(tmp_path: Path) -> None:
