@@ -117,6 +117,8 @@ def test_what_two_scopes_have_in_common_covers_just_what_both_cover(
         ("*", "repo:read", False),
         ("*:*", "repo", False),
         ("*:read", "repo:read", True),
+        ("*:read", "repo:readme", False),
+        ("*:read", "repo:read*", False),
         ("repo:*:read", "repo:acme:write", False),
         ("repo:acme/*:read", "repo:acme/web:read", True),
         ("repo:acme/*:read", "repo:acme:read", False),
