@@ -134,14 +134,14 @@ class AttachRequest(NamedTuple):
 
 def check_size(request: IssueRequest | AttachRequest) -> None:
     """Raise UsageError for a request that would make the ledger work for too long."""
-    details = request.details if isinstance(request, IssueRequest) else ()
-    may_audience = request.may_audience if isinstance(request, IssueRequest) else ()
-    reached = [one for actor in request.may_act for one in actor.audiences]
+    details, may_audience = (
+        (request.details, request.may_audience) if isinstance(request, IssueRequest) else ((), ())
+    )
     for what, count, most in (
         ("scopes", len(request.scopes), MOST_SCOPES),
         ("audiences", len(request.audiences), MOST_AUDIENCES),
         ("audiences in --may-audience", len(may_audience), MOST_AUDIENCES),
-        ("audiences in --may-act", len(reached), MOST_AUDIENCES),
+        ("audiences in --may-act", sum([len(one.audiences) for one in request.may_act]), MOST_AUDIENCES),
         ("details", len(details), MOST_DETAILS),
     ):
         if count > most:

@@ -53,6 +53,8 @@ def holds_token(text: str) -> bool:
     """
     if SIGNED_MARK in text:
         return True
+    if len(text) < RANDOM_LENGTH and _PREFIX_WORD not in text:
+        return False
     if any(len(run) >= _TELLING_LENGTH for run in _prefixed(text)):
         return True
     return any(_is_mixed(run) for run in _runs(text, DIGITS, RANDOM_LENGTH)) or any(
@@ -68,6 +70,8 @@ def names_token(text: str) -> bool:
     """
     if SIGNED_MARK in text:
         return True
+    if len(text) < _DIGITS_LENGTH and _PREFIX_WORD not in text:
+        return False
     if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
     return any(
