@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from jitid.targets import Chosen
 
 
+QUICK = 10
+"""The maximum number of copies that are made under the lock where that keeps nobody waiting."""
+
+
 class IssuedCredential(NamedTuple):
     """One credential that was just made; the only place where its secret can be had."""
 

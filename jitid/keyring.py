@@ -95,6 +95,11 @@ class Keyring:
         """Tell whether the private half of a key is here, or should be: without others, all of them should."""
         return not self.others or kid in self._signers or os.path.lexists(self.path(kid))
 
+    @property
+    def asks_targets(self) -> bool:
+        """Whether a key that was used stays at a target, so that a signature is a request to that."""
+        return any(signer.elsewhere is not None for signer in self._signers.values())
+
     def names(self) -> list[str]:
         """Return the names of all that lies where private keys lie.
 

@@ -508,7 +508,10 @@ class LocalAuthority:
         from jitid import issuance
 
         # With a clock that is to be accepted, the snapshot's time is not the transaction's.
-        if len(requests) != 1 or operation.accept_clock or not self._ledger.foresees:
+        if len(requests) != 1 or operation.accept_clock:
+            return None
+        quick = requests[0].copies <= issuance.QUICK and not self._keyring.asks_targets
+        if not self._ledger.foresees(quick=quick):
             return None
         try:
             with self._ledger.read() as snapshot:

@@ -28,10 +28,9 @@ class ActingLedger:
         """What the first use fixed."""
         return self._ledger.names
 
-    @property
-    def foresees(self) -> bool:
-        """Whether to plan in a snapshot, which saves time under the lock: others write too, and wait for it."""
-        return self._ledger.foresees
+    def foresees(self, *, quick: bool) -> bool:
+        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+        return self._ledger.foresees(quick=quick)
 
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""

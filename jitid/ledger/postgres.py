@@ -44,9 +44,6 @@ class PostgresLedger:
     (`fsync`, `synchronous_commit`) have it so.
     """
 
-    foresees = False
-    """Whether to plan in a snapshot, which saves time under the lock; here many write at a time."""
-
     def __init__(self, session: Session, by: str) -> None:
         """Take a session with a database that holds a ledger, and who acts, for the audit log."""
         self._session = session
@@ -56,6 +53,10 @@ class PostgresLedger:
     def names(self) -> Names:
         """What the first use fixed."""
         return self._session.names
+
+    def foresees(self, *, quick: bool) -> bool:  # noqa: ARG002 - many write at a time
+        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+        return False
 
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""

@@ -508,9 +508,11 @@ class Ledger(Protocol):
     def names(self) -> Names:
         """What the first use fixed."""
 
-    @property
-    def foresees(self) -> bool:
-        """Whether to plan in a snapshot, which saves time under the lock: others write too, and wait for it."""
+    def foresees(self, *, quick: bool) -> bool:
+        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait.
+
+        What is `quick` is planned so only where others write too.
+        """
 
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""

@@ -68,10 +68,9 @@ class SqliteLedger:
         self._names = names
         self._others = Others(db)
 
-    @property
-    def foresees(self) -> bool:
-        """Whether to plan in a snapshot, which saves time under the lock: others write too, and wait for it."""
-        return self._others.wrote
+    def foresees(self, *, quick: bool) -> bool:
+        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+        return not quick or self._others.wrote
 
     @property
     def names(self) -> Names:

@@ -312,7 +312,7 @@ def test_what_was_foreseen_is_asked_again_of_who_acts(
     world: World, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the plan and the transaction, in the same second."""
-    monkeypatch.setattr(SqliteLedger, "foresees", True)
+    monkeypatch.setattr(SqliteLedger, "foresees", lambda *_, **__: True)
     world.know("user:alice")
     world.know("user:bob")
     world.register("planner", owner="user:alice")

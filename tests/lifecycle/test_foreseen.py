@@ -13,6 +13,7 @@ from jitid.errors import PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
+from jitid.ledger.sqlite import SqliteLedger
 from tests.builders import NOW, World, request
 
 
@@ -175,3 +176,37 @@ def test_nothing_is_foreseen_below_a_parent(world: World) -> None:
     with world.ledger.read() as snapshot:
         child = request(parent=parent.token)
         assert issuance.foresee(snapshot, world.ledger.names, child, world.terms, _keyring(world)) is None
+
+
+@pytest.mark.parametrize("slow", ["", "many copies", "a key at a target"])
+def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_writes(
+    world: World, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may come while it is done."""
+    world.issue()
+    world.issue()
+    planned = 0
+
+    def spy(*asked: Any) -> Foreseen | None:
+        nonlocal planned
+        planned += 1
+        return foresee(*asked)
+
+    foresee = issuance.foresee
+    monkeypatch.setattr(issuance, "foresee", spy)
+    if slow == "a key at a target":
+        monkeypatch.setattr(Keyring, "asks_targets", True)
+    world.authority.perform(ops.Issue(requests=(request(copies=11 if slow == "many copies" else 1),)))
+    assert planned == (isinstance(world.ledger, SqliteLedger) and slow != "")
+    world.check()
+
+
+def test_a_keyring_knows_whether_a_signature_is_a_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.issue()
+    keyring = world.authority._keyring
+    assert not keyring.asks_targets
+    (signer,) = keyring._signers.values()
+    monkeypatch.setattr(signer, "elsewhere", "vault/key")
+    assert keyring.asks_targets

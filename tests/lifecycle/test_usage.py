@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import IntegrityError
+from jitid.ledger.sqlite import SqliteLedger
 from jitid.recognition import Presented
 from jitid.scope import Scope
 from jitid.secret import Secret
@@ -230,3 +232,22 @@ def test_an_event_of_actions_names_their_credentials(used: World) -> None:
 
     events = used.authority.perform(ops.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True))
     assert [len(event["members"]) for event in events] == [3, 1, 2]
+
+
+@pytest.mark.parametrize("asked", [1, usage.QUICK, usage.QUICK + 1])
+def test_many_actions_are_decided_before_the_lock_also_where_nobody_else_writes(
+    world: World, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.issue(scopes=("repo:read",))
+    _use(world, made)
+    decided: list[bool] = []
+
+    def spy(view: Any, *rest: Any) -> usage.Foreseen:
+        decided.append(hasattr(view, "add_uses"))
+        return foresee(view, *rest)
+
+    foresee = usage.foresee
+    monkeypatch.setattr(usage, "foresee", spy)
+    _use(world, *[made] * asked)
+    assert decided == [asked <= usage.QUICK or not isinstance(world.ledger, SqliteLedger)]
+    world.check()
