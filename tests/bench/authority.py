@@ -171,9 +171,10 @@ class _Ours:
         self._shell.good("issue", "--task", "FIRST-1", "--delegator", "alice")
 
     def _serving(self) -> AbstractContextManager[Served]:
-        return serving(
-            self._shell.home, "--workers", str(_WORKERS), "--log-format", "none", ledger=self._ledger
-        )
+        # What HOME names may not raise `serve_rate`, which is a guard rail.
+        configuration = str(self._shell.home / ".config/jitid/config.toml")
+        more = ("--config", configuration, "--workers", str(_WORKERS), "--log-format", "none")
+        return serving(self._shell.home, *more, ledger=self._ledger)
 
     def _exchange(self, person: str, bearer: str) -> bytes:
         now = int(time.time())
