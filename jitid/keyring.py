@@ -97,7 +97,7 @@ class Keyring:
 
     @property
     def asks_targets(self) -> bool:
-        """Whether a key that was used stays at a target, so that a signature is a request to that."""
+        """Whether a loaded key is kept by a target: each of its signatures is a request to that target."""
         return any(signer.elsewhere is not None for signer in self._signers.values())
 
     def names(self) -> list[str]:

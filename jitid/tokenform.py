@@ -53,6 +53,7 @@ def holds_token(text: str) -> bool:
     """
     if SIGNED_MARK in text:
         return True
+    # The usual case, decided without a search: too short for a row that counts without a prefix.
     if len(text) < RANDOM_LENGTH and _PREFIX_WORD not in text:
         return False
     if any(len(run) >= _TELLING_LENGTH for run in _prefixed(text)):
@@ -70,6 +71,7 @@ def names_token(text: str) -> bool:
     """
     if SIGNED_MARK in text:
         return True
+    # As above.
     if len(text) < _DIGITS_LENGTH and _PREFIX_WORD not in text:
         return False
     if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):

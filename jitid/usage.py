@@ -15,8 +15,6 @@ from jitid.ledger.use import NewUse
 from jitid.recognition import Presented
 from jitid.request import Terms
 
-QUICK = 10
-"""The maximum number of actions that are decided under the lock where that keeps nobody waiting."""
 _FEW = 100
 """Of so many events it costs less to look what they are than to decide anew."""
 

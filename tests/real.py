@@ -30,7 +30,7 @@ LIBFAKETIME = next(
     ),
     None,
 )
-"""The library by which a process sees another time."""
+"""The path of libfaketime, if it is installed."""
 
 
 def missing(reason: str) -> None:
@@ -49,16 +49,16 @@ def need(program: str) -> str:
 
 
 def libfaketime() -> str:
-    """Return the path of the library by which a process sees another time; the test needs it."""
+    """Return the path of libfaketime; without it, skip the test, or fail it under JITID_REQUIRE_ALL=1."""
     if LIBFAKETIME is None:
         missing("libfaketime is not installed")
     return str(LIBFAKETIME)
 
 
 def faked(time: str) -> list[str]:
-    """Return what runs a command at another time, written as `faketime -f` takes it."""
-    # Not by that program: its semaphore is named by its process id, and what a killed one left stops whoever gets the
-    # same id later. The shared memory of the library has such a name too.
+    """Return the words that run a command at another time, in the format of `faketime -f`."""
+    # The program `faketime` names a semaphore after its process id. If it is killed, the semaphore stays, and the next
+    # process with that id fails. The shared memory of the library is named in the same way, so it is disabled.
     return ["env", f"LD_PRELOAD={libfaketime()}", f"FAKETIME={time}", "FAKETIME_DISABLE_SHM=1"]
 
 

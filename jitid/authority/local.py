@@ -510,8 +510,7 @@ class LocalAuthority:
         # With a clock that is to be accepted, the snapshot's time is not the transaction's.
         if len(requests) != 1 or operation.accept_clock:
             return None
-        quick = requests[0].copies <= issuance.QUICK and not self._keyring.asks_targets
-        if not self._ledger.foresees(quick=quick):
+        if not self._ledger.foresees(quick=issuance.is_quick(requests[0], terms, self._keyring)):
             return None
         try:
             with self._ledger.read() as snapshot:

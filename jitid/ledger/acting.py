@@ -29,7 +29,7 @@ class ActingLedger:
         return self._ledger.names
 
     def foresees(self, *, quick: bool) -> bool:
-        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+        """Return whether to plan in a snapshot before taking the write lock."""
         return self._ledger.foresees(quick=quick)
 
     def condition(self) -> Condition:

@@ -31,7 +31,7 @@ class OneViewLedger:
         return self._ledger.names
 
     def foresees(self, *, quick: bool) -> bool:
-        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+        """Return whether to plan in a snapshot before taking the write lock."""
         return self._ledger.foresees(quick=quick)
 
     def condition(self) -> Condition:

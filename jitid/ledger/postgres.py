@@ -54,8 +54,8 @@ class PostgresLedger:
         """What the first use fixed."""
         return self._session.names
 
-    def foresees(self, *, quick: bool) -> bool:  # noqa: ARG002 - many write at a time
-        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+    def foresees(self, *, quick: bool) -> bool:  # noqa: ARG002 - PostgreSQL has no single write lock
+        """Return whether to plan in a snapshot before taking the write lock."""
         return False
 
     def condition(self) -> Condition:

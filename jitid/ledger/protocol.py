@@ -509,9 +509,9 @@ class Ledger(Protocol):
         """What the first use fixed."""
 
     def foresees(self, *, quick: bool) -> bool:
-        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait.
+        """Return whether to plan in a snapshot before taking the write lock, so that others wait less for the lock.
 
-        What is `quick` is planned so only where others write too.
+        A `quick` plan takes about a millisecond. It is made in a snapshot only if other connections write too.
         """
 
     def condition(self) -> Condition:

@@ -168,9 +168,9 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
 def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> str:
     """Return the query for the identities that a selection names by several kinds of selectors: all must apply.
 
-    The kind that usually matches the fewest rows is read, and the others are conditions on those rows: whoever revokes
-    their own by task or agent causes no read of other people's rows. Expired and revoked identities count too, since
-    their descendants can be alive.
+    The query reads the kind of selector that usually matches the fewest rows; the other kinds are conditions on those
+    rows. A caller who revokes their own identities by task or agent therefore causes no read of other delegators' rows.
+    Expired and revoked identities match too, since their descendants can be alive.
     """
     where = []
     # With `+ 0` a column has no index: named rows are looked up by their keys, never through a whole task or agent.

@@ -28,17 +28,17 @@ _DUE_AT_ONCE = 1_000
 
 
 class Others:
-    """Tells whether other connections wrote between the last two write transactions of this one."""
+    """Finds out whether other connections wrote between the last two write transactions of this connection."""
 
     wrote = True
-    """True also before there were two."""
+    """Also True until this connection has opened two write transactions."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._commits: int | None = None
 
     def look(self) -> None:
-        """Find it out, in a write transaction."""
+        """Update `wrote`; must be called in every write transaction."""
         # A commit by another connection changes this number: https://sqlite.org/pragma.html#pragma_data_version
         (commits,) = self._db.execute("PRAGMA data_version").fetchone()
         self.wrote = commits != self._commits
@@ -69,7 +69,7 @@ class SqliteLedger:
         self._others = Others(db)
 
     def foresees(self, *, quick: bool) -> bool:
-        """Tell whether to plan in a snapshot, before the lock is taken for which others may wait."""
+        """Return whether to plan in a snapshot before taking the write lock."""
         return not quick or self._others.wrote
 
     @property

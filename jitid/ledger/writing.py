@@ -307,7 +307,7 @@ class SqlTransaction(SqlSnapshot):
 
         `facts` are what else the events say.
         """
-        # Each sorted by its index, which PostgreSQL would otherwise leave for a scan of the table.
+        # ORDER BY makes PostgreSQL use the index: without it, the planner prefers to scan the table.
         due = self._one(
             """SELECT (SELECT superseded_at FROM credential WHERE ended_at IS NULL AND superseded_at <= :now
                         ORDER BY superseded_at LIMIT 1),

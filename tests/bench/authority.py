@@ -171,7 +171,7 @@ class _Ours:
         self._shell.good("issue", "--task", "FIRST-1", "--delegator", "alice")
 
     def _serving(self) -> AbstractContextManager[Served]:
-        # What HOME names may not raise `serve_rate`, which is a guard rail.
+        # `serve_rate` is a guard rail: a configuration file in a HOME other than the login's cannot raise it.
         configuration = str(self._shell.home / ".config/jitid/config.toml")
         more = ("--config", configuration, "--workers", str(_WORKERS), "--log-format", "none")
         return serving(self._shell.home, *more, ledger=self._ledger)

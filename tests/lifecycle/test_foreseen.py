@@ -178,11 +178,11 @@ def test_nothing_is_foreseen_below_a_parent(world: World) -> None:
         assert issuance.foresee(snapshot, world.ledger.names, child, world.terms, _keyring(world)) is None
 
 
-@pytest.mark.parametrize("slow", ["", "many copies", "a key at a target"])
+@pytest.mark.parametrize("slow", ["", "many copies", "many scopes", "a key at a target"])
 def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_writes(
     world: World, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others may come while it is done."""
+    """Other writers can arrive meanwhile, and would wait for the lock."""
     world.issue()
     world.issue()
     planned = 0
@@ -196,9 +196,32 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
     monkeypatch.setattr(issuance, "foresee", spy)
     if slow == "a key at a target":
         monkeypatch.setattr(Keyring, "asks_targets", True)
-    world.authority.perform(ops.Issue(requests=(request(copies=11 if slow == "many copies" else 1),)))
+    fields: dict[str, dict[str, Any]] = {
+        "many copies": {"copies": 11},
+        "many scopes": {"scopes": [f"repo:{number}" for number in range(10)]},
+    }
+    world.authority.perform(ops.Issue(requests=(request(**fields.get(slow, {})),)))
     assert planned == (isinstance(world.ledger, SqliteLedger) and slow != "")
     world.check()
+
+
+@pytest.mark.parametrize(
+    ("fields", "quick"),
+    [
+        ({}, True),
+        ({"copies": 10}, True),
+        ({"copies": 11}, False),
+        ({"scopes": ["a"] * 9}, True),
+        ({"scopes": ["a"] * 10}, False),
+        ({"may_kind": ("jwt",) * 9}, True),
+        ({"may_kind": ("jwt",) * 5, "scopes": ["a"] * 5}, False),
+    ],
+    ids=str,
+)
+def test_a_request_is_quick_by_its_copies_and_the_questions_to_the_policy(
+    world: World, fields: dict[str, Any], quick: bool
+) -> None:
+    assert issuance.is_quick(request(**fields), world.terms, _keyring(world)) is quick
 
 
 def test_a_keyring_knows_whether_a_signature_is_a_request(

@@ -29,6 +29,13 @@ def team(number: int) -> str:
     )
 
 
+@pytest.mark.parametrize(("rules", "most"), [(1, 10), (100, 10), (101, 9), (1_000, 1), (1_001, 0)])
+def test_a_policy_is_quick_for_fewer_questions_the_more_rules_it_has(rules: int, most: int) -> None:
+    """Each question is compared with each rule."""
+    large = Policy([("teams.cedar", "".join(map(team, range(rules))))])
+    assert [large.is_quick(questions) for questions in range(1, 12)] == [at <= most for at in range(1, 12)]
+
+
 def test_a_megabyte_of_rules_decides() -> None:
     text = "".join(map(team, range(RULES)))
     assert len(text) > 1_000_000
