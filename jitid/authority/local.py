@@ -75,7 +75,6 @@ class LocalAuthority:
         self._timeout = timeout
         self._caller = caller
         self._targets = targets
-        self._given: Inside | None = None
         self._asked: ops.Operation[Any] | None = None
         self.places: tuple[str, ...] = ()
         """The addresses at which it is served."""
@@ -409,20 +408,19 @@ class LocalAuthority:
 
     @property
     def _inside(self) -> Inside:
-        if self._given is None:
-            from jitid.authority.inside import Inside
+        from jitid.authority.inside import Inside
 
-            self._given = Inside(
-                self._ledger,
-                self._keyring,
-                lambda: self._agreed,
-                self._audiences,
-                self._oidc,
-                self._timeout,
-                self._caller,
-                self._targets,
-            )
-        return self._given
+        # It must not become an attribute: it refers to the authority, and the two would keep each other in memory.
+        return Inside(
+            self._ledger,
+            self._keyring,
+            lambda: self._agreed,
+            self._audiences,
+            self._oidc,
+            self._timeout,
+            self._caller,
+            self._targets,
+        )
 
     @property
     def _agreed(self) -> Terms:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -487,3 +490,39 @@ def _end(scene: Scene, credential: str) -> None:
         scene.world.authority.perform(RevokeAccess(ids=(credential,)))
     else:
         scene.world.authority.perform(ops.Revoke(selection=Selection(ids=(credential,)), most=None))
+
+
+# 6. What is left in memory.
+
+
+@pytest.mark.parametrize("caller", ["admin", "agent"])
+def test_an_authority_of_one_request_is_freed_with_it(scene: Scene, caller: str) -> None:
+    """A reference cycle would keep the tokens of a request, and all else of it, until the garbage collector runs."""
+    who, held = scene.callers[caller], scene.tokens["head"]
+    kept: list[str] = []
+    for operation in (
+        *examples.plain(scene).values(),
+        *examples.by_token(scene, held, who).values(),
+        *examples.about(scene, held, caller).values(),
+        *examples.on_task("INC-1").values(),
+        *examples.on_approval(scene.approvals["owner"]).values(),
+    ):
+        gc.disable()
+        try:
+            if _is_kept(scene, who, operation):
+                kept.append(type(operation).__name__)
+        finally:
+            gc.enable()
+        scene.restore()
+    assert not kept
+
+
+def _is_kept(scene: Scene, who: Caller, operation: ops.Operation[Any]) -> bool:
+    with scene.world.authority.in_one_view() as within:
+        one = weakref.ref(within)
+        with suppress(JitidError):
+            answer = within.serving(who).perform(operation)
+            if isinstance(answer, Iterator):
+                list(answer)
+    del within
+    return one() is not None
