@@ -9,6 +9,7 @@ from jitid.audit import Event
 from jitid.chains import Chain, Held
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgreslane import prepared
+from jitid.ledger.presented import SqlPresented
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import (
     CREDENTIAL_COLUMNS,
@@ -95,6 +96,8 @@ class Seen:
         self.agents: dict[str, Agent | None] = {}
         self.entries: dict[tuple[str, str], Entry] = {}
         self.own_names: dict[str, str] = {}
+        self.are_delegators: dict[str, bool] = {}
+        """By name: whether somebody in the directory has it."""
         self.rows: Rows = {}
         """What sessions with the same server share."""
         self.keys: list[SigningKey] | None = None
@@ -113,7 +116,7 @@ class Seen:
     def forget(self) -> None:
         """Forget all."""
         self.version = -1
-        for names in (self.tasks, self.agents, self.entries, self.own_names):
+        for names in (self.tasks, self.agents, self.entries, self.own_names, self.are_delegators):
             names.clear()
         self.keys = self.shared = None
         self.seals.clear()
@@ -333,6 +336,18 @@ class Remembering(SqlSnapshot):
             found = remember(self._seen.own_names, name, super().own_name(name))
         return found
 
+    def is_delegator(self, name: str) -> bool:
+        """Tell whether somebody in the directory has that name or alias."""
+        found = self._seen.are_delegators.get(name)
+        if found is None:
+            found = remember(self._seen.are_delegators, name, super().is_delegator(name))
+        return found
+
+    @property
+    def presented(self) -> SqlPresented:
+        """The foreign tokens that were presented, and by whom first."""
+        return _RememberingPresented(self._db, self._seen)
+
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""
         if self._seen.keys is None:
@@ -360,6 +375,16 @@ class RememberingSnapshot(Remembering):
     def access(self) -> AccessSnapshot:
         """Who may ask an authority that serves others."""
         return _RememberingAccess(self._db, self._now, self._seen)
+
+
+class _RememberingPresented(SqlPresented):
+    def __init__(self, db: Any, seen: Seen) -> None:
+        super().__init__(db)
+        self._seen = seen
+
+    def presenter(self, token: bytes) -> str | None:
+        """Return who presented a token first; None if it was not presented yet."""
+        return self._seen.row("presented", token, super().presenter)
 
 
 class _RememberingAccess(SqlAccess):

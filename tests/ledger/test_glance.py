@@ -8,9 +8,10 @@ from jitid import access
 from jitid.access import Wanted
 from jitid.credential import State
 from jitid.identifier import parse_id
+from jitid.ledger.presented import Presentation
 from jitid.ledger.records import Selection
 from jitid.secret import fingerprint
-from tests.builders import put
+from tests.builders import put, put_delegator
 from tests.ledger.places import Place, public_key
 
 
@@ -98,6 +99,42 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
         presented = snapshot.access.presented(print_)
         assert presented is not None
         assert presented.access.ended_as == "revoked"
+
+
+def test_who_has_a_name_is_seen_at_once(place: Place) -> None:
+    """Also by who has asked whether somebody has it, in vain or not."""
+    other = place.again()
+    with other.write() as transaction:
+        alice = put_delegator(transaction, aliases=("user:al",))
+        transaction.append("note", {})
+    for _ in range(2):
+        with place.ledger.glance() as snapshot:
+            assert [snapshot.is_delegator(name) for name in ("user:al", "user:ali")] == [True, False]
+            assert [snapshot.own_name(name) for name in ("user:al", "user:ali")] == ["user:alice", "user:ali"]
+    with other.write() as transaction:
+        transaction.put_delegators([alice._replace(aliases=("user:ali",))])
+        transaction.append("note", {})
+    with place.ledger.glance() as snapshot:
+        assert [snapshot.is_delegator(name) for name in ("user:al", "user:ali")] == [False, True]
+        assert [snapshot.own_name(name) for name in ("user:al", "user:ali")] == ["user:al", "user:alice"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_token_that_another_presents_is_seen_at_once(place: Place, *, shared: bool) -> None:
+    """Also by who has asked in vain; the first presenter stays who it is."""
+    other = place.again()
+    mark = Presentation(bytes(32), "system:gate", place.clock.now + 60)
+    with place.ledger.glance() as snapshot:
+        assert snapshot.presented.presenter(mark.token) is None
+    with other.write(shared=shared) as transaction:
+        assert transaction.present(mark)
+        transaction.append("issue", {})
+    for _ in range(2):
+        with place.ledger.glance() as snapshot:
+            assert snapshot.presented.presenter(mark.token) == "system:gate"
+        with place.ledger.write(shared=shared) as transaction:
+            assert not transaction.present(mark._replace(presenter="system:other"))
+            assert transaction.present(mark)
 
 
 def test_a_glance_is_a_view_for_whatever_is_asked(place: Place) -> None:
