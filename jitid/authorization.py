@@ -21,6 +21,7 @@ from jitid.recognition import Held
 from jitid.request import Terms
 from jitid.scope import Scope, covers, has_wildcard, parse_scope
 from jitid.secret import Secret
+from jitid.task import Task
 from jitid.text import quote, refuse_token
 
 NO_SCOPE = "scope"
@@ -154,6 +155,18 @@ class _Denial(NamedTuple):
     reason: str
 
 
+class _Token(NamedTuple):
+    """A token that is valid, with what is asked about it more than once."""
+
+    credential: Credential
+    lineage: list[Ancestor]
+    root: str
+    """The identity from which it descends."""
+    entry: Entry
+    sensitivity: str
+    """How sensitive it is judged to be now."""
+
+
 class _Judge:
     """Decides on many actions at one time; what they have in common is asked once."""
 
@@ -178,6 +191,7 @@ class _Judge:
         self._foreign: dict[str, list[governance.Objection]] = {}
         """By the ids of the roots: that the delegator who has the name is bound to other subjects."""
         self._names_lost: dict[str, list[governance.Objection]] = {}
+        self._sensitivities: dict[Hashable, str] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
     def verdicts(self, asked: Sequence[Asked], held: Sequence[Held]) -> list[Verdict]:
@@ -196,10 +210,11 @@ class _Judge:
             return Verdict(False, False, held.refusal, (), None, credential, lineage), None
         scopes = covering(credential.scopes, asked.action, asked.resource)
         scope = next(iter(scopes), None)
-        denial = self._beyond(credential, lineage, asked, scopes)
+        token = self._token(credential, lineage)
+        denial = self._beyond(token, asked, scopes)
         if denial is not None:
             return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
-        request = self._request(credential, held, scopes)
+        request = self._request(token, held.task, scopes)
         scope, decision, approved, denial = self._decided(credential, request)
         if denial is not None:
             return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
@@ -221,18 +236,22 @@ class _Judge:
             return verdict
         return verdict._replace(allowed=False, reason=refusal.reason, rules=refusal.rules)
 
-    def _beyond(
-        self, credential: Credential, lineage: Sequence[Ancestor], asked: Asked, scopes: Sequence[Scope]
-    ) -> _Denial | None:
+    def _token(self, credential: Credential, lineage: list[Ancestor]) -> _Token:
+        root = introspection.root_of(credential, lineage)
+        return _Token(
+            credential, lineage, root, self._entry(credential, root), self._sensitivity(credential, lineage)
+        )
+
+    def _beyond(self, token: _Token, asked: Asked, scopes: Sequence[Scope]) -> _Denial | None:
         """Return what refuses an action whatever the policy says: the scopes, or the directory."""
         if not scopes:
             return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
-        entry = self._entry(credential, lineage)
+        entry = token.entry
         limits = governance.limits(entry.delegator, entry.agent)
-        for record in self._records(lineage):
+        for record in self._records(token.lineage):
             if record is not entry.agent:
                 limits += governance.limits(None, record)
-        found = self._objections_to(entry, credential, lineage) + [
+        found = self._objections_to(token) + [
             governance.Objection(rule, f"{why}: {_what(asked)}", "")
             for rule, held, why in limits
             if not covering(held, asked.action, asked.resource)
@@ -242,11 +261,9 @@ class _Judge:
         reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
         return _Denial(tuple([one.rule for one in found]), reason)
 
-    def _objections_to(
-        self, entry: Entry, credential: Credential, lineage: Sequence[Ancestor]
-    ) -> list[governance.Objection]:
+    def _objections_to(self, token: _Token) -> list[governance.Objection]:
+        credential, lineage, root, entry, sensitivity = token
         chain = tuple([one.agent for one in lineage])
-        sensitivity = self._sensitivity(credential, lineage)
         key = (
             credential.delegator,
             None if entry.delegator is None else entry.delegator.key,
@@ -280,11 +297,12 @@ class _Judge:
                 own=self._own,
             )
             self._objections[key] = found
-        foreign = self._foreign[introspection.root_of(credential, lineage)]
-        return found + foreign + self._lost(entry, credential)
+        return found + self._foreign.get(root, []) + self._lost(entry, credential)
 
     def _records(self, lineage: Sequence[Ancestor]) -> list[Agent]:
         """Return the records of the agents above a credential: what is passed on from them is within these too."""
+        if not lineage:
+            return []
         names = dict.fromkeys(one.agent for one in lineage)
         return [record for name in names if (record := self._agents.get(name)) is not None]
 
@@ -298,43 +316,49 @@ class _Judge:
             self._names_lost[credential.id] = found
         return found
 
-    def _request(self, credential: Credential, held: Held, scopes: Sequence[Scope]) -> PolicyRequest:
+    def _request(self, token: _Token, task: Task | None, scopes: Sequence[Scope]) -> PolicyRequest:
         """Return the issue of a credential as the policy would see it now, of the scopes that cover an action."""
+        credential = token.credential
         return PolicyRequest(
             credential.agent,
             credential.delegator,
-            introspection.root_proof(credential, held.lineage),
+            introspection.root_proof(credential, token.lineage),
             credential.task,
             credential.task_opener
-            if held.task is None
-            else ownership.told_owner(
-                self._snapshot,
-                held.task,
-                credential.delegator,
-                introspection.root_of(credential, held.lineage),
-            ),
-            None if held.task is None else held.task.purpose,
-            self._sensitivity(credential, held.lineage),
+            if task is None
+            else ownership.told_owner(self._snapshot, task, credential.delegator, token.root),
+            None if task is None else task.purpose,
+            token.sensitivity,
             credential.kind,
             credential.depth,
             tuple(scopes),
             credential.audiences,
             credential.expires_at - credential.issued_at,
             self._now,
-            governance.standing_of(self._entry(credential, held.lineage)),
+            governance.standing_of(token.entry),
             self._terms.zone,
             template=credential.template or "",
         )
 
     def _sensitivity(self, credential: Credential, lineage: Sequence[Ancestor]) -> str:
         """Return how sensitive a credential is judged to be now: by its chain, and by the floors of today."""
-        chain = narrowing.sensitivity_of(credential, lineage)
-        scopes = map(Scope, credential.scopes)
-        later = reach.held(credential).later
-        judged = narrowing.sensitivity(
-            chain, None, scopes, credential.audiences, self._terms, may_audience=later
+        chain = narrowing.sensitivity_of(credential, lineage) if lineage else credential.sensitivity
+        kept = (
+            chain,
+            credential.scopes,
+            credential.token_use,
+            credential.audiences,
+            credential.may_audience,
+            credential.may_act,
         )
-        return judged.level
+        found = self._sensitivities.get(kept)
+        if found is None:
+            scopes, later = map(Scope, credential.scopes), reach.held(credential).later
+            judged = narrowing.sensitivity(
+                chain, None, scopes, credential.audiences, self._terms, may_audience=later
+            )
+            found = self._sensitivities[kept] = judged.level
+        return found
 
     def _decided(
         self, credential: Credential, request: PolicyRequest
@@ -367,12 +391,11 @@ class _Judge:
         self._decisions[request] = decision, approved
         return decision, approved
 
-    def _entry(self, credential: Credential, lineage: Sequence[Ancestor]) -> Entry:
+    def _entry(self, credential: Credential, root: str) -> Entry:
         """Return what the directory has of the agent, and of the delegator: by subject before by name."""
-        root = introspection.root_of(credential, lineage)
-        if root not in self._proved:
-            subject = credential.proved_subject
-            self._proved[root] = None if subject is None else self._snapshot.find_delegator(subject)
+        subject = credential.proved_subject
+        if subject is not None and root not in self._proved:
+            self._proved[root] = self._snapshot.find_delegator(subject)
             self._foreign[root] = governance.proved_as_another(self._snapshot, credential.delegator, subject)
-        person = self._proved[root] or self._people.get(credential.delegator)
+        person = self._proved.get(root) or self._people.get(credential.delegator)
         return Entry(person, self._agents.get(credential.agent), 0)

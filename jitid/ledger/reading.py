@@ -150,6 +150,12 @@ def _from_row(row: Any) -> Credential:
     )
 
 
+# Asking a member of an Enum for its value costs more than all else here.
+_UNDIVIDED, _SERVICE, _IDENTITY = (
+    use.value for use in (TokenUse.UNDIVIDED, TokenUse.SERVICE, TokenUse.IDENTITY)
+)
+
+
 def _token_use(
     kind: str, audiences: tuple[str, ...], may_audience: tuple[str, ...], *, undivided: bool
 ) -> str | None:
@@ -157,8 +163,8 @@ def _token_use(
     if kind not in TOKENS:
         return None
     if undivided:
-        return TokenUse.UNDIVIDED.value
-    return (TokenUse.SERVICE if may_audience == audiences else TokenUse.IDENTITY).value
+        return _UNDIVIDED
+    return _SERVICE if may_audience == audiences else _IDENTITY
 
 
 @lru_cache(maxsize=1024)
