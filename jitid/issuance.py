@@ -106,6 +106,8 @@ class Foreseen(NamedTuple):
     """What an issue came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
 
     now: int
+    changed_at: int | None
+    """`Snapshot.changed_at`."""
     settled: Settled
     minted: list[Minted]
 
@@ -133,7 +135,7 @@ def foresee(
         # Whether it can still be used, only the transaction that uses it can tell.
         return None
     (minted,) = make([settled])
-    return Foreseen(snapshot.now, settled, minted)
+    return Foreseen(snapshot.now, snapshot.changed_at, settled, minted)
 
 
 def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, keyring: Keyring) -> bool:
@@ -141,9 +143,12 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
     plan = foreseen.settled.plan
     draft = plan.draft
     key = foreseen.settled.mint.key
+    if transaction.now != foreseen.now or not are_free(transaction, foreseen.settled.names):
+        return False
+    if _rests_on_nothing_new(transaction, foreseen):
+        return True
     return (
-        transaction.now == foreseen.now
-        and transaction.names.issuer == draft.issuer
+        transaction.names.issuer == draft.issuer
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
         and ownership.on_task(
@@ -155,7 +160,20 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
         )
         == (plan.right, [])
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
-        and are_free(transaction, foreseen.settled.names)
+    )
+
+
+def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen) -> bool:
+    """Tell whether at most credentials were added since a plan was made, and it depends on none of them."""
+    plan = foreseen.settled.plan
+    agent = plan.entry.agent
+    return (
+        foreseen.changed_at is not None
+        and transaction.changed_at == foreseen.changed_at
+        # Another issue may have opened the task meanwhile.
+        and plan.task is not None
+        # Another issue may have taken the last place of the agent.
+        and (agent is None or agent.concurrency is None)
     )
 
 

@@ -55,9 +55,11 @@ class Reading(NamedTuple):
     """`Names.named_at` as it is stored: by it one knows whether the issuer was changed."""
     sealed: str | None
     """The ledger's seal as it is stored, if it has one."""
+    changed_at: int
+    """`Snapshot.changed_at`."""
 
 
-_READ = f"""SELECT at, boot, uptime, (SELECT value FROM setting WHERE name = 'named_at'),
+_READ = f"""SELECT at, boot, uptime, changed_at, (SELECT value FROM setting WHERE name = 'named_at'),
                    (SELECT value FROM setting WHERE name = '{SEALED}') FROM clock_mark"""
 
 
@@ -70,9 +72,9 @@ def read_clock(db: sqlite3.Connection, clock: Callable[[], float], *, check: boo
 
     """
     row = db.execute(_READ).fetchone()
-    if row is None or not (type(row[0]) is int and type(row[2]) is int):
+    if row is None or not (type(row[0]) is type(row[2]) is type(row[3]) is int):
         raise IntegrityError("the ledger's time mark is damaged", "jitid ledger restore --replace BACKUP")
-    at, boot, uptime, named_at, sealed = row
+    at, boot, uptime, changed_at, named_at, sealed = row
     now = int(clock())
     jump = 0
     if check:
@@ -88,4 +90,4 @@ def read_clock(db: sqlite3.Connection, clock: Callable[[], float], *, check: boo
                 f"{jumped(jump)}; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )
-    return Reading(at, now if jump else max(now, at), jump, named_at, sealed)
+    return Reading(at, now if jump else max(now, at), jump, named_at, sealed, changed_at)

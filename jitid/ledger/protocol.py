@@ -70,6 +70,13 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def latest_expiry_of_all(self) -> int | None:
         """Return when the last of all credentials expires or has expired; None if there is none."""
 
+    changed_at: int | None
+    """The last event that did more than add credentials and uses; None where the ledger does not keep it.
+
+    In a view with the same one, directory, tasks, shares, keys and names are the same, but for tasks that issues have
+    opened.
+    """
+
     def afresh(self) -> Snapshot:
         """Return the same view without what it remembers: for those who look for what was edited behind its back."""
 

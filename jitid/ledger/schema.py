@@ -306,6 +306,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX identity_by_agent ON identity (agent, delegator)",
         "CREATE INDEX root_by_delegator ON identity (delegator) WHERE parent IS NULL",
     ),
+    (
+        # The last event that did more than add credentials and uses: a writer who planned an issue after it need not
+        # look again. 0: there was none since this step.
+        "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -235,7 +235,7 @@ def create(path: str, names: Names, now: int) -> sqlite3.Connection:
     _run_steps(db, 0)
     db.executemany("INSERT INTO setting VALUES (?, ?)", names.settings().items())
     boot, uptime = machine()
-    db.execute("INSERT INTO clock_mark VALUES (1, ?, ?, ?)", (now, boot, uptime))
+    db.execute("INSERT INTO clock_mark (id, at, boot, uptime) VALUES (1, ?, ?, ?)", (now, boot, uptime))
     db.execute("COMMIT")
     return db
 
@@ -290,6 +290,7 @@ class _Reading:
             raise
         snapshot = SqlSnapshot(self._db, names, reading.now)
         snapshot.sealed_as = (reading.sealed,)
+        snapshot.changed_at = reading.changed_at
         return snapshot
 
     def __exit__(
@@ -332,7 +333,7 @@ class _Writing:
         self._told = told
         self._accept_clock = accept_clock
         self._transaction: SqlTransaction | None = None
-        self._marked_at = 0
+        self._marked_at = self._changed_at = 0
 
     def __enter__(self) -> SqlTransaction:
         self._turn.acquire()
@@ -342,7 +343,7 @@ class _Writing:
                 self._place.must_be()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
-            self._marked_at, now, jump, named_at, sealed = read_clock(
+            self._marked_at, now, jump, named_at, sealed, self._changed_at = read_clock(
                 self._db, self._clock, check=True, accept=self._accept_clock
             )
             self._others.look()
@@ -371,7 +372,9 @@ class _Writing:
         return self._transaction
 
     def _begun(self, now: int) -> SqlTransaction:
-        return SqlTransaction(self._db, self._names, now, self._by, self._known, self._told)
+        transaction = SqlTransaction(self._db, self._names, now, self._by, self._known, self._told)
+        transaction.changed_at = self._changed_at
+        return transaction
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -384,11 +387,13 @@ class _Writing:
             return
         try:
             # Within one second the mark stands where it is, and a page less is written.
-            if self._transaction.wrote and self._transaction.now != self._marked_at:
+            if self._transaction.wrote and (
+                self._transaction.now != self._marked_at or self._transaction.changed_at != self._changed_at
+            ):
                 boot, uptime = machine()
                 self._db.execute(
-                    "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?",
-                    (self._transaction.now, boot, uptime),
+                    "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?, changed_at = ?",
+                    (self._transaction.now, boot, uptime, self._transaction.changed_at),
                 )
             self._db.execute("COMMIT")
         except BaseException as failure:

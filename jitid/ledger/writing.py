@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
+_ADDING = frozenset({"issue", "renew", "use", "denial"})
+"""The operations that leave `changed_at` as it is: no directory, task, share, key or name changes with them."""
+
 _LAPSED = "the credential that it was made from expired early or was abandoned"
 """The reason in the event `lapse`."""
 
@@ -580,7 +583,10 @@ class SqlTransaction(SqlSnapshot):
         if self._presentations:
             told = {**told, "presented": self._marked()}
         self._appended = True
-        return self.held.append(encode(operation, self._now, self._by, told))
+        event = self.held.append(encode(operation, self._now, self._by, told))
+        if operation not in _ADDING:
+            self.changed_at = event.seq
+        return event
 
     def _marked(self) -> list[list[str | int]]:
         """Write the marks of the tokens that the next event records; return what it says of them.

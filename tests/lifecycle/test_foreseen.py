@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from jitid import issuance
+from jitid import issuance, naming, planning
 from jitid.authority import operations as ops
+from jitid.authority.agent_operations import SuspendAgent
+from jitid.authority.delegator_operations import DisableDelegator
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked
 from jitid.errors import PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
+from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.request import RenewRequest
+from jitid.scope import Scope
+from jitid.secret import Secret
 from tests.builders import NOW, World, request
 
 
@@ -81,10 +89,21 @@ def _register(world: World) -> None:
     world.register()
 
 
+def _rename(world: World) -> None:
+    naming.set_issuer(world.ledger, "https://other.example", accept_clock=False)
+
+
+@pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize(
-    "change", [_wait, _rotate, _open_the_task, _know, _have_the_name_of_another, _register]
+    "change", [_wait, _rotate, _open_the_task, _know, _have_the_name_of_another, _register, _rename]
 )
-def test_a_plan_that_no_longer_holds_is_made_again(world: World, change: Callable[[World], None]) -> None:
+def test_a_plan_that_no_longer_holds_is_made_again(
+    world: World, change: Callable[[World], None], *, opened: bool
+) -> None:
+    if opened:
+        if change is _open_the_task:
+            return
+        world.issue()
     foreseen = _foresee(world)
     change(world)
     issued = _issue(world, foreseen)
@@ -117,6 +136,7 @@ def test_what_was_foreseen_for_a_task_that_has_ended_is_refused(world: World) ->
 def test_a_plan_does_not_hold_for_a_delegator_who_has_changed(world: World, change: dict[str, Any]) -> None:
     """Proved by the login of the caller, under a name that is not their own."""
     world.know(aliases=("user:al", "user:tester"))
+    world.issue(delegator="user:al")
     foreseen = _foresee(world, "user:al")
     draft = foreseen.settled.plan.draft
     assert (draft.delegator, draft.delegator_proof) == ("user:alice", "os-user")
@@ -148,6 +168,7 @@ def test_a_plan_does_not_hold_for_an_agent_whose_record_has_changed(
     world: World, change: dict[str, Any], rule: str
 ) -> None:
     world.register(audiences=("urn:a",))
+    world.issue(audiences=("urn:a",))
     foreseen = _foresee(world, audiences=("urn:a",))
     world.register(**change)
     with pytest.raises(PolicyDeniedError, match=f"rule `{rule}`"):
@@ -155,7 +176,8 @@ def test_a_plan_does_not_hold_for_an_agent_whose_record_has_changed(
 
 
 def test_a_plan_does_not_hold_once_the_agent_lives_as_often_as_it_may(world: World) -> None:
-    world.register(concurrency=1)
+    world.issue()
+    world.register(concurrency=2)
     foreseen = _foresee(world)
     world.issue(task="T2")
     with pytest.raises(PolicyDeniedError, match="rule `agent-concurrency`"):
@@ -169,6 +191,85 @@ def test_a_plan_holds_whoever_else_has_changed(world: World) -> None:
     world.know("user:bob", disabled_at=NOW)
     world.register("coder", suspended_at=NOW)
     assert _token(_issue(world, foreseen)) == _foreseen_token(foreseen)
+
+
+def _others_come(world: World) -> None:
+    """Do what adds credentials and uses, and nothing else."""
+    made = world.issue(delegator="user:bob", task="T9", agent="coder")
+    world.issue(parent=made.token, agent="tester")
+    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    asked = Asked(Secret.single(made.token), Scope("repo:read"), "acme")
+    world.authority.perform(Authorize(asked=(asked,)))
+    with pytest.raises(PolicyDeniedError):
+        world.issue(parent=made.token, agent="tester", scopes=["db:drop"])
+
+
+def _planned_by(world: World) -> dict[str, list[Any]]:
+    """Return what the ledger has that an issue is planned by, but for the tasks."""
+    tables = "setting", "delegator", "delegator_name", "delegator_group", "agent", "task_share", "signing_key"
+    with world.ledger.read() as snapshot:
+        return {table: list(snapshot.ask(f"SELECT * FROM {table}", {})) for table in tables}
+
+
+def test_what_adds_credentials_and_uses_changes_nothing_that_issues_are_planned_by(world: World) -> None:
+    world.know()
+    world.register()
+    world.issue()
+    planned_by, count = _planned_by(world), len(world.events())
+    with world.ledger.read() as snapshot:
+        changed_at, tasks = snapshot.changed_at, {task for task, *_ in snapshot.find_tasks(None, None, 9)}
+    _others_come(world)
+    told = [event["op"] for event in world.events()[count:]]
+    assert told == ["issue", "issue", "renew", "use", "denial"]
+    with world.ledger.read() as snapshot:
+        assert snapshot.changed_at == changed_at
+        assert tasks < {task for task, *_ in snapshot.find_tasks(None, None, 9)}
+    assert _planned_by(world) == planned_by
+
+
+def test_a_plan_is_not_looked_at_again_if_others_only_came(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is held for less time."""
+    if not isinstance(world.ledger, SqliteLedger):
+        return
+    world.register()
+    world.issue()
+    foreseen = _foresee(world)
+    _others_come(world)
+    monkeypatch.delattr(planning, "who_delegates")
+    assert _token(_issue(world, foreseen)) == _foreseen_token(foreseen)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        ops.ShareTask(task="T1", names=("user:bob",)),
+        ops.GiveTask(task="T1", to="user:bob"),
+        ops.Retire(task="T2"),
+        ops.RotateKey(algorithm="EdDSA"),
+        ops.Revoke(selection=Selection(tasks=("T2",)), most=None),
+        DisableDelegator(name="user:bob", most=None),
+        SuspendAgent(name="planner", most=None),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_whoever_changes_more_leaves_their_mark(world: World, operation: Any) -> None:
+    """By it, whoever has planned before it looks again."""
+    if not isinstance(world.ledger, SqliteLedger):
+        return
+    world.know()
+    world.know("user:bob")
+    world.register()
+    world.issue()
+    world.issue(task="T2")
+    with world.ledger.read() as snapshot:
+        before = snapshot.changed_at
+    world.authority.perform(operation)
+    last = world.events()[-1]["seq"]
+    with world.ledger.read() as snapshot:
+        assert before != snapshot.changed_at == last
+    world.issue(task="T3", agent="coder")
 
 
 def test_nothing_is_foreseen_below_a_parent(world: World) -> None:
