@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -231,7 +230,7 @@ def _settled(
         return found
 
     settled: list[Settled] = []
-    planned: Counter[str] = Counter()
+    planned: dict[str, int] = {}
     drawn: set[tuple[int, int]] = set()
     unapproved: list[ApprovalNeededError] = []
     # Each request has an event of its own, in this order.
@@ -240,11 +239,11 @@ def _settled(
     ids = iter(new_ids(sum(request.copies for request in requests)))
     for position, request in enumerate(requests):
         try:
-            raw, beside = list(islice(ids, request.copies)), planned[request.agent]
+            raw, beside = list(islice(ids, request.copies)), planned.get(request.agent, 0)
             one = _settle(transaction, names, request, terms, mint_for, raw, beside, drawn)
             _must_be_used_once(one, settled)
             settled.append(_opened(transaction, one, numbers[position]))
-            planned[request.agent] += request.copies
+            planned[request.agent] = beside + request.copies
         except ApprovalNeededError as error:
             # What else of it lacks an approval is asked for together with it.
             error.position = position

@@ -168,14 +168,7 @@ def plan(
             request.copies,
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
-        + governance.out_of_service(records, now)
-        + governance.beyond_each(
-            records,
-            (request.kind, *kinds),
-            within.obtainable,
-            accepted,
-            request.details,
-        )
+        + _beyond_those_above(records, (request.kind, *kinds), within.obtainable, accepted, request, now)
         + unlet
         + namerights.objections_to_agents(snapshot, request, terms, parent, now),
         facts,
@@ -297,6 +290,21 @@ def plan(
         chosen,
         right,
         subject,
+    )
+
+
+def _beyond_those_above(
+    records: Sequence[Agent],
+    kinds: Sequence[str],
+    audiences: Sequence[str],
+    accepted: Sequence[str],
+    request: IssueRequest,
+    now: int,
+) -> list[governance.Objection]:
+    if not records:
+        return []
+    return governance.out_of_service(records, now) + governance.beyond_each(
+        records, kinds, audiences, accepted, request.details
     )
 
 

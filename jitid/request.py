@@ -137,6 +137,9 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
     details, may_audience = (
         (request.details, request.may_audience) if isinstance(request, IssueRequest) else ((), ())
     )
+    asked = len(request.scopes) + len(request.audiences) + len(may_audience)
+    if not details and not request.may_act and asked <= min(MOST_SCOPES, MOST_AUDIENCES):
+        return
     for what, count, most in (
         ("scopes", len(request.scopes), MOST_SCOPES),
         ("audiences", len(request.audiences), MOST_AUDIENCES),
@@ -158,7 +161,7 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
 
 def check_sizes(requests: Sequence[IssueRequest]) -> None:
     """Raise UsageError for requests that are too many for one transaction, or one of which is too large."""
-    if sum(request.copies for request in requests) > MOST_AT_ONCE:
+    if sum([request.copies for request in requests]) > MOST_AT_ONCE:
         raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
     for position, request in enumerate(requests):
         try:

@@ -508,7 +508,7 @@ class LocalAuthority:
         # With a clock that is to be accepted, the snapshot's time is not the transaction's.
         if len(requests) != 1 or operation.accept_clock:
             return None
-        if not self._ledger.foresees(quick=issuance.is_quick(requests[0], terms, self._keyring)):
+        if not self._ledger.foresees(quick=lambda: issuance.is_quick(requests[0], terms, self._keyring)):
             return None
         try:
             with self._ledger.read() as snapshot:

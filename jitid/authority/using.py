@@ -32,7 +32,7 @@ def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
     # What is slow needs no lock: others write meanwhile.
     presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
     foreseen = None
-    if ledger.foresees(quick=terms.policy.is_quick(len(asked))):
+    if ledger.foresees(quick=lambda: terms.policy.is_quick(len(asked))):
         with ledger.read() as snapshot:
             foreseen = usage.foresee(snapshot, names, terms, asked, presented, audiences)
     return change(

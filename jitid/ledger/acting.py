@@ -28,7 +28,7 @@ class ActingLedger:
         """What the first use fixed."""
         return self._ledger.names
 
-    def foresees(self, *, quick: bool) -> bool:
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:
         """Return whether to plan in a snapshot before taking the write lock."""
         return self._ledger.foresees(quick=quick)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ class OneViewLedger:
         """What the first use fixed."""
         return self._ledger.names
 
-    def foresees(self, *, quick: bool) -> bool:
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:
         """Return whether to plan in a snapshot before taking the write lock."""
         return self._ledger.foresees(quick=quick)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class PostgresLedger:
         """What the first use fixed."""
         return self._session.names
 
-    def foresees(self, *, quick: bool) -> bool:  # noqa: ARG002 - PostgreSQL has no single write lock
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:  # noqa: ARG002 - PostgreSQL has no single write lock
         """Return whether to plan in a snapshot before taking the write lock."""
         return False
 

@@ -515,7 +515,7 @@ class Ledger(Protocol):
     def names(self) -> Names:
         """What the first use fixed."""
 
-    def foresees(self, *, quick: bool) -> bool:
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:
         """Return whether to plan in a snapshot before taking the write lock, so that others wait less for the lock.
 
         A `quick` plan takes about a millisecond. It is made in a snapshot only if other connections write too.

@@ -68,9 +68,9 @@ class SqliteLedger:
         self._names = names
         self._others = Others(db)
 
-    def foresees(self, *, quick: bool) -> bool:
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:
         """Return whether to plan in a snapshot before taking the write lock."""
-        return not quick or self._others.wrote
+        return self._others.wrote or not quick()
 
     @property
     def names(self) -> Names:

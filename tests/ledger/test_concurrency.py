@@ -70,8 +70,8 @@ def test_plans_are_made_ahead_where_others_write_too(place: Place) -> None:
         for writer in writers:
             with writer.write() as transaction:
                 transaction.append("note", {})
-        assert place.ledger.foresees(quick=False), "others wait for what takes long, if any come"
-        return place.ledger.foresees(quick=True)
+        assert place.ledger.foresees(quick=lambda: False), "others wait for what takes long, if any come"
+        return place.ledger.foresees(quick=lambda: True)
 
     assert foresees()
     assert foresees(place.ledger)
