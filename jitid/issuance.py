@@ -169,8 +169,9 @@ def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen) -> bool:
     return (
         foreseen.changed_at is not None
         and transaction.changed_at == foreseen.changed_at
-        # Another issue may have opened the task meanwhile.
+        # Another issue may have opened the task meanwhile, or one of the delegator's own with the same name.
         and plan.task is not None
+        and plan.task.opener == plan.draft.delegator
         # Another issue may have taken the last place of the agent.
         and (agent is None or agent.concurrency is None)
     )

@@ -59,7 +59,7 @@ class Reading(NamedTuple):
     """`Snapshot.changed_at`."""
 
 
-_READ = f"""SELECT at, boot, uptime, changed_at, (SELECT value FROM setting WHERE name = 'named_at'),
+_READ = f"""SELECT marked_at, boot, uptime, changed_at, (SELECT value FROM setting WHERE name = 'named_at'),
                    (SELECT value FROM setting WHERE name = '{SEALED}') FROM clock_mark"""
 
 

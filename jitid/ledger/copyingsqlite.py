@@ -118,7 +118,7 @@ class SqliteSource(_Store):
             transaction = SqlTransaction(self._db, self.names, seal.at, by, Known({}, set()))
             record(transaction, seal)
             self._db.execute(
-                "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
+                "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
             )
             self._db.execute("COMMIT")
         except FAULTS as error:

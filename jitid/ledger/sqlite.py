@@ -235,7 +235,9 @@ def create(path: str, names: Names, now: int) -> sqlite3.Connection:
     _run_steps(db, 0)
     db.executemany("INSERT INTO setting VALUES (?, ?)", names.settings().items())
     boot, uptime = machine()
-    db.execute("INSERT INTO clock_mark (id, at, boot, uptime) VALUES (1, ?, ?, ?)", (now, boot, uptime))
+    db.execute(
+        "INSERT INTO clock_mark (id, marked_at, boot, uptime) VALUES (1, ?, ?, ?)", (now, boot, uptime)
+    )
     db.execute("COMMIT")
     return db
 
@@ -392,7 +394,7 @@ class _Writing:
             ):
                 boot, uptime = machine()
                 self._db.execute(
-                    "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?, changed_at = ?",
+                    "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?, changed_at = ?",
                     (self._transaction.now, boot, uptime, self._transaction.changed_at),
                 )
             self._db.execute("COMMIT")

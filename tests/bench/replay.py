@@ -78,7 +78,7 @@ def make(path: Path, credentials: int) -> Path:
     db.executemany(
         "INSERT INTO audit_event (seq, body, hash) VALUES (?, ?, ?)", _events(credentials, seq, previous)
     )
-    db.execute("UPDATE clock_mark SET at = ?", (NOW,))
+    db.execute("UPDATE clock_mark SET marked_at = ?", (NOW,))
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()

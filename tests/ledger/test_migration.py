@@ -117,7 +117,10 @@ _UNDONE = {
         "CREATE INDEX identity_agent ON identity (agent)",
         "CREATE INDEX identity_task ON identity (task)",
     ),
-    11: ("ALTER TABLE clock_mark DROP COLUMN changed_at",),
+    11: (
+        "ALTER TABLE clock_mark DROP COLUMN changed_at",
+        "ALTER TABLE clock_mark RENAME COLUMN marked_at TO at",
+    ),
 }
 
 
@@ -232,6 +235,23 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
     )
     with World(path) as world, world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
+
+
+def test_who_has_the_file_open_since_before_neither_reads_nor_writes(tmp_path: Path) -> None:
+    """An older version would change the directory without the number by which newer ones know that it has changed."""
+    path = tmp_path / "old"
+    make_old(path, 10)
+    db = sqlite3.connect(path / folder.DATABASE)
+    read, write = (
+        "SELECT at, boot, uptime FROM clock_mark",
+        "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?",
+    )
+    assert db.execute(read).fetchone()[0] == NOW
+    World(path).close()
+    for statement, values in ((read, ()), (write, (NOW, "", 0))):
+        with pytest.raises(sqlite3.OperationalError, match="no such column: at"):
+            db.execute(statement, values)
+    db.close()
 
 
 def test_whom_the_events_of_roots_name_is_told_by_all_below_them(tmp_path: Path, kept_in: str) -> None:

@@ -367,7 +367,7 @@ def test_a_circle_of_parents_ends_every_walk(world: World) -> None:
 
 def test_a_damaged_time_mark_is_an_integrity_failure(world: World) -> None:
     made = world.issue()
-    edit(world.path, "UPDATE clock_mark SET at = 'zzz'")
+    edit(world.path, "UPDATE clock_mark SET marked_at = 'zzz'")
     world.reopen()
     with pytest.raises(IntegrityError):
         world.verify(made.token)

@@ -85,7 +85,7 @@ def test_examining_commits_nothing(used: World) -> None:
         ("PRAGMA application_id = 1", "schema", "no ledger of jitid"),
         ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its issuer"),
         ("DELETE FROM clock_mark", "clock", "time mark"),
-        ("UPDATE clock_mark SET at = 'soon'", "clock", "time mark"),
+        ("UPDATE clock_mark SET marked_at = 'soon'", "clock", "time mark"),
         ("UPDATE signing_key SET retired_at = 1", "keys", "no EdDSA key"),
         ("UPDATE signing_key SET public = 'text'", "keys", "not the signing key"),
         ("UPDATE signing_key SET created_at = 'long ago'", "keys", "not as a ledger writes it"),

@@ -227,6 +227,22 @@ def test_what_adds_credentials_and_uses_changes_nothing_that_issues_are_planned_
     assert _planned_by(world) == planned_by
 
 
+def test_a_plan_does_not_hold_once_the_name_of_the_task_means_another(world: World) -> None:
+    """The delegator opens a task of their own, whose name was that of one that they had joined."""
+    world.know()
+    world.know("user:bob")
+    world.issue(delegator="user:bob")
+    world.authority.perform(ops.ShareTask(task="T1", names=("user:alice",)))
+    world.issue(task="user:bob/T1")
+    foreseen = _foresee(world)
+    assert foreseen.settled.plan.task is not None
+    assert foreseen.settled.plan.task.opener == "user:bob"
+    world.issue(task="user:alice/T1")
+    issued = _issue(world, foreseen)
+    assert _token(issued) != _foreseen_token(foreseen)
+    world.check()
+
+
 def test_a_plan_is_not_looked_at_again_if_others_only_came(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

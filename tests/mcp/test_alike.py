@@ -280,7 +280,7 @@ def test_what_a_target_made_below_it_is_ended_there_with_what_is_handed_back(she
 def test_whoever_starts_the_server_accepts_the_clock(shell: Shell) -> None:
     """An agent may not; the event of it is by its server's user."""
     with sqlite3.connect(next(shell.ledger.glob("*.db"))) as db:
-        db.execute("UPDATE clock_mark SET at = at - 300000")
+        db.execute("UPDATE clock_mark SET marked_at = marked_at - 300000")
     with Server(shell) as server:
         assert "clock" in server.refused("request_identity", agent="coder")["message"]
     with Server(shell, "--accept-clock") as server:
