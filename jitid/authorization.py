@@ -156,15 +156,15 @@ class _Denial(NamedTuple):
 
 
 class _Token(NamedTuple):
-    """A token that is valid, with what is asked about it more than once."""
+    """A valid token, with the facts that several checks need."""
 
     credential: Credential
     lineage: list[Ancestor]
     root: str
-    """The identity from which it descends."""
+    """The id of its root identity."""
     entry: Entry
     sensitivity: str
-    """How sensitive it is judged to be now."""
+    """The sensitivity of the token, by its chain and by the configured floors."""
 
 
 class _Judge:

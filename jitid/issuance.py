@@ -163,16 +163,16 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
 
 
 def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen) -> bool:
-    """Tell whether at most credentials were added since a plan was made, and it depends on none of them."""
+    """Return whether no event since the plan was made can have changed it."""
     plan = foreseen.settled.plan
     agent = plan.entry.agent
     return (
         foreseen.changed_at is not None
         and transaction.changed_at == foreseen.changed_at
-        # Another issue may have opened the task meanwhile, or one of the delegator's own with the same name.
+        # Another issue can have opened this task, or the delegator's own task with the same name.
         and plan.task is not None
         and plan.task.opener == plan.draft.delegator
-        # Another issue may have taken the last place of the agent.
+        # Another issue can have used up the agent's limit of live identities.
         and (agent is None or agent.concurrency is None)
     )
 

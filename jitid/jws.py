@@ -32,7 +32,7 @@ TOKENS = ACCESS_TOKENS | {IDENTITY, SVID}
 SIGNATURE_SIZE = 64
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-# What stands for nothing in base64url is made a letter that stands for nothing in base64 either.
+# `+` and `/` are valid in base64 and invalid in base64url: they become `!`, which is invalid in both.
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
 
 

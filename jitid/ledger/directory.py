@@ -83,7 +83,7 @@ class DirectorySnapshot(Protocol):
         """Return delegators in the order of their names."""
 
     def is_delegator(self, name: str) -> bool:
-        """Tell whether somebody in the directory has that name or alias."""
+        """Return whether a delegator in the directory has that name or alias."""
 
     def own_name(self, name: str) -> str:
         """Return the own name of the delegator who has that name or alias; an unknown one as it is."""

@@ -97,7 +97,7 @@ class Seen:
         self.entries: dict[tuple[str, str], Entry] = {}
         self.own_names: dict[str, str] = {}
         self.are_delegators: dict[str, bool] = {}
-        """By name: whether somebody in the directory has it."""
+        """By name: whether a delegator in the directory has this name or alias."""
         self.rows: Rows = {}
         """What sessions with the same server share."""
         self.keys: list[SigningKey] | None = None
@@ -337,7 +337,7 @@ class Remembering(SqlSnapshot):
         return found
 
     def is_delegator(self, name: str) -> bool:
-        """Tell whether somebody in the directory has that name or alias."""
+        """Return whether a delegator in the directory has that name or alias."""
         found = self._seen.are_delegators.get(name)
         if found is None:
             found = remember(self._seen.are_delegators, name, super().is_delegator(name))

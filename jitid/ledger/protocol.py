@@ -71,10 +71,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """Return when the last of all credentials expires or has expired; None if there is none."""
 
     changed_at: int | None
-    """The last event that did more than add credentials and uses; None where the ledger does not keep it.
+    """The number of the last event with an operation other than issue, renew, use and denial.
 
-    In a view with the same one, directory, tasks, shares, keys and names are the same, but for tasks that issues have
-    opened.
+    None if the ledger does not keep this number. Two views with the same number have the same directory, shares, keys
+    and names, and the same tasks, except for tasks that issues opened.
     """
 
     def afresh(self) -> Snapshot:

@@ -182,11 +182,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         self.sealed_as: tuple[str | None] | None = None
         """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
         self.changed_at: int | None = None
-        """The last event that did more than add credentials and uses; None where the ledger does not keep it.
-
-        In a view with the same one, directory, tasks, shares, keys and names are the same, but for tasks that issues
-        have opened.
-        """
+        """`Snapshot.changed_at`."""
 
     def afresh(self) -> SqlSnapshot:
         """Return the same view, which has remembered nothing."""

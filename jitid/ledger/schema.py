@@ -307,11 +307,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX root_by_delegator ON identity (delegator) WHERE parent IS NULL",
     ),
     (
-        # Processes of an older version that have the file open would not update `changed_at`: without the former name
-        # of this column they can neither read nor write.
+        # A running process of an older version would write without updating `changed_at`. Because the column that it
+        # reads first has another name now, its next read or write fails.
         "ALTER TABLE clock_mark RENAME COLUMN at TO marked_at",
-        # The last event that did more than add credentials and uses: a writer who planned an issue after it need not
-        # look again. 0: there was none since this step.
+        # The number of the last event with an operation other than issue, renew, use and denial. A writer checks a plan
+        # again only if this number changed since the plan was made. 0: no such event since this step.
         "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
     ),
 )

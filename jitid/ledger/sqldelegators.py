@@ -115,7 +115,7 @@ class SqlDelegators:
         return self._whole(rows)
 
     def is_delegator(self, name: str) -> bool:
-        """Tell whether somebody in the directory has that name or alias."""
+        """Return whether a delegator in the directory has that name or alias."""
         row = self._db.execute("SELECT 1 FROM delegator_name WHERE name = :name", {"name": name}).fetchone()
         return row is not None
 

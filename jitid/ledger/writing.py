@@ -50,7 +50,7 @@ _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
 _ADDING = frozenset({"issue", "renew", "use", "denial"})
-"""The operations that leave `changed_at` as it is: no directory, task, share, key or name changes with them."""
+"""The operations that do not update `changed_at`: they change no delegator, agent, share, key or name of the ledger."""
 
 _LAPSED = "the credential that it was made from expired early or was abandoned"
 """The reason in the event `lapse`."""
