@@ -495,6 +495,8 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """The targets outside that are asked; none: all."""
     target_timeout: int = 60
     """Seconds that each of them has."""
+    dry_run: bool = False
+    """Whether to record nothing: without it, a sweep records what has expired before it looks."""
     accept_clock: bool = False
 
 

@@ -11,7 +11,7 @@ from jitid import auditing
 from jitid.audit import Head
 from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
-from jitid.errors import IntegrityError, JitidError
+from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.sweep import remedies
@@ -52,6 +52,7 @@ def _sweep(
     inside: Inside, operation: ops.Sweep, rules: Sequence[Rule]
 ) -> Iterator[Finding | Coverage | Swept]:
     ledger = inside.ledger
+    unrecorded = _record_expiry(inside, operation)
     # Before the ledger: whatever is made meanwhile is then known to it.
     observed = _observed(inside, operation, rules)
     with ledger.read() as snapshot:
@@ -67,6 +68,7 @@ def _sweep(
             reread=operation.reread,
             canaries=operation.canaries,
             observed=observed,
+            unrecorded=unrecorded,
         )
         yield from sweep(sight, rules, operation.most)
         head = unsigned = None
@@ -76,6 +78,23 @@ def _sweep(
             except JitidError as error:
                 unsigned = error.message
         yield Swept(sight.now, sight.census()[0], head, unsigned)
+
+
+def _record_expiry(inside: Inside, operation: ops.Sweep) -> str | None:
+    """Record what has expired, unless the sweep is only tried; return why that was not possible, or None."""
+    if operation.dry_run:
+        return None
+    clock = inside.ledger.condition().clock()
+    if not operation.accept_clock:
+        check_clock(clock)
+    try:
+        remedies.record_expiry(inside.ledger, clock.mark, accept_clock=operation.accept_clock)
+    except ClockError:
+        raise
+    except JitidError as error:
+        # A sealed or read-only ledger is examined all the same.
+        return error.message.removesuffix("; nothing was changed")
+    return None
 
 
 def _fix(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
@@ -168,6 +187,7 @@ def _look(
     reread: bool = True,
     canaries: Sequence[Canary] = (),
     observed: Observed | None = None,
+    unrecorded: str | None = None,
 ) -> Sight:
     """Return what rules see. Raises ClockError for a clock that has jumped ahead."""
     clock = ledger.condition().clock()
@@ -183,4 +203,5 @@ def _look(
         terms=terms,
         canaries=canaries,
         observed=observed,
+        unrecorded=unrecorded,
     )

@@ -33,6 +33,7 @@ class Settle(TargetOperation["Settled"]):
     """Also what is to be tried again later only."""
     limit: int = 60
     """Seconds that each target has for all of it."""
+    accept_clock: bool = False
 
 
 class FlyCanaries(TargetOperation["list[Canary]"]):

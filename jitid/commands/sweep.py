@@ -64,8 +64,9 @@ def sweep(
 ) -> None:
     """Find what should not be alive, and end it with --fix.
 
-    What has ended before is ended at its target too, where that is still to be done. Nothing else is changed without
-    --fix, which ends orphans and what leaked; what other rules find it ends only if --rule names them. Exit status
+    A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
+    done. Nothing else is changed without --fix, which ends orphans and what leaked; what other rules find it ends
+    only if --rule names them. Exit status
     10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
     what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
     of nothing that was examined completely, and of no `info`.
@@ -100,7 +101,9 @@ def sweep(
     with NewBaseline(baseline if update_baseline else None) as new:
         telling = Telling(given, work.name, severity, known, work.since, new.add)
         unfinished = iter(remedied)
-        found = work.sweep(heads, reread=head_out is not None and head_out not in dict(heads), canary=canary)
+        found = work.sweep(
+            heads, reread=head_out is not None and head_out not in dict(heads), canary=canary, dry_run=dry_run
+        )
         try:
             _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
         except BaseException as error:

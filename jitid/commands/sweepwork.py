@@ -72,7 +72,9 @@ class Work:
         """
         for target in targets or (None,):
             try:
-                done = self._authority.perform(Settle(target=target, limit=limit))
+                done = self._authority.perform(
+                    Settle(target=target, limit=limit, accept_clock=self._given.accept_clock)
+                )
             except RefusedError:
                 # Whoever may only look changes nothing.
                 return
@@ -87,7 +89,12 @@ class Work:
                 self.undone = True
 
     def sweep(
-        self, heads: tuple[tuple[str, str], ...], *, reread: bool, canary: bool = False
+        self,
+        heads: tuple[tuple[str, str], ...],
+        *,
+        reread: bool,
+        canary: bool = False,
+        dry_run: bool = False,
     ) -> Iterator[Finding | Coverage | Swept]:
         """Ask the rules, once canaries have been flown if they are to be."""
         canaries = self._canaries() if canary else ()
@@ -101,6 +108,7 @@ class Work:
                 canaries=canaries,
                 targets=self._targets,
                 target_timeout=self._target_timeout,
+                dry_run=dry_run,
                 accept_clock=self._given.accept_clock,
             )
         )

@@ -63,11 +63,20 @@ _READ = f"""SELECT marked_at, boot, uptime, changed_at, (SELECT value FROM setti
                    (SELECT value FROM setting WHERE name = '{SEALED}') FROM clock_mark"""
 
 
-def read_clock(db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool) -> Reading:
+def read_clock(
+    db: sqlite3.Connection, clock: Callable[[], float], *, writes: bool, accept: bool = False
+) -> Reading:
     """Return the time to judge by, and what else every view needs.
 
+    Args:
+        db: the ledger, in a transaction.
+        clock: tells the time, in seconds since the epoch.
+        writes: whether the transaction writes. A clock that jumped ahead makes credentials expire early, which only
+            a writer would record; a clock that is behind makes expired credentials valid again for every reader.
+        accept: whether the caller accepts a clock that has jumped.
+
     Raises:
-        ClockError: the clock has jumped, if that is to be checked, and nobody accepts it.
+        ClockError: the clock is more than a day behind the time mark, or ahead of it where `writes` is true.
         IntegrityError: the time mark is damaged.
 
     """
@@ -77,17 +86,21 @@ def read_clock(db: sqlite3.Connection, clock: Callable[[], float], *, check: boo
     at, boot, uptime, changed_at, named_at, sealed = row
     now = int(clock())
     jump = 0
-    if check:
-        if now < at - _DAY:
-            jump = now - at
-        elif now > at + _DAY:
-            this_boot, up = machine()
-            # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
-            if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
-                jump = now - at - (up - uptime)
-        if jump and not accept:
+    if now < at - _DAY:
+        jump = now - at
+    elif writes and now > at + _DAY:
+        this_boot, up = machine()
+        # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
+        if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
+            jump = now - at - (up - uptime)
+    if jump and not accept:
+        if writes:
             raise ClockError(
                 f"{jumped(jump)}; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )
+        raise ClockError(
+            f"{jumped(jump)}; credentials that have expired would be accepted again",
+            "set the clock right; if it is right, run: jitid sweep --accept-clock",
+        )
     return Reading(at, now if jump else max(now, at), jump, named_at, sealed, changed_at)

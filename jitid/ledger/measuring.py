@@ -115,7 +115,7 @@ class SqliteCondition:
     def clock(self) -> ClockReading:
         """Return how the clock and its time mark stand."""
         try:
-            reading = read_clock(self._db, self._clock, check=True, accept=True)
+            reading = read_clock(self._db, self._clock, writes=True, accept=True)
         except FAULTS as error:
             raise translated(error) from error
         return ClockReading(int(self._clock()), reading.mark, reading.jump)

@@ -283,7 +283,7 @@ class _Reading:
             self._place.must_be()
         try:
             self._db.execute("BEGIN")
-            reading = read_clock(self._db, self._clock, check=False, accept=False)
+            reading = read_clock(self._db, self._clock, writes=False)
             names = self._names(reading.named_at)
         except BaseException as error:
             _roll_back(self._db)
@@ -346,7 +346,7 @@ class _Writing:
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
             self._marked_at, now, jump, named_at, sealed, self._changed_at = read_clock(
-                self._db, self._clock, check=True, accept=self._accept_clock
+                self._db, self._clock, writes=True, accept=self._accept_clock
             )
             self._others.look()
             self._names = self._read_names(named_at)

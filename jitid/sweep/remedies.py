@@ -28,6 +28,19 @@ from jitid.sweep.sweeping import ends, found, reading_rows
 BATCH = 1_000
 """So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
 
+_DUE = """
+    SELECT EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND expires_at <= :now)
+           OR EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND superseded_at <= :now),
+           EXISTS (SELECT 1 FROM access WHERE ended_at IS NULL AND (expires_at <= :now OR superseded_at <= :now))
+           OR EXISTS (SELECT 1 FROM approval WHERE ended_at IS NULL AND expires_at <= :now)
+           OR EXISTS (SELECT 1 FROM approval_group g, approval a WHERE g.granted = 1 AND g.expires_at <= :now
+                         AND a.id = g.approval AND a.ended_at IS NULL)
+           OR EXISTS (SELECT 1 FROM task WHERE ended_at IS NULL AND deadline > :mark AND deadline <= :now)"""
+"""Whether credentials have expired with no event that records it, and whether anything else has.
+
+Nothing records the deadline of a task: an event after it suffices, since a task is judged by the time mark too.
+"""
+
 _UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
 
 Look = Callable[[Snapshot], Sight]
@@ -137,6 +150,37 @@ def fix(
                 # Something is wrong with the rows of one rule; the others are not to wait for it.
                 yield Unfixed(rule.name, 0, error.message.removesuffix("; nothing was changed"))
                 break
+
+
+def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
+    """Record everything that has expired, so that a clock which is set back later revives none of it.
+
+    A ledger judges by a time mark that only events raise. While nobody writes, the mark stays where it is, and a
+    credential that expired meanwhile is valid again for a machine that starts with an earlier clock.
+
+    Args:
+        ledger: where.
+        mark: the ledger's time mark, in seconds since the epoch: what expired before it is recorded as expired.
+        accept_clock: whether a clock that has jumped is accepted.
+
+    Raises:
+        JitidError: the ledger cannot be read or written; what was recorded stays recorded.
+
+    """
+    with ledger.read() as snapshot:
+        ((credentials, others),) = snapshot.ask(_DUE, {"mark": mark})
+    while credentials:
+        # A transaction closes some by itself, before it begins.
+        with ledger.write(accept_clock=accept_clock) as transaction:
+            transaction.close_due(BATCH)
+            credentials = transaction.closed
+    if others:
+        with ledger.write(accept_clock=accept_clock) as transaction:
+            ((_, others),) = transaction.ask(_DUE, {"mark": mark})
+            if others:
+                transaction.approvals.close_expired()
+                transaction.access.close_expired()
+                transaction.append("advance-clock", {})
 
 
 def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: bool) -> Iterator[Remedied]:

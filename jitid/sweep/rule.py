@@ -90,12 +90,13 @@ class Sight:
         terms: Callable[[], Terms] | None = None,
         canaries: Sequence[Canary] = (),
         observed: Observed | None = None,
+        unrecorded: str | None = None,
     ) -> None:
         """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
 
         What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
         issued now; without it no rule can ask for them. `canaries` were flown for this sweep, and `observed` is what
-        targets outside have told.
+        targets outside have told. `unrecorded` says why the sweep could not record what has expired.
         """
         self.snapshot = snapshot
         self.names = names
@@ -106,6 +107,7 @@ class Sight:
         self._terms = terms
         self.canaries = canaries
         self.observed = observed
+        self.unrecorded = unrecorded
         self._loaded = False
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""

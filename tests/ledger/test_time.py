@@ -8,7 +8,7 @@ import pytest
 
 from jitid import auditing
 from jitid.credential import State
-from jitid.errors import IntegrityError
+from jitid.errors import ClockError, IntegrityError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Filter, Selection
 from tests.builders import DAY, NAMES, NOW, Row, put
@@ -41,23 +41,46 @@ def test_the_time_mark_outlasts_a_clock_that_steps_back(place: Place, back: int)
         assert snapshot.now == NOW + 500
 
 
-@pytest.mark.parametrize("back", [1, 3600, 2 * DAY])
+@pytest.mark.parametrize("back", [1, 3600, DAY, DAY + 1, 2 * DAY, NOW])
 def test_what_has_expired_stays_expired_when_the_clock_steps_back(place: Place, back: int) -> None:
     with place.ledger.write() as transaction:
         row = put(transaction, ttl=60)
     place.clock.now += 60
     note(place)
     place.clock.now -= back
-    assert state(place, row) == "expired"
+    if back > DAY and place.ledger.condition().clock().refuses:
+        with pytest.raises(ClockError, match="behind the ledger"):
+            state(place, row)
+    else:
+        assert state(place, row) == "expired"
 
 
 @with_a_mark
 def test_a_clock_two_days_behind_is_refused(place: Place) -> None:
     place.clock.now -= 2 * DAY
-    with pytest.raises(IntegrityError, match="behind the ledger"):
+    with pytest.raises(ClockError, match="behind the ledger"):
         note(place)
+    place.clock.now += 2 * DAY
     with place.ledger.read() as snapshot:
         assert snapshot.head().seq == 1
+
+
+@with_a_mark
+@pytest.mark.parametrize("look", ["read", "glance"])
+@pytest.mark.parametrize("back", [DAY + 1, 2 * DAY, NOW])
+def test_a_look_refuses_a_clock_that_is_more_than_a_day_behind(place: Place, look: str, back: int) -> None:
+    """Nothing has written since the credential expired: by the mark alone it would be valid again."""
+    with place.ledger.write() as transaction:
+        row = put(transaction, ttl=60)
+        transaction.append("note", {})
+    place.clock.now += 3600
+    assert state(place, row) == "expired"
+    place.clock.now = NOW - back
+    with pytest.raises(ClockError, match="behind the ledger"), getattr(place.again(), look)():
+        pass
+    place.clock.now = NOW - DAY
+    with getattr(place.again(), look)() as snapshot:
+        assert snapshot.now == NOW
 
 
 @with_a_mark

@@ -23,7 +23,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
         what = "1 credential has" if credentials == 1 else f"{credentials} credentials have"
         yield RULE.finding(
             "ledger",
-            f"{what} expired or been superseded, the first at {format_time(since)}, and the ledger has not recorded it",
+            f"{what} expired or been superseded, the first at {format_time(since)}, and the ledger has not recorded it"
+            + ("" if sight.unrecorded is None else f": {sight.unrecorded}"),
             since=since,
             credentials=credentials,
             evidence={"first_due_at": since},
