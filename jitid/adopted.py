@@ -96,7 +96,7 @@ def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finish
             "count": len(open_),
             "proof": proof,
             "final": len(open_),
-            "settled": digest,
+            **digest._asdict(),
         },
     )
     return Finished(len(due), len(found) - len(due), len(live), event.seq)

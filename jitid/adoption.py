@@ -18,6 +18,7 @@ from jitid.issuers.adopted import reference_of
 from jitid.ledger.adopted import AdoptedRow
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow
+from jitid.ledger.taskrows import adopted_digest
 from jitid.lifetime import format_time
 from jitid.minting import new_ids
 from jitid.roster.place import misplaced
@@ -87,11 +88,14 @@ def adopt(
     identity_key, credential_key = transaction.next_keys()
     seq = transaction.next_seq()
     audiences = transaction.term("")
-    identities, credentials, rows = [], [], []
+    identities, credentials, rows, opened = [], [], [], []
     for at, (one, (uid, jti)) in enumerate(zip(new, raw, strict=True)):
-        task = tasks.get(one.name) or transaction.open_task(
-            ADOPTED + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
-        )
+        task = tasks.get(one.name)
+        if task is None:
+            task = transaction.open_task(
+                ADOPTED + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
+            )
+            opened.append(task)
         owner, agent = transaction.term(one.owner), transaction.term(one.agent)
         identities.append(
             IdentityRow(identity_key + at, uid, None, 0, owner, PROOF, agent, task.key, one.sensitivity)
@@ -113,6 +117,7 @@ def adopt(
             "issued": issued,
             "certified": audit.certified_digest(one.public for one in new),
             "adopted": transaction.adopted.digest(seq),
+            "tasks": adopted_digest(opened) if opened else None,
         },
     )
     taken = [

@@ -91,6 +91,13 @@ def attach(
             "made_from": held.jti,
             "issued": audit.issued_digest([(jti, minted.fingerprint)]),
             "certified": audit.certified_digest([minted.public]),
+            "rows": audit.rows_digest(
+                key.kid if key else None,
+                *(draft.details, draft.recorded_reach(request.kind)),
+                [raw[0][0]],
+                [minted.claims_hash],
+                [ids.listed and (ids.listed.list, ids.listed.place)],
+            ),
         },
     )
     return Issued(

@@ -77,6 +77,36 @@ def issued_digest(members: Iterable[tuple[bytes, bytes | None]]) -> str:
     return sha256(b"".join(filter(None, chain.from_iterable(members)))).hexdigest()
 
 
+def rows_digest(
+    kid: str | None,
+    details: str | None,
+    may_audience: str | None,
+    uids: Sequence[bytes | None],
+    claims: Sequence[bytes | None],
+    places: Sequence[tuple[int, int] | None],
+) -> str:
+    """Return the digest of what the rows of an `issue`, `renew` or `attach` event hold that the event does not state.
+
+    It is SHA-256, as hex, of a canonical JSON array, a newline, and the raw bytes that the array counts: the key that
+    signed, the authorization details, the audiences that the holder may obtain, the
+    lengths of all identities and of all hashes of signed claims, and the places in status lists. Identities (16 bytes
+    each) and hashes (32 each) follow in their order.
+
+    Args:
+        kid: the key that signed the credentials; None for those that nobody signs.
+        details: the `authorization_details` as canonical JSON.
+        may_audience: the audiences for which the holder may obtain tokens, separated by spaces, as the row has them.
+        uids: the raw ids of the identities.
+        claims: the hashes of the signed claims, None for what has none.
+        places: status list and place of each, None for what is in none.
+
+    """
+    identities, hashes = b"".join(filter(None, uids)), b"".join(filter(None, claims))
+    listed = [list(place) for place in places if place is not None]
+    told = strictjson.dumps([kid, details, may_audience, len(identities), len(hashes), listed])
+    return sha256(told.encode() + b"\n" + identities + hashes).hexdigest()
+
+
 def certified_digest(prints: Iterable[bytes | None]) -> str | None:
     """Return the digest of the keys that certificates are for: SHA-256 over their SHA-256, in their order, as hex.
 

@@ -280,7 +280,14 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chains lack `expected`.
 
     """
-    snapshot = snapshot.afresh()
+    try:
+        return _verify(snapshot.afresh(), names, expected)
+    except (TypeError, AttributeError) as error:
+        # An editor may leave a number where a text or bytes were.
+        raise IntegrityError("a row of the ledger holds what no ledger writes") from error
+
+
+def _verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verification:
     members = Members(snapshot, names.issuer)
     chains = snapshot.chains()
     cut = CutMembers(snapshot.segments)
@@ -296,6 +303,7 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         cut.must_be_done()
         head = walk.finish(chains)
         members.must_be_done()
+        _check_mark(snapshot, last)
         for digest in snapshot.decided().policies(""):
             kept(snapshot, digest)
         remembered.must_be_met(walk, last)
@@ -312,6 +320,13 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
             )
         raise
     return Verification(head.seq, members.count, head, remembered.cut)
+
+
+def _check_mark(snapshot: Snapshot, last: int) -> None:
+    """Raise IntegrityError if the time mark was lowered: what has expired would be valid again."""
+    mark, event = snapshot.time_mark(), snapshot.event(last)
+    if mark is not None and event is not None and mark < event.document()["at"]:
+        raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
 
 
 def begins_after(snapshot: Snapshot, names: Names, segment: Segment | None) -> Head | None:

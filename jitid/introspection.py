@@ -408,8 +408,14 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
         and claims.get("delegator_proof") == credential.delegator_proof
         and claims.get("jitid", {}).get("depth") == credential.depth
         and claims.get("jitid", {}).get("may_kind") == claimed_kinds(credential.may_kind)
+        and _as_details(credential.details, claims.get("authorization_details"))
         and _as_any(credential, claims)
     )
+
+
+def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - whatever JSON has
+    """Tell whether the row has the authorization details that were signed: children and introspection go by the row."""
+    return details is None if claimed is None else details == strictjson.dumps(claimed)
 
 
 def _as_svid(credential: Credential, claims: Mapping[str, Any]) -> bool:

@@ -387,7 +387,14 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             [(jti, each.fingerprint) for (_, jti), each in zip(one.raw, made, strict=True)]
         )
         certified = audit.certified_digest(each.public for each in made)
-        events.append({**one.plan.facts, **_members(one.raw, digest), "certified": certified})
+        rows = audit.rows_digest(
+            one.mint.key.kid if one.mint.key else None,
+            *(draft.details, may_audience),
+            [uid for uid, _ in one.raw],
+            [each.claims_hash for each in made],
+            [ids.listed and (ids.listed.list, ids.listed.place) for ids in one.names],
+        )
+        events.append({**one.plan.facts, **_members(one.raw, digest), "certified": certified, "rows": rows})
     transaction.add(identities, credentials)
     if places:
         transaction.statuses.add(places)

@@ -147,6 +147,13 @@ def renew(
             "jti": ids.jti,
             "issued": audit.issued_digest([(jti, minted.fingerprint)]),
             "certified": audit.certified_digest([minted.public]),
+            "rows": audit.rows_digest(
+                key.kid if key else None,
+                *(draft.details, draft.recorded_reach(predecessor.kind)),
+                [raw[0][0]],
+                [minted.claims_hash],
+                [ids.listed and (ids.listed.list, ids.listed.place)],
+            ),
             "of": predecessor.jti,
             "replaced": {predecessor.jti: superseded_at},
         },

@@ -228,7 +228,7 @@ class _Tally:
                     "tried": len(kept),
                     "final": final,
                     "outcomes": {sort: sorts.count(sort) for sort in sorted(set(sorts))},
-                    "settled": digest,
+                    **digest._asdict(),
                 },
             )
             return event.seq, kept

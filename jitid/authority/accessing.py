@@ -11,6 +11,7 @@ from jitid.authority.repeating import GRANTED, once
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.identifier import parse_access_id
 from jitid.ledger.access import ASSERTION_LEEWAY
+from jitid.ledger.markrows import assertion_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +129,10 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
             raise UnauthenticatedError(
                 "the client's assertion was used before, and counts once; nothing was done"
             )
+        digest = assertion_digest(caller.name, operation.jti, operation.expires_at)
+        transaction.append(
+            "assertion", {"client": caller.name, "assertion": digest, "until": operation.expires_at}
+        )
     return caller
 
 

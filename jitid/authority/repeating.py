@@ -16,6 +16,7 @@ from jitid.errors import JitidError, StorageError, UsageError
 from jitid.identifier import access_id, credential_id, identity_id
 from jitid.ledger.changing import change
 from jitid.ledger.idempotency import Answered
+from jitid.ledger.markrows import request_digest
 from jitid.ledger.records import Selection
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def once(
         nonlocal again
         lived = end(transaction)
         again = lived is not None
+        transaction.request = request_digest(who, key, digest, sort)
         made = remake(transaction) if lived and remake is not None else make(transaction)
         first, last = ids(made)
         if not transaction.idempotency.remember(who, key, Answered(digest, sort, first, last)):

@@ -100,6 +100,9 @@ class AccessSnapshot(Protocol):
     def all(self) -> Iterator[Access]:
         """Yield every access credential, in the order in which they were granted."""
 
+    def assertions(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the marks of used assertions: client, id of the assertion, and when it expires."""
+
 
 class AccessTransaction(AccessSnapshot, Protocol):
     """The part of a durable change that is about access; what it writes points to the next event."""

@@ -19,8 +19,6 @@ MARKS = (
 )
 """What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
 
-_END_OF_TIME = 1 << 62
-
 
 class _Said(NamedTuple):
     """What somebody said for a group, as its row has it."""
@@ -48,6 +46,8 @@ class _Told:
         self.until: int = event["until"]
         self.words: dict[str, _Said | None] = dict.fromkeys(event["groups"])
         self.end: tuple[str, int, int] | None = None
+        self.used_for: str | None = None
+        """The first identity that it was used for, if its row is there."""
 
     def speak(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take what somebody says."""
@@ -100,8 +100,8 @@ class ApprovalRows:
             case _:
                 self._open(seq, event["approval"], event["digest"]).speak(seq, event)
 
-    def use(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take what an event tells that has used an approval.
+    def use(self, seq: int, event: Mapping[str, Any], identity: str | None) -> None:
+        """Take what an event tells that has used an approval, and the first identity that it issued.
 
         Raises:
             IntegrityError: nobody had granted it, or it was over.
@@ -112,6 +112,7 @@ class ApprovalRows:
         if grants != event["approvers"] or grants.keys() != one.words.keys() or event["at"] >= one.until:
             raise IntegrityError(f"event {seq} uses an approval that nobody had granted")
         one.end = (ApprovalState.USED.value, event["at"], seq)
+        one.used_for = identity
 
     def must_be_done(self) -> None:
         """Compare the rows.
@@ -164,18 +165,29 @@ class ApprovalRows:
         return (
             request == told.request
             and (row.identity is not None) == used
+            and (told.used_for is None or row.identity == told.used_for)
             and words.keys() == told.words.keys()
             and all(
-                words[group] == said or (words[group] is None and said is not None and self._is_over(said))
+                words[group] == said
+                or (words[group] is None and said is not None and self._is_over(said, _end_of(row)))
                 for group, said in told.words.items()
+            )
+            # What is said of nobody says nothing.
+            and not any(
+                word.granted is None
+                and (word.approver, word.proof, word.decided_at, word.expires_at, word.event) != (None,) * 5
+                for word in row.words
             )
         )
 
-    def _is_over(self, said: _Said) -> bool:
-        """Tell whether a grant has run out, or was withdrawn with its approver."""
-        until = _END_OF_TIME if said.expires_at is None else said.expires_at
-        return until <= self._latest or any(
-            seq > said.event and name in (None, said.approver) for seq, name in self._silenced
+    def _is_over(self, said: _Said, end: tuple[Any, ...] | None) -> bool:
+        """Tell whether a grant expired, or was withdrawn with its approver, before the request ended."""
+        if said.expires_at is None:
+            return False
+        _, at, event = (None, self._latest, None) if end is None else end
+        return said.expires_at <= at or any(
+            said.event < seq and (event is None or seq <= event) and name in (None, said.approver)
+            for seq, name in self._silenced
         )
 
 

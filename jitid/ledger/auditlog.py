@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, opening, settled
-from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.records import IssuedTerms, Names
+from jitid.ledger.records import Names
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
@@ -89,6 +88,8 @@ class SqlAuditLog:
     def _chain(self, row: Any, before: list[Chain]) -> Chain:
         number, epoch, start, stride, length, hash_, closed_at = row
         if length is None and stride == 1:
+            if hash_ is not None:
+                raise ValueError(number)
             length, hash_ = 0, None
             last = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
             if last is not None and last[0] >= start:
@@ -120,52 +121,41 @@ class SqlAuditLog:
         )
         return rows
 
-    def count_issued(
-        self,
-        first: int,
-        last: int,
-        event: int,
-        terms: IssuedTerms | None,
-        reach: tuple[str, str, str] = ("", "", ""),
-        without: str = "",
-        subject: str | None = None,
-    ) -> int:
-        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
-
-        `reach`: what a row stands for that has no `may_audience`, what it must be, and what `may_act` must be.
-        `subject`: the required `proved_subject`; "" requires none, None does not check it.
-        """
-        sql = (
-            f"SELECT count(*) FROM credential c WHERE id BETWEEN ? AND ? AND event = ? AND {spared(without)}"
+    def issued_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+        """Yield for every credential an `IssuedRow` and an `Alike` in one tuple, ordered by their events."""
+        # Outer joins from the credential: SQLite then looks up each number in the table that it numbers. Nothing is
+        # looked up in the index on jtis: a backup rebuilds indexes, and is made where one of them is damaged.
+        rows: Iterator[tuple[Any, ...]] = self._stream(
+            f"""SELECT c.id, c.jti, CASE WHEN {_HERE} THEN c.fingerprint END, c.event,
+                       CASE WHEN {_HERE} THEN c.public END, i.uid, c.claims_hash, s.list, s.place, c.identity, c.line,
+                       c.expires_at, c.issued_at, c.scopes, c.kind, c.template, c.may_kind, c.may_audience, c.may_act,
+                       c.details, c.signed_by, c.recurring, c.task, c.delegator, c.audiences, c.proved_subject,
+                       c.source,
+                       i.task, i.delegator, i.agent, i.depth, i.proof, i.sensitivity, i.parent, i.source, p.uid,
+                       t.name, t.opener, t.given_event, q.jti, q.proved_subject,
+                       r.host, r.boot, r.namespace, r.pid, r.started, r.kept
+                  FROM credential c LEFT JOIN outside o ON o.credential = c.id
+                       LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
+                       LEFT JOIN status s ON s.credential = c.id LEFT JOIN process r ON r.identity = c.identity
+                       LEFT JOIN identity p ON p.id = i.parent
+                       LEFT JOIN credential q ON q.id = coalesce(c.source, i.source)
+                 WHERE {spared(without)} ORDER BY {by_event(self._db, "c.")}"""
         )
-        if terms is not None:
-            sql += f""" AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?
-                        AND coalesce(template, '') = ? AND coalesce(may_kind, '{ANY_KIND}') = ?
-                        AND coalesce(may_audience, ?) = ? AND coalesce(may_act, '') = ?"""
-        if subject is not None:
-            # A subject that is not a term matches no row.
-            sql += (
-                " AND proved_subject = (SELECT id FROM term WHERE text = ?)"
-                if subject
-                else " AND proved_subject IS NULL"
-            )
-        values = (
-            *(first, last, event),
-            *(() if terms is None else (*terms, *reach)),
-            *((subject,) if subject else ()),
-        )
-        count: int = self._db.execute(sql, values).fetchone()[0]
-        return count
+        return rows
 
-    def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:
-        """Return the hashes of the keys that certificates are for, of an event's credentials from `first` to `last`."""
+    def terms(self, first: int, end: int) -> list[tuple[int, str]]:
+        """Return the numbered names from number `first` to before `end`."""
+        rows = self._db.execute("SELECT id, text FROM term WHERE id >= ? AND id < ?", (first, end))
+        return list(rows.fetchall())
+
+    def predecessors(self, identity: int, jti: bytes) -> list[tuple[int | None, int | None, int]]:
+        """Return (source, proved subject, line) of the credential of an identity with that raw id."""
         rows = self._db.execute(
-            f"""SELECT c.public FROM credential c
-                 WHERE c.id BETWEEN ? AND ? AND c.event = ? AND c.public IS NOT NULL AND {spared(without)}
-                 ORDER BY c.id""",
-            (first, last, event),
+            """SELECT source, proved_subject, coalesce(line, id) FROM credential
+                WHERE identity = ? AND substr(jti, 1) = ?""",
+            (identity, jti),
         )
-        return [public for (public,) in rows]
+        return list(rows.fetchall())
 
     def count_publics(self, without: str = "") -> int:
         """Return how many credentials say which key they are for."""
@@ -175,59 +165,52 @@ class SqlAuditLog:
         found: int = count
         return found
 
-    def count_alike(
-        self, first: int, last: int, event: int, facts: Mapping[str, Any], without: str = ""
-    ) -> int:
-        """Return how many credentials with keys from `first` to `last` an event issued to identities of these facts."""
-        # Left to itself the planner begins with all that the agent ever had, or looks up the whole task for each
-        # credential: a column with `+ 0` has no index. Nothing is looked up in the index on jtis:
-        # a backup rebuilds indexes, and is made where one of them is damaged.
-        (count,) = self._one(
-            f"""SELECT count(*)
-                 FROM credential c CROSS JOIN identity i CROSS JOIN task t CROSS JOIN term a CROSS JOIN term d
-                CROSS JOIN term au CROSS JOIN term o LEFT JOIN identity p ON p.id = i.parent
-                WHERE c.id BETWEEN :first AND :last AND c.event = :event
-                  AND i.id = c.identity AND i.task + 0 = c.task AND i.delegator + 0 = c.delegator
-                  AND t.id = i.task AND t.name = :task AND o.id = t.opener
-                  AND (o.text = :opener OR t.given_event IS NOT NULL) AND a.id = i.agent AND a.text = :agent
-                  AND d.id = i.delegator AND d.text = :delegator AND au.id = c.audiences AND au.text = :audiences
-                  AND i.proof = :proof AND i.sensitivity = :sensitivity AND i.depth = :depth
-                  AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)
-                  AND CASE :delegated WHEN 1 THEN (SELECT q.jti FROM credential q WHERE q.id = i.source) = :right
-                                      WHEN 0 THEN TRUE ELSE i.source IS NULL END
-                  AND CASE WHEN :attached = 1 THEN (SELECT q.jti FROM credential q WHERE q.id = c.source) = :right
-                           WHEN :renewed = 1 THEN EXISTS (
-                               SELECT 1 FROM credential q
-                                WHERE q.identity = c.identity AND substr(q.jti, 1) = :of
-                                  AND coalesce(q.source, 0) = coalesce(c.source, 0))
-                           ELSE c.source IS NULL END
-                  AND CASE WHEN :renewed = 1 THEN EXISTS (
-                               SELECT 1 FROM credential q
-                                WHERE q.identity = c.identity AND substr(q.jti, 1) = :of
-                                  AND coalesce(q.line, q.id) = c.line)
-                           ELSE coalesce(c.line, c.id) = c.id END
-                  AND coalesce(c.proved_subject, 0) = coalesce(
-                          CASE WHEN :renewed = 1 THEN (SELECT q.proved_subject FROM credential q
-                                                        WHERE q.identity = c.identity AND substr(q.jti, 1) = :of)
-                               WHEN :attached = 1 OR :delegated = 1 THEN (
-                                   SELECT q.proved_subject FROM credential q WHERE q.id = coalesce(c.source, i.source))
-                               ELSE c.proved_subject END, 0)
-                  AND {spared(without)}""",
-            first=first,
-            last=last,
-            event=event,
-            none=b"",
-            **facts,
-        )
-        found: int = count
-        return found
-
-    def reused(self, without: str = "") -> set[bytes]:
-        """Return the credentials that somebody tried to renew although they have a successor."""
+    def reused(self, without: str = "") -> dict[bytes, int]:
+        """Return the credentials that a caller tried to renew although they have a successor, with the first time."""
         rows = self._db.execute(
-            f"SELECT c.jti FROM credential c WHERE c.reused_at IS NOT NULL AND {spared(without)}"
+            f"SELECT c.jti, c.reused_at FROM credential c WHERE c.reused_at IS NOT NULL AND {spared(without)}"
         )
-        return {jti for (jti,) in rows}
+        return dict(rows.fetchall())
+
+    def policies(self) -> list[str]:
+        """Return the digests of the policies that the ledger keeps."""
+        return [
+            digest for (digest,) in self._db.execute("SELECT digest FROM policy WHERE digest IS NOT NULL")
+        ]
+
+    def wrongly_timed(self, without: str = "") -> bytes | None:
+        """Return a credential that did not expire at its expiry, or was superseded without a successor; or None."""
+        # Successors from before there were lines have none.
+        row = self._one(
+            f"""SELECT c.jti FROM credential c
+                 WHERE (c.ended_as = 'expired' AND c.ended_at <> c.expires_at
+                        OR c.ended_as = 'superseded' AND c.ended_at <> coalesce(c.superseded_at, 0)
+                        OR c.superseded_at IS NOT NULL AND NOT EXISTS (
+                            SELECT 1 FROM credential q
+                             WHERE q.identity = c.identity AND q.id > c.id
+                               AND coalesce(q.line, CASE WHEN q.source IS NULL THEN coalesce(c.line, c.id) END)
+                                   = coalesce(c.line, c.id)))
+                   AND {spared(without)} LIMIT 1"""
+        )
+        return None if row is None else bytes(row[0])
+
+    def wrongly_honoured(self, through: int) -> int | None:
+        """Return an event after `through` whose row in `honoured` does not say what it ended; None if there is none."""
+        ended = """SELECT ended_event AS event, count(*) AS credentials, min(ended_at) AS ended_at,
+                          max(expires_at) AS expires_at
+                     FROM credential
+                    WHERE claims_hash IS NOT NULL AND ended_event > :through AND ended_as <> 'expired'
+                    GROUP BY ended_event"""
+        row = self._one(
+            f"""SELECT e.event FROM ({ended}) e LEFT JOIN honoured h ON h.event = e.event
+                 WHERE coalesce(h.credentials, 0) <> e.credentials OR h.ended_at <> e.ended_at
+                    OR h.expires_at <> e.expires_at
+                 UNION ALL
+                SELECT h.event FROM honoured h LEFT JOIN ({ended}) e ON e.event = h.event
+                 WHERE h.event > :through AND e.event IS NULL LIMIT 1""",
+            through=through,
+        )
+        return None if row is None else int(row[0])
 
     def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

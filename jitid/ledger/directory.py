@@ -121,6 +121,9 @@ class DirectorySnapshot(Protocol):
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
 
+    def wrongly_named(self) -> str | None:
+        """Return a delegator's own name that stands for another, or a name that stands for no delegator; or None."""
+
     def wrongly_held(self) -> str | None:
         """Return an agent of which something alive is not counted to its record, or is to another; None for none."""
 

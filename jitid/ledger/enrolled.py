@@ -85,6 +85,8 @@ class DelegatorMembers:
             IntegrityError: something of it was edited, removed or inserted.
 
         """
+        if (name := self._snapshot.wrongly_named()) is not None:
+            raise IntegrityError(f"whom the name {quote(name)} stands for was changed in the ledger")
         undone: dict[str, Delegator | None] = {}
         for seq, event in reversed(self._since):
             try:

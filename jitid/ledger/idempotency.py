@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 REMEMBERED = 86_400
@@ -19,6 +20,15 @@ class Answered(NamedTuple):
     """The 16 bytes of the first `jti`, or of the access credential."""
     last: bytes
     """Those of the last `jti`: what one transaction makes follows one another."""
+
+
+def answered(db: Any, since: int) -> Iterator[tuple[str, str, Answered, int]]:
+    """Yield every answer from after a time, with its caller, their key and its time."""
+    for caller, key, *row, at in db.execute(
+        "SELECT caller, key, digest, sort, first, last, at FROM idempotency WHERE at > :since",
+        {"since": since},
+    ):
+        yield caller, key, Answered(*row), at
 
 
 class SqlIdempotency:

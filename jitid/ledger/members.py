@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import sha256
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from jitid import audit, jws, strictjson
-from jitid.credential import ANY_KIND
+from jitid import audit, strictjson
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id, parse_id
+from jitid.identifier import credential_id, identity_id, parse_access_id, parse_id
 from jitid.ledger import (
     accessmembers,
     approvalrows,
     enrolled,
+    keyrows,
     leakrows,
+    markrows,
     naming,
     presented,
     pruned,
@@ -25,7 +25,8 @@ from jitid.ledger import (
     userows,
 )
 from jitid.ledger.eventrows import EventRows
-from jitid.ledger.records import RESTORED, IssuedTerms
+from jitid.ledger.issuedrows import IssuedMembers
+from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Members:
         self._pruned = pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
-        self._issued = _Rows(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
+        self._issued = _Rows(snapshot.issued_rows(without), "issued", _ISSUED_BY, through)
+        self._rows = IssuedMembers(snapshot, without)
         self._ended = _Rows(snapshot.ended_members(without), "ended", _EVENT, through)
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
@@ -81,16 +83,15 @@ class Members:
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
         self._tasks = taskrows.TaskMembers(snapshot, pruned=bool(through))
-        self._keys: dict[str, str] = {}
-        """What each is for."""
-        self._certified: dict[str, str] = {}
-        """The digest of the certificates of each that has any."""
+        self._keys = keyrows.KeyMembers()
+        self._marks = markrows.MarkMembers(snapshot, self._pruned)
+        self._policies: set[str] = set()
+        """Those by which credentials were issued."""
         self._outside: OutsideMembers | None = None
         self._adopted: dict[int, str] = {}
         """The digests of what events have adopted."""
-        self._reused: set[bytes] = set()
-        """Credentials that somebody tried to renew a second time."""
-        self._revoked_keys: set[str] = set()
+        self._reused: dict[bytes, int] = {}
+        """Credentials that a caller tried to renew a second time, with the time of the first such try."""
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
         self._restored_at: int | None = None
@@ -124,6 +125,8 @@ class Members:
         if presented.MARK in body:
             # Besides what the event says itself.
             self._presented.check(seq, strictjson.loads(body, "audit event"))
+        if any(mark in body for mark in keyrows.MARKS):
+            self._keys.take(strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
@@ -143,6 +146,11 @@ class Members:
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
                 self._presented.clock(event)
+                self._marks.clock(event)
+            elif markrows.REQUEST in body:
+                self._marks.answer(event, [parse_access_id(event["access"])])
+        if markrows.ASSERTION in body:
+            self._marks.use(strictjson.loads(body, "audit event"))
         if taskrows.MARK in body or taskrows.RETIRED in body:
             self._tasks.take(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
@@ -154,7 +162,7 @@ class Members:
         if _REUSED in body and b'"op":"denial"' in body:
             event = strictjson.loads(body, "audit event")
             if event.get("rules") == ["renewed-twice"] and "of" in event:
-                self._reused.add(parse_id(event["of"])[1])
+                self._reused.setdefault(parse_id(event["of"])[1], event["at"])
         if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
@@ -163,11 +171,6 @@ class Members:
             self._uses.check(seq, strictjson.loads(body, "audit event"))
         elif pruned.MARK in body:
             self._pruned.tell(seq, strictjson.loads(body, "audit event"))
-        elif b'"kid":"' in body:
-            event = strictjson.loads(body, "audit event")
-            self._keys.setdefault(event["kid"], event.get("use", "jws"))
-            if "certificates" in event:
-                self._certified[event["kid"]] = event["certificates"]
 
     def _take_move(self, event: Mapping[str, Any]) -> None:
         match event["op"]:
@@ -209,6 +212,20 @@ class Members:
         self.count += self._at_targets().count
         if self._snapshot.count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
+        self._marks.must_be_done()
+        self._keys.must_be_done(self._snapshot.signing_keys())
+        if missing := self._policies - set(self._snapshot.policies()):
+            raise IntegrityError(
+                f"the ledger lacks the policy {min(missing)} by which credentials were issued"
+            )
+        if (jti := self._snapshot.wrongly_timed(self._without)) is not None:
+            raise IntegrityError(
+                f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
+            )
+        if (seq := self._snapshot.wrongly_honoured(self._pruned.through)) is not None:
+            raise IntegrityError(
+                f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
+            )
         self._must_be_adopted()
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)
@@ -217,17 +234,8 @@ class Members:
         if self._snapshot.seal != self._seal:
             raise IntegrityError("the ledger is not sealed as its events say")
         if self._lasting:
-            jti, seq = next(iter(self._lasting.items()))
-            raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
-        for key in self._snapshot.signing_keys():
-            if key.kid not in self._keys or key.kid != jws.thumbprint(key.algorithm, key.public):
-                raise IntegrityError(f"the ledger has a signing key {key.kid} that no event tells of")
-            if key.use != self._keys[key.kid] or _digest(key.certificates) != self._certified.get(key.kid):
-                raise IntegrityError(f"what the signing key {key.kid} is for was changed in the ledger")
-            if key.kid in self._revoked_keys and key.revoked_at is None:
-                raise IntegrityError(
-                    f"the signing key {key.kid} was revoked, and the ledger no longer says so"
-                )
+            superseded, seq = next(iter(self._lasting.items()))
+            raise IntegrityError(f"event {seq} superseded {superseded}, and the ledger no longer says so")
 
     def _at_targets(self) -> OutsideMembers:
         if self._outside is None:
@@ -244,46 +252,23 @@ class Members:
         printed: Iterable[tuple[bytes, bytes | None]] = map(_PRINTED, rows)
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
+            self._tasks.adopt(seq, event)
             self._at_targets().adopted(map(_JTI, rows))
         elif "target" in event:
             # What a target makes has no fingerprint before it is confirmed.
-            self._at_targets().made(map(_JTI, rows))
+            self._at_targets().made(map(_JTI, rows), event["target"])
             printed = [(row[1], None) for row in rows]
         self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
-        terms = None
-        # Other events do not report it: `count_alike` compares the row with the credential that it was made from.
-        subject = event.get("subject", "") if event["op"] == "issue" and "parent" not in event else None
-        audiences = " ".join(event.get("audiences", (self._names.issuer,)))
-        reach = (audiences, audiences, event.get("may_act", ""))
-        if "may_audience" in event:
-            # No row has a text of one space: it has to say something itself.
-            reach = (" ", " ".join(event["may_audience"]), "")
-        if "lifetime" in event:
-            at = event["at"]
-            scopes = " ".join(event.get("granted", event.get("scopes", ())))
-            # Copies of a root are compared here alone: whatever of them is a right is among these.
-            terms = IssuedTerms(
-                at + event["lifetime"],
-                at,
-                scopes,
-                event["kind"],
-                event.get("template", ""),
-                event.get("may_kind", ANY_KIND),
-            )
-        if rows and len(rows) != self._snapshot.count_issued(
-            rows[0][0], rows[-1][0], seq, terms, reach, self._without, subject
-        ):
-            raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
-        # Copies of a root have nothing to escape from, and may be many; whatever has a parent is looked at.
-        closely = terms is not None and rows and (len(rows) == 1 or "parent" in event)
-        if closely and len(rows) != self._snapshot.count_alike(
-            rows[0][0], rows[-1][0], seq, self._told(event), self._without
-        ):
-            raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
+        if "policy" in event:
+            self._policies.add(event["policy"])
+        if "request" in event:
+            self._marks.answer(event, map(_JTI, rows))
+        if rows:
+            self._rows.check(seq, event, rows, self._names.issuer)
         if rows and "certified" in event:
-            publics = self._snapshot.publics(rows[0][0], rows[-1][0], seq, self._without)
+            publics = [row[4] for row in rows if row[4] is not None]
             if len(rows) == count and audit.certified_digest(publics) != event["certified"]:
                 raise IntegrityError(
                     f"the key of a certificate that event {seq} issued was changed in the ledger"
@@ -292,13 +277,14 @@ class Members:
         if "replaced" in event:
             self._check_replaced(seq, event["replaced"])
         if "approval" in event:
-            self._approvals.use(seq, event)
+            uid = rows[0][5] if len(rows) == count else None
+            self._approvals.use(seq, event, None if uid is None else identity_id(uid))
         self.count += len(rows)
 
     def _must_be_reused(self) -> None:
         found = self._snapshot.reused(self._without)
-        for jti in self._reused ^ found:
-            if jti in found or self._pruned.there([jti]):
+        for jti in self._reused.keys() | found.keys():
+            if self._reused.get(jti) != found.get(jti) and (jti in found or self._pruned.there([jti])):
                 raise IntegrityError(
                     f"whether {credential_id(jti)} was renewed twice is not in the ledger as the events say"
                 )
@@ -321,18 +307,6 @@ class Members:
             else:
                 self._lasting[jti] = seq
 
-    def _told(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what an event says of the identity that it made."""
-        parent = event.get("parent")
-        return {
-            **{name: event.get(name) for name in ("task", "agent", "delegator", "proof", "sensitivity")},
-            "opener": event.get("opener", event.get("delegator")),
-            "depth": event.get("depth", 0),
-            "parent": None if parent is None else parse_id(parent)[1],
-            "audiences": " ".join(event.get("audiences", (self._names.issuer,))),
-            **_rests_on(event),
-        }
-
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event["count"]
         rows = self._ended.take(seq, count)
@@ -351,8 +325,6 @@ class Members:
             # From before names had owners.
             if all(task.ended_at is None for task in self._snapshot.tasks_named(event["task"], _EVERY)):
                 raise IntegrityError(f"event {seq} ended a task, and the ledger no longer says so")
-        elif event["op"] == "key-revoke":
-            self._revoked_keys.add(event["kid"])
         elif event["op"] == "abandon":
             self._check_replaced(seq, event["restored"])
         self.count += len(rows)
@@ -387,24 +359,6 @@ class _Rows:
             raise IntegrityError(
                 f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"
             )
-
-
-def _digest(certificates: bytes | None) -> str | None:
-    return None if certificates is None else sha256(certificates).hexdigest()
-
-
-def _rests_on(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an event says of the credential that another was delegated, attached or renewed from."""
-    right, of = event.get("made_from"), event.get("of")
-    issued, attached = event["op"] == "issue", event["op"] == "attach"
-    return {
-        # What is made later for an identity says nothing of whom that was delegated from.
-        "delegated": 1 if issued and right is not None else 2 if issued else 0,
-        "attached": int(attached and right is not None),
-        "renewed": int(of is not None),
-        "right": None if right is None else parse_id(right)[1],
-        "of": None if of is None else parse_id(of)[1],
-    }
 
 
 def _not_as_told(seq: int, what: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from jitid import strictjson
 from jitid.ledger.records import Selection
 from jitid.target import Outcome, Record
 
@@ -112,7 +113,7 @@ class OutsideSnapshot(Protocol):
     def names_at(self, target: str) -> list[Name]:
         """Return the names of all that is alive in the ledger at a target, or not settled there, or was settled."""
 
-    def rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+    def rows(self, without: str = "") -> Iterator[OutsideRow]:
         """Yield what audit events account for (see `OutsideMembers`), but for identities in the table `without`."""
 
 
@@ -137,10 +138,10 @@ class OutsideTransaction(OutsideSnapshot, Protocol):
         None if the credential has ended meanwhile, or was confirmed before: nothing is recorded then.
         """
 
-    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> str:
+    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> SettledDigests:
         """Record what came of ending credentials at their targets, pointing to the next event.
 
-        Each with when to try again; None where nothing is left to be done. Returns the digest of those.
+        Each with when to try again; None where nothing is left to be done. Returns the digests of those.
         """
 
 
@@ -169,6 +170,42 @@ def confirmed_digest(
     for part, print_ in sorted(parts):
         told.update(sha256(part.encode()).digest() + print_)
     return told.hexdigest()
+
+
+class OutsideRow(NamedTuple):
+    """What the ledger has of a credential at a target."""
+
+    jti: bytes
+    target: str
+    name: str
+    reference: str | None
+    facts: str | None
+    fingerprint: bytes | None
+    settlement: str
+    settled_at: int | None
+    honoured_until: int | None
+    proof: str | None
+    event: int | None
+    parts: list[tuple[str, bytes]]
+
+
+class SettledDigests(NamedTuple):
+    """What an audit event tells of credentials that were settled."""
+
+    settled: str
+    """`settled_digest`."""
+    evidence: str
+    """`evidence_digest`."""
+
+
+def evidence_digest(members: Iterable[tuple[bytes, int | None, str | None]]) -> str:
+    """Return the digest of how credentials were settled: SHA-256, as hex, over a canonical JSON array.
+
+    It has an array for each credential in the order of issue: its raw `jti` as hex, until when the target may accept
+    it (seconds since the epoch, or null), and the proof.
+    """
+    told = [[jti.hex(), until, proof] for jti, until, proof in members]
+    return sha256(strictjson.dumps(told).encode()).hexdigest()
 
 
 def settled_digest(members: Iterable[tuple[bytes, str]]) -> str:

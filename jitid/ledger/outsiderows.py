@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger.outside import OutsideSnapshot, confirmed_digest, settled_digest
+from jitid.ledger.outside import (
+    OutsideRow,
+    OutsideSnapshot,
+    confirmed_digest,
+    evidence_digest,
+    settled_digest,
+)
 from jitid.ledger.pruned import PrunedMembers
+from jitid.target import Settlement
+
+_OWN = "jti_"
+"""With what follows it, the name at a target ends: it is the target's prefix and the rest of the id."""
+
+
+class _Settled(NamedTuple):
+    """What an event tells of the credentials that it settled."""
+
+    at: int
+    digest: str
+    evidence: str | None
+    """None in events of earlier versions."""
 
 
 class OutsideMembers:
@@ -17,15 +36,16 @@ class OutsideMembers:
     def __init__(self, outside: OutsideSnapshot, pruned: PrunedMembers) -> None:
         self._outside = outside
         self._pruned = pruned
-        self._made: set[bytes] = set()
+        self._made: dict[bytes, str] = {}
+        """The target of each that no row was found for yet."""
         self._adopted: set[bytes] = set()
         self._confirmed: dict[bytes, str] = {}
-        self._settled: dict[int, str] = {}
+        self._settled: dict[int, _Settled] = {}
         self.count = 0
 
-    def made(self, jtis: Iterable[bytes]) -> None:
+    def made(self, jtis: Iterable[bytes], target: str) -> None:
         """Take the credentials that an event issued at a target."""
-        self._made.update(jtis)
+        self._made.update(dict.fromkeys(jtis, target))
 
     def adopted(self, jtis: Iterable[bytes]) -> None:
         """Take the standing secrets that an event adopted: it tells all of them by its own digest."""
@@ -36,7 +56,7 @@ class OutsideMembers:
         if "confirmed" in event:
             self._confirmed[parse_id(event["jti"])[1]] = event["confirmed"]
         elif event["final"]:
-            self._settled[seq] = event["settled"]
+            self._settled[seq] = _Settled(event["at"], event["settled"], event.get("evidence"))
 
     def must_be_done(self) -> None:
         """Compare the rows.
@@ -45,44 +65,49 @@ class OutsideMembers:
             IntegrityError: one is not as the events tell, or there is one of which none tells, or one is missing.
 
         """
-        final: dict[int, list[tuple[bytes, str]]] = {}
-        for (
-            jti,
-            target,
-            name,
-            reference,
-            facts,
-            fingerprint,
-            settlement,
-            settled_at,
-            event,
-            parts,
-        ) in self._outside.rows(self._pruned.without):
-            if settled_at is not None:
-                final.setdefault(event, []).append((jti, settlement))
+        final: dict[int | None, list[OutsideRow]] = {}
+        for row in self._outside.rows(self._pruned.without):
             self.count += 1
-            if jti in self._adopted:
-                continue
-            if jti not in self._made:
-                raise IntegrityError(
-                    "the ledger has a credential at a target that no event says was made there"
-                )
-            self._made.discard(jti)
-            told = self._confirmed.pop(jti, None)
-            if fingerprint is None:
-                if told is not None or parts:
-                    raise _edited(jti)
-            elif told != confirmed_digest(jti, target, name, reference, facts, fingerprint, parts):
-                raise _edited(jti)
-        missing = next(iter(self._made or self._pruned.there(self._confirmed)), None)
+            if row.settled_at is not None:
+                final.setdefault(row.event, []).append(row)
+            elif row.settlement == Settlement.DONE:
+                raise _edited(row.jti)
+            if row.jti not in self._adopted:
+                self._compare(row)
+        missing = next(iter(self._made.keys() or self._pruned.there(self._confirmed)), None)
         if missing is not None:
             raise IntegrityError(f"{credential_id(missing)} is at a target, and the ledger no longer says so")
-        for seq in sorted(final.keys() | self._settled.keys()):
-            told, found = self._settled.get(seq), settled_digest(final.get(seq, ()))
-            if seq <= self._pruned.through and told is not None:
-                self._pruned.settled(seq, final.get(seq, ()), found)
-            elif told != found:
-                raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")
+        for seq in final.keys() | self._settled.keys():
+            self._compare_settled(seq, final.get(seq, []), self._settled.get(seq or 0))
+
+    def _compare(self, row: OutsideRow) -> None:
+        if row.jti not in self._made:
+            raise IntegrityError("the ledger has a credential at a target that no event says was made there")
+        target = self._made.pop(row.jti)
+        if row.target != target or not row.name.endswith(credential_id(row.jti).removeprefix(_OWN)):
+            raise _edited(row.jti)
+        told = self._confirmed.pop(row.jti, None)
+        if row.fingerprint is None:
+            if told is not None or row.parts:
+                raise _edited(row.jti)
+        elif told != confirmed_digest(
+            row.jti, row.target, row.name, row.reference, row.facts, row.fingerprint, row.parts
+        ):
+            raise _edited(row.jti)
+
+    def _compare_settled(self, seq: int | None, rows: Sequence[OutsideRow], told: _Settled | None) -> None:
+        found = settled_digest((row.jti, row.settlement) for row in rows)
+        if seq is not None and seq <= self._pruned.through and told is not None:
+            self._pruned.settled(seq, rows, found)
+            return
+        evidence = evidence_digest((row.jti, row.honoured_until, row.proof) for row in rows)
+        if (
+            told is None
+            or told.digest != found
+            or told.evidence not in (None, evidence)
+            or any(row.settled_at != told.at for row in rows)
+        ):
+            raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")
 
 
 def _edited(jti: bytes) -> IntegrityError:

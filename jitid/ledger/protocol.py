@@ -21,7 +21,6 @@ from jitid.ledger.records import (
     Ground,
     Held,
     IdentityRow,
-    IssuedTerms,
     Maker,
     Names,
     Radius,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from jitid.ledger.adopted import AdoptedSnapshot, AdoptedTransaction
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.condition import Condition
-    from jitid.ledger.idempotency import SqlIdempotency
+    from jitid.ledger.idempotency import Answered, SqlIdempotency
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.presented import Presentation, SqlPresented
@@ -102,6 +101,12 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def presented(self) -> SqlPresented:
         """The foreign tokens that were presented, and by whom first."""
+
+    def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
+        """Yield what was answered to requests that may come again: caller, their key, the answer, and its time."""
+
+    def time_mark(self) -> int | None:
+        """Return the time mark in seconds since the epoch; None if the ledger keeps no mark."""
 
     @property
     def statuses(self) -> SqlStatuses:
@@ -195,8 +200,17 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""
 
-    def reused(self, without: str = "") -> set[bytes]:
-        """Return the credentials that somebody tried to renew although they have a successor."""
+    def reused(self, without: str = "") -> dict[bytes, int]:
+        """Return the credentials that a caller tried to renew although they have a successor, with the first time."""
+
+    def policies(self) -> list[str]:
+        """Return the digests of the policies that the ledger keeps."""
+
+    def wrongly_honoured(self, through: int) -> int | None:
+        """Return an event after `through` whose row in `honoured` does not say what it ended; None if there is none."""
+
+    def wrongly_timed(self, without: str = "") -> bytes | None:
+        """Return a credential that did not expire at its expiry, or was superseded without a successor; or None."""
 
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials when it was or will be superseded."""
@@ -304,36 +318,17 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         made is told without its fingerprint, and of others the hash of the key that a certificate is for besides.
         """
 
-    def count_issued(
-        self,
-        first: int,
-        last: int,
-        event: int,
-        terms: IssuedTerms | None,
-        reach: tuple[str, str, str] = ("", "", ""),
-        without: str = "",
-        subject: str | None = None,
-    ) -> int:
-        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
+    def issued_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+        """Yield for every credential the columns of `IssuedRow` and `Alike`, ordered by the event that issued it."""
 
-        The terms are kind, scopes, time of issue and expiry; None for whatever they are. `reach`: what a row stands for
-        that has no `may_audience`, what it must be, and what `may_act` must be. `subject`: the required
-        `proved_subject`; "" requires none, None does not check it.
-        """
+    def terms(self, first: int, end: int) -> list[tuple[int, str]]:
+        """Return the numbered names from number `first` to before `end`."""
 
-    def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:
-        """Return the hashes of the keys that certificates are for, of an event's credentials from `first` to `last`."""
+    def predecessors(self, identity: int, jti: bytes) -> list[tuple[int | None, int | None, int]]:
+        """Return (source, proved subject, line) of the credential of an identity with that raw id: one or none."""
 
     def count_publics(self, without: str = "") -> int:
         """Return how many credentials say which key they are for."""
-
-    def count_alike(
-        self, first: int, last: int, event: int, facts: Mapping[str, Any], without: str = ""
-    ) -> int:
-        """Return how many credentials with keys from `first` to `last` an event issued to identities of certain facts.
-
-        The facts are task, agent, delegator, proof, sensitivity, depth, parent (16 bytes or None) and audiences.
-        """
 
     def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
@@ -363,6 +358,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
 class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
+
+    request: str | None
+    """The request that the events say was answered by what they made, as `markrows.request_digest` has it."""
 
     closed: list[Closed]
     """What was due, and is recorded as ended by this transaction, from its beginning on."""
@@ -525,7 +523,14 @@ class Ledger(Protocol):
         """Return what tells how the ledger itself is; asking changes nothing."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """Open a consistent view."""
+        """Open a consistent view.
+
+        Raises:
+            StorageError: the ledger is busy or out of reach.
+            ClockError: the clock is more than a day behind the ledger's time mark. A look judges by the mark, and the
+                mark does not advance while nobody writes: credentials that have expired since would be accepted.
+
+        """
 
     def glance(self) -> AbstractContextManager[Snapshot]:
         """Open a view as `read` does, where little is asked and much of that may be known already."""

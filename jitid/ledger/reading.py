@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot
     from jitid.ledger.adopted import AdoptedSnapshot
     from jitid.ledger.approval import ApprovalSnapshot
+    from jitid.ledger.idempotency import Answered
     from jitid.ledger.outside import OutsideSnapshot
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.presented import SqlPresented
@@ -183,6 +184,8 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
         self.changed_at: int | None = None
         """`Snapshot.changed_at`."""
+        self.marked_at: int | None = None
+        """The time mark, if the ledger keeps one and the view was opened by reading it."""
 
     def afresh(self) -> SqlSnapshot:
         """Return the same view, which has remembered nothing."""
@@ -242,6 +245,16 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.approvals import SqlApprovals
 
         return SqlApprovals(self._db, self._now)
+
+    def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
+        """Yield what was answered to requests that may come again: caller, their key, the answer, and its time."""
+        from jitid.ledger import idempotency
+
+        return idempotency.answered(self._db, self._now - idempotency.REMEMBERED)
+
+    def time_mark(self) -> int | None:
+        """Return the time mark in seconds since the epoch; None if the ledger keeps no mark."""
+        return self.marked_at
 
     @property
     def presented(self) -> SqlPresented:

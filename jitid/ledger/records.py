@@ -155,19 +155,6 @@ class CredentialRow(NamedTuple):
 CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])
 
 
-class IssuedTerms(NamedTuple):
-    """What an event says of each credential that it issued."""
-
-    expires_at: int
-    issued_at: int
-    scopes: str
-    kind: str
-    template: str
-    """Empty without one."""
-    may_kind: str
-    """The kinds that its holder may obtain: see `credential.told_kinds`."""
-
-
 class SigningKey(NamedTuple):
     """The public side of a signing key; kept for ever, since old audit heads need it."""
 

@@ -179,9 +179,9 @@ class SqlRetention:
         for seq, actions in groupby((row for row in used if row.event <= through), attrgetter("event")):
             remains.take("uses", seq, [used_digest([row.members for row in actions]).encode()])
         settled: dict[int, list[tuple[bytes, str]]] = {}
-        for jti, *_, settlement, settled_at, event, _ in snapshot.outside.rows("prunable"):
-            if settled_at is not None and event <= through:
-                settled.setdefault(event, []).append((jti, settlement))
+        for row in snapshot.outside.rows("prunable"):
+            if row.settled_at is not None and row.event is not None and row.event <= through:
+                settled.setdefault(row.event, []).append((row.jti, row.settlement))
         for seq in sorted(settled):
             remains.take("settlements", seq, [settled_digest(settled[seq]).encode()])
         self._add_leaks(remains, through, Gone("prunable", leaks))

@@ -77,6 +77,10 @@ class SqlAccess:
         """Yield every access credential, in the order in which they were granted."""
         return map(_access, self._db.execute(f"{_ACCESS} ORDER BY a.event"))
 
+    def assertions(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the marks of used assertions: client, id of the assertion, and when it expires."""
+        yield from self._db.execute("SELECT client, jti, until FROM assertion")
+
 
 class SqlAccessChanges(SqlAccess):
     """What a durable change of a ledger that speaks SQL does to access."""

@@ -79,6 +79,17 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         row = self._db.execute(f"{_AGENT} WHERE r.name = :name", {"name": name}).fetchone()
         return None if row is None else _agent(row)
 
+    def wrongly_named(self) -> str | None:
+        """Return a delegator's own name that stands for another, or a name that stands for no delegator; or None."""
+        row = self._db.execute(
+            """SELECT d.name FROM delegator d LEFT JOIN delegator_name n ON n.name = d.name
+                WHERE coalesce(n.delegator, 0) <> d.id
+                UNION ALL
+               SELECT n.name FROM delegator_name n LEFT JOIN delegator d ON d.id = n.delegator WHERE d.id IS NULL
+                LIMIT 1"""
+        ).fetchone()
+        return None if row is None else str(row[0])
+
     def wrongly_held(self) -> str | None:
         """Return an agent of which something alive is not counted to its record, or is to another; None for none."""
         if self._db.execute("SELECT 1 FROM agent LIMIT 1").fetchone() is None:

@@ -293,6 +293,7 @@ class _Reading:
         snapshot = SqlSnapshot(self._db, names, reading.now)
         snapshot.sealed_as = (reading.sealed,)
         snapshot.changed_at = reading.changed_at
+        snapshot.marked_at = reading.mark
         return snapshot
 
     def __exit__(

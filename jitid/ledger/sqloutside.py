@@ -11,7 +11,16 @@ from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import spared
-from jitid.ledger.outside import Name, Outside, confirmed_digest, fingerprint_of, settled_digest
+from jitid.ledger.outside import (
+    Name,
+    Outside,
+    OutsideRow,
+    SettledDigests,
+    confirmed_digest,
+    evidence_digest,
+    fingerprint_of,
+    settled_digest,
+)
 from jitid.ledger.records import Selection
 from jitid.lifetime import check_times
 from jitid.target import BY_HAND, Outcome, Record, Settlement
@@ -161,8 +170,8 @@ class SqlOutside:
             for name, jti, live, settled, reference in rows
         ]
 
-    def rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield of each: jti, target, name, reference, facts, fingerprint, settlement, settled_at, event, parts."""
+    def rows(self, without: str = "") -> Iterator[OutsideRow]:
+        """Yield what the ledger has of each."""
         parts: dict[int, list[tuple[str, bytes]]] = {}
         for key, name, print_ in self._db.execute(
             f"""SELECT p.credential, p.name, p.fingerprint FROM part p LEFT JOIN credential c ON c.id = p.credential
@@ -171,12 +180,12 @@ class SqlOutside:
             parts.setdefault(key, []).append((name, print_))
         rows = self._db.execute(
             f"""SELECT o.credential, c.jti, o.target, o.name, o.reference, o.facts, c.fingerprint, o.settlement,
-                       o.settled_at, o.event
+                       o.settled_at, o.honoured_until, o.proof, o.event
                   FROM outside o LEFT JOIN credential c ON c.id = o.credential WHERE {spared(without)}
                  ORDER BY o.credential"""
         ).fetchall()
         for key, *rest in rows:
-            yield (*rest, parts.pop(key, []))
+            yield OutsideRow._make((*rest, parts.pop(key, [])))
         if parts:
             raise IntegrityError("the ledger has parts of a secret that belong to no credential at a target")
 
@@ -243,10 +252,10 @@ class SqlOutsideChanges(SqlOutside):
         several = parts.items() if len(parts) > 1 else ()
         return confirmed_digest(jti, target, name, kept, told, fingerprint, several)
 
-    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> str:
+    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> SettledDigests:
         """Record what came of ending credentials at their targets, pointing to the next event."""
         seq = self._next_seq()
-        final = []
+        final, evidence = [], []
         for outside, outcome, next_at in sorted(tried, key=lambda one: one[0].key):
             changed = self._db.execute(
                 """UPDATE outside SET settlement = :settlement, attempts = attempts + 1, tried_at = :now,
@@ -265,8 +274,10 @@ class SqlOutsideChanges(SqlOutside):
             )
             # Somebody else may have settled it meanwhile, and then their event accounts for it.
             if next_at is None and changed.rowcount == 1:
-                final.append((parse_id(outside.record.jti)[1], outcome.settlement.value))
-        return settled_digest(final)
+                jti = parse_id(outside.record.jti)[1]
+                final.append((jti, outcome.settlement.value))
+                evidence.append((jti, outcome.honoured_until, outcome.proof))
+        return SettledDigests(settled_digest(final), evidence_digest(evidence))
 
 
 def _outside(row: Any) -> Outside:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from jitid import strictjson
 from jitid.errors import IntegrityError
+from jitid.standing import FOR_EVER
 from jitid.task import ADOPTED
 from jitid.text import quote
 
@@ -16,6 +19,15 @@ if TYPE_CHECKING:
 MARK = b'"op":"task-'
 """What stands in each event about the owner or the shares of a task: in a text the quotes would be escaped."""
 RETIRED = b'"op":"retire"'
+
+
+def adopted_digest(tasks: Iterable[Task]) -> str:
+    """Return SHA-256, as hex, over the tasks of adopted secrets in their order: a canonical JSON array.
+
+    It has an array for each: name, opener and sensitivity.
+    """
+    told = [[task.name, task.opener, task.sensitivity] for task in tasks]
+    return sha256(strictjson.dumps(told).encode()).hexdigest()
 
 
 class TaskMembers:
@@ -31,11 +43,17 @@ class TaskMembers:
         last = snapshot.segments.last()
         self._cut = 0 if last is None else last.through
         self._opened: dict[int, Mapping[str, Any]] = {}
+        self._adopting: dict[int, tuple[int, str | None]] = {}
+        """Events that adopted secrets: the time, and the digest of the tasks, which events from before lack."""
         self._given: dict[int, tuple[int, str]] = {}
         self._shares: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
         self._retired: dict[int, int] = {}
         self._retired_names: set[str] = set()
         """Those of tasks that were retired before names had owners."""
+
+    def adopt(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Go on with an event that adopted secrets, each with a task of its own."""
+        self._adopting[seq] = (event["at"], event.get("tasks"))
 
     def open(self, seq: int, event: Mapping[str, Any]) -> None:
         """Go on with an event that opened a task."""
@@ -75,11 +93,14 @@ class TaskMembers:
 
         """
         events: dict[int, int] = {}
+        adopted: dict[int, list[Task]] = {}
         for task in self._snapshot.all_tasks():
             events[task.key] = task.event
             if task.name.startswith(ADOPTED):
-                continue
+                adopted.setdefault(task.event, []).append(task)
             self._compare(task)
+        for seq, tasks in adopted.items():
+            self._compare_adopted(seq, tasks)
         for seq, told in self._opened.items():
             raise IntegrityError(
                 f"event {seq} opened the task {quote(told['name'])}, and the ledger no longer says so"
@@ -94,8 +115,18 @@ class TaskMembers:
         if found != self._shares:
             raise IntegrityError("with whom tasks are shared is not as the events tell")
 
+    def _compare_adopted(self, seq: int, tasks: list[Task]) -> None:
+        digest = self._adopting.get(seq, (0, None))[1]
+        given = any(task.event in self._given for task in tasks)
+        if not given and digest not in (None, adopted_digest(tasks)):
+            raise IntegrityError(f"the tasks of what event {seq} adopted are not in the ledger as it says")
+
     def _compare(self, task: Task) -> None:
-        told = self._opened.pop(task.event, None)
+        told: Mapping[str, Any] | None = self._opened.pop(task.event, None)
+        if task.name.startswith(ADOPTED) and task.event in self._adopting:
+            # Its opener and sensitivity are in the digest of the event.
+            adopted_at, _ = self._adopting[task.event]
+            told = told or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
         given = self._given.get(task.event)
         if (task.given_event or None) != (None if given is None else given[0]):
             raise IntegrityError(f"the owner of the task {quote(task.name)} is not as the events tell")
@@ -108,7 +139,7 @@ class TaskMembers:
         elif task.given_event is None and task.event > self._cut:
             raise IntegrityError(f"the ledger has a task {quote(task.name)} that no event opened")
         at = self._retired.get(task.event)
-        if at is not None and task.ended_at is None:
+        if at is not None and task.ended_at != at:
             raise IntegrityError(f"the task {quote(task.name)} was retired, and the ledger no longer says so")
         if (
             at is None

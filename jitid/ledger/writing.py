@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
-_ADDING = frozenset({"issue", "renew", "use", "denial"})
+_ADDING = frozenset({"issue", "renew", "use", "denial", "assertion"})
 """The operations that do not update `changed_at`: they change no delegator, agent, share, key or name of the ledger."""
 
 _LAPSED = "the credential that it was made from expired early or was abandoned"
@@ -96,6 +96,8 @@ class SqlTransaction(SqlSnapshot):
         """Of the directory: what this transaction has asked for and not changed since."""
         self._presentations: list[Presentation] = []
         """Foreign tokens whose first use the next event records."""
+        self.request: str | None = None
+        """The request, as `markrows.request_digest` has it, that the events say was answered by what they made."""
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
 
@@ -582,6 +584,8 @@ class SqlTransaction(SqlSnapshot):
         told = {**facts, **self._told} if self._told else facts
         if self._presentations:
             told = {**told, "presented": self._marked()}
+        if self.request is not None and ("issued" in facts or "access" in facts):
+            told = {**told, "request": self.request}
         self._appended = True
         event = self.held.append(encode(operation, self._now, self._by, told))
         if operation not in _ADDING:

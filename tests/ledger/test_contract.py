@@ -10,7 +10,7 @@ from jitid.chains import Walk
 from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import parse_id
-from jitid.ledger.records import IssuedTerms, Selection
+from jitid.ledger.records import Selection
 from jitid.secret import fingerprint
 from tests.builders import DAY, NAMES, NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key
@@ -341,59 +341,11 @@ def test_the_members_of_an_event_are_named(place: Place) -> None:
         assert snapshot.event_members(first.event) == ([first.jti], [])
         assert snapshot.event_members(event.seq) == ([], [first.jti, second.jti])
         issued = [(key, jti) for key, jti, *_ in snapshot.issued_members()]
-        terms = IssuedTerms(NOW + 900, NOW, "", "opaque", "", "*")
-        assert snapshot.count_issued(first.key, second.key, first.event, None) == 1
-        assert snapshot.count_issued(first.key, second.key, first.event, terms) == 1
-        for other in (
-            terms._replace(kind="jwt"),
-            terms._replace(scopes="a"),
-            terms._replace(template="shop/parts"),
-            terms._replace(may_kind=""),
-        ):
-            assert snapshot.count_issued(first.key, second.key, first.event, other) == 0
         ended = list(snapshot.ended_members())
     raw = [parse_id(row.jti)[1] for row in (first, second)]
     assert issued == [(first.key, raw[0]), (second.key, raw[1])]
     assert ended == [(event.seq, jti, NOW, "retired") for jti in raw]
     assert digest == ended_digest(raw)
-
-
-ALIKE = {
-    "task": "INC-1",
-    "agent": "coder",
-    "delegator": "user:alice",
-    "proof": "asserted",
-    "sensitivity": "moderate",
-    "depth": 1,
-    "audiences": NAMES.issuer,
-    "opener": "user:alice",
-}
-
-
-@pytest.mark.parametrize("other", [None, *ALIKE, "parent", "delegated", "right", "attached", "renewed"])
-def test_identities_are_counted_that_are_as_an_event_says(place: Place, other: str | None) -> None:
-    with place.ledger.write() as transaction:
-        root = put(transaction, task="INC-1", agent="coder")
-        child = put(transaction, task="INC-1", agent="coder", parent=root)
-    right = parse_id(root.jti)[1]
-    facts = {
-        **ALIKE,
-        "parent": parse_id(root.id)[1],
-        "delegated": 1,
-        "right": right,
-        "attached": 0,
-        "renewed": 0,
-        "of": right,
-    }
-    if other is not None:
-        wrong = {"depth": 2, "parent": None, "delegated": 2, "right": bytes(16), "attached": 1, "renewed": 1}
-        facts[other] = wrong.get(other, "other")
-    with place.ledger.read() as snapshot:
-        assert snapshot.count_alike(root.key, child.key, child.event, facts) == (other is None)
-        assert snapshot.count_alike(root.key, root.key, child.event, facts) == 0
-        assert snapshot.count_alike(
-            root.key, root.key, root.event, {**facts, "parent": None, "depth": 0, "delegated": 2}
-        ) == (other in (None, "parent", "depth", "delegated", "right"))
 
 
 def test_the_whole_of_a_ledger_verifies(place: Place) -> None:

@@ -382,6 +382,18 @@ def test_a_row_that_is_not_what_was_signed_is_refused(world: World) -> None:
         world.verify(child.token)
 
 
+@pytest.mark.parametrize("other", ["NULL", """'[{"type":"other"}]'"""])
+def test_a_row_with_other_details_is_not_what_was_signed(world: World, other: str) -> None:
+    """Introspection, `inspect` and children go by the row."""
+    made = world.issue(details=({"type": "one"},), may_audience=("urn:api",))
+    plain = world.issue(task="T2")
+    edit(world.path, f"UPDATE credential SET details = {other}")
+    world.reopen()
+    for token in (made.token, *([plain.token] if other != "NULL" else [])):
+        with pytest.raises(InvalidCredentialError, match="not what was signed"):
+            world.verify(token)
+
+
 def test_accepting_a_lower_clock_judges_by_that_clock(world: World) -> None:
     world.issue(task="A")
     world.clock.now += 2 * DAY

@@ -30,12 +30,11 @@ from jitid.authority.operations import (
 from jitid.authority.target_operations import Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.caller import Caller
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
-from jitid.identifier import parse_id
 from jitid.leaks import LeakReport
-from jitid.ledger.idempotency import Answered
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
@@ -655,10 +654,9 @@ def test_what_no_ledger_writes_is_found(tmp_path: Path, change: str) -> None:
 @in_both
 def test_what_an_answer_gave_out_that_may_have_been_lost_is_known(world: World) -> None:
     """When the request comes again, all that it gave out ends: also what lives longer than the first of it."""
-    first, last = world.issue(ttl=60), world.issue(ttl=DAY, task="T2")
-    (_, one), (_, other) = parse_id(first.jti), parse_id(last.jti)
-    with world.ledger.write() as transaction:
-        transaction.idempotency.remember("user:ci", "k1", Answered(bytes(32), "issue", one, other))
+    caller = Caller("user:ci", frozenset({"issuer"}), key="k1")
+    requests = (request(ttl=60), request(ttl=DAY, task="T2"))
+    world.authority.serving(caller).perform(Issue(requests=requests))
     wait(world, 8_000)
     world.issue(task="T3")
     prune(world, 3_600)

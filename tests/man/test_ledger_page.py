@@ -7,92 +7,39 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 import jitid
-from jitid import approval, provision
-from jitid.access import Wanted
-from jitid.amending import Amended
-from jitid.authority.access_operations import (
-    Authenticate,
-    BootstrapAccess,
-    GrantAccess,
-    RevokeAccess,
-    RotateAccess,
-)
-from jitid.authority.adopt_operations import Adopt, ChangeAdopted, EndAdopted
-from jitid.authority.approval_operations import DenyApproval, GrantApproval
-from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.operations import (
-    AbandonRenewal,
-    AddLeaks,
-    CloseLeaks,
     CutLog,
     ExportLog,
-    Fix,
-    GiveTask,
-    HandBack,
-    Issue,
-    ProveLeaks,
     Prune,
-    PublishKeys,
-    Renew,
-    Retire,
-    RevokeKey,
-    RotateKey,
-    ShareTask,
     SignHead,
 )
-from jitid.authority.target_operations import Attach, FlyCanaries, Settle
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.backup import Told
-from jitid.caller import Caller
 from jitid.chains import Chain
 from jitid.credential import State
 from jitid.errors import (
-    ApprovalNeededError,
-    InvalidCredentialError,
     PolicyDeniedError,
-    RefusedError,
-    StorageError,
 )
 from jitid.identifier import approval_id
 from jitid.jws import b64url_decode
-from jitid.leaks import LeakReport
 from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
 from jitid.ledger.writing import SqlTransaction
-from jitid.pasted import search_pasted
 from jitid.policy.decision import Standing
-from jitid.policy.default import default_files
-from jitid.process import Process
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.restoring import revive
-from jitid.scope import Scope
-from jitid.searching import mark
-from jitid.secret import Secret
-from jitid.settings import zone
-from jitid.sighting import Sighting
-from jitid.standing import StandingSecret
-from jitid.strictjson import dumps, loads
-from jitid.sweep.limits import Limits
-from tests.builders import DAY, KINDS, NAMES, NOW, World, make_database, policed, request
+from jitid.strictjson import loads
+from tests.builders import DAY, NAMES, NOW, World, make_database
 from tests.cli import transcripts
-from tests.governance import people
-from tests.lifecycle import test_registry as registry
+from tests.eventful import live_through_everything
 from tests.lifecycle.test_copying import copied
 from tests.man.source import displays, headings, items, macros, read, section
-from tests.offlineroot import certified
 from tests.postgres import Postgres
-from tests.programs import Shop
-from tests.tokens.signed import ED25519, jwk
 
 PAGE = read("jitid-ledger.5")
 EVENTS = section(PAGE, "AUDIT EVENTS").partition(".Ss ")[0]
@@ -170,274 +117,12 @@ def test_no_event_is_told_that_the_code_has_no_word_for() -> None:
     assert set(items(EVENTS)) <= words
 
 
-def _eventful(world: World) -> None:
-    """Make an event of every sort, with every fact that it can have."""
-    world.terms = world.terms._replace(
-        algorithms={"urn:es256": "ES256"}, zone=zone("Asia/Kolkata"), zone_name="Asia/Kolkata"
-    )
-    world.know("user:tester", groups=("crew",), manager="user:boss")
-    world.register("nightly", owner="user:tester")
-    parent = world.issue(scopes=("repo:*",), purpose="why", ttl=7200, audiences=("urn:a", "urn:b"))
-    world.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
-    world.authority.perform(Issue(requests=(request(task="T5", copies=2),)))
-    world.issue(audiences=("urn:es256",))
-    stranger = {"proved_delegator": "user:zoe", "proved_subject": "https://id.example 1", "proved_at": NOW}
-    world.issue(task="T13", delegator=None, proved_credential=parent.jti, **stranger)
-    world.issue(kind="ssh-cert")
-    with pytest.raises(PolicyDeniedError):
-        world.issue(task="T2", sensitivity="high")
-    strict = {
-        "task": "T2",
-        "sensitivity": "high",
-        "purpose": "why",
-        "delegator": "user:tester",
-        "agent": "nightly",
-    }
-    world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
-    bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
-    latest = Secret.single(bound.token)
-    for ttl in (None, 7200):
-        (renewed,) = world.authority.perform(Renew(request=RenewRequest(latest, ttl))).credentials
-        latest = renewed.secret
-    (renewed,) = world.authority.perform(Renew(request=RenewRequest(latest))).credentials
-    world.authority.perform(AbandonRenewal(token=renewed.secret))
-    with pytest.raises(PolicyDeniedError, match="renewed-twice"):
-        world.authority.perform(Renew(request=RenewRequest(Secret.single(bound.token))))
-    with pytest.raises(InvalidCredentialError):
-        world.authority.perform(Renew(request=RenewRequest(Secret.single("x.y.z"))))
-    child = world.issue(parent=bound.token, agent="coder")
-    for id_ in (child.id, parent.id):
-        with pytest.raises(PolicyDeniedError) if id_ == parent.id else nullcontext():
-            world.authority.perform(HandBack(token=Secret.single(bound.token), id=id_, reason="done"))
-    low = world.issue(task="T6", sensitivity="low", scopes=("log:read",))
-    world.terms = world.terms._replace(scope_floors={"log:read": "moderate"})
-    world.reopen()
-    world.authority.perform(Renew(request=RenewRequest(Secret.single(low.token))))
-    with pytest.raises(InvalidCredentialError):
-        world.issue(parent="x.y.z")
-    leaked = search_pasted(f"{parent.token} {bytes(32).hex()} {low.token[:200]}".encode())
-    report = LeakReport("wiki", None, unproved=True)
-    seen = {mark(sort, key).hex(): (Sighting("a.py", 1),) for sort, key, _ in leaked.strings()}
-    world.authority.perform(AddLeaks(finds=leaked, report=report))
-    for source in ("wiki", "git"):
-        named = report._replace(source=source)
-        world.authority.perform(AddLeaks(finds=leaked, report=named, sightings=seen))
-    world.clock.now += 30
-    world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
-    asked = Asked(Secret.single(parent.token), Scope("repo:read"), "acme")
-    world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
-    world.revoke(parent.id, reason="astray")
-    world.authority.perform(ProveLeaks())
-    _ask_for_approvals(world)
-    _use_targets(world)
-    _adopt(world)
-    _serve(world)
-    _keep_delegators(world)
-    _keep_agents(world)
-    world.issue(task="T3", ttl=60)
-    world.authority.perform(ShareTask(task="T3", names=("user:zoe",)))
-    world.issue(
-        task="user:alice/T3",
-        delegator="user:zoe",
-        audiences=("urn:a",),
-        may_act=(MayAct("user:gate", ("urn:b",)),),
-    )
-    world.authority.perform(ShareTask(task="T3", names=("user:zoe",), end=True))
-    world.authority.perform(GiveTask(task="T3", to="user:zoe"))
-    short = world.issue(task="T14")
-    world.issue(task="T14", parent=short.token, agent="coder")
-    world.authority.perform(Renew(request=RenewRequest(Secret.single(short.token), 60)))
-    standing = world.issue(task="T7", sensitivity="low")
-    world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
-    world.clock.now += 60
-    rules = ("expired-unretired", "standing")
-    fix = Fix(rules=rules, limits=Limits(standing_low=1), sweep="a sweep", most=None)
-    assert {one.rule for one in world.authority.perform(fix)} == set(rules)
-    world.authority.perform(Retire(task="T1", reason="done"))
-    change = world.authority.perform(RotateKey(algorithm="EdDSA"))
-    world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
-    change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
-    world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
-    change = world.authority.perform(RotateKey(algorithm="ES256", use="x509"))
-    world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
-    waiting = world.authority.perform(RequestAuthority())
-    world.authority.perform(ImportAuthority(chain=certified(waiting.request, world.clock.now)))
-    world.clock.now -= 3 * DAY
-    world.issue(task="T4", accept_clock=True)
-
-
-def _use_targets(world: World) -> None:
-    """Make an event of everything that becomes of credentials at a target."""
-    shop = Shop(world.path.parent / "shop")
-    world.targets = [shop.target()]
-    world.terms = policed(world.terms, [*default_files(), ("kinds.cedar", KINDS)])
-    world.reopen()
-    (held,) = world.authority.perform(
-        Issue(
-            requests=(
-                request(task="T12", kind="exec:shop", template="parts"),
-                request(task="T12", may_kind=("exec:shop", "exec:shop:parts")),
-            )
-        )
-    )[1].credentials
-    world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop", "parts")))
-    shop.fail("down", "mint")
-    with pytest.raises(StorageError):
-        world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop")))
-    with world.ledger.read() as snapshot:
-        (jti,) = [one.jti for one in snapshot.outside.names_at("shop") if not one.live]
-        (outside,) = snapshot.outside.find([jti])
-    provision.remember(world.ledger, outside, "r-1")
-    world.authority.perform(Retire(task="T12"))
-    world.authority.perform(Settle())
-    world.authority.perform(FlyCanaries())
-    shop.fail("")
-    (shop.folder / f"jitid_{'0' * 26}.made").write_text("{}")
-    fixing = Fix(rules=("orphaned-untracked",), limits=Limits(), sweep="the sweep", most=None)
-    mended = world.authority.perform(fixing)
-    assert list(mended)
-
-
-def _adopt(world: World) -> None:
-    end = world.clock.now + DAY
-    one = StandingSecret(
-        *(0, "one", "user:tester", "a wiki", "why", "bot", "low", end),
-        *("shop", "role", None, None, bytes(32), bytes(32), None),
-    )
-    others = [
-        one._replace(line=n, name=f"n{n}", target=None, reference=None, fingerprint=bytes([n]) * 32)
-        for n in (1, 2)
-    ]
-    (world.path.parent / "shop" / "role.made").write_text("{}")
-    world.authority.perform(Adopt(secrets=(one,)))
-    world.authority.perform(Adopt(secrets=tuple(others), content=bytes(32).hex()))
-    amended = Amended("user:boss", "a vault", "again", "other", end + 1, "shop", "role-2")
-    world.authority.perform(ChangeAdopted(names=("n2",), amended=amended))
-    world.authority.perform(EndAdopted(names=("one", "n1"), proof="deleted"))
-
-
-def _serve(world: World) -> None:
-    """Make an event of what is told of who is served, and let some have access who leave later."""
-    eve = Caller("user:eve", frozenset(), "user:eve", "credential", "acc_1", trace="00-1-2-00")
-    serving = world.authority.serving(eve)
-    serving.perform(PublishKeys())
-    for _ in range(2):
-        with pytest.raises(RefusedError):
-            serving.perform(RotateKey(algorithm="EdDSA"))
-    assert world.authority.tally is not None
-    world.authority.tally.tell(world.ledger)
-    world.authority.perform(BootstrapAccess())
-    made = world.authority.perform(BootstrapAccess())
-    assert made.secret is not None
-    first = world.authority.perform(Authenticate(bearer=made.secret))
-    admin = Wanted("user:root", ("admin",))
-    granted = world.authority.serving(first).perform(GrantAccess(wanted=admin))
-    world.authority.perform(RotateAccess(id=granted.access.id))
-    with pytest.raises(PolicyDeniedError, match="rotated-twice"):
-        world.authority.perform(RotateAccess(id=granted.access.id))
-    world.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=dumps(jwk(ED25519)))))
-    world.authority.perform(RevokeAccess(names=("user:root",), reason="gone"))
-    for name in ("user:edgar", "user:gus"):
-        world.authority.perform(GrantAccess(wanted=Wanted(name)))
-
-
-def _keep_delegators(world: World) -> None:
-    """Make an event of everything that is done to delegators, by hand and by lists."""
-    for name in ("edgar", "gus"):
-        world.issue(delegator=f"user:{name}", task="T10", sensitivity="low")
-    whole = {"entitlements": ("a:*",), "groups": ("g",), "manager": "user:boss", "aliases": ("user:ed",)}
-    people.add(world, "edgar", **whole)
-    people.change(world, "edgar", sensitivity="low")
-    header = "name,groups,active"
-    people.bring(world, header, "fay,,true", "gus,,true", "hal,,false", "ida,,true")
-    for name in ("edgar", "gus"):
-        world.register(f"bot-of-{name}", owner=f"user:{name}")
-        people.ask(world, f"user:{name}")
-        people.ask(world, "user:zoe", approver=f"user:{name}")
-    people.disable(world, "edgar", keep_live=True)
-    people.disable(world, "edgar", reason="left")
-    world.authority.perform(EnableDelegator(name="user:edgar", reason="back"))
-    people.disable(world, "edgar")
-    world.authority.perform(EnableDelegator(name="user:edgar"))
-    people.bring(
-        world, header, "fay,g,true", "gus,,false", "hal,,true", "new,,true", full=True, reason="nightly"
-    )
-
-
-def _keep_agents(world: World) -> None:
-    """Make an event of everything that is done to records of agents."""
-    world.issue(agent="bot", task="T11")
-    one_user = ("user:zoe",)
-    registry.register(world, "bot", owner="user:tester", scopes=("repo:x",), concurrency=2, users=one_user)
-    world.issue(agent="bot", task="T13", delegator="user:tester")
-    world.know("user:tester", entitlements=())
-    with pytest.raises(PolicyDeniedError):
-        registry.change(world, "bot", scopes=("repo:x", "repo:y"))
-    registry.review(world, "bot")
-    everything = {
-        "scopes": (),
-        "audiences": ("urn:a",),
-        "kinds": ("jwt",),
-        "max_ttl": 60,
-        "concurrency": 3,
-        "users": (),
-    }
-    registry.change(world, "bot", owner="user:bob", purpose="other", **everything)
-    registry.change(world, "bot", unlimited=True, audiences=())
-    registry.suspend(world, "bot", reason="odd", keep_live=True)
-    registry.suspend(world, "bot", reason="odd still")
-    registry.resume(world, "bot")
-    registry.suspend(world, "bot", reason="odd")
-    registry.unregister(world, "bot", reason="done", keep_live=True)
-    registry.register(world, "bot", owner="user:bob")
-    registry.unregister(world, "bot", reason="done")
-    world.know("user:tester", entitlements=None)
-
-
-def _ask_for_approvals(world: World) -> None:
-    """Make an event of everything that is said about requests for approval."""
-    terms = world.terms
-    asking = '@id("ask") @approval("crew") permit (principal, action, resource);'
-
-    def under(caller: str) -> None:
-        world.terms = policed(terms, [("p.cedar", asking)])._replace(caller=caller)
-        world.reopen()
-
-    world.know("user:bob", groups=("crew",))
-    for task, operation in (("T8", GrantApproval), ("T9", DenyApproval)):
-        under("tester")
-        with pytest.raises(ApprovalNeededError) as caught:
-            world.issue(task=task)
-        (id_,) = caught.value.requests
-        with pytest.raises(PolicyDeniedError):
-            world.authority.perform(GrantApproval(id=id_))
-        under("bob")
-        world.authority.perform(operation(id=id_, reason="because"))
-    under("tester")
-    world.issue(task="T8")
-    world.terms = terms
-    world.reopen()
-    agents = [world.issue(task="T15") for _ in range(2)]
-    under("tester")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(approval, "_MOST_OPEN", 1)
-        for each in agents:
-            agent = world.authority.perform(Authenticate(bearer=Secret.single(each.token)))
-            further = request(parent=each.token, delegator=None, task=None)
-            with pytest.raises(ApprovalNeededError):
-                world.authority.serving(agent).perform(Issue(requests=(further,)))
-            # What it asked for is withdrawn where there is no room for others.
-            world.revoke(each.id)
-    world.terms = terms
-    world.reopen()
-
-
 def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None:
     told = {name: set(macros(text, "Va")) for name, text in items(EVENTS).items()}
     common = {"seq", "hash", *macros(EVENTS.partition(".Bl")[0], "Va")}
     seen: dict[str, set[str]] = {}
     with World(tmp_path / "ledger") as world:
-        _eventful(world)
+        live_through_everything(world)
         world.clock.now += 60 * DAY
         world.authority.perform(Prune(rows_after=30 * DAY, accept_clock=True))
         events = world.events()
@@ -484,7 +169,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
 def test_what_a_standing_tells_is_told(tmp_path: Path) -> None:
     told = set(macros(items(EVENTS)["issue"], "Li"))
     with World(tmp_path / "ledger") as world:
-        _eventful(world)
+        live_through_everything(world)
         standings = [event["standing"] for event in world.events() if "standing" in event]
     assert {name for standing in standings for name in standing} == set(Standing._fields) <= told
 

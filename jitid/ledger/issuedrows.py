@@ -1,0 +1,243 @@
+"""Rows of issued credentials and their identities, compared with the audit events that issued them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid import audit
+from jitid.credential import ANY_KIND
+from jitid.errors import IntegrityError
+from jitid.identifier import parse_id
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
+
+
+class IssuedRow(NamedTuple):
+    """What differs between the credentials of one event; the rest of a row is `Alike`."""
+
+    key: int
+    jti: bytes
+    fingerprint: bytes | None
+    """None too where a later event confirms what a target has made."""
+    event: int
+    public: bytes | None
+    """SHA-256 of the key that a certificate is for."""
+    uid: bytes | None
+    """The raw id of the identity."""
+    claims_hash: bytes | None
+    list_: int | None
+    """The status list in which the credential has a place; None without one."""
+    place: int | None
+    identity: int
+    line: int | None
+    """The first credential of its line; None for that one itself."""
+
+
+class Alike(NamedTuple):
+    """What all credentials of one event have in common. Names are the ledger's numbers where a table has them."""
+
+    expires_at: int
+    issued_at: int
+    scopes: str
+    kind: str
+    template: str | None
+    may_kind: str | None
+    may_audience: str | None
+    may_act: str | None
+    details: str | None
+    signed_by: int | None
+    recurring: int | None
+    task: int
+    delegator: int
+    audiences: int
+    subject: int | None
+    source: int | None
+    task_of_identity: int | None
+    delegator_of_identity: int | None
+    agent: int | None
+    depth: int | None
+    proof: str | None
+    sensitivity: str | None
+    parent: int | None
+    source_of_identity: int | None
+    parent_uid: bytes | None
+    task_name: str | None
+    opener: int | None
+    given: int | None
+    right: bytes | None
+    """The raw id of the credential that `source` or `source_of_identity` names."""
+    subject_of_right: int | None
+    host: str | None
+    boot: str | None
+    namespace: int | None
+    pid: int | None
+    started: int | None
+    kept: int | None
+
+
+OWN = len(IssuedRow._fields)
+"""Where the columns of `Alike` begin in a row of `Snapshot.issued_rows`."""
+
+_ALIKE = itemgetter(slice(OWN, None))
+_TERMS_KEPT = 100_000
+_BLOCK = 1_000
+
+
+class Names:
+    """The texts of numbered names. They are numbered as they are met, so a block of them is read at once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._texts: dict[int, str] = {}
+
+    def text(self, number: int | None) -> str | None:
+        """Return the text of a name; None if the ledger has none of that number."""
+        if number is None:
+            return None
+        if number not in self._texts:
+            if len(self._texts) > _TERMS_KEPT:
+                self._texts.clear()
+            first = number - number % _BLOCK
+            self._texts.update(self._snapshot.terms(first, first + _BLOCK))
+        return self._texts.get(number)
+
+
+class IssuedMembers:
+    """Compares the rows of an event with what the event says of them."""
+
+    def __init__(self, snapshot: Snapshot, without: str) -> None:
+        """`without` names a table of identities that are gone."""
+        self._snapshot = snapshot
+        self._without = without
+        self._names = Names(snapshot)
+        self._kids = {key.key: key.kid for key in snapshot.signing_keys()}
+
+    def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
+        """Compare the rows of one event; `issuer` is the audience of events that name none.
+
+        Raises:
+            IntegrityError: one of the rows was edited.
+
+        """
+        if event["op"] == "adopt":
+            # Its own digest covers what can be stated of a standing secret. It has no other rights.
+            if any(_has_rights(Alike._make(row[OWN:]), row) for row in rows):
+                raise _edited(seq)
+            return
+        alike = set(map(_ALIKE, rows))
+        if len(alike) != 1 or {row[3] for row in rows} != {seq}:
+            raise _edited(seq)
+        one = Alike._make(alike.pop())
+        if "lifetime" in event and not (
+            self._has_terms(event, one, issuer)
+            and self._is_of(event, one)
+            and self._descends(event, one, rows)
+        ):
+            raise _edited(seq)
+        # Of what is left of an event whose other rows were pruned, there is no digest.
+        whole = len(rows) == event.get("count", 1)
+        if whole and "rows" in event and event["rows"] != self._digest(one, rows):
+            raise _edited(seq)
+
+    def _digest(self, one: Alike, rows: Sequence[tuple[Any, ...]]) -> str | None:
+        """Return the digest of the rows; None if a value has not the length that each has."""
+        uids, claims = [row[5] for row in rows], [row[6] for row in rows]
+        if any(uid is None or len(uid) != 16 for uid in uids) or any(
+            each and len(each) != 32 for each in claims
+        ):
+            return None
+        return audit.rows_digest(
+            None if one.signed_by is None else self._kids.get(one.signed_by, ""),
+            *(one.details, one.may_audience),
+            uids,
+            claims,
+            [None if row[7] is None else (row[7], row[8]) for row in rows],
+        )
+
+    def _has_terms(self, event: Mapping[str, Any], one: Alike, issuer: str) -> bool:
+        at = event["at"]
+        audiences = " ".join(event.get("audiences", (issuer,)))
+        if "may_audience" in event:
+            reach = one.may_audience == " ".join(event["may_audience"])
+        else:
+            reach = one.may_audience in (None, audiences)
+        return (
+            reach
+            and (one.issued_at, one.expires_at) == (at, at + event["lifetime"])
+            and one.scopes == " ".join(event.get("granted", event.get("scopes", ())))
+            and one.kind == event["kind"]
+            and (one.template or "") == event.get("template", "")
+            and (ANY_KIND if one.may_kind is None else one.may_kind) == event.get("may_kind", ANY_KIND)
+            and (one.may_act or "") == ("" if "may_audience" in event else event.get("may_act", ""))
+            and self._names.text(one.audiences) == audiences
+        )
+
+    def _is_of(self, event: Mapping[str, Any], one: Alike) -> bool:
+        """Tell whether the rows are of the identity that the event tells of, and for its process."""
+        text, parent = self._names.text, event.get("parent")
+        told = (event.get("proof"), event.get("sensitivity"), event.get("depth", 0))
+        return (
+            (one.task_of_identity, one.delegator_of_identity) == (one.task, one.delegator)
+            and one.task_name == event.get("task")
+            and (one.given is not None or text(one.opener) == event.get("opener", event.get("delegator")))
+            and text(one.agent) == event.get("agent")
+            and text(one.delegator) == event.get("delegator")
+            and (one.proof, one.sensitivity, one.depth) == told
+            and (one.parent is None) == (one.depth == 0)
+            and one.parent_uid == (None if parent is None else parse_id(parent)[1])
+            and (event["op"] != "issue" or self._is_bound(event.get("process"), one))
+        )
+
+    @staticmethod
+    def _is_bound(process: Mapping[str, Any] | None, one: Alike) -> bool:
+        if process is None:
+            return one.host is None
+        found = {name: getattr(one, name) for name in process if name != "renews_until"}
+        return all(value == found[name] for name, value in process.items() if name in found)
+
+    def _descends(self, event: Mapping[str, Any], one: Alike, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Tell whether the rows are of the line, and made by the right, that the event tells of."""
+        made_from, of = event.get("made_from"), event.get("of")
+        if of is not None:
+            return self._succeeds(one, rows, parse_id(of)[1])
+        if any(row[10] not in (None, row[0]) for row in rows):
+            return False
+        right = None if made_from is None else parse_id(made_from)[1]
+        attached = event["op"] == "attach"
+        if (one.source if attached else one.source_of_identity) is None:
+            # Events from before there were lines do not tell what a credential was made from.
+            if right is not None or (not attached and one.source is not None):
+                return False
+        elif one.right != right or (not attached and one.source is not None):
+            return False
+        if right is not None:
+            return one.subject == one.subject_of_right
+        if event["op"] != "issue" or "parent" in event:
+            return True
+        told = event.get("subject")
+        return (one.subject is None) == (told is None) and self._names.text(one.subject) == told
+
+    def _succeeds(self, one: Alike, rows: Sequence[tuple[Any, ...]], of: bytes) -> bool:
+        """Tell whether a renewed credential goes on with the line of its predecessor, made from the same."""
+        return len(rows) == 1 and any(
+            (source, subject) == (one.source, one.subject) and line == rows[0][10]
+            for source, subject, line in self._snapshot.predecessors(rows[0][9], of)
+        )
+
+
+def _has_rights(one: Alike, row: tuple[Any, ...]) -> bool:
+    """Tell whether a standing secret has what only issued credentials have."""
+    return any(
+        value is not None
+        for value in (
+            *(one.source, one.parent, one.source_of_identity, one.recurring, one.signed_by, one.subject),
+            *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
+        )
+    ) or row[10] not in (None, row[0])
+
+
+def _edited(seq: int) -> IntegrityError:
+    return IntegrityError(f"a credential that event {seq} issued was changed in the ledger")

@@ -1,0 +1,78 @@
+"""Marks against repetition compared with the audit events that recorded them: used assertions, answered requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from jitid import strictjson
+from jitid.errors import IntegrityError
+from jitid.ledger.access import ASSERTION_LEEWAY
+from jitid.ledger.idempotency import REMEMBERED
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.pruned import PrunedMembers
+
+ASSERTION = b'"op":"assertion"'
+REQUEST = b'"request":"'
+"""What stands in events that record marks, and in no others: in a text the quotes would be escaped."""
+
+
+def assertion_digest(client: str, jti: str, until: int) -> str:
+    """Return SHA-256 over what the mark of a used assertion says, as hex: a canonical JSON array."""
+    return sha256(strictjson.dumps([client, jti, until]).encode()).hexdigest()
+
+
+def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
+    """Return SHA-256 over a request and the key by which its caller may repeat it, as hex: a canonical JSON array."""
+    return sha256(strictjson.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()
+
+
+class MarkMembers:
+    """Takes the events that record marks, and says at their end whether the ledger has the marks that still count."""
+
+    def __init__(self, snapshot: Snapshot, pruned: PrunedMembers) -> None:
+        self._snapshot = snapshot
+        self._pruned = pruned
+        self._latest = snapshot.now
+        """The latest time there ever was: a clock may have been set back."""
+        self._assertions: dict[str, int] = {}
+        self._requests: dict[bytes, tuple[int, str]] = {}
+        """By the raw id of what was made for it: the time, and the request."""
+
+    def clock(self, event: Mapping[str, Any]) -> None:
+        """Go on with an event that accepted a clock."""
+        self._latest = max(self._latest, event["at"] - event["jump"])
+
+    def use(self, event: Mapping[str, Any]) -> None:
+        """Go on with an event that records the use of an assertion."""
+        self._assertions[event["assertion"]] = event["until"]
+
+    def answer(self, event: Mapping[str, Any], made: Iterable[bytes]) -> None:
+        """Go on with an event that answered a request which may come again, and the raw ids of what it made."""
+        if event["at"] > self._snapshot.now - REMEMBERED:
+            self._requests.update(dict.fromkeys(made, (event["at"], event["request"])))
+
+    def must_be_done(self) -> None:
+        """Compare the marks.
+
+        Raises:
+            IntegrityError: one that still counts was edited or removed.
+
+        """
+        for client, jti, until in self._snapshot.access.assertions():
+            self._assertions.pop(assertion_digest(client, jti, until), None)
+        # A mark without an event only refuses more, and marks from before have none.
+        if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
+            raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
+        for caller, key, answered, at in self._snapshot.answered():
+            request = request_digest(caller, key, answered.digest, answered.sort)
+            made = (answered.first, answered.last)
+            wrong = [one for one in made if self._requests.get(one) != (at, request)]
+            # What was pruned is made anew, whatever is said of it.
+            if any(one in self._requests for one in wrong) or (wrong and self._pruned.there(wrong)):
+                raise IntegrityError(
+                    "what a request was answered with is not in the ledger as its event says"
+                )
