@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from jitid.audit import Event, Head
@@ -10,10 +11,32 @@ from jitid.chains import Chain, head_of, opening, settled
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.issuedrows import OF_CREDENTIAL, OF_IDENTITY
 from jitid.ledger.records import Names
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
+
+# Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
+_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
+                    {", ".join(f"i.{column}" for column in OF_IDENTITY)}, c.identity, c.line, p.uid,
+                    t.name, t.opener, t.given_event, q.jti, q.proved_subject,
+                    r.host, r.boot, r.namespace, r.pid, r.started, r.kept
+               FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
+                    LEFT JOIN process r ON r.identity = c.identity LEFT JOIN identity p ON p.id = i.parent
+                    LEFT JOIN credential q ON q.id = coalesce(c.source, i.source)
+              WHERE c.id = :key"""
+_COUNT = """SELECT count(*) FROM credential c CROSS JOIN identity i
+             WHERE c.id BETWEEN ? AND ? AND c.event = ? AND i.id = c.identity + 0 AND coalesce(c.line, c.id) = c.id"""
+
+
+@lru_cache(maxsize=64)
+def _equal(absent: tuple[bool, ...]) -> str:
+    """Return the condition that the columns that are alike have certain values, or none."""
+    columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
+    return " AND ".join(
+        f"{column} IS NULL" if none else f"{column} = ?" for column, none in zip(columns, absent, strict=True)
+    )
 
 
 class SqlAuditLog:
@@ -110,38 +133,40 @@ class SqlAuditLog:
         return settled(self.chains())
 
     def issued_members(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield (key, jti, fingerprint, event) of every credential, ordered by the event that issued it."""
+        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it."""
+        listed = self._one("SELECT 1 FROM status LIMIT 1") is not None
+        here = f"CASE WHEN {_HERE} THEN c.fingerprint END, c.event, CASE WHEN {_HERE} THEN c.public END"
         rows: Iterator[tuple[Any, ...]] = self._stream(
-            f"""SELECT c.id, c.jti, CASE WHEN {_HERE} THEN c.fingerprint END, c.event,
-                       CASE WHEN {_HERE} THEN c.public END
-                  FROM credential c LEFT JOIN outside o ON o.credential = c.id
+            f"""SELECT c.id, c.jti, {here if without else "c.fingerprint, c.event, c.public"}, i.uid, c.claims_hash,
+                       {"s.list, s.place" if listed else "NULL, NULL"}
+                  FROM credential c LEFT JOIN identity i ON i.id = c.identity
+                       {"LEFT JOIN status s ON s.credential = c.id" if listed else ""}
+                       {"LEFT JOIN outside o ON o.credential = c.id" if without else ""}
                  WHERE {spared(without)} ORDER BY {by_event(self._db, "c.")}"""
-            if without
-            else f"SELECT id, jti, fingerprint, event FROM credential ORDER BY {by_event(self._db)}"
         )
         return rows
 
-    def issued_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield for every credential an `IssuedRow` and an `Alike` in one tuple, ordered by their events."""
-        # Outer joins from the credential: SQLite then looks up each number in the table that it numbers. Nothing is
-        # looked up in the index on jtis: a backup rebuilds indexes, and is made where one of them is damaged.
-        rows: Iterator[tuple[Any, ...]] = self._stream(
-            f"""SELECT c.id, c.jti, CASE WHEN {_HERE} THEN c.fingerprint END, c.event,
-                       CASE WHEN {_HERE} THEN c.public END, i.uid, c.claims_hash, s.list, s.place, c.identity, c.line,
-                       c.expires_at, c.issued_at, c.scopes, c.kind, c.template, c.may_kind, c.may_audience, c.may_act,
-                       c.details, c.signed_by, c.recurring, c.task, c.delegator, c.audiences, c.proved_subject,
-                       c.source,
-                       i.task, i.delegator, i.agent, i.depth, i.proof, i.sensitivity, i.parent, i.source, p.uid,
-                       t.name, t.opener, t.given_event, q.jti, q.proved_subject,
-                       r.host, r.boot, r.namespace, r.pid, r.started, r.kept
-                  FROM credential c LEFT JOIN outside o ON o.credential = c.id
-                       LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
-                       LEFT JOIN status s ON s.credential = c.id LEFT JOIN process r ON r.identity = c.identity
-                       LEFT JOIN identity p ON p.id = i.parent
-                       LEFT JOIN credential q ON q.id = coalesce(c.source, i.source)
-                 WHERE {spared(without)} ORDER BY {by_event(self._db, "c.")}"""
-        )
-        return rows
+    def alike(self, key: int) -> tuple[Any, ...] | None:
+        """Return the members of `Alike` of a credential; None if there is none of that number."""
+        row = self._one(_ALIKE, key=key)
+        return None if row is None else tuple(row)
+
+    def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
+        """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
+
+        `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
+        """
+        values = [value for value in alike if value is not None]
+        (count,) = self._db.execute(
+            f"{_COUNT} AND {_equal(tuple(value is None for value in alike))} AND {spared(without)}",
+            (first, last, event, *values),
+        ).fetchone()
+        return int(count)
+
+    def processes(self, without: str = "") -> int:
+        """Return how many identities have a process."""
+        (count,) = self._one(f"SELECT count(*) FROM process c WHERE {spared(without)}")
+        return int(count)
 
     def terms(self, first: int, end: int) -> list[tuple[int, str]]:
         """Return the numbered names from number `first` to before `end`."""

@@ -21,7 +21,6 @@ class IssuedRow(NamedTuple):
     key: int
     jti: bytes
     fingerprint: bytes | None
-    """None too where a later event confirms what a target has made."""
     event: int
     public: bytes | None
     """SHA-256 of the key that a certificate is for."""
@@ -31,13 +30,29 @@ class IssuedRow(NamedTuple):
     list_: int | None
     """The status list in which the credential has a place; None without one."""
     place: int | None
-    identity: int
-    line: int | None
-    """The first credential of its line; None for that one itself."""
+
+
+OF_CREDENTIAL = (
+    *(
+        "expires_at",
+        "issued_at",
+        "scopes",
+        "kind",
+        "template",
+        "may_kind",
+        "may_audience",
+        "may_act",
+        "details",
+    ),
+    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
+)
+OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
+"""The columns in which all credentials of one event, and their identities, have the same."""
+_COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
 class Alike(NamedTuple):
-    """What all credentials of one event have in common. Names are the ledger's numbers where a table has them."""
+    """What all credentials of one event have in common, or one alone. Names are numbers where a table has them."""
 
     expires_at: int
     issued_at: int
@@ -49,7 +64,6 @@ class Alike(NamedTuple):
     may_act: str | None
     details: str | None
     signed_by: int | None
-    recurring: int | None
     task: int
     delegator: int
     audiences: int
@@ -63,6 +77,9 @@ class Alike(NamedTuple):
     sensitivity: str | None
     parent: int | None
     source_of_identity: int | None
+    identity: int
+    line: int | None
+    """The first credential of its line; None for that one itself."""
     parent_uid: bytes | None
     task_name: str | None
     opener: int | None
@@ -78,10 +95,8 @@ class Alike(NamedTuple):
     kept: int | None
 
 
-OWN = len(IssuedRow._fields)
-"""Where the columns of `Alike` begin in a row of `Snapshot.issued_rows`."""
-
-_ALIKE = itemgetter(slice(OWN, None))
+_OF_PROCESS = 6
+_UID, _CLAIMS = itemgetter(5), itemgetter(6)
 _TERMS_KEPT = 100_000
 _BLOCK = 1_000
 
@@ -113,6 +128,8 @@ class IssuedMembers:
         self._snapshot = snapshot
         self._without = without
         self._names = Names(snapshot)
+        self._processes = 0
+        """How many identities have a process, as events tell."""
         self._kids = {key.key: key.kid for key in snapshot.signing_keys()}
 
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
@@ -124,17 +141,25 @@ class IssuedMembers:
         """
         if event["op"] == "adopt":
             # Its own digest covers what can be stated of a standing secret. It has no other rights.
-            if any(_has_rights(Alike._make(row[OWN:]), row) for row in rows):
+            if any(_has_rights(self._alike(row[0]), row) for row in rows):
                 raise _edited(seq)
             return
-        alike = set(map(_ALIKE, rows))
-        if len(alike) != 1 or {row[3] for row in rows} != {seq}:
+        one = self._alike(rows[0][0])
+        if event["op"] == "issue" and "process" in event:
+            self._processes += len(rows)
+            if any(self._alike(row[0])[-_OF_PROCESS:] != one[-_OF_PROCESS:] for row in rows[1:]):
+                raise _edited(seq)
+        if len(rows) > 1 and len(rows) != self._snapshot.count_alike(
+            rows[0][0], rows[-1][0], seq, one[:_COMPARED], self._without
+        ):
             raise _edited(seq)
-        one = Alike._make(alike.pop())
-        if "lifetime" in event and not (
-            self._has_terms(event, one, issuer)
-            and self._is_of(event, one)
-            and self._descends(event, one, rows)
+        if rows[0][3] != seq or (
+            "lifetime" in event
+            and not (
+                self._has_terms(event, one, issuer)
+                and self._is_of(event, one)
+                and self._descends(event, one, rows[0][0])
+            )
         ):
             raise _edited(seq)
         # Of what is left of an event whose other rows were pruned, there is no digest.
@@ -142,19 +167,28 @@ class IssuedMembers:
         if whole and "rows" in event and event["rows"] != self._digest(one, rows):
             raise _edited(seq)
 
+    def must_be_done(self) -> None:
+        """Raise IntegrityError if an identity has a process that no event tells of."""
+        if self._snapshot.processes(self._without) != self._processes:
+            raise IntegrityError("the ledger says of an identity for which process it is, and no event does")
+
+    def _alike(self, key: int) -> Alike:
+        row = self._snapshot.alike(key)
+        if row is None:
+            raise IntegrityError("a row of the ledger holds what no ledger writes")
+        return Alike._make(row)
+
     def _digest(self, one: Alike, rows: Sequence[tuple[Any, ...]]) -> str | None:
         """Return the digest of the rows; None if a value has not the length that each has."""
-        uids, claims = [row[5] for row in rows], [row[6] for row in rows]
-        if any(uid is None or len(uid) != 16 for uid in uids) or any(
-            each and len(each) != 32 for each in claims
-        ):
+        uids, claims = list(map(_UID, rows)), list(map(_CLAIMS, rows))
+        if None in uids or set(map(len, uids)) != {16} or set(map(len, filter(None, claims))) - {32}:
             return None
         return audit.rows_digest(
             None if one.signed_by is None else self._kids.get(one.signed_by, ""),
             *(one.details, one.may_audience),
             uids,
             claims,
-            [None if row[7] is None else (row[7], row[8]) for row in rows],
+            [(row[7], row[8]) for row in rows if row[7] is not None],
         )
 
     def _has_terms(self, event: Mapping[str, Any], one: Alike, issuer: str) -> bool:
@@ -198,12 +232,12 @@ class IssuedMembers:
         found = {name: getattr(one, name) for name in process if name != "renews_until"}
         return all(value == found[name] for name, value in process.items() if name in found)
 
-    def _descends(self, event: Mapping[str, Any], one: Alike, rows: Sequence[tuple[Any, ...]]) -> bool:
+    def _descends(self, event: Mapping[str, Any], one: Alike, key: int) -> bool:
         """Tell whether the rows are of the line, and made by the right, that the event tells of."""
         made_from, of = event.get("made_from"), event.get("of")
         if of is not None:
-            return self._succeeds(one, rows, parse_id(of)[1])
-        if any(row[10] not in (None, row[0]) for row in rows):
+            return self._succeeds(one, parse_id(of)[1])
+        if one.line not in (None, key):
             return False
         right = None if made_from is None else parse_id(made_from)[1]
         attached = event["op"] == "attach"
@@ -220,11 +254,11 @@ class IssuedMembers:
         told = event.get("subject")
         return (one.subject is None) == (told is None) and self._names.text(one.subject) == told
 
-    def _succeeds(self, one: Alike, rows: Sequence[tuple[Any, ...]], of: bytes) -> bool:
+    def _succeeds(self, one: Alike, of: bytes) -> bool:
         """Tell whether a renewed credential goes on with the line of its predecessor, made from the same."""
-        return len(rows) == 1 and any(
-            (source, subject) == (one.source, one.subject) and line == rows[0][10]
-            for source, subject, line in self._snapshot.predecessors(rows[0][9], of)
+        return any(
+            (source, subject, line) == (one.source, one.subject, one.line)
+            for source, subject, line in self._snapshot.predecessors(one.identity, of)
         )
 
 
@@ -233,10 +267,10 @@ def _has_rights(one: Alike, row: tuple[Any, ...]) -> bool:
     return any(
         value is not None
         for value in (
-            *(one.source, one.parent, one.source_of_identity, one.recurring, one.signed_by, one.subject),
+            *(one.source, one.parent, one.source_of_identity, one.signed_by, one.subject),
             *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
         )
-    ) or row[10] not in (None, row[0])
+    ) or one.line not in (None, row[0])
 
 
 def _edited(seq: int) -> IntegrityError:

@@ -12,7 +12,7 @@ from jitid.errors import IntegrityError
 if TYPE_CHECKING:
     from jitid.ledger.records import SigningKey
 
-MARKS = (b'"kid":"', b'"retired":[')
+KEY, RETIRED = b'"kid":"', b'"retired":['
 """What stands in each event that makes, retires or revokes a key: in a text the quotes would be escaped."""
 
 _MAKING = frozenset({"init", "key-create", "key-rotate"})

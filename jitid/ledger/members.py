@@ -72,7 +72,7 @@ class Members:
         self._pruned = pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
-        self._issued = _Rows(snapshot.issued_rows(without), "issued", _ISSUED_BY, through)
+        self._issued = _Rows(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
         self._rows = IssuedMembers(snapshot, without)
         self._ended = _Rows(snapshot.ended_members(without), "ended", _EVENT, through)
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
@@ -125,7 +125,7 @@ class Members:
         if presented.MARK in body:
             # Besides what the event says itself.
             self._presented.check(seq, strictjson.loads(body, "audit event"))
-        if any(mark in body for mark in keyrows.MARKS):
+        if keyrows.KEY in body or keyrows.RETIRED in body:
             self._keys.take(strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
@@ -198,6 +198,7 @@ class Members:
     def _must_be_done(self) -> None:
         self._names.must_be_done()
         self._issued.must_be_done()
+        self._rows.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
         self._approvals.must_be_done()

@@ -312,14 +312,23 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """
 
     def issued_members(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield (key, jti, fingerprint, event) of every credential, ordered by the event that issued it.
+        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
 
-        What belongs to identities that stand in the table `without` is left out, here and below. Then what a target has
-        made is told without its fingerprint, and of others the hash of the key that a certificate is for besides.
+        What belongs to identities that stand in the table `without` is left out, here and below. Then what a target
+        made is told without its fingerprint and its key.
         """
 
-    def issued_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield for every credential the columns of `IssuedRow` and `Alike`, ordered by the event that issued it."""
+    def alike(self, key: int) -> tuple[Any, ...] | None:
+        """Return the members of `Alike` of a credential; None if there is none of that number."""
+
+    def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
+        """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
+
+        `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
+        """
+
+    def processes(self, without: str = "") -> int:
+        """Return how many identities have a process."""
 
     def terms(self, first: int, end: int) -> list[tuple[int, str]]:
         """Return the numbered names from number `first` to before `end`."""
