@@ -269,12 +269,15 @@ def find(snapshot: Snapshot, id_: str) -> Access:
     return found
 
 
-def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
-    """Return who comes with a bearer: somebody who was granted access, or an agent with its own credential.
+def authenticate(snapshot: Snapshot, names: Names, bearer: Secret, client: str | None = None) -> Caller:
+    """Return the caller that a token authenticates: a caller with an access token, or an agent with an identity token.
+
+    `client` is the `client_id` that was stated with the token as its secret (RFC 6749, section 2.3.1). Such a secret is
+    an access token of that caller; the token of an agent is not.
 
     Raises:
-        IntegrityError: the ledger is sealed, and another one knows who may ask.
-        UnauthenticatedError: it is neither, or no longer.
+        IntegrityError: the ledger is sealed, and another one knows which callers have access.
+        UnauthenticatedError: the token does not count, or belongs to another caller than `client`.
 
     """
     sealing.must_not_be(snapshot)
@@ -283,7 +286,15 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
         # Looked up by its fingerprint: how long that takes says nothing about the text.
         presented = snapshot.access.presented(fingerprint(text))
         if presented is not None:
-            return caller_of(snapshot, presented)
+            caller = caller_of(snapshot, presented)
+            if client not in (None, caller.name, caller.credential):
+                raise UnauthenticatedError(
+                    "the client_id is not the name of the caller that the access token was granted to; "
+                    "nothing was done"
+                )
+            return caller
+    if client is not None:
+        raise UnauthenticatedError(_NOT_VALID, _HINT)
     try:
         return holder(snapshot, names, bearer)
     except (InvalidCredentialError, ShownError):

@@ -67,6 +67,8 @@ class Authenticate(AccessOperation["Caller"]):
     """Find out who comes with a bearer."""
 
     bearer: Secret
+    client: str | None = None
+    """The `client_id` whose secret it is (RFC 6749, section 2.3.1): then only an access token of that caller counts."""
 
 
 class ClientKey(NamedTuple):

@@ -47,7 +47,7 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
                 return ops.AccessPage(found, snapshot.now)
         case ops.Authenticate():
             with inside.ledger.read() as snapshot:
-                return access.authenticate(snapshot, inside.ledger.names, one.bearer)
+                return access.authenticate(snapshot, inside.ledger.names, one.bearer, one.client)
         case ops.FindClientKeys():
             with inside.ledger.read() as snapshot:
                 known = snapshot.access.keys_of(one.client)

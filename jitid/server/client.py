@@ -1,15 +1,18 @@
-"""Who the client is: by a bearer of ours (RFC 6750), by what it signs (RFC 7523), or by its socket."""
+"""Who the client is: by an access token (RFC 6750, RFC 6749), by what it signs (RFC 7523), or by its socket."""
 
 from __future__ import annotations
 
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
 from jitid import assertion, strictjson
 from jitid.assertion import ALGORITHMS as ALGORITHMS
-from jitid.authority.access_operations import FindClientKeys, UseAssertion
+from jitid.authority.access_operations import Authenticate, FindClientKeys, UseAssertion
 from jitid.errors import InvalidCredentialError, UnauthenticatedError, UsageError
+from jitid.secret import Secret
 from jitid.server.oautherror import OAuthError
 
 if TYPE_CHECKING:
@@ -23,6 +26,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+METHODS = ("private_key_jwt", "client_secret_basic", "client_secret_post")
+"""How a client authenticates, by the names of RFC 7591 (section 2) and OpenID Connect Core (section 9)."""
+
+BASIC = 'Basic realm="jitid", charset="UTF-8"'
+"""The challenge of RFC 7617 (section 2)."""
+
+_LONGEST_BASIC = 1_024
+"""The longest value in base64: a name and an access token, each character as `%XX`, need less."""
+_TWICE = "the client authenticates in two ways at once"
+
 
 async def call(
     service: Service,
@@ -33,7 +46,11 @@ async def call(
     reads: bool = False,
 ) -> T:
     """Let a thread do some work for the client of a request. Raises OAuthError, and as the work does."""
-    return await service.call(request, work, reads=reads, proof=_signed(service, request, form))
+    signed = _signed(service, request, form)
+    if signed is not None:
+        # That an assertion was used is written down.
+        return await service.call(request, work, proof=signed)
+    return await service.call(request, work, reads=reads, proof=_by_secret(request, form))
 
 
 def must_be_named(form: Form, caller: Caller) -> None:
@@ -43,16 +60,79 @@ def must_be_named(form: Form, caller: Caller) -> None:
         raise OAuthError("invalid_client", "the client_id is not that of the client that proved itself", 401)
 
 
+def uses_basic(request: Request) -> bool:
+    """Tell whether a request has the header `Authorization: Basic` (RFC 7617)."""
+    return _scheme(request) == "basic"
+
+
+def shows(request: Request, form: Form, token: Secret) -> bool:
+    """Tell whether a client authenticates with a token, be it as a bearer token or as its secret."""
+    pair = _client_secret(request, form)
+    if pair is not None:
+        return pair[1].reveal() == token.reveal()
+    said = request.headers.get("authorization", "").partition(" ")[2].strip(" ")
+    return _scheme(request) == "bearer" and said == token.reveal()
+
+
+def _scheme(request: Request) -> str:
+    said: str = request.headers.get("authorization", "")
+    return said.partition(" ")[0].lower()
+
+
+def _by_secret(request: Request, form: Form) -> Callable[[LocalAuthority], Caller] | None:
+    """Return what authenticates the client that states its name and secret; None if it states no secret."""
+    pair = _client_secret(request, form)
+    if pair is None:
+        return None
+    client, secret = pair
+    return lambda authority: authority.perform(Authenticate(bearer=secret, client=client))
+
+
+def _client_secret(request: Request, form: Form) -> tuple[str, Secret] | None:
+    """Return `client_id` and `client_secret` of a request (RFC 6749, section 2.3.1); None if there is no secret.
+
+    Raises:
+        OAuthError: the client authenticates in two ways, or states a secret without its name.
+        UnauthenticatedError: the header is malformed.
+
+    """
+    text = form.one("client_secret")
+    if text is None:
+        return _basic(request.headers["authorization"]) if uses_basic(request) else None
+    if "authorization" in request.headers:
+        # RFC 6749, section 2.3.
+        raise OAuthError("invalid_request", _TWICE)
+    client = form.one("client_id")
+    if client is None:
+        raise OAuthError("invalid_client", "a client_secret needs the client_id that it belongs to", 401)
+    return client, Secret.single(text)
+
+
+def _basic(header: str) -> tuple[str, Secret]:
+    """Return name and secret in a header `Authorization: Basic`, percent-encoded or not. Raises UnauthenticatedError.
+
+    RFC 6749 (section 2.3.1) encodes both; many clients encode neither. Both spellings mean the same: a name has
+    neither `%` nor a space, and an access token no colon. So the last colon separates the two, and a `+` is a `+`.
+    """
+    encoded = header.partition(" ")[2].strip(" ")
+    try:
+        pair = b64decode(encoded, validate=True).decode("ascii") if len(encoded) <= _LONGEST_BASIC else ""
+    except ValueError:
+        pair = ""
+    client, _, secret = pair.rpartition(":")
+    if not client or not secret:
+        raise UnauthenticatedError("the header `Authorization: Basic` is malformed; nothing was done")
+    return unquote(client), Secret.single(unquote(secret))
+
+
 def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAuthority], Caller] | None:
     """Return what finds out who has signed the assertion of a form; None if there is none."""
     text, said = form.one("client_assertion"), form.one("client_assertion_type")
-    if form.one("client_secret") is not None:
-        raise OAuthError("invalid_client", "no client has a secret here: it signs, or has a bearer", 401)
     if text is None and said is None:
         return None
-    if "authorization" in request.headers:
+    if "authorization" in request.headers or form.one("client_secret") is not None:
         # RFC 6749, section 2.3.
-        raise OAuthError("invalid_request", "the client proves itself in two ways at once")
+        raise OAuthError("invalid_request", _TWICE)
     if text is None or said != assertion.TYPE:
         raise OAuthError("invalid_client", f"a client assertion is of the type {assertion.TYPE}", 401)
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; of the endpoint asked, where it is another.

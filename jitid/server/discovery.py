@@ -13,6 +13,7 @@ from jitid.jws import ALGORITHMS
 from jitid.server import granting, oauth
 from jitid.server.answers import dumps
 from jitid.server.client import ALGORITHMS as CLIENT_ALGORITHMS
+from jitid.server.client import METHODS
 from jitid.server.oautherror import document
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ KEYS = "/jwks"
 
 _PUBLIC = {"cache-control": "public, max-age=60"}
 """For so many seconds a verifier may go on without asking: no longer than it takes that a key is revoked."""
-_METHODS = ["private_key_jwt"]
+_METHODS = {
+    "token": METHODS,
+    # RFC 8414, section 2: an introspection endpoint may name types of access tokens too, a revocation endpoint may not.
+    "introspection": (*METHODS, "Bearer"),
+    "revocation": METHODS,
+}
+"""How clients authenticate at each endpoint."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -87,9 +94,11 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
     algorithms = sorted(CLIENT_ALGORITHMS)
     found: dict[str, Any] = {
         "issuer": issuer,
+        # Common clients require it, whatever their grant is; it refuses every response type.
+        "authorization_endpoint": f"{at}{oauth.AUTHORIZE}",
         "jwks_uri": f"{at}{KEYS}",
         "grant_types_supported": list(granting.GRANTS),
-        # There is no authorization endpoint; the member is required all the same.
+        # Required (RFC 8414, section 2), and no response type is supported.
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(ALGORITHMS),
@@ -100,6 +109,6 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         ("revocation", oauth.REVOKE),
     ):
         found[f"{name}_endpoint"] = f"{at}{path}"
-        found[f"{name}_endpoint_auth_methods_supported"] = _METHODS
+        found[f"{name}_endpoint_auth_methods_supported"] = list(_METHODS[name])
         found[f"{name}_endpoint_auth_signing_alg_values_supported"] = algorithms
     return found

@@ -1,4 +1,4 @@
-"""The OAuth endpoints: token, introspection (RFC 7662), revocation (RFC 7009)."""
+"""The OAuth endpoints: token, introspection (RFC 7662), revocation (RFC 7009), and an authorization endpoint."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jitid.issuance import Issued
     from jitid.server.service import Service
 
+AUTHORIZE = "/authorize"
 TOKEN = "/token"  # noqa: S105 - a path
 INTROSPECT = "/introspect"
 REVOKE = "/revoke"
@@ -72,24 +73,28 @@ def routes(service: Service) -> list[BaseRoute]:
                 authority.perform(operation) is None
                 and caller.agent is None
                 and caller.credential is not None
+                and client.shows(request, form, operation.token)
             ):
-                _end_access(authority, caller.credential, request, operation)
+                # The access that the client came with: whoever holds it may end it.
+                authority.perform(RevokeAccess(ids=(caller.credential,), reason=operation.reason))
 
         await client.call(service, request, form, work)
         return Response(headers=KEPT_NOWHERE)
 
+    async def authorize(_request: Request) -> Response:
+        # RFC 6749, section 4.1.2.1: no client has registered a redirection URI, so none is ever followed. Nothing of
+        # the request is read.
+        raise OAuthError(
+            "unsupported_response_type",
+            "this authority issues no authorization codes: a client posts a grant to the token endpoint",
+        )
+
     return [
+        Route(AUTHORIZE, _endpoint(service, authorize), methods=["GET", "POST"]),
         Route(TOKEN, _endpoint(service, token), methods=["POST"]),
         Route(INTROSPECT, _endpoint(service, introspect, refused=403), methods=["POST"]),
         Route(REVOKE, _endpoint(service, revoke, refused=403), methods=["POST"]),
     ]
-
-
-def _end_access(authority: Authority, held: str, request: Request, operation: RevokeToken) -> None:
-    """End the access that the caller came with, if that is the token: whoever holds it may end it."""
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and shown.strip(" ") == operation.token.reveal():
-        authority.perform(RevokeAccess(ids=(held,), reason=operation.reason))
 
 
 def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> Endpoint:
@@ -105,6 +110,9 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
             if isinstance(error, LimitedError):
                 service.metrics.count("limited")
             found = as_oauth(error, refused=refused)
+        if found.status == 401 and client.uses_basic(request):
+            # RFC 6749, section 5.2: the scheme that the client used.
+            found.headers["www-authenticate"] = client.BASIC
         record_of(request.scope).error = found.code
         return found.response()
 

@@ -133,11 +133,11 @@ class Service:
         """Let a thread do some work for whoever makes a request, with the authority as it serves them.
 
         Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
-        What proves it is `proof` if there is one; otherwise the header or the socket. Work that only `reads` is done
-        together with that of others. Raises as both do.
+        What proves it is `proof` if there is one; otherwise the header or the socket. Where work and proof only read,
+        `reads` does them together with those of others. Raises as both do.
         """
         who = self._asked_by(request, proof)
-        if reads and proof is None:
+        if reads:
 
             def look(within: LocalAuthority) -> T:
                 caller = who(within)

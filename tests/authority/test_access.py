@@ -50,14 +50,24 @@ def who(world: World, one: Granted | Secret) -> Caller:
 
 
 def is_known(world: World, one: Granted | Secret) -> bool:
-    """Tell whether a bearer counts now."""
+    """Tell whether a bearer counts now; as a client's secret it counts exactly as long (promise 24)."""
+    token = secret(one) if isinstance(one, Granted) else one
+    known = counts(world, token, None)
+    for name in ("user:alice", one.access.name) if isinstance(one, Granted) else ("user:alice",):
+        right = isinstance(one, Granted) and name == one.access.name
+        assert counts(world, token, name) is (known and right), name
+    return known
+
+
+def counts(world: World, token: Secret, client: str | None) -> bool:
+    """Tell whether a token authenticates a caller."""
     try:
-        return bool(who(world, one))
+        return bool(world.authority.perform(ops.Authenticate(bearer=token, client=client)))
     except UnauthenticatedError as error:
-        # It says the same whatever is wrong.
-        assert (
-            error.message
-            == "what you came with is not valid here: unknown, expired or ended; nothing was done"
+        # It says the same whatever is wrong with the token.
+        assert error.message in (
+            "what you came with is not valid here: unknown, expired or ended; nothing was done",
+            "the client_id is not the name of the caller that the access token was granted to; nothing was done",
         )
         return False
 
@@ -85,6 +95,24 @@ def test_a_bearer_is_known_again(world: World) -> None:
     text = secret(granted).reveal()
     assert is_opaque(text), "scanners know it by its form"
     assert granted.access.expires_at == world.clock.now + DAY // 2
+
+
+def test_as_a_secret_it_is_the_same_caller(world: World) -> None:
+    """RFC 6749, section 2.3.1: the name or the id beside it gains and loses nothing, and another one is refused."""
+    granted, other = grant(world, "system:ci", "verifier"), grant(world, "system:cd", "verifier")
+    for client in ("system:ci", granted.access.id):
+        found = world.authority.perform(ops.Authenticate(bearer=secret(granted), client=client))
+        assert found == who(world, granted)
+    for client in ("ci", "user:ci", "system:cd", "", other.access.id):
+        assert not counts(world, secret(granted), client), client
+
+
+def test_no_token_of_an_agent_is_a_secret(world: World) -> None:
+    """Promise 14: an identity token authenticates the agent that holds it, and is no client's secret."""
+    made = bearer(issue(world, caller("user:alice"), agent="planner"))
+    agent = who(world, made)
+    for client in (agent.name, agent.agent, agent.delegator, agent.credential, agent.identity, "user:alice"):
+        assert client is None or not counts(world, made, client), client
 
 
 def test_the_ledger_never_has_the_bearer(kept: World) -> None:

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,10 +36,21 @@ class Asked:
         self.served = served
         self.shell = shell
 
-    def form(self, path: str, *pairs: tuple[str, str], bearer: str | None = None, **more: str) -> Answer:
-        """Post a form."""
+    def form(
+        self,
+        path: str,
+        *pairs: tuple[str, str],
+        bearer: str | None = None,
+        basic: str | None = None,
+        **more: str,
+    ) -> Answer:
+        """Post a form, with a bearer token or with the name and the secret of a client, `NAME:SECRET`."""
         body = urlencode([*pairs, *more.items()]).encode()
-        headers = FORM if bearer is None else {**FORM, "authorization": f"Bearer {bearer}"}
+        headers = dict(FORM)
+        if bearer is not None:
+            headers["authorization"] = f"Bearer {bearer}"
+        if basic is not None:
+            headers["authorization"] = f"Basic {b64encode(basic.encode()).decode()}"
         return self.served.ask("POST", path, body, headers)
 
     def json(self, path: str, document: object, **headers: str) -> Answer:

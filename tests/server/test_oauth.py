@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -48,6 +48,37 @@ def test_the_metadata_names_the_endpoints(plain: Asked) -> None:
     assert found.json == plain.served.ask("GET", "/.well-known/openid-configuration").json
     (key,) = plain.served.ask("GET", "/jwks").json["keys"]
     assert "d" not in key
+
+
+def test_the_metadata_names_no_method_that_its_registry_does_not_have(plain: Asked) -> None:
+    """RFC 8414, section 2: a type of access tokens is a method of an introspection endpoint, and of no other."""
+    found = plain.served.ask("GET", "/.well-known/oauth-authorization-server").json
+    methods = {name: found[f"{name}_endpoint_auth_methods_supported"] for name in ("token", "revocation")}
+    expected = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
+    assert methods == {"token": expected, "revocation": expected}
+    assert found["introspection_endpoint_auth_methods_supported"] == [*expected, "Bearer"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "response_type=code&client_id=system:ci&redirect_uri=https://evil.example/cb&state=s3",
+        "response_type=token&redirect_uri=javascript:alert(1)&state=%3Cscript%3E",
+        "redirect_uri=//evil.example%0d%0aLocation:%20https://evil.example&%zz",
+    ],
+    ids=["empty", "code", "script", "broken"],
+)
+def test_the_authorization_endpoint_refuses_and_leads_nowhere(plain: Asked, method: str, query: str) -> None:
+    """RFC 6749, section 4.1.2.1: no redirection URI is registered, so none is followed, and nothing is repeated."""
+    found = plain.served.ask("GET", "/.well-known/oauth-authorization-server").json
+    path = urlsplit(found["authorization_endpoint"]).path
+    nothing = plain.served.ask(method, path)
+    done = plain.served.ask(method, f"{path}?{query}", query.encode() if method == "POST" else None)
+    assert (done.status, done.json["error"]) == (400, "unsupported_response_type")
+    assert (done.body, done.headers["content-type"]) == (nothing.body, "application/json")
+    assert "location" not in done.headers
 
 
 def test_a_ledger_whose_issuer_is_no_address_says_what_to_do(tmp_path: Path) -> None:
