@@ -16,14 +16,15 @@ PACKAGES = ("oauth4webapi@^3.8", "jose@^6.2")
 class Node:
     """A folder with the packages, and the interpreter."""
 
-    def __init__(self, folder: Path) -> None:
-        """Install the packages into `folder`; the test is skipped where that cannot be done."""
+    def __init__(self, folder: Path, *more: str) -> None:
+        """Install the packages and `more` of them into `folder`; the test is skipped where that cannot be done."""
+        packages = (*PACKAGES, *more)
         self._folder = folder
         self._node = need("node")
         npm = need("npm")
         (folder / "package.json").write_text('{"private": true, "type": "module"}')
         done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *PACKAGES],
+            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *packages],
             cwd=folder,
             env={
                 **os.environ,
@@ -35,7 +36,7 @@ class Node:
             timeout=120,
         )
         if done.returncode:
-            missing(f"npm cannot install {', '.join(PACKAGES)}: {done.stderr.strip()[-300:]}")
+            missing(f"npm cannot install {', '.join(packages)}: {done.stderr.strip()[-300:]}")
 
     @property
     def packages(self) -> Path:

@@ -17,7 +17,7 @@ from jitid.server import client, granting
 from jitid.server.answers import LimitedError
 from jitid.server.claims import DEAD, told
 from jitid.server.form import read_form
-from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, as_oauth, document
+from jitid.server.oautherror import OAuthError, as_oauth, document
 from jitid.server.record import record_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def routes(service: Service) -> list[BaseRoute]:
                 authority.perform(RevokeAccess(ids=(caller.credential,), reason=operation.reason))
 
         await client.call(service, request, form, work)
-        return Response(headers=KEPT_NOWHERE)
+        # RFC 7009, section 2.2: a client ignores the body, but some refuse an answer that is not JSON.
+        return document({})
 
     async def authorize(_request: Request) -> Response:
         # RFC 6749, section 4.1.2.1: no client has registered a redirection URI, so none is ever followed. Nothing of

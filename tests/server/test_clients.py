@@ -190,7 +190,7 @@ def test_curl_needs_no_more_than_a_bearer(authority: Authority, tmp_path: Path) 
     live.write_text(told["access_token"])
     status, told = curl(authority, "/introspect", bearer, "--data-urlencode", f"token@{live}")
     assert (status, told["active"], told["txn"]) == (200, True, "T-curl")
-    assert curl(authority, "/revoke", bearer, "--data-urlencode", f"token@{live}") == (200, None)
+    assert curl(authority, "/revoke", bearer, "--data-urlencode", f"token@{live}") == (200, {})
     status, told = curl(authority, "/introspect", bearer, "--data-urlencode", f"token@{live}")
     assert (status, told) == (200, {"active": False})
     assert curl(authority, "/introspect", "nonsense", "-d", "token=x")[0] == 401

@@ -330,7 +330,7 @@ def test_a_revoked_token_is_inactive_and_nothing_more(full: Asked) -> None:
     parent = full.identity("planner", "--scope", "repo:read")
     child = full.token(subject=parent, sort="access_token", scope="repo:read")
     done = full.form("/revoke", token=parent, token_type_hint="refresh_token")
-    assert (done.status, done.body) == (200, b"")
+    assert (done.status, done.json) == (200, {})
     for dead in (parent, child, "nonsense", "jitid_" + "0" * 38, parent[:-2] + "xx"):
         told = full.form("/introspect", token=dead)
         assert (told.status, told.json) == (200, {"active": False})
