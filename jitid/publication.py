@@ -17,6 +17,10 @@ from jitid.minting import current_key_of
 
 INDEX = "jitid.json"
 KEYS = "jwks.json"
+RESPONSE_TYPES = ["id_token"]
+"""The response types in the metadata of an issuer that answers none: the list is required (RFC 8414, section 2), and
+clients refuse an empty one. `code` is not in it, so a client for logins can find out before it sends a person there."""
+
 DISCOVERY = (".well-known/openid-configuration", ".well-known/oauth-authorization-server")
 """OpenID Connect Discovery, section 4; RFC 8414, section 3."""
 
@@ -164,7 +168,7 @@ def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, 
     return {
         "issuer": issuer,
         "jwks_uri": jwks_uri,
-        "response_types_supported": ["id_token"],
+        "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys["keys"]}),
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "act", "client_id", "scope"],

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from jitid.authority.operations import PublishKeys
 from jitid.jws import ALGORITHMS
+from jitid.publication import RESPONSE_TYPES
 from jitid.server import granting, oauth
 from jitid.server.answers import dumps
 from jitid.server.client import ALGORITHMS as CLIENT_ALGORITHMS
@@ -98,8 +99,7 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         "authorization_endpoint": f"{at}{oauth.AUTHORIZE}",
         "jwks_uri": f"{at}{KEYS}",
         "grant_types_supported": list(granting.GRANTS),
-        # Required (RFC 8414, section 2), and no response type is supported.
-        "response_types_supported": [],
+        "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(ALGORITHMS),
     }

@@ -1,0 +1,89 @@
+"""A real Apache with mod_auth_openidc on the loopback interface, for the length of a block."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+from tests.nginx import get
+from tests.real import free_port, missing, need, reachable, until
+
+_MODULES = Path("/usr/lib/apache2/modules")
+_NEEDED = ("mpm_event", "authz_core", "authn_core", "authz_user", "dir", "auth_openidc")
+_CONFIGURATION = """
+ServerRoot {folder}
+PidFile {folder}/pid
+Listen 127.0.0.1:{port}
+ServerName 127.0.0.1
+ErrorLog {folder}/error.log
+{modules}
+{user}
+DocumentRoot {folder}/pages
+DirectoryIndex page
+OIDCCryptoPassphrase {passphrase}
+{settings}
+"""
+
+
+@contextmanager
+def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
+    """Run Apache with these settings and a page at each path, and yield its address.
+
+    `PORT` in the settings stands for the port.
+    """
+    program = need("apache2")
+    modules = {name: _MODULES / f"mod_{name}.so" for name in _NEEDED}
+    for name, file in modules.items():
+        if not file.exists():
+            missing(f"the module {name} of Apache is not installed")
+    with reachable(folder) as place:
+        for path in paths:
+            (place / "pages" / path).mkdir(parents=True)
+            (place / "pages" / path / "page").write_text(f"the page of {path}")
+        port = free_port()
+        (place / "apache.conf").touch(0o600)
+        (place / "apache.conf").write_text(
+            _CONFIGURATION.format(
+                folder=place,
+                port=port,
+                modules="\n".join(f"LoadModule {name}_module {file}" for name, file in modules.items()),
+                # It refuses to answer as root.
+                user="User nobody\nGroup nogroup" if os.geteuid() == 0 else "",
+                passphrase=os.urandom(16).hex(),
+                settings=settings.replace("PORT", str(port)),
+            )
+        )
+        process = subprocess.Popen(
+            [
+                need("setpriv"),
+                "--pdeathsig",
+                "TERM",
+                program,
+                "-DFOREGROUND",
+                "-f",
+                str(place / "apache.conf"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        address = f"http://127.0.0.1:{port}"
+        log = place / "error.log"
+        try:
+            until(lambda: process.poll() is not None or _answers(address), "Apache does not answer")
+            assert process.poll() is None, log.read_text()
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return get(address)[0] > 0
+    except URLError:
+        return False
