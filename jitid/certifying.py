@@ -49,6 +49,10 @@ class Requested(NamedTuple):
     """None if the key waited already."""
 
 
+JWT_USE = "jwt-svid"
+"""The use of a key in a bundle that signs JWT-SVIDs (SPIFFE Trust Domain and Bundle, section 4.2.2)."""
+
+
 class Imported(NamedTuple):
     """A key that is an authority under a root from now on."""
 
@@ -68,6 +72,16 @@ class Bundle(NamedTuple):
     """As SPIFFE has it (SPIFFE Trust Domain and Bundle, section 4)."""
     roots: tuple[bytes, ...]
     """The same roots in DER."""
+
+    @property
+    def for_tokens(self) -> dict[str, Any]:
+        """The same document with the keys of JWT-SVIDs alone.
+
+        Roots have no `kid`, and libraries that read a JWT bundle require one of each key (SPIFFE Workload API, section
+        6.2.2; RFC 7517).
+        """
+        keys = [key for key in self.document["keys"] if key["use"] == JWT_USE]
+        return {**self.document, "keys": keys}
 
 
 class RevocationList(NamedTuple):
@@ -169,7 +183,7 @@ def bundle(snapshot: Snapshot, names: Names) -> Bundle:
     trusted = [key for key in keys if key.certificates is not None and _is_needed(snapshot, key)]
     roots = dict.fromkeys(split(key.certificates or b"")[-1] for key in trusted)
     tokens = [
-        jws.public_jwk(key.algorithm, key.public, key.kid) | {"use": "jwt-svid"}
+        jws.public_jwk(key.algorithm, key.public, key.kid) | {"use": JWT_USE}
         for key in keys
         if key.use == "jws" and key.algorithm == "ES256" and _is_needed(snapshot, key)
     ]

@@ -30,6 +30,8 @@ SSH_REVOKED = "ssh/revoked.krl"
 
 SPIFFE_BUNDLE = "spiffe/bundle.json"
 """SPIFFE Trust Domain and Bundle, section 4; where federations fetch it (SPIFFE Federation, section 5.1)."""
+SPIFFE_JWT_BUNDLE = "spiffe/jwt-bundle.json"
+"""The same without the roots of X.509-SVIDs, for libraries that read one kind of keys."""
 X509 = "x509"
 CRL = ".crl"
 """A revocation list in DER, as RFC 5280 (section 4.2.1.13) has it fetched: one of each authority."""
@@ -213,7 +215,8 @@ def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[
     """Yield what verifiers of SVIDs trust, and which certificates are revoked; nothing where there never was one."""
     keys = snapshot.signing_keys()
     authorities = any(key.use == "x509" for key in keys)
-    if not authorities and not any(key.use == "jws" and key.algorithm == "ES256" for key in keys):
+    tokens = any(key.use == "jws" and key.algorithm == "ES256" for key in keys)
+    if not authorities and not tokens:
         return
     # Costs start-up, and few ledgers have an authority.
     from jitid import certifying
@@ -226,6 +229,8 @@ def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[
         yield Document(f"{X509}/crl.pem", "".join(to_pem(one.der, "X509 CRL") for one in lists).encode())
     bundle = certifying.bundle(snapshot, names)
     yield Document(SPIFFE_BUNDLE, _text(bundle.document))
+    if tokens:
+        yield Document(SPIFFE_JWT_BUNDLE, _text(bundle.for_tokens))
     if authorities:
         yield Document(f"{X509}/roots.pem", "".join(map(to_pem, bundle.roots)).encode())
 

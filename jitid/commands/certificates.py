@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.commands import options
 
 IMPORTED = ("kid", "retired", "expires_at", "event")
-BUNDLES = ("spiffe", "pem")
+BUNDLES = ("spiffe", "jwt", "pem")
 LISTS = ("pem", "der")
 
 
@@ -67,9 +67,9 @@ def import_(given: Globals, chain: options.Chain = None) -> None:
 def bundle(given: Globals, out: options.PublicOut = None) -> None:
     """Print what verifiers of SVIDs trust.
 
-    It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs; with --format pem
-    the roots alone. An authority that was rotated stays until nothing that it certified can be alive; one that was
-    revoked is gone.
+    It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
+    prints the keys of JWT-SVIDs alone, --format pem the roots alone. A rotated authority stays until all that it
+    certified has expired. A revoked one is gone.
     """
     form = given.own_format(BUNDLES)
     if form is None:
@@ -87,7 +87,7 @@ def bundle(given: Globals, out: options.PublicOut = None) -> None:
     else:
         import json
 
-        text = json.dumps(found.document, indent=2) + "\n"
+        text = json.dumps(found.for_tokens if form == "jwt" else found.document, indent=2) + "\n"
     _write(text.encode("ascii"), out)
 
 

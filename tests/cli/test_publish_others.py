@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real import Shell, need
+from tests.real import Shell, module, need
 
 URL = "https://tokens.example"
 
@@ -75,7 +75,7 @@ def test_a_jwt_svid_is_verified_offline_and_seen_to_end(shell: Shell, tmp_path: 
     (tmp_path / "svid").write_text(
         shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--kind", "jwt-svid", *line)
     )
-    assert "spiffe/bundle.json" in changed(published(shell))
+    assert {"spiffe/bundle.json", "spiffe/jwt-bundle.json"} <= changed(published(shell))
     shell.good("verify", "svid", "--published", "out", *line)
     assert shell.run("verify", "svid", "--published", "out").returncode == 8
     shell.good("retire", "T1")
@@ -83,6 +83,34 @@ def test_a_jwt_svid_is_verified_offline_and_seen_to_end(shell: Shell, tmp_path: 
     done = shell.run("verify", "svid", "--published", "out", *line)
     assert done.returncode == 8
     assert "was ended before its time" in done.stderr
+
+
+def test_a_library_for_jwt_svids_reads_the_bundle_of_their_keys_alone(shell: Shell, tmp_path: Path) -> None:
+    """Printed or published, with an X.509 authority in the ledger; a key that is revoked is gone from it."""
+    spiffe, bundles = module("spiffe"), module("spiffe.bundle.jwt_bundle.jwt_bundle_set")
+    parse = module("spiffe.bundle.jwt_bundle.jwt_bundle").JwtBundle.parse
+    domain = spiffe.TrustDomain("jitid.local")
+    issue = ("-q", "issue", "--delegator", "alice", "--task", "T1", "--kind")
+    shell.good(*issue, "x509-svid", "--out", "leaf.pem")
+    token = shell.good(*issue, "jwt-svid", "--audience", "https://cloud.example").strip()
+    published(shell)
+    place = tmp_path / "out/spiffe/jwt-bundle.json"
+    printed = shell.good("keys", "bundle", "--format", "jwt")
+    assert printed == place.read_text()
+    held = bundles.JwtBundleSet.of([parse(domain, printed.encode())]).get_bundle_for_trust_domain(domain)
+    svid = spiffe.JwtSvid.parse_and_validate(token, held, {"https://cloud.example"})
+    assert svid.spiffe_id.trust_domain == domain
+    joint = json.loads(shell.good("keys", "bundle"))
+    alone = json.loads(printed)
+    assert alone["keys"] == [key for key in joint["keys"] if key["use"] == "jwt-svid"]
+    assert {name: joint[name] for name in joint if name != "keys"} == {
+        name: alone[name] for name in alone if name != "keys"
+    }
+    (kid,) = [key["kid"] for key in alone["keys"]]
+    shell.good("keys", "revoke", kid, "--yes")
+    published(shell)
+    assert kid not in place.read_text()
+    parse(domain, place.read_bytes())
 
 
 def test_an_ssh_host_has_its_files_there(shell: Shell, tmp_path: Path) -> None:

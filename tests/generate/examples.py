@@ -849,6 +849,9 @@ cat authority.pem root.pem | jitid keys import""",
     ),
     "keys bundle": (
         Example("For federations, from a web server:", "jitid keys bundle --out bundle.json"),
+        Example(
+            "For libraries that read JWT-SVIDs alone:", "jitid keys bundle --format jwt --out jwt-bundle.json"
+        ),
         Example("For what trusts roots in PEM:", "jitid keys bundle --format pem --out roots.pem"),
     ),
     "keys crl": (

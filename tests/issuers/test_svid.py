@@ -258,9 +258,11 @@ def test_the_spiffe_library_accepts_certificates_tokens_and_bundle(now: World) -
         domain.name, "team/planner@1", "INC-4821", made.id, registered=False
     )
     assert parsed.spiffe_id.trust_domain == domain
-    keys = [key for key in bundle(now).document["keys"] if key["use"] == "jwt-svid"]
-    published = json.dumps({"keys": keys}).encode()
-    authorities = module("spiffe.bundle.jwt_bundle.jwt_bundle").JwtBundle.parse(domain, published)
+    bundles = module("spiffe.bundle.jwt_bundle.jwt_bundle").JwtBundle
+    authorities = bundles.parse(domain, json.dumps(bundle(now).for_tokens).encode())
+    with pytest.raises(module("spiffe.bundle.jwt_bundle.errors").ParseJWTBundleError):
+        # The roots in the joint one have no `kid`.
+        bundles.parse(domain, json.dumps(bundle(now).document).encode())
     validated = spiffe.JwtSvid.parse_and_validate(token.token, authorities, {"urn:cloud"})
     assert str(validated.spiffe_id) == spiffe_id(domain.name, "planner", "T1", token.id, registered=False)
     held = module("spiffe.bundle.x509_bundle.x509_bundle").X509Bundle.parse(domain, roots(now).encode())
