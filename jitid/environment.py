@@ -684,4 +684,5 @@ def _terms(config: Config, path: str) -> Terms:
         publish_url=config.text("publish_url"),
         publish_lifetime=config.number("publish_lifetime"),
         places=() if (served := config.text("serve_public_url")) is None else (served,),
+        detail_types=config.many("detail_types"),
     )

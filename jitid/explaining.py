@@ -285,6 +285,7 @@ def _decide_now(
                 entry.agent, (request.kind, *stated), request.audiences, usual, 0, 0, own=names.issuers
             )
             + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
+            + governance.beyond_types(terms.detail_types, _details(credential))
             + governance.out_of_service(records, snapshot.now)
             + governance.beyond_each(
                 records,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import audience
+from jitid import audience, strictjson
 from jitid.agent import Agent, AgentState
 from jitid.credential import bare_kind
 from jitid.delegator import Delegator
@@ -346,6 +346,7 @@ _TOO_MUCH = {
     "agent-audience": "audience",
     "agent-scope": "scope",
     "delegator-entitlement": "scope",
+    "detail-type": "detail",
 }
 
 
@@ -426,6 +427,24 @@ def beyond_scopes(person: Delegator | None, agent: Agent | None, details: Sequen
             "ask for scopes, and leave --detail out",
         )
         for rule, _, why in limits(person, agent)
+    ]
+
+
+def beyond_types(types: Sequence[str], details: Sequence[str]) -> list[Objection]:
+    """Return why `authorization_details` are refused whose type is not one of `types` (RFC 9396, section 5).
+
+    Without `types` any type is accepted.
+    """
+    if not types:
+        return []
+    unknown = dict.fromkeys(one for text in details if (one := strictjson.loads(text)["type"]) not in types)
+    return [
+        Objection(
+            "detail-type",
+            f"authorization details of the type {quote(one)} are not supported",
+            f"supported types: {', '.join(types)}",
+        )
+        for one in unknown
     ]
 
 

@@ -168,6 +168,7 @@ def plan(
             request.copies,
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
+        + governance.beyond_types(terms.detail_types, request.details)
         + _beyond_those_above(records, (request.kind, *kinds), within.obtainable, accepted, request, now)
         + unlet
         + namerights.objections_to_agents(snapshot, request, terms, parent, now),

@@ -37,6 +37,7 @@ BEYOND_POLICY = frozenset(
         "agent-audience",
         "agent-concurrency",
         "agent-scope",
+        "detail-type",
     }
 )
 """Rules that refuse and are no policy's: another policy would change nothing."""

@@ -217,6 +217,8 @@ class Terms(NamedTuple):
     """The id of the identity of the agent that is served; None for a person and for a service."""
     bearer: str | None = None
     """The `jti` that this agent came with."""
+    detail_types: tuple[str, ...] = ()
+    """The types of `authorization_details` that may be requested; empty: any."""
 
     @property
     def own_name(self) -> str | None:

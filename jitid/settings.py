@@ -21,6 +21,7 @@ Kind = Literal[
     "issuer",
     "trust domain",
     "audiences",
+    "texts",
     "duration",
     "count",
     "sensitivity",
@@ -195,6 +196,13 @@ SETTINGS: dict[str, Setting] = {
             3,
             environment=False,
         ),
+        Setting(
+            "detail_types",
+            "texts",
+            "the types of authorization details that may be requested (RFC 9396); any type unless it is set",
+            (),
+            environment=False,
+        ),
         Setting("publish_url", "url", "the address at which the files of `publish` are served"),
         Setting(
             "publish_lifetime",
@@ -287,6 +295,9 @@ def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
     """Return the stricter of two values of a guard rail; the `trusted` one where neither is."""
     if isinstance(trusted, int) and isinstance(found, int) and setting.strict != "none":
         return min(trusted, found) if setting.strict == "least" else max(trusted, found)
+    if isinstance(trusted, tuple) and isinstance(found, tuple):
+        # An empty list bounds nothing.
+        return trusted or found
     for order in (SENSITIVITIES, tuple(reversed(DELEGATORS))):
         if trusted in order and found in order:
             return min(trusted, found, key=order.index)
@@ -347,6 +358,8 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
             from jitid.name import check_audience
 
             return tuple(dict.fromkeys(check_audience(each) for each in _texts(raw)))
+        case "texts":
+            return tuple(dict.fromkeys(_texts(raw)))
         case "duration":
             from jitid.lifetime import parse_duration
 

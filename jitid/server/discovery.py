@@ -103,6 +103,10 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(ALGORITHMS),
     }
+    types = service.config.many("detail_types")
+    if types:
+        # RFC 9396, section 10; without the setting any type is accepted, which the member cannot say.
+        found["authorization_details_types_supported"] = list(types)
     for name, path in (
         ("token", oauth.TOKEN),
         ("introspection", oauth.INTROSPECT),

@@ -96,12 +96,12 @@ user's file, the system's files, the default. `jitid config show` tells each val
 came from. Files are TOML; a table `[profile.NAME]` lays over its own file. A file that others may write is
 refused.
 
-A setting without a variable is a guard rail: `max`, `max_issue`, `delegators`, `timezone`, and those that begin with
-`sweep_`, `approval_`, `recurs_`, `retain_` or, as limits, `serve_`. A file or profile that JITID_CONFIG, JITID_PROFILE,
-XDG_CONFIG_HOME, XDG_CONFIG_DIRS or HOME names may make a guard rail stricter, never looser: the stricter value counts,
-with a warning. These files count fully: the one that --config names, with the profile that --profile names; without
---config, the one in the home folder of the password database; and the system's in /etc/xdg/. Floors of these files
-hold as well, whatever file is named.
+A setting without a variable is a guard rail: `max`, `max_issue`, `delegators`, `timezone`, `detail_types`, and those
+that begin with `sweep_`, `approval_`, `recurs_`, `retain_` or, as limits, `serve_`. A file or profile that
+JITID_CONFIG, JITID_PROFILE, XDG_CONFIG_HOME, XDG_CONFIG_DIRS or HOME names may make a guard rail stricter, never
+looser: the stricter value counts, with a warning. These files count fully: the one that --config names, with the
+profile that --profile names; without --config, the one in the home folder of the password database; and the system's in
+/etc/xdg/. Floors of these files hold as well, whatever file is named.
 
 A project's file comes with other people's code. It may name the work and make it stricter; what it may not
 say makes it unheeded as a whole, with a warning."""
@@ -1228,11 +1228,11 @@ DIR has, afterwards: `jwks.json`, the keys (RFC 7517); `status/DAY.jwt`, a Token
 something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.es256.jwt` for verifiers that take no
 EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-server`, by which federations find the
 keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates for SSH hosts were
-ever issued; `spiffe/bundle.json`, `x509/roots.pem`, `x509/crl.pem` and `x509/KID.crl`, what verifiers of SVIDs trust
-and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are, and
-which former names of the issuer still count. They are for everybody to read (0644). Only this ledger may publish
-there, and one process at a time; a folder with such files of others is left alone. No link in DIR is followed: one in
-the place of a file is replaced.
+ever issued; `spiffe/bundle.json`, `spiffe/jwt-bundle.json`, `x509/roots.pem`, `x509/crl.pem` and `x509/KID.crl`, what
+verifiers of SVIDs trust and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose
+files these are, and which former names of the issuer still count. They are for everybody to read (0644). Only this
+ledger may publish there, and one process at a time; a folder with such files of others is left alone. No link in DIR is
+followed: one in the place of a file is replaced.
 
 With the setting `publish_url`, which is the address of DIR as others see it, every signed token that is issued from
 then on names its place in a list, which nobody can count tokens by. A list is good for as long as `publish_lifetime`
@@ -1265,7 +1265,8 @@ elsewhere and offline, an authority under it takes its place: it certifies agent
 certifies no other authority (path length 0). What the request asks for is in it: `-copy_extensions copy` of openssl
 takes it over.""",
     "keys bundle": """\
-Sequence and refresh hint are in it, as SPIFFE Trust Domain and Bundle has them. A verifier with this bundle needs no
+Sequence and refresh hint are in it, as SPIFFE Trust Domain and Bundle has them. Some libraries for JWT-SVIDs refuse a
+bundle with roots, which have no `kid`: give them --format jwt. A verifier with this bundle needs no
 ledger, and does not learn of a revocation: see jitid-keys-crl(1).""",
     "keys crl": """\
 On a list are the certificates that were revoked, retired with their task, or superseded, until they expire. The number
