@@ -297,7 +297,8 @@ def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
         return min(trusted, found) if setting.strict == "least" else max(trusted, found)
     if isinstance(trusted, tuple) and isinstance(found, tuple):
         # An empty list bounds nothing.
-        return trusted or found
+        narrower = found and (not trusted or set(found) <= set(trusted))
+        return found if narrower else trusted
     for order in (SENSITIVITIES, tuple(reversed(DELEGATORS))):
         if trusted in order and found in order:
             return min(trusted, found, key=order.index)

@@ -97,6 +97,9 @@ def values(setting: Setting) -> st.SearchStrategy[str]:
             return st.sampled_from(DELEGATORS)
         case "time zone":
             return st.sampled_from(("UTC", "Europe/Berlin", "Asia/Tokyo"))
+        case "texts":
+            names = st.sampled_from(("payment", "transfer", "urn:example:order"))
+            return st.lists(names, min_size=1, unique=True).map(" ".join)
         case _:
             raise AssertionError(setting)
 

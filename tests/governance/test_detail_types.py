@@ -68,6 +68,8 @@ def test_the_list_is_a_guard_rail() -> None:
     assert strictest(setting, (), ("payment",)) == ("payment",)
     assert strictest(setting, ("payment",), ()) == ("payment",)
     assert strictest(setting, ("payment",), ("transfer",)) == ("payment",)
+    assert strictest(setting, ("payment",), ("payment", "transfer")) == ("payment",)
+    assert strictest(setting, ("payment", "transfer"), ("transfer",)) == ("transfer",)
 
 
 def authorize(asked: Asked, detail: str) -> tuple[int, str | None]:
