@@ -47,6 +47,11 @@ def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
     postgres_server.drop(database)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that `.ci/run` sets: the deep tests take four times as long as all others."""
+    parser.addoption("--deep", action="store_true", help="also run the tests that take long (marked `deep`)")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compile all modules once: jitid is started thousands of times, and leaves nothing behind that it compiles."""
     if not hasattr(config, "workerinput"):
@@ -54,11 +59,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what cannot happen to a ledger in a database: `of_files`, with words of the id, or none for all."""
-    spared = [item for item in items if _is_of_files(item)]
+    """Leave out deep tests unless `--deep` asks for them, and what cannot happen to a ledger in a database.
+
+    The mark `of_files` names that, with words of the id, or none for all.
+    """
+    deep = config.getoption("--deep")
+    spared = [
+        item
+        for item in items
+        if _is_of_files(item) or (not deep and item.get_closest_marker("deep") is not None)
+    ]
     if spared:
+        left_out = set(spared)
         config.hook.pytest_deselected(items=spared)
-        items[:] = [item for item in items if not _is_of_files(item)]
+        items[:] = [item for item in items if item not in left_out]
 
 
 def _is_of_files(item: pytest.Item) -> bool:
