@@ -243,7 +243,7 @@ def _bound(function: Callable[..., None], given: Globals) -> Callable[..., None]
         # What was loaded stays; from here on the collector looks only at what the verb makes.
         gc.freeze()
         gc.enable()
-        function(given, **arguments)
+        given.perform(function, arguments)
 
     signature = inspect.signature(function, eval_str=True, locals={"options": options, "Globals": Globals})
     call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError
+from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, UsageError
+from jitid.outputplace import Place, is_special, place_at
 from jitid.text import quote
 
 # What a stream collects before it is written.
@@ -111,7 +112,8 @@ def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[Jiti
 def write_private(path: str, data: bytes) -> None:
     """Write `data` durably to `path` with mode 0600: a reader sees the old file or the new one, never a part.
 
-    A link at `path` is replaced, not followed. What is no regular file (a terminal, a pipe) is written to directly.
+    A file at `path` is replaced if it is a regular file of this user, and nothing is written to another user's file, a
+    link or a named pipe. An open descriptor (/dev/fd/3) and a device are written to directly.
 
     Raises:
         OutputError: it could not be written; an old file is as it was.
@@ -121,14 +123,14 @@ def write_private(path: str, data: bytes) -> None:
         file.write_bytes(data)
 
 
-def write_public(path: str, data: bytes) -> None:
-    """Write `data` as `write_private` does, but for everybody to read: mode 0644.
+def write_public(path: str, data: bytes, *, over_link: bool = False) -> None:
+    """Write `data` as `write_private` does, but for everybody to read: mode 0644; `over_link` replaces a link too.
 
     Raises:
         OutputError: it could not be written; an old file is as it was.
 
     """
-    with writing_public(path) as file:
+    with Replacement(path, 0o644, over_link=over_link) as file:
         file.write_bytes(data)
 
 
@@ -146,16 +148,19 @@ class Replacement:
     """A file in the place of another, from the end of a `with` block on, and only if the block ends well.
 
     What could not be written raises OutputError; then, and if the block raises anything, an old file is as it was
-    and nothing of the new one is left. What is no regular file gets each piece as it comes.
+    and nothing of the new one is left. An open descriptor and a device get each piece as it comes.
     """
 
-    def __init__(self, path: str, mode: int) -> None:
-        """`mode` is that of the new file, whatever the umask."""
+    def __init__(self, path: str, mode: int, *, over_link: bool = False) -> None:
+        """`mode` is that of the new file, whatever the umask; `over_link` replaces a symbolic link too."""
         self._path = path
         self._mode = mode
-        folder, name = os.path.split(path)
-        self._folder = folder or "."
-        self._aside: str | None = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
+        self._over_link = over_link
+        folder, self._name = os.path.split(path)
+        self._folder_path = folder or "."
+        self._aside = f".{self._name[:100]}.{os.urandom(6).hex()}"
+        self._folder = -1
+        """The folder, open: another folder may get its path meanwhile. -1 where nothing is replaced."""
         self._descriptor = -1
         self._pieces: list[bytes] = []
         self._size = 0
@@ -193,23 +198,25 @@ class Replacement:
                 self._flush()
 
     def _open(self) -> None:
-        if self._path == "-":
-            raise OutputError("`-` is no file: without --out it goes to standard output")
-        if is_special(self._path):
-            self._aside = None
-            # Standard output by its name may be a file that others write to as well: nothing of theirs is overwritten.
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        place = place_at(self._path, link=self._over_link)
+        if place.descriptor is not None:
+            # The caller's own: opening its path again could cut off what is there, and fails for a socket.
+            self._descriptor = os.dup(place.descriptor)
             return
-        assert self._aside is not None
+        if place.device:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+            if not stat.S_ISCHR(os.fstat(self._descriptor).st_mode):
+                raise OutputError(f"{quote(self._path, 200)} was replaced while it was opened")
+            return
+        self._folder = os.open(self._folder_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         # The mode is given at creation: a later chmod leaves a moment when others can read the secret.
-        self._descriptor = os.open(self._aside, flags, self._mode)
+        self._descriptor = os.open(self._aside, flags, self._mode, dir_fd=self._folder)
         # A umask can only take permissions away; an owner who may not write could not renew the file later.
         os.fchmod(self._descriptor, self._mode)
         # Whoever clears up after the dead sees that this one lives; not every file system has such locks.
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        _give_to_owner(self._descriptor, self._path)
 
     def _flush(self) -> None:
         data = b"".join(self._pieces)
@@ -218,44 +225,38 @@ class Replacement:
         _write_all(self._descriptor, data)
 
     def _publish(self) -> None:
-        if self._aside is None:
+        if self._folder < 0:
             return
         os.fsync(self._descriptor)
-        # Whatever can be refused is asked for while the old file still stands.
-        held = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.rename(self._aside, self._path)
-            _sync_names(held)
-        finally:
-            os.close(held)
+        # Another user may have put something there meanwhile, in a folder that others may write to.
+        if place_at(self._name, folder=self._folder, link=self._over_link) != Place():
+            raise OutputError(f"{quote(self._path, 200)} was replaced by a device meanwhile")
+        os.rename(self._aside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        _sync_names(self._folder)
 
     def _discard(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
+        folder, self._folder = self._folder, -1
         with suppress(OSError):
             if descriptor >= 0:
                 os.close(descriptor)
-        with suppress(OSError):
-            if self._aside is not None:
-                os.unlink(self._aside)
+        if folder >= 0:
+            with suppress(OSError):
+                os.unlink(self._aside, dir_fd=folder)
+            os.close(folder)
 
 
 @contextmanager
 def _told(path: str) -> Iterator[None]:
     try:
         yield
+    except UsageError as error:
+        # Whoever issues has checked the path before: since then, it was changed.
+        raise OutputError(error.message) from error
     except OSError as error:
         raise OutputError(
             f"{quote(path, 200)} could not be written: {(error.strerror or 'error').lower()}"
         ) from error
-
-
-def is_special(path: str) -> bool:
-    """Tell whether something is written to, and not replaced: a pipe, a device, an open descriptor by its name."""
-    if not os.path.exists(path):
-        return False
-    folder = os.path.realpath(os.path.dirname(path) or ".")
-    # /dev/stdout and /dev/fd/3 are links to what may be a regular file: replacing the link would break the system.
-    return not os.path.isfile(path) or folder == "/dev" or folder.startswith("/proc/")
 
 
 def read_regular(path: str, most: int) -> bytes:
@@ -272,18 +273,6 @@ def read_regular(path: str, most: int) -> bytes:
         return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
-def _give_to_owner(descriptor: int, path: str) -> None:
-    """Let a file that root replaces belong to whom it belonged before."""
-    if os.geteuid() != 0:
-        return
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return
-    if stat.S_ISREG(status.st_mode) and status.st_uid != 0:
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-
-
 def _sync_names(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
@@ -296,7 +285,13 @@ def _sync_names(descriptor: int) -> None:
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            # Somebody else made the shared terminal or pipe non-blocking.
+            import select
+
+            select.select([], [descriptor], [])
 
 
 def sync_folder(path: str) -> None:

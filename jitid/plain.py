@@ -34,7 +34,7 @@ def perform(line: Line, given: Globals) -> None:
     # What was loaded stays; from here on the collector looks only at what the verb makes.
     gc.freeze()
     gc.enable()
-    function(given, **line.arguments)
+    given.perform(function, line.arguments)
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Line | None:

@@ -636,7 +636,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "schedule systemd": ({
         "--every": ("every", "text", ""),
         "--name": ("name", "text", ""),
-        "--out": ("out", "text", ""),
+        "--out": ("folder", "text", ""),
     }, (("option", "texts", False),)),
     "schedule cron": ({
         "--every": ("every", "text", ""),

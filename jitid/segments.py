@@ -22,6 +22,7 @@ from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.segments import Segment, digest_of
 from jitid.lifetime import format_duration
+from jitid.outputplace import check_output
 from jitid.text import quote
 
 LEAST = 86_400
@@ -248,6 +249,7 @@ def _must_be_free(path: str, head: Head) -> None:
 
     What an interrupted cut has left there is the same part of the same log. Raises OutputError.
     """
+    check_output(path)
     if not os.path.lexists(path):
         return
     try:

@@ -143,7 +143,7 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
         )
     new = not os.path.lexists(path)
     _make_folder(os.path.dirname(path))
-    write_public(path, text)
+    write_public(path, text, over_link=True)
     return "new" if new else "changed"
 
 

@@ -116,6 +116,7 @@ LAYERS = (
         "keysets",
         "assertion",
         "files",
+        "outputplace",
         "backupfile",
         "publicfolder",
         "leftovers",

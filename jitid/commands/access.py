@@ -26,6 +26,7 @@ from jitid.formats.view import View
 from jitid.identifier import parse_access_id
 from jitid.lifetime import format_time, parse_duration
 from jitid.name import check_audience, check_delegator
+from jitid.outputplace import check_output
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def write_bootstrap(
             f"{quote(path)} is there already, and nothing is written over it",
             "name a new file; or take the old one away, if it is of no use any longer",
         )
+    check_output(path)
     made = authority.perform(BootstrapAccess(accept_clock=accept_clock))
     try:
         _write_new(path, made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
@@ -57,6 +57,20 @@ class Globals:
         self.read_line: Callable[[Sequence[str]], Mapping[str, Option]] | None = None
         """Reads another line of jitid without doing it, as `commandline.options_of` tells."""
         self._config: Config | None = None
+
+    def perform(self, verb: Callable[..., None], arguments: Mapping[str, Any]) -> None:
+        """Call a verb; the file that --out names is checked before the verb issues or changes anything.
+
+        Raises:
+            UsageError: what stands there is not a regular file of the caller's own.
+            OutputError: it could not be written.
+
+        """
+        if arguments.get("out") is not None:
+            from jitid.outputplace import check_output
+
+            check_output(arguments["out"])
+        verb(self, **arguments)
 
     def config(self) -> Config:
         """Return the configuration in force, read once. Raises ConfigurationError."""

@@ -6,9 +6,10 @@ import json
 import os
 
 from jitid.errors import InvalidCredentialError, JitidError, OutputError, UsageError
-from jitid.files import is_special, read_regular, write_private
+from jitid.files import read_regular, write_private
 from jitid.jws import parse_any
 from jitid.leftovers import remove_leftovers
+from jitid.outputplace import is_special
 from jitid.tokenform import MAX_TOKEN
 
 

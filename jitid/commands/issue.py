@@ -12,8 +12,9 @@ from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
-from jitid.formats.secrettext import ended, files_of, text_of, usable_until
+from jitid.formats.secrettext import ended, files_of, paths_of, text_of, usable_until
 from jitid.lifetime import format_duration, parse_duration, parse_time
+from jitid.outputplace import check_output
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -126,6 +127,13 @@ def issue(
         return
     if yes:
         raise UsageError("--yes goes with --count or --from-file")
+    replaced = None
+    if out is not None:
+        from jitid.commands.overwriting import Replaced
+
+        for path in paths_of(request.kind, out, key=request.public_key is None)[1:]:
+            check_output(path)
+        replaced = Replaced(out)
     if dry_run:
         (foreseen,) = open_for_preview(config).perform(
             Issue(requests=(request,), delegator_token=proof, dry_run=True, as_of=asked_of)
@@ -143,6 +151,8 @@ def issue(
     hand_out(given, authority, [issued], lambda: _show(given, issued, out))
     for note in issued.notes:
         given.note(note)
+    if replaced is not None:
+        replaced.report(given, authority, issued)
 
 
 def _show(given: Globals, issued: Issued, out: str | None) -> None:

@@ -18,6 +18,7 @@ from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.lifetime import format_time, parse_duration
+from jitid.outputplace import check_output
 from jitid.request import RenewRequest
 from jitid.text import quote
 
@@ -51,6 +52,11 @@ def renew(
     if in_place is not None and out is not None:
         raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
     target = in_place or out
+    replaced = None
+    if out is not None:
+        from jitid.commands.overwriting import Replaced
+
+        replaced = Replaced(out)
     with _turn(in_place, given.config().number("timeout")):
         token = reading.token(in_place or "-", "the token to renew")
         _must_be_token(token)
@@ -63,6 +69,8 @@ def renew(
             _show(given, issued, None)
     for note in issued.notes:
         given.note(note)
+    if replaced is not None:
+        replaced.report(given, authority, issued)
 
 
 _OTHERS = ("-----BEGIN", "ssh-", "ecdsa-", "sk-", "postgresql://", "{")
@@ -132,6 +140,8 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
         return
     import fcntl
 
+    if os.path.lexists(path) and not os.path.isdir(path):
+        check_output(path)
     until = time.monotonic() + timeout
     while True:
         try:
@@ -139,7 +149,7 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
         except (OSError, ValueError) as error:
             if os.path.islink(path):
                 raise UsageError(
-                    f"{quote(path, 200)} is a symbolic link, and only a file can be rewritten",
+                    f"{quote(path, 200)} is a symbolic link, and only a file can be rewritten; nothing was changed",
                     "name the file itself",
                 ) from error
             # In the words that every verb has for it.
@@ -147,7 +157,7 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
             raise
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UsageError(f"{quote(path, 200)} is no file that could be rewritten")
+                raise UsageError(f"{quote(path, 200)} is not a regular file; nothing was changed")
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -159,6 +169,8 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
                 continue
             # It is replaced and not written to: what was locked may not be what stands there now.
             if _is_at(path, descriptor):
+                # Another user's file may have taken its place since the first look.
+                check_output(path)
                 yield
                 return
         finally:

@@ -36,7 +36,7 @@ def systemd(
     option: options.SweepOptions = None,
     every: options.Every = None,
     name: options.UnitName = None,
-    out: options.UnitFolder = None,
+    folder: options.UnitFolder = None,
 ) -> None:
     """Print a hardened systemd service and its timer that run `jitid sweep`.
 
@@ -58,13 +58,13 @@ def systemd(
         reaches_network=is_database(given.config()) or bool(given.config().targets()),
     )
     files = {f"{name}.service": unit.service(job), f"{name}.timer": unit.timer(_ABOUT, name, seconds)}
-    if out is None:
+    if folder is None:
         output.write("\n".join(f"# /etc/systemd/system/{file}\n{text}" for file, text in files.items()))
         return
     for file, text in files.items():
-        write_public(os.path.join(out, file), text.encode())
-    given.note(f"wrote {name}.service and {name}.timer into {out}")
-    if os.path.realpath(out) != "/etc/systemd/system":
+        write_public(os.path.join(folder, file), text.encode())
+    given.note(f"wrote {name}.service and {name}.timer into {folder}")
+    if os.path.realpath(folder) != "/etc/systemd/system":
         given.note("as root, put them into /etc/systemd/system")
     given.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
 

@@ -23,6 +23,7 @@ from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
 from jitid.leftovers import remove_leftovers
 from jitid.lifetime import parse_duration, parse_time
+from jitid.outputplace import check_output
 from jitid.settings import nearest
 from jitid.sweep.finding import SEVERITIES, Severity
 from jitid.sweep.known import Known
@@ -83,6 +84,8 @@ def sweep(
         )
     given.expect(FIELDS)
     check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
+    for path in (head_out, baseline if update_baseline else None):
+        check_output(path)
     known = Known(
         ()
         if baseline is None

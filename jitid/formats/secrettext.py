@@ -55,6 +55,11 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
     return {path: text_of(kind, secret, expires_at)}
 
 
+def paths_of(kind: str, path: str, *, key: bool) -> tuple[str, ...]:
+    """Return the paths that `files_of` gives for a secret of a kind that is still to be made; `key`: with its key."""
+    return (path, path + CERTIFICATE_SUFFIX) if kind == "ssh-cert" and key else (path,)
+
+
 def credential_process(secret: Secret, expires_at: int) -> str:
     """Return what a program of `credential_process` prints (AWS SDKs and Tools, process credential provider)."""
     from jitid.lifetime import format_time

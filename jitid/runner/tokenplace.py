@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.files import write_private
+from jitid.outputplace import check_output
 from jitid.text import quote
 
 _FILE = "token"
@@ -111,6 +112,7 @@ class _Folder:
         self._held = _hold(folder)
         _tidy(folder)
         self.path = os.path.join(os.path.abspath(folder), name)
+        check_output(self.path)
 
     def put(self, token: str) -> None:
         """Let the path give `token` from now on."""
@@ -137,6 +139,7 @@ class _File:
     """A further file in a folder that another place holds."""
 
     def __init__(self, path: str) -> None:
+        check_output(path)
         self.path = path
         self._written = False
 

@@ -1,0 +1,173 @@
+"""Where output may go: a regular file of the caller's own, a descriptor that the caller opened, or a harmless device.
+
+A secret that lands elsewhere is lost: the owner of a file, the reader of a pipe, the target of a link would have it. So
+each verb asks `check_output` before it issues anything, and `files.Replacement` asks again when it writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from typing import NamedTuple
+
+from jitid.errors import OutputError, UsageError
+from jitid.text import quote
+
+_NAMED = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_FOLDERS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
+"""The folders in which the system lists the open descriptors of a process by their numbers."""
+_STANDARD = 2
+"""The last of the descriptors that each process is given."""
+_HARMLESS = ("/dev/null", "/dev/full", "/dev/tty")
+"""Devices that hand nothing to another user: nobody reads the first two, and the third is the caller's terminal."""
+_NO_TEMPORARY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+"""What file systems and kernels answer that have no files without a name; a missing folder is seen before."""
+
+
+_OPEN_IT = "open it in the shell, such as --out /dev/fd/3 3> FILE"
+
+
+class Place(NamedTuple):
+    """What stands at the path of an output, checked."""
+
+    descriptor: int | None = None
+    """The caller's open descriptor that the path names."""
+    device: bool = False
+    """A device, which is written to and never replaced."""
+
+
+def check_output(path: str | None) -> None:
+    """Check the path of an output before anything is issued, and change nothing; None is standard output.
+
+    Raises:
+        UsageError: what stands there is not a regular file of the caller's own.
+        OutputError: the file could not be written, as in a folder that does not exist.
+
+    """
+    if path is None:
+        return
+    try:
+        if place_at(path) == Place():
+            _try(os.path.dirname(path) or ".")
+    except UsageError as error:
+        raise UsageError(f"{error.message}; nothing was changed", error.hint) from error
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise OutputError(
+            f"{quote(path, 200)} could not be written: {reason}; nothing was changed"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{quote(path, 200)} is not a path; nothing was changed") from error
+
+
+def place_at(path: str, *, folder: int | None = None, link: bool = False) -> Place:
+    """Return what stands at the path of an output, if output may go there.
+
+    With `folder`, the path is a name in that open folder. With `link`, a symbolic link may stand there: whoever asks
+    replaces it.
+
+    Raises:
+        UsageError: it is a link, a pipe, a socket, a foreign device, or a file of another user.
+        OSError: it is a folder, or out of reach.
+
+    """
+    if folder is None and path == "-":
+        raise UsageError("`-` is not a file", "without --out, the output goes to standard output")
+    if folder is None and (descriptor := descriptor_of(path)) is not None:
+        _check_descriptor(descriptor, path)
+        return Place(descriptor)
+    try:
+        status = os.stat(path, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return Place()
+    mode = status.st_mode
+    if stat.S_ISREG(mode):
+        if status.st_uid != os.geteuid():
+            raise UsageError(
+                f"{quote(path, 200)} belongs to {_user(status.st_uid)}, not to you",
+                "name a new file or a file of your own",
+            )
+        return Place()
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if stat.S_ISLNK(mode) and link:
+        return Place()
+    if stat.S_ISCHR(mode) and (status.st_uid == os.geteuid() or status.st_rdev in _harmless()):
+        return Place(device=True)
+    raise UsageError(
+        f"{quote(path, 200)} is {_kind(mode)}, not a regular file",
+        "name the file itself" if stat.S_ISLNK(mode) else "name a regular file, or redirect standard output",
+    )
+
+
+def descriptor_of(path: str) -> int | None:
+    """Return the number of the open descriptor that a path such as /dev/fd/3 names; None for another path."""
+    whole = os.path.abspath(path)
+    if whole in _NAMED:
+        return _NAMED[whole]
+    folder, name = os.path.split(whole)
+    if not (name.isascii() and name.isdigit() and len(name) <= len("1048576")):
+        return None
+    return int(name) if folder in (*_FOLDERS, f"/proc/{os.getpid()}/fd") else None
+
+
+def _check_descriptor(descriptor: int, path: str) -> None:
+    """Refuse a descriptor that the caller did not open for writing: others are the ledger's, or another file's."""
+    try:
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        # What this process opened itself is closed in each program that it starts; what it was given is not.
+        given = descriptor <= _STANDARD or os.get_inheritable(descriptor)
+    except OSError as error:
+        raise UsageError(f"{quote(path, 200)} is not an open descriptor", _OPEN_IT) from error
+    if not given or flags & os.O_ACCMODE == os.O_RDONLY:
+        raise UsageError(f"{quote(path, 200)} is not open for writing", _OPEN_IT)
+
+
+def _try(folder: str) -> None:
+    """Make a file without a name in a folder, where the system can do that. Raises OSError."""
+    if not os.path.isdir(folder):
+        code = errno.ENOTDIR if os.path.lexists(folder) else errno.ENOENT
+        raise OSError(code, os.strerror(code), folder)
+    nameless = getattr(os, "O_TMPFILE", None)
+    if nameless is None:
+        return
+    try:
+        os.close(os.open(folder, nameless | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if error.errno not in _NO_TEMPORARY:
+            raise
+
+
+def _harmless() -> set[int]:
+    found = set()
+    for path in _HARMLESS:
+        with suppress(OSError):
+            found.add(os.stat(path).st_rdev)
+    return found
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    return "a device"
+
+
+def _user(number: int) -> str:
+    from pwd import getpwuid
+
+    try:
+        return f"user {quote(getpwuid(number).pw_name)}"
+    except KeyError:
+        return f"user {number}"
+
+
+def is_special(path: str) -> bool:
+    """Tell whether something is written to, and not replaced: a pipe, a device, an open descriptor by its name."""
+    return os.path.exists(path) and (descriptor_of(path) is not None or not os.path.isfile(path))
