@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -334,3 +335,57 @@ def test_a_folder_that_is_exchanged_meanwhile_does_not_get_the_file(tmp_path: Pa
         folder.mkdir()
     assert list(folder.iterdir()) == []
     assert [path.name for path in (tmp_path / "moved").iterdir()] == ["token"]
+
+
+def _note(shell: Shell, *words: str, stdin: str = "") -> str:
+    done = shell.run(*words, "--out", "replaced", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    found = [line for line in done.stderr.splitlines() if "`replaced` held" in line]
+    assert len(found) <= 1
+    return "".join(found)
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque", "x509-svid"])
+def test_a_live_token_that_is_replaced_is_named(kind: str, shell: Shell) -> None:
+    """Which one it is, until when it works, and the command that ends it, which does; never the token itself."""
+    (shell.home / "replaced").unlink(missing_ok=True)
+    line = ("issue", "--task", f"OVER-{kind}", "--delegator", "alice", "--kind")
+    assert _note(shell, *line, kind) == ""
+    old = (shell.home / "replaced").read_text()
+    found = json.loads(shell.good("inspect", "replaced", "--format", "json"))
+    note = _note(shell, *line, "opaque")
+    assert f"held {found['jti']} (agent agent, task OVER-{kind}), which stays valid until 2" in note
+    assert old.splitlines()[0] not in note
+    command = note.rpartition("to revoke it: ")[2].split()
+    assert command[:2] == ["jitid", "revoke"]
+    assert shell.run("inspect", "--field", "active", stdin=old).stdout == "true\n"
+    shell.good(*command[1:])
+    assert shell.run("inspect", "--field", "active", stdin=old).stdout == "false\n"
+
+
+def test_only_what_is_still_valid_is_named(shell: Shell) -> None:
+    """Not what has ended, another ledger's token, another text, what is too long, or one's own predecessor."""
+    place, line = shell.home / "replaced", ("issue", "--task", "OVER", "--delegator", "alice")
+    place.unlink(missing_ok=True)
+    _note(shell, *line)
+    shell.good("revoke", "--token-file", "replaced")
+    assert _note(shell, *line) == ""
+    assert _note(shell, *line, "-q") == ""
+    assert _note(shell, *line) != ""
+    token = place.read_text()
+    assert _note(shell, "renew", stdin=token) == ""
+    other = Shell(shell.home, shell.home / "another")
+    foreign = other.good("issue", "--task", "T", "--delegator", "alice")
+    for text in ("", "\n", "no token", foreign, "eyJ" * 10_000, token + "x" * 20_000):
+        place.write_text(text)
+        assert _note(shell, *line) == ""
+
+
+def test_a_parent_that_is_replaced_by_its_child_ends_with_it(shell: Shell) -> None:
+    (shell.home / "replaced").unlink(missing_ok=True)
+    _note(shell, "issue", "--task", "OVER-PARENT", "--delegator", "alice")
+    note = _note(shell, "issue", "--parent-file", "replaced")
+    assert "to revoke it and the new token: jitid revoke jti_" in note
+    assert shell.run("verify", "replaced").returncode == 0
+    shell.good(*note.rpartition(": ")[2].split()[1:])
+    assert shell.run("verify", "replaced").returncode == 8

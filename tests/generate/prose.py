@@ -233,7 +233,10 @@ KIND is `jwt`, `opaque`, `jwt-svid`, `x509-svid` or `ssh-cert`, which are made h
 from a template of a target. What is printed is what its users read: a token alone on a line; of an `x509-svid` the
 certificates and then the key, both PEM; of an `ssh-cert` the key and then the line of the certificate; of a
 `postgres-role` its URL; of an `aws-sts` what `credential_process` prints, on one line; of the others one JSON object
-with their parts by their names. With --out an `ssh-cert` is two files, FILE with the key and FILE-cert.pub. In JSON the
+with their parts by their names. With --out an `ssh-cert` is two files, FILE with the key and FILE-cert.pub.
+FILE is new, or a regular file of your own, which is replaced: another user's file, a link or a named pipe is refused
+before anything is issued. If FILE holds a token of this ledger that is still valid, a note says which one, until when
+it stays valid, and how to revoke it. /dev/fd/3 names a descriptor that your shell opened. In JSON the
 parts are members of `secret`, and --field takes the name of a part.
 
 With --may-kind the holder may obtain credentials of these kinds by the token, and delegate them; without it, `jwt` and
