@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from jitid.covering import Covering
 from jitid.errors import UsageError
 from jitid.name import check_audience
 from jitid.text import quote
@@ -62,14 +63,33 @@ def covers(entry: str, other: str) -> bool:
 
 def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
     """Return those of `others` that no entry covers."""
-    return tuple([other for other in others if not any(covers(entry, other) for entry in entries)])
+    held = frozenset(entries)
+    left = [other for other in others if other not in held]
+    patterns = [origin for entry in held if "*" in entry and (origin := _origin(entry)) is not None]
+    if not left or not patterns:
+        return tuple(left)
+    covering = Covering(map(_shape, patterns))
+    return tuple(
+        [other for other in left if (origin := _origin(other)) is None or not covering.over(*_shape(origin))]
+    )
+
+
+def _shape(origin: tuple[str, tuple[str, ...], str]) -> tuple[tuple[str, str, int], tuple[str, ...]]:
+    """Return what two origins must have in common for one to cover the other, and their labels."""
+    scheme, labels, port = origin
+    return (scheme, port, len(labels)), labels
 
 
 def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
     """Return entries that stand for just what both stand for; of two that overlap without one covering, nothing."""
-    inner = [one for one in first if any(covers(other, one) for other in second)]
+    beyond_second, beyond_first = set(uncovered(second, first)), set(uncovered(first, second))
     return tuple(
-        dict.fromkeys([*inner, *(one for one in second if any(covers(other, one) for other in first))])
+        dict.fromkeys(
+            [
+                *(one for one in first if one not in beyond_second),
+                *(one for one in second if one not in beyond_first),
+            ]
+        )
     )
 
 

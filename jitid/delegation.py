@@ -50,7 +50,8 @@ def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
         found.append(Widening("scope", tuple(wider)))
     if foreign := audience.uncovered(parent.audiences, child.audiences):
         found.append(Widening("audience", foreign))
-    if unknown := tuple(detail for detail in child.details if detail not in parent.details):
+    held = frozenset(parent.details)
+    if unknown := tuple([detail for detail in child.details if detail not in held]):
         found.append(Widening("detail", unknown))
     if parent.kinds is not None:
         # Rows from before grants named kinds permit any.

@@ -400,9 +400,10 @@ def permitted_scopes(
     """
     for rule, held, why in limits(person, agent):
         wider = uncovered([Scope(scope) for scope in held], scopes)
-        kept = tuple(scope for scope in scopes if scope not in wider)
         if not wider:
             continue
+        beyond = frozenset(wider)
+        kept = tuple([scope for scope in scopes if scope not in beyond])
         if not (allow_narrower and kept):
             which = ", ".join(quote(scope) for scope in wider[:5])
             objection = Objection(

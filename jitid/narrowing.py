@@ -138,7 +138,8 @@ def attenuated(
 
     """
     if allow_narrower and (wider := uncovered(holds.scopes, scopes)):
-        kept = tuple(scope for scope in scopes if scope not in wider)
+        beyond = frozenset(wider)
+        kept = tuple([scope for scope in scopes if scope not in beyond])
         if kept:
             notes.extend(f"without scope {quote(scope)}: the parent does not hold it" for scope in wider)
             scopes = kept

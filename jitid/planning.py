@@ -343,8 +343,8 @@ def _delegable(
     """Return the scopes that count for the sensitivity: without those that are left out since the parent lacks them."""
     if parent is None or not request.allow_narrower:
         return scopes
-    wider = uncovered([Scope(scope) for scope in parent.scopes], scopes)
-    return tuple(scope for scope in scopes if scope not in wider)
+    wider = frozenset(uncovered([Scope(scope) for scope in parent.scopes], scopes))
+    return tuple([scope for scope in scopes if scope not in wider])
 
 
 def target_of(chosen: Chosen | None, kind: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
+from jitid.covering import Covering
 from jitid.errors import UsageError
 from jitid.text import quote, refuse_token
 
@@ -87,8 +88,14 @@ def may_overlap(first: Scope, second: Scope) -> bool:
     against the action followed by its resource; a service may cut off segments, or append some. So the shorter scope
     is compared with as many segments of the longer one, and the remaining segments count for nothing.
     """
-    pairs = zip(first.split(":"), second.split(":"), strict=False)
-    return all(overlap(Scope(one), Scope(other)) for one, other in pairs)
+    for one, other in zip(first.split(":"), second.split(":"), strict=False):
+        if (
+            one != other
+            and not (one[-1] == "*" and other.startswith(one[:-1]))
+            and not (other[-1] == "*" and one.startswith(other[:-1]))
+        ):
+            return False
+    return True
 
 
 def common(first: Scope, second: Scope) -> Scope | None:
@@ -112,6 +119,9 @@ def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[Scope, ..
     ours, theirs = [Scope(scope) for scope in first], [Scope(scope) for scope in second]
     if not uncovered(theirs, ours):
         return tuple(ours)
+    if not uncovered(ours, theirs):
+        # A successor holds no more than its predecessor, so that no more than this is needed for what jitid issues.
+        return normalise(theirs)
     shared = [common(one, other) for one in ours for other in theirs]
     return normalise(scope for scope in shared if scope is not None)
 
@@ -122,21 +132,31 @@ def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     Two sets that cover each other have the same normal form, and it covers both.
     """
     distinct = sorted(set(scopes))
-    patterns = [scope for scope in distinct if "*" in scope]
-    if not patterns:
+    patterns = {scope: 1 << at for at, scope in enumerate(scope for scope in distinct if "*" in scope)}
+    if not patterns or len(distinct) == 1:
         return tuple(distinct)
-    return tuple(
-        scope for scope in distinct if not any(wide != scope and covers(wide, scope) for wide in patterns)
-    )
+    covering = _covering(patterns)
+    return tuple([scope for scope in distinct if _over(covering, scope) in (0, patterns.get(scope))])
 
 
 def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, ...]:
     """Return, in their order, those of the child's scopes that none of the parent's covers."""
     held = frozenset(parent)
-    patterns = [scope for scope in parent if "*" in scope]
-    return tuple(
-        scope for scope in child if scope not in held and not any(covers(wide, scope) for wide in patterns)
-    )
+    left = [scope for scope in child if scope not in held]
+    patterns = [scope for scope in held if "*" in scope]
+    if not left or not patterns:
+        return tuple(left)
+    covering = _covering(patterns)
+    return tuple([scope for scope in left if not _over(covering, scope)])
+
+
+def _covering(patterns: Iterable[Scope]) -> Covering:
+    """Return what finds the patterns that cover a scope: of those with as many segments."""
+    return Covering((segments.count(":"), segments.split(":")) for segments in patterns)
+
+
+def _over(covering: Covering, scope: Scope) -> int:
+    return covering.over(scope.count(":"), scope.split(":"))
 
 
 def gathered(scopes: Iterable[Scope], alike: int = ALIKE) -> tuple[Scope, ...]:

@@ -133,6 +133,7 @@ LAYERS = (
         "address",
         "audience",
         "caller",
+        "covering",
         "delegation",
         "scope",
         "secret",
