@@ -1,6 +1,6 @@
 """The exit statuses of the command line, and the one hierarchy of errors that leads to them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -98,6 +98,13 @@ class PolicyDeniedError(JitidError):
         """What the audit log keeps of the denial: who asked for what, and which rules refused it."""
         self.about = about
         """Of what there was too much, if that is all: `scope`, `audience` or `detail`."""
+        self.advice: Callable[[], str | None] | None = None
+        """Finds a better hint; it may ask the policy a thousand questions, and so is called when no lock is held."""
+
+    def advise(self) -> None:
+        """Find the hint, if that was left for later."""
+        advice, self.advice = self.advice, None
+        self.hint = (advice and advice()) or self.hint
 
 
 class ApprovalNeededError(PolicyDeniedError):

@@ -14,7 +14,7 @@ from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration
 from jitid.name import may_reach
 from jitid.policy.decision import Decision
-from jitid.request import IssueRequest, Terms
+from jitid.request import MOST_SCOPES, IssueRequest, Terms
 from jitid.scope import Scope, may_overlap, normalise, uncovered
 from jitid.task import Task, most_sensitive
 from jitid.text import quote
@@ -190,6 +190,26 @@ def carried(kind: str, scopes: Iterable[Scope], *, narrower: bool = False) -> tu
             f"a credential of the kind {kind} proves an identity, and carries no scope", "leave --scope out"
         )
     return found
+
+
+def few_enough(
+    scopes: tuple[Scope, ...], holder: str, notes: list[str], *, allow_narrower: bool
+) -> tuple[Scope, ...]:
+    """Return the scopes that a new credential takes over from `holder`, whose row may be from before the limit.
+
+    Raises:
+        UsageError: there are more than a credential has, and the request does not take fewer.
+
+    """
+    if len(scopes) <= MOST_SCOPES:
+        return scopes
+    if not allow_narrower:
+        raise UsageError(
+            f"{holder} has {len(scopes)} scopes, and a new credential has at most {MOST_SCOPES}; nothing was changed",
+            f"take the first {MOST_SCOPES}: --allow-narrower; or issue another one with fewer: jitid issue",
+        )
+    notes.append(f"without {len(scopes) - MOST_SCOPES} scopes: a credential has at most {MOST_SCOPES}")
+    return scopes[:MOST_SCOPES]
 
 
 def obtainable(

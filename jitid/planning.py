@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, namerights, narrowing, ownership, reach, strictjson
@@ -219,7 +220,8 @@ def plan(
     settled = {"purpose"} if task is not None else set()
     if task is not None or sensitivity != opened.sensitivity:
         settled.add("sensitivity")
-    decision = terms.policy.decide(asked, narrow=request.allow_narrower, fixed=frozenset(settled))
+    decide = partial(terms.policy.decide, asked, narrow=request.allow_narrower)
+    decision = decide(explain=False)
     approval = None
     if decision.needs:
         from jitid import approval as approvals
@@ -230,7 +232,8 @@ def plan(
         approval, decision = approvals.decide(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
-    must_permit(decision, facts, notes)
+    approved = frozenset[str]() if approval is None else frozenset(approval.groups)
+    must_permit(decision, facts, notes, partial(decide, fixed=frozenset(settled), approved=approved))
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
     kinds = narrowing.permitted_kinds(kinds, decision)
@@ -550,23 +553,24 @@ def granted(asked: Mapping[str, Any], decision: Decision, ttl: int, lifetime: in
     }
 
 
-def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) -> None:
-    """Note the scopes that a decision leaves out.
+def must_permit(
+    decision: Decision, facts: Mapping[str, Any], notes: list[str], explained: Callable[[], Decision]
+) -> None:
+    """Note the scopes that a decision leaves out; `explained` returns the decision with its advice.
 
     Raises:
         PolicyDeniedError: the decision is a refusal.
 
     """
     if not decision.permit:
-        nearest = (
-            f"what would pass: {decision.nearest}" if decision.nearest else "ask whoever keeps the policy"
-        )
-        raise PolicyDeniedError(
+        denial = PolicyDeniedError(
             f"denied: {decision.reason}",
-            nearest,
+            "ask whoever keeps the policy",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             "scope" if _only_scopes(decision) else None,
         )
+        denial.advice = lambda: _advice(explained())
+        raise denial
     notes += [
         f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
     ]
@@ -574,6 +578,10 @@ def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) 
         f"without kind {quote(one.scope)}: refused by {', '.join(one.rules)}"
         for one in decision.refused_kinds
     ]
+
+
+def _advice(decision: Decision) -> str | None:
+    return f"what would pass: {decision.nearest}" if decision.nearest else None
 
 
 def _only_scopes(decision: Decision) -> bool:

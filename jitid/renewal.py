@@ -323,6 +323,7 @@ def plan(
         )
         within = reach.attached(attached, predecessor, names, terms)
         kinds = USUAL_KINDS if kinds is None else kinds
+    scopes = narrowing.few_enough(scopes, predecessor.jti, notes, allow_narrower=request.allow_narrower)
     audiences = within.audiences
     details = delegation.detail_texts(predecessor.details)
     chain = narrowing.sensitivity_of(predecessor, lineage)
@@ -434,12 +435,13 @@ def plan(
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
     )
-    decision = decide()
+    decision = decide(explain=False)
     if decision.needs and attached is not None:
-        decision = decide(approved=_approved(transaction, predecessor))
+        decide = partial(decide, approved=_approved(transaction, predecessor))
+        decision = decide(explain=False)
     if decision.needs:
         _refuse_unapproved(decision, facts, attached=attached is not None)
-    planning.must_permit(decision, facts, notes)
+    planning.must_permit(decision, facts, notes, decide)
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
     kinds = kinds and narrowing.permitted_kinds(kinds, decision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NewType
 
 from jitid.covering import Covering
@@ -135,7 +136,7 @@ def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     patterns = {scope: 1 << at for at, scope in enumerate(scope for scope in distinct if "*" in scope)}
     if not patterns or len(distinct) == 1:
         return tuple(distinct)
-    covering = _covering(patterns)
+    covering = _covering(tuple(patterns))
     return tuple([scope for scope in distinct if _over(covering, scope) in (0, patterns.get(scope))])
 
 
@@ -143,16 +144,18 @@ def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, .
     """Return, in their order, those of the child's scopes that none of the parent's covers."""
     held = frozenset(parent)
     left = [scope for scope in child if scope not in held]
-    patterns = [scope for scope in held if "*" in scope]
+    patterns = tuple([scope for scope in parent if "*" in scope])
     if not left or not patterns:
         return tuple(left)
     covering = _covering(patterns)
     return tuple([scope for scope in left if not _over(covering, scope)])
 
 
-def _covering(patterns: Iterable[Scope]) -> Covering:
+# The record of an agent may have a thousand scopes, and is asked about by each request for that agent.
+@lru_cache(maxsize=64)
+def _covering(patterns: tuple[Scope, ...]) -> Covering:
     """Return what finds the patterns that cover a scope: of those with as many segments."""
-    return Covering((segments.count(":"), segments.split(":")) for segments in patterns)
+    return Covering((scope.count(":"), scope.split(":")) for scope in patterns)
 
 
 def _over(covering: Covering, scope: Scope) -> int:

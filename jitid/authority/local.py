@@ -529,6 +529,8 @@ class LocalAuthority:
             return issuance.preview(snapshot, snapshot.names, request, self._agreed, as_of)
         except JitidError as error:
             error.position = position
+            if isinstance(error, PolicyDeniedError):
+                error.advise()
             raise
 
     def _proved(
@@ -585,6 +587,9 @@ class LocalAuthority:
             raise
 
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
+        if isinstance(denial, PolicyDeniedError):
+            # Nobody waits for the lock by now.
+            denial.advise()
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
 
         reused = facts.get("rules") == ["renewed-twice"]

@@ -78,6 +78,9 @@ def _attach(inside: Inside, operation: ops.Attach) -> Issued:
 
 
 def _deny(inside: Inside, denial: JitidError, *, accept_clock: bool) -> None:
+    if isinstance(denial, PolicyDeniedError):
+        # Nobody waits for the lock by now.
+        denial.advise()
     facts: Mapping[str, Any] = (
         denial.facts
         if isinstance(denial, PolicyDeniedError)

@@ -163,7 +163,14 @@ class Policy:
             | (_NAMES_KIND if request.by_name else set()),
             numbers={number for _, text in self._files for number in integers(text)},
             fixed=fixed,
-            most=max(MOST_QUESTIONS * 100 // max(len(self.rules), 100), 20),
+            # Each request that is tried is a question for itself, one for each scope and one for each kind.
+            most=max(
+                MOST_QUESTIONS
+                * 100
+                // max(len(self.rules), 100)
+                // (1 + len(request.scopes) + len(request.may_kind)),
+                20,
+            ),
         )
         return decision._replace(nearest=nearest)
 
