@@ -119,6 +119,15 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     return Verified(effective(credential, grounds), grounds)
 
 
+def is_still(snapshot: Snapshot, verified: Verified) -> bool:
+    """Tell whether a credential that was valid in another view is so in this one, and means the same."""
+    found = snapshot.find_credential("jti", parse_id(verified.credential.jti)[1])
+    try:
+        return found is not None and judge(snapshot, found, None) == verified
+    except InvalidCredentialError:
+        return False
+
+
 def until(verified: Verified) -> int:
     """Return until when something made from a valid credential may live: nothing outlives what it rests on."""
     expiries = [ground.expires_at for ground in verified.grounds if ground.expires_at is not None]

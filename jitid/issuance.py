@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audit, namerights, ownership, planning
+from jitid import audit, introspection, namerights, ownership, planning
 from jitid.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.identifier import credential_id
@@ -29,7 +30,7 @@ from jitid.minting import (
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
 from jitid.process import Process
-from jitid.request import IssueRequest, Terms
+from jitid.request import IssueRequest, Terms, questions
 from jitid.secret import Secret
 
 if TYPE_CHECKING:
@@ -95,86 +96,159 @@ def preview(
     return _issued(planning.plan(snapshot, names, request, terms, as_of=as_of), request, ())
 
 
-def is_quick(request: IssueRequest, terms: Terms, keyring: Keyring) -> bool:
-    """Return whether a request is decided and its tokens are signed in about a millisecond."""
-    questions = 1 + len(request.scopes) + len(request.may_kind)
-    return request.copies <= _QUICK_COPIES and terms.policy.is_quick(questions) and not keyring.asks_targets
+def is_quick(requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring) -> bool:
+    """Return whether requests are decided and their tokens are signed in about a millisecond."""
+    copies = sum([request.copies for request in requests])
+    return (
+        copies <= _QUICK_COPIES
+        and terms.policy.is_quick(sum(map(questions, requests)))
+        and not keyring.asks_targets
+    )
 
 
-class Foreseen(NamedTuple):
-    """What an issue came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
+class Ahead(NamedTuple):
+    """One request that was planned, and its secrets, which were made."""
 
-    now: int
-    changed_at: int | None
-    """`Snapshot.changed_at`."""
     settled: Settled
     minted: list[Minted]
 
 
+class Foreseen(NamedTuple):
+    """What requests came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
+
+    now: int
+    seq: int
+    """The number of the last event then."""
+    changed_at: int | None
+    """`Snapshot.changed_at`."""
+    each: list[Ahead | None]
+    """None for a request that waits for the lock."""
+
+
 def foresee(
-    snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, keyring: Keyring
-) -> Foreseen | None:
-    """Plan one request and make its secrets before the lock is taken; None where that must wait for the lock.
+    snapshot: Snapshot, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
+) -> Foreseen:
+    """Plan requests and make their secrets before the lock is taken, as far as they need not wait for the lock.
 
-    Nothing works of what is made before its row is committed. Raises what `issue` raises.
+    Nothing works of what is made before its row is committed. What would be refused is left to be refused under the
+    lock; the policy remembers its answers until then.
     """
-    if request.parent is not None or is_outside(request.kind):
-        # A parent's state counts as it is inside the transaction; what a target makes is made after it.
-        return None
-    if terms.bearer is not None or request.proved_credential is not None or request.proved_actor is not None:
-        # So does the state of an agent that asks, or acts.
-        return None
-    needed = signing(sort_of(request.kind), terms.algorithm_for(request.audiences or terms.audiences))
-    key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
-    if needed is not None and key is None:
-        return None
-    raw = new_ids(request.copies)
-    settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key), raw)
-    if settled.plan.approval is not None:
-        # Whether it can still be used, only the transaction that uses it can tell.
-        return None
-    (minted,) = make([settled])
-    return Foreseen(snapshot.now, snapshot.changed_at, settled, minted)
+    planned: dict[str, int] = {}
+    drawn: set[tuple[int, int]] = set()
+    mints: dict[tuple[str, str], Mint | None] = {}
+    found: list[Settled | None] = []
+    ids = iter(new_ids(sum([request.copies for request in requests])))
+
+    def mint_for(kind: Kind, algorithm: str) -> Mint:
+        if (kind, algorithm) not in mints:
+            needed = signing(kind, algorithm)
+            key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
+            mints[kind, algorithm] = None if needed and key is None else mint_of(kind, keyring, key)
+        mint = mints[kind, algorithm]
+        if mint is None:
+            # Only the transaction that uses a key can make it.
+            raise _NotNowError
+        return mint
+
+    for request in requests:
+        raw, beside = list(islice(ids, request.copies)), planned.get(request.agent, 0)
+        planned[request.agent] = beside + request.copies
+        one = None
+        # What a target makes is made after the transaction.
+        if not is_outside(request.kind):
+            with suppress(JitidError, _NotNowError):
+                one = _settle(snapshot, names, request, terms, mint_for, raw, beside, drawn)
+        # Whether an approval can still be used, only the transaction that uses it can tell.
+        found.append(one if one is None or one.plan.approval is None else None)
+    made = iter(make([one for one in found if one is not None]))
+    each = [None if one is None else Ahead(one, next(made)) for one in found]
+    return Foreseen(snapshot.now, snapshot.settled(), snapshot.changed_at, each)
 
 
-def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, keyring: Keyring) -> bool:
+class _NotNowError(Exception):
+    """A request waits for the lock."""
+
+
+def _still_holds(
+    transaction: Transaction, foreseen: Foreseen, ahead: Ahead, terms: Terms, keyring: Keyring
+) -> bool:
     """Tell whether a plan made in a snapshot is the one that would be made now."""
-    plan = foreseen.settled.plan
+    request, plan = ahead.settled.request, ahead.settled.plan
     draft = plan.draft
-    key = foreseen.settled.mint.key
-    if transaction.now != foreseen.now or not are_free(transaction, foreseen.settled.names):
+    key = ahead.settled.mint.key
+    if transaction.now != foreseen.now or not are_free(transaction, ahead.settled.names):
         return False
-    if _rests_on_nothing_new(transaction, foreseen):
+    if _nothing_happened(transaction, foreseen):
+        return True
+    if (
+        plan.above is not None
+        or terms.bearer is not None
+        or request.proved_credential is not None
+        or request.proved_actor is not None
+    ):
+        return _rests_on_the_same(transaction, foreseen, ahead, terms)
+    if _rests_on_nothing_new(transaction, foreseen, plan) and _has_own_task(plan):
         return True
     return (
         transaction.names.issuer == draft.issuer
-        and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
+        and planning.who_delegates(transaction, request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
-        and ownership.on_task(
-            transaction, foreseen.settled.request, None, draft.delegator, plan.entry, terms
-        ).task
+        and ownership.on_task(transaction, request, None, draft.delegator, plan.entry, terms).task
         == plan.task
-        and namerights.not_let(
-            transaction, plan.entry, draft.delegator, None, foreseen.settled.request, terms, foreseen.now
-        )
+        and namerights.not_let(transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now)
         == (plan.right, [])
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
     )
 
 
-def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen) -> bool:
-    """Return whether no event since the plan was made can have changed it."""
-    plan = foreseen.settled.plan
+def _nothing_happened(transaction: Transaction, foreseen: Foreseen) -> bool:
+    """Return whether the ledger is as it was: every change has its event."""
+    return not transaction.closed and transaction.next_seq() == foreseen.seq + 1
+
+
+def _rests_on_nothing_new(transaction: Transaction, foreseen: Foreseen, plan: Plan) -> bool:
+    """Return whether no event since the plan was made can have changed directory, shares, keys or names for it."""
     agent = plan.entry.agent
     return (
         foreseen.changed_at is not None
         and transaction.changed_at == foreseen.changed_at
-        # Another issue can have opened this task, or the delegator's own task with the same name.
+        # Another issue can have opened this task.
         and plan.task is not None
-        and plan.task.opener == plan.draft.delegator
         # Another issue can have used up the agent's limit of live identities.
         and (agent is None or agent.concurrency is None)
     )
+
+
+def _has_own_task(plan: Plan) -> bool:
+    """Return whether no other task can have got the name: a delegator's own one comes before one that they joined."""
+    return plan.task is not None and plan.task.opener == plan.draft.delegator
+
+
+def _rests_on_the_same(transaction: Transaction, foreseen: Foreseen, ahead: Ahead, terms: Terms) -> bool:
+    """Return whether others who issue, renew and use have changed nothing for a plan below a parent or for an actor.
+
+    The parent, the lines that it rests on and the credential of an actor can have been renewed, or have expired.
+    """
+    request, plan = ahead.settled.request, ahead.settled.plan
+    if not _rests_on_nothing_new(transaction, foreseen, plan):
+        return False
+    delegator, parent = plan.draft.delegator, plan.parent
+    try:
+        return (
+            (plan.above is None or introspection.is_still(transaction, plan.above))
+            and planning.who_acts(transaction, request) == plan.facts["acting"]
+            and (
+                _has_own_task(plan)
+                or ownership.on_task(transaction, request, parent, delegator, plan.entry, terms).task
+                == plan.task
+            )
+            and namerights.not_let(transaction, plan.entry, delegator, parent, request, terms, foreseen.now)
+            == (plan.right, [])
+            and not namerights.objections_to_agents(transaction, request, terms, parent, foreseen.now)
+        )
+    except JitidError:
+        # The plan that is made instead says why.
+        return False
 
 
 def issue(
@@ -188,7 +262,7 @@ def issue(
     """Decide each request and record what it comes to; one audit event a request.
 
     The secrets work as soon as the transaction is committed, and must not be shown before. What was `foreseen` of a
-    single request is taken if it still holds.
+    request is taken if it still holds.
 
     Raises:
         PolicyDeniedError: a request is refused; the transaction must not be committed.
@@ -196,11 +270,9 @@ def issue(
         UsageError: a request cannot be meant.
 
     """
-    if foreseen is not None and _still_holds(transaction, foreseen, terms, keyring):
-        settled, minted = [_opened(transaction, foreseen.settled, transaction.next_seq())], [foreseen.minted]
-    else:
-        settled = _settled(transaction, names, requests, terms, keyring)
-        minted = make(settled)
+    settled, ready = _settled(transaction, names, requests, terms, keyring, foreseen)
+    rest = iter(make([one for one, made in zip(settled, ready, strict=True) if made is None]))
+    minted = [next(rest) if made is None else made for made in ready]
     _record(transaction, settled, minted)
     return [
         _issued(
@@ -218,8 +290,14 @@ def issue(
 
 
 def _settled(
-    transaction: Transaction, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
-) -> list[Settled]:
+    transaction: Transaction,
+    names: Names,
+    requests: Sequence[IssueRequest],
+    terms: Terms,
+    keyring: Keyring,
+    foreseen: Foreseen | None,
+) -> tuple[list[Settled], list[list[Minted] | None]]:
+    """Return what each request comes to, and its secrets where these were made before and the plan holds."""
     mints: dict[tuple[str, str], Mint] = {}
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:
@@ -231,18 +309,41 @@ def _settled(
         return found
 
     settled: list[Settled] = []
+    ready: list[list[Minted] | None] = []
     planned: dict[str, int] = {}
-    drawn: set[tuple[int, int]] = set()
+    each: Sequence[Ahead | None] = [None] * len(requests) if foreseen is None else foreseen.each
+    drawn = {
+        (place.list, place.place)
+        for ahead in each
+        if ahead is not None
+        for _, _, place in ahead.settled.names
+        if place is not None
+    }
+    opened: set[str] = set()
     unapproved: list[ApprovalNeededError] = []
     # Each request has an event of its own, in this order.
     numbers = transaction.next_seqs(len(requests))
     # In order over all requests, so that each goes to the end of its index.
-    ids = iter(new_ids(sum(request.copies for request in requests)))
-    for position, request in enumerate(requests):
+    ids = iter(new_ids(sum([one.copies for one, ahead in zip(requests, each, strict=True) if ahead is None])))
+    for position, (request, ahead) in enumerate(zip(requests, each, strict=True)):
         try:
-            raw, beside = list(islice(ids, request.copies)), planned.get(request.agent, 0)
-            one = _settle(transaction, names, request, terms, mint_for, raw, beside, drawn)
+            beside = planned.get(request.agent, 0)
+            if (
+                foreseen is not None
+                and ahead is not None
+                # An earlier request of the same list has opened a task that this one means.
+                and ahead.settled.plan.draft.task not in opened
+                and _still_holds(transaction, foreseen, ahead, terms, keyring)
+            ):
+                one = ahead.settled
+                ready.append(ahead.minted)
+            else:
+                raw = list(islice(ids, request.copies)) if ahead is None else ahead.settled.raw
+                one = _settle(transaction, names, request, terms, mint_for, raw, beside, drawn)
+                ready.append(None)
             _must_be_used_once(one, settled)
+            if one.plan.task is None:
+                opened.add(one.plan.draft.task)
             settled.append(_opened(transaction, one, numbers[position]))
             planned[request.agent] = beside + request.copies
         except ApprovalNeededError as error:
@@ -255,7 +356,7 @@ def _settled(
     if unapproved:
         unapproved[0].others = unapproved[1:]
         raise unapproved[0]
-    return settled
+    return settled, ready
 
 
 def _must_be_used_once(one: Settled, settled: Sequence[Settled]) -> None:

@@ -62,6 +62,8 @@ class Plan(NamedTuple):
     """By whose right it has the agent's name."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it at that time."""
+    above: introspection.Verified | None = None
+    """The parent with what it rests on."""
 
     @property
     def recurring(self) -> int | None:
@@ -89,7 +91,7 @@ def plan(
 
     """
     now = snapshot.now
-    acting = _acting(snapshot, request)
+    acting = who_acts(snapshot, request)
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
@@ -294,6 +296,7 @@ def plan(
         chosen,
         right,
         subject,
+        above,
     )
 
 
@@ -371,7 +374,7 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
             raise UsageError(str(error)) from error
 
 
-def _acting(snapshot: Snapshot, request: IssueRequest) -> str | None:
+def who_acts(snapshot: Snapshot, request: IssueRequest) -> str | None:
     """Return who acts by a token of their own: the id of an identity, or the delegator whom another issuer proves.
 
     Raises:

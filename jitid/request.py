@@ -28,6 +28,9 @@ LONGEST_DETAILS = 1 << 16
 MOST_AT_ONCE = 1_000
 """How many credentials one transaction makes at most, so that other writers get their turn."""
 
+MOST_QUESTIONS = 8_192
+"""The maximum number of questions that the requests of one transaction put to the policy, which takes some time."""
+
 
 def named(caller: str) -> str:
     """Return the name, with its kind, of whoever has that login or name."""
@@ -160,10 +163,22 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
         )
 
 
+def questions(request: IssueRequest) -> int:
+    """Return how many questions a request puts to the policy: about itself, its scopes, and the kinds of its grant."""
+    return 1 + len(request.scopes) + len(request.may_kind)
+
+
 def check_sizes(requests: Sequence[IssueRequest]) -> None:
     """Raise UsageError for requests that are too many for one transaction, or one of which is too large."""
     if sum([request.copies for request in requests]) > MOST_AT_ONCE:
         raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
+    asked = sum(map(questions, requests))
+    if asked > MOST_QUESTIONS:
+        raise UsageError(
+            f"the requests of one transaction have at most {MOST_QUESTIONS} scopes and kinds together, each counting "
+            f"as one more, and these have {asked}; nothing was changed",
+            "send fewer requests at a time",
+        )
     for position, request in enumerate(requests):
         try:
             check_size(request)

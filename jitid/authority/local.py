@@ -505,17 +505,17 @@ class LocalAuthority:
     def _foreseen(
         self, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
     ) -> Foreseen | None:
-        """Return what a single request comes to so far; what would be refused is left for the transaction to refuse."""
+        """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
         from jitid import issuance
 
         # With a clock that is to be accepted, the snapshot's time is not the transaction's.
-        if len(requests) != 1 or operation.accept_clock:
+        if operation.accept_clock:
             return None
-        if not self._ledger.foresees(quick=lambda: issuance.is_quick(requests[0], terms, self._keyring)):
+        if not self._ledger.foresees(quick=lambda: issuance.is_quick(requests, terms, self._keyring)):
             return None
         try:
             with self._ledger.read() as snapshot:
-                return issuance.foresee(snapshot, snapshot.names, requests[0], terms, self._keyring)
+                return issuance.foresee(snapshot, snapshot.names, requests, terms, self._keyring)
         except JitidError:
             return None
 

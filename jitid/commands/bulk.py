@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jitid import strictjson
@@ -18,7 +18,7 @@ from jitid.credential import is_outside
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, UsageError
 from jitid.formats import output
-from jitid.request import MOST_AT_ONCE
+from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -195,8 +195,17 @@ def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list
     numbered = reading.lines(path, "the list of tasks")
     if most is not None:
         numbered = _few_enough(numbered, most)
-    while chunk := list(islice(numbered, MOST_AT_ONCE)):
-        yield [(number, _request(template, number, text)) for number, text in chunk]
+    batch: list[Numbered] = []
+    asked = 0
+    for number, text in numbered:
+        request = _request(template, number, text)
+        if batch and (len(batch) == MOST_AT_ONCE or asked + questions(request) > MOST_QUESTIONS):
+            yield batch
+            batch, asked = [], 0
+        batch.append((number, request))
+        asked += questions(request)
+    if batch:
+        yield batch
 
 
 def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tuple[int, str]]:

@@ -54,8 +54,12 @@ _QUICK_QUESTIONS = 10
 """The maximum number of questions that `is_quick` accepts: each takes about 40 µs."""
 _QUICK_COMPARISONS = 1_000
 """The same for questions times rules: a rule adds about 1 µs to a question."""
-MOST_KNOWN = 4096
-"""So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
+MOST_KNOWN = 8192
+"""At least so many of the latest answers are remembered, and twice as many at most.
+
+A bulk issue asks about the same few scopes on every line. What is planned before the lock and again under it asks the
+same, of which there is no more than that: `request.MOST_QUESTIONS`.
+"""
 
 _NAMES_KIND = frozenset({"kind", "template"})
 """The facts that a rule reads that names a kind."""
@@ -98,6 +102,8 @@ class Policy:
         self.permits = any(rule.effect == "permit" for rule in self.rules)
         """Whether there is a rule that permits anything at all."""
         self._known: dict[Question, _Answer] = {}
+        self._former: dict[Question, _Answer] = {}
+        """The answers from before the known ones."""
         self._questions = Questions(self.rules)
         self._groups = frozenset(rule.approval for rule in self.rules if rule.approval is not None)
         self.asks_approval = bool(self._groups)
@@ -396,8 +402,8 @@ class Policy:
 
     def _answers(self, questions: list[Question]) -> list[_Answer]:
         """Return the answers to questions that have their entities in common. Raises ValueError."""
-        known = self._known
-        answers = [known.get(question) for question in questions]
+        known, former = self._known, self._former
+        answers = [known.get(question) or former.get(question) for question in questions]
         if None not in answers:
             return cast("list[_Answer]", answers)
         new = list(
@@ -410,8 +416,8 @@ class Policy:
         )
         found = dict(zip(new, map(self._answer, responses), strict=True))
         if len(known) > MOST_KNOWN:
-            known.clear()
-        known |= found
+            self._former, self._known = known, {}
+        self._known |= found
         return [
             found[question] if answer is None else answer
             for question, answer in zip(questions, answers, strict=True)

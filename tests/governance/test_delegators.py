@@ -288,7 +288,7 @@ def test_one_who_is_disabled_between_decision_and_commit_is_refused(world: World
     keyring = folder.keyring(str(world.path))
     asked = request(delegator="user:al")
     with world.ledger.read() as snapshot:
-        foreseen = issuance.foresee(snapshot, world.ledger.names, asked, world.terms, keyring)
+        foreseen = issuance.foresee(snapshot, world.ledger.names, [asked], world.terms, keyring)
     disable(world, "alice")
     with pytest.raises(PolicyDeniedError, match="delegator-disabled"), world.ledger.write() as transaction:
         issuance.issue(transaction, world.ledger.names, [asked], world.terms, keyring, foreseen)
@@ -301,7 +301,7 @@ def test_one_whose_name_goes_to_somebody_else_meanwhile_is_not_issued_for(world:
     keyring = folder.keyring(str(world.path))
     asked = request(delegator="user:al")
     with world.ledger.read() as snapshot:
-        foreseen = issuance.foresee(snapshot, world.ledger.names, asked, world.terms, keyring)
+        foreseen = issuance.foresee(snapshot, world.ledger.names, [asked], world.terms, keyring)
     change(world, "alice", aliases=Amendment(remove=("user:al",)))
     change(world, "bob", aliases=Amendment(add=("user:al",)))
     with world.ledger.write() as transaction:

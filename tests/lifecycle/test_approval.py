@@ -206,7 +206,8 @@ def test_an_approval_is_left_to_the_transaction_that_uses_it(office: Office) -> 
     with office.ledger.read() as snapshot:
         keyring = folder.keyring(str(office.path))
         names = office.ledger.names
-        assert issuance.foresee(snapshot, names, request(**PAY), office.terms, keyring) is None
+        foreseen = issuance.foresee(snapshot, names, [request(**PAY)], office.terms, keyring)
+    assert foreseen.each == [None]
 
 
 def test_what_is_approved_is_not_renewed(office: Office) -> None:

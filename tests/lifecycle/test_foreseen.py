@@ -13,16 +13,17 @@ from jitid.authority.agent_operations import SuspendAgent
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
-from jitid.errors import PolicyDeniedError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
 from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
-from jitid.request import RenewRequest
+from jitid.planning import Plan
+from jitid.request import IssueRequest, RenewRequest
 from jitid.scope import Scope
 from jitid.secret import Secret
-from tests.builders import NOW, World, request
+from tests.builders import NOW, Made, World, request
 
 
 def _keyring(world: World) -> Keyring:
@@ -30,32 +31,48 @@ def _keyring(world: World) -> Keyring:
 
 
 def _foresee(world: World, delegator: str = "user:alice", **fields: Any) -> Foreseen:
-    asked = request(delegator=delegator, **fields)
+    fields = {"kind": "opaque", **fields}
+    # Below a parent nobody else delegates.
+    return _foresee_all(world, request(delegator=None if "parent" in fields else delegator, **fields))
+
+
+def _foresee_all(world: World, *requests: IssueRequest) -> Foreseen:
     with world.ledger.read() as snapshot:
-        foreseen = issuance.foresee(snapshot, world.ledger.names, asked, world.terms, _keyring(world))
-    assert foreseen is not None
+        foreseen = issuance.foresee(snapshot, world.ledger.names, requests, world.terms, _keyring(world))
+    assert None not in foreseen.each
     return foreseen
 
 
+def _planned(foreseen: Foreseen) -> Plan:
+    (ahead,) = foreseen.each
+    assert ahead is not None
+    return ahead.settled.plan
+
+
 def _issue(world: World, foreseen: Foreseen) -> Issued:
-    with world.ledger.write() as transaction:
-        (issued,) = issuance.issue(
-            transaction,
-            world.ledger.names,
-            [foreseen.settled.request],
-            world.terms,
-            _keyring(world),
-            foreseen,
-        )
+    (issued,) = _issue_all(world, foreseen)
     return issued
+
+
+def _issue_all(world: World, foreseen: Foreseen) -> list[Issued]:
+    requests = [ahead.settled.request for ahead in foreseen.each if ahead is not None]
+    with world.ledger.write() as transaction:
+        return issuance.issue(
+            transaction, world.ledger.names, requests, world.terms, _keyring(world), foreseen
+        )
 
 
 def _token(issued: Issued) -> str:
     return issued.credentials[0].secret.reveal()
 
 
+def _foreseen_tokens(foreseen: Foreseen) -> list[str]:
+    return [ahead.minted[0].secret.reveal() for ahead in foreseen.each if ahead is not None]
+
+
 def _foreseen_token(foreseen: Foreseen) -> str:
-    return foreseen.minted[0].secret.reveal()
+    (token,) = _foreseen_tokens(foreseen)
+    return token
 
 
 def test_a_plan_that_still_holds_is_recorded_as_it_is(world: World) -> None:
@@ -104,7 +121,7 @@ def test_a_plan_that_no_longer_holds_is_made_again(
         if change is _open_the_task:
             return
         world.issue()
-    foreseen = _foresee(world)
+    foreseen = _foresee(world, kind="jwt" if change is _rotate else "opaque")
     change(world)
     issued = _issue(world, foreseen)
     assert _token(issued) != _foreseen_token(foreseen)
@@ -138,7 +155,7 @@ def test_a_plan_does_not_hold_for_a_delegator_who_has_changed(world: World, chan
     world.know(aliases=("user:al", "user:tester"))
     world.issue(delegator="user:al")
     foreseen = _foresee(world, "user:al")
-    draft = foreseen.settled.plan.draft
+    draft = _planned(foreseen).draft
     assert (draft.delegator, draft.delegator_proof) == ("user:alice", "os-user")
     world.know(**change)
     if change.keys() & {"disabled_at", "sensitivity"}:
@@ -169,7 +186,7 @@ def test_a_plan_does_not_hold_for_an_agent_whose_record_has_changed(
 ) -> None:
     world.register(audiences=("urn:a",))
     world.issue(audiences=("urn:a",))
-    foreseen = _foresee(world, audiences=("urn:a",))
+    foreseen = _foresee(world, audiences=("urn:a",), kind="jwt")
     world.register(**change)
     with pytest.raises(PolicyDeniedError, match=f"rule `{rule}`"):
         _issue(world, foreseen)
@@ -235,8 +252,9 @@ def test_a_plan_does_not_hold_once_the_name_of_the_task_means_another(world: Wor
     world.authority.perform(ops.ShareTask(task="T1", names=("user:alice",)))
     world.issue(task="user:bob/T1")
     foreseen = _foresee(world)
-    assert foreseen.settled.plan.task is not None
-    assert foreseen.settled.plan.task.opener == "user:bob"
+    task = _planned(foreseen).task
+    assert task is not None
+    assert task.opener == "user:bob"
     world.issue(task="user:alice/T1")
     issued = _issue(world, foreseen)
     assert _token(issued) != _foreseen_token(foreseen)
@@ -288,14 +306,113 @@ def test_whoever_changes_more_leaves_their_mark(world: World, operation: Any) ->
     world.issue(task="T3", agent="coder")
 
 
-def test_nothing_is_foreseen_below_a_parent(world: World) -> None:
+def _child_and_others(world: World) -> tuple[Made, Foreseen]:
+    """Plan a child with a parent that itself has one, and let others issue, renew and use meanwhile."""
+    world.register()
+    root = world.issue(agent="coder")
+    parent = world.issue(parent=root.token, agent="planner", delegator=None)
+    foreseen = _foresee(world, parent=parent.token, agent="tester")
+    _others_come(world)
+    return parent, foreseen
+
+
+def test_a_plan_below_a_parent_holds_if_others_only_came(world: World) -> None:
+    parent, foreseen = _child_and_others(world)
+    issued = _issue(world, foreseen)
+    if isinstance(world.ledger, SqliteLedger):
+        assert _token(issued) == _foreseen_token(foreseen)
+    assert issued.parent == parent.id
+    world.check()
+
+
+def _renew(world: World, token: str) -> None:
+    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(token), 60)))
+
+
+@pytest.mark.parametrize("whose", ["the parent", "what it rests on"])
+def test_a_plan_below_a_parent_does_not_hold_once_it_means_something_else(world: World, whose: str) -> None:
+    """A renewal is a thing of those who only add, and yet the parent means what its successor has."""
+    root = world.issue(agent="coder", scopes=["repo:*"])
+    parent = world.issue(parent=root.token, agent="planner", delegator=None, scopes=["repo:*"])
+    foreseen = _foresee(world, parent=parent.token, agent="tester", scopes=["repo:a"])
+    _renew(world, parent.token if whose == "the parent" else root.token)
+    issued = _issue(world, foreseen)
+    assert _token(issued) != _foreseen_token(foreseen)
+    assert issued.expires_at == NOW + 60 < _planned(foreseen).draft.expires_at
+    world.check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda world, parent: world.revoke(parent.id),
+        lambda world, _: world.retire("T1"),
+        lambda world, _: world.register("planner", suspended_at=NOW),
+        lambda world, _: world.know(disabled_at=NOW),
+    ],
+    ids=["revoked", "retired", "suspended", "disabled"],
+)
+def test_what_was_foreseen_below_a_parent_is_refused_once_that_may_not_delegate(
+    world: World, change: Callable[[World, Made], None]
+) -> None:
+    world.know()
+    world.register()
     parent = world.issue()
+    foreseen = _foresee(world, parent=parent.token, agent="tester")
+    change(world, parent)
+    with pytest.raises((PolicyDeniedError, InvalidCredentialError)):
+        _issue(world, foreseen)
+
+
+def test_a_list_is_recorded_as_it_was_foreseen(world: World) -> None:
+    """But for what its own lines change: the second one is on the task that the first one opens."""
+    parent = world.issue()
+    lines = [
+        request(kind="opaque", task="T1"),
+        request(kind="opaque", task="T7"),
+        request(kind="opaque", task="T7", agent="coder"),
+        request(kind="opaque", parent=parent.token, delegator=None, agent="tester"),
+        request(kind="jwt", task="T1", copies=2),
+    ]
+    foreseen = _foresee_all(world, *lines)
+    issued = _issue_all(world, foreseen)
+    tokens, before = [_token(one) for one in issued], _foreseen_tokens(foreseen)
+    assert [at for at, token in enumerate(tokens) if token != before[at]] == [2]
+    assert [one.task for one in issued] == ["T1", "T7", "T7", "T1", "T1"]
+    for token in tokens:
+        world.verify(token)
+    world.check()
+
+
+def test_of_a_list_what_no_longer_holds_is_planned_again(world: World) -> None:
+    world.know("user:alice")
+    world.know("user:bob")
+    world.issue()
+    world.issue(delegator="user:bob", task="T2")
+    foreseen = _foresee_all(
+        world, request(kind="opaque"), request(kind="opaque", delegator="user:bob", task="T2")
+    )
+    world.know("user:bob", groups=("crew",))
+    mine, other = _issue_all(world, foreseen)
+    before = _foreseen_tokens(foreseen)
+    assert _token(mine) == before[0]
+    assert _token(other) != before[1]
+    world.check()
+
+
+def test_of_a_list_the_limit_of_an_agent_counts_all_lines(world: World) -> None:
+    world.issue()
+    world.register(concurrency=3)
+    foreseen = _foresee_all(world, request(kind="opaque"), request(kind="opaque"))
+    world.issue(agent="coder")
+    assert len(_issue_all(world, foreseen)) == 2
+    again = [request(kind="opaque")] * 2
     with world.ledger.read() as snapshot:
-        child = request(parent=parent.token)
-        assert issuance.foresee(snapshot, world.ledger.names, child, world.terms, _keyring(world)) is None
+        found = issuance.foresee(snapshot, world.ledger.names, again, world.terms, _keyring(world))
+    assert found.each == [None, None]
 
 
-@pytest.mark.parametrize("slow", ["", "many copies", "many scopes", "a key at a target"])
+@pytest.mark.parametrize("slow", ["", "many copies", "many lines", "many scopes", "a key at a target"])
 def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_writes(
     world: World, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +421,7 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
     world.issue()
     planned = 0
 
-    def spy(*asked: Any) -> Foreseen | None:
+    def spy(*asked: Any) -> Foreseen:
         nonlocal planned
         planned += 1
         return foresee(*asked)
@@ -317,7 +434,8 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
         "many copies": {"copies": 11},
         "many scopes": {"scopes": [f"repo:{number}" for number in range(10)]},
     }
-    world.authority.perform(ops.Issue(requests=(request(**fields.get(slow, {})),)))
+    lines = 11 if slow == "many lines" else 1
+    world.authority.perform(ops.Issue(requests=(request(**fields.get(slow, {})),) * lines))
     assert planned == (isinstance(world.ledger, SqliteLedger) and slow != "")
     world.check()
 
@@ -338,7 +456,7 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
 def test_a_request_is_quick_by_its_copies_and_the_questions_to_the_policy(
     world: World, fields: dict[str, Any], quick: bool
 ) -> None:
-    assert issuance.is_quick(request(**fields), world.terms, _keyring(world)) is quick
+    assert issuance.is_quick([request(**fields)], world.terms, _keyring(world)) is quick
 
 
 def test_a_keyring_knows_whether_a_signature_is_a_request(

@@ -183,8 +183,8 @@ def test_what_was_foreseen_under_another_name_is_made_anew(world: World) -> None
     """The plan of an issue is made before the lock is held."""
     asked = request()
     with world.ledger.read() as snapshot:
-        foreseen = issuance.foresee(snapshot, snapshot.names, asked, world.terms, world.authority._keyring)
-    assert foreseen is not None
+        foreseen = issuance.foresee(snapshot, snapshot.names, [asked], world.terms, world.authority._keyring)
+    assert foreseen.each != [None]
     rename(world)
     with world.ledger.write() as transaction:
         (issued,) = issuance.issue(
