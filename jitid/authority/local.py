@@ -460,32 +460,25 @@ class LocalAuthority:
         terms = self._agreed
         try:
             requests, uses = self._proved(operation, actor)
-            foreseen = self._foreseen(operation, requests, terms)
+            outside = any(is_outside(request.kind) for request in requests)
 
             def make(transaction: Transaction) -> list[Issued]:
+                if repeats and foreseen is not None and transaction.now != foreseen.now:
+                    raise _OutdatedError
                 _record(transaction, uses)
                 return issuance.issue(
                     transaction, transaction.names, requests, terms, self._keyring, foreseen
                 )
 
-            # Each request has its own event, and several events have to follow one another.
-            outside = any(is_outside(request.kind) for request in requests)
-            shared = len(requests) == 1 and not outside
-            if self._caller is None or self._caller.key is None:
-                issued = change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
-            else:
-                from jitid.authority.repeating import ISSUED, once
-
-                issued = once(
-                    self._ledger,
-                    self._caller,
-                    self._asked,
-                    make,
-                    ISSUED,
-                    _ids,
-                    accept_clock=operation.accept_clock,
-                    shared=shared,
-                )
+            # Planning a list takes long enough for the second to pass, and with it the plan.
+            repeats = 2 if len(requests) > 1 else 0
+            while True:
+                foreseen = self._foreseen(operation, requests, terms)
+                try:
+                    issued = self._made(operation, make, shared=len(requests) == 1 and not outside)
+                    break
+                except _OutdatedError:
+                    repeats -= 1
         except ApprovalNeededError as denial:
             from jitid import approval
 
@@ -501,6 +494,25 @@ class LocalAuthority:
         from jitid.authority import provisioning
 
         return provisioning.made(self._inside, issued)
+
+    def _made(
+        self, operation: ops.Issue, make: Callable[[Transaction], list[Issued]], *, shared: bool
+    ) -> list[Issued]:
+        """Make what was requested in a transaction; `shared`: a single event, others need not follow one another."""
+        if self._caller is None or self._caller.key is None:
+            return change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
+        from jitid.authority.repeating import ISSUED, once
+
+        return once(
+            self._ledger,
+            self._caller,
+            self._asked,
+            make,
+            ISSUED,
+            _ids,
+            accept_clock=operation.accept_clock,
+            shared=shared,
+        )
 
     def _foreseen(
         self, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
@@ -749,6 +761,10 @@ class LocalAuthority:
         if isinstance(operation, ops.RevokeKey):
             change = change._replace(unproved=self._prove())
         return change
+
+
+class _OutdatedError(Exception):
+    """The plan of a list is of an earlier second: it is made again before the lock is taken again."""
 
 
 def _told(operation: ops.Operation[Any]) -> dict[str, Any]:
