@@ -210,12 +210,13 @@ JITID_DELEGATOR is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline`, `detail`, `may_audience`, `may_act` and `may_kind`; what it leaves out
-is as on the command line. A thousand credentials are one transaction: of the one that holds a bad line, nothing is
+is as on the command line. Up to a thousand credentials are one transaction: of the one that holds a bad line, nothing is
 done.
 
 More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
 is counted before anything is issued. Of a list that is too long to be held in memory, the lines before the limit are
 issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
+One transaction has at most 1,000 credentials, and 8,192 scopes and kinds, each credential counting as one more.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
 sensitivity and deadline, kind, template, kinds and audiences to obtain, scopes, audiences, who may exchange it,
