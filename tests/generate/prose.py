@@ -210,8 +210,8 @@ JITID_DELEGATOR is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline`, `detail`, `may_audience`, `may_act` and `may_kind`; what it leaves out
-is as on the command line. Up to a thousand credentials are one transaction: of the one that holds a bad line, nothing is
-done.
+is as on the command line. Up to a thousand credentials are one transaction: of the one that holds a bad line,
+nothing is done.
 
 More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
 is counted before anything is issued. Of a list that is too long to be held in memory, the lines before the limit are
