@@ -16,7 +16,7 @@ from jitid.errors import BusyError, ClockError, RefusedError, UsageError
 from jitid.ledger import postgresaddress
 from jitid.ledger.copying import OWN, Stage, Table, in_order
 from jitid.ledger.epochs import open_epoch
-from jitid.ledger.postgresdialect import Connection
+from jitid.ledger.postgresconnection import Connection
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgresschema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgressession import Session, open_connection
@@ -103,6 +103,7 @@ class PostgresSource(_Store):
             holding = self._holding.connection()
             self._db = self._reading.connection()
             for db in (holding, self._db):
+                db.must_be_own("jitid ledger copy")
                 db.script(_FOREVER)
             holding.script("BEGIN")
             holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
@@ -170,6 +171,7 @@ class PostgresTarget(_Store):
 
     def begin(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> Stage:
         """Begin a copy, or go on with one of the same `mark`."""
+        self._db.must_be_own("jitid ledger copy")
         self._run(_FOREVER)
         self._run("SET synchronous_commit = off")
         ((path, clock),) = self._run(f"SELECT current_setting('search_path'), ({_CLOCK})")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _THAT_ONE = f"{CHAIN} WHERE id = :id AND closed_at IS NULL FOR UPDATE"
 _ALL = f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE"
 _TIME = f"SELECT {CLOCK}"
-_READ = f"""BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0;
-    SELECT {writing.STATE}"""
+_VIEW = "ISOLATION LEVEL REPEATABLE READ"
+_READ = f"SET LOCAL idle_in_transaction_session_timeout = 0; SELECT {writing.STATE}"
 _EPOCH = 1
 """The place of the epoch in the row of a chain."""
 _DUE_AT_ONCE = 1_000
@@ -106,7 +106,7 @@ class _Reading:
 
     def __enter__(self) -> SqlSnapshot:
         session = self._session
-        now, version, epoch = session.first(lambda db: db.script(_READ))
+        now, version, epoch = session.first(lambda db: db.begin(_VIEW, _READ))
         session.at(epoch or 0)
         return RememberingSnapshot(
             session.db, session.names, session.time(now), session.seen.at(version or 0)
@@ -150,7 +150,7 @@ class _Opening:
             db = self._session.connection()
             self.opened = db
             # What was known so far was so when the request came; what is read from now on is at least as new.
-            _, version, _ = db.script(_READ)
+            _, version, _ = db.begin(_VIEW, _READ)
             self._session.seen.at(version or 0)
         return getattr(self.opened, name)
 
@@ -252,8 +252,7 @@ class _Writing:
     def _open_alone(self) -> PostgresTransaction:
         session = self._session
         db = self._session.connection()
-        db.begin_pipeline()
-        db.execute("BEGIN")
+        db.begin_pipelined()
         # Whoever waited while the chains were closed, and others opened, asks again to see those.
         rows = db.execute(_ALL).fetchall() or db.execute(_ALL).fetchall()
         if not rows:
@@ -297,7 +296,7 @@ class _Writing:
         while True:
             try:
                 db = self._session.connection()
-                db.script("BEGIN")
+                db.begin()
                 found = writing.committed(db, chain, event)
                 db.script("COMMIT")
             except JitidError as again:

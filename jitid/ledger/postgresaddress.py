@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from jitid.errors import ConfigurationError
+from jitid.ledger.postgresoptions import Options
 from jitid.ledger.postgresschema import SCHEMA
 from jitid.text import safe
 
@@ -75,7 +76,7 @@ def _options(given: str, timeout: float) -> str:
     ours = {
         "search_path": SCHEMA,
         "lock_timeout": f"{max(1, round(timeout * 1_000))}ms",
-        # Who hangs while it holds a chain would keep everybody from revoking.
+        # Whoever hangs while it holds a chain would keep everybody from revoking.
         "idle_in_transaction_session_timeout": f"{max(10_000, round(timeout * 1_000))}ms",
         # What is streamed is read to its end.
         "cursor_tuple_fraction": "1.0",
@@ -84,5 +85,6 @@ def _options(given: str, timeout: float) -> str:
         # Only what looks at a whole fleet takes it.
         "work_mem": "64MB",
     }
-    left = [f"-c {name}={value}" for name, value in ours.items() if name not in given]
+    stated = Options.parse(given).settings
+    left = [f"-c {name}={value}" for name, value in ours.items() if name not in stated]
     return " ".join([*left, given]).strip()

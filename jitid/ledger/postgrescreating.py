@@ -9,7 +9,7 @@ import psycopg
 from jitid.chains import following
 from jitid.errors import RefusedError
 from jitid.keyring import Signer
-from jitid.ledger.postgresdialect import Connection
+from jitid.ledger.postgresconnection import Connection
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction
@@ -60,13 +60,14 @@ def create(db: Connection, names: Names, signer: Signer, *, by: str, now: int | 
 
 
 def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | None) -> bool:
+    db.begin()
     raw = db.raw
-    raw.execute("BEGIN")
     row = raw.execute(
         "SELECT current_schema(), split_part(current_setting('search_path'), ',', 1)"
     ).fetchone()
     assert row is not None
-    if row[0] is None:
+    if row[0] is None or db.options.schema not in (None, row[0]):
+        # Another schema of the search path may hold another ledger.
         raw.execute(f"CREATE SCHEMA IF NOT EXISTS {row[1]}")
     # Two first uses meet here: the second one waits until the first is done.
     raw.execute(
@@ -107,7 +108,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
 def migrate(db: Connection) -> None:
     """Bring an older schema up to date, in one transaction."""
     try:
-        db.raw.execute("BEGIN")
+        db.begin()
         # The lock comes before the question, so that two do not race.
         ((done,),) = db.raw.execute("SELECT version FROM schema_version FOR UPDATE").fetchall()
         _run_steps(db, done)

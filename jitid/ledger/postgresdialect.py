@@ -1,13 +1,13 @@
-"""A connection to PostgreSQL that takes the SQL of this folder, with the values and rows that SQLite has."""
+"""The SQL of this folder as PostgreSQL has it, with the values that SQLite has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.abc import Buffer
@@ -15,16 +15,17 @@ from psycopg.adapt import Dumper, Loader
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 
-from jitid.errors import JitidError
 from jitid.ledger.dialect import Dialect
 from jitid.ledger.postgresfailure import translated
-from jitid.ledger.postgreslane import Lane
+
+if TYPE_CHECKING:
+    from jitid.ledger.postgresconnection import Connection
 
 _PIECE = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)|\?|%")
 _JOINED = re.compile(r"\bCROSS JOIN (\w+(?: (?:AS )?\w+)?) ON\b")
 _COLUMN = re.compile(r"\b(INTEGER|BLOB|TEXT)\b")
 _TYPES = {"INTEGER": "BIGINT", "BLOB": "BYTEA", "TEXT": 'TEXT COLLATE "C"'}
-_TEMPORARY = "CREATE TEMPORARY TABLE IF NOT EXISTS "
+TEMPORARY = "CREATE TEMPORARY TABLE IF NOT EXISTS "
 _GIVEN = 50_000
 """So many values are given at once."""
 _FEW = 500
@@ -90,203 +91,6 @@ def translate(sql: str) -> str:
     return _PIECE.sub(replaced, found)
 
 
-class Rows(psycopg.Cursor[Any]):
-    """What has the rows of a statement; of one that gives none, as SQLite has it, it has none."""
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows a statement has made or changed that gives none."""
-        if super().rowcount < 0:
-            # In a pipeline that is known once the answer was read.
-            self._rows(super().fetchone)
-        return super().rowcount
-
-    def fetchone(self) -> Any:
-        """Return the next row, or None."""
-        return next(iter(self._rows(super().fetchone)), None)
-
-    def fetchall(self) -> list[Any]:
-        """Return all rows that are left."""
-        return self._rows(super().fetchall, many=True)
-
-    def __iter__(self) -> Self:
-        """Return what gives the rows that are left, one by one: some may be taken now, and the others later."""
-        return self
-
-    def __next__(self) -> Any:
-        """Return the next row."""
-        row = self.fetchone()
-        if row is None:
-            raise StopIteration
-        return row
-
-    def _rows(self, fetch: Callable[[], Any], *, many: bool = False) -> list[Any]:
-        try:
-            found = fetch()
-        except psycopg.ProgrammingError as error:
-            if error.sqlstate is None and not isinstance(error, psycopg.errors.PipelineAborted):
-                return []
-            raise translated(error) from error
-        except psycopg.Error as error:
-            raise translated(error) from error
-        if many:
-            return list(found)
-        return [] if found is None else [found]
-
-
-class _Nothing:
-    """The answer of a statement that gives no rows."""
-
-    rowcount = 0
-
-    def fetchone(self) -> None:
-        """Return None."""
-
-    def fetchall(self) -> list[Any]:
-        """Return no row."""
-        return []
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield no row."""
-        return iter(())
-
-
-class Connection:
-    """Answers as a connection of SQLite does, as far as this folder asks."""
-
-    def __init__(self, raw: psycopg.Connection[Any], patience: float = 30.0) -> None:
-        """Take the driver's connection, and for how many seconds a server may be silent where it has little to do."""
-        adapt(raw)
-        raw.cursor_factory = Rows
-        self._raw = raw
-        self._owed = False
-        """Whether the answer to a COMMIT was not waited for."""
-        self.dialect = PostgresDialect()
-        self._lane = Lane(raw, patience)
-        self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
-
-    @property
-    def raw(self) -> psycopg.Connection[Any]:
-        """The driver's own connection, when it owes no answer."""
-        if self._owed:
-            self._settle()
-        return self._raw
-
-    @property
-    def lane(self) -> Lane:
-        """What sends prepared statements over this connection, when it owes no answer."""
-        if self._owed:
-            self._settle()
-        return self._lane
-
-    def leave(self) -> None:
-        """End a transaction that has only read: nobody waits for the answer, until something else is asked."""
-        try:
-            self._raw.pgconn.send_query(b"COMMIT")
-            self._raw.pgconn.flush()
-        except psycopg.Error as error:
-            raise translated(error) from error
-        self._owed = True
-
-    def _settle(self) -> None:
-        """Take the answer that is owed. A connection that is lost meanwhile is closed then, which says enough."""
-        self._owed = False
-        with suppress(psycopg.Error):
-            # libpq would wait too, and no other thread could do anything meanwhile.
-            self._lane.await_input()
-            while self._raw.pgconn.get_result() is not None:
-                self._lane.await_input()
-
-    def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
-        """Execute a statement and return what has its rows. Raises what the failure means."""
-        if sql.startswith("INSERT INTO"):
-            self._note(sql)
-        elif sql.startswith(_TEMPORARY):
-            table, _, columns = sql.removeprefix(_TEMPORARY).partition(" ")
-            self.dialect.temporaries(self, {table: columns.strip().removeprefix("(").removesuffix(")")})
-            return _Nothing()
-        try:
-            return self.raw.execute(translate(sql), values)
-        except psycopg.Error as error:
-            raise translated(error) from error
-
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement for each row of values."""
-        given = list(rows)
-        if not given:
-            return
-        text = translate(sql)
-        try:
-            if len(given) == 1:
-                self.raw.execute(text, given[0])
-            else:
-                self.raw.cursor().executemany(text, given)
-        except psycopg.Error as error:
-            raise translated(error) from error
-
-    def _note(self, sql: str) -> None:
-        """Note that a table has rows, if it is a temporary one."""
-        table = sql.split(None, 3)[2]
-        if table in self.dialect.made:
-            self.dialect.filled.add(table)
-
-    def script(self, sql: str) -> list[Any]:
-        """Execute statements without values in one round trip; return the first row of the last one, if it has any."""
-        try:
-            cursor = self.raw.execute(sql)
-            while cursor.nextset():
-                pass
-            return list(cursor.fetchone() or ()) if cursor.rowcount > 0 else []
-        except psycopg.Error as error:
-            raise translated(error) from error
-
-    def begin_pipeline(self) -> None:
-        """From now on, statements whose answer nobody reads wait for nobody."""
-        if self._pipeline is None:
-            self._pipeline = self.raw.pipeline()
-            self._pipeline.__enter__()
-
-    def end_pipeline(self) -> None:
-        """Wait for the answers to all statements. Raises what the first failure means."""
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is None:
-            return
-        try:
-            pipeline.__exit__(None, None, None)
-        except psycopg.Error as error:
-            raise translated(error) from error
-
-    @property
-    def pipelined(self) -> bool:
-        """Whether statements wait for nobody."""
-        return self._pipeline is not None
-
-    def roll_back(self) -> None:
-        """Undo the transaction, if there is one and the connection lives; raises nothing."""
-        # What failed was told already, or is of no interest any more.
-        with suppress(JitidError, psycopg.Error):
-            self.end_pipeline()
-        self.dialect.forget_new()
-        try:
-            if not self.raw.closed and self.raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                # Not by a cursor: after a ROLLBACK of its own the driver throws away all that is prepared, and what the
-                # lane has prepared with it.
-                self._raw.pgconn.send_query(b"ROLLBACK")
-                self._raw.pgconn.flush()
-                self._owed = True
-        except psycopg.Error:
-            self.raw.close()
-
-    def committed(self) -> None:
-        """Note that temporary tables which were made in the transaction stay."""
-        self.dialect.keep_new()
-
-    def close(self) -> None:
-        """Release it; an answer that is owed is not waited for."""
-        self._owed = False
-        self._raw.close()
-
-
 class PostgresDialect(Dialect):
     """The pieces as PostgreSQL has them; of one connection, since temporary tables are its own."""
 
@@ -300,6 +104,8 @@ class PostgresDialect(Dialect):
         self.filled: set[str] = set()
         """Those that may have rows."""
         self._new: set[str] = set()
+        self.keeps = True
+        """Whether a session keeps its temporary tables for the transactions that follow."""
         self._cursors = count()
 
     def member(self, *names: str) -> str:
@@ -333,7 +139,12 @@ class PostgresDialect(Dialect):
         # Made once a session: each would be rows of the catalogue that come and go.
         lacking = [table for table in tables if table not in self.made]
         statements = [_EMPTYING.format(table=table, most=_WORN) for table in tables if table in self.filled]
-        statements += [f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])})" for table in lacking]
+        for table in lacking:
+            if not self.keeps:
+                # Somebody else may have left one in the session.
+                statements.append(f"DROP TABLE IF EXISTS pg_temp.{table}")
+            end = "" if self.keeps else " ON COMMIT DROP"
+            statements.append(f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])}){end}")
         if db.pipelined:
             for statement in statements:
                 db.execute(statement)
@@ -376,6 +187,10 @@ class PostgresDialect(Dialect):
         self.made -= self._new
         self._new = set()
         self.filled = set(self.made)
+
+    def forget_all(self) -> None:
+        """Forget all tables: they were another session's."""
+        self.made, self.filled, self._new = set(), set(), set()
 
     def keep_new(self) -> None:
         """Keep those of a transaction that was committed."""

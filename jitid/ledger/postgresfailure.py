@@ -23,13 +23,15 @@ _REPEAT = "repeat the command"
 _UNCHANGED = "nothing was changed"
 _LOGIN = re.compile(
     r"password authentication failed|no password supplied|no pg_hba\.conf entry|pg_hba\.conf rejects"
-    r"|authentication failed|role .* does not exist|not permitted to log in"
+    r"|authentication failed|no such user|role .* does not exist|not permitted to log in"
 )
 _STARTING = re.compile(r"starting up|shutting down|in recovery mode|not yet accepting|is in hot standby mode")
 _READ_ONLY = re.compile(
     r"session is read-only|server is in hot standby|not accept(ing)? (writes|connections)"
 )
-_FULL = re.compile(r"too many clients|too many connections|connection slots are reserved|connection limit")
+_FULL = re.compile(
+    r"too many clients|no more connections allowed|too many connections|connection slots are reserved|connection limit"
+)
 _MISSING = re.compile(
     r"definition of service .* not found|service file .* not found"
     r"|(root certificate|certificate|private key) file .* does not exist"
@@ -39,6 +41,9 @@ _IMPOSTOR = re.compile(
     r"|could not get server's host name from server certificate"
 )
 _CERTIFICATE = re.compile(r"certificate|SSL|TLS", re.IGNORECASE)
+
+
+_REFUSED_PARAMETER = re.compile(r"unsupported startup parameter( in options)?: (\S+)")
 
 
 class ConnectingError(StorageError):
@@ -120,6 +125,12 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
             )
 
 
+def is_refused_option(error: psycopg.Error) -> bool:
+    """Tell whether a pooler has refused the settings that a client sends in `options` as it connects."""
+    found = _REFUSED_PARAMETER.search(str(error))
+    return found is not None and (found[1] is not None or found[2] == "options")
+
+
 def connecting(error: psycopg.Error, password: str | None) -> JitidError:
     """Return what it means that no connection could be had; libpq tells that in words alone."""
     found = _connecting(error, password)
@@ -131,7 +142,12 @@ def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
     text = _first(error, password)
     if error.sqlstate is not None and error.sqlstate[:2] == "28":
         return RefusedError(f"the database refuses this login: {text}", "check user and password")
-    if "does not exist" in text and "database" in text and "role" not in text:
+    if _REFUSED_PARAMETER.search(text):
+        return ConfigurationError(
+            f"a connection pooler before the database refuses a parameter of the address: {text}",
+            "take it out of the address of the ledger and of the environment, or name the database server itself",
+        )
+    if ("does not exist" in text and "database" in text and "role" not in text) or "no such database" in text:
         return StorageError(f"there is no such database: {text}", "make it: createdb DATABASE")
     if _LOGIN.search(text):
         return RefusedError(

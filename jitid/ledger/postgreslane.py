@@ -50,6 +50,8 @@ class Lane:
         self._known: dict[bytes, bytes] = {}
         """What each statement is called in this session."""
         self._generation = 0
+        self.prepares = True
+        """Whether the session keeps what is prepared in it; a pooler may give each transaction another session."""
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
 
@@ -60,6 +62,9 @@ class Lane:
         try:
             pg.enter_pipeline_mode()
             for number, (statement, values) in enumerate(statements):
+                if not self.prepares:
+                    pg.send_query_params(statement.sql, _written(values), statement.types, statement.formats)
+                    continue
                 name = self._known.get(statement.name)
                 if name is None:
                     name = statement.name + b"_%d" % self._generation
@@ -79,9 +84,26 @@ class Lane:
                     self._known.clear()
                     self._generation += 1
                 raise translated(failure)
-        for statement, _ in statements:
+        for statement, _ in statements if self.prepares else ():
             self._known.setdefault(statement.name, statement.name + b"_%d" % self._generation)
         return [answer for number, answer in enumerate(answers) if number not in new]
+
+    def ask(self, text: str) -> list[PGresult]:
+        """Return the answers to statements without values, in one round trip. Raises psycopg's errors."""
+        pg = self._pg
+        pg.send_query(text.encode())
+        self._flush()
+        found: list[PGresult] = []
+        while True:
+            self.await_input()
+            answer = pg.get_result()
+            if answer is None:
+                break
+            found.append(answer)
+        for answer in found:
+            if answer.status in _FAILED:
+                raise psycopg.errors.error_from_result(answer)
+        return found
 
     def await_input(self) -> None:
         """Wait until libpq has an answer, letting other threads go on; raises psycopg's errors.
@@ -101,9 +123,7 @@ class Lane:
     def _answers(self) -> list[PGresult]:
         pg = self._pg
         found: list[PGresult] = []
-        while pg.flush():
-            # What is sent here fits into the socket's buffer, but for one that is stopped up.
-            select.select([], [pg.socket], [], 1)
+        self._flush()
         while True:
             self.await_input()
             answer = pg.get_result()
@@ -114,6 +134,11 @@ class Lane:
             if answer.status == pq.ExecStatus.PIPELINE_SYNC:
                 return found
             found.append(answer)
+
+    def _flush(self) -> None:
+        while self._pg.flush():
+            # What is sent here fits into the socket's buffer, but for one that is stopped up.
+            select.select([], [self._pg.socket], [], 1)
 
 
 def _written(values: Sequence[Any]) -> list[bytes | None]:

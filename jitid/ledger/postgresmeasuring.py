@@ -131,6 +131,12 @@ class PostgresCondition:
         if standby:
             found.append(Remark("the server is a standby and takes no writes", "name the primary as well"))
         ((encrypted, protocol),) = self._rows(_ENCRYPTED) or [(False, None)]
+        if db.pooled:
+            found.append(
+                Remark("a connection pooler stands before it: each transaction sets what it needs", None)
+            )
+            # What the server knows is how the pooler connects to it.
+            encrypted, protocol = db.raw.pgconn.ssl_in_use, "TLS as far as the pooler"
         if encrypted:
             found.append(Remark(f"the connection is encrypted with {protocol}", None))
         elif not self._is_near(db.raw.info.host):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from os import urandom
 from typing import Any
 
 import psycopg
@@ -18,19 +19,20 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.ledger import postgresaddress
-from jitid.ledger.postgresdialect import Connection
-from jitid.ledger.postgresfailure import ConnectingError, connecting, translated
+from jitid.ledger.postgresconnection import Connection
+from jitid.ledger.postgresfailure import ConnectingError, connecting, is_refused_option, translated
+from jitid.ledger.postgresoptions import IDENTITY, Options
 from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgreswriting import Seen, due, rows_of
 from jitid.ledger.records import Names
 from jitid.ledger.writing import Known
 
-_STANDING = """SELECT (SELECT version FROM schema_version), name, value,
+_STANDING = f"""SELECT (SELECT version FROM schema_version), name, value,
            (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL),
-           (SELECT max(epoch) FROM chain) FROM setting"""
+           (SELECT max(epoch) FROM chain), {IDENTITY} FROM setting"""
 
-_HIDDEN = """SELECT count(*) FROM pg_catalog.pg_namespace
-     WHERE current_schema() IS NULL AND nspname = trim(split_part(current_setting('search_path'), ',', 1))"""
+_HIDDEN = f"""SELECT (SELECT count(*) FROM pg_catalog.pg_namespace WHERE current_schema() IS NULL
+       AND nspname = trim(split_part(current_setting('search_path'), ',', 1))), {IDENTITY}"""
 """Whether there is a schema that this user may not look into."""
 
 
@@ -98,15 +100,20 @@ class Session:
             self.db = None
             # A standby that took over may have another history of the same length.
             self.seen.forget()
-            db = open_connection(self.address, self.timeout)
+            db = open_connection(self.address, self.timeout, looked_at=True)
             try:
                 self._look(db)
             except BaseException:
                 db.close()
                 raise
             self.db = db
-            info = db.raw.info
-            self.seen.rows = rows_of(self.address, info.host, info.hostaddr, str(info.port))
+            if db.pooled:
+                # Each transaction may meet another server, whose history may be another one.
+                db.ledger, db.renewed = self.names.uuid, self._forget
+                self._forget()
+            else:
+                info = db.raw.info
+                self.seen.rows = rows_of(self.address, info.host, info.hostaddr, str(info.port))
         return self.db
 
     def first(self, ask: Callable[[Connection], Sequence[Any]]) -> Sequence[Any]:
@@ -135,22 +142,8 @@ class Session:
         return True
 
     def _look(self, db: Connection) -> None:
-        try:
-            rows = db.raw.execute(_STANDING).fetchall()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-            ((hidden,),) = db.execute(_HIDDEN).fetchall()
-            if hidden:
-                raise RefusedError(
-                    "the database refuses its user: no right to use the ledger's schema",
-                    "grant that user what the ledger needs: USAGE on its schema, and its tables",
-                ) from error
-            raise NoLedgerError(
-                f"there is no ledger in {postgresaddress.shown(self.address)} yet",
-                "the first `jitid issue` makes it; or name another with --ledger",
-            ) from error
-        except psycopg.Error as error:
-            raise translated(error) from error
-        settings = {name: value for _, name, value, _, _ in rows}
+        rows = self._standing(db)
+        settings = {row[1]: row[2] for row in rows}
         try:
             names = Names.of(settings)
         except KeyError as missing:
@@ -159,7 +152,7 @@ class Session:
             ) from None
         if self._names is not None and names.uuid != self._names.uuid:
             raise StorageError("the ledger was replaced by another", "start again")
-        version, _, _, chains, epoch = rows[0]
+        version, _, _, chains, epoch, *_ = rows[0]
         if version > len(POSTGRES_STEPS) and self._migrates:
             raise NewerSchemaError(
                 f"the ledger has schema {version}, and this jitid knows {len(POSTGRES_STEPS)}",
@@ -172,6 +165,39 @@ class Session:
         self._names = names
         self.chains = [int(each) for each in (chains or "").split()]
         self.epoch = epoch or 0
+
+    def _standing(self, db: Connection) -> Sequence[Any]:
+        """Return the rows of `_STANDING`, read in the schema that was asked for."""
+        missing: psycopg.Error | None = None
+        try:
+            with db.own():
+                rows = db.raw.execute(_STANDING).fetchall()
+            _, *identity, schema = rows[0][4:] if rows else [None] * 4
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            missing = error
+            ((hidden, *identity, schema),) = db.execute(_HIDDEN).fetchall()
+        except psycopg.Error as error:
+            raise translated(error) from error
+        if not db.owns(*identity):
+            # The session that was found is not its own, and the schema may be another one.
+            return self._standing(db)
+        if missing is not None and hidden:
+            raise RefusedError(
+                "the database refuses its user: no right to use the ledger's schema",
+                "grant that user what the ledger needs: USAGE on its schema, and its tables",
+            ) from missing
+        if missing is not None or db.options.schema not in (None, schema):
+            raise NoLedgerError(
+                f"there is no ledger in {postgresaddress.shown(self.address)} yet",
+                "the first `jitid issue` makes it; or name another with --ledger",
+            ) from missing
+        return rows
+
+    def _forget(self) -> None:
+        """Forget what was read in earlier transactions."""
+        self.known.forget()
+        self.seen.forget()
+        self.seen.rows = {}
 
     def leave(self, error: BaseException | None) -> None:
         """End a transaction that has only read, and take what went wrong in it."""
@@ -226,22 +252,37 @@ class Session:
             self.db.close()
 
 
-def open_connection(address: str, timeout: float) -> Connection:
+def open_connection(address: str, timeout: float, *, looked_at: bool = False) -> Connection:
     """Return a new connection; where the reason may go away by itself, it is tried again for `timeout` seconds.
 
+    `looked_at` says that the caller finds out itself whether it has a session of its own (`Connection.owns`).
+
     Raises:
-        ConfigurationError: the address is none.
+        ConfigurationError: the address is none, or a pooler stands there that takes less than it says.
         RefusedError: the database refuses this login.
         StorageError: it cannot be reached.
 
     """
     given: dict[str, Any] = postgresaddress.parameters(address, timeout)
+    options = Options.parse(given["options"])
+    mark: str | None = urandom(8).hex()
+    given["options"] = options.marked(str(mark))
     until = time.monotonic() + timeout
     while True:
         try:
-            return Connection(psycopg.connect(**given, autocommit=True), timeout)
+            connection = Connection(psycopg.connect(**given, autocommit=True), options, timeout, mark)
         except psycopg.Error as error:
+            if given["options"] and is_refused_option(error):
+                # What a pooler does not take as a client connects, each transaction sets.
+                given["options"], mark = "", None
+                continue
             meant = connecting(error, given.get("password"))
             if not (isinstance(meant, ConnectingError) and meant.passing) or time.monotonic() >= until:
                 raise meant from error
+        else:
+            break
         time.sleep(0.05)
+    if not looked_at:
+        ((*identity, _),) = connection.execute(f"SELECT {IDENTITY}").fetchall()
+        connection.owns(*identity)
+    return connection

@@ -34,7 +34,9 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
     """
     session = Session(address, timeout)
     try:
-        db = session.connection().raw
+        connection = session.connection()
+        connection.must_be_own("jitid ledger vacuum")
+        db = connection.raw
         try:
             # A large table takes longer than any question.
             db.execute("SET statement_timeout = 0")

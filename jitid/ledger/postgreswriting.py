@@ -509,18 +509,22 @@ CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 # Who finds one that is free waits for nobody: the clock may be read together with it.
 _LOCK = prepared(
     "lock",
-    f"""{CHAIN.replace(" FROM", f", {CLOCK} FROM", 1)} WHERE closed_at IS NULL
+    f"""{CHAIN.replace(" FROM", f", {CLOCK} FROM", 1).replace("hash", "encode(hash, 'hex')", 1)} WHERE closed_at IS NULL
         ORDER BY start + length * stride LIMIT 1 FOR UPDATE SKIP LOCKED""",
 )
 
 
 def begin_shared(db: Any) -> tuple[Any, ...] | None:
     """Begin a transaction with a chain that nobody holds; return its row, and the time. None if there is none."""
-    answer = db.lane.run((_BEGIN, ()), (_LOCK, ()))[-1]
+    if db.pooled:
+        db.enter()
+        answer = db.lane.run((_LOCK, ()))[-1]
+    else:
+        answer = db.lane.run((_BEGIN, ()), (_LOCK, ()))[-1]
     if not answer.ntuples:
         return None
     values = [answer.get_value(0, column) for column in range(answer.nfields)]
-    hash_ = bytes.fromhex(values.pop(_HASH)[2:].decode())
+    hash_ = bytes.fromhex(values.pop(_HASH).decode())
     row = [int(value) for value in values]
     return (*row[:_HASH], hash_, *row[_HASH:])
 
@@ -532,7 +536,11 @@ _LOOK = prepared("look", f"SELECT {STATE}")
 
 def look(db: Any) -> tuple[int, int, int]:
     """Return the database's time, the version of the ledger, and the epoch of its chains."""
-    answer = db.lane.run((_LOOK, ()))[-1]
+    if db.pooled:
+        db.enter()
+        answer = db.lane.run((_LOOK, ()), (_COMMIT, ()))[0]
+    else:
+        answer = db.lane.run((_LOOK, ()))[-1]
     return int(answer.get_value(0, 0)), int(answer.get_value(0, 1) or 0), int(answer.get_value(0, 2) or 0)
 
 
