@@ -103,6 +103,7 @@ def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
     Until that is imported, whatever authority there is goes on.
 
     Raises:
+        IntegrityError: the keys of another ledger are there; nothing was changed.
         StorageError: the key cannot be written; nothing was changed.
 
     """
@@ -110,6 +111,7 @@ def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
         if _waits(key) and keyring.holds(key.kid):
             signer = keyring.load(key.kid, key.algorithm, key.public)
             return Requested(key.kid, request(signer, names.trust_domain), None)
+    keyring.must_be_for({key.kid for key in transaction.signing_keys()})
     signer = keyring.create("ES256")
     key = transaction.add_key(signer.kid, signer.algorithm, signer.public, "x509")
     event = transaction.append("key-create", told(key))

@@ -260,6 +260,7 @@ def _in_database(installation: Installation) -> Iterator[Check]:
     if environment.is_there(installation.config):
         yield ok("ledger", f"{place}, with keys and policy in {environment.home_path(installation.config)}")
     else:
+        environment.must_have_ledger(installation.config)
         yield warning("ledger", f"there is no ledger in {place} yet", FIRST_ISSUE)
 
 

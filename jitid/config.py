@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.configfile import Layer, read_layers, stricter
 from jitid.errors import ConfigurationError, JitidError, UsageError
-from jitid.places import data_folder, project_files, system_files, user_file
+from jitid.places import default_ledger, project_files, system_files, user_file
 from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.task import most_sensitive
 from jitid.text import quote, safe
@@ -269,7 +269,7 @@ def load(
         )
     values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
     if values["ledger"][0] is None:
-        values["ledger"] = data_folder(environ), "default"
+        values["ledger"] = default_ledger(environ), "default"
     trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
     return Config(values, layers, path, warnings, trusted)
 

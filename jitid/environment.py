@@ -13,7 +13,7 @@ from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.records import Names
-from jitid.places import data_folder
+from jitid.places import authority_folder
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -366,7 +366,7 @@ def home_path(config: Config) -> str:
     """
     if not is_database(config):
         return ledger_path(config)
-    return config.text("home") or f"{data_folder()}/authority"
+    return config.text("home") or authority_folder()
 
 
 def place_shown(config: Config) -> str:
@@ -390,6 +390,16 @@ def is_there(config: Config) -> bool:
     return database.is_there(config.ledger, by=caller(), timeout=float(config.number("timeout")))
 
 
+def must_have_ledger(config: Config) -> None:
+    """Raise IntegrityError if this machine has signing keys of a ledger that the database does not hold."""
+    from jitid.ledger import database, home
+
+    path = home_path(config)
+    if home.has_keys(path):
+        others = database.schemas(config.ledger, float(config.number("timeout")))
+        raise home.lost_ledger(path, _shown(config), others)
+
+
 def _shown(config: Config) -> str:
     from jitid.ledger import database
 
@@ -408,6 +418,11 @@ def _open_database(
     if patience is not None:
         timeout = min(timeout, patience)
     ledger = database.connect(config.ledger, by=caller(), timeout=timeout)
+    if ledger is None and home.has_keys(path):
+        # A first use that ends just now gives its key a name after the ledger is there.
+        ledger = database.connect(config.ledger, by=caller(), timeout=timeout)
+        if ledger is None:
+            must_have_ledger(config)
     if ledger is None:
         return None
     folder.check_names(ledger.names, _stated(config, issuer))

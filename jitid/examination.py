@@ -267,6 +267,7 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         now = snapshot.now
     # A folder that is a link is not followed to the keys either.
     there = subject.keyring.names()
+    subject.keyring.must_be_for({key.kid for key in keys})
     every = [key for key in keys if key.retired_at is None]
     held = [key for key in every if subject.keyring.holds(key.kid)]
     signing = [key for key in held if key.use == "jws"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import jws
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
-from jitid.files import check_private, write_private
+from jitid.files import check_private, sync_folder, write_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -93,7 +94,45 @@ class Keyring:
 
     def holds(self, kid: str) -> bool:
         """Tell whether the private half of a key is here, or should be: without others, all of them should."""
-        return not self.others or kid in self._signers or os.path.lexists(self.path(kid))
+        return not self.others or kid in self._signers or os.path.lexists(self.path(kid)) or self.confirm(kid)
+
+    def must_be_for(self, known: Collection[str]) -> None:
+        """Check that no other ledger has its keys here; `known` are the ids of all keys that this one ever had.
+
+        Raises:
+            IntegrityError: there are keys, and none of them is this ledger's.
+
+        """
+        here = key_names(self._folder) if self.others else []
+        if here and not set(here) & set(known):
+            raise IntegrityError(
+                f"the keys in {self._folder} belong to another ledger; no key was made and nothing was changed",
+                "give this ledger a folder of its own: JITID_HOME=DIR, or the setting `home`",
+            )
+
+    def confirm(self, kid: str) -> bool:
+        """Give a key that was made before its ledger its name, now that the ledger knows it; return if there is one.
+
+        Raises:
+            StorageError: the folder cannot be written.
+
+        """
+        if not os.path.lexists(self._pending(kid)):
+            return False
+        try:
+            os.rename(self._pending(kid), self.path(kid))
+            sync_folder(self._folder)
+        except FileNotFoundError:
+            # Another process was quicker.
+            return os.path.lexists(self.path(kid))
+        except OSError as error:
+            raise StorageError(
+                f"the signing key {self.path(kid)} could not be named: {error.strerror}"
+            ) from error
+        return True
+
+    def _pending(self, kid: str) -> str:
+        return os.path.join(self._folder, f".{kid}.first")
 
     @property
     def asks_targets(self) -> bool:
@@ -123,11 +162,12 @@ class Keyring:
                 "restore the folder from a backup",
             ) from error
 
-    def create(self, algorithm: str) -> Signer:
+    def create(self, algorithm: str, *, first: bool = False) -> Signer:
         """Make a key, write it durably, and return what signs with it.
 
         Args:
             algorithm: `EdDSA` (Ed25519, RFC 8037) or `ES256` (P-256, RFC 7518).
+            first: whether its ledger is still to be made; then it is none of the keys here before `confirm`.
 
         Raises:
             StorageError: the file cannot be written.
@@ -143,7 +183,7 @@ class Keyring:
             if not signer.kid.startswith("-"):
                 break
         try:
-            write_private(self.path(signer.kid), seed)
+            write_private(self._pending(signer.kid) if first else self.path(signer.kid), seed)
         except OutputError as error:
             raise StorageError(error.message) from error
         self._signers[signer.kid] = signer
@@ -237,9 +277,9 @@ class Keyring:
         """Remove a private key that signs nothing more; its public half stays in the ledger."""
         self._signers.pop(kid, None)
         try:
-            os.unlink(self.path(kid))
-        except FileNotFoundError:
-            return
+            for path in (self._pending(kid), self.path(kid)):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
         except OSError as error:
             raise StorageError(
                 f"the retired key {self.path(kid)} could not be removed: {error.strerror}"
@@ -275,6 +315,21 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring({self._folder!r})"
+
+
+def key_names(folder: str) -> list[str]:
+    """Return the names of the private keys in a folder; none where there is no folder.
+
+    What is hidden there is no key: it is being written, or its ledger was never made.
+    """
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(
+            f"the folder of the signing keys, {folder}, cannot be read: {error.strerror}"
+        ) from error
 
 
 def _signer(algorithm: str, seed: bytes) -> Signer:

@@ -142,9 +142,11 @@ def current_key_of(
         IntegrityError: other machines have such keys of the ledger, and this one has none.
 
     """
-    living = [key for key in snapshot.signing_keys() if key.use == use and key.signs]
+    every = snapshot.signing_keys()
+    living = [key for key in every if key.use == use and key.signs]
     held = [key for key in living if keyring.holds(key.kid)]
     if living and not held:
+        keyring.must_be_for({key.kid for key in every})
         which = "signing keys" if use == "jws" else f"keys for {use}"
         raise IntegrityError(
             f"none of the ledger's {which} is on this machine, in {keyring.folder}; nothing was changed",
@@ -203,9 +205,11 @@ def new_key(
     `make` makes it where it is not simply to be in a file.
 
     Raises:
+        IntegrityError: the keys of another ledger are there; nothing was changed.
         StorageError: it cannot be written; nothing was changed.
 
     """
+    keyring.must_be_for({key.kid for key in transaction.signing_keys()})
     signer = keyring.create(algorithm) if make is None else make()
     certificates = None
     if use == "x509":

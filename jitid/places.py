@@ -10,6 +10,8 @@ from jitid.errors import ConfigurationError
 
 APPLICATION = "jitid"
 PROJECT_FILE = ".jitid.toml"
+AUTHORITY = "authority"
+"""The name of the folder of keys and policy for a ledger in a database, which may be in the folder of a ledger."""
 
 # `platformdirs` knows all platforms, and is slow to load; on Linux its rules are these few lines.
 _XDG = sys.platform.startswith("linux")
@@ -56,12 +58,31 @@ def own_files() -> tuple[list[str], list[str]]:
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of ledger and keys, unless the configuration names another."""
+    """Return the folder of the user's data."""
     if not _XDG:
         from platformdirs import user_data_dir
 
         return user_data_dir(APPLICATION, appauthor=False)
     return f"{_folder('XDG_DATA_HOME', '.local/share', environ)}/{APPLICATION}"
+
+
+def default_ledger(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of ledger and keys, unless the configuration names another.
+
+    That is the data folder. Where it holds the keys of a ledger in a database first, it is a folder in it: a ledger's
+    folder appears by one rename, and so cannot be one that is there.
+    """
+    folder = data_folder(environ)
+    inside = f"{folder}/ledger"
+    if not (os.path.lexists(f"{folder}/{AUTHORITY}") or os.path.lexists(inside)):
+        return folder
+    own = any(os.path.lexists(f"{folder}/{name}") for name in ("ledger.db", "keys", "policy", "lock"))
+    return folder if own else inside
+
+
+def authority_folder() -> str:
+    """Return the folder of keys and policy for ledgers in databases, unless the configuration names another."""
+    return f"{data_folder()}/{AUTHORITY}"
 
 
 def system_files(environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -18,6 +18,7 @@ from jitid.files import read_regular, sync_folder
 from jitid.keyring import Keyring
 from jitid.ledger import folder, untouched
 from jitid.ledger.lock import FairLock
+from jitid.places import AUTHORITY
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -291,8 +292,22 @@ def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None
         os.rename(old, between)
         os.rename(path, old)
         os.rename(between, path)
+    _leave_behind(old, path)
     sync_folder(parent)
     return old
+
+
+def _leave_behind(old: str, path: str) -> None:
+    """Put the keys of ledgers in databases back: they are in the folder of a ledger, and no part of it."""
+    if os.path.lexists(os.path.join(old, AUTHORITY)):
+        try:
+            os.rename(os.path.join(old, AUTHORITY), os.path.join(path, AUTHORITY))
+        except OSError as error:
+            raise StorageError(
+                f"the ledger was restored, but the keys in {quote(os.path.join(old, AUTHORITY), 200)} are still there: "
+                f"{error.strerror}",
+                f"move that folder to {quote(path, 200)}",
+            ) from error
 
 
 def _sync(aside: str) -> None:

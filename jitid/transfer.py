@@ -23,7 +23,7 @@ from jitid.ledger import folder, home
 from jitid.ledger.copying import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.records import SigningKey
-from jitid.places import data_folder
+from jitid.places import authority_folder
 from jitid.rotation import still_tells
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _to_database(
     must_be_installed()
     from jitid.ledger.copyingpostgres import PostgresTarget
 
-    theirs = config.text("home") or f"{data_folder()}/authority"
+    theirs = config.text("home") or authority_folder()
     target: Target = PostgresTarget(wanted.to, float(config.number("timeout")))
     elsewhere = os.path.realpath(theirs) != os.path.realpath(ours)
 
@@ -123,6 +123,7 @@ def _to_database(
         if not elsewhere:
             return
         home.exists(theirs)
+        home.keyring(theirs).must_be_for({key.kid for key in source.snapshot.signing_keys()})
         home.make(theirs, _policy(os.path.join(ours, folder.POLICY)))
         if wanted.keys:
             _give_keys(source, own, home.keyring(theirs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from jitid.errors import ConfigurationError
+from jitid.errors import ConfigurationError, LostConnectionError
 from jitid.ledger import home
 from jitid.ledger.records import Names
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from jitid.ledger.postgres import PostgresLedger
 
 Answer = TypeVar("Answer")
+
+_LEDGERS = """SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename IN ('setting', 'chain', 'schema_version')
+     GROUP BY schemaname HAVING count(*) = 3 ORDER BY schemaname"""
 
 
 def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
@@ -93,14 +96,33 @@ def create(
     try:
         home.make(path, policy)
         keyring = home.keyring(path)
-        signer = keyring.create("EdDSA")
-        made = False
+        # Until the ledger knows it, it is no key: whoever is killed in between has left no keys without a ledger.
+        signer = keyring.create("EdDSA", first=True)
         try:
             made = postgrescreating.create(db, names, signer, by=by)
-        finally:
-            if not made:
-                keyring.forget(signer.kid)
+        except LostConnectionError:
+            # The ledger may have been made. Whoever finds it there gives the key its name.
+            raise
+        except BaseException:
+            keyring.forget(signer.kid)
+            raise
+        if made:
+            keyring.confirm(signer.kid)
+        else:
+            keyring.forget(signer.kid)
         return made
+    finally:
+        db.close()
+
+
+def schemas(address: str, timeout: float) -> list[str]:
+    """Return the names of the schemas in the database at an address that hold a ledger. Raises as `connect` does."""
+    must_be_installed()
+    from jitid.ledger.postgressession import open_connection
+
+    db = open_connection(address, timeout)
+    try:
+        return [name for (name,) in db.execute(_LEDGERS).fetchall()]
     finally:
         db.close()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from jitid.errors import RefusedError, StorageError
+from jitid.errors import IntegrityError, RefusedError, StorageError
 from jitid.files import check_private, sync_folder, write_private
-from jitid.keyring import Keyring
+from jitid.keyring import Keyring, key_names
 from jitid.ledger.folder import KEYS, POLICY
 
 
@@ -63,6 +63,30 @@ def _make_private(folder: str) -> bool:
     # Whatever the umask takes away.
     os.chmod(folder, 0o700)
     return True
+
+
+def has_keys(path: str) -> bool:
+    """Tell whether there are signing keys in the folder. Raises StorageError where that cannot be told."""
+    return bool(key_names(os.path.join(path, KEYS)))
+
+
+def lost_ledger(path: str, place: str, others: Sequence[str]) -> IntegrityError:
+    """Return the error for a folder with signing keys whose ledger is not in the database.
+
+    Args:
+        path: the folder of keys and policy.
+        place: the address of the database, as it may be shown.
+        others: the schemas of the database that hold a ledger.
+
+    """
+    hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
+    if others:
+        hint = f"the schema {others[0]} has a ledger; to name it: ?options=-csearch_path%3D{others[0]}"
+    return IntegrityError(
+        f"{place} has no ledger, and {os.path.join(path, KEYS)} has signing keys: a ledger and its keys belong "
+        "together, and no new one was made",
+        hint,
+    )
 
 
 def keyring(path: str) -> Keyring:
