@@ -87,7 +87,8 @@ def running(
                 yield pooler
                 return
             finally:
-                process.terminate()
+                # At SIGTERM it waits for its clients.
+                process.kill()
                 process.wait()
     raise AssertionError("PgBouncer finds no free port")
 

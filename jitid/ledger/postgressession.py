@@ -270,7 +270,8 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
     until = time.monotonic() + timeout
     while True:
         try:
-            connection = Connection(psycopg.connect(**given, autocommit=True), options, timeout, mark)
+            raw = psycopg.connect(**given, autocommit=True)
+            break
         except psycopg.Error as error:
             if given["options"] and is_refused_option(error):
                 # What a pooler does not take as a client connects, each transaction sets.
@@ -279,10 +280,13 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
             meant = connecting(error, given.get("password"))
             if not (isinstance(meant, ConnectingError) and meant.passing) or time.monotonic() >= until:
                 raise meant from error
-        else:
-            break
         time.sleep(0.05)
-    if not looked_at:
-        ((*identity, _),) = connection.execute(f"SELECT {IDENTITY}").fetchall()
-        connection.owns(*identity)
+    try:
+        connection = Connection(raw, options, timeout, mark)
+        if not looked_at:
+            ((*identity, _),) = connection.execute(f"SELECT {IDENTITY}").fetchall()
+            connection.owns(*identity)
+    except BaseException:
+        raw.close()
+        raise
     return connection

@@ -1,4 +1,4 @@
-"""A way to a database that counts what clients send: each Query and each Sync is one round trip."""
+"""A way to a database that counts what clients send: each Query, Sync and Flush is one round trip."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Counting:
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)
         self.sent: Counter[str] = Counter()
-        """By type: `Q` is a Query, `S` a Sync, `P` a Parse, `B` a Bind; `startup` is a new connection."""
+        """By type: `Q` is a Query, `S` a Sync, `H` a Flush, `P` a Parse, `B` a Bind; `startup` is a new connection."""
         self._opened: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -33,7 +33,7 @@ class Counting:
     @property
     def round_trips(self) -> int:
         """How often a client has waited for the server, connecting aside."""
-        return self.sent["Q"] + self.sent["S"]
+        return self.sent["Q"] + self.sent["S"] + self.sent["H"]
 
     def close(self) -> None:
         """Let nobody in any more, and end what is open."""
