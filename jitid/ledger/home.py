@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 
 from jitid.errors import IntegrityError, RefusedError, StorageError
 from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring, key_names
-from jitid.ledger.folder import KEYS, POLICY
+from jitid.ledger.folder import KEYS, POLICY, remove
 
 
 def exists(path: str) -> bool:
@@ -40,9 +41,8 @@ def make(path: str, policy: Iterable[tuple[str, str]]) -> None:
         os.makedirs(os.path.dirname(path) or "/", mode=0o700, exist_ok=True)
         for folder in (path, os.path.join(path, KEYS)):
             _make_private(folder)
-        if _make_private(os.path.join(path, POLICY)):
-            for name, text in policy:
-                write_private(os.path.join(path, POLICY, name), text.encode())
+        if not os.path.lexists(os.path.join(path, POLICY)):
+            _fill_policy(path, policy)
         for folder in (os.path.join(path, POLICY), os.path.join(path, KEYS), path, os.path.dirname(path)):
             sync_folder(folder)
     except PermissionError as error:
@@ -55,14 +55,29 @@ def make(path: str, policy: Iterable[tuple[str, str]]) -> None:
         ) from error
 
 
-def _make_private(folder: str) -> bool:
+def _make_private(folder: str) -> None:
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
-        return False
+        return
     # Whatever the umask takes away.
     os.chmod(folder, 0o700)
-    return True
+
+
+def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
+    """Make the folder of the policy, whole or not at all: one without rules would permit nothing, and stay so."""
+    aside = os.path.join(path, f".{POLICY}.{os.urandom(6).hex()}.new")
+    _make_private(aside)
+    for name, text in policy:
+        write_private(os.path.join(aside, name), text.encode())
+    sync_folder(aside)
+    try:
+        os.rename(aside, os.path.join(path, POLICY))
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        # Another process was quicker.
+        remove(aside)
 
 
 def has_keys(path: str) -> bool:
