@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import jitid
-from tests import moto, postgres
+from tests import moto, pgbouncer, postgres
 from tests.builders import Database
 from tests.node import Node
 
@@ -37,6 +37,14 @@ def postgres_server() -> Iterator[postgres.Postgres]:
     """Return a running PostgreSQL server, the same one for all tests of a process."""
     with postgres.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pooler_of_transactions(postgres_server: postgres.Postgres) -> Iterator[pgbouncer.PgBouncer]:
+    """Return a running PgBouncer before that server, which gives each transaction any session."""
+    settings = f"pool_mode = transaction\nserver_idle_timeout = 1\n{pgbouncer.IGNORING}"
+    with pgbouncer.running(postgres_server, settings=settings) as pooler:
+        yield pooler
 
 
 @pytest.fixture

@@ -37,8 +37,9 @@ auth_file = {folder}/users
 class PgBouncer:
     """One pooler before one server."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, server: Postgres) -> None:
         self.port = port
+        self.server = server
 
     def url(self, user: str, database: str, **parameters: str) -> str:
         """Return the connection URL of a database by this pooler."""
@@ -78,7 +79,7 @@ def running(
                 stderr=subprocess.DEVNULL,
                 cwd="/",
             )
-            pooler = PgBouncer(port)
+            pooler = PgBouncer(port, server)
             try:
                 until(lambda: process.poll() is not None or _answers(pooler, users[0]), _log(folder))  # noqa: B023
                 if process.poll() is not None and "Address already in use" in _log(folder):

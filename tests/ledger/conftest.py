@@ -14,6 +14,7 @@ from tests.ledger.places import KINDS, Place, opener
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Return the place of an empty ledger of each kind."""
     server = lambda: request.getfixturevalue("postgres_server")  # noqa: E731
-    place = Place(opener(request.param, tmp_path / "ledger", server))
+    pooler = lambda: request.getfixturevalue("pooler_of_transactions")  # noqa: E731
+    place = Place(opener(request.param, tmp_path / "ledger", server, pooler))
     yield place
     place.close()

@@ -1,4 +1,4 @@
-"""Where a ledger of each kind stands; a newcomer adds a row to `FILES` or `SERVERS`, and answers to the contract."""
+"""Where a ledger of each kind stands; a newcomer adds a row to a table, and answers to the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from jitid.ledger.protocol import Ledger, Transaction
 from tests.builders import Clock, make_database, make_folder, open_postgres, open_sqlite
-from tests.postgres import Postgres
+from tests.pgbouncer import PgBouncer
+from tests.postgres import SUPERUSER, Postgres
 
 Opener = Callable[[Callable[[], float]], Ledger]
 """Opens the ledger of a place with a clock."""
@@ -51,19 +52,32 @@ def _serializable(folder: Path, server: Postgres) -> Opener:
     return _postgres(folder, server, "-c%20default_transaction_isolation%3Dserializable")
 
 
+def _pooled(folder: Path, pooler: PgBouncer) -> Opener:
+    """Each transaction may have another session, with what another one left there."""
+    database = pooler.server.new_database()
+    make_database(pooler.server.url(database), folder)
+    address = pooler.url(SUPERUSER, database)
+    return lambda clock: open_postgres(address, clock)
+
+
 FILES: dict[str, Callable[[Path], Opener]] = {"sqlite": _sqlite}
 SERVERS: dict[str, Callable[[Path, Postgres], Opener]] = {
     "postgres": _postgres,
     "serializable": _serializable,
 }
-KINDS = (*FILES, *SERVERS)
+POOLERS: dict[str, Callable[[Path, PgBouncer], Opener]] = {"pooled": _pooled}
+KINDS = (*FILES, *SERVERS, *POOLERS)
 
 with_a_mark = pytest.mark.parametrize("place", [*FILES], indirect=True)
 """Asks a test only of ledgers that hold the clock to a mark of their own: a database has its own clock."""
 
 
-def opener(kind: str, folder: Path, server: Callable[[], Postgres]) -> Opener:
+def opener(
+    kind: str, folder: Path, server: Callable[[], Postgres], pooler: Callable[[], PgBouncer]
+) -> Opener:
     """Make a ledger of that kind, and return what opens it; a server is asked for only where one is needed."""
+    if kind in POOLERS:
+        return POOLERS[kind](folder, pooler())
     return FILES[kind](folder) if kind in FILES else SERVERS[kind](folder, server())
 
 

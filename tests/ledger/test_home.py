@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -293,7 +294,7 @@ def test_a_first_use_whose_commit_is_in_doubt_is_gone_on_with(
     assert ledgers(postgres_server, place) == ["jitid"]
 
 
-@pytest.mark.parametrize("renamed", range(1, 6))
+@pytest.mark.parametrize("renamed", range(1, 5))
 def test_a_first_use_that_was_killed_is_gone_on_with(
     machine: Machine, address: Callable[[], str], postgres_server: Postgres, renamed: int
 ) -> None:
@@ -305,8 +306,9 @@ def test_a_first_use_that_was_killed_is_gone_on_with(
         before=[*trace, f"inject=rename:signal=KILL:when={renamed}"],
         more={"JITID_LEDGER": place},
     )
+    assert killed.returncode == -signal.SIGKILL
     again = machine.run(place, *ISSUE)
-    assert again.returncode == 0, (killed, again.stderr)
+    assert again.returncode == 0, again.stderr
     assert machine.shell.run("verify", stdin=again.stdout, more={"JITID_LEDGER": place}).returncode == 0
     assert machine.run(place, "audit", "verify").returncode == 0
     assert ledgers(postgres_server, place) == ["jitid"]

@@ -34,7 +34,9 @@ FAST = (
     "tests/test_audit.py",
 )
 """What runs for a defect that says nothing of its tests."""
-WITHOUT_SERVERS = "not postgres and not serializable and not database and not openbao and not moto"
+WITHOUT_SERVERS = (
+    "not postgres and not serializable and not pooled and not database and not openbao and not moto"
+)
 QUICK = "tests.plant.quick"
 """The plugin with which the tests of a copy run, if it has that."""
 UNASKED = ("--ignore=tests/plant", "--ignore=tests/bench")
