@@ -142,6 +142,20 @@ def test_the_data_folder_follows_the_xdg_rules() -> None:
         assert load(environ={**environ, "XDG_DATA_HOME": "data"}).ledger.endswith("/.local/share/jitid")
 
 
+def test_the_default_ledger_makes_room_for_the_keys_of_a_database() -> None:
+    """A ledger that is there stays where it is, whatever else is in its folder."""
+    with surroundings() as environ:
+        folder = Path(environ["HOME"]) / ".local/share/jitid"
+        (folder / "authority").mkdir(parents=True)
+        assert load(environ=environ).ledger == f"{folder}/ledger"
+        for name in ("ledger.db", "keys", "policy", "lock"):
+            (folder / name).mkdir()
+            assert load(environ=environ).ledger == str(folder)
+            (folder / name).rmdir()
+        (folder / "authority").rename(folder / "ledger")
+        assert load(environ=environ).ledger == f"{folder}/ledger"
+
+
 def test_an_oidc_issuer_is_complete_when_it_is_needed() -> None:
     """`config set` writes one field at a time, so an incomplete one is no error before."""
     with surroundings() as environ:

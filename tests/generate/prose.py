@@ -163,7 +163,8 @@ names = ["*@example.com"]
 
 FILES: Mapping[str, str] = {
     "~/.local/share/jitid/": """\
-Ledger, keys, policy and lock, unless --ledger says otherwise; see jitid-ledger(5).""",
+Ledger, keys, policy and lock, unless --ledger says otherwise; see jitid-ledger(5). `authority/` in it holds the keys of
+a ledger in PostgreSQL. Where that was there first, the ledger is in `ledger/` beside it.""",
     "~/.config/jitid/config.toml": "The user's configuration.",
     ".jitid.toml": """\
 A project's configuration, in the working directory or the nearest folder above it that has one, up to the
@@ -1154,7 +1155,8 @@ ledger needs twice the room of what it holds, and that is looked for beforehand.
 was, whatever breaks it off. No event tells of it, since nothing that the ledger says is another afterwards.
 
 In PostgreSQL each table is vacuumed and analyzed while others go on. That makes room for new rows, and gives room back
-to the file system where it is at the end of a file; the login must own the tables.""",
+to the file system where it is at the end of a file; the login must own the tables. Behind a connection pooler it ends
+with exit status 2: name the database server itself.""",
     "ledger backup": """\
 The copy is of one moment, and is made by SQLite page by page while others write; nobody waits for it. Then it is
 examined: the database, the audit chain, and every row against its event. Indexes are not compared with their tables,
