@@ -15,7 +15,7 @@ from jitid.ledger.postgreslane import Lane
 from jitid.ledger.postgresoptions import Options
 
 _WHICH = "SELECT value FROM setting WHERE name = 'uuid'"
-_UNFIT = ("22023", "42704", "42501", "55P02")
+_UNFIT = ("22023", "42704", "55P02")
 """SQLSTATEs of a setting that no transaction can have."""
 
 
@@ -249,8 +249,10 @@ class Connection:
             self.dialect.temporaries(self, {table: columns.strip().removeprefix("(").removesuffix(")")})
             return _Nothing()
         try:
-            with self.own():
-                return self.raw.execute(translate(sql), values)
+            if self.pooled:
+                with self.own():
+                    return self.raw.execute(translate(sql), values)
+            return self.raw.execute(translate(sql), values)
         except psycopg.Error as error:
             raise translated(error) from error
 
