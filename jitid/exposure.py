@@ -36,9 +36,15 @@ class Leaked(NamedTuple):
 
     @property
     def exposure(self) -> int:
-        """For how long it worked after the report, in seconds; of what works still, until now."""
+        """Return the seconds from the report to the end of the credential in the ledger, or until now."""
         end = self.now if self.leak.dead_at is None else self.leak.dead_at
         return max(end - self.leak.reported_at, 0)
+
+    @property
+    def exposure_verifiers(self) -> int | None:
+        """Seconds from the report to the time from which no verifier accepts it; None while nothing bounds that."""
+        until = self.leak.accepted_until
+        return None if until is None else max(until - self.leak.reported_at, 0)
 
     @property
     def offline_until(self) -> int | None:

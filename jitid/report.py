@@ -8,6 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from jitid.acceptance import LEEWAY_TEXT
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
@@ -40,11 +41,11 @@ AGENTS_PER_PERSON = Published(80, "NHI Mgmt Group")
 VALID_AFTER_FIVE_DAYS = Published(91.6, "NHI Mgmt Group")
 """Of a hundred leaked secrets, those that still work five days after their owner was told."""
 
-JUDGED_BY_LEDGER = (
-    "a leaked secret is dead once the ledger says so; verifiers that do not ask it honour a signed one until its "
-    "expiry, which neither the percentage nor the exposure counts"
+JUDGED_TWICE = (
+    "by the ledger, a leaked secret ends when the ledger refuses it; by verifiers, when the last signed credential of "
+    f"its identity or below has expired, with {LEEWAY_TEXT} for clocks that differ"
 )
-"""What the figures about leaked secrets leave out."""
+"""What the two figures about leaked secrets measure."""
 
 COUNTED_AS_USE = (
     "renewed, delegated from, or allowed something by `authorize`; what others accept unasked is not recorded"
@@ -139,6 +140,12 @@ class Report(NamedTuple):
     def valid_after_five_days(self) -> float | None:
         """The percentage of leaked secrets that worked five days after the report; None if none is as old."""
         share = _share(self.survey.leaks.aged_valid, self.survey.leaks.aged)
+        return None if share is None else 100 * share
+
+    @property
+    def accepted_after_five_days(self) -> float | None:
+        """The same by verifiers: they may have accepted the secret, or what was made with it, five days later."""
+        share = _share(self.survey.leaks.aged_accepted, self.survey.leaks.aged_known)
         return None if share is None else 100 * share
 
 

@@ -7,10 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import ownership
+from jitid.acceptance import LEEWAY
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
+from jitid.target import Settlement
 from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
@@ -48,6 +50,23 @@ class Ended(NamedTuple):
     """Why targets could not even be asked; none if they were."""
     unproved: str | None = None
     """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
+    settled_at: int | None = None
+    """When targets were asked the last time; none if they were not."""
+
+    @property
+    def refused_since(self) -> int | None:
+        """Since when the ledger refuses all of it; None while any of it is live."""
+        return self.radius.refused_since
+
+    @property
+    def accepted_until(self) -> int | None:
+        """The time from which no verifier and no target accepts any of it; None while nothing bounds that."""
+        honoured = [one.honoured_until for one in self.left if one.settlement == Settlement.UNSUPPORTED]
+        if self.unsettled or len(honoured) < self.unsupported or None in honoured:
+            return None
+        times = (self.radius.refused_since, self.radius.accepted_until, self.settled_at)
+        known = [at for at in times if at is not None] + [at + LEEWAY for at in honoured if at is not None]
+        return max(known, default=None)
 
 
 def preview(snapshot: Snapshot, selection: Selection) -> Ended:
@@ -167,9 +186,24 @@ def blast(radius: Radius) -> str:
         f"{_number(radius.credentials, 'live credential')} of {_number(radius.identities, 'identity', 'identities')},"
         f" {_number(radius.tasks, 'task')} and {_number(radius.delegators, 'delegator')}"
     )
-    if radius.offline_until is not None:
-        text += f"; a verifier that does not ask the ledger honours some until {format_time(radius.offline_until)}"
-    return text
+    told = facts(radius)
+    return f"{text}; {told}" if told else text
+
+
+def facts(radius: Radius) -> str:
+    """Return in words since when the ledger refuses all of it, and until when offline verifiers accept some.
+
+    What targets accept is reported apart, by what they confirm.
+    """
+    since, until = radius.refused_since, radius.accepted_until
+    parts = [] if since is None else [f"refused by the ledger since {format_time(since)}"]
+    if until is not None and until > radius.at:
+        parts.append(f"offline verifiers accept some until {format_time(until)}")
+    elif since is not None and until is not None:
+        parts.append(f"accepted by no offline verifier since {format_time(max(since, until))}")
+    elif since is not None:
+        parts.append("no offline verifier accepts any")
+    return "; ".join(parts)
 
 
 def _number(count: int, one: str, many: str | None = None) -> str:

@@ -64,6 +64,8 @@ class Settled(NamedTuple):
     """The audit events that tell of it."""
     late: tuple[str, ...] = ()
     """The targets that did not answer for all within their time limit."""
+    at: int = 0
+    """The ledger's time afterwards."""
 
 
 class _Batch(NamedTuple):
@@ -135,13 +137,14 @@ def settle(
         for outside, _ in answer.tried:
             waited[answer.target].pop(outside.key, None)
     with ledger.read() as snapshot:
+        finished = snapshot.now
         open_ = snapshot.outside.open_count(event=event, ids=ids)
         by_hand: list[Outside] = []
         if target is None and (event is not None or ids):
             by_hand = snapshot.outside.due(
                 None, now, _SHOWN, event=event, ids=ids, waiting=True, by_hand=True
             )
-    return tally.settled(open_, late, by_hand)
+    return tally.settled(open_, late, by_hand)._replace(at=finished)
 
 
 _MOST = 10_000

@@ -30,7 +30,8 @@ class Step(NamedTuple):
     at: int
     """Seconds since the epoch."""
     what: str
-    """`issued`, `made`, `seen`, `used`, `refused`, `reported`, `recorded`, `ended`, `settled`, `proved` or `closed`."""
+    """`issued`, `made`, `seen`, `used`, `refused`, `reported`, `recorded`, `ended`, `settled`, `proved`, `lapsed` or
+    `closed`."""
     by: str | None
     """Who did that; none where nobody did, or nobody knows."""
     event: int | None
@@ -59,7 +60,7 @@ class Account(NamedTuple):
 
     @property
     def exposure(self) -> int:
-        """For how many seconds it was not proved dead after the report; until now where it still is not."""
+        """Return the seconds from the report to the proof that the ledger refuses it, or until now without a proof."""
         leaked = self.details.leaked
         end = leaked.now if leaked.leak.proved_at is None else leaked.leak.proved_at
         return max(end - leaked.leak.reported_at, 0)
@@ -197,6 +198,10 @@ def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step
     if leak.proved_at is not None:
         by, seq = (None, None) if proof is None else (proof["by"], proof["seq"])
         yield Step(leak.proved_at, "proved", by, seq, {})
+    until = leak.accepted_until
+    if until is not None and (leak.refused_since or 0) < until <= details.leaked.now:
+        # No event tells of it: the clock alone does.
+        yield Step(until, "lapsed", None, None, {})
     if leak.closed_at is not None:
         closed = details.closed_event
         facts = {"reason": closed.get("reason")}

@@ -42,7 +42,8 @@ class Match(NamedTuple):
     family: Family
     ended_event: Mapping[str, Any] | None
     offline_until: int | None
-    """The last expiry of all self-contained credentials of its identity; none if they all have expired."""
+    """Until when offline verifiers may accept a signed credential of its identity, the leeway included; none if none
+    may any more."""
     at_target: bool = False
     """Whether its target may take it: it lives, or nothing is known of its end there."""
     marks: tuple[bytes, ...] = ()
@@ -155,7 +156,7 @@ def honour(match: Match) -> tuple[str, int | None]:
     if match.reason is None:
         return "whoever asks this ledger", credential.superseded_at or credential.expires_at
     if match.offline_until is not None:
-        return "verifiers that do not ask this ledger", match.offline_until
+        return "offline verifiers", match.offline_until
     return "nobody", None
 
 

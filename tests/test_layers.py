@@ -138,6 +138,7 @@ LAYERS = (
         "scope",
         "secret",
         "lifetime",
+        "acceptance",
         "name",
         "identifier",
         "text",

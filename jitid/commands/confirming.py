@@ -46,6 +46,7 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
             confirmed=ended.confirmed + settled.done,
             unsettled=settled.open + more,
             unsupported=ended.unsupported + settled.unsupported,
+            settled_at=settled.at or None,
             left=(*(one for one in ended.left if one.settlement == "unsupported"), *settled.left),
         )
         pause = _PAUSES[min(tries, len(_PAUSES) - 1)]

@@ -60,6 +60,8 @@ def _together(parts: Sequence[Ended]) -> Ended:
     """Return what several revocations came to."""
     radii = [each.radius for each in parts]
     until = [each.offline_until for each in radii if each.offline_until is not None]
+    refused = [each.refused_since for each in radii]
+    accepted = [each.accepted_until for each in radii if each.accepted_until is not None]
     radius = Radius(
         matched=sum(each.matched for each in radii),
         identities=sum(each.identities for each in radii),
@@ -68,6 +70,10 @@ def _together(parts: Sequence[Ended]) -> Ended:
         delegators=max(each.delegators for each in radii),
         offline_until=max(until, default=None),
         signed=sum(each.signed for each in radii),
+        # While one part is live, so is the whole.
+        refused_since=None if None in refused else max(at for at in refused if at is not None),
+        accepted_until=max(accepted, default=None),
+        at=max(each.at for each in radii),
     )
     return parts[-1]._replace(
         radius=radius,
@@ -80,6 +86,7 @@ def _together(parts: Sequence[Ended]) -> Ended:
         left=tuple(left for each in parts for left in each.left),
         unsaid=_first(each.unsaid for each in parts),
         unproved=_first(each.unproved for each in parts),
+        settled_at=max((each.settled_at for each in parts if each.settled_at is not None), default=None),
     )
 
 

@@ -179,7 +179,8 @@ def _unproved(ended: Ended) -> JitidError | None:
     if ended.unproved is None:
         return None
     return PartialError(
-        f"what ended is not proved dead: {ended.unproved}", "repeat it: what is done is done once"
+        f"it is not proved that the ledger refuses what ended: {ended.unproved}",
+        "repeat it: what is done is done once",
     )
 
 

@@ -40,6 +40,9 @@ FIELDS = (
     "lives_until",
     "places",
     "place",
+    "refused_since",
+    "accepted_until",
+    "exposure_verifiers",
 )
 BRIEF = ("leak", "jti", "agent", "source", "state", "exposure")
 """What fits on a terminal of 80 columns, with a short source."""
@@ -110,6 +113,11 @@ def leak(one: Leaked) -> dict[str, Any]:
         "lives_until": None if kin is None else at(kin.until),
         "places": 0 if places is None else places.total,
         "place": None if places is None else spot(places.first.sighting),
+        "refused_since": at(leak.refused_since),
+        "accepted_until": at(leak.accepted_until),
+        "exposure_verifiers": None
+        if one.exposure_verifiers is None
+        else format_duration(one.exposure_verifiers),
     }
 
 

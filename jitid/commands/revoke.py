@@ -40,6 +40,8 @@ FIELDS = (
     "dry_run",
     "confirmed",
     "unconfirmed",
+    "refused_since",
+    "accepted_until",
 )
 
 
@@ -191,6 +193,8 @@ def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
         "confirmed": ended.confirmed,
         "unconfirmed": ended.unsettled + ended.unsupported,
+        "refused_since": rows.time(ended.refused_since),
+        "accepted_until": rows.time(ended.accepted_until),
     }
 
 
@@ -203,7 +207,8 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     elif ended.task is not None and ended.event is not None:
         text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
     else:
-        text = "nothing was live: it had ended already"
+        facts = revocation.facts(ended.radius)
+        text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
     told = confirming.sentence(ended)
     if told is not None:
         text = f"{text}; {told}"
@@ -212,4 +217,4 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
 
 def unproved(why: str) -> str:
     """Return the sentence for what has ended while its proof could not be made."""
-    return f"what leaked of it is not proved dead: {why}"
+    return f"it is not proved that the ledger refuses what leaked of it: {why}"

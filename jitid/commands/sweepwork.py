@@ -176,12 +176,12 @@ class Work:
             raise PartialError(
                 f"{error.message.removesuffix('; nothing was changed')}; {self.ended} had ended before "
                 f"(sweep {self.name})",
-                "what leaked is proved dead by the next sweep --fix",
+                "the next sweep --fix proves that the ledger refuses what leaked",
             ) from error
         except IntegrityError as error:
             # One row that cannot be read is no reason to tell nothing of all the others.
             self.undone = True
-            self._given.warn(f"of what leaked it is not proved that it is dead: {error.message}")
+            self._given.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
 
     def tell_ended(self) -> None:
         """Say what --fix has ended, for whom no report tells of it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitid import acceptance
+from jitid.acceptance import LEEWAY, LEEWAY_TEXT
 from jitid.commands import leakrows, rows
 from jitid.commands.found import number
 from jitid.credential import Kind
@@ -71,9 +73,12 @@ def document(account: Account) -> dict[str, Any]:
         "seconds": {
             "reported_to_proved": None if leak.proved_at is None else account.exposure,
             "reported_to_dead": _between(leak.reported_at, leak.dead_at),
+            "reported_to_refused": _between(leak.reported_at, leak.refused_since),
+            "reported_to_accepted_until": _between(leak.reported_at, leak.accepted_until),
             "first_seen_to_dead": _between(account.first_seen_at, leak.dead_at),
             "issued_to_dead": _between(credential.issued_at, leak.dead_at),
         },
+        "leeway_seconds": LEEWAY,
         "below": {
             "identities": aftermath.identities,
             "credentials": aftermath.credentials - 1,
@@ -122,7 +127,11 @@ def words(step: Step) -> Words:
             what = f"{number(facts['credentials'], 'credential')} at the target "
             return [what, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
         case "proved":
-            return ["proved dead", *_by(step), ": the ledger refuses it and all that was made with it"]
+            return ["proved", *_by(step), ": the ledger refuses it and all that was made with it"]
+        case "lapsed":
+            return [
+                f"accepted by no verifier any more: {LEEWAY_TEXT} have passed since the last signed expiry"
+            ]
         case "closed":
             return ["closed", *_by(step), *_reason(facts)]
         case _:
@@ -192,16 +201,30 @@ def standing(account: Account) -> str:
     if live:
         told = f"ALIVE: {number(live, 'credential')} of it and below it still work"
         return f"{told}s" if live == 1 else told
-    if leak.proved_at is None:
-        return "dead, and not proved so yet"
-    return "dead, proved, " + ("and open" if leak.closed_at is None else "and closed")
+    proof = "not proved yet" if leak.proved_at is None else "proved"
+    told = acceptance.sentence(leak, account.details.leaked.now)
+    return f"{told}; {proof}, {'open' if leak.closed_at is None else 'closed'}"
 
 
 def exposures(account: Account) -> Iterator[tuple[str, str]]:
     """Yield for how long it was exposed, from when to when."""
-    leak, credential = account.leak, account.details.leaked.credential
-    over = "proved dead" if leak.proved_at is not None else "now: it is not proved dead"
-    yield f"from the report to {over}", format_duration(account.exposure)
+    leaked = account.details.leaked
+    leak, credential = account.leak, leaked.credential
+    if leak.refused_since is None:
+        until_now = max(leaked.now - leak.reported_at, 0)
+        yield "from the report until now: the ledger accepts some of it", format_duration(until_now)
+    else:
+        refused = max(leak.refused_since - leak.reported_at, 0)
+        yield "from the report until the ledger refused all of it", format_duration(refused)
+        if leaked.exposure_verifiers is None:
+            yield (
+                "from the report until no verifier accepts it",
+                "not known: the target has not confirmed the end",
+            )
+        else:
+            yield "from the report until no verifier accepts it", format_duration(leaked.exposure_verifiers)
+    if leak.proved_at is not None:
+        yield "from the report to the proof that the ledger refuses it", format_duration(account.exposure)
     for what, first in (
         ("from the report to its end", leak.reported_at),
         ("from the first sighting to its end", account.first_seen_at),
@@ -237,9 +260,7 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     yield "Made with it", [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"]
     if aftermath.at_targets:
         yield "At targets", list(_at_targets(aftermath))
-    until = details.leaked.offline_until
-    if until is not None:
-        yield "Still honoured", [f"by verifiers that do not ask the ledger, until {format_time(until)}"]
+    yield "Verifiers", list(_verifiers(details))
     if leak.kin is not None:
         yield "To end it", [Foreign(f"jitid revoke {credential.jti}")]
 
@@ -255,6 +276,23 @@ def _ended(details: LeakDetails) -> Iterator[str]:
         yield Foreign(event["by"])
         yield from _reason(event)
         yield f" (audit event {event['seq']})"
+
+
+def _verifiers(details: LeakDetails) -> Iterator[str]:
+    """Yield what is known of verifiers that do not ask the ledger."""
+    leak, now = details.leaked.leak, details.leaked.now
+    until = leak.accepted_until
+    if leak.refused_since is None:
+        offline = details.leaked.offline_until
+        yield "the ledger accepts some of it"
+        if offline is not None:
+            yield f"; offline verifiers accept this credential until {format_time(offline)}"
+    elif until is None:
+        yield "not known: the target has not confirmed the end"
+    elif until > now:
+        yield f"offline verifiers accept it until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
+    else:
+        yield f"none accepts it since {format_time(until)}"
 
 
 def _rights(account: Account) -> Iterator[str]:

@@ -138,7 +138,7 @@ class _Page:
         if row["proof"]:
             yield from self._wrapped(row["proof"], 4)
         if row["offline_until"]:
-            offline = f"a verifier that does not ask the ledger honours some until {row['offline_until']}"
+            offline = f"offline verifiers accept some until they expire, at the latest {row['offline_until']}"
             yield from self._wrapped(offline, 4)
 
     def _subject(self, row: FindingRow, facts: list[str]) -> Iterator[str]:

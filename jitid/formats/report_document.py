@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitid.acceptance import LEEWAY
 from jitid.formats.figures import percent
-from jitid.ledger.survey import Breakdown, Day, Spread
+from jitid.ledger.survey import Breakdown, Day, Leaks, Spread
 from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
-    JUDGED_BY_LEDGER,
+    JUDGED_TWICE,
     LEAKS_LEFT,
     RECORDED_NOW,
     ROWS_LEFT,
@@ -38,6 +39,15 @@ def nobody(report: Report) -> str:
         return NOTHING_ALIVE
     whose = "1 belongs to a system" if live == 1 else f"{live:,} belong to systems"
     return f"no person has a live identity; {whose}"
+
+
+def accepted(leaks: Leaks) -> str:
+    """Return in words how many leaked secrets the ledger refuses while a verifier may accept them."""
+    told = f"{leaks.accepted:,} that the ledger refuses may be accepted by verifiers"
+    if not leaks.unsettled:
+        return told
+    have = "has" if leaks.unsettled == 1 else "have"
+    return f"{told}; {leaks.unsettled:,} of them {have} a target that has not confirmed the end"
 
 
 def use_unknown(report: Report) -> str | None:
@@ -175,19 +185,26 @@ def _leaks(report: Report) -> dict[str, Any]:
         "identity_lives_on": leaks.living_on,
         "identity_lives_on_closed": leaks.living_on_closed,
         "honoured_offline": leaks.offline,
+        "accepted_by_verifiers": leaks.accepted,
+        "target_unconfirmed": leaks.unsettled,
         "proved_dead": leaks.proved,
         "dead_before_report": leaks.dead_before,
         "exposure": _spread(leaks.exposure),
+        "exposure_verifiers": _spread(leaks.exposure_verifiers),
         "oldest_valid_seconds": leaks.oldest_valid,
         "after_five_days": {
             "secrets": leaks.aged,
             "valid": leaks.aged_valid,
             "percent": rounded(percent),
             **({"note": NO_OLD_LEAK} if percent is None else {}),
+            "secrets_verifiers": leaks.aged_known,
+            "accepted": leaks.aged_accepted,
+            "percent_verifiers": rounded(report.accepted_after_five_days),
             "published": {"percent": VALID_AFTER_FIVE_DAYS.value, "source": VALID_AFTER_FIVE_DAYS.source},
         },
         "younger": {"dead": leaks.young_dead, "valid": leaks.young_valid},
-        "judged": JUDGED_BY_LEDGER,
+        "leeway_seconds": LEEWAY,
+        "judged": JUDGED_TWICE,
     }
 
 

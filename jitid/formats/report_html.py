@@ -8,15 +8,22 @@ from jitid.formats.figures import count, counted, duration, mean, percent
 from jitid.formats.page import card, folded, page, prose, sentence, table
 from jitid.formats.page import text as shown
 from jitid.formats.plot import Bar, Column, bars, columns, read_out
-from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_ALIVE, NOTHING_FOUND, nobody
+from jitid.formats.report_document import (
+    NO_OFFENDERS_THEN,
+    NO_OLD_LEAK,
+    NOTHING_ALIVE,
+    NOTHING_FOUND,
+    accepted,
+    nobody,
+)
 from jitid.formats.report_living import composition, directory
 from jitid.formats.report_style import STYLE
-from jitid.ledger.survey import Day, Spread
+from jitid.ledger.survey import Day, Leaks, Spread
 from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
-    JUDGED_BY_LEDGER,
+    JUDGED_TWICE,
     LEAKS_LEFT,
     RECORDED_NOW,
     ROWS_LEFT,
@@ -74,11 +81,14 @@ def _clock(seconds: int) -> str:
 
 def _leaked(report: Report) -> str:
     leaks, own, published = report.survey.leaks, report.valid_after_five_days, VALID_AFTER_FIVE_DAYS
-    parts = (
-        []
-        if own is None
-        else [Bar("This ledger", own, percent(own / 100), "warn" if leaks.aged_valid else "bar")]
-    )
+    parts = [
+        Bar(name, each, percent(each / 100), "warn" if each else "bar")
+        for name, each in (
+            ("This ledger", own),
+            ("Its verifiers", report.accepted_after_five_days),
+        )
+        if each is not None
+    ]
     parts.append(
         Bar(f"Published, {published.source}", published.value, percent(published.value / 100), "other")
     )
@@ -103,7 +113,21 @@ def _leaked(report: Report) -> str:
         title,
         big,
         bars("leaked", title, read_out(parts), parts, 100),
+        _both_exposures(leaks),
         f'<p class="small soft">{shown(told)}</p>',
+    )
+
+
+def _both_exposures(leaks: Leaks) -> str:
+    """Return how long leaked secrets were exposed, by the ledger and by verifiers."""
+    pairs = (
+        ("the ledger refuses it", leaks.exposure),
+        ("no verifier accepts it", leaks.exposure_verifiers),
+    )
+    return "".join(
+        f'<p class="small">From the report until {until}:</p>{_facts(spread)}'
+        for until, spread in pairs
+        if spread.number
     )
 
 
@@ -248,14 +272,14 @@ def _after_the_task(report: Report) -> str:
 
 def _exposure(report: Report) -> str:
     leaks = report.survey.leaks
-    title = "Leaked secrets, from the report to the death"
+    title = "Leaked secrets, from the report to the death in the ledger"
     after = leaks.exposure.number
     parts = [
         Bar("Dead before the report", leaks.dead_before, count(leaks.dead_before)),
         Bar("Dead after it", after, count(after), "other"),
         Bar("Still valid", leaks.valid, count(leaks.valid), "warn"),
     ]
-    told = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved dead."
+    told = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved refused by the ledger."
     if leaks.living_on:
         closed = f", {count(leaks.living_on_closed)} of them closed" if leaks.living_on_closed else ""
         told += f" Dead, and its identity lives on: {count(leaks.living_on)}{closed}."
@@ -278,8 +302,7 @@ def _footer(report: Report) -> str:
     )
     used = f"Counted as use of an identity: {COUNTED_AS_USE}."
     ranks = "Percentiles are by nearest rank, days those of UTC. A leaked secret counts once, from its first report."
-    offline = counted(report.survey.leaks.offline, "secret")
-    judged = f"{JUDGED_BY_LEDGER.capitalize()}; so it is with {offline}."
+    judged = f"{sentence(JUDGED_TWICE)}; {accepted(report.survey.leaks)}."
     told = [published, used, ranks, judged]
     if report.pruned_before is not None:
         told.append(f"Pruned of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}.")

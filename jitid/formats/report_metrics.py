@@ -152,11 +152,32 @@ def _metrics(report: Report) -> Iterator[Metric]:
         "Leaked secrets that are dead, signed and not expired: honoured where nobody asks the ledger",
         leaks.offline,
     )
-    yield _one("leaked_secrets_proved_dead", "Leaked secrets that were proved dead", leaks.proved)
+    yield _one(
+        "leaked_secrets_proved_dead",
+        "Leaked secrets of which it is proved that the ledger refuses them with all that was made with them",
+        leaks.proved,
+    )
+    yield _one(
+        "leaked_secrets_accepted_by_verifiers",
+        "Leaked secrets that the ledger refuses with all below, and that a verifier may accept",
+        leaks.accepted,
+    )
+    yield _one(
+        "leaked_secrets_target_unconfirmed",
+        "Leaked secrets that the ledger refuses with all below, and whose end a target has not confirmed",
+        leaks.unsettled,
+    )
     yield _one(
         "leaked_secrets_dead_before_report", "Leaked secrets dead before the report", leaks.dead_before
     )
-    yield from _spread("exposure", "Time from the report of a leak to the death", leaks.exposure)
+    yield from _spread(
+        "exposure", "Time from the report of a leak to the death in the ledger", leaks.exposure
+    )
+    yield from _spread(
+        "exposure_verifiers",
+        "Time from the report of a leak until no verifier accepts the secret or what was made with it",
+        leaks.exposure_verifiers,
+    )
     yield _one(
         "exposure_oldest_valid_seconds", "How long the oldest leak that works is known", leaks.oldest_valid
     )
@@ -173,6 +194,11 @@ def _metrics(report: Report) -> Iterator[Metric]:
         "leaked_percent_valid",
         "Percentage of leaked secrets that worked five days later, of those that worked when they were reported",
         rounded(own),
+    )
+    yield _one(
+        "leaked_percent_accepted_by_verifiers",
+        "Percentage of leaked secrets that the ledger or another verifier may have accepted five days later",
+        rounded(report.accepted_after_five_days),
     )
     said = "Published percentage of leaked secrets valid after five days"
     yield _published("leaked_percent_valid_published", said, VALID_AFTER_FIVE_DAYS)

@@ -17,6 +17,7 @@ from jitid.formats.report_document import (
     NO_OLD_LEAK,
     NOTHING_ALIVE,
     NOTHING_FOUND,
+    accepted,
     nobody,
     over_scoped,
     use_unknown,
@@ -27,7 +28,7 @@ from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
-    JUDGED_BY_LEDGER,
+    JUDGED_TWICE,
     LEAKS_LEFT,
     RECORDED_NOW,
     ROWS_LEFT,
@@ -151,14 +152,25 @@ def _lifetimes(report: Report) -> Figures:
 
 def _leaks(report: Report, page: _Page) -> Iterator[str]:
     leaks = report.survey.leaks
-    own = report.valid_after_five_days
+    own, verifiers = report.valid_after_five_days, report.accepted_after_five_days
     published = VALID_AFTER_FIVE_DAYS
     yield page.figures((("valid after five days", NO_OLD_LEAK),) if own is None else ())
-    both = [] if own is None else [("here", own)]
+    both = [
+        (name, each)
+        for name, each in (("here, by the ledger", own), ("here, by verifiers", verifiers))
+        if each is not None
+    ]
     yield page.bars(
         [*both, (f"published ({published.source})", published.value)],
         100,
         shown=lambda value: percent(value / 100),
+    )
+    # The headline has both exposures: what the ledger refuses, a verifier may accept.
+    yield page.figures(
+        (
+            ("exposure, ledger", _spread(leaks.exposure)),
+            ("exposure, verifiers", _spread(leaks.exposure_verifiers)),
+        )
     )
     aged = f"{count(leaks.aged)} of them worked then and were reported at least five days ago"
     shown = [
@@ -170,11 +182,14 @@ def _leaks(report: Report, page: _Page) -> Iterator[str]:
             + _closed(leaks.living_on_closed),
         ),
         ("younger", f"{count(leaks.young_dead)} dead, {count(leaks.young_valid)} valid"),
-        ("exposure", _spread(leaks.exposure)),
-        ("dead", f"{count(leaks.dead_before)} before the report, {count(leaks.proved)} proved"),
+        (
+            "refused by the ledger",
+            f"{count(leaks.dead_before)} before the report, {count(leaks.proved)} proved with all below",
+        ),
+        ("accepted elsewhere", accepted(leaks)),
     ]
     yield page.figures(shown)
-    yield page.paragraph(f"{JUDGED_BY_LEDGER}; so it is with {counted(leaks.offline, 'secret')}")
+    yield page.paragraph(JUDGED_TWICE)
 
 
 def _closed(number: int) -> str:

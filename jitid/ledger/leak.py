@@ -44,6 +44,10 @@ class Leak(NamedTuple):
     """When the credential ended, recorded or not; none while it is alive."""
     kin: Kin | None
     """What lives of its identity and below; none if nothing does."""
+    refused_since: int | None = None
+    """Since when the ledger refuses it and all that was made with it; None while it accepts any of that."""
+    accepted_until: int | None = None
+    """The time from which no verifier accepts any of that; None while nothing bounds it."""
 
     @property
     def lives_on(self) -> bool:

@@ -125,18 +125,20 @@ class SqlLeaks:
     def _leaks(self, rows: list[Any]) -> list[Leak]:
         if not rows:
             return []
+        from jitid.ledger import accepting
         from jitid.ledger.leak import Kin, Leak
 
         selecting.give(self._db, (), (), {identity for identity, *_ in rows})
         living = {
             identity: Kin(*told) for identity, *told in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
+        facts = accepting.facts_of(self._db, self._now)
         found = []
         for identity, key, jti, *rest in rows:
             kin = living.get(identity)
             if kin is not None and rest[-1] is None:
                 kin = kin._replace(successors=kin.successors - 1)
-            found.append(Leak._make((key, credential_id(jti), *rest, kin)))
+            found.append(Leak._make((key, credential_id(jti), *rest, kin, *facts[identity])))
         return found
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:

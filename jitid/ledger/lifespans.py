@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.ledger.accepting import AT_TARGET, SIGNED, UNSETTLED
+from jitid.ledger.selecting import DEATH
 from jitid.ledger.survey import Day, Leaks, Retirement, Spread
 from jitid.ledger.walking import below
 
@@ -13,9 +15,6 @@ FIVE_DAYS = 5 * 86_400
 _DAY = 86_400
 _MANY_DAYS = 100_000
 
-DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
-    WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
-"""When a credential `c` died or will die, whether that is recorded or not."""
 GRANTED = f"(CASE WHEN c.ended_as = 'revoked' THEN c.expires_at ELSE {DEATH} END)"
 """The same, but for what was revoked: who does that says nothing of how long it was needed, only the grant does."""
 LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
@@ -28,15 +27,21 @@ _TASK_IS_OVER = (
 
 _AGED = f"reported + {FIVE_DAYS} <= :now"
 _YOUNG = f"reported + {FIVE_DAYS} > :now"
+_EXPOSED = "(refused > :now OR unsettled = 1 OR accepted >= reported)"
+"""The ledger or another verifier accepted it, or something made with it, when it was reported or later."""
 _LEAKED = {
     "secrets": "1 = 1",
     "valid": "death > :now",
     "valid_closed": "death > :now AND closed = 1",
     "offline": "death <= :now AND signed_until > :now",
+    "accepted": "refused <= :now AND (unsettled = 1 OR accepted > :now)",
+    "unsettled": "refused <= :now AND unsettled = 1",
     "proved": "proved IS NOT NULL",
     "dead_before": "death < reported AND death <= :now",
     "aged": f"{_AGED} AND death >= reported",
     "aged_valid": f"{_AGED} AND death > reported + {FIVE_DAYS}",
+    "aged_known": f"{_AGED} AND {_EXPOSED}",
+    "aged_accepted": f"{_AGED} AND (refused > :now OR unsettled = 1 OR accepted > reported + {FIVE_DAYS})",
     "young_dead": f"{_YOUNG} AND death >= reported AND death <= :now",
     "young_valid": f"{_YOUNG} AND death > :now",
 }
@@ -95,18 +100,52 @@ def retirement(asked: Asked) -> Retirement:
     return Retirement(delays, tasks - late, int(live))
 
 
+def _latest(first: str, *others: str) -> str:
+    """Return an expression for the latest of some times, of which all but the first may be NULL."""
+    latest = first
+    for each in others:
+        latest = f"(CASE WHEN {each} > {latest} THEN {each} ELSE {latest} END)"
+    return latest
+
+
+def _add_kindred(asked: Asked) -> None:
+    """Let each leaked secret have the facts of its whole identity and of all below it: its holder had all of that.
+
+    Most have one credential and nothing below: those have their facts already.
+    """
+    asked.all(
+        f"""INSERT INTO kindred
+            WITH RECURSIVE {
+            below(
+                '''SELECT identity, identity FROM leaked
+                    WHERE identity IN (SELECT identity FROM renewed) OR identity IN (SELECT identity FROM handing)'''
+            )
+        }
+            SELECT b.start, max({DEATH}), max({SIGNED}), max({AT_TARGET}), max({UNSETTLED})
+              FROM below b CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id
+             WHERE c.identity = b.id AND c.issued_at <= :now GROUP BY b.start"""
+    )
+    asked.all(
+        f"""UPDATE leaked SET refused = k.refused, accepted = {_latest("k.refused", "k.signed", "k.at_target")},
+                   unsettled = k.unsettled
+              FROM kindred k WHERE k.identity = leaked.identity"""
+    )
+
+
 def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
     """Return what became of leaked secrets, and how many were reported on each day after `since`."""
     asked.all(
         f"""INSERT INTO leaked
             SELECT l.credential, l.reported, l.proved, l.closed, {DEATH}, c.identity,
-                   CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END
+                   CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END, {DEATH},
+                   {_latest(DEATH, SIGNED, AT_TARGET)}, {UNSETTLED}
               FROM (SELECT credential, min(reported_at) AS reported,
                            min(CASE WHEN proved_at <= :now THEN proved_at END) AS proved,
                            min(CASE WHEN closed_at <= :now THEN 1 ELSE 0 END) AS closed
                       FROM leak WHERE added_at <= :now GROUP BY credential) AS l
-              CROSS JOIN credential c WHERE c.id = l.credential"""
+              CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id WHERE c.id = l.credential"""
     )
+    _add_kindred(asked)
     counted = ", ".join(f"coalesce(sum(CASE WHEN {each} THEN 1 ELSE 0 END), 0)" for each in _LEAKED.values())
     *counts, oldest = asked.one(
         f"SELECT {counted}, :now - min(CASE WHEN death > :now THEN reported END) FROM leaked"
@@ -124,6 +163,10 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
         # What was dead when it was reported was exposed to nobody who heard of it: counted, it would flatter the rest.
         "SELECT death - reported, count(*) FROM leaked WHERE death <= :now AND death >= reported GROUP BY 1"
     )
+    verifiers = asked.spread(
+        """SELECT accepted - reported, count(*) FROM leaked
+            WHERE refused <= :now AND unsettled = 0 AND accepted >= reported GROUP BY 1"""
+    )
     reports = asked.all(
         f"SELECT (reported - :since) / {_DAY}, count(*) FROM leaked WHERE reported >= :since GROUP BY 1",
         since=since,
@@ -133,6 +176,7 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
         living_on=living_on,
         living_on_closed=living_on_closed,
         exposure=exposure,
+        exposure_verifiers=verifiers,
         oldest_valid=oldest,
     )
     return found, dict(reports)

@@ -253,7 +253,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """Return for each of these identities what ending it would come to."""
 
     def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
-        """Return until when a verifier that does not ask the ledger honours these identities, dead or alive."""
+        """Return until when offline verifiers may accept these identities, with the leeway, if any still may."""
 
     def credentials(
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int

@@ -600,15 +600,17 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         return walking.families(self._db, self._now)
 
     def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
-        """Return until when a verifier that does not ask the ledger honours these identities, dead or alive."""
+        """Return until when offline verifiers may accept these identities, with the leeway, if any still may."""
+        from jitid.acceptance import LEEWAY
+
         selecting.give(self._db, (), (), identities)
         return dict(
             self._db.execute(
-                """SELECT c.identity, max(c.expires_at)
+                """SELECT c.identity, max(c.expires_at) + :leeway
                      FROM given_identity g CROSS JOIN credential c ON c.identity = g.identity
-                    WHERE c.claims_hash IS NOT NULL AND c.fingerprint IS NOT NULL AND c.expires_at > :now
+                    WHERE c.claims_hash IS NOT NULL AND c.fingerprint IS NOT NULL AND c.expires_at + :leeway > :now
                     GROUP BY c.identity""",
-                {"now": self._now},
+                {"now": self._now, "leeway": LEEWAY},
             )
         )
 

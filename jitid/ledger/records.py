@@ -314,6 +314,13 @@ class Radius(NamedTuple):
     """Until when a verifier that does not ask the ledger honours one of them (self-contained tokens)."""
     signed: int
     """How many of the live credentials such a verifier honours."""
+    refused_since: int | None = None
+    """Since when the ledger refuses all of it, dead or alive before; None while any of it is live."""
+    accepted_until: int | None = None
+    """Until when a verifier may accept any of it, dead or alive: the latest signed expiry and the leeway. None where
+    nothing of it was signed. What targets accept is not in it."""
+    at: int = 0
+    """The ledger's time of the measurement."""
 
 
 class Closed(NamedTuple):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.lifespans import DEATH, GRANTED
+from jitid.ledger.lifespans import GRANTED
 from jitid.ledger.past import Past, Pasts
-from jitid.ledger.selecting import MANY, placeholders
+from jitid.ledger.selecting import DEATH, MANY, placeholders
 from jitid.ledger.survey import Spread
 
 _DAY = 86_400

@@ -20,6 +20,9 @@ _AT_ONCE = 500
 
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
 """What has neither ended nor is due to be recorded as ended; `c` is a credential."""
+DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
+    WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
+"""When a credential `c` died or will die, whether that is recorded or not."""
 
 UNDER_AGENT = """CASE WHEN c.recurring IS NOT NULL OR i.id <= (
                SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until') THEN 1 ELSE 0 END"""
@@ -402,14 +405,24 @@ def _doom_below(db: Any) -> None:
 
 def radius(db: Any, matched: int, now: int) -> Radius:
     """Return what the identities in `doomed` come to at `now`; what has expired is dead, recorded or not."""
+    # Costs the start of `issue`, which ends nothing.
+    from jitid.acceptance import LEEWAY
+
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
-    row = db.execute(
-        f"""SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
-                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + 0 END), count(c.claims_hash)
-              FROM {doomed_credentials(identities)} AND {LIVE}""",
+    # The dead count too: whatever ended a signed one, a verifier may accept it until it expires.
+    live, tasks, delegators, offline, signed, death, until = db.execute(
+        f"""SELECT count(CASE WHEN {LIVE} THEN 1 END), count(DISTINCT CASE WHEN {LIVE} THEN c.task END),
+                   count(DISTINCT CASE WHEN {LIVE} THEN c.delegator END),
+                   max(CASE WHEN {LIVE} AND c.claims_hash IS NOT NULL THEN c.expires_at + 0 END),
+                   count(CASE WHEN {LIVE} THEN c.claims_hash END), max({DEATH}),
+                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END)
+              FROM {doomed_credentials(identities)}""",
         {"now": now},
     ).fetchone()
-    return Radius(matched, identities, *row)
+    refused = None if live or death is None else min(death, now)
+    return Radius(
+        matched, identities, live, tasks, delegators, offline, signed, refused, until and int(until), now
+    )
 
 
 def measure_together(db: Any, selections: Iterable[Selection], now: int) -> Radius:

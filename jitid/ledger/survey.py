@@ -115,7 +115,7 @@ class Leaks(NamedTuple):
     dead_before: int
     """How many were dead before they were reported."""
     exposure: Spread
-    """From the report to the death, over those that worked when they were reported and are dead."""
+    """From the report to the death in the ledger, over those that worked when they were reported and are dead."""
     oldest_valid: int | None
     """For how many seconds the one that was reported first of those that still work has been known."""
     aged: int
@@ -125,6 +125,20 @@ class Leaks(NamedTuple):
     young_dead: int
     """How many worked when they were reported, less than five days ago, and are dead."""
     young_valid: int
+    accepted: int
+    """How many the ledger refuses with all that was made with them, while a verifier may accept some of that."""
+    unsettled: int
+    """How many of those have something at a target that has not confirmed its end."""
+    aged_known: int
+    """How many were reported at least five days ago, and were accepted by the ledger or by another verifier then."""
+    aged_accepted: int
+    """How many of those the ledger or another verifier may have accepted five days after the report."""
+    exposure_verifiers: Spread
+    """From the report to the time from which no verifier accepts the secret or what was made with it.
+
+    Over those that the ledger refuses with all that was made with them, and that a verifier accepted when they were
+    reported. Part of that time may be in the future.
+    """
 
 
 class Day(NamedTuple):

@@ -37,7 +37,9 @@ _TABLES = {
     "handing": "identity INTEGER PRIMARY KEY",
     "authorized": "identity INTEGER PRIMARY KEY",
     "leaked": """credential INTEGER PRIMARY KEY, reported BIGINT, proved BIGINT, closed INTEGER, death BIGINT,
-        identity INTEGER, signed_until BIGINT""",
+        identity INTEGER, signed_until BIGINT, refused BIGINT, accepted BIGINT, unsettled INTEGER""",
+    # Of leaked identities with more than one credential or with something below them.
+    "kindred": "identity INTEGER PRIMARY KEY, refused BIGINT, signed BIGINT, at_target BIGINT, unsettled INTEGER",
     "measured": "value BIGINT, n BIGINT",
 }
 

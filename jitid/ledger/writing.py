@@ -250,7 +250,8 @@ class SqlTransaction(SqlSnapshot):
         """
         matched = selecting.select(self._db, selection)
         radius = selecting.radius(self._db, matched, self._now)
-        return radius, self._end_doomed(state, radius)
+        digest = self._end_doomed(state, radius)
+        return (radius._replace(refused_since=self._now) if radius.credentials else radius), digest
 
     def _end_doomed(self, state: State, radius: Radius) -> str:
         if not radius.credentials:

@@ -155,7 +155,7 @@ HANDED_BACK = _gives(
     {"id": _TEXT, "ended": {**_NUMBER, "description": "How many credentials ended."}, "identities": _NUMBER},
     offline_until={
         **_TEXT,
-        "description": "Until when a verifier that does not ask the ledger honours one of them.",
+        "description": "The latest expiry of those that are signed: offline verifiers accept one until then.",
     },
 )
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jitid.acceptance import LEEWAY
 from jitid.credential import State
 from jitid.identifier import parse_id
 from jitid.ledger import selecting, writing
@@ -154,8 +155,13 @@ def test_a_preview_counts_what_ending_would_end(place: Place) -> None:
     with place.ledger.read() as snapshot:
         foreseen = snapshot.measure(Selection(tasks=("INC-1",)))
     radius, _ = ended(place, family, Selection(tasks=("INC-1",)))
-    assert foreseen == radius
-    assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900, 1)
+    # What expired by itself is dead before, and its verifiers are counted too.
+    assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900, 1, None, NOW + 900 + LEEWAY, NOW + 60)
+    assert radius == foreseen._replace(refused_since=NOW + 60)
+    place.clock.now += 60
+    again, _ = ended(place, family, Selection(tasks=("INC-1",)))
+    assert (again.credentials, again.refused_since) == (0, NOW + 60)
+    assert again.accepted_until == NOW + 900 + LEEWAY
 
 
 def test_what_nobody_signed_is_honoured_by_nobody_offline(place: Place) -> None:
@@ -265,7 +271,7 @@ def test_an_empty_selection_matches_nothing(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
     with place.ledger.read() as snapshot:
-        assert snapshot.measure(Selection()) == Radius(0, 0, 0, 0, 0, None, 0)
+        assert snapshot.measure(Selection()) == Radius(0, 0, 0, 0, 0, None, 0, at=NOW)
 
 
 def test_a_selection_leaves_nothing_for_the_next(place: Place) -> None:

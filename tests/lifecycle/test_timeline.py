@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from jitid.acceptance import LEEWAY
 from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
@@ -16,6 +17,7 @@ from jitid.commands import leaktimeline, timelinerows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.leaks import LeakReport
+from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.scope import Scope
@@ -118,6 +120,8 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
         "reported_to_dead": 2,
         "first_seen_to_dead": 3,
         "issued_to_dead": 4,
+        "reported_to_refused": 2,
+        "reported_to_accepted_until": 900 - 2 + LEEWAY,
     }
     for width in (None, 40, 80):
         text = "".join(leaktimeline.text([account], width))
@@ -163,7 +167,14 @@ def test_what_is_alive_is_told_to_be_so_with_what_ends_it(world: World) -> None:
         (60, "ended", None),
         (60, "proved", "tester"),
     ]
-    assert "dead, proved, and open" in "".join(leaktimeline.text([account]))
+    text = "".join(leaktimeline.text([account]))
+    assert f"refused by the ledger since {format_time(NOW + 60)}; " in text
+    assert f"offline verifiers accept it until {format_time(NOW + 60 + LEEWAY)}; proved, open" in text
+    world.clock.now += LEEWAY
+    (account,) = told(world, 1)
+    assert steps(account)[-1] == (60 + LEEWAY, "lapsed", None, None)
+    until = format_time(NOW + 60 + LEEWAY)
+    assert f"accepted by no verifier since {until}; proved, open" in "".join(leaktimeline.text([account]))
 
 
 def test_a_renewal_of_whoever_had_it_is_told(world: World) -> None:

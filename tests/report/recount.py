@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jitid.acceptance import LEEWAY
 from jitid.ledger import folder
 from jitid.ledger.survey import (
     Band,
@@ -267,6 +268,10 @@ def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list
     unclosed = {key for key, _, _, at in leaks if at is None or at > now}
     dead = reported.keys() - valid
     living_on = {key for key in dead - proved if _lives_on(by_key, by_key[key].identity, now)}
+    facts = {key: _facts(by_key, by_key[key].identity, now) for key in reported}
+    refused = {key for key, (since, _) in facts.items() if since <= now}
+    exposed = {key for key, (_, until) in facts.items() if key not in refused or until >= reported[key]}
+    known = {key for key in exposed if reported[key] + _FIVE_DAYS <= now}
     return Leaks(
         len(reported),
         len(valid),
@@ -282,7 +287,22 @@ def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list
         sum(deaths[key] > reported[key] + _FIVE_DAYS for key in aged),
         len(worked - aged - valid),
         len(valid - aged),
+        sum(facts[key][1] > now for key in refused),
+        0,
+        len(known),
+        sum(key not in refused or facts[key][1] > reported[key] + _FIVE_DAYS for key in known),
+        _spread([facts[key][1] - reported[key] for key in refused & exposed]),
     )
+
+
+def _facts(by_key: dict[int, _Credential], identity: int, now: int) -> tuple[int, int]:
+    """Return when the last of an identity and of all below it dies, and until when a verifier may accept any of it."""
+    held = [each for each in by_key.values() if each.identity == identity and each.issued_at <= now]
+    below = {each.identity for each in by_key.values() if each.parent == identity}
+    deeper = [_facts(by_key, one, now) for one in below]
+    deaths = [each.death for each in held] + [since for since, _ in deeper]
+    signed = [each.expires_at + LEEWAY for each in held if each.signed]
+    return max(deaths, default=0), max([*signed, *deaths, *(until for _, until in deeper)], default=0)
 
 
 def _lives_on(by_key: dict[int, _Credential], identity: int, now: int) -> bool:

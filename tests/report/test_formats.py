@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jitid.formats import csv, json, report_document, report_html, report_metrics, report_text
 from jitid.formats.figures import count, duration, percent
 from jitid.formats.view import View
-from jitid.ledger.survey import Breakdown, Part
+from jitid.ledger.survey import Breakdown, Part, Spread
 from jitid.report import Report, gravest
 from jitid.sweep.finding import Finding
 from tests.real import need
@@ -121,12 +121,45 @@ def test_closed_leaks_are_told_apart(report: Report) -> None:
 
 
 def test_what_the_figures_leave_out_is_said_wherever_they_are_read(report: Report) -> None:
-    """A verifier that does not ask the ledger takes what is dead here."""
-    changed, told = of_leaks(report, offline=1)
-    said = "honour a signed one until its expiry, which neither the percentage nor the exposure counts"
-    assert told.count(f"{said}; so it is with 1 secret") == 2
+    """A verifier that does not ask the ledger accepts what is dead here."""
+    changed, told = of_leaks(report, offline=1, accepted=7, unsettled=2)
+    said = "by verifiers, when the last signed credential of its identity or below has expired"
+    assert told.count(said) == 2
     assert said in document(changed)["leaks"]["judged"]
-    assert document(changed)["leaks"]["honoured_offline"] == 1
+    more = "7 that the ledger refuses may be accepted by verifiers; 2 of them have a target that has not confirmed"
+    assert told.count(more) == 2
+    leaks = document(changed)["leaks"]
+    assert (leaks["honoured_offline"], leaks["accepted_by_verifiers"], leaks["target_unconfirmed"]) == (
+        1,
+        7,
+        2,
+    )
+
+
+def test_the_headline_has_both_exposures(report: Report) -> None:
+    """How long until the ledger refused it, and how long until no verifier accepts it."""
+    ledger, verifiers = Spread(4, 60, 3_600, 7_200), Spread(5, 86_400, 172_800, 259_200)
+    counts = {"aged": 8, "aged_valid": 2, "aged_known": 10, "aged_accepted": 6}
+    changed, _ = of_leaks(report, exposure=ledger, exposure_verifiers=verifiers, **counts)
+    text = "".join(report_text.text(changed, False))
+    headline = text[text.index("Leaked secrets\n") : text.index("Agents to a person\n")]
+    lines = [" ".join(line.split()) for line in headline.splitlines()]
+    shares = ["here, by the ledger", "here, by verifiers", "published"]
+    found = [next(place for place, line in enumerate(lines) if line.startswith(name)) for name in shares]
+    assert found == sorted(found)
+    assert "25 %" in lines[found[0]]
+    assert "60 %" in lines[found[1]]
+    assert "exposure, ledger p50 1m, p95 1h, longest 2h" in lines
+    assert "exposure, verifiers p50 1d, p95 2d, longest 3d" in lines
+    page = "".join(report_html.text(changed))
+    card = page[page.index("Leaked secrets still valid") : page.index("Live agent identities to a person")]
+    assert card.index("until the ledger refuses it") < card.index("until no verifier accepts it")
+    leaks = document(changed)["leaks"]
+    assert (leaks["exposure"]["p50_seconds"], leaks["exposure_verifiers"]["p50_seconds"]) == (60, 86_400)
+    assert (leaks["after_five_days"]["percent"], leaks["after_five_days"]["percent_verifiers"]) == (25, 60)
+    figures = {row["metric"]: row["value"] for row in report_metrics.rows(changed) if not row["labels"]}
+    assert figures["exposure_verifiers_p95_seconds"] == 172_800
+    assert figures["leaked_percent_accepted_by_verifiers"] == 60
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from jitid.identifier import credential_id, identity_id
-from jitid.ledger.lifespans import DEATH
 from jitid.ledger.records import Selection
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.selecting import DEATH, LIVE
 from jitid.ledger.walking import LIVING, below
 from jitid.lifetime import brief_duration, format_time
 from jitid.sweep.finding import Finding, Severity

@@ -1,4 +1,4 @@
-"""Ended early, and still taken by whoever does not ask the ledger."""
+"""Ended early, and still accepted by verifiers that do not ask the ledger."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
         what = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
         yield RULE.finding(
             f"event {event}",
-            f"audit event {event} ended {what} at {format_time(ended_at)}; a verifier that does not ask the ledger "
-            f"honours some until {format_time(until)}",
+            f"audit event {event} ended {what} at {format_time(ended_at)}; offline verifiers accept some "
+            f"until they expire, at the latest {format_time(until)}",
             since=ended_at,
             credentials=credentials,
             evidence={"event": event, "ended_at": ended_at, "honoured_until": until},
@@ -32,8 +32,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
         what = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
         yield RULE.finding(
             "superseded",
-            f"{what} superseded, the first at {format_time(since)}, which no event records yet; a verifier that does "
-            f"not ask the ledger honours some until {format_time(until)}",
+            f"{what} superseded, the first at {format_time(since)}, which no event records yet; offline "
+            f"verifiers accept some until they expire, at the latest {format_time(until)}",
             since=since,
             credentials=credentials,
             evidence={"ended_at": since, "honoured_until": until},
@@ -45,8 +45,8 @@ RULE = Rule(
     severity=Severity.INFO,
     group=Group.VALID,
     owasp=("NHI1",),
-    title="ended, and honoured offline",
-    reports="signed credentials that were ended early: verifiers that do not ask the ledger still take them",
+    title="ended, and accepted offline",
+    reports="signed credentials that were ended early: verifiers that do not ask the ledger still accept them",
     spares="an opaque one, which nobody takes unasked, and one that has expired since",
     examines="signed credentials that were ended early and have not expired",
     find=_find,

@@ -1,0 +1,53 @@
+"""When the ledger began to refuse identities and all below them, and until when verifiers accept them.
+
+The holder of a leaked credential can renew it, attach others to its identity, delegate and exchange. All of these
+belong to the identity or to one below it; so one walk down every parent edge finds all that the leak exposes. In SQL
+that SQLite and PostgreSQL both run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.acceptance import LEEWAY
+from jitid.ledger.selecting import DEATH, LIVE
+from jitid.ledger.walking import below
+from jitid.lifetime import check_times
+from jitid.standing import FOR_EVER
+
+SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"
+"""Until when a verifier may accept a credential `c` that is signed, whatever the ledger says."""
+AT_TARGET = f"""CASE WHEN o.settled_at <= :now AND o.settlement = 'unsupported'
+                     THEN coalesce(o.honoured_until, c.expires_at) + {LEEWAY}
+                     WHEN o.settled_at <= :now THEN o.settled_at END"""
+"""Until when a target may accept it, by the row `o` of `outside`."""
+UNSETTLED = f"""CASE WHEN o.credential IS NOT NULL AND (
+                          o.settled_at IS NULL OR o.settled_at > :now
+                          OR o.settlement = 'unsupported' AND coalesce(o.honoured_until, c.expires_at) >= {FOR_EVER})
+                     THEN 1 ELSE 0 END"""
+"""1 if a target has not confirmed its end, or can never end it: nothing bounds then until when it accepts it."""
+
+_FACTS = f"""
+    WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")}
+    SELECT b.start, max(CASE WHEN {LIVE} THEN 1 ELSE 0 END), max({DEATH}), max({SIGNED}), max({AT_TARGET}),
+           max({UNSETTLED})
+      FROM below b CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id
+     WHERE c.identity = b.id GROUP BY b.start"""
+
+
+def facts_of(db: Any, now: int) -> dict[int, tuple[int | None, int | None]]:
+    """Return both facts by identity: since when the ledger refuses it and all below, until when verifiers accept any.
+
+    The identities are those of the temporary table `given_identity`. None where a fact is open.
+    """
+    found: dict[int, tuple[int | None, int | None]] = {}
+    for identity, live, death, signed, at_target, unsettled in db.execute(_FACTS, {"now": now}).fetchall():
+        if live:
+            found[identity] = None, None
+            continue
+        check_times(death, signed, at_target)
+        # A row that ended in the future, by a clock that was set back since, is refused now.
+        since = min(death, now)
+        until = max(since, signed or since, at_target or since)
+        found[identity] = since, None if unsettled else until
+    return found
