@@ -59,7 +59,7 @@ def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]
 def _one(account: Account, mark: str, width: int | None) -> Iterator[str]:
     yield f"{mark} {timelinerows.written(timelinerows.heading(account), code)}\n\n"
     now = format_time(account.details.leaked.now)
-    yield f"**{timelinerows.standing(account)}**, as of {now}.\n\n"
+    yield _broken([f"**{timelinerows.standing(account)}**, as of {now}."], width) + "\n"
     for name, words in timelinerows.facts(account):
         yield _item([f"**{name}:** ", *words], width)
     for what, duration in timelinerows.exposures(account):
@@ -75,11 +75,21 @@ _BREAK = "\0"
 
 
 def _item(words: timelinerows.Words, width: int | None) -> str:
-    """Return an item of a list, broken into lines between our own words alone, for a break in a code span shows."""
+    """Return an item of a list."""
+    return _broken(words, width, "- ", "  ")
+
+
+def _broken(words: timelinerows.Words, width: int | None, first: str = "", indent: str = "") -> str:
+    """Return text in lines that are broken between our own words alone, for a break in a code span shows."""
     ours = [each if isinstance(each, timelinerows.Foreign) else each.replace(" ", _BREAK) for each in words]
-    lines = [["-"]]
+    lines: list[str] = []
+    line = first
     for word in timelinerows.written(ours, code).split(_BREAK):
-        if width is not None and len(lines[-1]) > 1 and len(" ".join([*lines[-1], word])) > width:
-            lines.append([" "])
-        lines[-1].append(word)
-    return "".join(f"{' '.join(line)}\n" for line in lines)
+        if line in (first, indent):
+            line += word
+        elif width is not None and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = indent + word
+        else:
+            line += f" {word}"
+    return "".join(f"{each}\n" for each in [*lines, line])

@@ -147,8 +147,8 @@ def test_the_headline_has_both_exposures(report: Report) -> None:
     shares = ["here, by the ledger", "here, by verifiers", "published"]
     found = [next(place for place, line in enumerate(lines) if line.startswith(name)) for name in shares]
     assert found == sorted(found)
-    assert "25 %" in lines[found[0]]
-    assert "60 %" in lines[found[1]]
+    assert "25.0 %" in lines[found[0]]
+    assert "60.0 %" in lines[found[1]]
     assert "exposure, ledger p50 1m, p95 1h, longest 2h" in lines
     assert "exposure, verifiers p50 1d, p95 2d, longest 3d" in lines
     page = "".join(report_html.text(changed))
