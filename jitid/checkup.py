@@ -15,6 +15,7 @@ from typing import NamedTuple
 from jitid import __version__, environment, examination, shipped
 from jitid.authority.operations import ListCredentials
 from jitid.authority.target_operations import ExamineTargets
+from jitid.authority.whoami import Confinement
 from jitid.config import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
@@ -96,7 +97,8 @@ def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     from jitid import remotecheckup
 
     here = examination.perform(HERE, installation)
-    return [*here, *examination.perform(remotecheckup.CHECKS, config)]
+    there = examination.perform(remotecheckup.CHECKS, config)
+    return [*here, *there, *examination.perform(ELSEWHERE, installation)]
 
 
 def _asks_elsewhere(config: Config) -> bool:
@@ -158,6 +160,19 @@ def _completions(_: Installation) -> Iterator[Check]:
         yield ok("completions", f"installed for {', '.join(fine)}")
     if not here:
         yield ok("completions", "neither bash, zsh and fish nor man are installed here")
+
+
+def _confinement(installation: Installation) -> Iterator[Check]:
+    """Tell what a process of this user can do beyond its own credential."""
+    installation.known("ledger")
+    from jitid.confinement import examine
+
+    found = examine(installation.config)
+    if found.confinement is Confinement.CONFINED or not os.environ.get("JITID_PARENT_FILE"):
+        yield ok("confinement", found.sentence)
+    else:
+        # An agent asks, and has more than was given to it.
+        yield warning("confinement", found.sentence, "run the agent under another user: man jitid-run")
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
@@ -399,7 +414,10 @@ CHECKS: Named[Installation] = (
     ("processes", _processes),
     ("policy", _policy),
     ("targets", _targets),
+    ("confinement", _confinement),
 )
+ELSEWHERE: Named[Installation] = (("confinement", _confinement),)
+"""What is asked of this machine where an authority elsewhere is asked."""
 LEDGER: Named[Installation] = (
     ("ledger", _ledger),
     ("permissions", _permissions),

@@ -28,6 +28,7 @@ LAYERS = (
         "publishing",
         "checkup",
         "remotecheckup",
+        "confinement",
         "elsewhere",
         "config",
         "configfile",

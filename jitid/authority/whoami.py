@@ -1,8 +1,20 @@
-"""Whom an authority takes its caller for, as it tells them."""
+"""Whom an authority takes its caller for, and what the caller's user can do beyond that."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple
+
+
+class Confinement(StrEnum):
+    """What a process can do beyond its own credential, because of the user that it runs under."""
+
+    KEY_READABLE = "key-readable"
+    """It can read the signing key or write the ledger: every right and every role."""
+    PERSON_IMPERSONABLE = "person-impersonable"
+    """It can act as a person or a service, with all their rights."""
+    CONFINED = "confined"
+    """It has its own credential and nothing else."""
 
 
 class WhoAmI(NamedTuple):
@@ -21,3 +33,5 @@ class WhoAmI(NamedTuple):
     now: int
     """The time there, in seconds since the epoch."""
     version: str
+    confinement: Confinement | None = None
+    """As far as the authority sees it: it cannot see which files the caller's user can read on another machine."""

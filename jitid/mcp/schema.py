@@ -144,6 +144,11 @@ SELF = _gives(
     purpose=_TEXT,
     parent=_TEXT,
     authorization_details={"type": "array", "items": {"type": "object"}},
+    confinement={
+        "enum": ["key-readable", "person-impersonable", "confined"],
+        "description": "What programs that run as your user can do beyond your credential: read the signing key, act "
+        "as a person, or nothing.",
+    },
 )
 DECISION = _gives(
     {"permitted": _YES_OR_NO, "reason": _TEXT, "rules": _TEXTS},

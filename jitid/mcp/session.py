@@ -65,7 +65,18 @@ class Session:
             **telling.own(found),
             "most": self._limits.most,
             "handed_out": [telling.handed(one) for one in self.handed.all()],
+            **self._confinement(),
         }
+
+    def _confinement(self) -> dict[str, Any]:
+        """Tell what the processes of this user can do beyond the agent's credential, if that can be found out."""
+        from jitid.confinement import examine
+        from jitid.examination import UnexaminedError
+
+        try:
+            return {"confinement": examine(self._given.config()).confinement.value}
+        except UnexaminedError:
+            return {}
 
     def what_may_i_do(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Tell whether a request would pass, changing nothing. Raises JitidError for one that cannot be meant."""

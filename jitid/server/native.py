@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from jitid.authority import codec
 from jitid.authority.annotations import operations
 from jitid.authority.extent import is_long
 from jitid.authority.shaping import shape_of
-from jitid.authority.whoami import WhoAmI
+from jitid.authority.whoami import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, WHOAMI, document
@@ -53,7 +54,8 @@ def routes(service: Service) -> list[BaseRoute]:
 
     async def whoami(request: Request) -> Response:
         caller = await service.call(request, lambda _, caller: caller)
-        told = _whoami(caller, await service.names_now())
+        alone = await service.without_credential(request) if caller.agent is not None else None
+        told = _whoami(caller, await service.names_now(), _confinement(request, caller, alone))
         return Response(dumps(told), headers=_NOT_KEPT, media_type="application/json")
 
     async def openapi(_request: Request) -> Response:
@@ -93,7 +95,17 @@ def _operation(name: str, body: bytes) -> Operation[object]:
         raise
 
 
-def _whoami(caller: Caller, names: Names) -> dict[str, Any]:
+def _confinement(request: Request, caller: Caller, alone: Caller | None) -> Confinement:
+    """Return what the caller can do beyond its own credential; `alone` is who it is at the socket without any."""
+    peer = record_of(request.scope).peer
+    if peer is not None and peer.uid in (0, os.geteuid()):
+        return Confinement.KEY_READABLE
+    if caller.agent is None or alone is not None:
+        return Confinement.PERSON_IMPERSONABLE
+    return Confinement.CONFINED
+
+
+def _whoami(caller: Caller, names: Names, confinement: Confinement) -> dict[str, Any]:
     found = WhoAmI(
         caller.name,
         tuple(sorted(caller.roles or ())),
@@ -103,6 +115,7 @@ def _whoami(caller: Caller, names: Names) -> dict[str, Any]:
         names.issuer,
         int(time.time()),
         __version__,
+        confinement,
     )
     told: dict[str, Any] = shape_of(WhoAmI, request=False).encode(found)
     return told

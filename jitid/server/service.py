@@ -16,6 +16,7 @@ from jitid.errors import (
     ConfigurationError,
     IntegrityError,
     JitidError,
+    RefusedError,
     StorageError,
     UnauthenticatedError,
 )
@@ -264,6 +265,16 @@ class Service:
         # Several agents may have one name, so each identity has its own pace. Every other name is one caller's.
         self.keep_pace(caller.identity or caller.name)
         return Counting(self._settler.watch(authority.serving(caller), caller), self.metrics)
+
+    async def without_credential(self, request: Request) -> Caller | None:
+        """Return whom a request would be served as by its socket alone; None for nobody, as over a network."""
+        peer = record_of(request.scope).peer
+        if peer is None:
+            return None
+        try:
+            return await self.within(lambda authority: authority.admitted(self._peers.caller(peer)))
+        except RefusedError:
+            return None
 
     def _asked_by(
         self, request: Request, proof: Callable[[LocalAuthority], Caller] | None = None

@@ -1,0 +1,214 @@
+"""What an agent can do because of the user that it runs under: three states, each shown by doing it."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.real import command, need, need_root, reachable, surroundings
+from tests.serving import Served, serving
+
+PERSON, SERVICE, AGENT = "games", "daemon", "lp"
+"""Users that every Debian has: who asks at the socket, who serves, and under whom the agent runs."""
+
+
+class User(NamedTuple):
+    """A user of this machine, and what its programs find in their environment."""
+
+    name: str
+    home: Path
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run jitid as this user, in the group of its own and in no other."""
+        return self.program(*command(*words), **variables)
+
+    def program(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run any program as this user."""
+        return subprocess.run(
+            [*self.prefix, *words],
+            env={**self.environ, **variables},
+            capture_output=True,
+            text=True,
+            cwd="/",
+        )
+
+    @property
+    def prefix(self) -> list[str]:
+        entry = pwd.getpwnam(self.name)
+        return [need("setpriv"), f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return surroundings(self.home)
+
+    def whoami(self, address: str, bearer: str | None = None) -> dict[str, Any]:
+        """Return what an authority says of this user, over HTTP."""
+        where = ["--unix-socket", address.removeprefix("unix://"), "http://localhost"]
+        shown = [] if bearer is None else ["-H", f"authorization: Bearer {bearer}"]
+        *before, base = where if address.startswith("unix:") else [address]
+        done = self.program(need("curl"), "-sf", *before, *shown, f"{base}/v1/whoami")
+        assert done.returncode == 0, done
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def state(self, *options: str, **variables: str) -> tuple[str, str, str]:
+        """Return status, state and reason of what `doctor` says of this user's confinement."""
+        done = self.run("doctor", *options, "--format", "json", **variables)
+        (row,) = [each for each in json.loads(done.stdout)["items"] if each["check"] == "confinement"]
+        state, _, reason = row["detail"].partition(": ")
+        return row["status"], state, reason
+
+
+class Machine(NamedTuple):
+    """Three users, and a service that one of them runs: on a socket for a group, and on loopback."""
+
+    person: User
+    service: User
+    agent: User
+    served: Served
+    socket: str
+    """The address of its socket, to which the person's group may connect."""
+    open_socket: str
+    """That of a second service of the same ledger, to which every user may connect."""
+
+
+def user(place: Path, name: str) -> User:
+    home = place / name
+    home.mkdir(mode=0o700)
+    entry = pwd.getpwnam(name)
+    os.chown(home, entry.pw_uid, entry.pw_gid)
+    return User(name, home)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Return three users and a service that one of them runs."""
+    need_root()
+    with reachable(tmp_path_factory.mktemp("confinement")) as place:
+        person, service, agent = (user(place, name) for name in (PERSON, SERVICE, AGENT))
+        folder = place / "run"
+        folder.mkdir(mode=0o755)
+        os.chown(folder, pwd.getpwnam(SERVICE).pw_uid, -1)
+        # The socket gets the group of the service's process.
+        group = grp.getgrnam(PERSON).gr_gid
+        before = [
+            need("setpriv"),
+            f"--reuid={pwd.getpwnam(SERVICE).pw_uid}",
+            f"--regid={group}",
+            "--clear-groups",
+        ]
+        with (
+            serving(
+                service.home, "--socket", str(folder / "sock"), "--bind", "127.0.0.1:0", before=before
+            ) as served,
+            serving(
+                service.home, "--socket", str(folder / "open"), "--socket-mode", "0666", before=before
+            ) as opened,
+        ):
+            yield Machine(person, service, agent, served, f"unix://{folder}/sock", f"unix://{opened.socket}")
+
+
+def token(machine: Machine, owner: User) -> Path:
+    """Return the file of an agent's identity token: the person asked for it, and a user owns it."""
+    done = machine.person.run(
+        "issue", "--remote", machine.socket, "--task", "T1", "--may-audience", "https://a.example"
+    )
+    assert done.returncode == 0, done.stderr
+    path = owner.home / "own.jwt"
+    path.write_text(done.stdout)
+    path.chmod(0o600)
+    os.chown(path, pwd.getpwnam(owner.name).pw_uid, -1)
+    return path
+
+
+def test_whoever_runs_the_service_reads_its_key(machine: Machine) -> None:
+    ledger = str(machine.service.home / "ledger")
+    status, state, reason = machine.service.state(JITID_LEDGER=ledger)
+    assert (status, state) == ("ok", "key readable")
+    assert f"{ledger}/keys" in reason
+    status, state, _ = machine.service.state("--remote", machine.socket)
+    assert (status, state) == ("ok", "key readable")
+    keys = machine.service.program("ls", f"{ledger}/keys")
+    assert (keys.returncode, bool(keys.stdout)) == (0, True)
+    told = machine.service.whoami(machine.socket)
+    assert told["confinement"] == "key-readable"
+
+
+def test_an_agent_under_the_users_own_uid_is_that_user(machine: Machine) -> None:
+    """It has a token of its own, and needs none: at the socket the kernel names the person."""
+    own = token(machine, machine.person)
+    status, state, reason = machine.person.state("--remote", machine.socket, JITID_PARENT_FILE=str(own))
+    assert (status, state) == ("warning", "person impersonable")
+    assert reason.startswith("every process of this user is user:games at ")
+    # What that means: an agent that `run` starts asks without its token, and gets what the person may have.
+    request = {"task": "T3", "delegator": None, "agent": "escaped", "scopes": ["repo:*"]}
+    ask = [need("curl"), "-s", "--unix-socket", machine.socket.removeprefix("unix://")]
+    escape = [*ask, "--json", json.dumps({"requests": [request]}), "http://localhost/v1/operations/Issue"]
+    done = machine.person.run("run", "--remote", machine.socket, "--task", "T2", "--", *escape)
+    (issued,) = json.loads(done.stdout)
+    assert (issued["delegator"], issued["agent"], issued["depth"]) == ("user:games", "escaped", 0)
+    inside = machine.person.run(
+        "run", "--remote", machine.socket, "--task", "T2", "--", *ask, "http://localhost/v1/whoami"
+    )
+    assert json.loads(inside.stdout)["confinement"] == "person-impersonable"
+
+
+def test_an_agent_under_another_user_has_its_own_token_alone(machine: Machine) -> None:
+    own, ledger = token(machine, machine.agent), str(machine.service.home / "ledger")
+    remote = machine.served.url
+    status, state, reason = machine.agent.state("--remote", remote, JITID_PARENT_FILE=str(own))
+    assert (status, state, "only as the agent" in reason) == ("ok", "confined", True)
+    assert machine.agent.state("--remote", machine.socket)[:2] == ("ok", "confined")
+    assert machine.agent.state(JITID_LEDGER=ledger)[:2] == ("ok", "confined")
+    # What that means: it reads no key, is nobody at the socket, and gets nothing beyond its token.
+    assert machine.agent.program("ls", f"{ledger}/keys").returncode != 0
+    assert machine.agent.run("issue", "--remote", machine.socket, "--task", "T9").returncode == 5
+    assert machine.agent.run("issue", "--remote", remote, "--task", "T9").returncode == 6
+    wider = machine.agent.run("issue", "--remote", remote, "--scope", "repo:*", JITID_PARENT_FILE=str(own))
+    assert wider.returncode == 4
+    child = machine.agent.run("issue", "--remote", remote, JITID_PARENT_FILE=str(own))
+    assert child.returncode == 0, child.stderr
+    told = machine.agent.whoami(remote, own.read_text().strip())
+    assert (told["confinement"], told["agent"]) == ("confined", "agent")
+
+
+def test_a_socket_for_everybody_makes_the_agents_user_a_person(machine: Machine) -> None:
+    """Whatever token it shows there: without one it is served too."""
+    own = token(machine, machine.agent)
+    status, state, _ = machine.agent.state("--remote", machine.open_socket, JITID_PARENT_FILE=str(own))
+    assert (status, state) == ("warning", "person impersonable")
+    told = machine.agent.whoami(machine.open_socket, own.read_text().strip())
+    assert told["confinement"] == "person-impersonable"
+
+
+def test_the_credential_of_a_person_makes_its_reader_that_person(machine: Machine) -> None:
+    """A file is as good as a socket."""
+    ledger = str(machine.service.home / "ledger")
+    granted = machine.service.run("access", "grant", "user:games", JITID_LEDGER=ledger)
+    path = machine.agent.home / "person.credential"
+    path.write_text(granted.stdout)
+    path.chmod(0o600)
+    options = ("--remote", machine.served.url, "--credential-file", str(path))
+    assert machine.agent.state(*options)[1] == "confined"
+    os.chown(path, pwd.getpwnam(AGENT).pw_uid, -1)
+    status, state, reason = machine.agent.state(*options)
+    assert (status, state, str(path) in reason) == ("ok", "person impersonable", True)
+    told = machine.agent.whoami(machine.served.url, granted.stdout.strip())
+    assert told["confinement"] == "person-impersonable"
+
+
+def test_root_reads_every_key(machine: Machine) -> None:
+    assert User("root", machine.person.home).state("--remote", machine.socket)[1] == "key readable"
+
+
+def test_a_service_that_does_not_answer_is_no_confinement(machine: Machine) -> None:
+    status, state, _ = machine.agent.state("--remote", f"unix://{machine.person.home.parent}/nobody-listens")
+    assert (status, state) == ("warning", "not examined")
