@@ -95,14 +95,14 @@ __jitid_table() {
         arguments='files+'
         ;;
     'leak add')
-        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         arguments='files'
         ;;
     'leak list')
-        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"
+        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         ;;
     'leak show')
-        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
+        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
         arguments='leaks'
         ;;
     'leak timeline')
@@ -181,11 +181,11 @@ __jitid_table() {
         arguments='ids+'
         ;;
     'revoke')
-        options="--task+=tasks --delegator+=delegators --agent+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run --max=nothing --yes --wait=nothing --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed $everywhere"
+        options="--task+=tasks --delegator+=delegators --agent+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run --max=nothing --yes --wait=nothing --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='ids+'
         ;;
     'retire')
-        options="--reason=nothing --dry-run --wait=nothing --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed $everywhere"
+        options="--reason=nothing --dry-run --wait=nothing --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='tasks'
         ;;
     'sweep')
@@ -280,7 +280,7 @@ __jitid_table() {
         arguments='records'
         ;;
     'agent suspend')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed $everywhere"
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
     'agent resume')
@@ -288,7 +288,7 @@ __jitid_table() {
         arguments='records'
         ;;
     'agent unregister')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed $everywhere"
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
     'agent classify')

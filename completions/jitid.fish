@@ -429,7 +429,7 @@ complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to end m
 complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Record and end also what is not proved, and however many'
 complete -c jitid -n '__jitid_at "leak add" --from' -l from -r -F -d 'What a scanner reported (`-`: standard input), with its places'
 complete -c jitid -n '__jitid_at "leak add" --report-format' -l report-format -r -fka 'gitleaks\\treport-format kingfisher\\treport-format betterleaks\\treport-format trufflehog\\treport-format sarif\\treport-format' -d 'Whose report that is (default: told by its content)'
-complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
 
 # jitid leak list
@@ -440,10 +440,10 @@ complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_a
 complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only, one value a line'
 
 # jitid leak show
-complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask leaks)'
 
 # jitid leak timeline
@@ -616,14 +616,14 @@ complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Say what wou
 complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'End them without asking, however many'
 complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
-complete -c jitid -n '__jitid_at "revoke" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "revoke" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
 
 # jitid retire
 complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
-complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid sweep
@@ -822,7 +822,7 @@ complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why;
 complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent resume
@@ -835,7 +835,7 @@ complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'W
 complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent classify

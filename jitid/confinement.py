@@ -44,10 +44,12 @@ def examine(config: Config) -> Seen:
         UnexaminedError: there is no ledger yet, or the authority does not answer.
 
     """
-    if os.geteuid() == 0:
-        return Seen(Confinement.KEY_READABLE, "root can read every file and act as every user")
     if config.remote is None:
         return _beside(config)
+    if os.geteuid() == 0:
+        return Seen(
+            Confinement.KEY_READABLE, "root can read every file and act as every user of this machine"
+        )
     return _asking(config, config.remote)
 
 

@@ -1,4 +1,4 @@
-"""What leaked: reported, proved dead, and closed."""
+"""What leaked: reported, proved refused, and closed."""
 
 from __future__ import annotations
 

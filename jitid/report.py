@@ -66,7 +66,7 @@ ROWS_LEFT = (
 """What a report of a ledger that was pruned cannot tell."""
 
 
-LEAKS_LEFT = "of what leaked, that which was closed and proved dead by then is gone, and counts no longer"
+LEAKS_LEFT = "of what leaked, that which was closed and proved refused by then is gone, and counts no longer"
 """What a report cannot tell where leaks were pruned too."""
 
 
@@ -104,7 +104,7 @@ class Report(NamedTuple):
     pruned_before: int | None = None
     """What had ended before then may be gone; None where nothing was pruned."""
     leaks_before: int | None = None
-    """Leaks that were closed and proved dead before then may be gone, and count no longer; None where none are."""
+    """Leaks that were closed and proved refused before then may be gone, and count no longer; None where none are."""
 
     @property
     def never_used(self) -> float | None:

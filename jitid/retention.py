@@ -66,7 +66,7 @@ def prune(
     Args:
         ledger: what is pruned.
         rows_after: for how many seconds rows of the dead are kept; None to go on with what has gone already.
-        leaks_after: what leaked goes too, once its leaks were closed and proved dead for so many seconds; None: never.
+        leaks_after: what leaked goes too, once its leaks were closed and proved refused for this long; None: never.
         seconds: after how many seconds of deleting to return.
         dry_run: to change nothing, and tell what would go.
         accept_clock: as of a write transaction.

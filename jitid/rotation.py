@@ -29,7 +29,7 @@ class KeyChange(NamedTuple):
     """What ended with a revoked key."""
     event: int | None
     unproved: str | None = None
-    """Why what leaked of it is not proved dead, where that could not be done."""
+    """Why it is not proved that the ledger refuses what leaked of it; None where that was done."""
 
 
 def rotate(

@@ -209,7 +209,7 @@ def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step
 
 
 def _proofs(snapshot: Snapshot, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any]]:
-    """Return for each leak that is proved dead the event that tells of that, which its row does not name."""
+    """Return for each leak that is proved refused the event that tells of that, which its row does not name."""
     wanted = {leak.key: leak for leak in leaks if leak.proved_at is not None}
     if not wanted:
         return {}

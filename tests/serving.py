@@ -145,7 +145,7 @@ def serving(
             cwd=folder,
         )
     try:
-        yield Served(process, log, _listening(process, log))
+        yield Served(process, log, listening(process, log))
     finally:
         if process.poll() is None:
             process.terminate()
@@ -156,7 +156,8 @@ def serving(
                 process.wait()
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
+def listening(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait until a service listens, and return the line that says where."""
     until = monotonic() + _PATIENCE
     while monotonic() < until:
         for line in log.read_text(errors="replace").splitlines():

@@ -405,7 +405,7 @@ class Prune(Operation["Pruning"]):
     rows_after: int | None
     """Seconds for which rows of the dead are kept; None to go on with what has gone, and is not deleted yet."""
     leaks_after: int | None = None
-    """Seconds for which what leaked is kept, once it is closed and proved dead; None for ever."""
+    """Seconds for which what leaked is kept, once it is closed and proved refused; None for ever."""
     seconds: int = 20
     """After how long of deleting to answer, with what is left to be deleted."""
     dry_run: bool = False

@@ -285,7 +285,7 @@ def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProo
             else f"{done.done} secrets ended where they are kept (audit event {done.event})\n"
         )
     if done.unproved is not None:
-        given.warn(f"what leaked of it is not proved dead: {done.unproved}")
+        given.warn(f"it is not proved that the ledger refuses what leaked of it: {done.unproved}")
 
 
 def _named(names: list[str]) -> tuple[str, ...]:

@@ -72,7 +72,8 @@ def list_(
 
     The newest first; every condition must hold, times are those of the report. The exposure goes from the report
     to the end of the credential, or until now. Until `lives_until` it lives, or something else of its identity or
-    below that; it is proved dead with all of that where `proved_at` stands.
+    below that. `refused_since`: the ledger refuses all of that since then. `accepted_until`: from then on no verifier
+    accepts any of it.
     """
     from jitid.environment import open_authority
     from jitid.formats.view import View

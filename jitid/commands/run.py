@@ -91,6 +91,10 @@ def run(
     With --secret it has further credentials of that identity, all of them or it does not start: each is in the file
     $JITID_SECRET_NAME, and a database's, a cloud's or a host's also where psql, the AWS tools and ssh look.
 
+    An agent under your own user is not confined: it can read the signing key, and at a socket it is you. Only another
+    user closes this: `jitid serve --socket` under its own user, and the agent under another. The man page has the
+    commands.
+
     It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
     status is the command's own. 125: it was refused, or failed before the command started.
     """

@@ -202,7 +202,7 @@ class LeakSnapshot(Protocol):
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
 
     def proved_leaks(self, without: "Gone" = ...) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
+        """Yield (proved_at, number, jti) of every leak that is proved refused, ordered by that time."""
 
 
 class LeakTransaction(Protocol):

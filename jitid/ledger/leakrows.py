@@ -75,7 +75,7 @@ class LeakMembers:
                 self._pruned.proved(rows)
             _check_proved(proof, rows, may_be_gone=may_be_gone)
         if proved.next() is not None:
-            raise IntegrityError("the ledger says that a leak was proved dead, and no event does")
+            raise IntegrityError("the ledger says that a leak was proved refused, and no event does")
 
     def _check_added(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._added.take(seq, event["count"])

@@ -196,7 +196,7 @@ class SqlLeaks:
         return rows
 
     def proved_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
+        """Yield (proved_at, number, jti) of every leak that is proved refused, ordered by that time."""
         rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
             f"""SELECT l.proved_at, l.id, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
                  WHERE l.proved_at IS NOT NULL AND {left(without)} ORDER BY l.proved_at, l.id""",

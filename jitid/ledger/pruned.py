@@ -79,7 +79,7 @@ class PrunedMembers:
             self._remains.take("sightings", seq, [digest.encode()])
 
     def proved(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
-        """Take leaks of which some may be gone that were proved dead with them: time, number and jti."""
+        """Take leaks of which some may be gone that were proved refused with them: time, number and jti."""
         for _, number, jti in rows:
             self._remains.take("proofs", number, [jti])
 

@@ -20,7 +20,7 @@ class Pruned(NamedTuple):
     through: int
     """The number of the last event of which rows may be gone."""
     leaks: int
-    """Leaks that were closed and proved dead before this time may be gone; seconds since the epoch."""
+    """Leaks that were closed and proved refused before this time may be gone; seconds since the epoch."""
 
 
 class Remains:

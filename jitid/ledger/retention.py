@@ -114,7 +114,7 @@ class SqlRetention:
         Args:
             before: what has not both ended and expired before this time stays; seconds since the epoch.
             through: the number of the last event of which rows may go.
-            leaks: what leaked stays unless that was closed and proved dead before this time.
+            leaks: what leaked stays unless that was closed and proved refused before this time.
 
         """
         values = self._bounds(before, through, leaks)

@@ -546,4 +546,4 @@ def left(without: Gone) -> str:
 
 
 OVER = "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
-"""What leaks must be to go: closed, and proved dead, for longer than evidence is kept."""
+"""What leaks must be to go: closed, and proved refused, for longer than evidence is kept."""

@@ -120,7 +120,9 @@ class Session:
             with self._opened() as authority:
                 confirm_quietly(self._given, authority, done.ended)
         if done.ended.unproved is not None:
-            self._given.warn(f"what leaked of {done.id} is not proved dead: {done.ended.unproved}")
+            self._given.warn(
+                f"it is not proved that the ledger refuses what leaked of {done.id}: {done.ended.unproved}"
+            )
         return telling.handed_back(done)
 
     def end(self) -> None:

@@ -57,7 +57,7 @@ def rows(place: Ground) -> Iterator[Row]:
             found[name].append(seconds(step))
     floor = Series("bare SQL records and ends as many", found["SQL"], duration)
     yield Row(
-        "`leak add --revoke` of 1.5 million live keys until all are proved dead, whole process",
+        "`leak add --revoke` of 1.5 million live keys until all are proved refused, whole process",
         Series("leak add", found["command"], duration),
         floor,
         under(60, duration),

@@ -45,7 +45,7 @@ def _over(folder: Path, rounds: int) -> Iterator[Row]:
     for command in grounds:
         _must_be_over(command)
     yield Row(
-        f"`leak add --revoke` of {_LEAKED:,} live tokens until all are proved dead, whole process",
+        f"`leak add --revoke` of {_LEAKED:,} live tokens until all are proved refused, whole process",
         Series("leak add", found["leak add"], duration),
         Series("bare SQL records and ends as many", found["SQL"], duration),
         under(5, duration),

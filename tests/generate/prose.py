@@ -248,6 +248,20 @@ With --may-kind the holder may obtain credentials of these kinds by the token, a
 With --public-key the certificate is of a key that whoever asks has made, and no key is printed: a public key or a
 certificate request (PKCS#10) as PEM, or a line of OpenSSH.""",
     "run": """\
+The command runs under your user unless it changes that itself, and then it is not confined: it can do what you can. It
+can read the signing key where you can. At the socket of an authority the kernel names the user, so the command acts as
+you there, without its token. Only another user closes this: the authority runs under one (`jitid serve --socket`), the
+command under another that may not connect to that socket. As root:
+
+`HOME=/var/lib/jitid setpriv --reuid=jitid --regid=jitid --clear-groups jitid serve --socket /run/jitid/sock &`
+
+`jitid run --remote unix:///run/jitid/sock --task INC-1 --env TOKEN -- env HOME=/var/lib/agent setpriv --reuid=agent
+--regid=agent --clear-groups ./agent.sh`
+
+jitid-doctor(1) in there names the state: `key readable`, `person impersonable` or `confined`. Where the agent has to
+renew or to delegate, give the authority a port on loopback too (`--bind 127.0.0.1:8477`) and the agent's user a file
+with the agent's identity token, named by JITID_PARENT_FILE.
+
 Without --audience both variables name the identity token, and a note says so: a service wants a token that names
 it. With --may-audience a `jitid` inside obtains tokens for further services. The command also gets JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where
@@ -346,6 +360,19 @@ Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. Th
 
 If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
 shows it, and `jitid sweep` finds it.""",
+    "doctor": """\
+The check `confinement` names what programs of this user can do beyond the credential that an agent was given. The worst
+that is found counts.
+
+`key readable`: this user can read the signing key or write the ledger, runs the authority, or is root. That is every
+right and every role.
+
+`person impersonable`: the key is out of reach, but this user is a person or a service at the authority: at its socket,
+where the kernel names the user, or by a credential in a file that this user can read.
+
+`confined`: neither. It is judged by the ledger or the authority that the configuration names, and by nothing else on
+this machine. Where JITID_PARENT_FILE says that an agent asks, the other two are warnings; jitid-run(1) says what closes
+them.""",
     "serve": """\
 Without options it listens on 127.0.0.1, port 8477. Beyond loopback it speaks TLS, version 1.2 or later, and nothing
 else; behind what ends TLS itself, let it listen on loopback or on a socket. The first use makes ledger, keys and
@@ -358,6 +385,10 @@ needed: an agent under another user can neither read ledger and keys nor ask in 
 `[socket.delegator]` and `[socket.role]` of the configuration say otherwise: what stands there is a login, the number of
 a user, or a group after an `@`, as in `alice = "user:alice@example.com"` and `"@oncall" = ["responder", "auditor"]`.
 Roles of a user and of all their groups add up.
+
+An agent that may connect to the socket is, without its token, the person that its user is. So let the socket be for the
+group of people (mode 0660), and run agents under users that are not in it; with --bind they reach the authority on
+loopback, by their tokens alone.
 
 With --bootstrap, FILE gets what jitid-access-bootstrap(1) makes. A service that starts again, where FILE is there or
 somebody has the role admin, says so and goes on.
@@ -519,8 +550,14 @@ The field `left`, how long it still lives, is shown on a terminal, and wherever 
 of each what was seen there.""",
     "revoke": """\
 A jti or an id ends its whole identity. At a terminal, more than --max is asked about instead of refused. An
-empty value or an empty list is an error and never means everything. Verifiers that do not ask the ledger
-honour a signed token until it expires; the preview and the answer say until when that is.
+empty value or an empty list is an error and never means everything.
+
+The answer has two facts about all that was selected, whether it was live or had ended before. `refused_since`: the
+ledger, and each verifier that asks it, refuses all of it since then. `accepted_until`: from then on no verifier accepts
+any of it. A verifier with the published keys alone accepts a signed credential until its expiry; so `accepted_until` is
+the latest expiry of what was signed, and 5 minutes for clocks that differ. No revocation and no status list makes it
+earlier, for the ledger does not know which verifiers read a list. It is empty as long as a target has not confirmed the
+end. `offline_until` is the latest expiry of what was live, without the 5 minutes.
 
 Of what was reported as leaked (jitid-leak-add(1)) and is dead then, with all of its identity and below it, it is
 proved that the ledger refuses it.
@@ -550,15 +587,20 @@ which it is not known that there was none, since for their audiences no use was 
 and over-privileged of a sweep find them.
 
 A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
-closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
-as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
-secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
-delegated: how many there are of those is told too, as of that time, and they do not count as proved dead. Verifiers
-that do not ask the ledger may honour a signed secret until its expiry, days after it is dead here; that is not in these
-figures, but how many such secrets there are is. Time from a task's end to the last death is told over
-the tasks that were retired or passed their deadline; 0 is in the same transaction. Standing is a credential whose
-lifetime is over the limit of its sensitivity, as the settings sweep_standing_low to sweep_standing_critical say.
-Percentiles are by nearest rank, days those of UTC.
+closed, is told besides. There are two exposures and two percentages. By the ledger: `exposure` goes from the report to
+the end of the secret itself in the ledger, and `percent` is the share that the ledger still accepted five days after
+the report, of those that it accepted at the report. By verifiers: `exposure_verifiers` goes from the report to the time
+from which no verifier accepts the secret, nor anything of its identity or below; `percent_verifiers` is the share that
+the ledger or a verifier may have accepted five days after the report. A verifier with the published keys alone accepts
+a signed credential until its expiry, and for `leeway_seconds` more where clocks differ. Where a target has not
+confirmed the end (`target_unconfirmed`), no such time is known: the secret counts as accepted, and not in
+`exposure_verifiers`.
+
+A secret that was renewed has ended when its overlap is over, while its identity lives on by the successor, or by what
+was delegated: how many there are of those is told too, as of that time, and they do not count as proved. Time from a
+task's end to the last death is told over the tasks that were retired or passed their deadline; 0 is in the same
+transaction. Standing is a credential whose lifetime is over the limit of its sensitivity, as the settings
+sweep_standing_low to sweep_standing_critical say. Percentiles are by nearest rank, days those of UTC.
 
 What to end first is the gravest of what `jitid sweep` finds, without what is for information only, and without
 examining the audit chain or asking the policy.
@@ -574,15 +616,14 @@ as the ledger keeps them, and for the secrets of credentials of other kinds: a p
 searched for unbroken, plain strings only, for tokens that begin as ours do, and for private keys in PEM; UTF-16 is
 read in texts of any length. What is compressed is not taken apart: `zcat FILE | jitid trace`.
 
-The field `match` says what was found: `opaque`, `jwt`, `private-key` (of a
-certificate, by its public half: PKCS#8, SEC 1, PKCS#1 or OpenSSH's own form), `secret` (of a
-credential of another kind, or a part of it), `fingerprint`, `truncated-jwt` (a part of a signed
-token, or its payload), `forged-jwt` (a whole one that no key of ours signed, changed or made up) or `id`. The
-field `proof` is `fingerprint` or `signature`; without one, anybody who knows an id could have written it.
-`honoured_until` is of the whole identity: a verifier that does not ask the ledger honours a predecessor too
-until that expires. Of a private key behind a passphrase OpenSSH's form says whose it is, which proves nothing; other
-forms do not say it. A key that certifies many credentials names those that can still be used, and of what has run out
-the latest one.
+The field `match` says what was found: `opaque`, `jwt`, `private-key` (of a certificate, by its public half: PKCS#8,
+SEC 1, PKCS#1 or OpenSSH's own form), `secret` (of a credential of another kind, or a part of it), `fingerprint`,
+`truncated-jwt` (a part of a signed token, or its payload), `forged-jwt` (a whole one that no key of ours signed,
+changed or made up) or `id`. The field `proof` is `fingerprint` or `signature`; without one, anybody who knows an id
+could have written it. `honoured_until` is of the whole identity: an offline verifier accepts a predecessor too until
+that expires, and up to 5 minutes longer where clocks differ. Of a private key behind a passphrase OpenSSH's form says
+whose it is, which proves nothing; other forms do not say it. A key that certifies many credentials names those that
+can still be used, and of what has run out the latest one.
 
 A claim that a key of ours signed and the ledger does not know means that somebody else has the key, and so does that
 key itself: then a warning names it, and `jitid keys revoke` ends it.""",
@@ -658,13 +699,14 @@ recorded, its time and its being closed too.
 A hundred thousand strings are one transaction. If it is ended in the middle, report it again: what is recorded is
 recorded once, and what --revoke was to end ends then.
 
-Whoever holds a token can renew it and delegate from it. So what was reported is proved dead, and no longer found by
-jitid-sweep(1), only when nothing of its identity is alive, nor of what descends from that; --revoke ends all of it.
+Whoever holds a token can renew it and delegate from it. So it is proved that the ledger refuses what was reported, and
+jitid-sweep(1) no longer finds it, only when nothing of its identity is alive, nor of what descends from that; --revoke
+ends all of it.
 
 Whenever --revoke, jitid-revoke(1), jitid-retire(1), `jitid keys revoke` or `jitid sweep --fix` has ended something, it
 is proved of whatever leaked and is dead that the ledger refuses it, as jitid-verify(1) would, in a new look at what was
-committed. `proved_at` says when. Verifiers that do not ask the
-ledger honour a signed token until `offline_until`.""",
+committed. `proved_at` says when. That is about the ledger alone: offline verifiers accept a signed token of the
+identity, or below it, until `accepted_until` (jitid-leak-list(1)).""",
     "adopt add": """\
 A standing secret is one that somebody made before and that works until somebody ends it. What is adopted is a
 credential of the ledger, of kind `adopted`, on a task `adopted/NAME` of its own: jitid-trace(1) and `jitid leak add`
@@ -706,10 +748,19 @@ only then end the old one: what uses it fails from then on.""",
     "adopt ended": """\
 A secret that no target ends is not dead because it was revoked here. Somebody deletes it where it is kept, and says
 so. What is said is believed, and stands in the audit log with who said it: then it is dead, and what leaked of it
-counts as proved dead.""",
+counts as proved.""",
     "leak list": """\
 `dead_at` is when the credential ended, for whatever reason, recorded or not; `exposure` goes from the report to
 that, or until now where it is still alive. What had ended before the report was not exposed.
+
+The holder of a leaked credential can renew it, attach others, delegate and exchange. Two facts are about all of that:
+the identity of the credential and all identities below it. `refused_since` says since when the ledger refuses all of
+it; it is empty while the ledger accepts any. `accepted_until` is the time from which no verifier accepts any of it: the
+latest expiry of all that was signed, superseded and ended credentials included, and 5 minutes for clocks that differ.
+For what is not signed, such as an `opaque` token, it is `refused_since`; at a target it is when the target confirmed
+the end, and empty until then. It is an upper bound. A verifier that reads the status list refuses a token earlier; but
+the ledger does not know which verifiers do, so a list never makes it earlier. `exposure_verifiers` goes from the report
+to `accepted_until`; `offline_until` is the expiry of the leaked credential alone.
 
 `successors` counts the other live credentials of its identity, `delegated` those of what descends from it, and
 `lives_until` is when the last of all these ends, itself included. Who renewed a leaked token, or delegated from it,
@@ -723,10 +774,12 @@ What it tells is what the ledger knows, and nothing else: each step names its au
 never asks is not seen here. `seen` is when a finder says that it stood there, which for a commit is the time of the
 commit. Of what was made, done and ended the first fifty of each sort are told one by one; the numbers are of all.
 
-The exposure goes from the report to the proof that it is dead; apart from that it is told from the report, the first
-sighting and the issue to the end of the credential itself. Whatever others have written stands in Markdown as code, so
-that it does nothing wherever it is shown. JSON has the same and all fields of jitid-leak-show(1); other formats have a
-row for each step.""",
+Its first sentence has two facts: since when the ledger refuses the leaked credential and all that was made with it,
+and until when offline verifiers accept any of that, or since when no verifier does (jitid-leak-list(1)). The exposures
+go from the report to both; besides, from the report to the proof that the ledger refuses it, and from the report, the
+first sighting and the issue to the end of the credential itself. A step `lapsed` says from when on no verifier accepts
+it. Whatever others have written stands in Markdown as code, so that it does nothing wherever it is shown. JSON has the
+same and all fields of jitid-leak-show(1); other formats have a row for each step.""",
     "leak close": """\
 Closing says that somebody has looked at it, and why that was enough: that the report was wrong, or that you renewed
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
@@ -825,7 +878,7 @@ The rules are in five groups. Orphans are alive, and nobody is there to whom the
 parent is dead, the wrapper of `run` is gone, their delegator was disabled, they were never confirmed, or a target has
 them and the ledger does not. Others are valid where they should not be: reported as leaked and alive, by themselves or
 by what was made with them, ended and still taken by their target or not to be ended there, ended and still honoured by
-verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
+offline verifiers, expired and not recorded. Sprawl is more, or for longer, than
 anybody needs or uses. Governance is about registered agents, without an owner, overdue for review, or with more than
 their owner may hand out, and about whatever the policy or the directory would not permit today. The rest is about the
 ledger: what it has and its target has not, keys, audit log, clock. --list-rules says of each what it reports, and the
@@ -868,8 +921,8 @@ two sweeps at once end nothing twice, and what a sweep that was killed has left 
 beforehand: where more than --max would end and nobody confirms it, nothing ends, the findings are told all the same,
 and the status is 10, or 9 where nothing is grave enough. Each audit event names the sweep and the rule. What has ended
 is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks of which nothing
-is alive any more are proved dead. What could not be ended is told as not examined. Where a sweep breaks off, the output
-says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1) with --sweep.
+is alive any more are proved refused. What could not be ended is told as not examined. Where a sweep breaks off, the
+output says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1) with --sweep.
 
 A baseline is a file of JSON lines. A finding that is in it is `known`: it does not count for the status, and --fix
 leaves it alone. It is news again when it is graver, or about more credentials. What is critical never becomes known.
@@ -1070,7 +1123,7 @@ KRLs: so long it stays, whatever ended it.
 What stays: whatever leaked, with its identity and those above, since that is evidence, so that the percentages of
 jitid-report(1) about leaks do not change; the names of tasks; delegators, agents, keys and access; what was adopted;
 what was given out in answer to a request that may still be repeated; and the newest identity. A token that was pruned
-is refused as unknown. With --export, what leaked goes too once its leaks were closed and proved dead before
+is refused as unknown. With --export, what leaked goes too once its leaks were closed and proved refused before
 --evidence-after; reports say so from then on.
 
 The log is verified first, as by jitid-audit-verify(1). Then one audit event tells how many rows go, the digest of the

@@ -1,4 +1,4 @@
-"""What leaked is recorded once, told for how long it worked, and proved dead by whoever verifies."""
+"""What leaked is recorded once, told for how long it worked, and proved refused by whoever verifies."""
 
 from __future__ import annotations
 
@@ -715,7 +715,7 @@ STEPS = st.lists(
 def test_whatever_happens_the_log_holds_and_proofs_are_true(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A leak is proved dead only if nothing of its identity or below works, and each proof has its event.
+    """A leak is proved refused only if nothing of its identity or below works, and each proof has its event.
 
     What is open and not over, a sweep finds; it finds nothing else.
     """

@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
-from tests.serving import Served, serving
+from tests.serving import Served, listening, serving
 
 PERSON, SERVICE, AGENT = "games", "daemon", "lp"
 """Users that every Debian has: who asks at the socket, who serves, and under whom the agent runs."""
@@ -212,3 +214,54 @@ def test_root_reads_every_key(machine: Machine) -> None:
 def test_a_service_that_does_not_answer_is_no_confinement(machine: Machine) -> None:
     status, state, _ = machine.agent.state("--remote", f"unix://{machine.person.home.parent}/nobody-listens")
     assert (status, state) == ("warning", "not examined")
+
+
+def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """They stand on its first screen, and are run as they stand there, with users and folders of the test."""
+    need_root()
+    (block,) = blocks("bash")
+    assert TEXT.index(block) < TEXT.index("```sh")
+    assert TEXT[: TEXT.index(block) + len(block)].count("\n") <= 24
+    users, folder, serve, run = block.splitlines()
+    with reachable(tmp_path_factory.mktemp("readme")) as place:
+        words = {
+            "/var/lib/jitid": str(user(place, SERVICE).home),
+            "/var/lib/agent": str(user(place, AGENT).home),
+            "/run/jitid": str(place / "run"),
+            "--reuid=jitid --regid=jitid": f"--reuid={SERVICE} --regid={SERVICE}",
+            "--reuid=agent --regid=agent": f"--reuid={AGENT} --regid={AGENT}",
+            "-o jitid -g jitid": f"-o {SERVICE} -g {SERVICE}",
+            " jitid serve": f" {shlex.join(command())} serve",
+            "jitid run": f"{shlex.join(command())} run",
+            "./agent.sh": f"{shlex.join(command())} doctor --format json",
+        }
+
+        def ours(line: str) -> str:
+            for word, other in words.items():
+                line = line.replace(word, other)
+            return line
+
+        assert users == (
+            "useradd --system --create-home --home-dir /var/lib/jitid jitid && "
+            "useradd --system --create-home --home-dir /var/lib/agent agent"
+        )
+        assert serve.endswith(" &")
+        subprocess.run(["sh", "-c", ours(folder)], check=True)
+        log = place / "serve.log"
+        with log.open("w") as errors:
+            service = subprocess.Popen(
+                ["sh", "-c", f"exec env {ours(serve).removesuffix(' &')}"],
+                env=surroundings(place),
+                stderr=errors,
+                cwd="/",
+            )
+        try:
+            listening(service, log)
+            done = subprocess.run(
+                ["sh", "-c", ours(run)], env=surroundings(place), capture_output=True, text=True, cwd="/"
+            )
+        finally:
+            service.terminate()
+            service.wait(30)
+        (row,) = [each for each in json.loads(done.stdout)["items"] if each["check"] == "confinement"]
+        assert (row["status"], row["detail"].partition(":")[0]) == ("ok", "confined"), done.stderr

@@ -25,7 +25,7 @@ _VALID = f"""
      CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE c.id = found.credential AND {LIVE} AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""
 
-# What was proved dead has nothing to live on by; a proof of a time that is still to come was made by a wrong clock.
+# What was proved refused has nothing to live on by; a proof of a time that is still to come was made by a wrong clock.
 _LIVING_ON = f"""
     WITH RECURSIVE found (credential, identity, reported_at, reports) AS (
         SELECT l.credential, c.identity, min(l.reported_at), count(*)
