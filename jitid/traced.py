@@ -156,7 +156,7 @@ def honour(match: Match) -> tuple[str, int | None]:
     if match.reason is None:
         return "whoever asks this ledger", credential.superseded_at or credential.expires_at
     if match.offline_until is not None:
-        return "offline verifiers", match.offline_until
+        return "verifiers that do not ask this ledger", match.offline_until
     return "nobody", None
 
 
