@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha1
 from typing import NamedTuple
 
 from jitid.errors import IntegrityError
@@ -114,9 +115,17 @@ def _key_id(key: bytes, more: list[tuple[int, bytes, bytes]]) -> bytes:
                     *_, (_, value, _) = parts(extension)
                     ((_, key_id, _),) = parts(value)
                     return key_id
-    # RFC 5280, section 4.2.1.2, method 1.
-    from hashlib import sha1
+    return _digest(key)
 
+
+def subject_key_id(key: bytes) -> bytes:
+    """Return the identifier of a public key, a SubjectPublicKeyInfo in DER (RFC 5280, section 4.2.1.2, method 1)."""
+    ((_, content, _),) = parts(key)
+    return _digest(content)
+
+
+def _digest(key: bytes) -> bytes:
+    # The value of the BIT STRING without its first byte, the number of unused bits.
     _, (_, bits, _) = parts(key)
     return sha1(bits[1:], usedforsecurity=False).digest()
 

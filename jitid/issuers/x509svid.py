@@ -19,6 +19,7 @@ from jitid.der import (
     integer,
     oid,
     split,
+    subject_key_id,
     time,
     tlv,
     to_pem,
@@ -49,6 +50,7 @@ _TRUE = b"\x01\x01\xff"
 VERSION_3 = tlv(0xA0, integer(2))
 SIGNATURE = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))  # ecdsa-with-SHA256
 _P256 = tlv(SEQUENCE, oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"))
+_SUBJECT_KEY = "2.5.29.14"
 _ALTERNATIVE_NAME = oid("2.5.29.17")
 _DNS, _URI = 0x82, 0x86
 
@@ -146,6 +148,8 @@ class X509SvidIssuer:
                 ).encode(),
             )
             alternative = tlv(SEQUENCE, _ALTERNATIVE_NAME, tlv(OCTETS, tlv(SEQUENCE, uri, *names)))
+            # RFC 5280, section 4.2.1.2: a certificate of an end entity SHOULD name its key too.
+            key_id = _extension(_SUBJECT_KEY, tlv(OCTETS, subject_key_id(key)), critical=False)
             signed = tlv(
                 SEQUENCE,
                 VERSION_3,
@@ -153,7 +157,7 @@ class X509SvidIssuer:
                 issued,
                 _SUBJECT + ids.jti.encode(),
                 key,
-                tlv(0xA3, tlv(SEQUENCE, self._common, alternative)),
+                tlv(0xA3, tlv(SEQUENCE, self._common, key_id, alternative)),
             )
             der = tlv(SEQUENCE, signed, SIGNATURE, tlv(BITS, b"\0", sign(signed, scheme)))
             secret = {"certificate": to_pem(der) + self._above}

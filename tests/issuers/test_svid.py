@@ -91,6 +91,42 @@ def test_openssl_accepts_one_that_lives_and_refuses_what_was_revoked(
     assert "certificate revoked" in judged(now, ended, tmp_path, "-purpose", purpose)
 
 
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        None,
+        ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        ["EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+        ["ED25519"],
+        ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    ],
+    ids=["ours", "P-256", "P-384", "P-521", "Ed25519", "RSA"],
+)
+@pytest.mark.parametrize("as_request", [False, True], ids=["key", "request"])
+def test_a_leaf_names_its_key_as_openssl_would(
+    now: World, tmp_path: Path, algorithm: list[str] | None, as_request: bool
+) -> None:
+    """By the identifier of RFC 5280, section 4.2.1.2, method 1, which openssl computes for a certificate of its own."""
+    public_key = None
+    if algorithm is not None:
+        openssl("genpkey", "-algorithm", *algorithm, "-out", "key.pem", cwd=tmp_path)
+        words = ["req", "-new", "-subj", "/CN=x"] if as_request else ["pkey", "-pubout"]
+        openssl(*words, *("-key" if as_request else "-in", "key.pem", "-out", "asked.pem"), cwd=tmp_path)
+        public_key = (tmp_path / "asked.pem").read_text()
+    made = now.issue(kind="x509-svid", public_key=public_key)
+    if algorithm is None:
+        (tmp_path / "key.pem").write_text(svid(made).reveal("key"))
+    openssl("req", "-x509", "-key", "key.pem", "-subj", "/CN=x", "-out", "own.pem", cwd=tmp_path)
+    assert "leaf.pem: OK" in judged(now, made, tmp_path)
+    named, expected = (
+        openssl("x509", "-in", file, "-noout", "-ext", "subjectKeyIdentifier", cwd=tmp_path)
+        for file in ("leaf.pem", "own.pem")
+    )
+    assert named == expected
+    assert "X509v3 Subject Key Identifier: \n" in named
+
+
 def test_openssl_refuses_one_at_its_expiry_and_no_sooner(now: World, tmp_path: Path) -> None:
     made = now.issue(kind="x509-svid", ttl=300)
     start = now.clock.now
