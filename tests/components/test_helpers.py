@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.components.helping import ASKING, asked, is_for, shell_with_programs
 from tests.real import Shell, need
 from tests.tokens.loopback import certificate
-
-ASKING = ("--task", "T1", "--delegator", "alice")
 
 
 class Answer(NamedTuple):
@@ -82,33 +79,7 @@ def demanding(scheme: str, answers: Mapping[str, Answer], pem: Path | None = Non
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Return a shell with a ledger, and with jitid and its name for docker in PATH."""
-    made = Shell(tmp_path)
-    made.good("issue", "--task", "FIRST", "--delegator", "alice")
-    for name, function in (("jitid", "main"), ("docker-credential-jitid", "docker")):
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f"#!{sys.executable}\nfrom jitid.__main__ import {function}\n{function}()\n")
-        program.chmod(0o755)
-    made.environment["PATH"] = f"{tmp_path / 'bin'}:{made.environment['PATH']}"
-    return made
-
-
-def asked(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that asks for a credential."""
-    return subprocess.run(
-        words,
-        env={**shell.environment, **variables},
-        cwd=shell.home,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def is_for(shell: Shell, token: str, audience: str) -> bool:
-    """Tell whether a token is valid now for that audience."""
-    return shell.run("verify", "-", "--audience", audience, stdin=token).returncode == 0
+    return shell_with_programs(tmp_path)
 
 
 REFS = b"001e# service=git-upload-pack\n0000" + b"003d" + b"1" * 40 + b" refs/heads/main\n0000"

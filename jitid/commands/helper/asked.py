@@ -19,17 +19,21 @@ _MOST = 65_536
 _NEVER = ("Cc", "Cf", "Zl", "Zp", "Cs")
 """Control and format characters, and separators of lines and paragraphs (Unicode, table 4-4)."""
 
+_UNPRINTABLE = re.compile(rb"[^ -~]")
+
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 """Host and port, and nothing that one parser takes for the host and another for something else."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
-def said(what: str) -> str:
+def said(what: str, of_servers: str | None = None) -> str:
     """Return what a program says on standard input, which has no control characters but line feeds.
 
     Parts of it are a stranger's, such as the user in an address that somebody was asked to clone: what ends a line for
-    us and not for the program would let it name another server than the one that gets the token.
+    us and not for the program would let it name another server than the one that gets the token. Lines that begin with
+    `of_servers` repeat a header of a server, which may have any byte (RFC 9110, section 5.5) and names no place: what
+    is not printable ASCII in them becomes a space.
 
     Raises UsageError for what is no such text, or too much of it.
     """
@@ -38,6 +42,11 @@ def said(what: str) -> str:
     data = reading.read("-", _MOST, what)
     if len(data) > _MOST:
         raise UsageError(f"{what} has more than {_MOST} bytes")
+    if of_servers is not None:
+        data = b"\n".join(
+            _UNPRINTABLE.sub(b" ", line) if line.startswith(of_servers.encode()) else line
+            for line in data.split(b"\n")
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError:

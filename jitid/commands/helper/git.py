@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 OPERATIONS = ("get", "store", "erase")
 
 _USERNAME = "jitid"
-"""For servers that take a token as the password of whomever."""
+"""The user of whom the token is the password, where the address names none."""
+
+_CHALLENGES = "wwwauth[]"
+"""A `WWW-Authenticate` header of the server; git 2.41 and later repeat each (git-credential(1))."""
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)')
+"""A quoted string (RFC 9110, section 5.6.4); without its end, all that follows."""
+
+_CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
+"""A scheme where a parameter could stand: after it comes no `=` (RFC 9110, section 11.6.1)."""
 
 
 def git(
@@ -39,15 +50,19 @@ def git(
     `jitid run`; elsewhere the helper needs --task and --delegator too. The token is a `jwt` for the server alone, with
     its address as the audience, unless --audience or --kind says otherwise.
 
-    git 2.46 or later gets it as a bearer token, an earlier one as a password. Whatever git wants to be stored or
-    erased is left alone: the token ends by itself.
+    The server's challenge decides how git shows the token. A server that offers Bearer gets a bearer token from git
+    2.46 or later. Every other server gets it as the password of the user `jitid`, or of the user in the address
+    (Basic).
+
+    The helper stores nothing. If git calls `erase` because a server refused the token, nothing is revoked: the token
+    expires by itself. git 2.46 or later does not hand the token to other helpers that store passwords.
     """
     given.expect_own_form()
     if operation not in OPERATIONS:
         # git may come to call more of them, and a helper that does not know one says nothing (gitcredentials(7)).
         given.detail(f"{quote(operation)} is nothing that this helper does")
         return
-    stated = _attributes(asked.said("what git says"))
+    stated = _attributes(asked.said("what git says", of_servers=f"{_CHALLENGES}="))
     if operation != "get":
         return
     place = asked.origin(_url(stated))
@@ -67,12 +82,26 @@ def git(
 
 def _answer(stated: dict[str, list[str]], issued: Issued) -> str:
     token = asked.bearer(issued.kind, issued.credentials[0].secret, "git")
-    if "authtype" in stated.get("capability[]", []):
-        told = {"capability[]": "authtype", "authtype": "Bearer", "credential": token, "ephemeral": "1"}
+    user = stated.get("username", [_USERNAME])[-1]
+    if "authtype" not in stated.get("capability[]", []):
+        told = {"username": user, "password": token}
     else:
-        told = {"username": stated.get("username", [_USERNAME])[-1], "password": token}
+        # Of two schemes that the server offers, Bearer is the one for tokens (RFC 6750): no server or log takes the
+        # token for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
+        if "bearer" in _schemes(stated.get(_CHALLENGES, [])):
+            told = {"authtype": "Bearer", "credential": token}
+        else:
+            # As a `password`, git-credential-store would write it to a file, even if it is ephemeral.
+            told = {"authtype": "Basic", "credential": b64encode(f"{user}:{token}".encode()).decode("ascii")}
+        told = {"capability[]": "authtype", **told, "ephemeral": "1"}
     told["password_expiry_utc"] = str(issued.expires_at)
     return "".join([f"{name}={value}\n" for name, value in told.items()])
+
+
+def _schemes(challenges: list[str]) -> set[str]:
+    """Return the schemes that a server offers, in lower case (RFC 9110, sections 11.1 and 11.6.1)."""
+    elements = [each.strip() for text in challenges for each in _QUOTED.sub('""', text).split(",")]
+    return {found[1].lower() for each in elements if (found := _CHALLENGE.match(each))}
 
 
 def _url(stated: dict[str, list[str]]) -> str:

@@ -1,0 +1,42 @@
+"""What the tests of `helper` have in common: jitid in PATH, by each of its names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.real import Shell
+
+ASKING = ("--task", "T1", "--delegator", "alice")
+
+
+def shell_with_programs(folder: Path) -> Shell:
+    """Return a shell with a ledger, and with jitid and its name for docker in PATH."""
+    made = Shell(folder)
+    made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    for name, function in (("jitid", "main"), ("docker-credential-jitid", "docker")):
+        program = folder / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!{sys.executable}\nfrom jitid.__main__ import {function}\n{function}()\n")
+        program.chmod(0o755)
+    made.environment["PATH"] = f"{folder / 'bin'}:{made.environment['PATH']}"
+    return made
+
+
+def asked(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that asks for a credential."""
+    return subprocess.run(
+        words,
+        env={**shell.environment, **variables},
+        cwd=shell.home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def is_for(shell: Shell, token: str, audience: str) -> bool:
+    """Tell whether a token is valid now for that audience."""
+    return shell.run("verify", "-", "--audience", audience, stdin=token).returncode == 0
