@@ -109,17 +109,23 @@ def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[Jiti
         yield IntegrityError(f"{path} belongs to another user than its folder", f"chown -h {owner} {shown}")
 
 
-def write_private(path: str, data: bytes) -> None:
+def write_private(path: str, data: bytes, *, of_folder: bool = False) -> None:
     """Write `data` durably to `path` with mode 0600: a reader sees the old file or the new one, never a part.
 
     A file at `path` is replaced if it is a regular file of this user, and nothing is written to another user's file, a
     link or a named pipe. An open descriptor (/dev/fd/3) and a device are written to directly.
 
+    Args:
+        path: the file.
+        data: what it holds afterwards.
+        of_folder: whether a file that root writes belongs to the owner of the folder. That is for files of the
+            ledger's own that hold no secret.
+
     Raises:
         OutputError: it could not be written; an old file is as it was.
 
     """
-    with writing_private(path) as file:
+    with Replacement(path, 0o600, of_folder=of_folder) as file:
         file.write_bytes(data)
 
 
@@ -151,11 +157,15 @@ class Replacement:
     and nothing of the new one is left. An open descriptor and a device get each piece as it comes.
     """
 
-    def __init__(self, path: str, mode: int, *, over_link: bool = False) -> None:
-        """`mode` is that of the new file, whatever the umask; `over_link` replaces a symbolic link too."""
+    def __init__(self, path: str, mode: int, *, over_link: bool = False, of_folder: bool = False) -> None:
+        """`mode` is that of the new file, whatever the umask; `over_link` replaces a symbolic link too.
+
+        `of_folder` as `write_private` has it.
+        """
         self._path = path
         self._mode = mode
         self._over_link = over_link
+        self._of_folder = of_folder and os.geteuid() == 0
         folder, self._name = os.path.split(path)
         self._folder_path = folder or "."
         self._aside = f".{self._name[:100]}.{os.urandom(6).hex()}"
@@ -198,7 +208,8 @@ class Replacement:
                 self._flush()
 
     def _open(self) -> None:
-        place = place_at(self._path, link=self._over_link)
+        owner = os.stat(self._folder_path).st_uid if self._of_folder else None
+        place = place_at(self._path, link=self._over_link, owner=owner)
         if place.descriptor is not None:
             # The caller's own: opening its path again could cut off what is there, and fails for a socket.
             self._descriptor = os.dup(place.descriptor)
@@ -214,6 +225,9 @@ class Replacement:
         self._descriptor = os.open(self._aside, flags, self._mode, dir_fd=self._folder)
         # A umask can only take permissions away; an owner who may not write could not renew the file later.
         os.fchmod(self._descriptor, self._mode)
+        if self._of_folder:
+            folder = os.fstat(self._folder)
+            os.fchown(self._descriptor, folder.st_uid, folder.st_gid)
         # Whoever clears up after the dead sees that this one lives; not every file system has such locks.
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -229,7 +243,8 @@ class Replacement:
             return
         os.fsync(self._descriptor)
         # Another user may have put something there meanwhile, in a folder that others may write to.
-        if place_at(self._name, folder=self._folder, link=self._over_link) != Place():
+        owner = os.fstat(self._folder).st_uid if self._of_folder else None
+        if place_at(self._name, folder=self._folder, link=self._over_link, owner=owner) != Place():
             raise OutputError(f"{quote(self._path, 200)} was replaced by a device meanwhile")
         os.rename(self._aside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         _sync_names(self._folder)

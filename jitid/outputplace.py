@@ -63,11 +63,13 @@ def check_output(path: str | None) -> None:
         raise UsageError(f"{quote(path, 200)} is not a path; nothing was changed") from error
 
 
-def place_at(path: str, *, folder: int | None = None, link: bool = False) -> Place:
+def place_at(
+    path: str, *, folder: int | None = None, link: bool = False, owner: int | None = None
+) -> Place:
     """Return what stands at the path of an output, if output may go there.
 
     With `folder`, the path is a name in that open folder. With `link`, a symbolic link may stand there: whoever asks
-    replaces it.
+    replaces it. `owner` is another user whose file may stand there.
 
     Raises:
         UsageError: it is a link, a pipe, a socket, a foreign device, or a file of another user.
@@ -85,7 +87,7 @@ def place_at(path: str, *, folder: int | None = None, link: bool = False) -> Pla
         return Place()
     mode = status.st_mode
     if stat.S_ISREG(mode):
-        if status.st_uid != os.geteuid():
+        if status.st_uid not in (os.geteuid(), owner):
             raise UsageError(
                 f"{quote(path, 200)} belongs to {_user(status.st_uid)}, not to you",
                 "name a new file or a file of your own",

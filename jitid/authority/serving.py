@@ -67,6 +67,9 @@ class ServingAuthority:
 
     def _record(self, refusal: RefusedError, name: str) -> None:
         if self._tally.denied(self._caller.name, name):
-            # Refused it is, whatever becomes of the record.
-            with suppress(JitidError), self._ledger.write() as transaction:
-                transaction.append("denial", {"operation": name, "reason": refusal.message})
+            try:
+                with self._ledger.write() as transaction:
+                    transaction.append("denial", {"operation": name, "reason": refusal.message})
+            except JitidError:
+                # Refused it is, whatever becomes of the record, which is made up for as soon as counts can be told.
+                self._tally.unrecorded(self._caller.name, name)

@@ -41,6 +41,15 @@ class Tally:
             self._denials[caller, operation] += 1
             return self._denials[caller, operation] == 1
 
+    def unrecorded(self, caller: str, operation: str) -> None:
+        """Count a refusal that could not be recorded at once, as `denied` wanted it: it is told with the others."""
+        with self._lock:
+            self._count_untold((caller, operation), 1)
+
+    def _count_untold(self, key: tuple[str, str], count: int) -> None:
+        # The first of those that are counted is not told: it was recorded when it happened.
+        self._denials[key] += count if key in self._denials else count + 1
+
     @property
     def due(self) -> bool:
         """Whether it is time to tell."""
@@ -71,6 +80,7 @@ class Tally:
         except BaseException:
             with self._lock:
                 self._reads.update(reads)
-                self._denials.update(more)
+                for key, count in more.items():
+                    self._count_untold(key, count)
                 self._since = since
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from jitid.errors import InvalidCredentialError, JitidError, OutputError, UsageError
+from jitid.errors import InvalidCredentialError, OutputError, UsageError
 from jitid.files import read_regular, write_private
 from jitid.jws import parse_any
 from jitid.leftovers import remove_leftovers
@@ -36,27 +36,36 @@ def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...
     return tuple(found)
 
 
-def keep_head(path: str, head: str, *, must: bool) -> None:
+def keep_head(path: str, head: str) -> None:
     """Put a head into a file, unless a later one is there: two sweeps may end in any order.
 
-    Raises OutputError if it `must` be there; elsewhere the next sweep reads more.
+    Raises OutputError if the file does not have it afterwards.
     """
+    if _seq(path) > _seq_of(head):
+        return
+    write_private(path, f"{head}\n".encode())
+    remove_leftovers(path)
+
+
+def keep_own_head(path: str, head: str) -> None:
+    """Put a head into the ledger's own file, unless one of as many events is there and cannot be replaced.
+
+    Raises OutputError if the file does not have such a head afterwards.
+    """
+    if is_special(path):
+        # The sweep has reported a finding about it, and nothing waits for its reader.
+        return
+    kept, seq = _seq(path), _seq_of(head)
+    if kept > seq:
+        return
     try:
-        if not must and is_special(path):
-            # Where the ledger's own head should be: the sweep has told of it, and nothing waits for its reader.
+        write_private(path, f"{head}\n".encode(), of_folder=True)
+    except OutputError:
+        # Of the same events the new head has a later time alone.
+        if kept == seq:
             return
-        if _seq(path) > _seq_of(head):
-            return
-        if not must and os.geteuid() == 0 and os.stat(os.path.dirname(path)).st_uid != 0:
-            # Its owner could not read what root leaves in the ledger's folder.
-            return
-        write_private(path, f"{head}\n".encode())
-        remove_leftovers(path)
-    except (JitidError, OSError) as error:
-        if must:
-            raise (
-                error if isinstance(error, JitidError) else OutputError(f"{path} could not be written")
-            ) from error
+        raise
+    remove_leftovers(path)
 
 
 def _text(path: str) -> str:

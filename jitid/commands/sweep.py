@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.commands import rows
 from jitid.commands.baseline import NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines
 from jitid.commands.globals import Globals
-from jitid.commands.heads import keep_head, kept_heads
+from jitid.commands.heads import keep_head, keep_own_head, kept_heads
 from jitid.commands.revoke import most_of
 from jitid.commands.sweepwork import Work
 from jitid.environment import sweep_head
@@ -122,7 +122,7 @@ def sweep(
     if work.ended:
         work.settle()
     kept = _keep_head(given, telling, head_out)
-    _conclude(given, telling, kept=kept, undone=work.undone)
+    _conclude(given, telling, kept, undone=work.undone)
 
 
 def target_limit(text: str | None) -> int:
@@ -278,34 +278,54 @@ def _info(name: str) -> RuleInfo:
     return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
 
 
-def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> bool:
-    """Keep the signed head where it is kept; return False if somebody asked for it, and there is none."""
-    if telling.head is None:
-        if head_out is not None:
-            why = (
-                telling.unsigned
-                or "the audit chain was not found whole, or a head that was kept cannot be read"
-            )
-            given.warn(f"{head_out} is as it was: {why}")
-        return head_out is None
+class _Kept(NamedTuple):
+    """What became of the signed head of a sweep."""
+
+    asked: bool
+    """Whether the file of --head-out has it, if there is one."""
+    remembered: bool
+    """Whether a file has it, so that the next sweep finds a log that was cut or an older copy (promises 3 and 6)."""
+
+
+def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _Kept:
+    """Keep the signed head of a chain that was found whole, and warn of each place that does not have it."""
     own = sweep_head(given.config())
+    if telling.head is None:
+        why = telling.unsigned
+        if head_out is not None:
+            rest = why or "the audit chain was not found whole, or a head that was kept cannot be read"
+            given.warn(f"{head_out} is as it was: {rest}")
+        elif own is not None and why is not None:
+            given.warn(f"the signed audit head was not kept: {why}")
+        return _Kept(head_out is None, head_out is not None or own is None or why is None)
+    remembered = True
     if own is not None:
-        keep_head(own, telling.head, must=False)
+        try:
+            keep_own_head(own, telling.head)
+        except OutputError as error:
+            remembered = head_out is not None
+            keep = (
+                "" if remembered else f"; keep one elsewhere: {given.command('jitid sweep --head-out FILE')}"
+            )
+            given.warn(
+                f"the signed audit head was not kept: {error.message}; without it the next sweep misses a log that "
+                f"was cut, or replaced by an older copy{keep}"
+            )
     if head_out is not None:
-        keep_head(head_out, telling.head, must=True)
-    return True
+        keep_head(head_out, telling.head)
+    return _Kept(True, remembered)
 
 
-def _conclude(given: Globals, telling: Telling, *, kept: bool, undone: bool) -> None:
+def _conclude(given: Globals, telling: Telling, kept: _Kept, *, undone: bool) -> None:
     """Set the status: that of what is left, and where something was not done never the one of success."""
     if telling.accepted:
         raise PartialError(
             f"{telling.accepted} credentials that were ended are taken all the same",
             "run: jitid audit verify",
         )
-    if telling.incomplete:
+    if telling.incomplete or not kept.remembered:
         given.status = ExitStatus.INCOMPLETE
     elif telling.failed:
         given.status = ExitStatus.FINDINGS
-    elif undone or not kept:
+    elif undone or not kept.asked:
         given.status = ExitStatus.PARTIAL

@@ -229,6 +229,28 @@ def test_what_cannot_be_told_is_counted_on(kept: World) -> None:
     assert [event["counts"] for event in told(kept, "reads")] == [{"Verify": 1}]
 
 
+def test_a_refusal_that_cannot_be_recorded_is_counted(kept: World) -> None:
+    """The ledger takes no record while its clock is not believed; the caller is refused all the same."""
+
+    def refused(times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(RefusedError):
+                ask(kept, caller(), ops.ListKeys())
+
+    kept.clock.now += 90_000
+    refused(3)
+    tally = kept.authority.tally
+    assert tally is not None
+    with pytest.raises(ClockError):
+        tally.tell(kept.ledger)
+    kept.clock.now -= 90_000
+    tally.tell(kept.ledger)
+    refused(2)
+    tally.tell(kept.ledger)
+    assert [event["counts"] for event in told(kept, "denials")] == [{"ListKeys": 3}, {"ListKeys": 1}]
+    assert len(told(kept, "denial")) == 1
+
+
 def test_whoever_has_the_files_may_do_anything(world: World) -> None:
     ask(world, Caller("tester", None), ops.RotateKey(algorithm="EdDSA"))
 

@@ -583,6 +583,62 @@ def test_root_leaves_nothing_that_the_owner_cannot_read(shell: Shell, tmp_path: 
         os.chown(path, 65534, 65534)
     assert shell.run("sweep").returncode == 0
     assert {path.stat().st_uid for path in shell.ledger.rglob("*")} == {65534}
+    # And it leaves it: the next sweep finds a log that was cut.
+    head = shell.ledger / folder.VERIFIED
+    assert head.stat().st_mode & 0o777 == 0o600
+    before = head.read_text()
+    shell.good("revoke", "--task", "T1")
+    assert shell.run("sweep").returncode == 0
+    assert head.read_text() != before
+    assert head.stat().st_uid == 65534
+
+
+@pytest.mark.parametrize(
+    ("kept", "later", "elsewhere", "status"),
+    [
+        # The head of an earlier sweep; whether there have been events since; --head-out; and what the sweep ends with.
+        (False, False, False, 11),
+        (False, False, True, 0),
+        (True, False, False, 0),
+        (True, False, True, 0),
+        (True, True, False, 11),
+        (True, True, True, 0),
+    ],
+)
+@pytest.mark.parametrize("name", ["json", "prometheus"])
+def test_a_head_that_cannot_be_kept_is_reported(
+    tmp_path: Path, kept: bool, later: bool, elsewhere: bool, status: int, name: str
+) -> None:
+    """Without it a log that is cut, or an older copy of the ledger, would not be found (promises 3 and 6)."""
+    with tmpfs(tmp_path / "disk", "size=20m,mode=0700") as disk:
+        shell = Shell(tmp_path, disk / "ledger")
+        issued(shell, "T1")
+        if kept:
+            shell.good("sweep")
+        if later:
+            issued(shell, "T2")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        words = ["--head-out", "head"] if elsewhere else []
+        done = shell.run("sweep", "--quiet", "--format", name, *words)
+        assert done.returncode == status, done.stderr
+        lost = later or not kept
+        assert ("warning: the signed audit head was not kept" in done.stderr) == lost
+        assert (f"{shell.ledger}/audit.head` could not be written: read-only" in done.stderr) == lost
+        assert ("--head-out FILE" in done.stderr) == (lost and not elsewhere)
+        assert Path(shell.home, "head").exists() == elsewhere
+
+
+def test_a_head_that_cannot_be_signed_is_reported(shell: Shell) -> None:
+    issued(shell, "T1")
+    for path in (shell.ledger / "keys").iterdir():
+        path.unlink()
+    done = shell.run("sweep")
+    assert done.returncode == 11, done.stderr
+    assert "warning: the signed audit head was not kept: the signing key" in done.stderr
+    assert not (shell.ledger / folder.VERIFIED).exists()
+    # Nothing that the rules were asked about is the head's.
+    done = shell.run("sweep", "--skip", "audit-gap")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_more_of_what_the_baseline_knows_is_news(shell: Shell) -> None:

@@ -308,7 +308,8 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "The ledger is damaged, or the clock has jumped ahead: nothing was examined or changed.",
         9: "Ended only in part; the output says what.",
         10: "Something is left at or above --fail-on.",
-        11: "Something could not be examined, whatever else was found; the output says what, and why.",
+        11: "Something could not be examined, whatever else was found; the output says what, and why. Or the signed "
+        "audit head could not be kept; standard error says why.",
         74: "The output could not be written; what --fix has ended has ended.",
     },
     "explain": {
