@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jitid.errors import ConfigurationError
@@ -23,6 +23,7 @@ _MOST = 1 << 20
 TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients")
 _LISTS = ("algorithms", "names")
+_CHOICES = ("kind", "algorithms")
 # A login, the number of a user, or a group after an `@`.
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
 
@@ -51,12 +52,13 @@ def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Laye
     data = read_file(path)
     if data is None:
         return [], False
-    overlay = _profiles(data, path).get(profile) if profile else None
-    layers = []
-    for document, origin in ((overlay, f"{owner} {path} [profile.{profile}]"), (data, f"{owner} {path}")):
-        if document is not None:
-            layers.append(read_layer(document, path, origin, owner))
-    return layers, True
+    # All profiles are checked: a name that is misspelt in one must not wait for the day when that one is used.
+    layers = {
+        name: read_layer(document, path, f"{owner} {path}{_where(name)}", owner, name)
+        for name, document in _profiles(data, path).items()
+    }
+    overlay = [layers[profile]] if profile and profile in layers else []
+    return [*overlay, read_layer(data, path, f"{owner} {path}", owner)], True
 
 
 def read_file(path: str) -> dict[str, Any] | None:
@@ -112,9 +114,11 @@ def _read(path: str) -> bytes | None:
         os.close(descriptor)
 
 
-def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner) -> Layer:
+def read_layer(
+    document: Mapping[str, Any], path: str, origin: str, owner: Owner, profile: str | None = None
+) -> Layer:
     """Return the checked content of a file or of one profile. Raises ConfigurationError for unknown names."""
-    shown = safe(path)
+    shown = safe(f"{path}{_where(profile)}")
     folder = path.rpartition("/")[0] or "/"
     values: dict[str, Value] = {}
     for name, raw in document.items():
@@ -137,15 +141,15 @@ def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner
         values,
         {
             _scope(scope, shown): each
-            for scope, each in _choices(floors, "scope", SENSITIVITIES, shown).items()
+            for scope, each in _choices(floors, "floor", "scope", SENSITIVITIES, shown).items()
         },
         {
             _audience(name, shown): each
-            for name, each in _choices(floors, "audience", SENSITIVITIES, shown).items()
+            for name, each in _choices(floors, "floor", "audience", SENSITIVITIES, shown).items()
         },
         {
             _audience(name, shown): each
-            for name, each in _choices(algorithms, "audience", ALGORITHMS, shown).items()
+            for name, each in _choices(algorithms, "algorithm", "audience", ALGORITHMS, shown).items()
         },
         _oidc(document, shown, folder),
         *_socket(document, shown),
@@ -191,14 +195,21 @@ def _section(
     return section
 
 
-def _choices(section: Mapping[str, Any], name: str, allowed: tuple[str, ...], shown: str) -> dict[str, str]:
-    chosen = {}
-    for key, value in section.get(name, {}).items():
+def _choices(
+    section: Mapping[str, Any], table: str, name: str, allowed: tuple[str, ...], shown: str
+) -> dict[str, str]:
+    chosen: dict[str, str] = section.get(name, {})
+    for key, value in chosen.items():
+        _must_be_among([value], allowed, f"{shown}: {quote(f'{table}.{name}.{key}', 200)}")
+    return dict(chosen)
+
+
+def _must_be_among(texts: Iterable[str], allowed: tuple[str, ...], where: str) -> None:
+    for text in texts:
         try:
-            chosen[key] = one_of(value, allowed)
+            one_of(text, allowed)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{shown}: {quote(key)}: {error.message}", error.hint) from None
-    return chosen
+            raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
 
 
 def _scope(text: str, shown: str) -> str:
@@ -238,6 +249,10 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
                 what = "a table of texts: a client id at the issuer, and the caller that it is"
             if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
                 raise ConfigurationError(f"{where} is not {what}")
+            if name in _CHOICES:
+                from jitid import oidc
+
+                _must_be_among(texts, oidc.KINDS if name == "kind" else oidc.ALGORITHMS, where)
     return {
         issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
         for issuer, fields in issuers.items()
@@ -271,11 +286,14 @@ def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], di
 
 
 def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) -> dict[str, StatedTarget]:
-    """Return the targets; what their tables may say depends on their kinds, and is checked when they are used."""
+    """Return the targets, each of a kind; what else their tables may say depends on it, and is checked at their use.
+
+    The kind is not left to that: a target of an unknown one is never used, and so nobody would hear of it.
+    """
     targets = _table(document.get("target", {}), "target", shown)
     if not targets:
         return {}
-    from jitid.credential import is_target_name
+    from jitid.credential import MADE, is_target_name
     from jitid.target import StatedTarget
 
     for name, table in targets.items():
@@ -287,7 +305,16 @@ def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) 
         templates = _table(_table(table, where, shown).get("template", {}), f"{where}.template", shown)
         for template, entries in templates.items():
             _table(entries, f"{where}.template.{template}", shown)
+        if "kind" not in table:
+            raise ConfigurationError(
+                f"{shown}: {quote(where, 200)} has no `kind`", f"kinds are: {', '.join(MADE)}"
+            )
+        _must_be_among([table["kind"]], MADE, f"{shown}: {quote(f'{where}.kind', 200)}")
     return {name: StatedTarget(name, table, folder, origin) for name, table in targets.items()}
+
+
+def _where(profile: str | None) -> str:
+    return "" if profile is None else f" [profile.{profile}]"
 
 
 def _word(path: str) -> str:

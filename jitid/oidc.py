@@ -43,6 +43,9 @@ _FORMS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "ES256": ("EC", "P-256", ("x", "y")),
     "EdDSA": ("OKP", "Ed25519", ("x",)),
 }
+ALGORITHMS = tuple(_FORMS)
+KINDS = ("user", "system")
+"""Of the names that an issuer may prove."""
 
 
 class OidcIssuer(NamedTuple):
@@ -205,7 +208,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
                 f"{name} has no `{field}`",
                 f"jitid config set {word(f'{key}.{field}')} VALUE; or, if it is none: jitid config unset {word(key)}",
             )
-    if issuer.kind not in ("user", "system"):
+    if issuer.kind not in KINDS:
         raise ConfigurationError(f"{name} proves {quote(issuer.kind)}, which is neither `user` nor `system`")
     if not issuer.algorithms or not _FORMS.keys() >= set(issuer.algorithms):
         raise ConfigurationError(f"{name} has algorithms that are not among {', '.join(_FORMS)}")

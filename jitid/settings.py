@@ -307,14 +307,14 @@ def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """Return the hint for an unknown name: the known ones most like it, or all of them."""
+    return _meant(name, known) or f"known are: {', '.join(known)}"
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str | None:
     from difflib import get_close_matches
 
     close = get_close_matches(name[:100], known, n=2)
-    return (
-        f"did you mean {' or '.join(f'`{each}`' for each in close)}?"
-        if close
-        else f"known are: {', '.join(known)}"
-    )
+    return f"did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else None
 
 
 def named(name: str) -> Setting:
@@ -421,7 +421,9 @@ def zone(name: str) -> tzinfo | None:
 def one_of(text: object, allowed: tuple[str, ...]) -> str:
     """Return `text` if it is allowed. Raises ConfigurationError."""
     if text not in allowed:
-        raise ConfigurationError(f"{quote(str(text))} is not among {', '.join(allowed)}")
+        raise ConfigurationError(
+            f"{quote(str(text))} is not among {', '.join(allowed)}", _meant(str(text), allowed)
+        )
     return str(text)
 
 

@@ -203,7 +203,7 @@ def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> N
     settings.touch(0o600)
     settings.write_text(
         '[target.orders]\nkind = "postgres-role"\n[target.orders.template.reader]\n[target.orders.template."a b"]\n'
-        '[target.shop]\nkind = "exec"\n[target.shop.template.parts]\n[target.odd]\nkind = 7\n'
+        '[target.shop]\nkind = "exec"\n[target.shop.template.parts]\n'
     )
     environ = {"JITID_CONFIG": str(settings), "HOME": str(tmp_path)}
     offered = completing.answer(["kinds", ""], environ).splitlines()
@@ -213,6 +213,10 @@ def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> N
         "exec:shop",
         "exec:shop:parts",
     ]
+    # Of a file that every verb refuses nothing is offered.
+    settings.write_text(settings.read_text() + "[target.odd]\nkind = 7\n")
+    offered = completing.answer(["kinds", ""], environ).splitlines()
+    assert [line.partition("\t")[0] for line in offered] == [*KINDS]
     begun = completing.answer(["kinds", "postgres", "issue"], environ)
     assert begun == "postgres-role\npostgres-role:reader\tat orders\n"
 

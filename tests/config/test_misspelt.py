@@ -1,0 +1,155 @@
+"""What is misspelt in a configuration file is refused by every verb, whether the verb needs it or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, get_args
+
+import pytest
+import tomli_w
+
+from jitid import oidc, settings
+from jitid.caller import ROLES
+from jitid.config import load
+from jitid.configfile import TABLES
+from jitid.credential import MADE
+from jitid.errors import ConfigurationError, ExitStatus
+from jitid.issuers.opening import COMMON, options_of
+from jitid.settings import SETTINGS
+from jitid.target import StatedTarget
+from jitid.targets import check
+from jitid.task import SENSITIVITIES
+from tests.config.test_config import surroundings, write
+from tests.real import Shell
+
+CHOICES = {
+    "sensitivity": SENSITIVITIES,
+    "format": settings.FORMATS,
+    "colour": settings.COLOURS,
+    "delegators": settings.DELEGATORS,
+    "log format": settings.LOG_FORMATS,
+}
+"""Of each sort of setting that has a few values alone, which these are."""
+
+FREE = {
+    "name", "text", "place", "issuer", "trust domain", "audiences", "duration", "count", "time zone", "authority",
+    "url", "mode",
+}  # fmt: skip
+"""The sorts of settings that have more values than can be listed."""
+
+ISSUER = "https://id.example"
+
+
+class Mistake(NamedTuple):
+    """Something misspelt: where it stands, and what was meant."""
+
+    document: dict[str, Any]
+    table: str
+    meant: str
+
+
+def wrong(word: str) -> str:
+    """Misspell a word."""
+    return word + word[-1]
+
+
+def mistakes() -> Iterator[Mistake]:
+    """Yield one of each key and each value that a table of the configuration has in words of ours."""
+    for name, setting in SETTINGS.items():
+        yield Mistake({wrong(name): "1"}, "", name)
+        for value in CHOICES.get(setting.kind, ()):
+            yield Mistake({name: wrong(value)}, name, value)
+    for table in TABLES:
+        yield Mistake({wrong(table): {}}, "", table)
+    choices: tuple[str, ...]
+    for part, choices in (
+        ("floor.scope", SENSITIVITIES),
+        ("floor.audience", SENSITIVITIES),
+        ("algorithm.audience", settings.ALGORITHMS),
+        ("socket.role", ROLES),
+    ):
+        table, _, key = part.partition(".")
+        yield Mistake({table: {wrong(key): {}}}, table, key)
+        for value in choices:
+            yield Mistake({table: {key: {"a": wrong(value)}}}, f"{part}.a", value)
+    yield Mistake({"socket": {"delegatorr": {}}}, "socket", "delegator")
+    yield Mistake({"socket": {"delegator": {"alice": "usr:alice"}}}, "socket.delegator.alice", "user")
+    for key in ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients"):
+        yield Mistake({"oidc": {ISSUER: {wrong(key): "x"}}}, f"oidc.{ISSUER}", key)
+    for key, choices in (("kind", oidc.KINDS), ("algorithms", oidc.ALGORITHMS)):
+        for value in choices:
+            yield Mistake({"oidc": {ISSUER: {key: wrong(value)}}}, f"oidc.{ISSUER}.{key}", value)
+    yield Mistake(
+        {"oidc": {ISSUER: {"algorithms": ["ES256", "ES265"]}}}, f"oidc.{ISSUER}.algorithms", "ES256"
+    )
+    yield Mistake({"target": {"a": {"kindd": "jwt"}}}, "target.a", "kind")
+    for kind in MADE:
+        yield Mistake({"target": {"a": {"kind": wrong(kind)}}}, "target.a.kind", kind)
+    yield Mistake({"target": {"a": {"kind": 7}}}, "target.a.kind", "jwt")
+    yield Mistake({"target": {"a": {}}}, "target.a", "jwt")
+    yield Mistake({"target": {"a": {"kind": "postgress"}}}, "target.a.kind", "postgres-role")
+
+
+EACH = [*mistakes()]
+
+
+@pytest.mark.parametrize("mistake", EACH, ids=[f"{number}-{each.meant}" for number, each in enumerate(EACH)])
+def test_what_is_misspelt_is_refused_where_it_stands(mistake: Mistake) -> None:
+    """In the user's file, the system's, and in a profile that nobody has chosen."""
+    for owner, profile in (("user", None), ("system", None), ("user", "other")):
+        document = mistake.document if profile is None else {"profile": {profile: mistake.document}}
+        with surroundings() as environ:
+            write(environ, owner, tomli_w.dumps(document))
+            with pytest.raises(ConfigurationError) as caught:
+                load(environ=environ)
+        told = f"{caught.value.message} ({caught.value.hint})"
+        assert caught.value.exit_status == ExitStatus.USAGE
+        assert "jitid/config.toml" in told
+        assert mistake.table in told
+        assert mistake.meant in told
+        assert ("[profile.other]" in told) == (profile is not None)
+
+
+def test_every_sort_of_setting_and_every_table_is_looked_at() -> None:
+    """A newcomer is refused here until it has its line above."""
+    assert FREE | CHOICES.keys() == set(get_args(settings.Kind))
+    assert FREE.isdisjoint(CHOICES)
+    met = {name for each in EACH for name in each.document}
+    assert {*TABLES} - {"profile"} <= met
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_an_option_of_a_target_that_is_misspelt_is_refused_at_its_use(kind: str) -> None:
+    """Each option of each kind, and of its templates."""
+    options, of_templates = options_of(MADE[MADE.index(kind)])
+    tables: list[tuple[dict[str, Any], str, str]] = [
+        ({wrong(name): 1}, "target.a", name) for name in ({**COMMON, **options}.keys() - {"kind"})
+    ]
+    needed = {name: "x" for name, option in options.items() if option.required}
+    tables += [
+        ({**needed, "template": {"t": {wrong(name): 1}}}, "target.a.template.t", name)
+        for name in of_templates
+    ]
+    for table, where, name in tables:
+        with pytest.raises(ConfigurationError) as caught:
+            check(StatedTarget("a", {"kind": kind, **table}, "/etc/jitid", "user /etc/jitid/config.toml"))
+        told = f"{caught.value.message} ({caught.value.hint})"
+        assert caught.value.exit_status == ExitStatus.USAGE
+        assert "/etc/jitid/config.toml" in told
+        assert where in told
+        assert f"`{name}`" in told
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("issue", "--task", "T", "--delegator", "a"), ("sweep",), ("config", "show")]
+)
+def test_verbs_that_need_no_target_refuse_one_of_no_kind(tmp_path: Any, words: tuple[str, ...]) -> None:
+    shell = Shell(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text('[target.db]\nkind = "postgress"\n')
+    done = shell.run("--config", str(settings), *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{settings}: `target.db.kind`: `postgress` is not among" in done.stderr
+    assert "did you mean `postgres-role`?" in done.stderr
+    assert not shell.ledger.exists()
