@@ -213,12 +213,12 @@ def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> N
         "exec:shop",
         "exec:shop:parts",
     ]
+    begun = completing.answer(["kinds", "postgres", "issue"], environ)
+    assert begun == "postgres-role\npostgres-role:reader\tat orders\n"
     # Of a file that every verb refuses nothing is offered.
     settings.write_text(settings.read_text() + "[target.odd]\nkind = 7\n")
     offered = completing.answer(["kinds", ""], environ).splitlines()
     assert [line.partition("\t")[0] for line in offered] == [*KINDS]
-    begun = completing.answer(["kinds", "postgres", "issue"], environ)
-    assert begun == "postgres-role\npostgres-role:reader\tat orders\n"
 
 
 def test_kinds_come_also_where_the_configuration_cannot_be_read(tmp_path: Path) -> None:
