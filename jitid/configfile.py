@@ -9,10 +9,10 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from jitid.errors import ConfigurationError
+from jitid.errors import ConfigurationError, UsageError
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
-from jitid.text import quote, safe
+from jitid.text import decoded, quote, safe
 
 if TYPE_CHECKING:
     from jitid.target import StatedTarget
@@ -69,9 +69,9 @@ def read_file(path: str) -> dict[str, Any] | None:
     import tomllib
 
     try:
-        return tomllib.loads(raw.decode())
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{safe(path)} is not UTF-8") from None
+        return tomllib.loads(decoded(raw, safe(path)))
+    except UsageError as error:
+        raise ConfigurationError(error.message, error.hint) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(
             f"{safe(path)} is not TOML: {safe(str(error) or 'nested too deeply')}"
@@ -213,7 +213,6 @@ def _must_be_among(texts: Iterable[str], allowed: tuple[str, ...], where: str) -
 
 
 def _scope(text: str, shown: str) -> str:
-    from jitid.errors import UsageError
     from jitid.scope import parse_scope
 
     try:
@@ -223,7 +222,6 @@ def _scope(text: str, shown: str) -> str:
 
 
 def _audience(text: str, shown: str) -> str:
-    from jitid.errors import UsageError
     from jitid.name import check_audience
 
     try:
@@ -262,7 +260,6 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
 def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Return whom users and groups of this machine delegate as, and which roles they have, over a Unix socket."""
     from jitid.caller import ROLES
-    from jitid.errors import UsageError
     from jitid.name import check_delegator
 
     section = _section(document, "socket", ("delegator", "role"), shown)

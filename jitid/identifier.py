@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal
 
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.text import quote, refuse_mark
 
 # RFC 4648 section 7, in lower case; these are also the digits that `int(text, 32)` reads.
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
@@ -100,6 +100,7 @@ def parse_id(text: str) -> tuple[Literal["jid", "jti"], bytes]:
     elif text.startswith("jti_"):
         kind = "jti"
     else:
+        refuse_mark(text, "the id")
         # Somebody may have pasted a token here; it is not shown.
         raise UsageError("not an id of an identity (jid_…) or of a credential (jti_…)")
     return kind, _raw(text)
@@ -108,6 +109,7 @@ def parse_id(text: str) -> tuple[Literal["jid", "jti"], bytes]:
 def parse_approval_id(text: str) -> bytes:
     """Return the 16 bytes of a request for approval; it has one spelling too. Raise UsageError for anything else."""
     if not text.startswith("apr_"):
+        refuse_mark(text, "the id")
         raise UsageError("not an id of a request for approval (apr_…)", "see: jitid approve list")
     return _raw(text)
 
@@ -115,6 +117,7 @@ def parse_approval_id(text: str) -> bytes:
 def parse_access_id(text: str) -> bytes:
     """Return the 16 bytes of an access credential; it has one spelling too. Raise UsageError for anything else."""
     if not text.startswith("acc_"):
+        refuse_mark(text, "the id")
         raise UsageError("not an id of an access credential (acc_…)", "see: jitid access list")
     return _raw(text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.text import quote, refuse_token
+from jitid.text import quote, refuse_mark, refuse_token
 
 MAX_NAME = 128
 MAX_URI = 255
@@ -42,6 +42,7 @@ def _check_form(text: str, what: str) -> None:
     if len(text) > MAX_NAME:
         raise UsageError(f"the {what} name has {len(text)} characters", _NAME_SHAPE)
     if text.strip(_NAME):
+        refuse_mark(text, f"the {what} name")
         raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
 
 
@@ -130,6 +131,7 @@ def check_audience(text: str) -> str:
     """
     printable = text.isascii() and text.isprintable() and " " not in text
     if not 1 <= len(text) <= MAX_URI or not printable or not _UNFIT_FOR_AUDIENCE.isdisjoint(text):
+        refuse_mark(text, "the audience")
         raise UsageError(
             f"{quote(text)} is no audience",
             "an audience has 1 to 255 printable ASCII characters, none a space, quote, backslash, < or >",

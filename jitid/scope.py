@@ -8,7 +8,7 @@ from typing import NewType
 
 from jitid.covering import Covering
 from jitid.errors import UsageError
-from jitid.text import quote, refuse_token
+from jitid.text import quote, refuse_mark, refuse_token
 
 Scope = NewType("Scope", str)
 """A well-formed scope: `repo:acme/web:read`, `repo:acme/*:read`, `*`."""
@@ -35,6 +35,7 @@ def parse_scope(text: str) -> Scope:
         raise UsageError(f"a scope has {len(text)} characters, more than {MAX_LENGTH}")
     # Stripping a set of characters from both ends leaves nothing exactly if there is no other character.
     if text.strip(_CHARACTERS):
+        refuse_mark(text, "the scope")
         raise UsageError(f"scope {quote(text)} has a character that no scope can have", _SHAPE)
     refuse_token(text, "a scope")
     segments = text.split(":")

@@ -14,11 +14,42 @@ _BLANK = frozenset(
     "\U0001d159\U00013441\U00013442\U00016fe4" + "".join(map(chr, range(0xFE00, 0xFE10)))
 )
 
+MARK = "\ufeff"
+"""The byte order mark (RFC 3629, section 6), which some editors write before the first character of a file."""
+
+_UTF_8, _UTF_16 = MARK.encode(), (b"\xff\xfe", b"\xfe\xff")
+
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 # A quoted text of at least this length with one of these marks may be a token pasted in the wrong place.
 _TOKEN_LENGTH = 40
 _TOKEN_MARKS = ("jitid_", "eyJ")
+
+
+def mark_of(data: bytes) -> str | None:
+    """Return which byte order mark a file begins with, in words; None without one."""
+    if data.startswith(_UTF_16):
+        return "the byte order mark of UTF-16"
+    return "a byte order mark" if data.startswith(_UTF_8) else None
+
+
+def decoded(data: bytes, what: str) -> str:
+    """Return the text of a file that a user wrote: settings, a list, a key, but no secret.
+
+    A byte order mark before it is skipped, since some editors write one. Raises UsageError for what is not UTF-8.
+    """
+    if data.startswith(_UTF_16):
+        raise UsageError(f"{what} is not UTF-8: it begins with {mark_of(data)}", "save it as UTF-8")
+    try:
+        return data.decode().removeprefix(MARK)
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} is not UTF-8") from None
+
+
+def refuse_mark(text: str, what: str) -> None:
+    """Raise UsageError for a word of a user that holds a byte order mark, which no screen shows; it is not repeated."""
+    if MARK in text:
+        raise UsageError(f"{what} holds a byte order mark (U+FEFF)", "type it again: a copy has the mark too")
 
 
 def check_text(text: str, what: str) -> str:

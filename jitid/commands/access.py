@@ -27,7 +27,7 @@ from jitid.identifier import parse_access_id
 from jitid.lifetime import format_time, parse_duration
 from jitid.name import check_audience, check_delegator
 from jitid.outputplace import check_output
-from jitid.text import quote
+from jitid.text import decoded, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,10 +213,7 @@ def _key(path: str) -> str:
     from jitid.commands import reading
     from jitid.oidc import MAX_KEY
 
-    try:
-        return reading.read(path, MAX_KEY, "the key").decode("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError("the key is not UTF-8", "it is a public key as a JWK (RFC 7517)") from None
+    return decoded(reading.read(path, MAX_KEY, "the key"), "the key")
 
 
 def _hand_out(given: Globals, authority: Authority, made: Granted, out: str | None) -> None:

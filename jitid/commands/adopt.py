@@ -16,7 +16,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.name import check_delegator
 from jitid.standing import MOST_SECRET, check_own_name
-from jitid.text import check_text, safe
+from jitid.text import check_text, mark_of, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,9 +115,13 @@ def _kept(
         return standingkeys.of_fingerprint(fingerprint, prefix)
     if public_key is not None:
         return standingkeys.of_public(
-            reading.read(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
+            reading.unmarked(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
         )
     data = reading.read(file or "-", MOST_SECRET + 2, "the secret")
+    if mark := mark_of(data):
+        raise UsageError(
+            f"the secret begins with {mark}; nothing was changed", "save it as UTF-8 without the mark"
+        )
     try:
         text = data.decode("utf-8")
         check_elsewhere(stated, text)

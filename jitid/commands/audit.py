@@ -218,7 +218,7 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
 
 def _head(path: str) -> str:
     # That nothing is left of what was kept is no slip of whoever names it.
-    return reading.read(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace").strip()
+    return reading.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace").strip()
 
 
 def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:

@@ -46,7 +46,7 @@ def import_(given: Globals, chain: options.Chain = None) -> None:
     certified until now is retired: what it certified stays valid.
     """
     given.expect(IMPORTED)
-    text = reading.read(chain or "-", MAX_CHAIN, "the chain of certificates").decode("ascii", "replace")
+    text = reading.unmarked(chain or "-", MAX_CHAIN, "the chain of certificates").decode("ascii", "replace")
     done = open_authority(given.config()).perform(
         ImportAuthority(chain=text, accept_clock=given.accept_clock)
     )

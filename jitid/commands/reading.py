@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.errors import InvalidCredentialError, UsageError
+from jitid.text import MARK, decoded, mark_of, quote, refuse_mark
 from jitid.tokenform import CERTIFICATE, MAX_TOKEN
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ def token(path: str, what: str) -> Secret:
         from jitid.der import to_pem
 
         return Secret.single(to_pem(data).strip())
+    if mark := mark_of(data):
+        # A token has one spelling.
+        raise InvalidCredentialError(f"{what} begins with {mark}", "save it as UTF-8 without the mark")
     # What is no token is refused by whoever parses it, in one way for all.
     text = data.decode("utf-8", "replace").strip()
     if not text:
@@ -58,7 +61,7 @@ def public_key(path: str) -> str:
     """
     from jitid.issuers.protocol import MAX_PUBLIC_KEY
 
-    data = read(path, MAX_PUBLIC_KEY, "the public key")
+    data = unmarked(path, MAX_PUBLIC_KEY, "the public key")
     if len(data) > MAX_PUBLIC_KEY or not data.isascii() or not data.strip():
         raise UsageError(f"{quote(path, 200)} holds no public key", _KEYS)
     if b"PRIVATE KEY" in data:
@@ -73,6 +76,7 @@ def check_text_file(path: str) -> None:
     """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
     if path == "-" or os.path.lexists(path):
         return
+    refuse_mark(path, "the word")
     if path.strip().lower().startswith(("jti_", "jid_")):
         raise UsageError("this is no id, and there is no such file", "an id has 26 characters of 0-9 and a-v")
     raise UsageError(
@@ -101,6 +105,16 @@ def read(path: str, most: int, what: str) -> bytes:
         if descriptor:
             os.close(descriptor)
     return b"".join(pieces)
+
+
+def unmarked(path: str, most: int, what: str) -> bytes:
+    """Return what `read` does, without a byte order mark before it: for what is public, and text or DER.
+
+    Raises:
+        UsageError: it cannot be read.
+
+    """
+    return read(path, most, what).removeprefix(MARK.encode())
 
 
 def opened(path: str, what: str) -> int:
@@ -143,8 +157,9 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
                 number += 1
                 if len(line) > longest:
                     raise UsageError(f"line {number} of {what} is longer than {longest} bytes")
-                if line.strip():
-                    yield number, line.decode("utf-8").strip()
+                text = decoded(line, f"line 1 of {what}") if number == 1 else line.decode()
+                if text.strip():
+                    yield number, text.strip()
     except OSError as error:
         raise unreadable(path, what, error) from error
     except UnicodeDecodeError as error:
@@ -153,6 +168,11 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
 
 def unreadable(path: str, what: str, error: OSError) -> UsageError:
     """Return the error for a file that cannot be opened or read."""
+    if MARK in path:
+        # What no screen shows must not be the riddle; with an id, no file is meant at all.
+        return UsageError(
+            f"{what} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
+        )
     return UsageError(f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}")
 
 

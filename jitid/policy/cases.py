@@ -15,7 +15,7 @@ from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
-from jitid.text import quote, safe
+from jitid.text import MARK, quote, safe
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -74,7 +74,7 @@ Value = TypeVar("Value")
 def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mistake]]:
     """Return the cases of a file and all that is wrong with it."""
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text.removeprefix(MARK))
     except tomllib.TOMLDecodeError as error:
         found = _TOML_PLACE.search(str(error))
         what = safe(_TOML_PLACE.sub("", str(error))[:200]).lower()

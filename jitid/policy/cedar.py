@@ -35,7 +35,6 @@ from jitid.policy.reason import (
 )
 from jitid.policy.source import (
     ALL_FACTS,
-    MARK,
     MARKED,
     Rule,
     digest_of,
@@ -45,7 +44,7 @@ from jitid.policy.source import (
     read_rules,
     statements,
 )
-from jitid.text import quote, safe
+from jitid.text import MARK, quote, safe
 
 if TYPE_CHECKING:
     from jitid.policy.outcome import Outcome

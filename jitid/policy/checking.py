@@ -14,9 +14,9 @@ from jitid.policy.dead import never_effective
 from jitid.policy.default import USE_NAME, schema
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.placing import Place, Places, Statement
-from jitid.policy.source import ACTIONS, MARK, MARKED, Rule, name_of, rule_of
+from jitid.policy.source import ACTIONS, MARKED, Rule, name_of, rule_of
 from jitid.policy.validation import NO_ACTION, objections, spots
-from jitid.text import quote, safe
+from jitid.text import MARK, quote, safe
 
 ANNOTATIONS = ("id", "max_ttl", "renew_ttl", "approval")
 """Those that mean something to jitid."""

@@ -25,7 +25,6 @@ TOKEN = re.compile(r'//[^\n\r]*|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]')
 ACTIONS = ("issue", "grant", "authorize")
 ALL_FACTS = frozenset(FACTS)
 RULE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
-MARK = "\ufeff"
 MARKED = "the file begins with a byte order mark: save it without"
 RESERVED = (DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME)
 

@@ -12,7 +12,7 @@ from jitid.errors import UsageError
 from jitid.name import check_audience, check_name, decode_segment, encode_segment
 from jitid.scope import parse_scope
 from jitid.secret import new_opaque
-from jitid.text import check_text, quote, safe
+from jitid.text import MARK, check_text, decoded, mark_of, quote, safe
 from jitid.tokenform import SIGNED_MARK
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
@@ -155,3 +155,26 @@ def test_a_name_that_a_ledger_has_can_always_be_told() -> None:
 def test_the_payload_of_a_signed_token_is_recognised() -> None:
     with pytest.raises(UsageError, match="a token was given"):
         check_text(f"see eyJhbGciOiJFZERTQSJ9.{SIGNED_MARK}MDAwMA", "the reason")
+
+
+@given(st.text())
+def test_a_byte_order_mark_before_a_text_is_skipped(text: str) -> None:
+    """One of them: a second one would be a character of the text."""
+    data = text.encode(errors="replace")
+    assert decoded(MARK.encode() + data, "it") == data.decode()
+    assert decoded(data, "it") == data.decode().removeprefix(MARK)
+    assert (mark_of(data) is None) == (not data.startswith((MARK.encode(), b"\xff\xfe", b"\xfe\xff")))
+
+
+@given(st.text(min_size=1))
+def test_a_text_in_utf_16_is_refused_by_the_name_of_its_mark(text: str) -> None:
+    for encoding, mark in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")):
+        with pytest.raises(UsageError, match="it is not UTF-8: it begins with the byte order mark of UTF-16"):
+            decoded(mark + text.encode(encoding, errors="replace"), "it")
+
+
+@pytest.mark.parametrize("check", [parse_scope, check_audience, lambda text: check_name(text, "task")])
+def test_a_name_that_holds_a_byte_order_mark_is_refused_by_that_name(check: Callable[[str], str]) -> None:
+    for text in (f"{MARK}a", f"a{MARK}", f"a{MARK}b"):
+        with pytest.raises(UsageError, match=r"byte order mark \(U\+FEFF\)"):
+            check(text)
