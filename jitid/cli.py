@@ -71,9 +71,12 @@ def _status(status: int, given: Globals) -> int:
 
 def report(error: JitidError, given: Globals) -> int:
     """Tell an error on standard error, as text or as one line of JSON, and return its exit status."""
-    if isinstance(error, OutputError) and isinstance(error.__cause__, BrokenPipeError):
-        # `jitid list | head` is no accident, and nobody reads on.
-        return error.exit_status
+    if isinstance(error, OutputError) and error.standard:
+        if given.changes:
+            error.add("what the command did stands")
+        elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
+            # `jitid list | head -1` is no accident, and nothing was changed.
+            return error.exit_status
     if given.error_format() in ("json", "jsonl"):
         from jitid.formats.json import dumps
 
@@ -84,6 +87,9 @@ def report(error: JitidError, given: Globals) -> int:
             "retryable": error.retryable,
         }
         output.say(dumps({"error": told}))
+    elif isinstance(error, OutputError) and error.outcome:
+        # One line, for logs that keep lines: that a credential is gone must stand beside why.
+        output.say(f"jitid: error: {safe(error.message)}; {safe(error.outcome)}")
     else:
         output.say(f"jitid: error: {safe(error.message)}")
         if error.hint:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from jitid import __version__
-from jitid.commands import COMMANDS, GROUPS, RUNNING, function_of, options
+from jitid.commands import COMMANDS, GROUPS, RUNNING, changes, function_of, options
 from jitid.commands.globals import Globals, Option
 from jitid.config import check_environment
 from jitid.errors import UsageError
@@ -228,21 +228,22 @@ def _command(full: str, name: str, given: Globals) -> TyperCommand:
     # The first word that is no option of `run` begins the command, and what follows is that one's own.
     settings = {"allow_interspersed_args": False} if full in RUNNING else {}
     given.runs_command = full in RUNNING
-    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(
-        _bound(function_of(full), given)
-    )
+    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(_bound(full, given))
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     command.params.extend(_global_options(hidden=True))
     return command
 
 
-def _bound(function: Callable[..., None], given: Globals) -> Callable[..., None]:
+def _bound(verb: str, given: Globals) -> Callable[..., None]:
+    function = function_of(verb)
+
     # A verb's first parameter is not the user's: it takes the Globals of this line.
     def call(**arguments: object) -> None:
         # What was loaded stays; from here on the collector looks only at what the verb makes.
         gc.freeze()
         gc.enable()
+        given.changes = changes(verb, arguments)
         given.perform(function, arguments)
 
     signature = inspect.signature(function, eval_str=True, locals={"options": options, "Globals": Globals})

@@ -240,3 +240,12 @@ class OutputError(JitidError):
 
     code = "output"
     exit_status = ExitStatus.OUTPUT
+    standard = False
+    """Standard output could not be written, and not a file."""
+    outcome: str | None = None
+    """What became of what the command had done by then; the hint too, where nothing else is the next thing to do."""
+
+    def add(self, outcome: str) -> None:
+        """Say what became of what the command had done, unless that is said already."""
+        self.outcome = self.outcome or self.hint or outcome
+        self.hint = self.outcome

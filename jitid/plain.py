@@ -10,7 +10,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.commands import GROUPS, RUNNING, function_of
+from jitid.commands import GROUPS, RUNNING, changes, function_of
 from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.plain_table import GLOBALS, VERBS
@@ -31,6 +31,7 @@ class Line(NamedTuple):
 def perform(line: Line, given: Globals) -> None:
     """Do what a plain line says; raises whatever its verb raises."""
     function = function_of(line.verb)
+    given.changes = changes(line.verb, line.arguments)
     # What was loaded stays; from here on the collector looks only at what the verb makes.
     gc.freeze()
     gc.enable()

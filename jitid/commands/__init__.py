@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -216,6 +216,35 @@ GROUPS: dict[str, str] = {
     "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",
 }
 """The first words of verbs that have two, and the sentence about them."""
+
+
+LOOKING: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "verify", "inspect", "explain", "list", "tree", "report", "doctor",
+            "leak list", "leak show", "leak timeline", "adopt list", "adopt show", "adopt probe", "adopt suggest",
+            "approve list", "approve show",
+            "access list", "task list", "task show", "delegator list", "delegator show", "agent list", "agent show",
+            "agent classify", "agent suggest", "policy check", "policy test", "policy show", "policy diff",
+            "audit log", "audit head", "audit verify", "audit export",
+            "keys list", "keys jwks", "keys ssh", "keys krl", "keys bundle", "keys crl",
+            "ledger check", "schedule cron",
+            "config show", "config get", "config path", "completion show",
+        ),
+        (),
+    ),
+    "trace": ("revoke",),
+    "scan": ("revoke", "report", "install_hook"),
+    "schedule systemd": ("out",),
+}  # fmt: skip
+"""The verbs that only look, each with those of its parameters by which it changes something all the same."""
+
+
+def changes(verb: str, arguments: Mapping[str, object]) -> bool:
+    """Tell whether a line with these arguments may change something."""
+    return not any(arguments.get(name) for name in ("dry_run", "list_rules")) and (
+        verb not in LOOKING or any(arguments.get(name) for name in LOOKING[verb])
+    )
 
 
 RUNNING = frozenset({"run"})

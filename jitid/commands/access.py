@@ -223,7 +223,7 @@ def _hand_out(given: Globals, authority: Authority, made: Granted, out: str | No
     except BaseException as error:
         _end(authority, made, error)
         if isinstance(error, OutputError):
-            error.hint = error.hint or "what was just granted was revoked"
+            error.add("what was just granted was revoked")
         raise
     by = "by the key" if made.secret is None else "by this bearer"
     roles = " and ".join(filter(None, [", ".join(made.access.roles[:-1]), *made.access.roles[-1:]]))

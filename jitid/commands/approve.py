@@ -156,7 +156,7 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
         _tell(given, done)
     except OutputError as error:
         shown = given.command(f"jitid approve show {operation.id}")
-        error.hint = error.hint or f"what you decided is recorded: {shown}"
+        error.add(f"what you decided is recorded: {shown}")
         raise
 
 

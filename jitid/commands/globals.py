@@ -52,6 +52,8 @@ class Globals:
         """The names of the verb's own parameters that came from environment variables."""
         self.status = 0
         """What the process ends with when nothing failed: the status of a command that was run."""
+        self.changes = False
+        """The line, as far as it was read, may change something: output that nobody reads is then never passed over."""
         self.runs_command = False
         """The verb runs a command: what fails before that one starts has a status of its own."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, Option]] | None = None

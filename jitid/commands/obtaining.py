@@ -118,7 +118,7 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
         (one,) = issued.credentials
         if abandon(given, one.jti):
             if isinstance(error, OutputError):
-                error.hint = error.hint or "the credential just made was ended"
+                error.add("the credential just made was ended")
             raise
         failure = error
 

@@ -107,7 +107,7 @@ def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callab
                 f"{given.command(f'jitid revoke {one.id}')}",
             ) from error
         if isinstance(error, OutputError):
-            error.hint = error.hint or "the successor was ended; the old token works as before"
+            error.add("the successor was ended; the old token works as before")
         raise
 
 

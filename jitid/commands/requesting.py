@@ -217,7 +217,7 @@ def hand_out(
             ) from error
         if isinstance(error, OutputError):
             what = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"
-            error.hint = error.hint or f"{what} revoked"
+            error.add(f"{what} revoked")
         raise
 
 

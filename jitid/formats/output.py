@@ -141,7 +141,9 @@ def _failed(error: OSError) -> Exception:
     from jitid.errors import OutputError
 
     reason = "it is closed" if error.errno == errno.EBADF else (error.strerror or "write failed").lower()
-    return OutputError(f"standard output cannot be written: {reason}")
+    failure = OutputError(f"standard output cannot be written: {reason}")
+    failure.standard = True
+    return failure
 
 
 def _write_all(descriptor: int, text: str) -> None:

@@ -68,7 +68,7 @@ def test_a_word_that_holds_a_mark_is_refused_by_its_name(shell: Shell, words: tu
         ("verify",),
         ("inspect",),
         ("explain",),
-        ("renew", "--in-place"),
+        ("renew", "--token-file"),
         ("issue", "--agent", "below", "--parent-file"),
         ("authorize", "--action", "read", "--resource", "x", "--token-file"),
         ("revoke", "--token-file"),
@@ -180,6 +180,8 @@ def test_a_signed_head_and_a_baseline_may_begin_with_a_mark(shell: Shell) -> Non
 def test_a_secret_with_a_mark_is_not_adopted(shell: Shell) -> None:
     """Its fingerprint would be that of another secret, and no look-up would ever find it."""
     (shell.home / "secret").write_text(f"{MARK}sk-live-0123456789abcdef0123456789")
-    done = shell.run("adopt", "add", "key", "--owner", "alice", "--file", "secret", "--place", "vault")
+    done = shell.run(
+        "adopt", "add", "key", "--owner", "alice", "--file", "secret", "--place", "vault", "--purpose", "x"
+    )
     assert done.returncode == 2
     assert "the secret begins with a byte order mark" in done.stderr

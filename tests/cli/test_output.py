@@ -8,11 +8,14 @@ import re
 import signal
 import subprocess
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from jitid.commands import COMMANDS, LOOKING, function_of
 from jitid.lifetime import parse_duration
+from tests.generate.endings import ENDS
 from tests.real import Shell, command, need, tmpfs
 
 ISSUE = ("issue", "--task", "T", "--delegator", "alice")
@@ -53,18 +56,118 @@ def test_what_cannot_be_written_does_not_live(where: str, more: Sequence[str], s
         assert "revoked" in done.stderr
 
 
-def test_a_reader_that_went_away_leaves_nothing_alive(shell: Shell) -> None:
-    """And there is nobody to tell: standard error stays empty."""
-    for more in ((), ("--count", "1500")):
-        reader, writer = os.pipe()
-        os.close(reader)
-        line = [*ISSUE[:2], f"GONE{len(more)}", *ISSUE[3:], *more]
+def unread(shell: Shell, *line: str, stdin: str = "") -> tuple[int, str]:
+    """Run a line whose standard output is a pipe that nobody reads; return the status, and standard error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
         done = subprocess.run(
-            command(*line), stdout=writer, stderr=subprocess.PIPE, env=shell.environment, cwd=shell.home
+            command(*line),
+            input=stdin,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=shell.environment,
+            cwd=shell.home,
+            text=True,
+            timeout=120,
         )
+    finally:
         os.close(writer)
-        assert (done.returncode, done.stderr) == (74, b"")
-        assert states(shell, f"GONE{len(more)}") == ["revoked"]
+    return done.returncode, done.stderr
+
+
+BROKEN = "jitid: error: standard output cannot be written: broken pipe"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--count", "1500"), ("--format", "table"), ("--kind", "opaque"), ("--field", "id")],
+    ids=" ".join,
+)
+def test_a_reader_that_went_away_leaves_nothing_alive(shell: Shell, more: Sequence[str]) -> None:
+    """One line says what became of it, though nobody reads on: whoever reads standard error may be somebody else."""
+    task = f"GONE{abs(hash(tuple(more)))}"
+    status, said = unread(shell, *ISSUE[:2], task, *ISSUE[3:], *more)
+    what = "the 1000 just made were" if "--count" in more else "the credential just made was"
+    assert (status, said) == (74, f"{BROKEN}; {what} revoked\n")
+    assert states(shell, task) == ["revoked"]
+
+
+def test_what_became_of_it_is_told_in_json_too(shell: Shell) -> None:
+    status, said = unread(shell, *ISSUE[:2], "GONEJSON", *ISSUE[3:], "--format", "json")
+    error = json.loads(said)["error"]
+    assert (status, error["code"]) == (74, "output")
+    assert error["message"].endswith("broken pipe")
+    assert error["hint"] == "the credential just made was revoked"
+
+
+CHANGING = [
+    ("revoke --task PIPE1", "what the command did stands"),
+    ("retire PIPE2", "what the command did stands"),
+    ("task share PIPE3 --with bob", "what the command did stands"),
+    ("delegator add user:zoe", "what the command did stands"),
+    ("keys rotate", "what the command did stands"),
+    ("access grant carol --role auditor", "what was just granted was revoked"),
+    ("sweep --rule standing", "what the command did stands"),
+    ("helper git get --task PIPE4 --delegator alice", "the credential just made was revoked"),
+    ("renew", "the successor was ended; the old token works as before"),
+]
+
+
+@pytest.mark.parametrize(("line", "outcome"), CHANGING)
+def test_a_verb_that_changes_something_says_what_became_of_it(shell: Shell, line: str, outcome: str) -> None:
+    for word in line.split():
+        if word.startswith("PIPE") and "git" not in line:
+            task = word.removesuffix(".jwt")
+            token = shell.good("issue", "--task", task, "--delegator", "alice")
+            if word != task:
+                (shell.home / word).touch(0o600)
+                (shell.home / word).write_text(token)
+    stdin = "protocol=https\nhost=git.example\n\n" if "git" in line else ""
+    if line == "renew":
+        stdin = shell.good("issue", "--task", "PIPE5", "--delegator", "alice")
+    status, said = unread(shell, *line.split(), stdin=stdin)
+    assert status == 74
+    assert f"broken pipe; {outcome}" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "list --format json",
+        "tree --task FIRST",
+        "task list",
+        "report",
+        "doctor",
+        "audit log",
+        "audit head",
+        "audit export",
+        "keys jwks",
+        "config show",
+        "sweep --list-rules",
+        "completion show bash",
+        "--help",
+        "issue --help",
+        "--version",
+        "issue --task DRY --delegator alice --dry-run",
+    ],
+)
+def test_a_verb_that_only_looks_is_silent_where_nobody_reads(shell: Shell, line: str) -> None:
+    """As in `jitid list | head -1`."""
+    assert unread(shell, *line.split()) == (74, "")
+
+
+def test_every_verb_is_known_to_look_or_to_change() -> None:
+    """By its manual: whatever has done something tells there what became of it."""
+    for verb in COMMANDS:
+        text = ENDS.get(verb, {}).get(74)
+        if text is not None:
+            plain = text.startswith("The output could not be written") and "ended" not in text
+            assert plain == (verb in LOOKING and not LOOKING[verb]), verb
+    for verb, names in LOOKING.items():
+        assert {*names} <= {*signature(function_of(verb)).parameters}, verb
 
 
 def test_what_was_written_before_a_bulk_reader_went_away_lives_on(shell: Shell) -> None:

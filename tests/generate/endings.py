@@ -21,7 +21,8 @@ STATUSES: Mapping[int, str] = {
     ExitStatus.PARTIAL: "Partly done; the output says what is not.",
     ExitStatus.FINDINGS: "Findings.",
     ExitStatus.INCOMPLETE: "Something was not examined.",
-    ExitStatus.OUTPUT: "The output could not be written; what was just made is revoked.",
+    ExitStatus.OUTPUT: "The output could not be written; what was just made is revoked. Standard error says so, unless "
+    "the reader of a pipe went away and the command changed nothing (list | head -1).",
 }
 
 OF_RUN: Mapping[int, str] = {
@@ -210,7 +211,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         2: "",
         3: "One of them never was; nothing was changed.",
         **_CHANGED,
-        **_SHOWN,
+        74: "They have ended, and the output could not be written.",
     },
     "access bootstrap": {
         0: "The credential is in FILE.",
