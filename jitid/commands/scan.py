@@ -55,9 +55,9 @@ def scan(
     Looks through files, folders, gzip and zip files, standard input, or with --git the whole history of a repository
     for tokens, certificates, private keys and adopted secrets of the ledger, and says of each place whose that is and
     whether it lives; without a ledger it goes by their form alone. What .gitignore names is passed over, and no link is
-    followed. The findings come in the formats and with the statuses of `sweep`: 10 says that something is there at or
-    above --fail-on, 11 that not all was searched. What --revoke ends and --report records is what a fingerprint or a
-    signature proves.
+    followed. Where only the files of a repository are searched, a note names the command for its history. The findings
+    come in the formats and with the statuses of `sweep`: 10 says that something is there at or above --fail-on, 11 that
+    not all was searched. What --revoke ends and --report records is what a fingerprint or a signature proves.
     """
     searching = (git, commits, unreachable, staged, only, no_ignore, one_file_system, fail_on)
     doing = (report, source, revoke, reason, dry_run, max_, yes, out)

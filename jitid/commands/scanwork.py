@@ -15,6 +15,7 @@ from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.searching import Finds, mark
+from jitid.text import safe
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -372,6 +373,8 @@ class _Work:
         given, action = self._given, self._action
         if self._authority is None:
             given.note("there is no ledger here: what was found is told by its form alone")
+        if self._tally.histories:
+            given.note(self._unread())
         if action is None:
             return
         from jitid.commands.found import number
@@ -387,6 +390,16 @@ class _Work:
             output.say(f"jitid: {sentence(self._ended, dry_run=action.dry_run)}")
         elif action.revoke and self._failure is None:
             output.say("jitid: nothing that is proved to be ours was live: nothing was ended")
+
+    def _unread(self) -> str:
+        """Say of which repositories the history was not searched, and how it is."""
+        from shlex import quote as word
+
+        count, named = self._tally.histories, self._tally.repositories
+        what = "a git repository" if count == 1 else f"{count} git repositories"
+        scans = [self._given.command(f"jitid scan --git {word(safe(path))}") for path in sorted(named)]
+        more = f"; and so for {count - len(named)} more" if count > len(named) else ""
+        return f"the history of {what} was not searched: {'; '.join(scans)}{more}"
 
     def conclude(self) -> None:
         """Set the status, or raise what went wrong."""

@@ -28,6 +28,9 @@ DEEPEST = 4_000
 _MOST_NAMES = 256
 """So many files of one folder are one piece of work."""
 
+_BARE = frozenset({"HEAD", "objects", "refs"})
+"""What each folder has that is a repository by itself (gitrepository-layout(5))."""
+
 LINKS = "links"
 TOO_DEEP = f"folders below more than {DEEPEST:,} others"
 IGNORED = "files and folders that .gitignore names"
@@ -136,9 +139,12 @@ class FileSource:
         rules: Rules | None = None if self._ignore else NOTHING
         work = self._sharing.work
         while entries := list(islice(listed, _MOST_ENTRIES)):
+            present = {entry.name for entry in entries}
             if rules is None:
-                known = {entry.name for entry in entries} if len(entries) < _MOST_ENTRIES else None
+                known = present if len(entries) < _MOST_ENTRIES else None
                 rules = self._rules_in(tree, number, names, known)
+            if REPOSITORY not in names and present >= _BARE:
+                reading.searcher.tally.meet(self._place(number, names))
             files = self._kept(reading.searcher.tally, rules, number, names, entries)
             # Somebody else may want a part of them.
             while len(files) > _MOST_NAMES and len(work) < _MOST_WORK:
@@ -172,6 +178,9 @@ class FileSource:
         files, work = [], self._sharing.work
         for entry in entries:
             name = entry.name
+            if name == REPOSITORY:
+                # A folder, or in a worktree and a submodule a file that names one (gitrepository-layout(5)).
+                tally.meet(self._place(number, names))
             if entry.is_file(follow_symlinks=False):
                 if rules and rules.ignores(name, is_folder=False):
                     tally.pass_over(IGNORED)
@@ -183,12 +192,16 @@ class FileSource:
                 elif rules and rules.ignores(name, is_folder=True):
                     tally.pass_over(IGNORED)
                 elif len(names) >= DEEPEST:
-                    tally.miss(TOO_DEEP, _prefix(self._paths[number]) + "/".join((*names, name)))
+                    tally.miss(TOO_DEEP, self._place(number, (*names, name)))
                 else:
                     work.append((number, (*names, name), None))
             else:
                 tally.pass_over(LINKS if entry.is_symlink() else SPECIAL)
         return files
+
+    def _place(self, number: int, names: tuple[str, ...]) -> str:
+        path = self._paths[number]
+        return _prefix(path) + "/".join(names) if names else path
 
     def _rules_in(
         self, tree: Tree, number: int, names: tuple[str, ...], entries: AbstractSet[str] | None

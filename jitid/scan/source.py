@@ -12,6 +12,12 @@ MOST_NAMED = 100
 """So many of those that were not examined are named, for each reason; the others are counted."""
 
 
+MOST_REPOSITORIES = 3
+"""So many repositories are named of which the history was not searched; the others are counted."""
+
+_PACKED = ("items", "bytes", "passed", "missed", "named", "histories", "repositories")
+
+
 class Item(NamedTuple):
     """One text that is searched: a file, a member of an archive, a version of a file."""
 
@@ -26,7 +32,7 @@ class Item(NamedTuple):
 class Tally:
     """How much was searched, and what was not."""
 
-    __slots__ = ("bytes", "items", "missed", "named", "passed")
+    __slots__ = ("bytes", "histories", "items", "missed", "named", "passed", "repositories")
 
     def __init__(self) -> None:
         self.items = 0
@@ -37,6 +43,16 @@ class Tally:
         """What was to be searched and was not: reason -> how many."""
         self.named: dict[str, list[str]] = {}
         """The first places of those."""
+        self.histories = 0
+        """How many repositories were met of which the files were searched, and the history was not."""
+        self.repositories: list[str] = []
+        """The first of those."""
+
+    def meet(self, repository: str) -> None:
+        """Count a repository of which only the files are searched."""
+        self.histories += 1
+        if len(self.repositories) < MOST_REPOSITORIES:
+            self.repositories.append(repository)
 
     def pass_over(self, reason: str, count: int = 1) -> None:
         """Count what is not to be searched."""
@@ -59,16 +75,18 @@ class Tally:
         for reason, places in other.named.items():
             named = self.named.setdefault(reason, [])
             named.extend(places[: MOST_NAMED - len(named)])
+        self.histories += other.histories
+        self.repositories.extend(other.repositories[: MOST_REPOSITORIES - len(self.repositories)])
 
     def pack(self) -> tuple[object, ...]:
         """Return it as plain values, for another process."""
-        return self.items, self.bytes, self.passed, self.missed, self.named
+        return tuple(getattr(self, name) for name in _PACKED)
 
     @classmethod
     def unpack(cls, values: tuple[object, ...]) -> Tally:
         """Return what `pack` packed."""
         tally = cls()
-        for name, value in zip(("items", "bytes", "passed", "missed", "named"), values, strict=True):
+        for name, value in zip(_PACKED, values, strict=True):
             setattr(tally, name, value)
         return tally
 

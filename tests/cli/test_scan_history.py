@@ -1,0 +1,91 @@
+"""`scan` of files that belong to a git repository says that it did not search the history, and how that is done."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.real import Shell, need
+from tests.scan.gitrepo import Made
+
+NOTE = "was not searched: "
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger."""
+    made = Shell(tmp_path)
+    made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    return made
+
+
+def removed(shell: Shell, path: Path, task: str) -> Made:
+    """Make a repository whose history has a token that its files have no longer."""
+    made = Made(path)
+    made.commit({"key": shell.good("issue", "--kind", "opaque", "--task", task, "--delegator", "alice")})
+    made.commit({"key": "gone"})
+    return made
+
+
+def noted(stderr: str) -> list[str]:
+    """Return the commands of the note; there is one note at most."""
+    notes = [line for line in stderr.splitlines() if NOTE in line]
+    assert len(notes) <= 1
+    return [part for line in notes for part in line.partition(NOTE)[2].split("; ")]
+
+
+@pytest.mark.parametrize("more", [(), ("--no-ignore",), ("--format", "json")], ids=" ".join)
+def test_a_repository_is_named_with_the_command_that_searches_its_history(
+    shell: Shell, more: tuple[str, ...]
+) -> None:
+    removed(shell, shell.home / "my repo", "T1")
+    done = shell.run("scan", "my repo", *more)
+    assert done.returncode == 0, done.stderr
+    (named,) = noted(done.stderr)
+    assert named == "jitid scan --git 'my repo'"
+    found = shell.run(*shlex.split(named)[1:])
+    assert found.returncode == 10
+    assert "secret-live" in found.stdout
+    assert shell.run("scan", "my repo", "--quiet", *more).stderr == ""
+
+
+def test_a_worktree_a_submodule_and_a_bare_repository_are_repositories(shell: Shell) -> None:
+    """In the first two `.git` is a file."""
+    made = removed(shell, shell.home / "repo", "T1")
+    made.git("worktree", "add", "-q", "../beside")
+    outer = Made(shell.home / "outer")
+    outer.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../repo", "inner")
+    outer.git("clone", "-q", "--bare", "../repo", "../bare.git")
+    for place, named in (
+        ("beside", ["beside"]),
+        ("outer", ["outer", "outer/inner"]),
+        ("bare.git", ["bare.git"]),
+        ("outer/inner", ["outer/inner"]),
+    ):
+        done = shell.run("scan", place)
+        assert noted(done.stderr) == [f"jitid scan --git {each}" for each in named], place
+        for each in named:
+            if each != "outer":
+                assert shell.run("scan", "--git", each).returncode == 10
+
+
+def test_of_many_repositories_a_few_are_named_and_the_others_counted(shell: Shell) -> None:
+    for number in range(7):
+        Made(shell.home / f"all/repo{number}").commit({"a": "b"})
+    (shell.home / "all/plain").mkdir()
+    done = shell.run("scan", "all")
+    *scans, more = noted(done.stderr)
+    assert len(scans) == 3
+    assert all(scan.startswith("jitid scan --git all/repo") for scan in scans)
+    assert more == "and so for 4 more"
+    assert "the history of 7 git repositories" in done.stderr
+
+
+def test_what_is_no_repository_or_was_searched_has_no_note(shell: Shell) -> None:
+    need("git")
+    removed(shell, shell.home / "repo", "T1")
+    (shell.home / "plain").mkdir()
+    for words in (("scan", "plain"), ("scan", "repo/key"), ("scan", "--git", "repo")):
+        assert noted(shell.run(*words).stderr) == []
