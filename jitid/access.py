@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid import audience, introspection, reach, strictjson
 from jitid.caller import ROLES, Caller
 from jitid.errors import (
+    ExpiredError,
     IntegrityError,
     InvalidCredentialError,
     NotFoundError,
@@ -24,7 +25,7 @@ from jitid.errors import (
 from jitid.identifier import access_id, new_uuid7, parse_access_id, parse_id
 from jitid.ledger import sealing
 from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
-from jitid.lifetime import format_duration
+from jitid.lifetime import format_duration, over
 from jitid.name import check_audience, check_delegator
 from jitid.revocation import check_reason
 from jitid.secret import Secret, fingerprint, new_opaque
@@ -297,6 +298,8 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret, client: str |
         raise UnauthenticatedError(_NOT_VALID, _HINT)
     try:
         return holder(snapshot, names, bearer)
+    except ExpiredError as error:
+        raise UnauthenticatedError(_NOT_VALID, error.hint) from None
     except (InvalidCredentialError, ShownError):
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
 
@@ -328,7 +331,11 @@ def holder(snapshot: Snapshot, names: Names, token: Secret) -> Caller:
 def caller_of(snapshot: Snapshot, presented: Presented) -> Caller:
     """Return who has an access credential. Raises UnauthenticatedError if it does not count now."""
     found = presented.access
-    if presented.departed or found.state_at(snapshot.now) is not AccessState.ACTIVE:
+    state = found.state_at(snapshot.now)
+    if state is AccessState.EXPIRED and not presented.departed:
+        # Whoever has it was told so with it.
+        raise UnauthenticatedError(_NOT_VALID, over(found.expires_at, _HINT))
+    if presented.departed or state is not AccessState.ACTIVE:
         raise UnauthenticatedError(_NOT_VALID, _HINT)
     must_be_told(found, presented.event)
     if found.bootstrap:

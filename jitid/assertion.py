@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import jws, oidc
 from jitid.errors import ConfigurationError, InvalidCredentialError
+from jitid.lifetime import over
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -86,7 +87,8 @@ def check(
         raise InvalidCredentialError("the assertion's `aud` is not this authority alone")
     if now >= assertion.ends_at:
         raise InvalidCredentialError(
-            f"the assertion has expired, or was signed {LONGEST} seconds ago or more"
+            f"the assertion has expired, or was signed {LONGEST} seconds ago or more",
+            over(assertion.ends_at, "sign a new one for each request"),
         )
     if assertion.ends_at > now + LONGEST + CLOCK_LEEWAY:
         raise InvalidCredentialError(

@@ -24,6 +24,7 @@ from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
 from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.keyring import Signer
+from jitid.lifetime import format_time
 from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN
 
@@ -231,7 +232,11 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
     # The clock of whoever has just signed it may be ahead.
     begun = certificate.not_valid_before_utc - timedelta(seconds=TOLERANCE)
     if not begun <= moment < certificate.not_valid_after_utc:
-        raise UsageError(f"the certificate of {name} is not valid now; nothing was changed")
+        raise UsageError(
+            f"the certificate of {name} is not valid now; nothing was changed",
+            f"it is valid from {_told(certificate.not_valid_before_utc)} to {_told(certificate.not_valid_after_utc)}; "
+            "for another one of the key: jitid keys request",
+        )
     try:
         extensions = certificate.extensions
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -247,6 +252,10 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
         raise _no_authority(name)
     if basic.path_length is not None and basic.path_length < depth:
         raise UsageError(f"the certificate of {name} permits fewer below it; nothing was changed")
+
+
+def _told(at: datetime) -> str:
+    return format_time(int(at.timestamp()))
 
 
 def _no_authority(name: str) -> UsageError:

@@ -210,6 +210,10 @@ class InvalidCredentialError(JitidError):
     exit_status = ExitStatus.INVALID
 
 
+class ExpiredError(InvalidCredentialError):
+    """The credential has expired; the hint says when, and what comes next (`lifetime.over`)."""
+
+
 class PresenterError(InvalidCredentialError):
     """The token of another issuer counts for another caller: for the client that it names, or its first presenter."""
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audience, jws, strictjson
 from jitid.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
-from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
+from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger import sealing
 from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
-from jitid.lifetime import format_time
+from jitid.lifetime import ANOTHER, format_time, over
 from jitid.name import spiffe_id
 from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
@@ -172,6 +172,9 @@ def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[s
     return tuple(kind for kind in one if kind in other)
 
 
+_NEW_TASK = "the work goes on as a new task: jitid issue --task NAME"
+
+
 def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
     """Refuse a credential that is meant for none of `audiences` (None: whoever it is meant for).
 
@@ -197,7 +200,7 @@ def check(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
     """
     _check_state(credential, now)
     if now >= credential.task_until:
-        raise InvalidCredentialError("the task has ended")
+        raise InvalidCredentialError("the task has ended", over(credential.task_until, _NEW_TASK))
     if credential.parent_key is None and credential.depth:
         raise InvalidCredentialError("its chain has no root")
     if rests(credential):
@@ -220,6 +223,8 @@ def objection(credential: Credential, grounds: Sequence[Ground], now: int) -> st
 def _check_state(credential: Credential, now: int) -> None:
     state = credential.state_at(now)
     if state is not State.ACTIVE:
+        if state is State.EXPIRED:
+            raise ExpiredError(_not_active(credential, state), ANOTHER)
         raise InvalidCredentialError(_not_active(credential, state))
 
 
@@ -499,7 +504,8 @@ def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: i
     if ground.expires_at is None:
         raise InvalidCredentialError(f"{what}, is no longer live")
     if ground.task_ended_at is not None or now >= ground.task_deadline:
-        raise InvalidCredentialError(f"the task of {what}, has ended")
+        until = min(ground.task_deadline, ground.task_ended_at or ground.task_deadline)
+        raise InvalidCredentialError(f"the task of {what}, has ended", over(until, _NEW_TASK))
     if uncovered([Scope(scope) for scope in ground.scopes], [Scope(scope) for scope in below.scopes]):
         raise InvalidCredentialError(f"it holds a scope that {what}, does not hold")
     if below.details and not set(_details(below)) <= set(_details(ground)):

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jitid import strictjson
-from jitid.errors import IntegrityError, InvalidCredentialError
+from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
+from jitid.lifetime import over
 from jitid.tokenform import MAX_TOKEN as MAX_TOKEN
 
 MAX_KID = 128
@@ -207,7 +208,7 @@ def check_claims(
     if not (type(expires_at) is int and type(issued_at) is int and type(not_before) is int):
         raise InvalidCredentialError(f"{what}'s times are missing or not integers")
     if now >= expires_at:
-        raise InvalidCredentialError(f"{what} has expired")
+        raise ExpiredError(f"{what} has expired", over(expires_at))
     if now + leeway < not_before:
         raise InvalidCredentialError(f"{what} is not valid yet")
     if now + leeway < issued_at:

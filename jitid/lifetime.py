@@ -64,6 +64,14 @@ def _clamped(digits: str) -> int:
     return MAX_DURATION if len(significant) > 12 else int(significant or "0")
 
 
+ANOTHER = "nothing renews what has expired: issue another one with jitid issue"
+
+
+def over(at: int, then: str = ANOTHER) -> str:
+    """Return the hint for what has expired: until when it was valid, and what comes next."""
+    return f"it was valid until {format_time(at)}; {then}"
+
+
 def format_duration(seconds: int) -> str:
     """Return a duration such as `1h30m`, as `parse_duration` reads it; or `0s`, or one after a `-`."""
     if seconds < 0:

@@ -170,7 +170,7 @@ def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> Listing:
         raise InvalidCredentialError(
             f"the status list is stale: it was good until {format_time(expires_at)}, and what has ended since "
             f"{format_time(issued_at)} it does not tell",
-            "fetch a newer one",
+            "fetch a newer one; who issues writes it with: jitid publish DIR",
         )
     return Listing(uri, issued_at, expires_at, decode(listed.get("bits"), listed.get("lst")))
 

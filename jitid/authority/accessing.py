@@ -12,6 +12,7 @@ from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.identifier import parse_access_id
 from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.markrows import assertion_digest
+from jitid.lifetime import over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +122,7 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
             # The authority's clock is behind the ledger's, which has forgotten by now whether it was used.
             raise UnauthenticatedError(
                 "the client's assertion has expired by the ledger's clock; nothing was done",
-                "set the authority's clock right",
+                over(operation.expires_at, "set the authority's clock right"),
             )
         _must_follow(transaction, inside.ledger.names, operation, caller)
         # By the client and not by the key, which may be registered twice.

@@ -94,8 +94,8 @@ class Hold:
         if now >= self._issued.expires_at:
             self._due = _NEVER
             self._given.warn(
-                f"the credential of {self.id} has expired; the command goes on without one, until "
-                f"{format_time(self.until)} at most"
+                f"the credential of {self.id} has expired at {format_time(self._issued.expires_at)}; the command goes "
+                f"on without one, until {format_time(self.until)} at most; for another one, run it again: jitid run"
             )
             return self._due
         left = self._issued.expires_at - now

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from jitid import sshagent
 from jitid.errors import NotRunError, StorageError, UsageError
+from jitid.lifetime import over
 from jitid.runner import child
 
 _SOCKET = "agent"
@@ -78,7 +79,10 @@ class SshAgent:
         """
         lifetime = expires_at - int(time.time())
         if lifetime < 1:
-            raise StorageError("the certificate has expired before the ssh-agent could have it")
+            raise StorageError(
+                "the certificate has expired before the ssh-agent could have it",
+                over(expires_at, "run the same command again"),
+            )
         with sshagent.connected(self.path, _PATIENCE) as agent:
             blob = agent.add(key, certificate, lifetime, certificate.rpartition(" ")[2])
             # The new one first: at no time is there none.
