@@ -384,6 +384,11 @@ def _policy(installation: Installation) -> Iterator[Check]:
             f"no rule in {names} permits anything, so every issue is denied",
             f"write a permit rule in {place}, or restore one from a backup",
         )
+    from jitid import approvers
+
+    asking = [rule.name for rule in policy.rules if rule.approval is not None]
+    if asking and approvers.are_missing(config):
+        yield warning("policy", f"rule `{asking[0]}` needs an approval; {approvers.WHY}", approvers.HOW)
 
 
 def _targets(installation: Installation) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from types import FrameType
 
 from jitid import plain
 from jitid.commands.globals import Globals, Option
-from jitid.errors import ExitStatus, JitidError, OutputError, StorageError
+from jitid.errors import ApprovalNeededError, ExitStatus, JitidError, OutputError, StorageError
 from jitid.formats import output
 from jitid.text import safe
 
@@ -77,6 +77,10 @@ def report(error: JitidError, given: Globals) -> int:
         elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
             # `jitid list | head -1` is no accident, and nothing was changed.
             return error.exit_status
+    if isinstance(error, ApprovalNeededError):
+        from jitid.commands.waiting import with_authority
+
+        error.hint = with_authority(given, error.hint)
     if given.error_format() in ("json", "jsonl"):
         from jitid.formats.json import dumps
 

@@ -21,6 +21,7 @@ LAYERS = (
     {"commands", "server", "mcp"},
     {
         "environment",
+        "approvers",
         "transfer",
         "backups",
         "restoration",

@@ -9,8 +9,9 @@ from jitid.commands import approvalrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.commands.revoke import check_reason
+from jitid.commands.waiting import with_authority
 from jitid.environment import open_authority
-from jitid.errors import JitidError, OutputError, UsageError
+from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.identifier import parse_approval_id
@@ -101,9 +102,10 @@ def grant(
 ) -> None:
     """Grant a request: what it asks for can be issued once.
 
-    You are who your login says, or the ID token in --delegator-token-file; a name is never taken for it. You have to be
-    a known delegator of a group that has to approve, and neither the one who asks nor anybody up the chain of
-    delegation. Look at it first: jitid approve show.
+    Beside a private ledger all callers are its owner: another person needs an authority (jitid serve). You are who your
+    login says, or the ID token in --delegator-token-file; a name is never taken for it. You have to be a known
+    delegator of a group that has to approve, and neither the one who asks nor anybody up the chain of delegation. Look
+    at it first: jitid approve show.
     """
     token = _prepared(given, request, reason, delegator_token_file)
     operation = GrantApproval(
@@ -151,6 +153,9 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
         done: Decided = authority.perform(operation)
     except JitidError as error:
         error.hint = error.hint and given.command(error.hint)
+        if isinstance(error, PolicyDeniedError):
+            # Whoever is refused as an approver here is told whether anybody else could be one.
+            error.hint = with_authority(given, error.hint)
         raise
     try:
         _tell(given, done)

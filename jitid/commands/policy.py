@@ -15,8 +15,11 @@ from jitid.lifetime import format_duration
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jitid.commands import options
     from jitid.policy.catalogue import Entry
+    from jitid.policy.source import Rule
     from jitid.policyfiles import Folder
 
 CHECKED = ("file", "line", "column", "severity", "rule", "message")
@@ -53,6 +56,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
             found.append(dict(zip(CHECKED, values, strict=True)))
         for why in folder.refused:
             given.warn(why)
+        _note_approvals(given, checked.rules)
     errors = sum(row["severity"] == "error" for row in found)
     told = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
     if given.field is not None or given.format_name() is not None:
@@ -72,6 +76,16 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
         if any(_stops(folder) for folder in folders):
             what = "as long as it stands so, nothing is issued by it"
         raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
+
+
+def _note_approvals(given: Globals, rules: Iterable[Rule]) -> None:
+    """Say of rules with `@approval` that nobody can grant it, if that is so."""
+    from jitid import approvers
+
+    names = [rule.name for rule in rules if rule.approval is not None]
+    if names and approvers.are_missing(given.config()):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        given.note(f"rule `{names[0]}`{more} needs an approval; {approvers.WHY}; {approvers.HOW}")
 
 
 def _stops(folder: Folder) -> bool:

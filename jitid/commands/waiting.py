@@ -50,7 +50,8 @@ def approved(
     if patience is None:
         raise denial
     given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
-    given.note(ask)
+    # Before the wait, which would be in vain.
+    given.note(with_authority(given, ask))
     try:
         _wait(given, authority, denial, patience)
     finally:
@@ -68,6 +69,14 @@ def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
     ask = _ask(given, denial)
     denial.hint = f"{ask}; then repeat the same command, or wait with --wait 10m"
     return ask
+
+
+def with_authority(given: Globals, hint: str | None) -> str:
+    """Return a hint that asks for another person's word, with what that person needs first, if anything."""
+    from jitid import approvers
+
+    more = (approvers.WHY, approvers.HOW) if approvers.are_missing(given.config()) else ()
+    return "; ".join(filter(None, (hint, *more)))
 
 
 def _ask(given: Globals, denial: ApprovalNeededError) -> str:

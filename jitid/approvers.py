@@ -1,0 +1,28 @@
+"""Whether somebody other than the owner of a ledger can approve what its policy wants approved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.environment import is_database
+
+if TYPE_CHECKING:
+    from jitid.config import Config
+
+WHY = "a second person cannot approve beside a private ledger: whoever reads its key is its owner"
+HOW = "let that person ask an authority: jitid serve --socket PATH; see jitid-authority(7)"
+
+
+def are_missing(config: Config) -> bool:
+    """Tell whether all who reach the ledger are one person to it.
+
+    Its folder is for one user, no issuer of ID tokens is configured that proves another person, and the configuration
+    serves no authority.
+    """
+    return (
+        config.remote is None
+        and not is_database(config)
+        and not config.oidc()
+        and config.text("serve_socket") is None
+        and config.text("serve_bind") is None
+    )
