@@ -9,8 +9,8 @@ from jitid.environment import is_database
 if TYPE_CHECKING:
     from jitid.config import Config
 
-WHY = "a second person cannot approve beside a private ledger: whoever reads its key is its owner"
-HOW = "let that person ask an authority: jitid serve --socket PATH; see jitid-authority(7)"
+WHY = "no second person can approve beside a private ledger"
+HOW = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"
 
 
 def are_missing(config: Config) -> bool:

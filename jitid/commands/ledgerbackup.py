@@ -11,7 +11,7 @@ from jitid import backups, restoration
 from jitid.backup import Progress
 from jitid.backups import OUT
 from jitid.commands.globals import Globals
-from jitid.errors import IntegrityError, UsageError
+from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.files import read_regular
 from jitid.formats import output
 from jitid.formats.view import View
@@ -74,6 +74,10 @@ def backup(
             progress=Progress(talk.pages, talk.stage),
             write=output.write_bytes,
         )
+    except OutputError as error:
+        if error.standard:
+            error.add("no backup was made")
+        raise
     finally:
         talk.end()
     if not stream:
