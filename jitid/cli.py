@@ -118,11 +118,9 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def _report_bug(error: BaseException, given: Globals) -> int:
     import traceback
 
-    from jitid.commandline import without_secrets
-
     if given.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
-            output.say(safe(without_secrets(line)))
+            output.say(safe(line))
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
     # The message of a foreign exception may quote what it was given, so only its type is told.

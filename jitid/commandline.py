@@ -21,7 +21,8 @@ from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.plain import LARGEST, LARGEST_OF
-from jitid.text import quote, safe
+from jitid.text import quote, refuse_token, safe
+from jitid.tokenform import masked
 
 # Typer does not publish the class of the contexts that it hands to commands.
 # ruff: noqa: ANN401
@@ -34,8 +35,9 @@ Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storag
 7 integrity, 8 credential not valid, 9 partly done, 10 findings, 11 not all was examined, 74 output not written
 (what was just made is revoked), 128+n ended by signal n."""
 
-# Long words without a space: somebody may have pasted a token where a name belongs.
-_SECRET = re.compile(r"(?:jitid_|eyJ)[\w.+/=-]{16,}|[\w.+=-]{48,}", re.ASCII)
+# Their words name texts, files or ids, and they say themselves how a token is given to them: a file that is searched
+# may well be called like one.
+_READING = frozenset({"trace", "scan", "inspect", "verify", "explain", "revoke", "timeline"})
 
 # What Typer says, to be said as everything else is.
 _NO_NUMBER = re.compile(r"Invalid value for '([^']*)': '(.*)' is not a valid int")
@@ -130,11 +132,6 @@ def command_tree(given: Globals) -> TyperGroup:
     return _Group("", "Just-in-time identity for AI agents.", given)
 
 
-def without_secrets(text: str) -> str:
-    """Return the text with stars for each word that may be a token."""
-    return _SECRET.sub("****", text)
-
-
 class _Command(TyperCommand):
     """A verb: its own parameters, and the global options, which its help does not repeat."""
 
@@ -145,7 +142,7 @@ class _Command(TyperCommand):
         check_environment(os.environ, variables)
         for param in self.params:
             if param.name != "command":
-                _check_value(param, ctx.params.get(param.name or ""))
+                _check_value(param, ctx.params.get(param.name or ""), ctx.info_name)
         sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
         ctx.obj.from_environment = frozenset(
             name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"
@@ -196,7 +193,7 @@ class _Group(TyperGroup):
         known = self.list_commands(ctx)
         if args[0] not in known:
             raise UsageError(
-                f"there is no verb {quote(self._prefix + without_secrets(args[0]))}",
+                f"there is no verb {quote(self._prefix + args[0])}",
                 f"{_guess(get_close_matches(args[0][:100], known, n=2))}see: {ctx.command_path} --help",
             )
         return super().resolve_command(ctx, args)
@@ -275,8 +272,8 @@ def _store(ctx: Any, param: Any, value: object) -> None:
         setattr(ctx.obj, param.name, value)
 
 
-def _check_value(param: Any, value: object) -> None:
-    """Raise UsageError for a value that is blank, not text or too large a number, wherever it stands on the line."""
+def _check_value(param: Any, value: object, verb: str | None = None) -> None:
+    """Raise UsageError for a value that is blank, a token, not text or too large a number, wherever it stands."""
     for each in value if isinstance(value, (list, tuple)) else (value,):
         if type(each) is int and each > (most := LARGEST_OF.get(param.name, LARGEST)):
             raise UsageError(f"the value of `{param.opts[0]}` is more than {most}, which no ledger holds")
@@ -290,6 +287,8 @@ def _check_value(param: Any, value: object) -> None:
             )
         if any("\ud800" <= character <= "\udfff" for character in each):
             raise UsageError(f"the value of {name} is not UTF-8")
+        if param.param_type_name == "option" or verb not in _READING:
+            refuse_token(each, name)
 
 
 def _show_help(ctx: Any, _param: Any, value: object) -> None:
@@ -336,8 +335,8 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     option = getattr(error, "option_name", None)
     close = getattr(error, "possibilities", None)
     if option and close is not None:
-        return UsageError(f"there is no option {quote(without_secrets(option))}", _guess(close) + see)
-    message = without_secrets(" ".join(error.format_message().split()))[:300].rstrip(".")
+        return UsageError(f"there is no option {quote(option)}", _guess(close) + see)
+    message = masked(" ".join(error.format_message().split()))[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
     message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")

@@ -11,7 +11,7 @@ from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.places import default_ledger, project_files, system_files, user_file
 from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.task import most_sensitive
-from jitid.text import quote, safe
+from jitid.text import quote, refuse_token, safe
 from jitid.trusted import Settled, Trusted
 
 if TYPE_CHECKING:
@@ -292,6 +292,7 @@ def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = 
 def own_file(file: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """Return the path of the file that is the user's own: the one named, or the usual one."""
     named_file = file or environ.get("JITID_CONFIG")
+    refuse_token(named_file or "", "the configuration file")
     return absolute(named_file, _here()) if named_file else user_file(environ)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
+from jitid.tokenform import masked
+
 
 class ExitStatus(IntEnum):
     """What a process of jitid says by its exit status; a stable interface."""
@@ -43,9 +45,10 @@ class JitidError(Exception):
     retryable = False
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # The one gate of all doors: a value of the caller may stand in either, and a token is never echoed.
+        self.message = masked(message)
+        self.hint = hint and masked(hint)
+        super().__init__(self.message)
         self.position: int | None = None
         """Which of several requests it is about, counted from 0."""
         self.inward = False

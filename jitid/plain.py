@@ -14,6 +14,7 @@ from jitid.commands import GROUPS, RUNNING, changes, function_of
 from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.plain_table import GLOBALS, VERBS
+from jitid.tokenform import names_token
 
 LARGEST = 999_999_999
 """The largest number on a line. Whatever a number bounds, or whatever it makes, is bounded by that."""
@@ -43,7 +44,10 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Lin
     argv, rest = _parted(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
-    if verb not in VERBS or not all(word.strip() and word.isascii() for word in argv):
+    # A token on the line is for Typer to refuse.
+    if verb not in VERBS or not all(
+        word.strip() and word.isascii() and not names_token(word) for word in argv
+    ):
         return None
     known, positional = VERBS[verb]
     given.runs_command = verb in RUNNING
@@ -69,6 +73,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Lin
         if (
             not text.strip()
             or not text.isascii()
+            or names_token(text)
             or kind == "flag"
             or not _store(arguments, (parameter, kind, ""), text)
         ):

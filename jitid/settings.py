@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from jitid.errors import ConfigurationError, JitidError
 from jitid.task import SENSITIVITIES
-from jitid.text import quote
+from jitid.text import quote, refuse_token
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -443,6 +443,7 @@ def _text(raw: object) -> str:
         raise ConfigurationError(f"a text is wanted, not {_type(raw)}")
     if not raw.strip():
         raise ConfigurationError("the value is blank", "give it a value, or leave it out")
+    refuse_token(raw, "the value")
     return raw
 
 

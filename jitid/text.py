@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.tokenform import holds_token, names_token
+from jitid.tokenform import MAX_TOKEN, holds_token, masked, names_token
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
@@ -20,10 +20,6 @@ MARK = "\ufeff"
 _UTF_8, _UTF_16 = MARK.encode(), (b"\xff\xfe", b"\xfe\xff")
 
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
-
-# A quoted text of at least this length with one of these marks may be a token pasted in the wrong place.
-_TOKEN_LENGTH = 40
-_TOKEN_MARKS = ("jitid_", "eyJ")
 
 
 def mark_of(data: bytes) -> str | None:
@@ -114,10 +110,10 @@ def quote(text: str, limit: int = 60) -> str:
 
     What could be a token comes back as stars, since a refused token is never echoed.
     """
-    if len(text) >= _TOKEN_LENGTH and any(mark in text for mark in _TOKEN_MARKS):
-        return "`****`"
-    # The text is cut before it is made safe, for it may be a megabyte; and after, for escapes are longer.
-    shown = safe(text[: limit + 1]).replace("`", "\\x60")
+    # The text is cut before it is made safe, for it may be a megabyte; and after, for escapes are longer. A token is
+    # known only as long as it is whole.
+    shown = masked(text[: limit + MAX_TOKEN])
+    shown = safe(shown[: limit + 1]).replace("`", "\\x60")
     if len(shown) > limit:
         shown = shown[:limit] + "…"
     return f"`{shown}`"

@@ -27,6 +27,25 @@ _TELLING_LENGTH = 12
 _SIGNATURE_LENGTH = 80
 """A signature has 86 characters; some may be missing."""
 
+MASK = "****"
+_JSON_MARK = "eyJ"
+"""How each part of a signed token begins that is a JSON object: `{"` in base64url."""
+_JSON_LENGTH = 16
+_THUMBPRINT_LENGTH = 43
+"""A word of base64url of exactly this length is taken for a SHA-256 thumbprint, which is public."""
+_SHORTEST_SECRET = 16
+_FOREIGN = (
+    # OpenBao and Vault, of today and of old
+    *("hvs.", "hvb.", "hvr.", "s.", "b.", "r."),
+    # GitHub
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+)
+"""How secrets of others begin that a user of jitid has at hand."""
+_FOREIGN_LENGTH = 16
+"""So many characters behind that, with lower case, upper case and digits, are a secret."""
+_PRIVATE_KEY = "PRIVATE KEY-----"
+_SEPARATE = bytes(each if chr(each) in f"{_BASE64URL}.%" else ord(" ") for each in range(256))
+
 
 def is_opaque(text: str) -> bool:
     """Say whether the text has the shape and the checksum of an opaque token: a typo is found offline."""
@@ -81,6 +100,74 @@ def names_token(text: str) -> bool:
         for run in _runs(text, DIGITS, _DIGITS_LENGTH)
         for at in range(len(run) - _DIGITS_LENGTH + 1)
     )
+
+
+def masked(text: str) -> str:
+    """Return a message with stars instead of each word that looks like a credential or a part of one.
+
+    Masked are tokens of jitid and parts of them, as `holds_token` has it; signed tokens of others; tokens of OpenBao
+    and GitHub; long random words, as AWS has them; passwords in URLs (RFC 3986, section 3.2.1); private keys in PEM
+    (RFC 7468). Ids, hashes in hexadecimal and SHA-256 thumbprints are not. Doing it twice changes nothing more.
+    """
+    if len(text) < _SHORTEST_SECRET:
+        return text
+    if _PRIVATE_KEY in text:
+        text = _without_keys(text)
+    if "://" in text and "@" in text:
+        text = MASK.join(_around_passwords(text))
+    words = text.encode("utf-8", "surrogatepass").translate(_SEPARATE).split()
+    secrets = {word for word in words if len(word) >= _SHORTEST_SECRET and _is_secret(word.decode("ascii"))}
+    # The longest first: one may stand within another.
+    for word in sorted(secrets, key=len, reverse=True):
+        text = text.replace(word.decode("ascii"), MASK)
+    return text
+
+
+def _is_secret(word: str) -> bool:
+    """Say whether a word of base64url characters, dots and percent signs looks like a credential or a part of one."""
+    if SIGNED_MARK in word or names_token(word):
+        return True
+    if any(len(run) >= RANDOM_LENGTH for run in _prefixed(word)):
+        return True
+    at = word.find(_JSON_MARK)
+    if at >= 0 and len(next(_runs(word[at:], _BASE64URL, 0), "")) >= _JSON_LENGTH:
+        return True
+    if word.lstrip("-_.%").startswith(_FOREIGN) and any(
+        map(_is_mixed, _runs(word, _BASE64URL, _FOREIGN_LENGTH))
+    ):
+        return True
+    return any(
+        len(piece) != _THUMBPRINT_LENGTH
+        and any(
+            _is_mixed(run)
+            for run in (*_runs(piece, DIGITS, RANDOM_LENGTH), *_runs(piece, _BASE64URL, _SIGNATURE_LENGTH))
+        )
+        for piece in _runs(word, _BASE64URL, RANDOM_LENGTH)
+    )
+
+
+def _without_keys(text: str) -> str:
+    """Return a text without the private keys in it: each from its first line to its last, or to the text's end."""
+    kept, rest = "", text
+    while _PRIVATE_KEY in rest:
+        before, _, rest = rest.partition(_PRIVATE_KEY)
+        _, _, rest = rest.partition(_PRIVATE_KEY)
+        kept += before.rpartition("-----BEGIN")[0] + MASK
+    return kept + rest
+
+
+def _around_passwords(text: str) -> Iterator[str]:
+    """Yield what stands around the passwords of the URLs in a text."""
+    start = at = 0
+    while (at := text.find("://", at)) >= 0:
+        at += len("://")
+        end = next((place for place in range(at, len(text)) if text[place] in "/?#\"'`<> \t\r\n"), len(text))
+        host = text.rfind("@", at, end)
+        colon = text.find(":", at, host) if host >= 0 else -1
+        if colon >= 0:
+            yield text[start : colon + 1]
+            start = host
+    yield text[start:]
 
 
 def _prefixed(text: str) -> Iterator[str]:

@@ -146,7 +146,6 @@ LAYERS = (
         "text",
         "strictjson",
         "jsonstream",
-        "tokenform",
         "jws",
         "sshwire",
         "krl",
@@ -159,7 +158,7 @@ LAYERS = (
         "publickey",
         "privatekeys",
     },
-    {"errors"},
+    {"errors", "tokenform"},
 )
 HEIGHT = {name: len(LAYERS) - number for number, names in enumerate(LAYERS) for name in names}
 PURE = HEIGHT["policy"]

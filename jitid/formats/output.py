@@ -6,6 +6,8 @@ import errno
 import os
 from collections.abc import Iterable
 
+from jitid.tokenform import masked
+
 DATA = 1
 TALK = 2
 
@@ -92,7 +94,10 @@ def be_quick() -> None:
 
 
 def say(text: str) -> None:
-    """Write `text` and a newline to standard error; who closed it does not want to hear."""
+    """Write `text` and a newline to standard error, with stars instead of what looks like a credential.
+
+    A standard error that is closed is no error.
+    """
     if _quick:
         import select
 
@@ -101,7 +106,7 @@ def say(text: str) -> None:
         if not any(event & select.POLLOUT for _, event in ready.poll(0)):
             return
     try:
-        _write_all(TALK, text + "\n")
+        _write_all(TALK, masked(text) + "\n")
     except OSError:
         return
 

@@ -1,0 +1,231 @@
+"""A credential typed in the wrong place, in every option, argument and variable: no answer shows it or a part of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid import cli
+from jitid.errors import JitidError
+from jitid.plain_table import GLOBALS, VERBS
+from jitid.secret import new_opaque
+from jitid.tokenform import masked, names_token
+from tests.cli.test_hostile import LAST, NEEDED, PLACES
+
+OPAQUE = new_opaque(lambda count: bytes(number * 37 % 248 for number in range(count)))
+BODY = OPAQUE.removeprefix("jitid_")
+
+
+def _signed(header: dict[str, str], claims: dict[str, str], signature: bytes) -> str:
+    parts = [json.dumps(part, separators=(",", ":")).encode() for part in (header, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (*parts, signature))
+
+
+OURS = _signed(
+    {"alg": "EdDSA", "typ": "at+jwt"},
+    {"jti": "jti_01kb3c4d5e6f7g8h9jakbmcnd0", "iss": "urn:jitid:x"},
+    bytes(number * 73 % 256 for number in range(64)),
+)
+FOREIGN = _signed({"alg": "HS256"}, {"sub": "alice"}, bytes(number * 91 % 256 for number in range(32)))
+MIXED = "Ab1" + "cD2eF3gH4jK5" * 8
+KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAbCdEf1/GhIjKl2+MnOpQr3\n-----END PRIVATE KEY-----"
+
+SECRETS = {
+    "opaque": OPAQUE,
+    "opaque without its prefix": BODY,
+    "opaque cut": OPAQUE[:30],
+    "opaque without its checksum": BODY[:32],
+    "opaque in a path": f"/tmp/x/{OPAQUE}.txt",
+    "opaque in an address": f"https://{OPAQUE}:x@h.example/{OPAQUE}?token={OPAQUE}",
+    "opaque as an assignment": f"key={OPAQUE}",
+    "opaque beside others": f"Authorization: Bearer {OPAQUE}, {OPAQUE}",
+    "opaque in base64": base64.b64encode(OPAQUE.encode()).decode(),
+    "opaque behind a long name": "x" * 50 + "/" + OPAQUE,
+    "signed": OURS,
+    "payload": OURS.split(".")[1],
+    "signature": OURS.split(".")[2],
+    "signed, its end": OURS[-100:],
+    "signed by others": FOREIGN,
+    "OpenBao": f"hvs.{MIXED[:90]}",
+    "OpenBao of old": f"s.{MIXED[:24]}",
+    "GitHub": f"ghp_{MIXED[:36]}",
+    "GitHub, fine-grained": f"github_pat_{MIXED[:22]}_{MIXED[:59]}",
+    "AWS": MIXED[:40],
+    "password": "postgresql://u:hunter2hunter2hunter2@127.0.0.1:1/d",
+    "private key": KEY,
+}
+# What differs in how it is known. All of them are tried on the function that knows them.
+TYPED = [
+    SECRETS[name]
+    for name in (
+        "opaque",
+        "opaque cut",
+        "opaque in a path",
+        "opaque in an address",
+        "signed",
+        "payload",
+        "signed by others",
+        "password",
+        "private key",
+    )
+]
+SECRET_PARTS = [
+    OPAQUE,
+    BODY,
+    *OURS.split(".")[1:],
+    *FOREIGN.split(".")[1:],
+    base64.b64encode(OPAQUE.encode()).decode(),
+    MIXED,
+    "hunter2hunter2hunter2",
+    "MC4CAQAwBQYDK2VwBCIEIAbCdEf1/GhIjKl2+MnOpQr3",
+]
+PIECES = {part[at : at + 12] for part in SECRET_PARTS for at in range(max(1, len(part) - 11))}
+
+Run = Callable[..., None]
+
+
+def shown_pieces(text: str) -> set[str]:
+    """Return what of the secrets stands in a text, in whatever case."""
+    folded = text.lower()
+    return {piece for piece in PIECES if piece.lower() in folded}
+
+
+@pytest.fixture
+def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return what runs a command line on one ledger, and insists that no answer of it shows a secret."""
+    monkeypatch.setenv("JITID_LEDGER", str(home / "ledger"))
+
+    def run(*line: str) -> None:
+        status = cli.run([*line])
+        out, err = capfd.readouterr()
+        assert not shown_pieces(err), (line, err)
+        # A name that is accepted is shown like any other: those of other systems are as random as their secrets.
+        assert not shown_pieces(out) or (status in (0, 4) and not names_token(f"{line} {os.environ}")), (
+            line,
+            out,
+        )
+
+    run(
+        "-q",
+        "issue",
+        "--task",
+        "T",
+        "--delegator",
+        "alice",
+        "--kind",
+        "opaque",
+        "--scope",
+        "a:b",
+        "--out",
+        "tok",
+    )
+    return run
+
+
+def _needed(verb: str, place: str) -> Iterator[str]:
+    words = NEEDED.get(verb, ())
+    for number, word in enumerate(words):
+        if place not in (word, words[number - 1]):
+            yield word
+
+
+@pytest.mark.parametrize(("verb", "place"), PLACES, ids=lambda each: each)
+def test_no_option_or_argument_echoes_a_secret(verb: str, place: str, run: Run) -> None:
+    for secret in TYPED:
+        given = [f"{place}={secret}"] if place.startswith("-") else ["--", secret]
+        last = LAST.get(verb, ()) if place.startswith("-") else ()
+        run(*verb.split(), *_needed(verb, place), *given, *last)
+
+
+@pytest.mark.parametrize("more", [(), ("--format", "json"), ("--debug",)], ids=str)
+@pytest.mark.parametrize("place", [name for name, (_, kind, _) in GLOBALS.items() if kind != "flag"])
+def test_no_global_option_echoes_a_secret(place: str, more: tuple[str, ...], run: Run) -> None:
+    for secret in TYPED:
+        for verb in ("list", "config show --origin", "config path", "config set ttl 5m", "whoami"):
+            run(*verb.split(), f"{place}={secret}", *more)
+            run(place, secret, *verb.split(), *more)
+
+
+VARIABLES = sorted(
+    {
+        variable
+        for options in (GLOBALS, *(options for options, _ in VERBS.values()))
+        for _, _, variable in options.values()
+        if variable
+    }
+    | {
+        "JITID_CONFIG",
+        "JITID_PROFILE",
+        "JITID_LEDGER",
+        "JITID_REMOTE",
+        "JITID_REMOTE_CREDENTIAL_FILE",
+        "JITID_FORMAT",
+        "JITID_TIMEOUT",
+        "JITID_TTL",
+        "XDG_RUNTIME_DIR",
+        "TZ",
+    }
+)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_no_variable_echoes_a_secret(variable: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in TYPED:
+        monkeypatch.setenv(variable, secret)
+        for verb in ("list", "config show --origin", "issue --task T2 --delegator alice --dry-run", "whoami"):
+            run(*verb.split())
+            run(*verb.split(), "--format", "json")
+
+
+@pytest.mark.parametrize("verb", ["", "task", "keys", "issue", "list"])
+def test_no_word_in_the_place_of_a_verb_or_an_option_echoes_a_secret(verb: str, run: Run) -> None:
+    for secret in TYPED:
+        for word in (secret, f"--{secret}", f"-{secret}", f"--{secret}=x", f"--format={secret}"):
+            for more in ((), ("--debug",), ("--format", "json")):
+                run(*verb.split(), word, *more)
+                run(*verb.split(), "--", word, *more)
+
+
+@pytest.mark.parametrize("key", ["ledger", "remote", "issuer", "audience", "ttl", "floor.scope.a:b"])
+def test_no_setting_of_a_file_echoes_a_secret(key: str, run: Run, home: Path) -> None:
+    for secret in TYPED:
+        run("config", "set", key, secret)
+        run("config", "set", secret, "x")
+        run("config", "unset", secret)
+        (home / "own.toml").write_text(f"{key} = {json.dumps(secret)}\n{json.dumps(secret)} = 1\n")
+        for verb in ("list", "config show --origin", f"config get {key}", "doctor"):
+            run(*verb.split(), "--config", "own.toml")
+
+
+def test_an_error_holds_no_secret_from_its_making() -> None:
+    """So no door, the server's and that of MCP neither, can show what the terminal does not."""
+    for secret in SECRETS.values():
+        error = JitidError(f"there is no file {secret}", f"see: jitid get {secret}")
+        assert not shown_pieces(f"{error} {error.message} {error.hint} {error!r}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jti_01kb3c4d5e6f7g8h9jakbmcnd0 of jid_01kb3c4d5e6f7g8h9jakbmcnd0",
+        "the role jitid_01kb3c4d5e6f7g8h9jakbmcnd0 is gone",
+        "the key UOo1FxpUSeRm540eqHzU2kRjZTLATzgaU4dxE1TSvZk is not there",
+        "SHA256:UOo1FxpUSeRm540eqHzU2kRjZTLATzgaU4dxE1TSvZk",
+        "spiffe://jitid.local/agent/deployer/INC-4821/jid_01kb3c4d5e6f7g8h9jakbmcnd0",
+        "/home/alice/.local/share/jitid/backup-2026-11-24T11:58:00Z.db.unreadable",
+        "digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "postgresql://user@db.example:5432/jitid?sslmode=verify-full",
+        "urn:jitid:0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
+        "the agent jitid_documentation, the file Ärger/jitid_DocumentationBot",
+        "jitid issue --task INC-4821 --delegator alice --audience https://api.example.com/v1/things",
+    ],
+)
+def test_what_is_no_secret_is_shown_as_it_is(text: str) -> None:
+    """Ids, names at targets, thumbprints, digests, addresses and paths are what a reader needs."""
+    assert masked(text) == text
+    assert JitidError(text, text).message == text
