@@ -855,7 +855,7 @@ complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of
 complete -c jitid -n '__jitid_at "audit log" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
 complete -c jitid -n '__jitid_at "audit log" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Of this agent'
 complete -c jitid -n '__jitid_at "audit log" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
-complete -c jitid -n '__jitid_at "audit log" --by' -l by -x -d 'Done by this login'
+complete -c jitid -n '__jitid_at "audit log" --by' -l by -x -d 'Done by this login, caller or identity (jid_)'
 complete -c jitid -n '__jitid_at "audit log" --rule' -l rule -x -d 'Decided by this policy rule'
 complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by this sweep'
 complete -c jitid -n '__jitid_at "audit log" --trace' -l trace -x -d 'Of the request that had this trace id or traceparent'
@@ -870,7 +870,7 @@ complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on afte
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield by_id\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'

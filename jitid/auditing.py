@@ -35,6 +35,7 @@ class LogFilter(NamedTuple):
     agent: str | None = None
     delegator: str | None = None
     by: str | None = None
+    """The caller's name; or the id of an identity, for several agents may share a name."""
     rule: str | None = None
     sweep: str | None = None
     """The name of a sweep, which its events say."""
@@ -96,7 +97,11 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
         return False
     if chosen.operation is not None and document["op"] != chosen.operation:
         return False
-    if chosen.by is not None and document["by"] != chosen.by:
+    if chosen.by is not None and chosen.by not in (
+        document["by"],
+        document.get("by_id"),
+        *document.get("by_ids", ()),
+    ):
         return False
     if chosen.sweep is not None and document.get("sweep") != chosen.sweep:
         return False

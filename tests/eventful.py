@@ -231,6 +231,8 @@ def _serve(world: World) -> None:
         with pytest.raises(RefusedError):
             serving.perform(RotateKey(algorithm="EdDSA"))
     assert world.authority.tally is not None
+    agent = world.issue(task="T17", agent="reader")
+    world.authority.tally.read(Caller("agent:reader", frozenset(), identity=agent.id), "WhoAmI")
     world.authority.tally.tell(world.ledger)
     world.authority.perform(BootstrapAccess())
     made = world.authority.perform(BootstrapAccess())

@@ -119,7 +119,12 @@ class LocalAuthority:
             self.tally = tally
         # Over a socket the name is a login, which may delegate as somebody else.
         acts_as = None if caller.delegator in (None, caller.name) else caller.delegator
-        facts = {"trace": caller.trace, "bearer": caller.credential, "acts_as": acts_as}
+        facts = {
+            "by_id": caller.identity,
+            "trace": caller.trace,
+            "bearer": caller.credential,
+            "acts_as": acts_as,
+        }
         acting = ActingLedger(self._ledger, caller.name, facts)
         within = LocalAuthority(
             acting,

@@ -216,10 +216,12 @@ def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
         return False
     if caller.agent is None:
         return True
-    # Agents of one name are many, and each has one credential after the other: what counts is the identity.
+    # Several agents may share a name, and each has one credential after the other: what counts is the identity.
     held, bearer = held_by(snapshot, caller), told.get("bearer")
     if held is None or bearer is None:
         return False
+    if "by_id" in told:
+        return bool(told["by_id"] == held.id)
     then = snapshot.find_credential("jti", parse_id(bearer)[1])
     return then is not None and then.id == held.id
 

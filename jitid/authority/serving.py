@@ -44,7 +44,7 @@ class ServingAuthority:
             self._record(refusal, type(operation).__name__)
             raise
         if guarding.reads(operation):
-            self._tally.read(self._caller.name, type(operation).__name__)
+            self._tally.read(self._caller, type(operation).__name__)
         if self._tally.due:
             with suppress(JitidError):
                 self._tally.tell(self._ledger)
@@ -66,10 +66,10 @@ class ServingAuthority:
         """Release nothing: the authority serves others too."""
 
     def _record(self, refusal: RefusedError, name: str) -> None:
-        if self._tally.denied(self._caller.name, name):
+        if self._tally.denied(self._caller, name):
             try:
                 with self._ledger.write() as transaction:
                     transaction.append("denial", {"operation": name, "reason": refusal.message})
             except JitidError:
                 # Refused it is, whatever becomes of the record, which is made up for as soon as counts can be told.
-                self._tally.unrecorded(self._caller.name, name)
+                self._tally.unrecorded(self._caller, name)

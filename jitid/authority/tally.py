@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from jitid.caller import Caller
     from jitid.ledger.protocol import Ledger
 
 INTERVAL = 60
@@ -19,34 +20,49 @@ INTERVAL = 60
 _MOST = 10_000
 """So many different counts are told at once, however short the time was: memory stays bounded."""
 
+_MOST_NAMED = 100
+"""So many identities that share a name are named in an event about what they read."""
+
+
+class _Who(NamedTuple):
+    """A caller as the counts tell them apart: several agents may share a name, and each is an identity."""
+
+    name: str
+    identity: str
+
+    @classmethod
+    def of(cls, caller: Caller) -> _Who:
+        return cls(caller.name, caller.identity or "")
+
 
 class Tally:
     """Counts of one process, by caller and operation; any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._reads: Counter[tuple[str, str]] = Counter()
-        self._denials: Counter[tuple[str, str]] = Counter()
+        self._reads: Counter[tuple[_Who, str]] = Counter()
+        self._denials: Counter[tuple[_Who, str]] = Counter()
         self._since = time.time()
         self._until = time.monotonic() + INTERVAL
 
-    def read(self, caller: str, operation: str) -> None:
+    def read(self, caller: Caller, operation: str) -> None:
         """Count a read."""
         with self._lock:
-            self._reads[caller, operation] += 1
+            self._reads[_Who.of(caller), operation] += 1
 
-    def denied(self, caller: str, operation: str) -> bool:
+    def denied(self, caller: Caller, operation: str) -> bool:
         """Count a refusal; return whether it is the first since counts were told, which is to be told at once."""
+        key = _Who.of(caller), operation
         with self._lock:
-            self._denials[caller, operation] += 1
-            return self._denials[caller, operation] == 1
+            self._denials[key] += 1
+            return self._denials[key] == 1
 
-    def unrecorded(self, caller: str, operation: str) -> None:
+    def unrecorded(self, caller: Caller, operation: str) -> None:
         """Count a refusal that could not be recorded at once, as `denied` wanted it: it is told with the others."""
         with self._lock:
-            self._count_untold((caller, operation), 1)
+            self._count_untold((_Who.of(caller), operation), 1)
 
-    def _count_untold(self, key: tuple[str, str], count: int) -> None:
+    def _count_untold(self, key: tuple[_Who, str], count: int) -> None:
         # The first of those that are counted is not told: it was recorded when it happened.
         self._denials[key] += count if key in self._denials else count + 1
 
@@ -70,13 +86,12 @@ class Tally:
         # The first of each was told when it happened.
         more = {key: count - 1 for key, count in denials.items() if count > 1}
         try:
-            for told, counts in (("reads", reads), ("denials", more)):
-                for caller in sorted({name for name, _ in counts}):
-                    of_caller = {what: count for (name, what), count in counts.items() if name == caller}
-                    with ledger.acting(caller, {}).write() as transaction:
-                        transaction.append(told, {"counts": of_caller, "since": since})
-                    for what in of_caller:
-                        del counts[caller, what]
+            for who in sorted({who for who, _ in more}):
+                _tell(ledger, "denials", who, [who], more, since)
+            # Of reads one event a name: agents of one name may be thousands, and each may look once a minute.
+            for name in sorted({who.name for who, _ in reads}):
+                alike = sorted({who for who, _ in reads if who.name == name})
+                _tell(ledger, "reads", _Who(name, ""), alike, reads, since)
         except BaseException:
             with self._lock:
                 self._reads.update(reads)
@@ -84,3 +99,21 @@ class Tally:
                     self._count_untold(key, count)
                 self._since = since
             raise
+
+
+def _tell(
+    ledger: Ledger, told: str, by: _Who, whose: list[_Who], counts: dict[tuple[_Who, str], int], since: int
+) -> None:
+    """Write one event about the counts of some callers, and take these counts away."""
+    meant = frozenset(whose)
+    keys = [key for key in counts if key[0] in meant]
+    sums: Counter[str] = Counter()
+    for who, operation in keys:
+        sums[operation] += counts[who, operation]
+    facts: dict[str, Any] = {"counts": dict(sums), "since": since}
+    if not by.identity and (ids := [who.identity for who in whose if who.identity]):
+        facts["by_ids"], facts["identities"] = ids[:_MOST_NAMED], len(ids)
+    with ledger.acting(by.name, {"by_id": by.identity or None}).write() as transaction:
+        transaction.append(told, facts)
+    for key in keys:
+        del counts[key]

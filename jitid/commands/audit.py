@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
 DENIALS = ("seq", "at", "by", "agent", "rules")
+BY_ID = "by_id"
+"""The id of the caller's identity, if it is an agent. Only agents have one, so no line has a column for it unless
+`--field` names it; a table has one where an event has it."""
 """At a terminal, if denials alone are asked for."""
 HEAD = ("head",)
 EXPORTS = ("jsonl", "syslog")
@@ -67,7 +70,9 @@ def log(
     With --at, --action or --resource it shows what was done with credentials, as `jitid authorize` was asked:
     who did that, for whom and for what.
     """
-    fields = (*LOG, "members") if members else LOG
+    fields: tuple[str, ...] = (*LOG, "members") if members else LOG
+    if given.field == BY_ID:
+        fields = (*fields, BY_ID)
     about_use = not (at is within is action is resource is None)
     if not about_use:
         given.expect(fields)
@@ -113,7 +118,10 @@ def log(
     if event is not None and len(found) == 1 and rows.by_eye(given):
         given.show(View("jitid.audit-log/1", fields, found, one=True))
         return
-    brief = DENIALS if operation == "denial" else BRIEF
+    brief: tuple[str, ...] = DENIALS if operation == "denial" else BRIEF
+    if any(BY_ID in document for document in documents):
+        place = brief.index("by") + 1
+        brief = (*brief[:place], BY_ID, *brief[place:])
     shown = rows.columns(given, fields, (*brief, "members") if members else brief)
     given.show(View("jitid.audit-log/1", shown, found))
 

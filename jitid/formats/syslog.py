@@ -19,7 +19,7 @@ _USUAL = frozenset({"init", "issue", "confirm", "renew", "attach", "settle", "ke
 
 # The enterprise number that RFC 5612 keeps for documentation: jitid has none of its own.
 _ID = "jitid@32473"
-_PARAMETERS = ("by", "task", "agent", "delegator", "count", "rules", "reason")
+_PARAMETERS = ("by", "by_id", "task", "agent", "delegator", "count", "rules", "reason")
 
 
 def text(events: Iterable[Event], host: str) -> Iterator[str]:

@@ -203,6 +203,65 @@ def test_refusals_are_told_once_and_counted(world: World) -> None:
     assert len(told(world, "denial")) == 3
 
 
+def _namesakes(world: World) -> list[tuple[Caller, Secret]]:
+    """Return two agents that share a name, each with an identity and a token of its own."""
+    made = [
+        issue(world, caller(), delegator=None, task=task, scopes=("repo:read",)).credentials[0]
+        for task in ("T1", "T2")
+    ]
+    return [
+        (
+            caller("agent:planner", delegator=None, agent="planner", credential=one.jti, identity=one.id),
+            one.secret,
+        )
+        for one in made
+    ]
+
+
+def test_the_log_tells_agents_apart_that_share_a_name(world: World) -> None:
+    """By the identity, which a renewal keeps; the name stands beside it as ever, and old events have it alone."""
+    agents = _namesakes(world)
+    for agent, token in agents:
+        issue(world, agent, parent=token, agent="coder", scopes=("repo:read",))
+    made = told(world, "issue")[-2:]
+    assert [event["by"] for event in made] == ["agent:planner"] * 2
+    assert [event["by_id"] for event in made] == [agent.identity for agent, _ in agents]
+    for (agent, _), event in zip(agents, made, strict=True):
+        found = world.authority.perform(ops.ReadLog(chosen=LogFilter(by=agent.identity), limit=None))
+        assert [each["seq"] for each in found] == [event["seq"]]
+    both = world.authority.perform(ops.ReadLog(chosen=LogFilter(by="agent:planner"), limit=None))
+    assert [each["seq"] for each in both] == [event["seq"] for event in made]
+    assert world.check()
+
+
+def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
+    """Each one's first refusal is an event at once, and further ones are counted as its own."""
+    agents = [agent for agent, _ in _namesakes(world)]
+    for agent in agents:
+        for _ in range(3):
+            with pytest.raises(RefusedError):
+                ask(world, agent, ops.Revoke(selection=Selection(delegators=("user:eve",)), most=None))
+    assert [event["by_id"] for event in told(world, "denial")] == [agent.identity for agent in agents]
+    assert world.authority.tally is not None
+    world.authority.tally.tell(world.ledger)
+    counted = {event["by_id"]: event["counts"] for event in told(world, "denials")}
+    assert counted == {agent.identity: {"Revoke": 2} for agent in agents}
+    assert world.check()
+
+
+def test_reads_of_namesakes_are_one_event_that_names_them(world: World) -> None:
+    """Thousands of agents may have one name: an event each and minute would fill the ledger."""
+    agents = [agent for agent, _ in _namesakes(world)]
+    tally = Tally()
+    for agent in agents:
+        tally.read(agent, "WhoAmI")
+    tally.tell(world.ledger)
+    (reads,) = told(world, "reads")
+    assert (reads["counts"], reads["identities"]) == ({"WhoAmI": 2}, 2)
+    assert reads["by_ids"] == sorted(str(agent.identity) for agent in agents)
+    assert "by_id" not in reads
+
+
 def test_reads_are_told_together(world: World) -> None:
     made = world.issue()
     verifier = caller("system:gate", "verifier")
@@ -219,7 +278,7 @@ def test_reads_are_told_together(world: World) -> None:
 
 def test_what_cannot_be_told_is_counted_on(kept: World) -> None:
     tally = Tally()
-    tally.read("user:bob", "Verify")
+    tally.read(caller(), "Verify")
     kept.clock.now += 90_000
     with pytest.raises(ClockError):
         tally.tell(kept.ledger)

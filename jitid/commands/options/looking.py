@@ -163,7 +163,9 @@ Shape = Annotated[
 OfOperation = Annotated[
     str | None, option("--operation", metavar="NAME", text="Of this operation, as issue or denial.")
 ]
-OfCaller = Annotated[str | None, option("--by", metavar="LOGIN", text="Done by this login.")]
+OfCaller = Annotated[
+    str | None, option("--by", metavar="LOGIN", text="Done by this login, caller or identity (jid_).")
+]
 OfRule = Annotated[str | None, option("--rule", metavar="ID", text="Decided by this policy rule.")]
 OfSweep = Annotated[str | None, option("--sweep", metavar="ID", text="Done by this sweep.")]
 OfTrace = Annotated[
