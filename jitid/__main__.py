@@ -22,6 +22,8 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before `run` listens to signals there is nothing to clean up.
         status = 130
+    except BaseException as error:  # noqa: BLE001 - the last boundary: modules may fail to load, and errors to be told
+        status = _fail(error)
     # All output is written without buffers, so the interpreter can be left as it stands: taking it down
     # costs more than a millisecond.
     os._exit(status)
@@ -59,6 +61,70 @@ def _run() -> int:
     from jitid.cli import run
 
     return run(sys.argv[1:])
+
+
+def _fail(error: BaseException) -> int:
+    """Report what the boundary in `cli` could not, by the standard library alone; return the exit status."""
+    try:
+        message, hint, status, code = _told(error)
+        line = _in_json(message, hint, code) if _asks_for_json() else None
+        if line is None:
+            line = f"jitid: error: {message}\n" + (f"jitid: hint: {hint}\n" if hint else "")
+        if _debugs():
+            line = _traceback(error) + line
+        os.write(2, line.encode("utf-8", "backslashreplace"))
+    except BaseException:  # noqa: BLE001 - out of memory, or standard error is closed: the status is all that is left
+        status = 1
+    words = (word for word in sys.argv[1:] if not word.startswith("-"))
+    # What runs commands keeps most numbers for theirs.
+    return max(status, 125) if next(words, None) == "run" else status
+
+
+def _told(error: BaseException) -> tuple[str, str | None, int, str]:
+    """Return the message, the hint, the exit status and the code for an unexpected error."""
+    if isinstance(error, MemoryError):
+        return "the system refuses: out of memory", None, 5, "storage"
+    try:
+        from jitid import installation
+
+        found = installation.fault(error)
+    except Exception:  # noqa: BLE001 - what reads the installation may be what is broken
+        found = None
+    if found is not None:
+        return *found, 2, "configuration"
+    # The message of a foreign exception may quote what it was given, so only its type is told.
+    hint = None if _debugs() else "the same command with --debug shows where it comes from"
+    return f"internal error: {type(error).__name__}; this is a bug", hint, 1, "internal"
+
+
+def _debugs() -> bool:
+    return "--debug" in sys.argv
+
+
+def _asks_for_json() -> bool:
+    said = [os.environ.get("JITID_FORMAT", "")]
+    for word, following in zip(sys.argv, (*sys.argv[1:], ""), strict=True):
+        if word == "--format":
+            said.append(following)
+        elif word.startswith("--format="):
+            said.append(word.partition("=")[2])
+    return said[-1] in ("json", "jsonl")
+
+
+def _in_json(message: str, hint: str | None, code: str) -> str:
+    import json
+
+    told = {"code": code, "message": message, "hint": hint, "retryable": code == "storage"}
+    return json.dumps({"error": told}) + "\n"
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    from jitid.tokenform import masked
+
+    text = masked("".join(traceback.format_exception(error)))
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 if __name__ == "__main__":

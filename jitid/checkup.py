@@ -124,11 +124,13 @@ def _versions(_: Installation) -> Iterator[Check]:
 
 def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
     """Say of the versions of what jitid runs on whether they are known to work."""
+    from jitid.installation import installing
+
     shown = ", ".join(f"{what} {version}" for what, version in found.items())
     yield ok("versions", f"jitid {__version__}, {shown}")
     for what, version in found.items():
         if _numbers(version) < _numbers(LEAST[what]):
-            repair = f"pip install 'cedarpy>={LEAST[what]}'" if what == "cedarpy" else "use a newer Python"
+            repair = installing([f"cedarpy>={LEAST[what]}"]) if what == "cedarpy" else "use a newer Python"
             yield warning(
                 "versions",
                 f"{what} {version} is older than {LEAST[what]}, the oldest that jitid is known to work with",

@@ -10,7 +10,14 @@ from types import FrameType
 
 from jitid import plain
 from jitid.commands.globals import Globals, Option
-from jitid.errors import ApprovalNeededError, ExitStatus, JitidError, OutputError, StorageError
+from jitid.errors import (
+    ApprovalNeededError,
+    ConfigurationError,
+    ExitStatus,
+    JitidError,
+    OutputError,
+    StorageError,
+)
 from jitid.formats import output
 from jitid.text import safe
 
@@ -50,11 +57,13 @@ def run(argv: list[str]) -> int:
         return 128 + interrupted.number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except OSError as error:
-        told = report(_storage_error(error), given) if error.errno in _STORAGE else _report_bug(error, given)
-        return _status(told, given)
     except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
-        return _status(_report_bug(error, given), given)
+        # The line may not have been read.
+        own, _ = plain.parted(argv)
+        given.format = given.format or plain.format_asked(own)
+        given.debug = given.debug or "--debug" in own
+        storage = _storage_error(error)
+        return _status(_report_bug(error, given) if storage is None else report(storage, given), given)
     return given.status
 
 
@@ -121,6 +130,11 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     if given.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
             output.say(safe(line))
+    from jitid.installation import fault
+
+    found = fault(error)
+    if found is not None:
+        return report(ConfigurationError(*found), given)
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
     # The message of a foreign exception may quote what it was given, so only its type is told.
@@ -132,5 +146,10 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     return report(bug, given)
 
 
-def _storage_error(error: OSError) -> StorageError:
-    return StorageError(f"the system refuses: {(error.strerror or 'error').lower()}")
+def _storage_error(error: BaseException) -> StorageError | None:
+    """Return the error to report if the machine is at its limits; None for any other error."""
+    if isinstance(error, MemoryError):
+        return StorageError("the system refuses: out of memory")
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return StorageError(f"the system refuses: {(error.strerror or 'error').lower()}")
+    return None

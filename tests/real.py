@@ -92,7 +92,7 @@ def module(name: str, extra: str = "test-real") -> Any:
     try:
         return import_module(name)
     except ImportError:
-        missing(f"{name} is not installed: pip install 'jitid[{extra}]'")
+        missing(f"{name} is not installed: pip install '.[{extra}]'")
 
 
 def need_root() -> None:

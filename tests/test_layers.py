@@ -128,6 +128,7 @@ LAYERS = (
         "scan",
         "sshagent",
         "zones",
+        "installation",
     },
     {"policy", "roster", "scanreports", "scanrules"},
     {"credential", "standing", "task", "agent", "audit", "chains", "delegator", "process", "target"},

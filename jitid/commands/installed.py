@@ -50,7 +50,7 @@ def check_for_systemd(command: Sequence[str]) -> None:
     if set(command[0]) & set("\"'\\"):
         raise UsageError(
             f"systemd starts no program whose path holds a quote or a backslash: {quote(command[0], 200)}",
-            "install jitid in another folder",
+            "move jitid to another folder",
         )
 
 

@@ -103,8 +103,10 @@ def _plan(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
             raise
+        from jitid.installation import adding
+
         raise ConfigurationError(
-            f"`serve` needs {error.name}, which is not installed", "pip install 'jitid[server]'"
+            f"`serve` needs {error.name}, which is not installed", adding("server")
         ) from None
     tls = _tls(said)
     bind = said["serve_bind"] or (None if said["serve_socket"] else _BIND)

@@ -319,8 +319,10 @@ def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
         import botocore.parsers
         import botocore.session
     except ImportError as error:
+        from jitid.installation import adding
+
         raise ConfigurationError(
-            f"credentials of AWS need botocore, which cannot be loaded: {error}", "pip install 'jitid[aws]'"
+            f"credentials of AWS need botocore, which cannot be loaded: {error}", adding("aws")
         ) from error
     return botocore
 

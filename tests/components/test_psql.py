@@ -157,7 +157,7 @@ def test_without_the_driver_the_extra_is_named(user: User) -> None:
         timeout=120,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert "pip install 'jitid[postgres]'" in done.stderr
+    assert f"{sys.executable} -m pip install 'psycopg[binary]>=" in done.stderr
 
 
 def test_a_role_that_nobody_knows_is_found_and_never_dropped_without_its_comment(user: User) -> None:

@@ -48,7 +48,7 @@ def package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        missing(f"{name} is not installed: pip install 'jitid[test-real]'")
+        missing(f"{name} is not installed: pip install '.[test-real]'")
 
 
 def test_oauth4webapi_and_jose_take_what_we_serve(authority: Authority, node: Node) -> None:

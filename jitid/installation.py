@@ -1,0 +1,140 @@
+"""What this installation of jitid needs, and the command that adds or repairs it.
+
+No index has a package `jitid`, and anybody could register one: a command names the packages that jitid needs, and the
+interpreter that they are for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from shlex import quote
+from typing import NamedTuple
+
+_DISTRIBUTION = "jitid"
+_UNINSTALLED = "install what pyproject.toml lists for it"
+
+
+class Unmet(NamedTuple):
+    """A requirement that this installation does not meet."""
+
+    requirement: str
+    """As pip takes it: `typer<0.29,>=0.27.3`."""
+    name: str
+    installed: str | None
+    """The version that is there; None where there is none."""
+
+
+def requirements(extra: str | None = None) -> list[str]:
+    """Return what jitid needs, or what an extra adds, as pip takes it; nothing if jitid is not installed."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        stated = requires(_DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return []
+    parted = [each.partition(";") for each in stated]
+    return [text.strip() for text, _, marker in parted if _extra_of(marker) == extra]
+
+
+def adding(extra: str) -> str:
+    """Return the command that adds an extra to this installation."""
+    needed = requirements(extra)
+    return installing(needed) if needed else f"{_UNINSTALLED}: {extra}"
+
+
+def installing(packages: Iterable[str]) -> str:
+    """Return the command that installs packages for the interpreter that runs, however it was set up."""
+    words = " ".join(map(quote, packages))
+    if os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json")):
+        return f"pipx inject {quote(os.path.basename(sys.prefix))} {words}"
+    from importlib.util import find_spec
+
+    # An environment that uv made has no pip.
+    if find_spec("pip") is None:
+        return f"uv pip install --python {quote(sys.executable)} {words}"
+    return f"{quote(sys.executable)} -m pip install {words}"
+
+
+def unmet() -> list[Unmet]:
+    """Return what jitid needs at run time and is not there, or in a version that it does not work with."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for requirement in requirements():
+        name = _name_of(requirement)
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            found.append(Unmet(requirement, name, None))
+            continue
+        if not _meets(installed, requirement[len(name) :]):
+            found.append(Unmet(requirement, name, installed))
+    return found
+
+
+def fault(error: BaseException) -> tuple[str, str] | None:
+    """Return a sentence and a command if an unexpected error comes of the installation; None if it does not.
+
+    That is so if a package is missing or has a version that jitid does not work with, and if a package of others
+    cannot be loaded.
+    """
+    if lacking := unmet():
+        told = [
+            f"{one.requirement} ({f'{one.installed} is installed' if one.installed else 'it is missing'})"
+            for one in lacking
+        ]
+        return f"jitid needs {', '.join(told)}", installing(one.requirement for one in lacking)
+    if isinstance(error, SyntaxError) and error.filename and not _is_ours(error.filename):
+        return f"a package cannot be loaded: SyntaxError in {error.filename}", _CHECK
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != _DISTRIBUTION:
+        return f"the module {error.name or 'of a package'} cannot be loaded", _CHECK
+    return None
+
+
+_CHECK = f"{quote(sys.executable)} -m pip check"
+
+
+def _is_ours(path: str) -> bool:
+    return os.path.dirname(os.path.abspath(path)).startswith(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _extra_of(marker: str) -> str | None:
+    """Return the extra that a requirement belongs to (PEP 508); None for what is always needed."""
+    _, named, rest = marker.partition("extra ==")
+    return rest.strip().strip("'\"") if named else None
+
+
+def _name_of(requirement: str) -> str:
+    return requirement[: next(_ends(requirement), len(requirement))]
+
+
+def _ends(requirement: str) -> Iterator[int]:
+    return (at for at, each in enumerate(requirement) if not (each.isalnum() or each in "-_."))
+
+
+def _meets(installed: str, specifiers: str) -> bool:
+    """Tell whether a version meets specifiers such as `<0.29,>=0.27.3`; no requirement of ours has other ones."""
+    found = _numbers(installed)
+    for each in filter(None, specifiers.split(",")):
+        sign = each.strip()[:2].rstrip("0123456789")
+        stated = _numbers(each.strip().removeprefix(sign))
+        if (found < stated) if sign == ">=" else (found >= stated):
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with; those at its end that are 0 make no difference."""
+    numbers: list[int] = []
+    for part in version.strip().split("."):
+        digits = part[: next((at for at, each in enumerate(part) if not each.isdigit()), len(part))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
