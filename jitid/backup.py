@@ -31,6 +31,7 @@ from jitid.minting import current_key_of
 from jitid.policyfiles import LARGEST
 from jitid.rotation import still_tells
 from jitid.text import quote
+from jitid.tokenform import bare
 
 SCHEMA = "jitid.ledger-backup/1"
 
@@ -258,13 +259,10 @@ def _kept_head(path: str) -> str | None:
     from jitid.files import read_regular
 
     try:
-        return (
-            read_regular(os.path.join(path, folder.VERIFIED), backupfile.MAX_HEAD)
-            .decode("utf-8", "replace")
-            .strip()
-        )
+        data = read_regular(os.path.join(path, folder.VERIFIED), backupfile.MAX_HEAD)
     except OSError:
         return None
+    return bare(data.decode("utf-8", "replace"))
 
 
 def _expected(kept: str | None, names: Names, snapshot: Snapshot) -> Head | None:

@@ -19,6 +19,8 @@ _UTC_TIME, _GENERAL_TIME = 0x17, 0x18
 _LAST_UTC_YEAR = 2049
 _WIDTH = 64
 _MOST_BLOCKS = 8
+_BLANKS = " \t\r\n"
+_WITHOUT_BLANKS = dict.fromkeys(map(ord, _BLANKS))
 _KEY_ID = bytes.fromhex("0603551d0e")  # 2.5.29.14, of a subject key identifier
 
 
@@ -159,20 +161,20 @@ def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
     """
     begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
     found: list[bytes] = []
-    rest = text.strip()
+    rest = text.strip(_BLANKS)
     while rest:
         if not rest.startswith(begin) or len(found) == _MOST_BLOCKS:
             raise ValueError("not PEM")
         body, mark, rest = rest[len(begin) :].partition(end)
         if not mark or "-" in body:
             raise ValueError("not PEM")
-        joined = "".join(body.split())
+        joined = body.translate(_WITHOUT_BLANKS)
         der = binascii.a2b_base64(joined.encode("ascii"), strict_mode=True)
         # Spare bits that are not zero would be a second spelling.
         if not der or binascii.b2a_base64(der, newline=False).decode("ascii") != joined:
             raise ValueError("not canonical base64")
         found.append(der)
-        rest = rest.lstrip()
+        rest = rest.lstrip(_BLANKS)
     if not found:
         raise ValueError("not PEM")
     return found

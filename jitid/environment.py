@@ -231,7 +231,7 @@ def examine(config: Config) -> list[Check]:
     """
     from jitid.authority.operations import Examine
     from jitid.files import read_regular
-    from jitid.tokenform import MAX_TOKEN
+    from jitid.tokenform import MAX_TOKEN, bare
 
     place = sweep_head(config)
     head = None
@@ -239,7 +239,7 @@ def examine(config: Config) -> list[Check]:
     if place is not None and os.path.lexists(place):
         # What cannot be opened is for those to tell of who look at permissions.
         with suppress(OSError):
-            head = (place, read_regular(place, MAX_TOKEN).decode("utf-8", "replace").strip())
+            head = (place, bare(read_regular(place, MAX_TOKEN).decode("utf-8", "replace")))
     return look(config, Examine(stated=_stated(config), head=head))
 
 

@@ -20,6 +20,7 @@ from jitid.ledger import folder, untouched
 from jitid.ledger.lock import FairLock
 from jitid.places import AUTHORITY
 from jitid.text import quote
+from jitid.tokenform import bare
 
 if TYPE_CHECKING:
     from jitid.audit import Head
@@ -190,7 +191,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     with suppress(OSError):
         if folder.VERIFIED in present:
             text = read_regular(os.path.join(path, folder.VERIFIED), backupfile.MAX_HEAD)
-            kept = text.decode("utf-8", "replace").strip()
+            kept = bare(text.decode("utf-8", "replace"))
     nothing = _Before(None, False, kept)
     if folder.DATABASE not in present:
         return nothing

@@ -27,6 +27,7 @@ from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
 from jitid.task import written_task
 from jitid.text import quote
+from jitid.tokenform import bare
 
 REASON = "restored from a backup, which does not know what was ended since it was made"
 
@@ -99,7 +100,7 @@ def unpack(members: Iterable[tuple[str, int, backupfile.Source]], aside: str) ->
             raise IntegrityError(f"the member {quote(name)} of the backup {what}: the backup is damaged")
     for part in (folder.KEYS, folder.POLICY, "."):
         sync_folder(os.path.join(aside, part))
-    return Unpacked(told, small[backupfile.HEAD].decode("utf-8", "replace").strip())
+    return Unpacked(told, bare(small[backupfile.HEAD].decode("utf-8", "replace")))
 
 
 def _place(name: str) -> str:

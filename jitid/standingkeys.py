@@ -10,7 +10,7 @@ from jitid import sshwire
 from jitid.errors import UsageError
 from jitid.standing import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
 from jitid.text import quote
-from jitid.tokenform import CERTIFICATE, SIGNED_MARK, holds_token, is_ssh_certificate
+from jitid.tokenform import CERTIFICATE, SIGNED_MARK, bare, holds_token, is_ssh_certificate
 
 _BITS = 56
 """So many bits a secret has at least, reckoned by its length and by how many different characters it has."""
@@ -107,7 +107,7 @@ def of_public(text: str) -> Kept:
         UsageError: it is neither.
 
     """
-    text = text.strip()
+    text = bare(text)
     if _PRIVATE in text:
         raise UsageError("a private key was given, which stays where it is", "give its public key")
     try:

@@ -28,6 +28,7 @@ _SIGNATURE_LENGTH = 80
 """A signature has 86 characters; some may be missing."""
 
 MASK = "****"
+_BLANKS = " \t\r\n"
 _JSON_MARK = "eyJ"
 """How each part of a signed token begins that is a JSON object: `{"` in base64url."""
 _JSON_LENGTH = 16
@@ -45,6 +46,14 @@ _FOREIGN_LENGTH = 16
 """So many characters behind that, with lower case, upper case and digits, are a secret."""
 _PRIVATE_KEY = "PRIVATE KEY-----"
 _SEPARATE = bytes(each if chr(each) in f"{_BASE64URL}.%" else ord(" ") for each in range(256))
+
+
+def bare(text: str) -> str:
+    """Return a token without the blanks around it: space, tab, CR and LF of ASCII, and no others.
+
+    Whatever else stands beside a token makes another text of it: each token has one spelling.
+    """
+    return text.strip(_BLANKS)
 
 
 def is_opaque(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.text import quote
-from jitid.tokenform import MAX_TOKEN
+from jitid.tokenform import MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from jitid.secret import Secret
@@ -100,7 +100,7 @@ def _read(descriptor: int) -> bytes:
 def _secret(data: bytes, what: str) -> Secret:
     from jitid.secret import Secret
 
-    text = data.decode("ascii", "replace").strip()
+    text = bare(data.decode("ascii", "replace"))
     # It goes into a header, where a line break would begin another one.
     if not text or len(text) > MAX_TOKEN or any(not "!" <= character <= "~" for character in text):
         raise UsageError(f"{what} is none: a credential is one line of visible ASCII characters")

@@ -14,11 +14,12 @@ from jitid.standing import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, che
 from jitid.standingkeys import Kept
 from jitid.task import MAX_PURPOSE
 from jitid.text import check_text
+from jitid.tokenform import bare
 
 
 def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
     """Raise UsageError, which does not repeat it, if a secret stands in what is kept and shown."""
-    secret = secret.strip()
+    secret = bare(secret)
     for field, text in stated.items():
         if text is not None and secret and secret in text:
             raise UsageError(

@@ -22,7 +22,7 @@ from jitid.name import check_delegator, check_name
 from jitid.strictjson import loads
 from jitid.task import check_task
 from jitid.text import quote
-from jitid.tokenform import MAX_TOKEN
+from jitid.tokenform import MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -226,7 +226,7 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
 
 def _head(path: str) -> str:
     # That nothing is left of what was kept is no slip of whoever names it.
-    return reading.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace").strip()
+    return bare(reading.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
 def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:

@@ -10,7 +10,7 @@ from jitid.files import read_regular, write_private
 from jitid.jws import parse_any
 from jitid.leftovers import remove_leftovers
 from jitid.outputplace import is_special
-from jitid.tokenform import MAX_TOKEN
+from jitid.tokenform import MAX_TOKEN, bare
 
 
 def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...]:
@@ -69,7 +69,7 @@ def keep_own_head(path: str, head: str) -> None:
 
 
 def _text(path: str) -> str:
-    return read_regular(path, MAX_TOKEN).decode("utf-8", "replace").strip()
+    return bare(read_regular(path, MAX_TOKEN).decode("utf-8", "replace"))
 
 
 def _seq(path: str) -> int:

@@ -17,7 +17,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.lifetime import format_time
 from jitid.text import quote, safe
-from jitid.tokenform import MAX_TOKEN
+from jitid.tokenform import MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +158,7 @@ def another_one() -> Iterator[None]:
 
 def _head(path: str) -> str:
     try:
-        return read_regular(path, MAX_TOKEN).decode("utf-8", "replace").strip()
+        return bare(read_regular(path, MAX_TOKEN).decode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(
             f"the signed head cannot be read from {quote(path, 200)}: {(error.strerror or 'error').lower()}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.text import MARK, decoded, mark_of, quote, refuse_mark
-from jitid.tokenform import CERTIFICATE, MAX_TOKEN
+from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from jitid.secret import Secret
@@ -38,17 +38,17 @@ def token(path: str, what: str) -> Secret:
     if data.startswith(_DER):
         from jitid.der import to_pem
 
-        return Secret.single(to_pem(data).strip())
+        return Secret.single(bare(to_pem(data)))
     if mark := mark_of(data):
         # A token has one spelling.
         raise InvalidCredentialError(f"{what} begins with {mark}", "save it as UTF-8 without the mark")
     # What is no token is refused by whoever parses it, in one way for all.
-    text = data.decode("utf-8", "replace").strip()
+    text = bare(data.decode("utf-8", "replace"))
     if not text:
         raise UsageError(f"{what} is empty", "a token is one line of text")
     if text.startswith(CERTIFICATE):
         # A certificate is often kept with its private key, which nobody needs to be shown.
-        text = text.partition("-----BEGIN PRIVATE KEY-----")[0].rstrip()
+        text = bare(text.partition("-----BEGIN PRIVATE KEY-----")[0])
     return Secret.single(text)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.searching import Finds
+from jitid.tokenform import bare
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def trace(
 def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str | None]:
     """Return what the line names, or what is found in the text that it means, and why that may not be all."""
     finds = Finds()
-    name = (subject or "").strip()
+    name = bare(subject or "")
     if _ID.fullmatch(name):
         from jitid.identifier import parse_id
 

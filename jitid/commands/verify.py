@@ -14,6 +14,7 @@ from jitid.errors import InvalidCredentialError, UsageError
 from jitid.lifetime import format_time
 from jitid.name import check_audience, check_issuer
 from jitid.text import quote
+from jitid.tokenform import bare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,7 @@ def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ..
             "name their `iss`: --issuer ISS, or the setting `issuer`",
         )
     keys = offline.read_keys(_read(keys_at, offline.MAX_KEYS))
-    listed = _read(list_at, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace").strip()
+    listed = bare(_read(list_at, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace"))
     now = int(time.time())
     usual = (issuer, *(name for name, until in former.items() if now < until))
     found = offline.verify(
