@@ -543,7 +543,7 @@ complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole 
 complete -c jitid -n '__jitid_at "access grant"' -l audience -x -d 'An audience of its own; repeatable. It sees tokens for these alone'
 complete -c jitid -n '__jitid_at "access grant" --all-audiences' -l all-audiences -d 'Let it see tokens for any audience'
 complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
-complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key (JWK, RFC 7517) in FILE; there is no bearer'
+complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key in FILE (JWK, PEM, OpenSSH); no bearer is made'
 complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
@@ -870,7 +870,7 @@ complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on afte
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield by_id\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'

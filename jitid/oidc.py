@@ -406,15 +406,19 @@ def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> Key | None:
 def registered_key(text: str) -> dict[str, Any]:
     """Return the members of a public key (RFC 7517) that somebody registers, with its algorithm.
 
+    The text is a JWK, or a JWKS of one key; a key in PEM (SubjectPublicKeyInfo); or a line as OpenSSH writes it.
+
     Raises:
         UsageError: it is none that can be used, or holds the private half too.
 
     """
-    again = "write the public key as one JWK, such as the one of a JWKS that has a single key"
+    again = "a public key is one JWK, PEM (PUBLIC KEY) or a line of OpenSSH"
     try:
         if len(text) > MAX_KEY:
             raise UsageError("the key is longer than any key is", again)
-        jwk = strictjson.loads(text, "key")
+        if "PRIVATE KEY-----" in text:
+            raise _private_key()
+        jwk = _as_jwk(text, again) or strictjson.loads(text, "key")
     except strictjson.StrictJSONError as error:
         raise UsageError(f"the key is no JWK: {error}", again) from None
     keys = jwk.get("keys") if type(jwk) is dict else None
@@ -423,10 +427,7 @@ def registered_key(text: str) -> dict[str, Any]:
     if type(jwk) is not dict:
         raise UsageError("the key is no JWK: it is not an object", again)
     if not _PRIVATE.isdisjoint(jwk):
-        raise UsageError(
-            "the key is a private or a secret one, which stays where it was made; nothing was kept of it",
-            "give the public half alone: without the members d, p, q, dp, dq, qi and k",
-        )
+        raise _private_key()
     key = _signing_key(jwk, tuple(_FORMS))
     try:
         if key is None:
@@ -435,6 +436,37 @@ def registered_key(text: str) -> dict[str, Any]:
     except ConfigurationError:
         raise UsageError("the key is damaged, too short or too long", again) from None
     return {**{name: value for name, value in key.members.items() if value is not None}, "alg": key.alg}
+
+
+def _private_key() -> UsageError:
+    return UsageError(
+        "the key is a private or a secret one, which stays where it was made; nothing was kept of it",
+        "give the public half alone: openssl pkey -pubout, or a JWK without d, p, q, dp, dq, qi and k",
+    )
+
+
+def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
+    """Return a key in PEM or of OpenSSH as a JWK; None for what is meant to be JSON. Raises UsageError."""
+    if text.lstrip().startswith(("{", "[")):
+        return None
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+    from jitid import publickey
+
+    try:
+        key = publickey.load(text)
+    except ValueError:
+        raise UsageError("the key is no JWK, no PEM and no line of OpenSSH", again) from None
+    match key:
+        case ed25519.Ed25519PublicKey():
+            return OKPAlgorithm.to_jwk(key, as_dict=True)
+        case ec.EllipticCurvePublicKey() if isinstance(key.curve, ec.SECP256R1):
+            return ECAlgorithm.to_jwk(key, as_dict=True)
+        case rsa.RSAPublicKey():
+            return RSAAlgorithm.to_jwk(key, as_dict=True)
+        case _:
+            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", again)
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str | None:

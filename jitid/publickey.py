@@ -1,15 +1,21 @@
-"""The fingerprint by which a key is known: SHA-256 of its public half as certificates have it (SubjectPublicKeyInfo).
+"""Public keys that callers bring, and the fingerprint by which a key is known.
 
-That is RFC 5280, section 4.1.2.7. The keys that we make have one length each, so that nothing need be encoded.
+It is SHA-256 of the public half as certificates have it (SubjectPublicKeyInfo: RFC 5280, section 4.1.2.7). The keys
+that we make have one length each, so that nothing need be encoded.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from jitid import sshwire
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
 _ED25519 = bytes.fromhex("302a300506032b6570032100")  # RFC 8410, section 4
+_PEM = "-----BEGIN PUBLIC KEY-----"
 _P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")  # RFC 5480, section 2
 
 
@@ -36,3 +42,30 @@ def ssh_print(key: sshwire.PublicKey) -> bytes | None:
     except UnsupportedAlgorithm:
         raise ValueError("no key of a known sort") from None
     return sha256(loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def is_pem(text: str) -> bool:
+    """Tell whether a text is meant to be a public key in PEM (RFC 7468, section 13)."""
+    return text.lstrip().startswith(_PEM)
+
+
+def load(text: str) -> PublicKeyTypes:
+    """Return the public key of a text: PEM (SubjectPublicKeyInfo), or a line as OpenSSH writes it.
+
+    Raises ValueError, which does not repeat it, for any other text, and for more than one key.
+    """
+    # Only callers bring such keys.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    if not text.isascii():
+        raise ValueError("not ASCII")
+    try:
+        if is_pem(text):
+            if text.count("-----BEGIN ") > 1:
+                raise ValueError("more than one key")
+            return serialization.load_pem_public_key(text.encode())
+        key = sshwire.parse_public(text)
+        return serialization.load_ssh_public_key(sshwire.line(key.type, key.blob).encode())
+    except UnsupportedAlgorithm:
+        raise ValueError("no key of a known sort") from None

@@ -58,7 +58,8 @@ def grant(
     A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
     audience of its own may exchange tokens for it whose `may_act` names the service.
 
-    With --key it is a public key by which a client proves itself, and what is printed is the id.
+    With --key a client proves itself by its private key (RFC 7523), and what is printed is the id. FILE has the
+    public key: a JWK, PEM, or a line of OpenSSH.
     """
     given.expect(accessrows.GRANTED)
     for each in role or ():

@@ -13,7 +13,7 @@ from jitid.identifier import parse_id
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
 from jitid.keyring import Signer
-from jitid.publickey import public_print, ssh_print
+from jitid.publickey import is_pem, load, public_print, ssh_print
 from jitid.secret import Secret
 from jitid.sshwire import PublicKey, options, string, strings
 
@@ -220,7 +220,6 @@ def callers_key(text: str) -> PublicKey:
 
     """
     # Only who brings a key needs all of this.
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -231,8 +230,8 @@ def callers_key(text: str) -> PublicKey:
     if len(text) > MAX_PUBLIC_KEY or not text.isascii():
         raise refusal
     try:
-        if text.lstrip().startswith("-----BEGIN PUBLIC KEY-----"):
-            loaded: Any = serialization.load_pem_public_key(text.encode())
+        loaded = load(text)
+        if is_pem(text):
             if not isinstance(
                 loaded, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
             ):
@@ -241,8 +240,7 @@ def callers_key(text: str) -> PublicKey:
                 serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
             ).decode()
         key = sshwire.parse_public(text)
-        loaded = serialization.load_ssh_public_key(sshwire.line(key.type, key.blob).encode())
-    except (ValueError, UnsupportedAlgorithm):
+    except ValueError:
         raise refusal from None
     if isinstance(loaded, rsa.RSAPublicKey) and loaded.key_size > _MAX_RSA:
         raise refusal

@@ -6,6 +6,16 @@ import re
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_p384
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from jitid import access, strictjson
 from jitid.access import Granted, Wanted
@@ -487,10 +497,37 @@ def test_what_a_client_signed_counts_once(world: World) -> None:
     assert world.authority.perform(ops.FindClientKeys(client=granted.access.id)) == []
 
 
+RSA = generate_private_key(65_537, 2048)
+SSH = (Encoding.OpenSSH, PublicFormat.OpenSSH)
+PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("form", [PEM, SSH], ids=["pem", "openssh"])
+@pytest.mark.parametrize("private", [signed.ED25519, signed.P256, RSA], ids=["ed25519", "p256", "rsa"])
+def test_a_key_is_the_same_in_every_form_that_issue_takes(
+    world: World, private: Any, form: tuple[Encoding, PublicFormat]
+) -> None:
+    """A client has it as its tools write it: openssl, ssh-keygen, or a JWK."""
+    text = private.public_key().public_bytes(*form).decode()
+    stated = [grant(world, "system:ci", key=each).access.public for each in (text, f"\n{text}\r\n")]
+    assert stated == [grant(world, "system:ci", key=strictjson.dumps(signed.jwk(private))).access.public] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "no JWK"),
+        ("ssh-ed25519 AAAA x", "no JWK"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no JWK"),
+        (2 * signed.P256.public_key().public_bytes(*PEM).decode(), "no JWK"),
+        (generate_p384(SECP384R1()).public_key().public_bytes(*PEM).decode(), "none of"),
+        (generate_p384(SECP384R1()).public_key().public_bytes(*SSH).decode(), "none of"),
+        (X25519PrivateKey.generate().public_key().public_bytes(*PEM).decode(), "none of"),
+        (generate_private_key(65_537, 1024).public_key().public_bytes(*PEM).decode(), "too short"),
+        *(
+            (signed.ED25519.private_bytes(Encoding.PEM, form, NoEncryption()).decode(), "private or a secret")
+            for form in (PrivateFormat.PKCS8, PrivateFormat.OpenSSH)
+        ),
         ("[]", "not an object"),
         ('{"kty":"oct","k":"AAAA"}', "private or a secret"),
         (JWK[:-1] + ',"d":"AAAA"}', "private or a secret"),

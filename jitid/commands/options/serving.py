@@ -51,7 +51,9 @@ AccessTtl = Annotated[
 AccessKey = Annotated[
     str | None,
     option(
-        "--key", metavar="FILE", text="Register the public key (JWK, RFC 7517) in FILE; there is no bearer."
+        "--key",
+        metavar="FILE",
+        text="Register the public key in FILE (JWK, PEM, OpenSSH); no bearer is made.",
     ),
 ]
 AccessOut = Annotated[
