@@ -13,6 +13,7 @@ from jitid.errors import ConfigurationError, UsageError
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
 from jitid.text import decoded, quote, safe
+from jitid.writers import open_to_others, trusted
 
 if TYPE_CHECKING:
     from jitid.target import StatedTarget
@@ -97,10 +98,10 @@ def _read(path: str) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError(f"{shown} is no plain file")
-        if status.st_uid not in (os.geteuid(), 0):
+        if status.st_uid not in trusted():
             hint = f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
             raise ConfigurationError(f"{shown} belongs to another user; it was not read", hint)
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if open_to_others(status):
             raise ConfigurationError(
                 f"{shown} can be changed by other users; it was not read", f"chmod go-w {_word(path)}"
             )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
 from jitid.text import quote
+from jitid.writers import open_to_others, trusted
 
 CEDAR = ".cedar"
 CASES = ".test.toml"
@@ -46,13 +47,16 @@ def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
     """Return the texts of files of a folder after their names. Raises as `read_policy` does."""
     path = folder
     try:
-        # Whoever may write there may put a policy there.
-        if os.stat(folder).st_mode & 0o022:
+        # Other users who can write there can put a policy there.
+        status = os.stat(folder)
+        # For root it may be the folder of the user whose ledger this is.
+        owners = {*trusted(), status.st_uid} if os.geteuid() == 0 else trusted()
+        if open_to_others(status, owners):
             raise IntegrityError(f"the policy folder {folder} may be written by others", _closing(folder))
         files = []
         for name in names:
             path = os.path.join(folder, name)
-            files.append((name, _read(path)))
+            files.append((name, _read(path, owners)))
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"the policy file {path} is not UTF-8", f"for the place: jitid policy check {_word(path)}"
@@ -78,17 +82,18 @@ def _listed(folder: str) -> list[str]:
         raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
 
 
-def _read(path: str) -> str:
+def _read(path: str, owners: Collection[int]) -> str:
     # A named pipe in its place would be waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
+    status = os.fstat(descriptor)
+    mode = status.st_mode
     if stat.S_ISDIR(mode):
         os.close(descriptor)
         raise IntegrityError(f"the policy file {path} is a folder", "put the file itself there")
     with open(descriptor, encoding="utf-8") as file:
         if not stat.S_ISREG(mode):
             raise IntegrityError(f"the policy file {path} is no plain file", "put the file itself there")
-        if mode & 0o022:
+        if open_to_others(status, owners):
             raise IntegrityError(f"the policy file {path} may be written by others", _closing(path))
         return file.read()
 
@@ -157,7 +162,9 @@ def _open_to_others(path: str) -> str:
 
 def _closing(path: str) -> str:
     """Return the command that takes a file away from others."""
-    return f"chmod go-w {_word(path)}"
+    if os.stat(path).st_mode & 0o022:
+        return f"chmod go-w {_word(path)}"
+    return f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
 
 
 def _shown(path: str) -> str:

@@ -123,6 +123,7 @@ LAYERS = (
         "publicfolder",
         "leftovers",
         "policyfiles",
+        "writers",
         "processes",
         "runner",
         "scan",

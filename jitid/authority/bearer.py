@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN, bare
+from jitid.writers import trusted
 
 if TYPE_CHECKING:
     from jitid.secret import Secret
@@ -54,7 +55,7 @@ class FileBearer:
                     f"{what} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was asked",
                     f"chmod 600 {self._path}; and whoever could read it may have it: replace the credential",
                 )
-            if status.st_uid not in (os.geteuid(), 0):
+            if status.st_uid not in trusted():
                 raise RefusedError(f"{what} belongs to another user", "name a file of your own")
             return _secret(_read(descriptor), what)
         finally:

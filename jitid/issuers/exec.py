@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
 from jitid import strictjson
@@ -18,6 +19,7 @@ from jitid.issuers.outside import Option
 from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of, prefix_of
 from jitid.text import safe
+from jitid.writers import changeable
 
 VERSION = 1
 """Of requests and answers."""
@@ -310,7 +312,7 @@ def _read(descriptor: int) -> bytes | None:
 
 
 def check_program(path: str) -> None:
-    """Check that a program is one, and that nobody but root and this user can change it or its folder.
+    """Check that a program is one, and that only root and this user can change it, or what leads to it.
 
     Raises:
         ConfigurationError: it is not there, or others could put another one in its place.
@@ -321,21 +323,16 @@ def check_program(path: str) -> None:
         raise ConfigurationError(f"the program {shown} is named by no absolute path")
     try:
         status = os.stat(path)
-        folder = os.stat(os.path.dirname(os.path.realpath(path)))
+        place = changeable(path)
     except OSError as error:
         raise ConfigurationError(f"the program {shown} cannot be used: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode) or not os.access(path, os.X_OK):
         raise ConfigurationError(f"{shown} is no program that can be started")
-    for which, what in ((status, shown), (folder, f"the folder of {shown}")):
-        sticky = which is folder and which.st_mode & stat.S_ISVTX
-        if (which.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky) or which.st_uid not in (
-            0,
-            os.geteuid(),
-        ):
-            raise ConfigurationError(
-                f"{what} can be changed by other users; the program was not started",
-                "chmod go-w what is named",
-            )
+    if place is not None:
+        raise ConfigurationError(
+            f"other users can change {safe(place)}, and so the program {shown}; the program was not started",
+            f"chmod go-w {word(place)}, and let root or this user own it",
+        )
 
 
 def _told(record: Record) -> dict[str, Any]:

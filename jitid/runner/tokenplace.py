@@ -11,6 +11,7 @@ from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.outputplace import check_output
 from jitid.text import quote
+from jitid.writers import open_to_others
 
 _FILE = "token"
 IDENTITY = "identity"
@@ -169,7 +170,7 @@ def _hold(folder: str) -> int:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
         raise UsageError(f"the folder {quote(folder, 200)} cannot be used: {reason.lower()}") from error
     status = os.fstat(descriptor)
-    if status.st_mode & 0o022 or status.st_uid not in (os.geteuid(), 0):
+    if open_to_others(status):
         os.close(descriptor)
         raise IntegrityError(
             f"others may write to the folder {quote(folder, 200)}, and put another token there",

@@ -8,9 +8,11 @@ import socket
 import stat
 from contextlib import suppress
 from ipaddress import ip_address
+from shlex import quote as word
 
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.text import quote
+from jitid.writers import changeable, trusted
 
 _BACKLOG = 1024
 
@@ -127,7 +129,7 @@ def _check_folder(folder: str) -> None:
             f"the folder {quote(folder, 200)} of the socket: {(error.strerror or 'error').lower()}",
             "make it first, for the service's user alone to write to",
         ) from None
-    if status.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in trusted():
         raise IntegrityError(
             f"the folder {quote(folder, 200)} of the socket belongs to another user, who could replace it",
             "choose one that belongs to the service's user",
@@ -137,6 +139,12 @@ def _check_folder(folder: str) -> None:
             f"the folder {quote(folder, 200)} of the socket may be written by others (mode "
             f"{stat.S_IMODE(status.st_mode):03o}), who could replace it",
             f"chmod go-w {folder}",
+        )
+    place = changeable(os.path.abspath(folder))
+    if place is not None:
+        raise IntegrityError(
+            f"other users can change {quote(place, 200)}, and so the folder {quote(folder, 200)} of the socket",
+            f"chmod go-w {word(place)}, and let root or the service's user own it",
         )
 
 

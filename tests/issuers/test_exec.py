@@ -43,7 +43,10 @@ class Written(ExecPlace):
 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
-    return Written(tmp_path)
+    # The folder above is one that a test may change.
+    folder = tmp_path / "above" / "programs"
+    folder.mkdir(parents=True)
+    return Written(folder)
 
 
 def failure(issuer: ExecIssuer, written: Written) -> JitidError:
@@ -192,11 +195,13 @@ answer(life="dead" if secret in shown else "live", seen="looked")
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda path: path.chmod(0o722), "can be changed by other users"),
-        (lambda path: path.parent.chmod(0o777), "can be changed by other users"),
+        (lambda path: path.chmod(0o722), "other users can change"),
+        (lambda path: path.parent.chmod(0o777), "other users can change"),
+        (lambda path: path.parent.parent.chmod(0o777), "other users can change"),
+        (lambda path: os.chown(path.parent.parent, 12345, -1), "other users can change"),
         (lambda path: path.chmod(0o600), "no program"),
         (lambda path: path.unlink(), "cannot be used"),
-        (lambda path: os.chown(path, 12345, 0), "can be changed by other users"),
+        (lambda path: os.chown(path, 12345, 0), "other users can change"),
     ],
 )
 def test_a_program_that_others_can_change_is_not_started(
