@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from jitid.policy.placing import tokens_of
-from jitid.policy.source import ALL_FACTS, rule_of, statements
+from jitid.policy.source import ALL_FACTS, rule_of, statements, word_at
 
 NUMBERS = ("hour", "minute", "weekday", "now")
 """Facts whose values are told apart by what they are compared with."""
@@ -109,7 +109,8 @@ class _Reader:
         )
         self._tokens = tokens[effect:]
         self._body = self._tokens.index(")") + 1
-        self._words = {word.strip('"') for word in self._tokens}
+        self._said = [word_at(self._tokens, at) for at in range(len(self._tokens))]
+        self._words = frozenset(self._said)
         self._escapes = any("\\" in word for word in self._tokens)
 
     def read(self) -> Classes:
@@ -130,16 +131,15 @@ class _Reader:
 
     def _reads_delegator_kind(self) -> bool:
         return "delegator_kind" in self._words or any(
-            word.strip('"') == "kind"
-            and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
-            for at, word in enumerate(self._tokens)
+            word == "kind" and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
+            for at, word in enumerate(self._said)
         )
 
     def _task_owner(self) -> Names | None:
         """Return which owners of tasks it tells apart; of another owner than an agent's all that is asked is read."""
         found = self._facts("task_owner")
-        for at, word in enumerate(self._tokens):
-            if word.strip('"') != "owner" or self._tokens[at - 2 : at - 1] == ["principal"]:
+        for at, word in enumerate(self._said):
+            if word != "owner" or self._tokens[at - 2 : at - 1] == ["principal"]:
                 continue
             if self._tokens[at - 2 : at] != ["resource", "."] or self._tokens[at - 3] == ".":
                 return None

@@ -318,7 +318,7 @@ def _test(term: Any) -> _Test | None:  # noqa: ANN401 - Cedar's JSON
     elif operator == "in" and "Set" in operands["right"]:
         # Delegators and agents have nobody in them; groups do.
         subject = _subject(operands["left"])
-        if all("__entity" in str(one) and "Group" not in str(one) for one in operands["right"]["Set"]):
+        if all(_type(one) not in (None, "Group") for one in operands["right"]["Set"]):
             return _among(subject, operands["right"]["Set"])
     elif operator == "like":
         subject, pattern = _subject(operands["left"]), operands["pattern"]
@@ -343,6 +343,13 @@ def _subject(term: Any) -> str | None:  # noqa: ANN401 - Cedar's JSON
         names.append(term["."]["attr"])
         term = term["."]["left"]
     return ".".join([term["Var"], *reversed(names)]) if "Var" in term else None
+
+
+def _type(term: Any) -> str | None:  # noqa: ANN401 - Cedar's JSON
+    """Return the type of an entity that a term writes out; None for any other term."""
+    value = term.get("Value")
+    entity = value.get("__entity") if isinstance(value, dict) else None
+    return str(entity["type"]) if isinstance(entity, dict) else None
 
 
 def _value(term: Any) -> str | int | None:  # noqa: ANN401 - Cedar's JSON

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from jitid.policy.source import TOKEN, statements
+from jitid.policy.source import TOKEN, statements, word_at
 
 MOST_TOKENS = 3_000
 """In a longer statement the place of a wrong token is not looked for: each try reads it up to there."""
@@ -139,8 +139,10 @@ def nearest(text: str, words: Sequence[str]) -> int:
     It is where the statement's effect stands if that cannot be told.
     """
     tokens, body = tokens_of(text), head_end(text)
+    texts = [token.text for token in tokens]
     places = [
-        [at for at, token in enumerate(tokens) if token.text.strip('"') == word.strip('"')] for word in words
+        [at for at, text_ in enumerate(texts) if text_ == word or word_at(texts, at) == word]
+        for word in words
     ]
     if not places or not all(places):
         return effect_start(text)

@@ -146,6 +146,28 @@ def integers(text: str) -> set[int]:
     return {int(token) for token in TOKEN.findall(text) if token.isdecimal() and len(token) < 19}
 
 
+def word_at(tokens: Sequence[str], at: int) -> str | None:
+    """Return the word of a rule that a token is, None for a string that is a value: it may be a name, and read as any.
+
+    A string is a word where it names a member: `context["owner"]`, `context has "owner"`.
+    """
+    token = tokens[at]
+    if not token.startswith('"'):
+        return token
+    before = tokens[at - 1] if at else ""
+    if before == "has" or (before == "[" and at > 1 and _ends_value(tokens[at - 2])):
+        return token[1:-1]
+    return None
+
+
+def _ends_value(token: str) -> bool:
+    """Tell whether a `[` behind a token asks for a member, and begins no set."""
+    return token[0] in '")]}' or (token not in _OPERATORS and (token[0] == "_" or token.isalnum()))
+
+
+_OPERATORS = frozenset({"in", "has", "like", "is", "if", "then", "else"})
+
+
 def _statements(tokens: list[str]) -> Iterator[list[str]]:
     statement: list[str] = []
     for token in tokens:
@@ -231,22 +253,31 @@ def _actions(head: list[str]) -> tuple[str, ...]:
     for at, token in enumerate(head):
         if token == "action" and (at + 1 == len(head) or head[at + 1] == ","):  # noqa: S105 - syntax
             return ACTIONS
-    strings = {token[1:-1] for token in head if token.startswith('"')}
-    if any("\\" in string for string in strings):
+    named = _named_actions(head)
+    if any("\\" in string for string in named):
         return ACTIONS
-    return tuple(action for action in ACTIONS if action in strings)
+    return tuple(action for action in ACTIONS if action in named)
+
+
+def _named_actions(tokens: list[str]) -> set[str]:
+    """Return the names of the actions among tokens, as they are written: `Action::"issue"`."""
+    return {
+        token[1:-1]
+        for at, token in enumerate(tokens)
+        if token.startswith('"') and tokens[max(at - 3, 0) : at] == ["Action", ":", ":"]
+    }
 
 
 def _of_use(head: list[str], body: list[str]) -> bool:
     """Tell whether a rule that may apply to `authorize` says that it is about uses."""
     # An action that the body asks for may be that one, and what is asked without its name may be `use`.
-    named = {'"authorize"', "Resource"}
-    asked = {"action", "use", '"action"', '"use"'}
-    bare = any(one == "context" and after not in (".", "[", "has") for one, after in pairwise(body))
-    return bare or any(
-        word in named or "\\" in word or (at >= len(head) and word in asked)
-        for at, word in enumerate([*head, *body])
-    )
+    if any(one == "context" and after not in (".", "[", "has") for one, after in pairwise(body)):
+        return True
+    whole = [*head, *body]
+    if "Resource" in whole or any(name == "authorize" or "\\" in name for name in _named_actions(whole)):
+        return True
+    asked = [word_at(body, at) or "" for at in range(len(body))]
+    return any(word in ("action", "use") or (word and "\\" in word) for word in asked)
 
 
 def _looks_at(variable: str, head: list[str], body: list[str]) -> bool:
