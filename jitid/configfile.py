@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from jitid.errors import ConfigurationError, UsageError
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
-from jitid.text import decoded, quote, safe
+from jitid.text import MARK, decoded, quote, safe
 from jitid.writers import open_to_others, trusted
 
 if TYPE_CHECKING:
@@ -64,15 +64,27 @@ def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Laye
 
 def read_file(path: str) -> dict[str, Any] | None:
     """Return the TOML of a file, or None when there is none. Raises ConfigurationError."""
+    text = read_text(path)
+    return None if text is None else parse(text, path)
+
+
+def read_text(path: str) -> str | None:
+    """Return the text of a file, its byte order mark too, or None if there is no file. Raises ConfigurationError."""
     raw = _read(path)
     if raw is None:
         return None
+    try:
+        return (MARK if raw.startswith(MARK.encode()) else "") + decoded(raw, safe(path))
+    except UsageError as error:
+        raise ConfigurationError(error.message, error.hint) from None
+
+
+def parse(text: str, path: str) -> dict[str, Any]:
+    """Return what a text of TOML says. Raises ConfigurationError, which names the file."""
     import tomllib
 
     try:
-        return tomllib.loads(decoded(raw, safe(path)))
-    except UsageError as error:
-        raise ConfigurationError(error.message, error.hint) from None
+        return tomllib.loads(text.removeprefix(MARK))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(
             f"{safe(path)} is not TOML: {safe(str(error) or 'nested too deeply')}"

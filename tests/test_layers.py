@@ -33,6 +33,7 @@ LAYERS = (
         "elsewhere",
         "config",
         "configfile",
+        "configtext",
         "settings",
         "places",
         "trusted",

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.commands.globals import Globals
 from jitid.config import Config, own_file
-from jitid.configfile import TABLES, read_file, read_layer
+from jitid.configfile import TABLES, parse, read_layer, read_text
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
+from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.settings import SETTINGS, Value, absolute, convert, nearest
-from jitid.text import quote, safe
+from jitid.text import MARK, quote, safe
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -66,23 +67,28 @@ def get(given: Globals, key: options.Key) -> None:
 def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
     """Write one setting to the user's file.
 
-    With --profile it goes into that profile; with --config into that file. The rest of the file is kept,
-    but for comments. Keys of tables are written as floor.scope.PATTERN, floor.audience.AUD,
+    With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
+    stays as it is. Keys of tables are written as floor.scope.PATTERN, floor.audience.AUD,
     algorithm.audience.AUD and oidc.ISSUER.FIELD.
     """
+    # What reads and writes TOML takes its time to load.
+    from jitid.configtext import with_value
+
     path, profile = own_file(given.config_file), _profile(given)
     names, new = _assignment(key, value)
     with _locked(path):
-        document = read_file(path) or {}
-        table: dict[str, Any] = document
+        text = read_text(path) or ""
+        table: Any = parse(text, path)
         for name in (*profile, *names[:-1]):
-            table = table.setdefault(name, {})
+            table = table.get(name, {})
             if not isinstance(table, dict):
                 raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
-        table[names[-1]] = new
-        for each in (document, document.get("profile", {}).get(profile[-1], {}) if profile else {}):
+        mark, body = _parted(text)
+        text = mark + with_value(body, (*profile, *names), new)
+        document = parse(text, path)
+        for each in (document, document["profile"][profile[-1]] if profile else {}):
             read_layer(each, path, path, "user")
-        _write(path, document)
+        write_private(path, text.encode())
 
 
 def unset(given: Globals, key: options.Key) -> None:
@@ -91,14 +97,19 @@ def unset(given: Globals, key: options.Key) -> None:
     What another file or the default says counts from then on. With --profile it is taken out of that profile; with
     --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
     """
+    from jitid.configtext import without
+
     path = own_file(given.config_file)
     with _locked(path):
-        document = read_file(path) or {}
-        table: Any = document
-        for name in _profile(given):
+        text = read_text(path) or ""
+        table: Any = parse(text, path)
+        profile = _profile(given)
+        for name in profile:
             table = table.get(name, {}) if isinstance(table, dict) else {}
-        if _removed(table, _places(key, table)):
-            _write(path, document)
+        place = next((names for names in _places(key, table) if _holds(table, names)), None)
+        if place is not None:
+            mark, body = _parted(text)
+            write_private(path, (mark + without(body, (*profile, *place), len(profile))).encode())
         else:
             given.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
 
@@ -114,6 +125,12 @@ def path(given: Globals) -> None:
     # Whoever asks may be about to repair the file.
     given.try_config()
     given.show(View("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return the byte order mark of a text, or an empty text, and what follows it."""
+    body = text.removeprefix(MARK)
+    return text.removesuffix(body), body
 
 
 def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
@@ -139,14 +156,6 @@ def _profile(given: Globals) -> tuple[str, ...]:
     return ("profile", profile) if profile else ()
 
 
-def _write(path: str, document: dict[str, Any]) -> None:
-    import tomli_w
-
-    from jitid.files import write_private
-
-    write_private(path, tomli_w.dumps(document).encode())
-
-
 def _places(key: str, table: object) -> list[list[str]]:
     """Return where what a key names may stand: the paths to it, the likeliest first.
 
@@ -165,19 +174,11 @@ def _places(key: str, table: object) -> list[list[str]]:
     return [[key]]
 
 
-def _removed(table: object, places: list[list[str]]) -> bool:
-    """Take out what stands at the first of these places that has something, and the tables that are empty then."""
-    for names in places:
-        around: list[Any] = [table]
-        for name in names[:-1]:
-            around.append(around[-1].get(name) if isinstance(around[-1], dict) else None)
-        if isinstance(around[-1], dict) and names[-1] in around[-1]:
-            del around[-1][names[-1]]
-            for outer, name in zip(reversed(around[:-1]), reversed(names[:-1]), strict=True):
-                if not outer[name]:
-                    del outer[name]
-            return True
-    return False
+def _holds(table: Any, names: list[str]) -> bool:  # noqa: ANN401 - TOML
+    """Tell whether something stands at a place."""
+    for name in names[:-1]:
+        table = table.get(name) if isinstance(table, dict) else None
+    return isinstance(table, dict) and names[-1] in table
 
 
 def _written(name: str, value: Value) -> Value:
