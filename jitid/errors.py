@@ -83,6 +83,13 @@ class NotFoundError(JitidError):
     exit_status = ExitStatus.NOT_FOUND
 
 
+class IncompleteError(JitidError):
+    """A part of the input was not searched; the output covers the rest."""
+
+    code = "incomplete"
+    exit_status = ExitStatus.INCOMPLETE
+
+
 class PolicyDeniedError(JitidError):
     """The policy decision was not Allow; the message names the rule that said so."""
 

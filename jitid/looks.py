@@ -41,6 +41,8 @@ class Shapes(NamedTuple):
     shapes: tuple[Shape, ...]
     prints: bytes
     """The first `PRINT` bytes of each fingerprint, one after the other."""
+    others: bool = False
+    """Whether targets have live secrets of which it is not known how they look."""
 
 
 class Looks:

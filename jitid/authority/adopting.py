@@ -12,11 +12,11 @@ from jitid.authority.inside import Inside
 from jitid.authority.operations import AdoptionOperation
 from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
+from jitid.authority.shaped import shapes
 from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted import reference_of
 from jitid.ledger.changing import change
-from jitid.looks import PRINT, Shapes
 from jitid.standing import FOR_EVER
 from jitid.target import BY_HAND, Life, Probe, Record
 from jitid.task import ADOPTED
@@ -52,7 +52,7 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
             return _suggest(inside, names)
         case ops.AdoptedShapes():
             with inside.ledger.read() as snapshot:
-                return Shapes(tuple(snapshot.adopted.shapes()), snapshot.adopted.prints(PRINT))
+                return shapes(snapshot)
         case _:
             assert_never(one)
 

@@ -338,6 +338,14 @@ class LocalAuthority:
 
                 return provisioning.perform(self._inside, operation)
             case ops.AdoptionOperation():
+                from jitid.authority.adopt_operations import AdoptedShapes
+
+                if isinstance(operation, AdoptedShapes):
+                    # Each search of a long text asks this: what performs the others takes longer to load.
+                    from jitid.authority.shaped import shapes
+
+                    with self._ledger.read() as snapshot:
+                        return shapes(snapshot)
                 from jitid.authority import adopting
 
                 return adopting.perform(self._inside, operation)

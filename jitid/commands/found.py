@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
 from jitid.credential import Credential, State
-from jitid.errors import NotFoundError
+from jitid.errors import IncompleteError, NotFoundError
 from jitid.ledger.access import AccessState
 from jitid.lifetime import format_duration
 from jitid.traced import first_of, honour
@@ -123,6 +123,18 @@ def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str
         "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
         caveat or whole,
     )
+
+
+def incomplete(missed: Mapping[str, int], caveat: str | None) -> IncompleteError:
+    """Return the error for a text of which a part was not searched."""
+    from jitid.commands.stream import COMPRESSED, UNKNOWN_FORM
+
+    hint = "decode that part, and search the result: base64 -d FILE | jitid trace"
+    if COMPRESSED in missed:
+        hint = caveat or hint
+    elif UNKNOWN_FORM in missed:
+        hint = "search the part around the leak, in a smaller text"
+    return IncompleteError(f"the search is incomplete; not searched: {', '.join(sorted(missed))}", hint)
 
 
 def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from jitid.errors import JitidError, PartialError, UsageError
 from jitid.pasted import LONGEST, search_pasted
 from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
 from jitid.scanreports.reported import Reported
-from jitid.searching import Finds, mark, search
+from jitid.searching import Finds, mark
 from jitid.sighting import MOST_PLACES, Sighting
+from jitid.strings import search
 from jitid.whereabouts import kept, parts
 
 _PIECE = 1 << 18

@@ -75,7 +75,7 @@ def _looks(given: Globals) -> Looks | None:
         found = authority.perform(AdoptedShapes())
     finally:
         authority.close()
-    return Looks(*found) if found.shapes else None
+    return Looks(found.shapes, found.prints) if found.shapes else None
 
 
 def _sighting(hit: Hit) -> Sighting:

@@ -7,15 +7,19 @@ import os
 import signal
 import stat
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from jitid.commands import reading
 from jitid.errors import StorageError, UsageError
+from jitid.hidden import AFTER, BEFORE, HiddenSearch
+from jitid.looks import Looks, Shapes
 from jitid.pasted import LONGEST, search_pasted
-from jitid.searching import AFTER, BEFORE, Finds, search
+from jitid.searching import Finds
+from jitid.strings import ALL, add
 
 CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""
@@ -35,7 +39,16 @@ _STATE = struct.Struct("=?QQ")
 _KEPT = max(LONGEST + 1, BEFORE + AFTER)
 _COMPRESSED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
 """How what is compressed begins, and what takes it apart."""
-_LONG = f"a text of more than {LONGEST >> 10} KiB is searched for unbroken, plain strings only"
+_OTHERS = (
+    *((magic, "unzip -p") for magic in (b"PK\x03\x04", b"PK\x05\x06")),
+    (b"7z\xbc\xaf\x27\x1c", "7z x -so"),
+    (b"Rar!\x1a\x07", "unrar p -inul"),
+    (b"\x04\x22\x4d\x18", "lz4cat"),
+    (b"\x1f\x9d", "zcat"),
+)
+COMPRESSED = "the text is compressed"
+UNKNOWN_FORM = f"secrets of targets in a text of more than {LONGEST >> 10} KiB"
+_LONG = f"in a text of more than {LONGEST >> 10} KiB, only private keys in PEM are found"
 
 
 class StreamSearch:
@@ -46,18 +59,30 @@ class StreamSearch:
     """
 
     def __init__(
-        self, path: str, what: str, processes: int | None = None, *, command: str = "jitid trace"
+        self,
+        path: str,
+        what: str,
+        processes: int | None = None,
+        *,
+        command: str = "jitid trace",
+        chunk: int = CHUNK,
+        shapes: Callable[[], Shapes | None] | None = None,
     ) -> None:
         """Args are the file, `-` for standard input, what errors call it, and how many processes are to search it.
 
-        `command` is the one that reads it, for hints.
+        `command` is the one that reads it, for hints; `chunk` is how much is searched at once. `shapes` says how
+        secrets look that were adopted; it is asked if the text is long.
         """
         self._path = path
         self._what = what
         self._command = command
         self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
         self._descriptor = -1
-        self._window = bytearray(BEFORE + CHUNK + AFTER)
+        self._window = bytearray(BEFORE + chunk + AFTER)
+        self._shapes = shapes
+        self._hidden = HiddenSearch(ALL)
+        self.missed: Counter[str] = Counter()
+        """What could not be searched, and how often: complete when all batches were yielded."""
         self._short: bytes | None = None
         """The whole stream, if it is short."""
         self.caveat: str | None = None
@@ -115,7 +140,7 @@ class StreamSearch:
 
     def _found(self) -> Iterator[Finds]:
         if self._short is not None:
-            yield search_pasted(self._short)
+            yield search_pasted(self._short, self.missed)
             return
         finds = Finds()
         try:
@@ -132,7 +157,7 @@ class StreamSearch:
         yield from self._batches()
         while self._helpers:
             pid, told = self._helpers[-1]
-            yield from _told_by(told)
+            yield from self._told_by(told)
             self._helpers.pop()
             os.close(told)
             os.waitpid(pid, 0)
@@ -144,9 +169,17 @@ class StreamSearch:
         _widen(self._descriptor)
         size, ended = self._fill(0, LONGEST + 1)
         self.caveat = _caveat(bytes(self._window[:8]), self._command, is_short=ended)
+        if self.caveat not in (None, _LONG):
+            self.missed[COMPRESSED] += 1
         if ended:
             self._short = bytes(self._window[:size])
             return
+        shapes = None if self._shapes is None else self._shapes()
+        if shapes is not None:
+            if shapes.shapes:
+                self._hidden = HiddenSearch(ALL | {"secrets"}, Looks(shapes.shapes, shapes.prints))
+            if shapes.others:
+                self.missed[UNKNOWN_FORM] += 1
         self._wide = _is_wide(self._window[:size])
         size = self._narrow(0, size)
         helpers = self._processes - 1 if self._is_long() else 0
@@ -188,6 +221,7 @@ class StreamSearch:
     def _windows(self) -> Iterator[tuple[int, int]]:
         """Yield from where to where the window is to be searched, turn by turn."""
         window = self._window
+        view = memoryview(window)
         done = False
         while not done:
             self._wait()
@@ -195,21 +229,21 @@ class StreamSearch:
                 done, first, size = _STATE.unpack_from(self._left)
                 if done:
                     return
-                window[:size] = self._left[_STATE.size : _STATE.size + size]
+                view[:size] = memoryview(self._left)[_STATE.size : _STATE.size + size]
                 size, done = self._fill(size, len(window))
                 last = size if done else size - AFTER
                 self._leave(done, BEFORE, last - BEFORE, size)
             finally:
                 self._pass_on()
             # What an earlier turn left there is no text.
-            window[size:] = bytes(len(window) - size)
+            view[size:] = bytes(len(window) - size)
             yield first, last
 
     def _leave(self, ended: bool, first: int, start: int, end: int) -> None:
         """Leave a part of the window for the next turn, which searches it from `first` on."""
-        kept = b"" if ended else self._window[start:end]
+        kept = memoryview(self._window)[start : start if ended else end]
         _STATE.pack_into(self._left, 0, ended, first, len(kept))
-        self._left[_STATE.size : _STATE.size + len(kept)] = bytes(kept)
+        memoryview(self._left)[_STATE.size : _STATE.size + len(kept)] = kept
 
     def _wait(self) -> None:
         if self._lock is not None:
@@ -227,11 +261,30 @@ class StreamSearch:
     def _batches(self) -> Iterator[Finds]:
         finds = Finds()
         for first, last in self._windows():
-            search(self._window, first, last, finds)
+            add(finds, self._hidden.found(self._window, first, last, finds))
+            self.missed.update(reason for reason, _ in self._hidden.missed)
+            self._hidden.missed.clear()
             if _is_full(finds):
                 yield finds
                 finds = Finds()
         yield finds
+
+    def _told_by(self, descriptor: int) -> Iterator[Finds]:
+        """Yield what a helper found. Raises OSError where it could not read, StorageError if it was ended."""
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            while True:
+                try:
+                    told = marshal.load(file)  # noqa: S302 - from a child of this process
+                except (EOFError, ValueError, TypeError):
+                    raise StorageError("a process that searched a part of the input was ended") from None
+                if isinstance(told, dict):
+                    self.missed.update(told)
+                elif isinstance(told, tuple):
+                    yield Finds.unpack(told)
+                elif told:
+                    raise OSError(told, os.strerror(told))
+                else:
+                    return
 
     def _start_helper(self) -> None:
         told, tell = os.pipe()
@@ -253,11 +306,14 @@ class StreamSearch:
                 signal.signal(number, signal.SIG_DFL)
             with os.fdopen(tell, "wb") as file:
                 failure = 0
+                # What was missed before it was started, its parent tells.
+                self.missed.clear()
                 try:
                     for finds in self._batches():
                         marshal.dump(finds.pack(), file)
                 except OSError as error:
                     failure = error.errno or -1
+                marshal.dump(dict(self.missed), file)
                 marshal.dump(failure, file)
         finally:
             # Whatever happened: the parent's work is not done twice.
@@ -275,25 +331,10 @@ def _is_wide(text: bytes | bytearray) -> bool:
 
 
 def _caveat(beginning: bytes, command: str, *, is_short: bool) -> str | None:
-    for magic, program in _COMPRESSED.items():
+    for magic, program in (*_COMPRESSED.items(), *_OTHERS):
         if beginning.startswith(magic):
             return f"it is compressed: {program} FILE | {command}"
     return None if is_short else _LONG
-
-
-def _told_by(descriptor: int) -> Iterator[Finds]:
-    """Yield what a helper found. Raises OSError where it could not read, StorageError if it was ended."""
-    with os.fdopen(descriptor, "rb", closefd=False) as file:
-        while True:
-            try:
-                told = marshal.load(file)  # noqa: S302 - from a child of this process
-            except (EOFError, ValueError, TypeError):
-                raise StorageError("a process that searched a part of the input was ended") from None
-            if isinstance(told, int):
-                if told:
-                    raise OSError(told, os.strerror(told))
-                return
-            yield Finds.unpack(told)
 
 
 def _widen(descriptor: int) -> None:

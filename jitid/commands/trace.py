@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.commands.globals import Globals
+    from jitid.commands.stream import StreamSearch
+    from jitid.looks import Shapes
     from jitid.revocation import Ended
     from jitid.traced import Match, Traced
 
@@ -50,7 +52,7 @@ def trace(
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
-    authority, traced, caveat = _traced(given, subject)
+    authority, traced, search = _traced(given, subject)
     ended: Ended | None = None
     failure: JitidError | None = None
     if revoke:
@@ -69,19 +71,27 @@ def trace(
         # What ended is said even where nobody takes the rows.
         _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
     if failure is not None:
+        if search is not None and search.missed:
+            from jitid.commands.found import incomplete
+
+            given.warn(incomplete(search.missed, search.caveat).message)
         raise failure
     if ended is not None:
         from jitid.commands.confirming import must_be_confirmed
 
         must_be_confirmed(ended)
+    if search is not None and search.missed:
+        from jitid.commands.found import incomplete
+
+        raise incomplete(search.missed, search.caveat)
     if not traced.matches and not any(stray.access for stray in traced.strays):
         from jitid.commands.found import nothing
 
-        raise nothing(given, traced.strays, traced.words, caveat)
+        raise nothing(given, traced.strays, traced.words, None if search is None else search.caveat)
 
 
-def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str | None]:
-    """Return what the line names, or what is found in the text that it means, and why that may not be all."""
+def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, StreamSearch | None]:
+    """Return what the line names, or what is found in the text that it means, and the search of that text."""
     finds = Finds()
     name = bare(subject or "")
     if _ID.fullmatch(name):
@@ -97,9 +107,27 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str
         from jitid.environment import room
 
         check_text_file(subject or "-")
-        with StreamSearch(subject or "-", "the text") as search:
-            return *_looked_up(given, search.finds(room(given.config()))), search.caveat
+        with StreamSearch(subject or "-", "the text", shapes=lambda: shapes(given)) as search:
+            return *_looked_up(given, search.finds(room(given.config()))), search
     return *_looked_up(given, [finds]), None
+
+
+def shapes(given: Globals) -> Shapes | None:
+    """Return how adopted secrets look; None without a ledger.
+
+    Each process that searches needs it: the ledger is opened before they start, and closed again.
+    """
+    from jitid.environment import open_if_there
+
+    authority = open_if_there(given.config())
+    if authority is None:
+        return None
+    from jitid.authority.adopt_operations import AdoptedShapes
+
+    try:
+        return authority.perform(AdoptedShapes())
+    finally:
+        authority.close()
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:

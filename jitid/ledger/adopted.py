@@ -73,6 +73,9 @@ class AdoptedSnapshot(Protocol):
     def shapes(self) -> list[Shape]:
         """Return how the secrets look that were ever adopted, each look once."""
 
+    def shapeless(self) -> bool:
+        """Return whether a live adopted secret has no known length: a search by form does not find it."""
+
     def prints(self, size: int) -> bytes:
         """Return the first `size` bytes of the fingerprint of each of those, one after the other."""
 

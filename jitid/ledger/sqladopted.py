@@ -89,6 +89,14 @@ class SqlAdopted:
         ).fetchall()
         return sorted((Shape(*row) for row in rows), key=lambda shape: (shape.prefix or "~~", shape.length))
 
+    def shapeless(self) -> bool:
+        """Return whether a live adopted secret has no known length: a search by form does not find it."""
+        row = self._db.execute(
+            """SELECT 1 FROM adopted x JOIN credential c ON c.id = x.credential
+                WHERE x.length IS NULL AND c.ended_at IS NULL LIMIT 1"""
+        ).fetchone()
+        return row is not None
+
     def prints(self, size: int) -> bytes:
         """Return the first `size` bytes of the fingerprint of each of those, one after the other."""
         rows = self._db.execute(

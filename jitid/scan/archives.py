@@ -41,7 +41,7 @@ _EMPTY = 2
 _METHODS = (0, 8)
 """Stored and deflated (APPNOTE 6.3.10, section 4.4.5): other methods may take any amount of memory."""
 
-_OTHERS = (
+OTHERS = (
     b"BZh",
     b"\xfd7zXZ\0",
     b"\x28\xb5\x2f\xfd",
@@ -71,7 +71,7 @@ def is_archive(beginning: bytes) -> bool:
 
 def is_other(beginning: bytes) -> bool:
     """Tell by its beginning whether something is compressed in a way that is not opened."""
-    return beginning.startswith(_OTHERS)
+    return beginning.startswith(OTHERS)
 
 
 def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:

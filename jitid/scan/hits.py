@@ -8,16 +8,13 @@ from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
+from jitid.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.looks import Looks
 from jitid.privatekeys import SEED
 from jitid.scan.source import Item, Origin, Tally
-from jitid.scan.strings import PEM, Strings, is_wide
-from jitid.searching import (
-    AFTER,
-    BEFORE,
-    Finds,
-    mark,
-)
+from jitid.searching import AFTER as LONGEST_ALONE
+from jitid.searching import Finds, mark
+from jitid.strings import PEM, is_wide
 
 CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""
@@ -95,7 +92,7 @@ class Searcher:
     def __init__(self, sorts: frozenset[str] = SORTS, looks: Looks | None = None) -> None:
         """Args: `sorts` are those of the strings that are looked for; `looks` finds secrets that were adopted."""
         self._sorts = sorts
-        self._strings = Strings(sorts, looks)
+        self._strings = HiddenSearch(sorts, looks)
         self.tally = Tally()
         self._hits: list[Hit] = []
         self._finds = Finds()
@@ -194,7 +191,9 @@ class Searcher:
             window[size] = 0
         self.tally.items += len(items)
         self.tally.bytes += size
-        found = self._strings.found(window, 0, size, self._finds)
+        found = self._strings.found(window, 0, size, self._finds, end=size, borders=starts)
+        for reason, at in self._missed():
+            self._miss(reason, made(items[max(0, bisect_right(starts, at) - 1)]))
         if not found:
             return
         last, position, line = -1, 0, 1
@@ -211,11 +210,11 @@ class Searcher:
     @staticmethod
     def may_be_alone(size: int, beginning: bytes) -> bool:
         """Tell by its size and beginning whether an item may be nothing but a key or a certificate."""
-        return size == SEED or (beginning.startswith(_BARE) and size <= AFTER)
+        return size == SEED or (beginning.startswith(_BARE) and size <= LONGEST_ALONE)
 
     def alone(self, item: Item, content: bytes) -> None:
         """Look whether an item is nothing but a key as a keyring has it, or a key or certificate in DER (X.690)."""
-        if not self._sorts & PEM or len(content) > AFTER:
+        if not self._sorts & PEM or len(content) > LONGEST_ALONE:
             return
         from jitid.privatekeys import bare_key, of_seed
 
@@ -256,7 +255,8 @@ class Searcher:
         self._line += window.count(b"\n", 0, count)
         self._offset += count
         left = self._size - count
-        window[:left] = bytes(memoryview(window)[count : self._size])
+        view = memoryview(window)
+        view[:left] = view[count : self._size]
         self._size = left
         self._first = max(0, self._first - count)
 
@@ -265,12 +265,23 @@ class Searcher:
         window = self._window
         if self._size < len(window):
             # A match must not go on into what stood there before.
-            window[self._size : self._size + AFTER] = bytes(min(AFTER, len(window) - self._size))
+            rest = min(LONGEST_ALONE, len(window) - self._size)
+            window[self._size : self._size + rest] = bytes(rest)
         position, line = 0, self._line
-        for at, sort, key in self._strings.found(window, self._first, last, self._finds):
+        found = self._strings.found(window, self._first, last, self._finds, end=self._size)
+        for reason, _ in self._missed():
+            self._miss(reason, self._item)
+        for at, sort, key in found:
             line += window.count(b"\n", position, at)
             position = at
             self._keep(self._item, self._offset + at, line, sort, key)
+
+    def _missed(self) -> list[tuple[str, int]]:
+        missed, self._strings.missed = self._strings.missed, []
+        return missed
+
+    def _miss(self, reason: str, item: Item) -> None:
+        self.tally.miss(reason, item.place if item.inside is None else f"{item.place} ({item.inside})")
 
     def _narrow(self, start: int, end: int) -> int:
         plain = bytes(memoryview(self._window)[start:end]).translate(None, b"\0")

@@ -6,11 +6,12 @@ import os
 import stat
 from collections.abc import Iterator
 
+from jitid.privatekeys import SEED
 from jitid.scan import archives
 from jitid.scan.hits import Searcher
 from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.source import Item
-from jitid.scan.strings import is_wide
+from jitid.strings import is_wide
 from jitid.tokenform import MAX_TOKEN
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -22,6 +23,11 @@ _BEGINNING = 64
 """By so many bytes of a text its encoding is told."""
 _SMALL = MAX_TOKEN
 """A key or certificate that is a file of its own has so many bytes at most."""
+_FIRST = frozenset(
+    each[0] for each in (archives.GZIP, *archives.ZIP, *archives.OTHERS, b"\xff\xfe", b"\xfe\xff")
+)
+"""How files begin that are no plain text."""
+_BARE = b"0"[0]
 STDIN = "-"
 SPECIAL = "FIFOs, sockets and devices"
 
@@ -83,9 +89,12 @@ class Reading:
             try:
                 descriptor = os.open(name, _FILE, dir_fd=folder)
                 count = os.readv(descriptor, [view[start:_WINDOW]])
-                beginning = bytes(view[start : start + min(count, _BEGINNING)])
-                if count < _WINDOW - start and not _is_special(beginning):
-                    if Searcher.may_be_alone(count, beginning):
+                # The usual case first: a text, as its beginning tells.
+                usual = window[start] not in _FIRST and window.find(b"\0", start, start + _BEGINNING) < 0
+                if count < _WINDOW - start and (
+                    usual or not _is_special(bytes(view[start : start + min(count, _BEGINNING)]))
+                ):
+                    if count <= _SMALL and (count == SEED or window[start] == _BARE):
                         self.searcher.alone(Item(shown + name), bytes(view[start : start + count]))
                     self._starts.append(start)
                     self._items.append((shown, name))

@@ -22,8 +22,9 @@ from jitid.errors import IntegrityError
 from jitid.leaks import LeakReport
 from jitid.pasted import search_pasted
 from jitid.request import AttachRequest
-from jitid.searching import Finds, search
+from jitid.searching import Finds
 from jitid.secret import Secret
+from jitid.strings import search
 from jitid.traced import Match, Traced, honour
 from tests.builders import World, edit, request
 

@@ -51,8 +51,9 @@ from jitid.ledger.records import Selection, SigningKey
 from jitid.name import spiffe_id
 from jitid.pasted import search_pasted
 from jitid.request import AttachRequest, RenewRequest
-from jitid.searching import Finds, search
+from jitid.searching import Finds
 from jitid.secret import Secret
+from jitid.strings import search
 from tests.builders import NAMES, Made, World, edit, request
 from tests.lifecycle.test_introspection import refused
 from tests.offlineroot import certified

@@ -13,8 +13,9 @@ from jitid.identifier import credential_id, identity_id
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.searching import Finds, mark, search
+from jitid.searching import Finds, mark
 from jitid.secret import Secret, fingerprint
+from jitid.strings import search
 from jitid.tokenform import checksum
 from jitid.traced import Match, Traced, honour, together
 from tests.builders import NOW, World, edit

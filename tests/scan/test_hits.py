@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from jitid.scan import hits
 from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
 from jitid.scan.source import Item
-from jitid.searching import AFTER, BEFORE, Finds, mark, search
+from jitid.searching import AFTER, BEFORE, Finds, mark
 from jitid.secret import fingerprint
+from jitid.strings import search
 from jitid.tokenform import checksum
 from tests.builders import World
 

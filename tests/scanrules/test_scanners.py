@@ -12,8 +12,9 @@ import pytest
 from jitid.scanreports.parsing import ReportFormat, parse
 from jitid.scanreports.reported import Reported
 from jitid.scanrules.writing import RuleFormat, rules
-from jitid.searching import Finds, search
+from jitid.searching import Finds
 from jitid.secret import fingerprint
+from jitid.strings import search
 from jitid.tokenform import is_opaque
 from tests import scanners
 from tests.real import Shell, need

@@ -28,7 +28,8 @@ from jitid.keyring import Keyring
 from jitid.pasted import search_pasted
 from jitid.privatekeys import UNREADABLE, bare_key, key_of, of_seed
 from jitid.publickey import public_print, ssh_print
-from jitid.searching import AFTER, BEFORE, Finds, search
+from jitid.searching import AFTER, BEFORE, Finds
+from jitid.strings import search
 from tests.real import need
 
 P256 = ec.generate_private_key(ec.SECP256R1())

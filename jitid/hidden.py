@@ -1,0 +1,355 @@
+"""Strings of ours in a text of any size, those that stand there plainly and those that something hides (`layers`).
+
+Where a string may be hidden is told by what C code finds at the speed of memory: prefixes that are broken, letters that
+are rare in text and in no base64, and escapes in a row. There the layers are taken off.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from jitid.layers import DEPTH, Layer, decoded, is_text, joined, peeled
+from jitid.looks import Looks
+from jitid.searching import BEFORE as HEADER_ROOM
+from jitid.searching import MARK, Finds, jti_of_token
+from jitid.strings import DIGITS, EACH, EITHER, FOLLOWING, Found, Signs, Strings, is_counted, is_rare, likely
+from jitid.tokenform import MAX_TOKEN
+
+LONGEST = 8 * MAX_TOKEN
+"""How long the longest token may be, in bytes, with all that hides it."""
+AFTER = LONGEST
+"""How much a window shows after the last string that it is to find."""
+BEFORE = 8 * HEADER_ROOM
+"""How much it shows before the first one: room for the header of a signed token."""
+
+DEEP = f"text in more than {DEPTH} layers of base64"
+COSTLY = "text that takes too many steps to decode"
+
+_WHERE = dict[tuple[str, bytes | str], set[int]]
+"""Strings by their sort and what is kept of them, with the places where they begin."""
+
+# Digits of base64, over several lines with what may stand before and behind each of them.
+_BREAK = (
+    rb"(?:\0+|%[0-9A-Fa-f]{2}|\\+u00[0-9A-Fa-f]{2}|\\+[nrt/]+|\\+(?=[\r\n])|\xe2\x80\x8b|&#?\w{2,6};"
+    rb"|[\"'\\= \t|+,]{0,16}[\r\n][\r\n\t >|#*;:/\"'!+\-.0-9]{0,40})"
+)
+_RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
+# A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
+_BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]+%b[0-9A-Za-z]{5}" % _BREAK)
+_SHORTEST = 40
+"""So many digits the shortest token has in base64 behind the first of the letters, and more."""
+_HEAD = 400
+_NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
+_NO_CAPITALS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+_CAPITALS = 12
+"""One of so many digits is a capital letter at least; of most base64 two of five are."""
+_ESCAPES = (
+    (b"%", re.compile(rb"(?:%(?:25)*[2-7][0-9A-Fa-f](?:[=\\]?\r?\n[\t >|]*)?){6,}")),
+    (b"&", re.compile(rb"(?:&(?:amp;)*#(?:[xX]0*[2-7][0-9A-Fa-f]|0*[0-9]{2,3});\s*){6,}")),
+    (b"\\", re.compile(rb"(?:\\+(?:u00|x)[2-7][0-9A-Fa-f]\s*){6,}")),
+)
+"""In what is escaped throughout every third to sixth byte is one of these marks: a sample shows some of them."""
+_BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
+_OPAQUE_SPAN = re.compile(rb"(?:[^0-9A-Za-z]{0,80}[0-9A-Za-z]){1,90}")
+_TAIL = re.compile(rb"\.(?:[^0-9A-Za-z_-]{0,80}[0-9A-Za-z_-]){1,110}")
+_CONTEXT = 512
+"""How much before such a letter is looked at, where the word may begin."""
+_MORE = 256
+"""How much behind it, where the last line may be short."""
+_AHEAD = 1_024
+"""How far behind the beginning of what is hidden the first sign of it stands."""
+_MOST = 1 << 26
+"""So many bytes are looked at for one window, layer by layer."""
+_WORD = re.compile(rb"[\w+/-]{24}")
+
+
+class _Cluster(NamedTuple):
+    """A part of a window in which something may be hidden."""
+
+    start: int
+    end: int
+
+
+class HiddenSearch:
+    """Finds strings of some sorts, plain or hidden, and says what it could not search."""
+
+    def __init__(self, sorts: frozenset[str], looks: Looks | None = None, *, closely: bool = False) -> None:
+        """Args are as of `Strings`; `closely` takes the layers off everywhere, which a short text is worth."""
+        self._plain = Strings(sorts, looks)
+        self._inner = Strings(sorts, looks, glued=True)
+        self._closely = closely
+        self._left = 0
+        """How many bytes may still be looked at."""
+        self._here = 0
+        self.missed: list[tuple[str, int]] = []
+        """What could not be searched, and where in the window; for the caller to take."""
+
+    def found(
+        self,
+        window: bytes | bytearray,
+        first: int,
+        last: int,
+        finds: Finds,
+        *,
+        end: int | None = None,
+        borders: Sequence[int] = (),
+    ) -> list[Found]:
+        """Return what begins in `window[first:last]`, in the order of the text; what is mistyped `finds` counts.
+
+        The window shows `BEFORE` bytes before `first` and `AFTER` bytes after `last`, unless the text begins or ends
+        there; at `end` it does. At each of `borders` another text begins.
+        """
+        end = len(window) if end is None else end
+        signs = Signs(max(0, first - BEFORE), min(last + _AHEAD, end))
+        plain = self._plain.found(window, first, last, finds, signs)
+        self._left = _MOST
+        clusters = self._clusters(window, end, borders, signs, plain)
+        hidden: _WHERE = {}
+        for cluster in clusters:
+            text = bytes(window[cluster.start : cluster.end])
+            own = max(first, cluster.start) - cluster.start, min(last, cluster.end) - cluster.start
+            if own[0] < own[1]:
+                self._here = max(first, cluster.start)
+                _merge(hidden, self._peel(text, *own, DEPTH, ids="guessed"), cluster.start)
+        for at in signs.ids:
+            broken = _BROKEN_ID.match(window, at, end) if "ids" in self._plain.sorts else None
+            if broken and first <= at < last:
+                text = broken[0].translate(None, b" \t\r\n\v\f>|")
+                hidden.setdefault(("guessed", text.decode("ascii")), set()).add(at)
+        return _together(window, plain, hidden, finds) if hidden else plain
+
+    def _clusters(
+        self,
+        window: bytes | bytearray,
+        end: int,
+        borders: Sequence[int],
+        signs: Signs,
+        plain: Sequence[Found],
+    ) -> list[_Cluster]:
+        """Return where something may be hidden, in the order of the text; they do not overlap."""
+        if self._closely:
+            return [_Cluster(0, end)]
+        parts: list[tuple[int, int, int]] = []
+        for at in signs.ids:
+            span = _OPAQUE_SPAN.match(window, at, end)
+            if span:
+                parts.append((at, at, span.end()))
+        parts += _broken_tokens(window, signs.tokens, end)
+        parts += _escaped(window, signs, end)
+        runs = _runs(window, signs, end, plain)
+        parts += [(at, at - _CONTEXT, stop + _MORE) for at, stop in runs if _is_worth(bytes(window[at:stop]))]
+        clusters: list[_Cluster] = []
+        for start, stop in sorted(_within(part, borders, end) for part in parts):
+            if clusters and start <= clusters[-1].end:
+                clusters[-1] = _Cluster(clusters[-1].start, max(stop, clusters[-1].end))
+            else:
+                clusters.append(_Cluster(start, stop))
+        return clusters
+
+    def _peel(self, text: bytes, first: int, last: int, depth: int, ids: str | None) -> _WHERE:
+        """Return what begins in `text[first:last]` and is seen when layers are taken off; `ids` is the sort of ids."""
+        found: _WHERE = {}
+        for layer in peeled(text, first, last):
+            for one in (layer, joined(layer)):
+                if one.text is not text and self._pays(one):
+                    self._look(found, one, ids)
+            if depth:
+                for inner in decoded(layer):
+                    if is_text(inner.text) and self._pays(inner):
+                        self._open(found, inner, depth - 1)
+        return found
+
+    def _open(self, found: _WHERE, inner: Layer, depth: int) -> None:
+        """Add what base64 has hidden, plainly or by further layers."""
+        text, first, last = inner.text, inner.first, inner.last
+        signs = Signs(max(0, first - BEFORE), len(text))
+        plain = self._inner.found(text, first, last, Finds(), signs)
+        named = [one for one in plain if one.sort == "ids"]
+        for one in plain:
+            if one.sort != "ids":
+                found.setdefault((one.sort, one.key), set()).add(inner.back(one.at))
+        if named:
+            # The payload of a signed token that lacks its beginning.
+            found.setdefault(("cut", named[0].key), set()).add(inner.back(named[0].at))
+        if not depth:
+            # What is ours by its form was found; of other words of base64 it is not known what they spell.
+            if any(_is_worth(text[at:stop]) for at, stop in _runs(text, signs, len(text), plain)):
+                self.missed.append((DEEP, self._here))
+            clusters = [] if not self._closely else [_Cluster(0, len(text))]
+        elif self._closely:
+            clusters = [_Cluster(0, len(text))]
+        else:
+            clusters = self._clusters(text, len(text), (), signs, plain)
+        for cluster in clusters:
+            own = max(first, cluster.start) - cluster.start, min(last, cluster.end) - cluster.start
+            if own[0] < own[1]:
+                deeper = self._peel(text[cluster.start : cluster.end], *own, depth, None)
+                for key, places in deeper.items():
+                    found.setdefault(key, set()).update(inner.back(cluster.start + place) for place in places)
+
+    def _look(self, found: _WHERE, layer: Layer, ids: str | None) -> None:
+        for one in self._inner.found(layer.text, layer.first, layer.last, Finds()):
+            sort = ids if one.sort == "ids" else one.sort
+            if sort is not None:
+                found.setdefault((sort, one.key), set()).add(layer.back(one.at))
+
+    def _pays(self, layer: Layer) -> bool:
+        """Count what is looked at; return False, and say so, if that is too much."""
+        if self._left >= 0:
+            self._left -= len(layer.text)
+            if self._left < 0:
+                self.missed.append((COSTLY, self._here))
+        return self._left >= 0
+
+
+def _merge(found: _WHERE, more: _WHERE, offset: int) -> None:
+    for key, places in more.items():
+        found.setdefault(key, set()).update(offset + place for place in places)
+
+
+def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE, finds: Finds) -> list[Found]:
+    """Return what is plain and what is hidden without what is the same; in the order of the text."""
+    # What stands there as it is, is seen without any layer too.
+    seen = {(one.sort, one.key, one.at) for one in plain}
+    ids = {one.key for one in plain if one.sort == "ids"}
+    more = [
+        Found(at, sort, key)
+        for (sort, key), places in hidden.items()
+        for at in places
+        if (sort, key, at) not in seen and (sort != "guessed" or key not in ids)
+    ]
+    whole = [jti_of_token(str(one.key)) for one in more if one.sort == "signed"]
+    known = {*whole, *(jti_of_token(str(one.key)) for one in plain if one.sort == "signed")}
+    kept: list[Found] = []
+    for one in plain:
+        # A token that is broken counts whole, and no part of it besides.
+        if one.sort == "cut" and one.key in whole:
+            whole.remove(str(one.key))
+        else:
+            kept.append(one)
+    cut = {one.key for one in kept if one.sort == "cut"}
+    for one in sorted(more, key=lambda one: one.at):
+        if one.sort == "opaque" and is_counted(window, one.at):
+            finds.mistyped = max(0, finds.mistyped - 1)
+        if one.sort == "cut":
+            if one.key in known or one.key in cut:
+                continue
+            cut.add(one.key)
+        kept.append(one)
+    return sorted(kept, key=lambda one: one.at)
+
+
+def _within(part: tuple[int, int, int], borders: Sequence[int], end: int) -> tuple[int, int]:
+    """Return from where to where a part goes that was found at a place, without what is another text."""
+    at, start, stop = part
+    number = bisect_right(borders, at)
+    start = max(start, borders[number - 1] if number else 0)
+    return start, min(stop, borders[number] if number < len(borders) else end)
+
+
+def _broken_tokens(
+    window: bytes | bytearray, places: Sequence[int], end: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield where signed tokens begin and end that are broken."""
+    for at in places:
+        start = max(0, at - 2 * HEADER_ROOM)
+        dot = window.find(b".", at, min(end, at + LONGEST))
+        if dot < 0:
+            continue
+        if not window.startswith(MARK, at):
+            # It may be the header, and the payload is yet to come.
+            dot = max(dot, window.find(b".", dot + 1, min(end, at + LONGEST)))
+        tail = _TAIL.match(window, dot, end)
+        if tail:
+            yield at, start, tail.end()
+
+
+def _escaped(window: bytes | bytearray, signs: Signs, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield where escapes stand in a row."""
+    start, part = signs.start, signs.sample
+    for mark, row in _ESCAPES:
+        reached = start
+        number = part.find(mark)
+        while number >= 0:
+            at = start + number * EACH
+            escaped = row.match(window, at, end) if at >= reached else None
+            if escaped:
+                yield at, at - _CONTEXT, escaped.end() + _MORE
+                reached = escaped.end()
+            number = part.find(mark, number + 1)
+
+
+def _runs(window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[Found]) -> list[tuple[int, int]]:
+    """Return where there are so many digits of base64 together that a token of ours may be in them."""
+    start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
+    places = [*signs.likely]
+    common: list[tuple[bytes, bytes]] = []
+    spared = max(EITHER, key=signs.sample.count)
+    for letter, following in FOLLOWING.items():
+        if letter in signs.seen or letter == spared:
+            continue
+        if is_rare(signs.sample, letter):
+            places += likely(window, start, stop, letter, following)
+        else:
+            common.append((letter, following))
+    if not places and not common:
+        return []
+    # What stands there as a signed token was found as such.
+    taken = sorted((one.at, one.at + len(one.key)) for one in plain if one.sort in ("signed", "foreign"))
+    runs: list[tuple[int, int]] = []
+    # Most are none, as their beginning tells.
+    begun = _BEGUN.match
+    places = sorted([at for at in places if begun(window, at, end)])
+    for begin, until in _gaps(start, stop, taken) if places else ():
+        reached = begin
+        for at in places:
+            if reached <= at < until and (run := _run(window, at, end)) > at:
+                runs.append((at, run))
+                reached = run
+    for letter, following in common:
+        for begin, until in [*_gaps(start, stop, sorted([*taken, *runs]))]:
+            runs += _runs_by(window, begin, until, letter, following, end)
+    return runs
+
+
+def _gaps(start: int, stop: int, known: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield what is between known parts."""
+    for begin, end in known:
+        if start < min(begin, stop):
+            yield start, min(begin, stop)
+        start = max(start, end)
+    if start < stop:
+        yield start, stop
+
+
+def _runs_by(
+    window: bytes | bytearray, at: int, stop: int, letter: bytes, following: bytes, end: int
+) -> Iterator[tuple[int, int]]:
+    """Yield runs by a letter that is common."""
+    find = window.find
+    at = find(letter, at, stop)
+    while at >= 0:
+        run = _run(window, at, end) if following[window[at + 1]] and _BEGUN.match(window, at, end) else at
+        if run > at:
+            yield at, run
+        at = find(letter, max(run, at + 1), stop)
+
+
+def _run(window: bytes | bytearray, at: int, end: int) -> int:
+    """Return where the digits of base64 end that begin there; the same place if there are too few."""
+    head = _RUN.match(window, at, min(end, at + _HEAD))
+    if head is None or head.end() - at < _SHORTEST:
+        return at
+    digits = head[0].translate(None, _NO_DIGITS)
+    if len(digits) < _SHORTEST or len(digits.translate(None, _NO_CAPITALS)) * _CAPITALS < len(digits):
+        return at
+    found = _RUN.match(window, at, end)
+    return at if found is None else found.end()
+
+
+def _is_worth(run: bytes) -> bool:
+    """Tell whether text is what a run of digits spells, one way or the other."""
+    return any(is_text(one.text) for layer in peeled(run, 0, len(run)) for one in decoded(layer))

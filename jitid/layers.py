@@ -1,0 +1,179 @@
+"""What hides a string in a text, and how it is taken off: one list for all that is searched.
+
+- escapes: percent-encoding (RFC 3986, section 2.1), also of itself; backslashes as JSON and programs have them
+  (RFC 8259, section 7); character references of HTML; quoted-printable (RFC 2045, section 6.7)
+- breaks: line breaks with whatever a quotation, a list, a comment or a shell puts around them, blanks, NULs of UTF-16
+  and UTF-32, zero-width characters: everything that no token has
+- base64 and base64url (RFC 4648), wherever a group of four begins, up to `DEPTH` times
+
+Escapes and breaks are taken off before each base64, and after the last one.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+DEPTH = 3
+"""So many layers of base64 are taken off."""
+
+_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_NO_TOKEN = bytes(set(range(256)) - set(_DIGITS + b"_.-"))
+_NO_BASE64 = bytes(set(range(256)) - set(_DIGITS + b"+/-_"))
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_GROUP = 4
+_NAMES = {
+    b"lowbar": b"_",
+    b"period": b".",
+    b"hyphen": b"-",
+    b"plus": b"+",
+    b"sol": b"/",
+    b"equals": b"=",
+    b"amp": b"&",
+}
+_ESCAPE = re.compile(
+    rb"%([0-9A-Fa-f]{2})"
+    rb"|\\+u00([0-9A-Fa-f]{2})"
+    rb"|\\+x([0-9A-Fa-f]{2})"
+    rb"|&(?:amp;)*#[xX]0*([0-9A-Fa-f]{2});"
+    rb"|&(?:amp;)*#0*([0-9]{2,3});"
+    rb"|&(" + b"|".join(_NAMES) + rb");"
+    rb"|=([2-7][0-9A-F])"
+    rb"|=\r?\n"
+    rb"|\\+[nrt]"
+    rb"|\\+(?=[/\"'])"
+)
+_ESCAPING = (b"%", b"\\", b"&", b"=")
+_MOST_ESCAPED = 3
+"""So often something may be escaped that was escaped already."""
+_DECIMAL = 5
+_NAMED = 6
+# Marks that are digits of base64 or characters of tokens as well, where they begin a line.
+_PREFIX = re.compile(rb"[\r\n]+[ \t>|]*(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]+)+|[\r\n]+\+")
+_PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
+_IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
+_PLAIN_RUN = b"p" * 24
+"""So many characters in a row are text, and no accident."""
+
+
+class Layer(NamedTuple):
+    """A text from which something was taken off."""
+
+    text: bytes
+    first: int
+    last: int
+    """Where in it those strings begin that are looked for."""
+    back: Callable[[int], int]
+    """Returns where in the text that it was made of something begins."""
+
+
+def same(place: int) -> int:
+    """Return a place as it is."""
+    return place
+
+
+def peeled(text: bytes, first: int, last: int) -> Iterator[Layer]:
+    """Yield a text as it is, and without escapes, and without what begins its lines."""
+    whole = Layer(text, first, last, same)
+    yield whole
+    layers = [whole]
+    plain = unescaped(whole)
+    if plain is not whole:
+        layers.append(plain)
+        yield plain
+    for layer in layers:
+        if (b"\n" in layer.text or b"\r" in layer.text) and _PREFIX.search(layer.text):
+            yield _replaced(layer, _PREFIX, lambda _: b"\n")
+
+
+def unescaped(layer: Layer) -> Layer:
+    """Return a layer without escapes; the same one if there are none."""
+    for _ in range(_MOST_ESCAPED):
+        if not any(mark in layer.text for mark in _ESCAPING) or _ESCAPE.search(layer.text) is None:
+            break
+        layer = _replaced(layer, _ESCAPE, _meant)
+    return layer
+
+
+def joined(layer: Layer) -> Layer:
+    """Return a layer without all that no token has."""
+    return _without(layer, _NO_TOKEN)
+
+
+def decoded(layer: Layer) -> Iterator[Layer]:
+    """Yield what base64 in a layer spells; a group of four may begin at any of the first four digits, or be cut."""
+    layer = _without(layer, _NO_BASE64)
+    digits = layer.text.translate(_TO_STANDARD)
+    for lost in range(_GROUP):
+        text = from_base64(b"A" * lost + digits)
+        first, last = (max(0, -(-(place + lost) * 3 // 4)) for place in (layer.first, layer.last))
+        yield Layer(text, first, last, lambda place, lost=lost: layer.back(max(0, place * 4 // 3 - lost)))  # type: ignore[misc]  # the default binds it now
+
+
+def from_base64(digits: bytes) -> bytes:
+    """Return what digits of standard base64 without padding spell; of an incomplete group what there is."""
+    # One character alone holds no byte.
+    whole = digits[:-1] if len(digits) % _GROUP == 1 else digits
+    return a2b_base64(whole + b"=" * (-len(whole) % _GROUP))
+
+
+def is_text(raw: bytes) -> bool:
+    """Tell whether there is text in what was decoded: of what is no base64 hardly anything is."""
+    return _PLAIN_RUN in raw.translate(_IS_PLAIN, b"\0")
+
+
+def _meant(found: re.Match[bytes]) -> bytes:
+    which = found.lastindex
+    if which is None:
+        return b"\n" if found[0].endswith((b"n", b"r", b"t")) else b""
+    if which == _DECIMAL:
+        number = int(found[which])
+        return bytes([number]) if number < 256 else found[0]
+    return _NAMES[found[which]] if which == _NAMED else bytes.fromhex(found[which].decode("ascii"))
+
+
+def _without(layer: Layer, unwanted: bytes) -> Layer:
+    """Return a layer without some characters."""
+    text = layer.text
+
+    def kept(place: int) -> int:
+        return len(text[:place].translate(None, unwanted))
+
+    def back(place: int) -> int:
+        # Of that character the place is looked for, by halves: this is asked about what was found only.
+        return layer.back(bisect_left(range(len(text)), place + 1, key=lambda at: kept(at + 1)))
+
+    plain = text.translate(None, unwanted)
+    return layer if len(plain) == len(text) else Layer(plain, kept(layer.first), kept(layer.last), back)
+
+
+def _replaced(layer: Layer, wanted: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]) -> Layer:
+    """Return a layer in which something else stands in the place of each match."""
+    text, pieces = layer.text, []
+    ins, outs = [0], [0]
+    end = length = 0
+    for found in wanted.finditer(text):
+        new = meaning(found)
+        pieces += [text[end : found.start()], new]
+        length += found.start() - end
+        ins += [found.start(), found.end()]
+        outs += [length, length + len(new)]
+        length += len(new)
+        end = found.end()
+    pieces.append(text[end:])
+
+    def back(place: int) -> int:
+        piece = bisect_right(outs, place) - 1
+        # What stands in the place of something begins where that did; each second piece does.
+        return layer.back(ins[piece] + (0 if piece % 2 else place - outs[piece]))
+
+    def forward(place: int) -> int:
+        piece = bisect_right(ins, place) - 1
+        if piece % 2 == 0:
+            return outs[piece] + place - ins[piece]
+        return outs[piece] if place == ins[piece] else outs[piece + 1]
+
+    return Layer(b"".join(pieces), forward(layer.first), forward(layer.last), back)

@@ -1,0 +1,396 @@
+"""Which strings of ours stand as they are in a window of text, of the sorts that are looked for.
+
+A text is searched window by window. Most of its bytes are not looked at by Python at all: each sort of string has
+something that C code finds at the speed of memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from jitid.looks import Looks
+from jitid.searching import (
+    HEADER,
+    MARK,
+    OBJECT,
+    PEM_BEGUN,
+    Finds,
+    each,
+    foreign_at,
+    pem_at,
+    signed_strings,
+)
+from jitid.tokenform import OPAQUE_PREFIX, is_opaque
+
+JWT = frozenset({"signed", "foreign", "cut"})
+PEM = frozenset({"prints", "keys", "locked"})
+DIGESTS = "digests"
+"""A sort to look for: words of 64 hexadecimal digits, which are found as `prints`."""
+ALL = frozenset({"opaque", "ids", DIGESTS}) | JWT | PEM
+"""What can be told by its form."""
+
+_PREFIX = OPAQUE_PREFIX.encode("ascii")
+_ID_PREFIXES = (b"jti_", b"jid_")
+_OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
+_ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])")
+_BASE62 = re.compile(rb"[0-9A-Za-z]*")
+_WHOLE = 44
+"""How many characters an opaque token has."""
+
+# Between the characters of a token that was broken: anything but letters and digits. In a diff or a list, a hyphen.
+_BETWEEN = rb"[^0-9A-Za-z_.]{0,80}"
+_UNDERSCORE = rb"(?:_|(?:u00|x)?5[Ff]|95|lowbar)"
+_BROKEN_PREFIX = re.compile(
+    b"j%b(?:%b|%b)"
+    % (
+        _BETWEEN,
+        _BETWEEN.join((b"i", b"t", b"i", b"d", _UNDERSCORE)),
+        _BETWEEN.join((b"(?:t", b"i|i", b"d)", _UNDERSCORE)),
+    )
+)
+_BROKEN_MARK = re.compile(
+    b"J%b(?:%b|%b)" % (_BETWEEN, _BETWEEN.join((b"q", b"d", b"G")), _BETWEEN.join((b"h", b"b", b"G")))
+)
+_PREFIX_LETTERS = b"it"
+_MARK_LETTERS = b"qh"
+_WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.")
+_AFTER_J = bytes(0 if each in _WORD and each not in _PREFIX_LETTERS else 1 for each in range(256))
+_AFTER_CAPITAL = bytes(0 if each in _WORD and each not in _MARK_LETTERS else 1 for each in range(256))
+
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
+_HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
+_PRINT_LENGTH = 64
+# Of 64 digits in a row, every seventh byte of the text shows at least nine in a row. An even step would fall in
+# with the columns of logs, and meet far more that is none.
+_STEP = 7
+_IS_HEX = bytes(ord("h") if each in _HEX_DIGITS else 0 for each in range(256))
+_IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
+
+_UTF_16_SEEN = 64
+
+
+EACH = 41
+"""Each so many bytes of a window are a sample of it; prime, so that of what comes every few bytes there is some."""
+_RARE = 550
+"""Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
+_MANY = 120
+"""Where it is not as rare as that, the text may be nothing but base64, of which much is passed over at once."""
+DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/-_"
+"""Those of base64 and base64url."""
+# Each of these letters is rare in text. In the base64 of a token of ours there are several of them, however it is
+# aligned; each of them with something behind it that is rarer still elsewhere. These are often there elsewhere:
+_UNLIKELY = {
+    b"Q": b"TUtu",
+    b"X": b"5CEPTX",
+    b"W": b"AEHILNOSaehior",
+    b"Y": b"EPRSTo",
+    b"Z": b"EOa",
+    b"J": b"ESaeou",
+    b"B": b"ACEILORSUYaeiloruy",
+}
+_BREAKS = b"\0\r\n\\=%&"
+
+
+FOLLOWING = {
+    letter: bytes(each not in unlikely and (each in _BREAKS or chr(each).isalnum()) for each in range(128))
+    + bytes(128)
+    for letter, unlikely in _UNLIKELY.items()
+}
+"""By each of the letters, what stands behind it in base64, and rarely elsewhere."""
+EITHER = (b"Y", b"Z")
+"""Of these two letters one is enough."""
+_AFTER_B = ord("E")
+
+
+class Found(NamedTuple):
+    """A string in a window."""
+
+    at: int
+    sort: str
+    key: bytes | str
+    """What is kept of it: of a token that is a secret by itself its fingerprint."""
+
+
+class Signs:
+    """What a search for plain strings meets on its way, and the search for hidden ones begins with."""
+
+    __slots__ = ("end", "ids", "likely", "sample", "seen", "start", "tokens")
+
+    def __init__(self, start: int, end: int) -> None:
+        """Args are from where to where in the window signs are collected."""
+        self.start = start
+        self.end = end
+        self.sample: bytes | bytearray = b""
+        """By which it is told how rare letters are."""
+        self.ids: list[int] = []
+        """Where opaque tokens and ids begin that are broken."""
+        self.tokens: list[int] = []
+        """Where there is an incomplete signed token: the letter J of its header or payload."""
+        self.likely: list[int] = []
+        """Where one of the letters of `FOLLOWING` stands with something behind it that may be base64."""
+        self.seen: set[bytes] = set()
+        """Which of the letters those are."""
+
+
+class Strings:
+    """Finds strings of some sorts."""
+
+    def __init__(self, sorts: frozenset[str], looks: Looks | None = None, *, glued: bool = False) -> None:
+        """Args: `sorts` are names of maps of `Finds`, and `DIGESTS`; `looks` finds secrets that were adopted.
+
+        `glued` is for a text out of which line breaks and blanks were taken.
+        """
+        self.sorts = sorts
+        self._looks = looks if "secrets" in sorts else None
+        self._glued = glued
+
+    def found(
+        self, window: bytes | bytearray, first: int, last: int, finds: Finds, signs: Signs | None = None
+    ) -> list[Found]:
+        """Return what begins in `window[first:last]`, in the order of the text; what is mistyped `finds` counts.
+
+        A signed token begins with its payload, a foreign one with its header. The window shows `BEFORE` bytes before
+        `first` and `AFTER` bytes after `last`, unless the text begins or ends there; then every cut into windows
+        finds the same.
+        """
+        if signs is None:
+            part = window[first:last:EACH]
+        else:
+            part = signs.sample = window[signs.start : signs.end : EACH]
+        found = list(self._each(window, first, last, finds, signs, part))
+        found.sort(key=lambda one: one.at)
+        return found
+
+    def _each(
+        self,
+        window: bytes | bytearray,
+        first: int,
+        last: int,
+        finds: Finds,
+        signs: Signs | None,
+        part: bytes | bytearray,
+    ) -> Iterator[Found]:
+        sorts = self.sorts
+        if "opaque" in sorts or "ids" in sorts:
+            yield from self._prefixed(window, first, last, finds, signs, rare=is_rare(part, b"j", _RARE))
+        if sorts & JWT:
+            yield from self._signed(window, first, last, signs, rare=is_rare(part, b"J", _RARE))
+        if DIGESTS in sorts:
+            for at, raw in _digests(window, first, last):
+                yield Found(at, "prints", raw)
+        if sorts & PEM:
+            for at in _pems(window, first, last, signs, rare=is_rare(part, b"B")):
+                pem = pem_at(window, at)
+                if pem is not None and pem[0] in sorts:
+                    yield Found(at, *pem)
+        if self._looks is not None:
+            for at, print_ in self._looks.search(window, first, last):
+                yield Found(at, "secrets", print_)
+
+    def _prefixed(
+        self,
+        window: bytes | bytearray,
+        first: int,
+        last: int,
+        finds: Finds,
+        signs: Signs | None,
+        *,
+        rare: bool,
+    ) -> Iterator[Found]:
+        """Yield what has a prefix of ours: opaque tokens and ids."""
+        opaque, ids = "opaque" in self.sorts, "ids" in self.sorts
+        for at in _prefixes(window, first, last, signs, rare=rare):
+            if window.startswith(_PREFIX, at):
+                if opaque:
+                    yield from _opaque(window, at, finds, signs)
+            elif ids:
+                id_ = _ID.match(window, at)
+                if id_ is not None:
+                    yield Found(at, "ids", id_[0].decode("ascii"))
+                elif signs is not None:
+                    signs.ids.append(at)
+
+    def _signed(
+        self, window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
+    ) -> Iterator[Found]:
+        sorts = self.sorts
+        marks, headers = _objects(window, first, last, signs, rare=rare)
+        for at, sort, text in signed_strings(window, marks):
+            if sort in sorts:
+                # A whole one begins with its header.
+                yield Found(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
+            if sort == "cut" and signs is not None:
+                signs.tokens.append(at)
+        for at in headers:
+            token = foreign_at(window, at, glued=self._glued)
+            if token:
+                if "foreign" in sorts:
+                    yield Found(at, "foreign", token)
+            elif signs is not None and window.startswith(HEADER, at):
+                signs.tokens.append(at)
+
+
+_EVERYTHING = Strings(ALL)
+
+
+def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> None:
+    """Add to `finds` each string that begins in `window[first:last]` and stands there as it is."""
+    add(finds, _EVERYTHING.found(window, first, last, finds))
+
+
+def add(finds: Finds, found: Iterable[Found]) -> None:
+    """Count strings that were found."""
+    for one in found:
+        counts = getattr(finds, one.sort)
+        counts[one.key] = counts.get(one.key, 0) + 1
+
+
+def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | None) -> Iterator[Found]:
+    text = _OPAQUE.match(window, at)
+    token = "" if text is None else text[0].decode("ascii")
+    if text is not None and is_opaque(token):
+        from jitid.secret import fingerprint  # what hashes takes its time to load, and most texts hold none
+
+        yield Found(at, "opaque", fingerprint(token))
+        return
+    finds.mistyped += text is not None
+    if signs is not None:
+        run = _BASE62.match(window, at + len(_PREFIX))
+        end = at if run is None else run.end()
+        if end - at < _WHOLE and end < len(window) and window[end] not in _WORD:
+            signs.ids.append(at)
+
+
+def is_counted(window: bytes | bytearray, at: int) -> bool:
+    """Tell whether what stands there looks like the beginning of an opaque token, and counts as mistyped."""
+    return _OPAQUE.match(window, at) is not None
+
+
+def is_rare(part: bytes | bytearray, letter: bytes, rare: int = _MANY) -> bool:
+    """Tell by a sample whether going from one of these letters to the next is the fastest way through a window."""
+    return part.count(letter) * rare <= len(part)
+
+
+def _prefixes(
+    window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
+) -> Iterator[int]:
+    """Yield where a prefix of ours stands; `signs` takes those that are broken."""
+    prefixes = (_PREFIX, *_ID_PREFIXES)
+    if not rare:
+        for found in _BROKEN_PREFIX.finditer(window, first):
+            at = found.start()
+            if at >= last:
+                return
+            if window.startswith(prefixes, at):
+                yield at
+            elif signs is not None:
+                signs.ids.append(at)
+        return
+    # From one j to the next at the speed of memory. Nothing begins with the last byte of a text; and there is one more
+    # behind each of the others.
+    find, broken = window.find, _BROKEN_PREFIX.match
+    end = min(last, len(window) - 1)
+    at = find(b"j", first)
+    while 0 <= at < end:
+        if _AFTER_J[window[at + 1]]:
+            if window.startswith(prefixes, at):
+                yield at
+            elif signs is not None and broken(window, at):
+                signs.ids.append(at)
+        at = find(b"j", at + 1)
+
+
+def _objects(
+    window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
+) -> tuple[list[int], list[int]]:
+    """Return where payloads of ours and headers of signed tokens begin; `signs` takes those that are broken."""
+    start, end = (first, last) if signs is None else (signs.start, signs.end)
+    offset = MARK.index(b"J")
+    if not rare:
+        if signs is not None:
+            signs.tokens += [found.start() for found in _BROKEN_MARK.finditer(window, first, last)]
+        marks = list(each(MARK, window, first, last))
+        return marks, [at for at in each(OBJECT, window, first, last) if not window.startswith(MARK, at)]
+    marks, headers = [], []
+    following = FOLLOWING[b"J"]
+    find, stop = window.find, min(end + offset, len(window) - 1)
+    at = start + offset - 1
+    while 0 <= (at := find(b"J", at + 1)) < stop:
+        if signs is not None and following[window[at + 1]]:
+            signs.likely.append(at)
+        begun = at - offset
+        if not first <= begun < last:
+            continue
+        if window.startswith(MARK, begun):
+            marks.append(begun)
+        elif window.startswith(OBJECT, begun):
+            headers.append(begun)
+        elif signs is not None and _AFTER_CAPITAL[window[at + 1]] and _BROKEN_MARK.match(window, at):
+            signs.tokens.append(at)
+    if signs is not None:
+        signs.seen.add(b"J")
+    return marks, headers
+
+
+def _pems(
+    window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
+) -> Iterable[int]:
+    """Return where certificates and keys begin in PEM."""
+    if not rare:
+        return each(PEM_BEGUN, window, first, last)
+    start, end = (first, last) if signs is None else (signs.start, signs.end)
+    offset = PEM_BEGUN.index(b"B")
+    # From one B to the next is twice as fast as a search for all of it.
+    find, following, begun = window.find, FOLLOWING[b"B"], []
+    stop = min(end + offset, len(window) - 1)
+    at = find(b"B", start + offset)
+    while 0 <= at < stop:
+        after = window[at + 1]
+        if after == _AFTER_B and window.startswith(PEM_BEGUN, at - offset):
+            begun.append(at - offset)
+        elif signs is not None and following[after]:
+            signs.likely.append(at)
+        at = find(b"B", at + 1)
+    if signs is not None:
+        signs.seen.add(b"B")
+    return [at for at in begun if first <= at < last]
+
+
+def likely(window: bytes | bytearray, start: int, stop: int, letter: bytes, following: bytes) -> list[int]:
+    """Return where a rare letter stands with one of those bytes behind it that a table has."""
+    find, places = window.find, []
+    at = find(letter, start)
+    while at >= 0:
+        if at >= stop:
+            break
+        if following[window[at + 1]]:
+            places.append(at)
+        at = find(letter, at + 1)
+    return places
+
+
+def _digests(window: bytes | bytearray, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the words of exactly 64 hexadecimal digits: where each begins, and the bytes that it spells."""
+    sample = window[first : last + _PRINT_LENGTH : _STEP].translate(_IS_HEX)
+    at = sample.find(_IN_A_ROW)
+    while at >= 0:
+        seen = first + at * _STEP
+        found = _HEX_RUN.match(window, seen)
+        end = found.end() if found else seen
+        before = bytes(window[max(0, seen - _PRINT_LENGTH) : seen])
+        start = seen - len(before) + len(before.rstrip(_HEX_DIGITS))
+        if end - start == _PRINT_LENGTH and first <= start < last:
+            yield start, bytes.fromhex(window[start:end].decode("ascii"))
+        at = sample.find(_IN_A_ROW, (end - first) // _STEP + 1)
+
+
+def is_wide(text: bytes | bytearray) -> bool:
+    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    if b"\0" not in text[:_UTF_16_SEEN]:
+        return False
+    few, many = sorted((text[::2].count(0), text[1::2].count(0)))
+    return few * 50 < len(text) and many * 5 > len(text) * 2
