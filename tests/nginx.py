@@ -26,6 +26,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {around}
     server {{
         listen 127.0.0.1:{port};
         location = /nginx-is-ready {{ return 204; }}
@@ -36,8 +37,11 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, locations: str) -> Iterator[str]:
-    """Run nginx with these `location` blocks, and yield its address without a path."""
+def nginx(folder: Path, locations: str, around: str = "") -> Iterator[str]:
+    """Run nginx with these `location` blocks, and yield its address without a path.
+
+    `around` stands outside of its server, such as an `upstream`.
+    """
     program = need("nginx")
     # Its workers would become a user who may not enter the folders of pytest.
     user = "user root;" if os.geteuid() == 0 else ""
@@ -45,7 +49,7 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
         port = free_port()
         configuration = folder / "nginx.conf"
         configuration.write_text(
-            _CONFIGURATION.format(folder=folder, port=port, locations=locations, user=user)
+            _CONFIGURATION.format(folder=folder, port=port, locations=locations, around=around, user=user)
         )
         options = ["-p", str(folder), "-c", str(configuration), "-e", str(folder / "error.log")]
         process = subprocess.Popen(
@@ -73,10 +77,12 @@ def _ready(address: str) -> bool:
         return bool(answer.status == 204)
 
 
-def get(address: str, **headers: str) -> tuple[int, dict[str, str], str]:
-    """Return status, headers and body of what is answered to a GET, whatever the status."""
+def get(
+    address: str, *, method: str = "GET", data: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], str]:
+    """Return status, headers and body of the answer to a request, a GET without other words, whatever the status."""
     try:
-        with urlopen(Request(address, headers=headers), timeout=30) as answer:
+        with urlopen(Request(address, data, headers, method=method), timeout=30) as answer:
             return answer.status, dict(answer.headers), answer.read().decode()
     except HTTPError as refused:
         with refused:

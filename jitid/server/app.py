@@ -95,6 +95,8 @@ class App:
         said = next((value for name, value in headers if name == b"traceparent"), None)
         record = scope[KEY] = Record(traceparent(said), scope.get("peer"))
         scope["app"] = self
+        # As the client wrote it: a path has one spelling here, and a proxy before us has judged no other.
+        scope["path"] = scope["raw_path"].decode("ascii")
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote as quote_path
-from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -19,6 +17,7 @@ from jitid.scope import Scope, parse_scope, uncovered
 from jitid.secret import Secret
 from jitid.server.form import MAX_FORM, parse_form
 from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, plain
+from jitid.server.original import path_of
 from jitid.server.record import record_of
 from jitid.tokenform import MAX_TOKEN
 
@@ -38,9 +37,6 @@ learns no more than whether its own still works. The setting `audience` register
 
 _PLACES = ("x-original-uri", "x-forwarded-uri")
 """Where proxies write the path of the original request."""
-
-_KEPT = "/:@!$&'()*+,="
-"""The characters that stay unescaped besides letters, digits and `-._~` (RFC 3986, section 3.3), without `;`."""
 
 _KNOWN = ("audience", "scope", "action")
 
@@ -131,29 +127,17 @@ def shown_token(request: Request) -> Secret | None:
 
 
 def _resource(request: Request) -> str:
-    """Return what the original request is for: its path, in one spelling (RFC 3986, section 6.2.2).
-
-    Only characters that need it are percent-encoded, so that a rule about a path matches every spelling of it. A query
-    may hold secrets, and is dropped.
+    """Return what the original request is for: its path, in one spelling.
 
     Raises:
-        UsageError: it could be taken for another one than the one that is decided on.
+        UsageError: two servers could read two different paths in it, or the proxy names none.
 
     """
     said = {one for name in _PLACES for one in request.headers.getlist(name)}
     if len(said) > 1:
         # Proxies set one of these headers and hand on the other as their client has written it.
         raise UsageError("the request is said to be for two different paths")
-    path = "".join(said).partition("?")[0].partition("#")[0]
-    decoded = unquote_to_bytes(path.encode("latin-1"))
-    # What serves it may resolve these (RFC 3986, section 5.2.4) once decoded, some behind a parameter or a backslash.
-    parts = decoded.replace(b"\\", b"/").split(b"/")
-    if any(part.partition(b";")[0] in (b".", b"..") for part in parts):
-        raise UsageError("the path of the request has a segment `.` or `..`")
-    # Servers differ here: some merge empty segments, decode separators, truncate at NUL, or drop parameters.
-    if b"" in parts[1:-1] or len(parts) - 1 > path.count("/") or b";" in decoded or b"\0" in decoded:
-        raise UsageError("the path of the request has an empty segment, `;`, or an encoded separator")
-    return quote_path(decoded, safe=_KEPT)
+    return path_of("".join(said))
 
 
 def _error(code: str, why: str) -> str:

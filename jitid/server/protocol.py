@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from jitid.authority.erring import encode_error
 from jitid.server.answers import RequestError, dumps
@@ -35,6 +35,8 @@ _ONCE = frozenset(
     )
 )
 """Headers of which a second one could make two readers of the same request understand two different ones."""
+_GO_ON = b"HTTP/1.1 100 "
+"""How the interim answer begins that lets a client send its body."""
 _LINGER = 2.0
 """Seconds for a client to read why its request was refused before the connection is cut."""
 _FLUSH = 5.0
@@ -68,6 +70,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._refused: RequestError | None = None
         self._lingers = False
+        """Whether nothing more is read: the last answer is on its way, or waits for its turn."""
+        self._last: RequestError | None = None
+        """The error that is answered once all earlier requests of this connection are answered."""
 
     # What comes in
 
@@ -91,9 +96,6 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # What follows would be another protocol, and there is none here. The request itself is answered.
-            if self.cycle is not None:
-                self.cycle.keep_alive = False
             self._lingers = True
         except httptools.HttpParserError:
             self._refuse(self._refused or RequestError(400, "that is no HTTP request; nothing was done"))
@@ -106,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep a connection open whose client will say no more, for as long as it waits for an answer."""
-        return self._busy and not (self._lingers or self._in_headers or self._in_body)
+        return self._busy and not (self.cycle.disconnected or self._in_headers or self._in_body)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -151,16 +153,25 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(RequestError(400, "transfer-encoding is `chunked` alone here; nothing was done"))
         if not self.url.startswith(b"/"):
             self._stop(RequestError(400, "the path of a request begins with a slash; nothing was done"))
+        if b"#" in self.url:
+            # RFC 9112, section 3.2: a fragment is never sent, and two readers could end the path in two places.
+            self._stop(RequestError(400, "the target of a request has no `#`; nothing was done"))
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._limits.body):
             self._stop(self._too_large_body())
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._stop(RequestError(400, "too many requests were sent at once"))
-        self._in_body = True
+        if version == "1.0":
+            # RFC 9110, section 10.1.1: such a client does not know what 100 means.
+            self.expect_100_continue = False
         self.deadline = monotonic() + self._limits.time
         super().on_headers_complete()
+        self._in_body = True
+        if self.parser.should_upgrade():
+            # What follows would be another protocol, and there is none here. The request itself is answered.
+            self.cycle.keep_alive = False
         # It has not run yet.
-        self.cycle.transport = cast("asyncio.Transport", _Together(self.transport))
+        _Together(self.transport, self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -184,7 +195,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.deadline = monotonic() + _FLUSH
             return
         self.flow.resume_reading()
-        if self.pipeline:
+        if self._last is not None and not self.pipeline:
+            self._answer_last(self._last)
+        elif self.pipeline:
             cycle, app = self.pipeline.pop()
             if not cycle.more_body:
                 self.deadline = None
@@ -250,19 +263,37 @@ class BoundedProtocol(HttpToolsProtocol):
         raise error
 
     def _refuse(self, error: RequestError) -> None:
-        """Say why, and end the connection; what is still under way to us is read and thrown away for a moment."""
+        """Answer a request that is not served with an error, in its turn, and end the connection after that."""
         self._metrics.count("malformed")
         self._lingers = True
-        self.deadline = monotonic() + _LINGER
-        self.pipeline.clear()
         cycle = self.cycle
-        begun = cycle is not None and cycle.response_started and not cycle.response_complete
-        if cycle is not None and not cycle.response_complete:
+        own = self._in_body
+        """Whether the request has a cycle already: its headers were in order, and its body is not."""
+        self._in_headers = self._in_body = False
+        if own and self.pipeline:
+            # Its turn has not come.
+            self.pipeline.popleft()
+        elif own and cycle.response_complete:
+            # It has its answer. A second one would be taken for that of the next request.
+            self._end()
+            return
+        elif own:
             cycle.disconnected = True
             cycle.message_event.set()
-        if begun:
-            self.transport.abort()
+            if cycle.response_started:
+                self.transport.abort()
+                return
+            self._answer_last(error)
             return
+        if self._busy:
+            self._last = error
+            self.deadline = None
+        else:
+            self._answer_last(error)
+
+    def _answer_last(self, error: RequestError) -> None:
+        """Say why a request is refused, and end the connection."""
+        self._last = None
         body = dumps(encode_error(error))
         self.transport.write(
             b"".join(
@@ -274,6 +305,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 )
             )
         )
+        self._end()
+
+    def _end(self) -> None:
+        """End the connection; what is still under way to us is read and thrown away for a moment."""
+        self.deadline = monotonic() + _LINGER
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -284,32 +320,53 @@ class BoundedProtocol(HttpToolsProtocol):
 class _Together:
     """The transport as one answer sees it: its head goes out with the first piece of its body, in one write."""
 
-    __slots__ = ("_head", "_transport")
+    __slots__ = ("_cycle", "_done", "_head", "_keep_alive", "_transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:
+        """Stand between a cycle that has not begun and its transport."""
         self._transport = transport
+        self._cycle = cycle
         self._head: bytes | None = b""
+        self._done = cycle.on_response
+        self._keep_alive = cycle.keep_alive
+        if cycle.waiting_for_100_continue:
+            # RFC 9110, section 10.1.1: whether a client that was not told to go on sends its body, nobody knows.
+            cycle.keep_alive = False
+        cycle.transport = cast("asyncio.Transport", self)
+        cycle.on_response = self._complete
 
     def write(self, data: bytes) -> None:
         """Write the next piece."""
-        if self._head == b"":
-            self._head = data
-        elif self._head is not None:
+        if self._head is None:
+            self._transport.write(data)
+        elif self._head:
             self._transport.write(self._head + data)
             self._head = None
-        else:
+        elif data.startswith(_GO_ON):
+            # The client waits for it before it sends the body.
             self._transport.write(data)
+            self._cycle.keep_alive = self._keep_alive
+        else:
+            self._head = data
 
     def close(self) -> None:
         """Close the connection once all is written."""
-        if self._head:
-            self._transport.write(self._head)
-        self._head = None
+        self._flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
         """Tell whether nothing can be written any more."""
         return self._transport.is_closing()
+
+    def _complete(self) -> None:
+        # The answer to a HEAD has no body, and nothing else is written.
+        self._flush()
+        self._done()
+
+    def _flush(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._head = None
 
 
 def _too_large_headers(most: int) -> RequestError:

@@ -1,0 +1,28 @@
+"""The routes of the service, as its own application has them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from starlette.routing import Route
+
+from jitid.config import load
+from jitid.ledger.records import Names
+from jitid.server import app
+from jitid.server.limits import Limits
+from jitid.server.metrics import Metrics
+from jitid.server.service import Service
+
+_NAMES = Names("00000000-0000-0000-0000-000000000000", "https://id.example", "jitid.local")
+
+
+def table() -> list[tuple[str, frozenset[str]]]:
+    """Return a path of each route, and the methods that it is for."""
+    service = Service(load(environ={}), _NAMES, "https://id.example", Limits(), Metrics(()))
+    return [_row(cast("Route", route)) for route in app.routes(service)]
+
+
+def _row(route: Route) -> tuple[str, frozenset[str]]:
+    path = route.path.replace("{name}", "Verify").replace("/{path:path}", "/x").replace("{path:path}", "/x")
+    assert "{" not in path, path
+    return path, frozenset(route.methods or ())

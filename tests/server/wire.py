@@ -1,0 +1,103 @@
+"""HTTP/1.1 read from a bare socket, one answer after the other: what a proxy with kept connections sees."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple, Self
+
+
+class Reply(NamedTuple):
+    """One final answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    told_to_go_on: bool
+    """Whether a 100 came before it."""
+
+    @property
+    def closes(self) -> bool:
+        """Whether it says that nothing follows."""
+        return self.headers.get("connection") == "close"
+
+
+class Wire:
+    """A connection whose answers are read strictly (RFC 9112, section 6.3)."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._file = connection.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._connection.close()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; a connection that is closed already is seen when an answer is read."""
+        with suppress(ConnectionError):
+            self._connection.sendall(data)
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+        self._connection.shutdown(socket.SHUT_WR)
+
+    def interim(self) -> bool:
+        """Read one head; return whether it is that of a 100, and leave every other one to `reply`."""
+        head = self._file.peek(len(_GO_ON))
+        if not head.startswith(_GO_ON):
+            return False
+        assert self._head()[0] == 100
+        return True
+
+    def reply(self, method: str) -> Reply:
+        """Read the answer to a request of that method."""
+        status, headers = self._head()
+        told = status == 100
+        if told:
+            status, headers = self._head()
+        assert 200 <= status < 600, status
+        return Reply(status, headers, self._body(method, status, headers), told)
+
+    def rest(self) -> bytes:
+        """Read what comes until the other side closes."""
+        found = b""
+        with suppress(ConnectionError):
+            while piece := self._file.read1(65536):
+                found += piece
+        return found
+
+    def _head(self) -> tuple[int, dict[str, str]]:
+        line = self._file.readline()
+        assert line.startswith(b"HTTP/1.1 "), line
+        headers: dict[str, str] = {}
+        while (field := self._file.readline()) != b"\r\n":
+            assert field.endswith(b"\r\n"), field
+            name, _, value = field.decode("latin-1").partition(":")
+            assert name.lower() not in headers, name
+            headers[name.lower()] = value.strip()
+        return int(line.split()[1]), headers
+
+    def _body(self, method: str, status: int, headers: Mapping[str, str]) -> bytes:
+        if method == "HEAD" or status in (204, 304):
+            return b""
+        if headers.get("transfer-encoding") != "chunked":
+            return self._exactly(int(headers["content-length"]))
+        found = b""
+        while size := int(self._file.readline(), 16):
+            found += self._exactly(size)
+            assert self._file.readline() == b"\r\n"
+        assert self._file.readline() == b"\r\n"
+        return found
+
+    def _exactly(self, size: int) -> bytes:
+        found = self._file.read(size)
+        assert len(found) == size, found
+        return found
+
+
+_GO_ON = b"HTTP/1.1 100 "
