@@ -193,9 +193,11 @@ class ShownError(RefusedError):
 
 
 class UnauthenticatedError(RefusedError):
-    """Nobody knows who asks: what they came with is none, not known, or no longer valid."""
+    """The caller is not authenticated: it presents no credential, or one that is unknown or no longer valid."""
 
     code = "unauthenticated"
+    presented = False
+    """Whether the caller presented an access token (RFC 6750, section 3.1)."""
 
 
 class IntegrityError(JitidError):

@@ -63,9 +63,7 @@ def check_output(path: str | None) -> None:
         raise UsageError(f"{quote(path, 200)} is not a path; nothing was changed") from error
 
 
-def place_at(
-    path: str, *, folder: int | None = None, link: bool = False, owner: int | None = None
-) -> Place:
+def place_at(path: str, *, folder: int | None = None, link: bool = False, owner: int | None = None) -> Place:
     """Return what stands at the path of an output, if output may go there.
 
     With `folder`, the path is a name in that open folder. With `link`, a symbolic link may stand there: whoever asks

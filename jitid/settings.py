@@ -276,6 +276,13 @@ SETTINGS: dict[str, Setting] = {
             30,
             environment=False,
         ),
+        Setting(
+            "serve_hung",
+            "duration",
+            "how long a worker of `serve` may be silent before it is replaced",
+            30,
+            environment=False,
+        ),
         Setting("format", "format", "how data is shown", project="yes"),
         Setting("color", "colour", "when to use colours", "auto", project="yes"),
     )

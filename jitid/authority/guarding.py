@@ -171,6 +171,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
     """
     if caller.roles is None:
         return owning.resolved(look, operation)
+    must_have_duty(caller, type(operation))
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     _must_prove(caller, operation)
     holding.check(look, caller, operation)
@@ -178,8 +179,6 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
     _must_not_last(caller, operation)
-    if BOOTSTRAP in caller.roles and BOOTSTRAP not in duty.roles:
-        raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
     has_role = not duty.roles.isdisjoint(caller.roles)
     named = owning.names_task(operation)
     if (duty.anybody or has_role) and not named:
@@ -194,6 +193,21 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
         if own is not None:
             return own
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
+
+
+def must_have_duty(caller: Caller, kind: type[ops.Operation[Any]]) -> None:
+    """Refuse a caller that may not ask for such an operation, whatever is in it.
+
+    Raises:
+        RefusedError: it has no role for it, and what is its own plays no part in it.
+
+    """
+    if caller.roles is None:
+        return
+    duty = DUTIES.get(kind, Duty(frozenset()))
+    spends = BOOTSTRAP in caller.roles and BOOTSTRAP not in duty.roles
+    if spends or not (duty.anybody or duty.own or not duty.roles.isdisjoint(caller.roles)):
+        raise _refusal(caller, duty.roles, f"to ask for {kind.__name__}")
 
 
 def must_still_be(

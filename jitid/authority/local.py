@@ -26,7 +26,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
     from jitid.authority.inside import Inside
-    from jitid.authority.protocol import Authority
+    from jitid.authority.serving import ServingAuthority
     from jitid.authority.tally import Tally
     from jitid.caller import Caller
     from jitid.handback import HandedBack
@@ -104,7 +104,7 @@ class LocalAuthority:
             must_hold(snapshot, caller)
         return caller
 
-    def serving(self, caller: Caller, *, counted: bool = True) -> Authority:
+    def serving(self, caller: Caller, *, counted: bool = True) -> ServingAuthority:
         """Return the same authority as it serves somebody.
 
         It refuses what their roles do not allow, and every event that it writes is by them. With `counted`, the audit

@@ -7,7 +7,7 @@ others may have ended what the caller came with, or changed what the operation i
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority import guarding
 from jitid.errors import JitidError, RefusedError
@@ -49,6 +49,19 @@ class ServingAuthority:
             with suppress(JitidError):
                 self._tally.tell(self._ledger)
         return answer
+
+    def must_serve(self, kind: type[Operation[Any]]) -> None:
+        """Refuse a caller that may not ask for such an operation at all, before its request is looked at.
+
+        Raises:
+            RefusedError: it has no role for it, and what is its own plays no part in it.
+
+        """
+        try:
+            guarding.must_have_duty(self._caller, kind)
+        except RefusedError as refusal:
+            self._record(refusal, kind.__name__)
+            raise
 
     def _perform(self, operation: Operation[Result]) -> Result:
         allowed = guarding.allowed(self._ledger.read, self._caller, operation)

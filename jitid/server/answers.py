@@ -34,6 +34,7 @@ TEXT = (b"content-type", b"text/plain; charset=utf-8")
 NOT_KEPT = (b"cache-control", b"no-store")
 RETRY_AFTER = (b"retry-after", b"1")
 CHALLENGE = (b"www-authenticate", b'Bearer realm="jitid"')
+INVALID_TOKEN = (b"www-authenticate", b'Bearer realm="jitid", error="invalid_token"')
 
 # The first that an error is an instance of counts.
 _STATUSES: tuple[tuple[type[JitidError], int], ...] = (
@@ -98,7 +99,10 @@ def headers_of(error: JitidError) -> list[tuple[bytes, bytes]]:
         return [(b"retry-after", str(error.seconds).encode())]
     if isinstance(error, StorageError):
         return [RETRY_AFTER]
-    return [CHALLENGE] if isinstance(error, UnauthenticatedError) else []
+    if isinstance(error, UnauthenticatedError):
+        # RFC 6750, section 3.1: a request without a token gets no error code.
+        return [INVALID_TOKEN if error.presented else CHALLENGE]
+    return []
 
 
 def dumps(document: object) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.responses import PlainTextResponse, Response
@@ -52,40 +52,41 @@ class Evaluation(NamedTuple):
     """Why it is denied whatever the ledger has: it is well-formed, and nothing of it is ever permitted."""
 
 
+class _Questions(NamedTuple):
+    """What one request asks."""
+
+    asked: list[Evaluation]
+    until: bool | None = None
+    """Answer them until the first that is decided so; None for all."""
+    alone: bool = False
+    """Whether the answer is that to the only one, and no list."""
+
+
 def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of AuthZEN."""
 
-    async def evaluation(request: Request) -> Response:
+    async def answered(request: Request, read: Callable[[dict[str, Any]], _Questions]) -> Response:
+        from jitid.authority.use_operations import Authorize
+
+        body = await request.body()
+
+        def work(authority: Authority, _caller: Caller) -> object:
+            questions = read(_object(request, body))
+            answers = _decided(authority, questions)
+            return answers[0] if questions.alone else {"evaluations": answers}
+
         try:
-            one = _read(await _body(request))
-            if one.error is not None:
-                return _trouble(request, 400, one.error)
-            (told,) = await _decide(service, request, [one], None)
+            return _json(request, await service.call(request, work, asks=Authorize))
         except UsageError as error:
             return _trouble(request, 400, error.message)
         except JitidError as error:
             return _failed(service, request, error)
-        return _json(request, told)
+
+    async def evaluation(request: Request) -> Response:
+        return await answered(request, _one)
 
     async def evaluations(request: Request) -> Response:
-        try:
-            body = await _body(request)
-            several = body.get("evaluations")
-            if several is None or several == []:
-                # Section 7.1: then it is a single evaluation, and is answered as one.
-                one = _read(body)
-                if one.error is not None:
-                    return _trouble(request, 400, one.error)
-                (told,) = await _decide(service, request, [one], None)
-                return _json(request, told)
-            until = _semantic(body)
-            questions = _several(body, several, until)
-            answers = await _decide(service, request, questions, until)
-        except UsageError as error:
-            return _trouble(request, 400, error.message)
-        except JitidError as error:
-            return _failed(service, request, error)
-        return _json(request, {"evaluations": answers})
+        return await answered(request, _one_or_several)
 
     async def configuration(_request: Request) -> Response:
         at = service.base_url
@@ -109,22 +110,16 @@ def routes(service: Service) -> list[BaseRoute]:
     ]
 
 
-async def _decide(
-    service: Service, request: Request, questions: list[Evaluation], until: bool | None
-) -> list[dict[str, Any]]:
-    """Return the answers, in the order of the questions: all of them, or until the first that is decided as `until`."""
-
-    def work(authority: Authority, _caller: Caller) -> list[dict[str, Any]]:
-        if until is None:
-            return _together(authority, questions)
-        told: list[dict[str, Any]] = []
-        for one in questions:
-            told += _together(authority, [one])
-            if told[-1]["decision"] is until:
-                break
-        return told
-
-    return await service.call(request, work)
+def _decided(authority: Authority, questions: _Questions) -> list[dict[str, Any]]:
+    """Return the answers, in the order of the questions: all of them, or until the first that is decided so."""
+    if questions.until is None:
+        return _together(authority, questions.asked)
+    told: list[dict[str, Any]] = []
+    for one in questions.asked:
+        told += _together(authority, [one])
+        if told[-1]["decision"] is questions.until:
+            break
+    return told
 
 
 def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
@@ -161,17 +156,33 @@ def _spoilt(one: Evaluation) -> dict[str, Any]:
     return {"decision": False, "context": {"error": {"status": 400, "message": one.error}}}
 
 
-async def _body(request: Request) -> dict[str, Any]:
+def _object(request: Request, text: bytes) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise UsageError("the content type must be application/json")
     try:
-        body = strictjson.loads(await request.body(), "the request")
+        body = strictjson.loads(text, "the request")
     except strictjson.StrictJSONError as error:
         raise UsageError(str(error)) from None
     if type(body) is not dict:
         raise UsageError("the request is no JSON object")
     return body
+
+
+def _one(body: Mapping[str, Any]) -> _Questions:
+    one = _read(body)
+    if one.error is not None:
+        raise UsageError(one.error)
+    return _Questions([one], alone=True)
+
+
+def _one_or_several(body: Mapping[str, Any]) -> _Questions:
+    several = body.get("evaluations")
+    if several is None or several == []:
+        # Section 7.1: then it is a single evaluation, and is answered as one.
+        return _one(body)
+    until = _semantic(body)
+    return _Questions(_several(body, several, until), until)
 
 
 def _several(body: Mapping[str, Any], several: object, until: bool | None) -> list[Evaluation]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.caller import Caller
     from jitid.server.form import Form
-    from jitid.server.service import Service
+    from jitid.server.service import Asks, Service
 
 T = TypeVar("T")
 
@@ -44,13 +44,14 @@ async def call(
     work: Callable[[Authority, Caller], T],
     *,
     reads: bool = False,
+    asks: Asks | None = None,
 ) -> T:
     """Let a thread do some work for the client of a request. Raises OAuthError, and as the work does."""
     signed = _signed(service, request, form)
     if signed is not None:
         # That an assertion was used is written down.
-        return await service.call(request, work, proof=signed)
-    return await service.call(request, work, reads=reads, proof=_by_secret(request, form))
+        return await service.call(request, work, proof=signed, asks=asks)
+    return await service.call(request, work, reads=reads, proof=_by_secret(request, form), asks=asks)
 
 
 def must_be_named(form: Form, caller: Caller) -> None:

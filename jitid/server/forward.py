@@ -46,14 +46,16 @@ def routes(service: Service) -> list[BaseRoute]:
     proxy = _PROXY._replace(audiences=service.config.many("audience") or None)
 
     async def ask(request: Request) -> Response:
+        if not shows_token(request):
+            return _challenge(request, 401, "")
+        token = shown_token(request)
+        if token is None:
+            return _challenge(request, 401, _error("invalid_token", "the token is malformed"))
         try:
             audiences, scopes, action = _wanted(request)
         except (UsageError, OAuthError) as error:
-            # A mistake of whoever set up the proxy: it lets nobody through.
+            # A mistake in the proxy's configuration: it lets no request through.
             return Response(f"{error}\n", 400, KEPT_NOWHERE, "text/plain")
-        token = shown_token(request)
-        if token is None:
-            return _challenge(request, 401, "")
 
         def work(authority: LocalAuthority) -> Credential:
             serving = authority.serving(proxy)
@@ -114,6 +116,12 @@ def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope
         tuple(parse_scope(one) for text in form.many("scope") for one in text.split(" ")),
         None if action is None else Scope(action),
     )
+
+
+def shows_token(request: Request) -> bool:
+    """Tell whether a request shows a token at all, malformed or not (RFC 6750, section 3.1)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and token.strip(" ") != ""
 
 
 def shown_token(request: Request) -> Secret | None:

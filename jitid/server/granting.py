@@ -67,6 +67,15 @@ class Wanted(NamedTuple):
     type: str = _MADE[0]
 
 
+def must_be_served(caller: Caller, form: Form) -> None:
+    """Refuse a client that cannot have anything by the grant that a form names. Raises OAuthError."""
+    if form.one("grant_type") == CLIENT_CREDENTIALS and not (caller.delegator or "").startswith("system:"):
+        raise OAuthError(
+            "unauthorized_client",
+            f"{caller.name} is no system: an agent exchanges its own token, and for people there is their own",
+        )
+
+
 def wanted(form: Form) -> Wanted:
     """Return what a form asks for. Raises OAuthError."""
     grant = form.need("grant_type")
@@ -104,11 +113,6 @@ def grant(authority: Authority, caller: Caller, wanted: Wanted) -> Issued:
                 actor=wanted.actor,
                 actor_sort=wanted.actor_sort,
             )
-        )
-    if caller.delegator is None or not caller.delegator.startswith("system:"):
-        raise OAuthError(
-            "unauthorized_client",
-            f"{caller.name} is no system: an agent exchanges its own token, and for people there is their own",
         )
     if wanted.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
         raise OAuthError("unauthorized_client", f"{caller.name} acts as {own_agent(caller)} and nobody else")

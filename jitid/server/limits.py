@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 _COUNTS = ("serve_body", "serve_connections", "serve_requests", "serve_rate", "serve_threads")
 
 
+_LEAST_HUNG = 3
+"""Seconds: less would be no more than a busy machine may take to give every process its turn."""
+
+
 class Limits(NamedTuple):
     """The bounds of one worker process."""
 
@@ -39,6 +43,8 @@ class Limits(NamedTuple):
     """Seconds that a connection is kept for a next request."""
     stop: float = 30.0
     """Seconds for what is in work to finish when the service is stopped."""
+    hung: float = 30.0
+    """Seconds for which a worker may be silent before it is killed and replaced."""
 
 
 def limits_of(config: Config) -> Limits:
@@ -46,6 +52,10 @@ def limits_of(config: Config) -> Limits:
     for name in _COUNTS:
         if config.number(name) < 1:
             raise ConfigurationError(f"`{name}` is at least 1", f"jitid config set {name} NUMBER")
+    if config.number("serve_hung") < _LEAST_HUNG:
+        raise ConfigurationError(
+            f"`serve_hung` is at least {_LEAST_HUNG} s", "jitid config set serve_hung DURATION"
+        )
     time = float(config.number("serve_time"))
     return Limits(
         body=config.number("serve_body"),
@@ -57,4 +67,5 @@ def limits_of(config: Config) -> Limits:
         header_time=min(time, Limits().header_time),
         long_time=float(config.number("serve_long_time")),
         stop=float(config.number("serve_stop")),
+        hung=float(config.number("serve_hung")),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
@@ -41,22 +41,23 @@ def routes(service: Service) -> list[BaseRoute]:
 
     async def perform(request: Request) -> Response:
         name = request.path_params["name"]
-        body = await _body(request)
-        kind = operations().get(name)
-        if name in paths:
-            record_of(request.scope).route = paths[name]
-        # What there is none of is told to those alone who may ask at all.
+        # What is wrong with the request is told to those alone who may ask at all.
+        kind = operations()[name] if name in paths else None
+        record_of(request.scope).route = paths.get(name, record_of(request.scope).route)
+        read = await _operation(request, name)
         if kind is not None and codec.streams(kind):
-            return await _in_pieces(service, request, name, body)
+            return await _in_pieces(service, request, kind, read)
         long = kind is not None and is_long(kind)
-        answer = await service.call(request, lambda authority, _: _answer(authority, name, body), long=long)
-        return Response(answer, headers=_NOT_KEPT, media_type="application/json")
+        answer = await service.call(
+            request, lambda authority, _: _answer(authority, read), long=long, asks=kind
+        )
+        return _document(answer)
 
     async def whoami(request: Request) -> Response:
         caller = await service.call(request, lambda _, caller: caller)
         alone = await service.without_credential(request) if caller.agent is not None else None
         told = _whoami(caller, await service.names_now(), _confinement(request, caller, alone))
-        return Response(dumps(told), headers=_NOT_KEPT, media_type="application/json")
+        return _document(dumps(told))
 
     async def openapi(_request: Request) -> Response:
         if not told:
@@ -75,24 +76,30 @@ def operation_paths() -> list[str]:
     return [f"{OPERATIONS}/{name}" for name in codec.names()]
 
 
-async def _body(request: Request) -> bytes:
+def _document(text: bytes) -> Response:
+    return Response(text, headers=_NOT_KEPT, media_type="application/json")
+
+
+async def _operation(request: Request, name: str) -> Callable[[], Operation[object]]:
+    """Return what reads the operation out of the body, which is taken off the connection here."""
     said = request.headers.get("content-type", "")
-    # JSON has no parameters (RFC 8259, section 11), and what some clients write there changes nothing.
-    if said.partition(";")[0].strip().lower() != "application/json":
-        raise RequestError(415, "the body is to be application/json; nothing was done")
-    return await request.body()
+    body = await request.body()
 
+    def read() -> Operation[object]:
+        # JSON has no parameters (RFC 8259, section 11), and what some clients write there changes nothing.
+        if said.partition(";")[0].strip().lower() != "application/json":
+            raise RequestError(415, "the body is to be application/json; nothing was done")
+        try:
+            values = strictjson.loads(body or b"{}", "the body")
+        except strictjson.StrictJSONError as error:
+            raise UsageError(f"{error}; nothing was done") from None
+        try:
+            return codec.decode_operation(name, values)
+        except UsageError as error:
+            error.message += "; nothing was done"
+            raise
 
-def _operation(name: str, body: bytes) -> Operation[object]:
-    try:
-        values = strictjson.loads(body or b"{}", "the body")
-    except strictjson.StrictJSONError as error:
-        raise UsageError(f"{error}; nothing was done") from None
-    try:
-        return codec.decode_operation(name, values)
-    except UsageError as error:
-        error.message += "; nothing was done"
-        raise
+    return read
 
 
 def _confinement(request: Request, caller: Caller, alone: Caller | None) -> Confinement:
@@ -121,23 +128,28 @@ def _whoami(caller: Caller, names: Names, confinement: Confinement) -> dict[str,
     return told
 
 
-def _answer(authority: Authority, name: str, body: bytes) -> bytes:
-    operation = _operation(name, body)
+def _answer(authority: Authority, read: Callable[[], Operation[object]]) -> bytes:
+    operation = read()
     return dumps(codec.encode_result(operation, authority.perform(operation)))
 
 
-async def _in_pieces(service: Service, request: Request, name: str, body: bytes) -> Response:
+async def _in_pieces(
+    service: Service,
+    request: Request,
+    kind: type[Operation[Any]],
+    read: Callable[[], Operation[object]],
+) -> Response:
     """Return an answer that is sent while it is made, a line for each piece.
 
     What fails before the first piece has a status of its own; later the last line tells it.
     """
 
     def work(authority: Authority, _: Caller) -> Iterator[bytes]:
-        operation = _operation(name, body)
+        operation = read()
         for piece in codec.encode_result(operation, authority.perform(operation)):
             yield dumps(piece) + b"\n"
 
-    pieces = service.stream(request, work)
+    pieces = service.stream(request, work, asks=kind)
     first = await anext(pieces, b"")
 
     async def lines() -> AsyncIterator[bytes]:

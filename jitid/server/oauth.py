@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from jitid.secret import Secret
 from jitid.server import client, granting
 from jitid.server.answers import LimitedError
 from jitid.server.claims import DEAD, told
-from jitid.server.form import read_form
+from jitid.server.form import Form, read_form
 from jitid.server.oautherror import OAuthError, as_oauth, document
 from jitid.server.record import record_of
 
@@ -40,35 +40,39 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of OAuth."""
 
     async def token(request: Request) -> Response:
-        form = await read_form(request, granting.REPEATABLE)
-        wanted = granting.wanted(form)
+        form, broken = await _form(request, granting.REPEATABLE)
 
-        def work(authority: Authority, caller: Caller) -> Issued:
+        def work(authority: Authority, caller: Caller) -> tuple[granting.Wanted, Issued]:
             client.must_be_named(form, caller)
-            return granting.grant(authority, caller, wanted)
+            _must_be_whole(broken)
+            granting.must_be_served(caller, form)
+            wanted = granting.wanted(form)
+            return wanted, granting.grant(authority, caller, wanted)
 
-        return granting.answer(wanted, await client.call(service, request, form, work))
+        return granting.answer(*await client.call(service, request, form, work))
 
     async def introspect(request: Request) -> Response:
-        form = await read_form(request)
-        presented = Secret.single(form.need("token"))
+        form, broken = await _form(request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
             client.must_be_named(form, caller)
+            _must_be_whole(broken)
+            presented = Secret.single(form.need("token"))
             try:
                 return told(authority.perform(Introspect(token=presented)))
             except InvalidCredentialError:
                 return DEAD
 
-        return document(await client.call(service, request, form, work, reads=True))
+        return document(await client.call(service, request, form, work, reads=True, asks=Introspect))
 
     async def revoke(request: Request) -> Response:
-        form = await read_form(request)
-        # What sort of token it is, is told by itself (section 2.1: the hint may be ignored).
-        operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
+        form, broken = await _form(request)
 
         def work(authority: Authority, caller: Caller) -> None:
             client.must_be_named(form, caller)
+            _must_be_whole(broken)
+            # What sort of token it is, is told by itself (section 2.1: the hint may be ignored).
+            operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
             if (
                 authority.perform(operation) is None
                 and caller.agent is None
@@ -96,6 +100,22 @@ def routes(service: Service) -> list[BaseRoute]:
         Route(INTROSPECT, _endpoint(service, introspect, refused=403), methods=["POST"]),
         Route(REVOKE, _endpoint(service, revoke, refused=403), methods=["POST"]),
     ]
+
+
+async def _form(request: Request, repeatable: Collection[str] = ()) -> tuple[Form, OAuthError | None]:
+    """Return the form of a request; where it cannot be read, an empty one and the reason.
+
+    The reason is for those clients alone that are authenticated.
+    """
+    try:
+        return await read_form(request, repeatable), None
+    except OAuthError as error:
+        return Form({}), error
+
+
+def _must_be_whole(broken: OAuthError | None) -> None:
+    if broken is not None:
+        raise broken
 
 
 def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> Endpoint:

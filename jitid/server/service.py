@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Asks = type["Operation[Any]"]
+"""What a caller asks for, as far as it is known before its request is read."""
+
 _PIECES = 256
 """So many pieces of an answer are sent together at most."""
 _LONGEST_BEARER = 16_384
@@ -130,26 +133,30 @@ class Service:
         long: bool = False,
         reads: bool = False,
         proof: Callable[[LocalAuthority], Caller] | None = None,
+        asks: Asks | None = None,
     ) -> T:
         """Let a thread do some work for whoever makes a request, with the authority as it serves them.
 
         Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
         What proves it is `proof` if there is one; otherwise the header or the socket. Where work and proof only read,
-        `reads` does them together with those of others. Raises as both do.
+        `reads` does them together with those of others.
+
+        First the caller is authenticated; then it is refused if it may not ask for such an operation as it `asks` for;
+        only `work` looks at what is in the request. Raises as all of them do.
         """
         who = self._asked_by(request, proof)
         if reads:
 
             def look(within: LocalAuthority) -> T:
                 caller = who(within)
-                return work(self._serving(within, caller), caller)
+                return work(self._serving(within, caller, asks), caller)
 
             return await _in_time(self._together.run(look), self.limits.time)
 
         def do(authority: LocalAuthority) -> T:
             with authority.in_one_view() as within:
                 caller = who(within)
-                return work(self._serving(within, caller), caller)
+                return work(self._serving(within, caller, asks), caller)
 
         return await self.within(do, long=long)
 
@@ -179,7 +186,11 @@ class Service:
         return await self.within(lambda authority: authority.names_now())
 
     async def stream(
-        self, request: Request, work: Callable[[Authority, Caller], Iterator[bytes]]
+        self,
+        request: Request,
+        work: Callable[[Authority, Caller], Iterator[bytes]],
+        *,
+        asks: Asks | None = None,
     ) -> AsyncIterator[bytes]:
         """Yield what work for a request yields, several pieces together where they come fast.
 
@@ -199,7 +210,7 @@ class Service:
                 with seat.authority() as authority:
                     caller = who(authority)
                     some: list[bytes] = []
-                    for piece in work(self._serving(authority, caller), caller):
+                    for piece in work(self._serving(authority, caller, asks), caller):
                         if over:
                             return
                         some.append(piece)
@@ -261,10 +272,17 @@ class Service:
                 seconds=seconds,
             )
 
-    def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
+    def _serving(self, authority: LocalAuthority, caller: Caller, asks: Asks | None = None) -> Authority:
         # Several agents may have one name, so each identity has its own pace. Every other name is one caller's.
         self.keep_pace(caller.identity or caller.name)
-        return Counting(self._settler.watch(authority.serving(caller), caller), self.metrics)
+        serving = authority.serving(caller)
+        if asks is not None:
+            try:
+                serving.must_serve(asks)
+            except RefusedError:
+                self.metrics.count("refused")
+                raise
+        return Counting(self._settler.watch(serving, caller), self.metrics)
 
     async def without_credential(self, request: Request) -> Caller | None:
         """Return whom a request would be served as by its socket alone; None for nobody, as over a network."""
@@ -281,8 +299,7 @@ class Service:
     ) -> Callable[[LocalAuthority], Caller]:
         """Return what finds out, in a thread, who makes a request."""
         record = record_of(request.scope)
-        bearer, key = _bearer(request), _idempotency_key(request)
-        peer = record.peer
+        bearer, peer = _bearer(request), record.peer
         if proof is None and bearer is None and peer is None:
             raise UnauthenticatedError(
                 "nobody knows who asks: the request has no `Authorization: Bearer` header; nothing was done"
@@ -298,7 +315,8 @@ class Service:
                 else:
                     assert peer is not None
                     found = authority.admitted(self._peers.caller(peer))
-            except UnauthenticatedError:
+            except UnauthenticatedError as error:
+                error.presented = proof is None and bearer is not None
                 # Counted after the check: the failures of one client must not keep out others at its address.
                 seconds = self._failures.take(client)
                 if not seconds:
@@ -310,7 +328,7 @@ class Service:
                     seconds=seconds,
                 ) from None
             record.caller = found.name
-            return found._replace(trace=record.trace, key=key)
+            return found._replace(trace=record.trace, key=_idempotency_key(request))
 
         return find
 
@@ -341,7 +359,9 @@ def _bearer(request: Request) -> Secret | None:
         or not token.isprintable()
         or " " in token
     ):
-        raise UnauthenticatedError("the bearer token is malformed; nothing was done")
+        malformed = UnauthenticatedError("the access token is malformed; nothing was done")
+        malformed.presented = token != ""
+        raise malformed
     return Secret.single(token)
 
 

@@ -29,6 +29,12 @@ _MADE_BETWEEN_LOOKS = 50_000
 """So many more things than went away are made before the collector looks at them."""
 _GRACE = 5.0
 """Seconds for a worker to end once all that was in work is finished."""
+_START = 120.0
+"""Seconds for a worker to be ready."""
+_LOOK = 1.0
+"""Seconds between two looks at workers that have been silent for too long."""
+_READY, _BEAT = b"1", b"."
+"""What a worker writes: once when it is ready, and each time that its event loop has had a turn."""
 
 
 class _Worker:
@@ -38,7 +44,9 @@ class _Worker:
         self.number = number
         self.pid = 0
         self.pipe = -1
-        """It says here that it is ready; and its end shows here."""
+        """It says here that it is ready, and that it is not hung; and its end shows here."""
+        self.heard_at = 0.0
+        """When it said something last, in seconds of the monotonic clock."""
         self.since = 0.0
         self.start_at = 0.0
         """When it is to be started, in seconds of the monotonic clock."""
@@ -58,6 +66,7 @@ class Supervisor:
         self._life = os.pipe()
         self._ended_by: int | None = None
         self._started = False
+        self._looked_at = monotonic()
 
     def run(self) -> int:
         """Serve until told to end; return 0 after what was in work is finished, 128 and a signal if it was cut.
@@ -89,17 +98,37 @@ class Supervisor:
                     self._start(worker, signals)
             pipes = {worker.pipe: worker for worker in self._workers if worker.pid}
             pauses = [worker.start_at - now for worker in self._workers if not worker.pid]
-            ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, min(pauses)) if pauses else None)
+            ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, min([*pauses, _LOOK])))
             for descriptor in ready:
                 if descriptor == signals:
                     if self._obey(os.read(signals, 64)):
                         return self._end(signals)
                 else:
                     self._hear(pipes[descriptor])
+            self._look(monotonic())
             if not self._started and all(worker.ready for worker in self._workers):
                 self._started = True
                 self._told()
                 notify("READY=1")
+
+    def _look(self, now: float) -> None:
+        """Kill each worker whose event loop has had no turn for too long; it is replaced once it is gone.
+
+        One that is busy with a long request has turns: such requests are in threads.
+        """
+        late, self._looked_at = now - self._looked_at, now
+        if late > 2 * _LOOK:
+            # This process has had no turn itself, as after the whole machine or group was stopped: count anew.
+            for worker in self._workers:
+                worker.heard_at += late
+            return
+        for worker in self._workers:
+            silent = now - worker.heard_at
+            if worker.pid and silent > (self._plan.limits.hung if worker.ready else _START):
+                self._plan.log.tell("worker hung", "error", worker=worker.pid, seconds=round(silent))
+                _send(worker, signal.SIGKILL)
+                # Its end may take a moment.
+                worker.heard_at = now
 
     def _obey(self, numbers: bytes) -> bool:
         """Do what signals ask for; return whether they ask for the end."""
@@ -125,7 +154,8 @@ class Supervisor:
             os.close(says)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-        worker.pid, worker.pipe, worker.since, worker.ready = pid, hears, monotonic(), False
+        worker.pid, worker.pipe, worker.ready = pid, hears, False
+        worker.since = worker.heard_at = monotonic()
         self._metrics.count("restarts")
 
     def _be(self, number: int, says: int) -> None:
@@ -145,7 +175,15 @@ class Supervisor:
             from jitid.server import worker
 
             self._metrics.take_part(number)
-            worker.run(self._plan, self._metrics, lambda: _say(says), self._life[0])
+            # A parent that is stopped must not stop its workers.
+            os.set_blocking(says, False)
+            worker.run(
+                self._plan,
+                self._metrics,
+                lambda: _say(says, _READY),
+                lambda: _say(says, _BEAT),
+                self._life[0],
+            )
             status = 0
         except BaseException as error:  # noqa: BLE001 - the end of this process: nobody else could tell
             self._plan.log.tell("worker failed", "error", error=type(error).__name__)
@@ -153,9 +191,10 @@ class Supervisor:
             os._exit(status)
 
     def _hear(self, worker: _Worker) -> None:
-        said = os.read(worker.pipe, 1)
+        said = os.read(worker.pipe, 4096)
         if said:
-            worker.ready = True
+            worker.ready = worker.ready or _READY in said
+            worker.heard_at = monotonic()
             return
         os.close(worker.pipe)
         _, status = os.waitpid(worker.pid, 0)
@@ -195,7 +234,7 @@ class Supervisor:
         return 0
 
     def _part(self, worker: _Worker) -> None:
-        if os.read(worker.pipe, 1):
+        if os.read(worker.pipe, 4096):
             return
         os.close(worker.pipe)
         os.waitpid(worker.pid, 0)
@@ -214,8 +253,10 @@ def _heard(_number: int, _frame: FrameType | None) -> None:
     """Let the number of the signal be written to the pipe that is watched."""
 
 
-def _say(pipe: int) -> None:
-    os.write(pipe, b"1")
+def _say(pipe: int, what: bytes) -> None:
+    # The parent may be gone, which the worker learns in another way.
+    with suppress(BlockingIOError, BrokenPipeError):
+        os.write(pipe, what)
 
 
 def _send(worker: _Worker, number: int) -> None:

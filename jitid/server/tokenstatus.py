@@ -12,7 +12,7 @@ from jitid.authority.token_operations import Introspect
 from jitid.caller import Caller
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.secret import Secret
-from jitid.server.forward import shown_token
+from jitid.server.forward import shown_token, shows_token
 from jitid.server.oautherror import KEPT_NOWHERE, document
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def routes(service: Service) -> list[BaseRoute]:
 
     async def ask(request: Request) -> Response:
         token = shown_token(request)
-        if token is None:
+        if not shows_token(request):
             return Response(status_code=401, headers={**KEPT_NOWHERE, "www-authenticate": _REALM})
-        if await service.within(lambda authority: _works(authority, token)):
+        if token is not None and await service.within(lambda authority: _works(authority, token)):
             return document({"active": True})
         # Scanners take this status for the answer that it is (RFC 6750, section 3.1), and the body says whose it is.
         return document({"active": False}, 401, {"www-authenticate": f'{_REALM}, error="invalid_token"'})

@@ -66,20 +66,24 @@ def route_paths(plan: Plan) -> list[str]:
     return [*(str(getattr(route, "path", "")) for route in app.routes(probe)), *operation_paths()]
 
 
-def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], life: int) -> None:
-    """Serve until a TERM comes, or until the descriptor `life` says that nobody watches over this process any more."""
+def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], beat: Callable[[], None], life: int) -> None:
+    """Serve until a TERM comes, or until the descriptor `life` says that no process watches over this one any more.
+
+    `ready` is called once it listens, and `beat` as often as the event loop looks at what is late.
+    """
     # Its warnings quote what clients sent.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.setswitchinterval(_SWITCH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Worker(plan, metrics).serve(ready, life))
+        runner.run(_Worker(plan, metrics, beat).serve(ready, life))
 
 
 class _Worker:
-    def __init__(self, plan: Plan, metrics: Metrics) -> None:
+    def __init__(self, plan: Plan, metrics: Metrics, beat: Callable[[], None]) -> None:
         self._plan = plan
+        self._beat = beat
         self._metrics = metrics
         self._state = ServerState()
         self._stopping = asyncio.Event()
@@ -124,6 +128,7 @@ class _Worker:
         telling: asyncio.Task[None] | None = None
         while True:
             await asyncio.sleep(_TICK)
+            self._beat()
             self._date()
             cut_late(self._state.connections, monotonic())
             if telling is None or telling.done():

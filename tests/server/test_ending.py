@@ -167,6 +167,20 @@ def test_a_ledger_that_is_held_too_long_is_told(tmp_path: Path) -> None:
         assert asking.answer.json["error"]["retryable"] is True
 
 
+def test_a_worker_that_is_busy_is_not_taken_for_hung(tmp_path: Path) -> None:
+    """Its only thread waits for the ledger for longer than a worker may be silent."""
+    (tmp_path / "config.toml").write_text("serve_time = '9s'\nserve_hung = '5s'\nserve_threads = 1\n")
+    arguments = ("--socket", str(tmp_path / "s"), "--config", str(tmp_path / "config.toml"))
+    with serving(tmp_path, *arguments) as served, held(tmp_path):
+        before = served.workers()
+        asking = Asking(served)
+        asking.join(60)
+        assert asking.answer is not None
+        assert asking.answer.status == 503
+        assert served.workers() == before
+        assert not [line for line in served.lines() if line["event"] == "worker hung"]
+
+
 def test_without_its_key_it_says_that_it_cannot_issue(served: Served, tmp_path: Path) -> None:
     (tmp_path / "ledger" / "keys").rename(tmp_path / "keys")
     (tmp_path / "ledger" / "keys").mkdir(0o700)

@@ -35,6 +35,19 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
         assert any(line["event"] == "worker ended" for line in served.lines())
 
 
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('serve_hung = "3s"\n')
+    with serving(tmp_path, "--config", str(tmp_path / "config.toml"), "--workers", "2") as served:
+        first = served.workers()
+        # It is there, and answers nothing: what it accepts, it keeps.
+        os.kill(first[0], signal.SIGSTOP)
+        assert eventually(lambda: len(served.workers()) == 2 and first[0] not in served.workers(), 60)
+        assert eventually(lambda: served.ask("GET", "/healthz").status == 200)
+        told = [line for line in served.lines() if line["event"] == "worker hung"]
+        assert [line["worker"] for line in told] == [first[0]]
+        assert served.stop() == 0
+
+
 def test_workers_do_not_outlive_the_one_that_watches(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         (worker,) = served.workers()

@@ -1,0 +1,166 @@
+"""Authentication comes first, then authorization, then the content: nobody else learns what is wrong with a request."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid.authority import codec
+from jitid.authority.annotations import operations
+from jitid.authority.guarding import DUTIES
+from tests.server.asking import API, EXCHANGE, TYPE, Asked, asking, grant
+from tests.serving import Answer, Served, serving
+
+FORM = "application/x-www-form-urlencoded"
+OPERATIONS = [f"/v1/operations/{name}" for name in codec.names()]
+OAUTH = ("/token", "/introspect", "/revoke")
+POSTED = (*OAUTH, "/access/v1/evaluation", "/access/v1/evaluations", *OPERATIONS, "/v1/operations/Nothing")
+CONTENTS: dict[str, tuple[str | None, bytes]] = {
+    "nothing": (None, b""),
+    "no type": (None, b"x"),
+    "another type": ("text/plain", b"x"),
+    "several parts": ("multipart/form-data; boundary=x", b"--x--"),
+    "an empty object": ("application/json", b"{}"),
+    "broken JSON": ("application/json", b"{"),
+    "deep JSON": ("application/json", b"[" * 20_000),
+    "a member twice": ("application/json", b'{"token": "a", "token": "b"}'),
+    "no UTF-8": ("application/json", b'"\xff"'),
+    "an unknown member": ("application/json", b'{"nothing": 1}'),
+    "no evaluation": ("application/json", b'{"evaluations": 1}'),
+    "an empty form": (FORM, b""),
+    "an unknown grant": (FORM, b"grant_type=password"),
+    "no target": (FORM, f"grant_type={EXCHANGE}&subject_token=x&subject_token_type={TYPE}jwt".encode()),
+    "a bad target": (FORM, f"grant_type={EXCHANGE}&audience=a+b".encode()),
+    "a bad scope": (FORM, f"grant_type=client_credentials&audience={API}&scope=a++b".encode()),
+    "bad details": (FORM, b"grant_type=client_credentials&authorization_details=%7B"),
+    "a parameter twice": (FORM, b"token=a&token=b"),
+    "a broken form": (FORM, b"token=%f"),
+    "another client": (FORM, b"token=a&client_id=somebody"),
+    "a long form": (FORM, b"token=" + b"a" * 300_000),
+}
+NOBODY: dict[str, str | None] = {
+    "nothing": None,
+    "another scheme": "Digest x",
+    "an empty one": "Bearer ",
+    "a malformed token": "Bearer a b",
+    "an unknown token": "Bearer jitid_" + "0" * 38,
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Return a service that knows nobody without a token."""
+    with serving(tmp_path_factory.mktemp("nobody")) as found:
+        yield found
+
+
+def post(served: Served, path: str, content: str, bearer: str | None, **more: str) -> Answer:
+    """Post one of the contents."""
+    kind, body = CONTENTS[content]
+    headers = more | ({} if kind is None else {"content-type": kind})
+    return served.ask("POST", path, body, headers | ({} if bearer is None else {"authorization": bearer}))
+
+
+def told(answer: Answer) -> tuple[int, bytes, str | None]:
+    """Return what the client learns."""
+    return answer.status, answer.body, answer.headers.get("www-authenticate")
+
+
+@pytest.mark.parametrize("who", NOBODY)
+def test_whoever_is_nobody_is_told_that_and_nothing_else(served: Served, who: str) -> None:
+    for path in POSTED[:: 1 if who == "nothing" else 7]:
+        found = set()
+        for content in CONTENTS:
+            found.add(told(post(served, path, content, NOBODY[who])))
+        found.add(told(post(served, f"{path}?token=x", "an empty form", NOBODY[who])))
+        found.add(told(post(served, path, "an empty object", NOBODY[who], **{"idempotency-key": "a b"})))
+        assert {status for status, _, _ in found} <= {401, 429}, (path, found)
+        refused = [each for each in found if each[0] == 401]
+        assert len(refused) <= 1, (path, refused)
+        for _, body, challenge in refused:
+            if path in OAUTH:
+                assert json.loads(body)["error"] == "invalid_client"
+            # RFC 6750, section 3.1: no error code for a request without a token.
+            shown = who.endswith("token")
+            assert challenge == 'Bearer realm="jitid"' + (', error="invalid_token"' if shown else "")
+
+
+def test_so_is_who_sends_no_body(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        for path in (
+            "/v1/whoami",
+            "/token-status",
+            f"/forward-auth?audience={API}",
+            "/forward-auth?audienc=x",
+        ):
+            for who, bearer in NOBODY.items():
+                answer = served.ask("GET", path, headers={} if bearer is None else {"authorization": bearer})
+                if path.endswith("=x") and who in ("a malformed token", "an unknown token"):
+                    # The proxy is configured wrongly, which no token makes right.
+                    assert answer.status == 400
+                    continue
+                assert answer.status == 401, (path, who)
+                challenge = answer.headers["www-authenticate"]
+                assert ('error="invalid_token"' in challenge) == who.endswith("token"), (who, challenge)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Serve this user without a role; others have their tokens."""
+    with asking(tmp_path_factory.mktemp("roles")) as made:
+        yield made
+
+
+def test_who_has_no_role_is_told_that_and_nothing_else(asked: Asked) -> None:
+    token = f"Bearer {grant(asked.shell, 'system:powerless')}"
+    guarded = ["/introspect", "/access/v1/evaluation", "/access/v1/evaluations"]
+    guarded += [
+        f"/v1/operations/{name}"
+        for name in codec.names()
+        if not ((duty := DUTIES[operations()[name]]).anybody or duty.own)
+    ]
+    assert len(guarded) > 30
+    for path in guarded:
+        contents = [
+            content for content, (kind, _) in CONTENTS.items() if path != "/introspect" or kind == FORM
+        ]
+        found = {
+            told(post(asked.served, path, content, token))
+            for content in contents
+            if content != "another client"
+        }
+        assert {status for status, _, _ in found} == {403}, (path, found)
+        assert len({body for _, body, _ in found if path != "/introspect"}) <= 1, (path, found)
+    # Refusals are in the audit log, those before the content was looked at too.
+    log = asked.shell.good("audit", "log", "--operation", "denial", "--format", "jsonl")
+    refused = {path.removeprefix("/v1/operations/") for path in guarded if path.startswith("/v1/")}
+    assert {json.loads(line)["operation"] for line in log.splitlines()} == refused | {
+        "Introspect",
+        "Authorize",
+    }
+
+
+def test_who_may_ask_is_told_what_is_wrong(asked: Asked) -> None:
+    token = f"Bearer {grant(asked.shell, 'system:verifier', 'verifier')}"
+    for path in ("/introspect", "/access/v1/evaluation", "/v1/operations/Introspect"):
+        statuses = {post(asked.served, path, content, token).status for content in CONTENTS}
+        assert statuses <= {200, 400, 401, 413, 415}, path
+        assert 400 in statuses
+    answer = asked.form("/token", grant_type="client_credentials", bearer=token[7:], scope="a  b")
+    assert answer.json["error"] == "invalid_scope"
+    person = f"{grant(asked.shell, 'user:carol')}"
+    answer = asked.form("/token", grant_type="client_credentials", bearer=person, scope="a  b")
+    assert answer.json["error"] == "unauthorized_client"
+
+
+def test_a_user_of_the_socket_is_known_before_the_content(tmp_path: Path) -> None:
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(f'[socket.role]\n{getpass.getuser()} = ["verifier"]\n')
+    configuration.chmod(0o600)
+    with serving(tmp_path, "--config", str(configuration), "--socket", str(tmp_path / "s.sock")) as served:
+        assert post(served, "/introspect", "a broken form", None).status == 400
+        assert post(served, "/introspect", "a broken form", "Bearer x").status == 401
