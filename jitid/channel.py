@@ -75,6 +75,11 @@ class Answer:
         self.status = response.status
         self.kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
 
+    @property
+    def ends(self) -> bool:
+        """Whether it says itself where its body ends: else one that is cut off is taken for whole (RFC 9112, 6.3)."""
+        return self._response.length is not None or bool(self._response.chunked)
+
     def header(self, name: str) -> str | None:
         """Return a header of it."""
         return self._response.getheader(name)

@@ -138,10 +138,14 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
     # The message of a foreign exception may quote what it was given, so only its type is told.
-    bug = JitidError(
-        f"internal error: {type(error).__name__}{where}; this is a bug",
-        None if given.debug else "the same command with --debug shows where it comes from",
-    )
+    what = f"{type(error).__name__}{where}"
+    more = None if given.debug else "the same command with --debug shows where it comes from"
+    if given.asks_elsewhere and isinstance(error, Exception):
+        # Its answer has the right types, and values that no authority of ours tells. See `authority.fitting`.
+        odd = StorageError(f"the authority's answer cannot be used: {what}", more)
+        odd.retryable = False
+        return report(odd, given)
+    bug = JitidError(f"internal error: {what}; this is a bug", more)
     bug.code = "internal"
     return report(bug, given)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from jitid.authority import forms
+from jitid.authority import fitting, forms
 from jitid.authority.annotations import operations, result_of
 from jitid.authority.erring import decode_error, encode_error
 from jitid.authority.operations import Operation, Result
 from jitid.authority.shapes import Definitions, Schema, UnfitError
 from jitid.authority.shaping import item_of, record_of, shape_of
-from jitid.errors import ConfigurationError, UsageError
+from jitid.errors import UsageError
 from jitid.text import quote
 
 __all__ = [
@@ -84,24 +84,22 @@ def decode_result(operation: Operation[Result], document: Any) -> Result:
     """Return an answer out of what `encode_result` made of it; of pieces an iterator.
 
     Raises:
-        ConfigurationError: it is no answer to such an operation, so that the other side is of another version.
+        StorageError: it is not an answer to such an operation: the other side is of another version, or no authority.
 
     """
     kind = result_of(type(operation))
     item = item_of(kind)
     if item is not None:
-        return cast("Result", (_decoded(operation, item, each) for each in document))
-    return cast("Result", _decoded(operation, kind, document))
+        pieces = (_decoded(operation, item, each) for each in document)
+        return fitting.fitting(operation, cast("Result", pieces))
+    return fitting.fitting(operation, cast("Result", _decoded(operation, kind, document)))
 
 
 def _decoded(operation: Operation[Any], kind: Any, document: Any) -> Any:
     try:
         return shape_of(kind, request=False).decode(document)
     except UnfitError as error:
-        raise ConfigurationError(
-            f"the authority's answer to {type(operation).__name__} is none that this jitid understands: {error}",
-            "both sides have to be of about the same version: jitid --version",
-        ) from None
+        fitting.refuse(operation, str(error))
 
 
 def schema_of(name: str, definitions: Definitions) -> tuple[Schema, Schema]:

@@ -81,6 +81,9 @@ def decode_error(document: object) -> JitidError:
         error.code = told["code"]
     if type(told.get("exit")) is int and told["exit"] in _STATUSES:
         error.exit_status = ExitStatus(told["exit"])
+    if error.exit_status is ExitStatus.BUG:
+        # It is a bug of the other side, and this side cannot be had for now.
+        error.exit_status = ExitStatus.STORAGE
     error.retryable = told.get("retryable") is True
     return error
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _LONG = 900.0
 """Seconds that an answer may take which looks at the whole ledger, whatever the timeout: it waits for nobody."""
 
+_JSON, _LINES = "application/json", "application/x-ndjson"
+
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before another try, as far as the timeout has room for them."""
 
@@ -79,7 +81,7 @@ class RemoteAuthority:
         body = json.dumps(values, separators=(",", ":")).encode()
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
-        answer = self._answer(operation, body, self._channel)
+        answer = self._answer(operation, body, self._channel, _JSON)
         return codec.decode_result(operation, _document(answer))
 
     @property
@@ -100,7 +102,7 @@ class RemoteAuthority:
         """Ask once the first piece is wanted, over a connection of its own: others may be asked for in between."""
         channel = Channel(self._address, self._authorities)
         try:
-            answer = self._answer(operation, body, channel)
+            answer = self._answer(operation, body, channel, _LINES)
             yield from codec.decode_result(operation, _documents(answer, channel))
         finally:
             channel.close()
@@ -108,17 +110,14 @@ class RemoteAuthority:
     def whoami(self) -> WhoAmI:
         """Return who the authority takes its caller for. Raises as `perform` does."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "jitid"}
-        answer = self._done("GET", "/v1/whoami", None, headers, self._channel, safe=True)
+        answer = self._done("GET", "/v1/whoami", None, headers, self._channel, _JSON, safe=True)
         document = _document(answer)
         try:
             return cast("WhoAmI", shape_of(WhoAmI, request=False).decode(document))
         except UnfitError as error:
-            raise ConfigurationError(
-                f"the authority tells in no way that this jitid understands who asks: {error}",
-                "both sides have to be of about the same version: jitid --version",
-            ) from None
+            raise _unusable(f"the authority's answer about its caller cannot be used: {error}") from None
 
-    def _answer(self, operation: Operation[Any], body: bytes, channel: Channel) -> Answer:
+    def _answer(self, operation: Operation[Any], body: bytes, channel: Channel, kind: str) -> Answer:
         headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
@@ -128,9 +127,9 @@ class RemoteAuthority:
         if keyed:
             headers["Idempotency-Key"] = new_key()
         safe = keyed or guarding.reads(operation) or isinstance(operation, _AGAIN)
-        kind = type(operation)
-        path = f"/v1/operations/{kind.__name__}"
-        return self._done("POST", path, body, headers, channel, safe=safe, long=is_long(kind))
+        path = f"/v1/operations/{type(operation).__name__}"
+        long = is_long(type(operation))
+        return self._done("POST", path, body, headers, channel, kind, safe=safe, long=long)
 
     def _done(
         self,
@@ -139,11 +138,12 @@ class RemoteAuthority:
         body: bytes | None,
         headers: dict[str, str],
         channel: Channel,
+        kind: str,
         *,
         safe: bool,
         long: bool = False,
     ) -> Answer:
-        """Return the answer to a request that was done; try again where that is `safe` and may help."""
+        """Return the answer of a media type to a request that was done; try again where that is `safe` and helps."""
         end = time.monotonic() + self._timeout
         for pause in (*_PAUSES, None):
             # Read for each try: it may have been replaced by its successor meanwhile.
@@ -154,7 +154,7 @@ class RemoteAuthority:
                 answer = channel.ask(
                     method, path, body, headers, seconds=seconds, thinking=_LONG if long else None
                 )
-                refusal = _refusal(answer)
+                refusal = _refusal(answer, kind)
             except LostError as error:
                 refusal = _Refusal(error, undone=not error.sent)
             if refusal is None:
@@ -183,13 +183,13 @@ class _Refusal(NamedTuple):
         return max(pause * (0.5 + os.urandom(1)[0] / 255), self.after)
 
 
-def _refusal(answer: Answer) -> _Refusal | None:
+def _refusal(answer: Answer, kind: str) -> _Refusal | None:
     """Return why a request was not done; None if it was, and the body of the answer is still to be read."""
-    if answer.status == 200 and answer.kind in ("application/json", "application/x-ndjson"):
+    if answer.status == 200 and answer.kind == kind and answer.ends:
         return None
     data = answer.read()
-    document = _loaded(data) if answer.kind == "application/json" else None
-    if not isinstance(document, dict) or "error" not in document:
+    document = _loaded(data) if answer.kind == _JSON else None
+    if answer.status < 300 or not isinstance(document, dict) or "error" not in document:
         return _Refusal(_no_document(answer))
     error = codec.decode_error(document)
     if isinstance(error, UnauthenticatedError):
@@ -204,6 +204,8 @@ def _refusal(answer: Answer) -> _Refusal | None:
 def _no_document(answer: Answer) -> JitidError:
     """Return the error for an answer that is none of an authority: a proxy's, or another service's."""
     said = f"the answer is HTTP status {answer.status} and no document of jitid"
+    if answer.status < 300:
+        return _unusable(said)
     if answer.status in (401, 407):
         return UnauthenticatedError(said, "a credential is needed: --credential-file FILE")
     if answer.status == 403:
@@ -233,8 +235,17 @@ def _documents(answer: Answer, channel: Channel) -> Iterator[Any]:
 def _parsed(data: bytes) -> Any:  # noqa: ANN401
     document = _loaded(data)
     if document is _NONE:
-        raise StorageError("the authority's answer is no JSON", "is the address of --remote right?")
+        raise _unusable("the authority's answer is not JSON")
     return document
+
+
+def _unusable(message: str) -> StorageError:
+    """Return the error for an answer that is none of an authority, and would be the same again."""
+    error = StorageError(
+        message, "is --remote the address of an authority of this version? see: jitid doctor"
+    )
+    error.retryable = False
+    return error
 
 
 _NONE = object()

@@ -86,6 +86,11 @@ class Globals:
                 self.warn(warning)
         return self._config
 
+    @property
+    def asks_elsewhere(self) -> bool:
+        """Whether the command has asked an authority elsewhere, whose answers may be anything."""
+        return self._config is not None and self._config.asked_elsewhere
+
     def try_config(self) -> ConfigurationError | None:
         """Read the configuration, and go on without its files if it cannot be used; return why.
 

@@ -217,7 +217,7 @@ def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whol
     # What is refused is refused before anything is written.
     first = next(records, None)
     records.check()
-    assert first is not None
+    assert first is not None, "the last record says that it is"
     told = chain([first], records)
     text = _text(given, own, chosen, told, out)
     if out is None:

@@ -23,7 +23,6 @@ from jitid.authority.shaping import item_of
 from jitid.errors import (
     ApprovalNeededError,
     BusyError,
-    ConfigurationError,
     ExitStatus,
     JitidError,
     NotFoundError,
@@ -252,14 +251,14 @@ def test_an_answer_may_tell_more_than_is_known() -> None:
     row = {"task": {**task, "ended_at": None, "new": 1}, "credentials": 1, "live": 1, "now": 1, "more": []}
     assert codec.decode_result(operation, row).task.name == "T1"
     del row["live"]
-    with pytest.raises(ConfigurationError, match="TaskRow needs `live`"):
+    with pytest.raises(StorageError, match="TaskRow needs `live`"):
         codec.decode_result(operation, row)
 
 
 def test_a_token_in_an_answer_cannot_act_on_a_terminal() -> None:
     """It is printed as it is."""
     operation = ops.Renew(request=RenewRequest(Secret.single("t")))
-    with pytest.raises(ConfigurationError, match=r"credentials\[0\]\.secret: a token of visible"):
+    with pytest.raises(StorageError, match=r"credentials\[0\]\.secret: a token of visible"):
         codec.decode_result(operation, {"credentials": [{"id": "i", "jti": "j", "secret": "\x1b[2J"}]})
 
 

@@ -41,16 +41,20 @@ class Peer:
         """Listen no more."""
         self._listening.close()
 
+    def reply_to(self, path: str) -> Reply:  # noqa: ARG002 - for those who answer by it
+        """Return what is sent back to the next request."""
+        return self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
+
     def _serve(self) -> None:
         while True:
             try:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            reply = self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
             with connection:
                 try:
                     self.requests.append(_read(connection))
+                    reply = self.reply_to(self.requests[-1].path)
                     if callable(reply):
                         reply(connection)
                     else:

@@ -150,7 +150,7 @@ def test_what_may_take_long_is_waited_for() -> None:
         assert not select.select([], [], [], 1.0)[0]
         connection.sendall(answer(200, {"error": 1}))
 
-    with answering(late) as peer, pytest.raises(ConfigurationError):
+    with answering(late) as peer, pytest.raises(StorageError, match="cannot be used"):
         remote(peer.url, timeout=0.5).perform(ops.VerifyLog())
 
 
@@ -158,10 +158,10 @@ def test_what_may_take_long_is_waited_for() -> None:
     ("reply", "kind", "status"),
     [
         (answer(302, {}, "location: https://example.com/"), ConfigurationError, ExitStatus.USAGE),
-        (answer(200, b"<html>", kind="text/html"), ConfigurationError, ExitStatus.USAGE),
+        (answer(200, b"<html>", kind="text/html"), StorageError, ExitStatus.STORAGE),
         (answer(404, b"nothing", kind="text/plain"), ConfigurationError, ExitStatus.USAGE),
         (answer(200, b"{", kind="application/json"), StorageError, ExitStatus.STORAGE),
-        (answer(200, {"task": 1}), ConfigurationError, ExitStatus.USAGE),
+        (answer(200, {"task": 1}), StorageError, ExitStatus.STORAGE),
         (answer(200, {}, "content-encoding: gzip"), StorageError, ExitStatus.STORAGE),
         (answer(401, b"", kind="text/plain"), UnauthenticatedError, ExitStatus.REFUSED),
         (answer(403, b"", kind="text/plain"), RefusedError, ExitStatus.REFUSED),
@@ -170,7 +170,7 @@ def test_what_may_take_long_is_waited_for() -> None:
         (error(401, "unauthenticated", 6), UnauthenticatedError, ExitStatus.REFUSED),
         (error(404, "not_found", 3), NotFoundError, ExitStatus.NOT_FOUND),
         (error(418, "new_sort", 5), StorageError, ExitStatus.STORAGE),
-        (error(200, "storage", 5), ConfigurationError, ExitStatus.USAGE),
+        (error(200, "storage", 5), StorageError, ExitStatus.STORAGE),
         (b"no HTTP at all\r\n\r\n", StorageError, ExitStatus.STORAGE),
         (ROW[:-10], StorageError, ExitStatus.STORAGE),
     ],
@@ -191,8 +191,8 @@ def test_nobody_is_sent_elsewhere() -> None:
 
 def test_a_large_answer_is_read_to_its_end() -> None:
     """After the last answer of a connection, too."""
-    with answering(answer(200, "x" * (1 << 18))) as peer:
-        assert len(remote(peer.url).perform(ops.SignHead())) == 1 << 18
+    with answering(answer(200, ".." + "x" * (1 << 18))) as peer:
+        assert len(remote(peer.url).perform(ops.SignHead())) == 2 + (1 << 18)
 
 
 def test_an_answer_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:

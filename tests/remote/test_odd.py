@@ -1,0 +1,265 @@
+"""An authority whose answers are none: each command ends as where it is out of reach, and never as if all were well."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from jitid import cli
+from jitid.address import parse_address
+from jitid.authority import codec, remote
+from jitid.authority.annotations import operations, result_of
+from jitid.authority.remote import RemoteAuthority
+from jitid.authority.shaping import item_of, shape_of
+from jitid.errors import ExitStatus, JitidError
+from tests.authority.values import answers, operation_values
+from tests.remote.peer import Peer, answer, answering, error
+
+NAMES = sorted(codec.names())
+LINES = "application/x-ndjson"
+CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+ODD: dict[str, bytes] = {
+    "an empty body": answer(200, b""),
+    "no JSON": answer(200, b"hello"),
+    "a page": answer(200, b"<html></html>", kind="text/html"),
+    "no type": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
+    "another type": answer(200, {}, kind="application/problem+json"),
+    "half of it": answer(200, {"a": "x" * 1000})[:-20],
+    "a text that breaks off": answer(200, b'{"a": "x'),
+    "lines that break off": answer(200, b'{"finding": {', kind=LINES),
+    "deep nesting": answer(200, b"[" * 100_000),
+    "deep nesting that ends": answer(200, b"[" * 500 + b"]" * 500),
+    "a long number": answer(200, b"1" * 5_000),
+    "no number": answer(200, b"NaN"),
+    "no UTF-8": answer(200, b'"\xff"'),
+    "half of a pair": answer(200, b'"\\ud800"'),
+    "a member twice": answer(200, b'{"a": 1, "a": 2}'),
+    "two documents": answer(200, b"{}{}"),
+    "no content": answer(204, b""),
+    "a part": answer(206, {}),
+    "something made": answer(201, {}),
+    "no length": PLAIN + b"\r\n",
+    "a negative length": PLAIN + b"content-length: -5\r\n\r\n",
+    "no whole length": PLAIN + b"content-length: x\r\n\r\n{}",
+    "a length beyond memory": PLAIN + b"content-length: 99999999999999\r\n\r\n{}",
+    "a piece without length": CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
+    "a piece beyond memory": CHUNKED + b"fffffffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+    "pieces without end": CHUNKED + b"2\r\n{}\r\n",
+    "a status that is none": b"HTTP/1.1 999999 X\r\n\r\n",
+    "no status": b"HTTP/1.1\r\n\r\n",
+    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n{}",
+    "noise": b"\x00\xff" * 100 + b"\r\n\r\n",
+    "another coding": answer(200, {}, "content-encoding: gzip"),
+    "an error that is none": answer(200, {"error": {"code": "usage", "message": "m", "exit": 2}}),
+    "an error without words": answer(500, {"error": 1}),
+    "a bug": error(500, "internal", 1),
+    "an error that ends with 0": error(500, "nothing", 0),
+}
+"""What no operation is answered with."""
+ANSWERS: list[Any] = [
+    None,
+    True,
+    1,
+    -1,
+    "x",
+    "",
+    [],
+    {},
+    [None],
+    [[]],
+    [{}],
+    {"": None},
+    {"keys": 1},
+    [1, "x"],
+]
+"""Documents that may be an answer to some operation."""
+FEW = settings(
+    max_examples=1,
+    phases=(Phase.generate,),
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+TOKEN = "jitid_" + "0" * 38
+JTI = "jti_06h2iapc0do9nbrju3qd1doe64"
+VERBS = f"""
+issue --task T1 --delegator alice --agent bot
+issue --task T1 --delegator alice --agent bot --count 3
+issue --task T1 --delegator alice --agent bot --dry-run
+run --task T1 --delegator alice -- true
+list
+task list
+task show T1
+tree --task T1
+inspect {JTI}
+revoke --task T1 --yes
+retire T1
+sweep
+sweep --format json
+sweep --format sarif
+sweep --fix --yes
+sweep --fix --dry-run
+report
+report --format html
+audit log
+audit head
+audit verify
+audit export
+keys list
+keys jwks
+keys rotate
+leak list
+leak timeline {JTI}
+agent list
+agent classify
+agent show bot
+agent register bot --owner alice --purpose x
+delegator add carol
+delegator list
+approve list
+access list
+access grant system:x --role auditor
+doctor
+adopt list
+publish published
+trace file
+scan .
+""".strip().splitlines()
+
+
+@lru_cache
+def examples() -> dict[str, Any]:
+    """Return one of each operation that travels."""
+    found: dict[str, Any] = {}
+
+    @FEW
+    @given(st.fixed_dictionaries({name: operation_values(operations()[name]) for name in NAMES}))
+    def draw(drawn: dict[str, Any]) -> None:
+        found.update(drawn)
+
+    draw()
+    return found
+
+
+def failure(url: str, operation: Any) -> JitidError | None:
+    """Return the error that an operation ends with; None where it has an answer."""
+    authority = RemoteAuthority(parse_address(url), None, timeout=20)
+    try:
+        result = authority.perform(operation)
+        if isinstance(result, Iterator):
+            list(result)
+    except JitidError as error:
+        return error
+    finally:
+        authority.close()
+    return None
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_no_operation_takes_it_for_an_answer(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each would be tried again, for nothing.
+    monkeypatch.setattr(remote, "_PAUSES", ())
+    with answering(ODD[odd]) as peer:
+        for name, operation in examples().items():
+            found = failure(peer.url, operation)
+            assert found is not None, name
+            assert found.exit_status is ExitStatus.STORAGE, (name, found)
+
+
+@pytest.mark.parametrize("document", ANSWERS, ids=repr)
+def test_what_is_no_answer_to_an_operation_is_refused(document: object) -> None:
+    """By the type of the answer, for every operation; what is one has that type."""
+    text = json.dumps(document).encode() + b"\n"
+    answered = []
+    with answering(answer(200, text)) as peer, answering(answer(200, text, kind=LINES)) as streaming:
+        for name, operation in examples().items():
+            url = streaming.url if codec.streams(type(operation)) else peer.url
+            found = failure(url, operation)
+            if found is None:
+                answered.append(name)
+            else:
+                assert (found.exit_status, found.retryable) == (ExitStatus.STORAGE, False), (name, found)
+    assert len(answered) < len(NAMES) / 2
+
+
+def ended(line: str, url: str, folder: Path) -> tuple[int, str]:
+    """Return the status of a command, in a process of its own, and what it said."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
+        pid = os.fork()
+        if pid == 0:
+            status = 98
+            try:
+                os.chdir(folder)
+                os.environ.update(HOME=str(folder), JITID_REMOTE=url, JITID_TIMEOUT="1s")
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                os.dup2(out.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+                status = cli.run(line.split())
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        said.seek(0)
+        return os.waitstatus_to_exitcode(status), said.read().decode()
+
+
+FITS = {"run --task T1 --delegator alice -- true": 125}
+"""What runs commands keeps most statuses for theirs."""
+
+
+@pytest.mark.parametrize("odd", ["an empty body", "half of it", "a page", "pieces without end", "a bug"])
+def test_every_verb_ends_as_where_nobody_answers(odd: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(TOKEN)
+    wrong = {}
+    with answering(ODD[odd]) as peer:
+        for line in VERBS:
+            status, said = ended(line, peer.url, tmp_path)
+            if status != FITS.get(line, 5) or "Traceback" in said or "internal error" in said:
+                wrong[line] = (status, said)
+    assert not wrong
+
+
+class Typed(Peer):
+    """Answers each operation with a value of the right type, whatever it means."""
+
+    def __init__(self, drawn: dict[str, bytes]) -> None:
+        self._drawn = drawn
+        super().__init__([b""])
+
+    def reply_to(self, path: str) -> bytes:
+        """Return the answer to a request."""
+        return self._drawn.get(path.rpartition("/")[2], error(404, "not_found", 3))
+
+
+def typed(name: str, value: Any) -> bytes:
+    """Return a value of the type of an operation's answer as a whole answer."""
+    kind = result_of(operations()[name])
+    item = item_of(kind)
+    if item is None:
+        return answer(200, shape_of(kind, request=False).encode(value))
+    pieces = [json.dumps(shape_of(item, request=False).encode(piece)) + "\n" for piece in value]
+    return answer(200, "".join(pieces).encode(), kind=LINES)
+
+
+@settings(max_examples=2, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.fixed_dictionaries({name: answers(result_of(operations()[name])) for name in NAMES}))
+def test_no_value_of_the_right_type_is_a_bug_of_ours(drawn: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        peer = Typed({name: typed(name, value) for name, value in drawn.items()})
+        try:
+            for line in VERBS:
+                status, said = ended(line, peer.url, Path(folder))
+                assert status not in (1, 98), (line, status, said)
+                assert "Traceback" not in said
+        finally:
+            peer.close()
