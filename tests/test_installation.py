@@ -22,8 +22,18 @@ def _names(stated: list[str]) -> set[str]:
     return {re.split(r"[^\w.-]", each)[0] for each in stated}
 
 
-def test_the_requirements_are_those_of_the_project() -> None:
-    assert _names(requirements()) == _names(PROJECT["dependencies"])
+def test_the_requirements_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the metadata of an installation has them (PEP 508, PEP 621)."""
+    extras = PROJECT["optional-dependencies"]
+    stated = list(PROJECT["dependencies"])
+    stated += [f"{each}; extra == '{extra}'" for extra, needed in extras.items() for each in needed]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: stated)
+    assert requirements() == PROJECT["dependencies"]
+    for extra, needed in extras.items():
+        assert requirements(extra) == needed
+
+
+def test_this_installation_tells_what_its_extras_are() -> None:
     for extra in ("server", "postgres", "aws"):
         assert _names(requirements(extra)) == _names(PROJECT["optional-dependencies"][extra])
 

@@ -256,6 +256,7 @@ def test_a_verb_loads_no_more_than_it_uses() -> None:
         "rich",
         "tomllib",
         "tomli_w",
+        "tomlkit",
         "platformdirs",
         "asyncio",
         "ssl",

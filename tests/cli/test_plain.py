@@ -171,8 +171,8 @@ def test_every_verb_is_in_the_table() -> None:
 
 
 UNWANTED = (
-    "typer rich jwt ssl asyncio psycopg boto3 botocore tomli_w importlib.metadata platformdirs pathlib dataclasses"
-    " urllib.request tomllib"
+    "typer rich jwt ssl asyncio psycopg boto3 botocore tomli_w tomlkit importlib.metadata platformdirs"
+    " pathlib dataclasses urllib.request tomllib"
 )
 
 
