@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from jitid.layers import DEPTH, Layer, decoded, is_text, joined, peeled
+from jitid.layers import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_text, joined, peeled
 from jitid.looks import Looks
 from jitid.searching import BEFORE as HEADER_ROOM
 from jitid.searching import MARK, Finds, jti_of_token
@@ -28,8 +28,8 @@ BEFORE = 8 * HEADER_ROOM
 DEEP = f"text in more than {DEPTH} layers of base64"
 COSTLY = "text that takes too many steps to decode"
 
-_WHERE = dict[tuple[str, bytes | str], set[int]]
-"""Strings by their sort and what is kept of them, with the places where they begin."""
+_WHERE = dict[tuple[str, bytes | str], dict[int, int]]
+"""Strings by their sort and what is kept of them: where each begins, and where it ends."""
 
 # Digits of base64, over several lines with what may stand before and behind each of them.
 _BREAK = (
@@ -38,7 +38,7 @@ _BREAK = (
 )
 _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
 # A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
-_BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]+%b[0-9A-Za-z]{5}" % _BREAK)
+_BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]+%b[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % _BREAK)
 _SHORTEST = 40
 """So many digits the shortest token has in base64 behind the first of the letters, and more."""
 _HEAD = 400
@@ -46,12 +46,27 @@ _NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
 _NO_CAPITALS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CAPITALS = 12
 """One of so many digits is a capital letter at least; of most base64 two of five are."""
+_LINE = rb"(?:[\"'\\= \t|]{0,8}[\r\n]+[\t >|#*:/\"'+\-.0-9]{0,16})?"
 _ESCAPES = (
-    (b"%", re.compile(rb"(?:%(?:25)*[2-7][0-9A-Fa-f](?:[=\\]?\r?\n[\t >|]*)?){6,}")),
-    (b"&", re.compile(rb"(?:&(?:amp;)*#(?:[xX]0*[2-7][0-9A-Fa-f]|0*[0-9]{2,3});\s*){6,}")),
-    (b"\\", re.compile(rb"(?:\\+(?:u00|x)[2-7][0-9A-Fa-f]\s*){6,}")),
+    (b"%", re.compile(rb"(?:%%%b(?:25%b)*[0-7]%b[0-9A-Fa-f]%b){6,}" % (_LINE, _LINE, _LINE, _LINE))),
+    (
+        b"\\",
+        re.compile(
+            rb"(?:\\+%b(?:u%b0%b0|x)%b[0-7]%b[0-9A-Fa-f]%b){6,}" % (_LINE, _LINE, _LINE, _LINE, _LINE, _LINE)
+        ),
+    ),
+    (
+        b"&",
+        re.compile(rb"(?:&%b(?:amp;)*#%b(?:[xX]?[0-9A-Fa-f]%b){1,4};%b){6,}" % (_LINE, _LINE, _LINE, _LINE)),
+    ),
 )
 """In what is escaped throughout every third to sixth byte is one of these marks: a sample shows some of them."""
+_ROW = 256
+_REFERENCE = b"&"
+_AFTER_REFERENCE = bytes(each in b"#a\r\n" for each in range(256))
+_REFERENCES = re.compile(rb"&(?:amp;)*#[0-9A-Fa-fxX]{2,4};(?=[&\s])")
+_ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}")
+_BEGINNING = b'{"jti":"'
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
 _OPAQUE_SPAN = re.compile(rb"(?:[^0-9A-Za-z]{0,80}[0-9A-Za-z]){1,90}")
 _TAIL = re.compile(rb"\.(?:[^0-9A-Za-z_-]{0,80}[0-9A-Za-z_-]){1,110}")
@@ -118,7 +133,7 @@ class HiddenSearch:
             broken = _BROKEN_ID.match(window, at, end) if "ids" in self._plain.sorts else None
             if broken and first <= at < last:
                 text = broken[0].translate(None, b" \t\r\n\v\f>|")
-                hidden.setdefault(("guessed", text.decode("ascii")), set()).add(at)
+                hidden.setdefault(("guessed", text.decode("ascii")), {})[at] = broken.end()
         return _together(window, plain, hidden, finds) if hidden else plain
 
     def _clusters(
@@ -143,7 +158,7 @@ class HiddenSearch:
         parts += [(at, at - _CONTEXT, stop + _MORE) for at, stop in runs if _is_worth(bytes(window[at:stop]))]
         clusters: list[_Cluster] = []
         for start, stop in sorted(_within(part, borders, end) for part in parts):
-            if clusters and start <= clusters[-1].end:
+            if clusters and start < clusters[-1].end:
                 clusters[-1] = _Cluster(clusters[-1].start, max(stop, clusters[-1].end))
             else:
                 clusters.append(_Cluster(start, stop))
@@ -170,10 +185,14 @@ class HiddenSearch:
         named = [one for one in plain if one.sort == "ids"]
         for one in plain:
             if one.sort != "ids":
-                found.setdefault((one.sort, one.key), set()).add(inner.back(one.at))
-        if named:
-            # The payload of a signed token that lacks its beginning.
-            found.setdefault(("cut", named[0].key), set()).add(inner.back(named[0].at))
+                _note(found, one.sort, one, inner)
+        if (
+            named
+            and _ID.search(text, 0, named[0].at) is None
+            and not text.endswith(_BEGINNING, 0, named[0].at)
+        ):
+            # The payload of a signed token that lacks its beginning: the first id in it tells whose it was.
+            _note(found, "cut", named[0], inner)
         if not depth:
             # What is ours by its form was found; of other words of base64 it is not known what they spell.
             if any(_is_worth(text[at:stop]) for at, stop in _runs(text, signs, len(text), plain)):
@@ -188,13 +207,16 @@ class HiddenSearch:
             if own[0] < own[1]:
                 deeper = self._peel(text[cluster.start : cluster.end], *own, depth, None)
                 for key, places in deeper.items():
-                    found.setdefault(key, set()).update(inner.back(cluster.start + place) for place in places)
+                    found.setdefault(key, {}).update(
+                        (inner.back(cluster.start + at), inner.back(cluster.start + end - 1) + 1)
+                        for at, end in places.items()
+                    )
 
     def _look(self, found: _WHERE, layer: Layer, ids: str | None) -> None:
         for one in self._inner.found(layer.text, layer.first, layer.last, Finds()):
             sort = ids if one.sort == "ids" else one.sort
             if sort is not None:
-                found.setdefault((sort, one.key), set()).add(layer.back(one.at))
+                _note(found, sort, one, layer)
 
     def _pays(self, layer: Layer) -> bool:
         """Count what is looked at; return False, and say so, if that is too much."""
@@ -205,9 +227,16 @@ class HiddenSearch:
         return self._left >= 0
 
 
+def _note(found: _WHERE, sort: str, one: Found, layer: Layer) -> None:
+    """Note what was found in a layer, by where it stands in the text that this was made of."""
+    # Of what is not kept as it is, the end does not matter.
+    end = one.at + (len(one.key) if one.sort == "signed" else 1)
+    found.setdefault((sort, one.key), {})[layer.back(one.at)] = layer.back(end - 1) + 1
+
+
 def _merge(found: _WHERE, more: _WHERE, offset: int) -> None:
     for key, places in more.items():
-        found.setdefault(key, set()).update(offset + place for place in places)
+        found.setdefault(key, {}).update((offset + at, offset + end) for at, end in places.items())
 
 
 def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE, finds: Finds) -> list[Found]:
@@ -215,31 +244,51 @@ def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE,
     # What stands there as it is, is seen without any layer too.
     seen = {(one.sort, one.key, one.at) for one in plain}
     ids = {one.key for one in plain if one.sort == "ids"}
-    more = [
-        Found(at, sort, key)
+    more = sorted(
+        (at, sort, key, end)
         for (sort, key), places in hidden.items()
-        for at in places
+        for at, end in places.items()
         if (sort, key, at) not in seen and (sort != "guessed" or key not in ids)
-    ]
-    whole = [jti_of_token(str(one.key)) for one in more if one.sort == "signed"]
-    known = {*whole, *(jti_of_token(str(one.key)) for one in plain if one.sort == "signed")}
+    )
+    whole = [(at, end, str(key)) for at, sort, key, end in more if sort == "signed"]
+    whole = [one for one in whole if _is_sound(one[2]) or not any(map(_is_sound, _rivals(one, whole)))]
     kept: list[Found] = []
+    jtis = [jti_of_token(token) for *_, token in whole]
     for one in plain:
         # A token that is broken counts whole, and no part of it besides.
-        if one.sort == "cut" and one.key in whole:
-            whole.remove(str(one.key))
+        if one.sort == "cut" and one.key in jtis:
+            jtis.remove(str(one.key))
         else:
             kept.append(one)
-    cut = {one.key for one in kept if one.sort == "cut"}
-    for one in sorted(more, key=lambda one: one.at):
-        if one.sort == "opaque" and is_counted(window, one.at):
+    known = {one.key for one in kept if one.sort == "cut"}
+    known.update(jti_of_token(str(one.key)) for one in plain if one.sort == "signed")
+    known.update(jti_of_token(token) for *_, token in whole)
+    for at, sort, key, _ in more:
+        if sort == "signed" and not any(token == key and begin == at for begin, _, token in whole):
+            continue
+        if sort == "foreign" and not _is_sound(str(key), part=0):
+            continue
+        if sort in ("cut", "foreign") and any(begin <= at < stop for begin, stop, _ in whole):
+            continue
+        if sort == "cut" and key in known:
+            continue
+        if sort == "cut":
+            known.add(key)
+        if sort == "opaque" and is_counted(window, at):
             finds.mistyped = max(0, finds.mistyped - 1)
-        if one.sort == "cut":
-            if one.key in known or one.key in cut:
-                continue
-            cut.add(one.key)
-        kept.append(one)
+        kept.append(Found(at, sort, key))
     return sorted(kept, key=lambda one: one.at)
+
+
+def _rivals(one: tuple[int, int, str], tokens: Sequence[tuple[int, int, str]]) -> Iterator[str]:
+    """Yield other tokens at the same place: where it is not certain what of a line belongs to it."""
+    return (token for begin, stop, token in tokens if begin < one[1] and one[0] < stop and token != one[2])
+
+
+def _is_sound(token: str, part: int = 1) -> bool:
+    """Tell whether a part of a token, its payload, is whole: what does not belong to it makes it end elsewhere."""
+    text = token.split(".")[part].encode("ascii")
+    return from_base64(text.translate(TO_STANDARD)).endswith(b"}")
 
 
 def _within(part: tuple[int, int, int], borders: Sequence[int], end: int) -> tuple[int, int]:
@@ -267,19 +316,32 @@ def _broken_tokens(
             yield at, start, tail.end()
 
 
+def _places(part: bytes | bytearray, mark: bytes) -> Iterator[int]:
+    number = part.find(mark)
+    while number >= 0:
+        yield number
+        number = part.find(mark, number + 1)
+
+
 def _escaped(window: bytes | bytearray, signs: Signs, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield where escapes stand in a row."""
     start, part = signs.start, signs.sample
     for mark, row in _ESCAPES:
+        if mark != _REFERENCE:
+            places = [start + number * EACH for number in _places(part, mark)]
+        elif is_rare(part, mark):
+            places = likely(window, start, min(signs.end, end - 1, len(window) - 1), mark, _AFTER_REFERENCE)
+        else:
+            # They are of different lengths, and a sample may show none of them.
+            places = [found.start() for found in _REFERENCES.finditer(window, start, signs.end)]
         reached = start
-        number = part.find(mark)
-        while number >= 0:
-            at = start + number * EACH
-            escaped = row.match(window, at, end) if at >= reached else None
-            if escaped:
-                yield at, at - _CONTEXT, escaped.end() + _MORE
+        for at in places:
+            # It may be one of the last.
+            begin = max(reached, at - _ROW)
+            escaped = row.search(window, begin, end) if at >= reached else None
+            if escaped and escaped.start() <= at:
+                yield at, begin - _CONTEXT, escaped.end() + _MORE
                 reached = escaped.end()
-            number = part.find(mark, number + 1)
 
 
 def _runs(window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[Found]) -> list[tuple[int, int]]:

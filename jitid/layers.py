@@ -23,7 +23,7 @@ DEPTH = 3
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NO_TOKEN = bytes(set(range(256)) - set(_DIGITS + b"_.-"))
 _NO_BASE64 = bytes(set(range(256)) - set(_DIGITS + b"+/-_"))
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _GROUP = 4
 _NAMES = {
     b"lowbar": b"_",
@@ -53,6 +53,7 @@ _DECIMAL = 5
 _NAMED = 6
 # Marks that are digits of base64 or characters of tokens as well, where they begin a line.
 _PREFIX = re.compile(rb"[\r\n]+[ \t>|]*(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]+)+|[\r\n]+\+")
+_LINE = re.compile(rb"[\"'\\= \t|]*[\r\n]+[ \t>|]*(?:(?:[-+*/#:.>|\"']{1,3}|[0-9]{1,6}[:.|]?)[ \t]+|\")*")
 _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
 _IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
 _PLAIN_RUN = b"p" * 24
@@ -84,6 +85,10 @@ def peeled(text: bytes, first: int, last: int) -> Iterator[Layer]:
     if plain is not whole:
         layers.append(plain)
         yield plain
+        if _LINE.search(text):
+            # Lines may be broken within an escape.
+            layers.append(unescaped(_replaced(whole, _LINE, lambda _: b"")))
+            yield layers[-1]
     for layer in layers:
         if (b"\n" in layer.text or b"\r" in layer.text) and _PREFIX.search(layer.text):
             yield _replaced(layer, _PREFIX, lambda _: b"\n")
@@ -106,7 +111,7 @@ def joined(layer: Layer) -> Layer:
 def decoded(layer: Layer) -> Iterator[Layer]:
     """Yield what base64 in a layer spells; a group of four may begin at any of the first four digits, or be cut."""
     layer = _without(layer, _NO_BASE64)
-    digits = layer.text.translate(_TO_STANDARD)
+    digits = layer.text.translate(TO_STANDARD)
     for lost in range(_GROUP):
         text = from_base64(b"A" * lost + digits)
         first, last = (max(0, -(-(place + lost) * 3 // 4)) for place in (layer.first, layer.last))

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from jitid import sshwire
 from jitid.hidden import HiddenSearch
-from jitid.layers import from_base64, peeled
+from jitid.layers import TO_STANDARD, from_base64, peeled
 from jitid.privatekeys import SEED, bare_key, of_seed
 from jitid.searching import PEM, Finds, print_of
 from jitid.strings import ALL, add
@@ -28,7 +28,6 @@ _DER = b"0\x82"
 _SECRET = re.compile(rb"[^\s\"'`<>,;|(){}\[\]]{12,4096}")
 _PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{1,40}-----\r?\n.{1,16384}?-----END [A-Z0-9 ]{1,40}-----", re.DOTALL)
 _MOST_SECRETS = 5_000
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def search_pasted(text: bytes, missed: Counter[str] | None = None) -> Finds:
@@ -54,7 +53,7 @@ def search_pasted(text: bytes, missed: Counter[str] | None = None) -> Finds:
     for layer in peeled(text, 0, len(text)):
         words = {*_DIGITS.findall(layer.text), *_DIGITS.findall(_BREAK.sub(b"", layer.text))}
         for word in words:
-            _add_bare(finds, from_base64(word.translate(_TO_STANDARD)))
+            _add_bare(finds, from_base64(word.translate(TO_STANDARD)))
     finds.secrets = _secrets(whole, {id_.encode() for id_ in finds.ids})
     return finds
 

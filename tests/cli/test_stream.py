@@ -19,9 +19,10 @@ import pytest
 
 from jitid.commands.stream import CHUNK, StreamSearch
 from jitid.errors import StorageError, UsageError
+from jitid.hidden import AFTER
 from jitid.identifier import credential_id
 from jitid.pasted import LONGEST
-from jitid.searching import AFTER, Finds
+from jitid.searching import Finds
 from jitid.secret import fingerprint, new_opaque
 from tests.values.test_searching import JTI, OPAQUE, TOKEN, content, signed
 
@@ -224,7 +225,7 @@ def test_many_long_tokens_come_in_batches(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (b"\x1f\x8b\x08", "it is compressed: zcat FILE | jitid trace"),
-        (LINE * 700, "a text of more than 64 KiB is searched for unbroken, plain strings only"),
+        (LINE * 700, "in a text of more than 64 KiB, only private keys in PEM are found"),
         (LINE, None),
         (b"", None),
     ],

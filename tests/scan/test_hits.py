@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.scan import hits
 from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
 from jitid.scan.source import Item
-from jitid.searching import AFTER, BEFORE, Finds, mark
+from jitid.searching import Finds, mark
 from jitid.secret import fingerprint
-from jitid.strings import search
+from jitid.strings import add
 from jitid.tokenform import checksum
 from tests.builders import World
 
@@ -157,7 +158,7 @@ def test_a_batch_goes_to_another_process_and_comes_back() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_same_is_found_as_in_one_text(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Window by window, with whatever stands across their edges; `searching.search` looks at all of it at once."""
+    """Window by window, with whatever stands across their edges."""
     monkeypatch.setattr(hits, "CHUNK", 512)
     chance = random.Random(seed)
     signed = world.issue().token
@@ -166,7 +167,7 @@ def test_the_same_is_found_as_in_one_text(world: World, monkeypatch: pytest.Monk
     pieces += ["\n" * 400, "y" * 3_000, opaque(3)[:-1], f"{payload}.{signature}", "-----BEGIN ", " ", "."]
     text = "".join(chance.choice(pieces) for _ in range(80)).encode()
     found, whole = searched(text, 100, 700), Finds()
-    search(text, 0, len(text), whole)
+    add(whole, HiddenSearch(SORTS).found(text, 0, len(text), whole))
     for sort in SORTS - {"secrets"}:
         assert getattr(found.finds, sort) == getattr(whole, sort), sort
     assert found.finds.mistyped == whole.mistyped
