@@ -110,9 +110,10 @@ def shown(issued: Issued) -> list[str]:
     ]
 
 
-def renew(incident: Incident, token: str) -> str:
-    """Renew a token; its successor lives for longer."""
-    issued = incident.world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(token))))
+def renew(incident: Incident, token: str, ttl: int | None = None) -> str:
+    """Renew a token, for as long as before unless it is said."""
+    wanted = RenewRequest(Secret.single(token), ttl)
+    issued = incident.world.authority.perform(ops.Renew(request=wanted))
     incident.strings.extend(shown(issued))
     return incident.strings[-1]
 
@@ -126,6 +127,9 @@ def make(incident: Incident, what: str) -> None:
         case "renewed":
             world.clock.now += 100
             renew(incident, token)
+        case "renewed for less":
+            # The predecessor, which the ledger refuses after its overlap, expires last.
+            renew(incident, token, 60)
         case "attached":
             held = AttachRequest(Secret.single(token), "jwt", audiences=(API,))
             incident.strings.extend(shown(world.authority.perform(Attach(request=held))))
@@ -224,7 +228,15 @@ def end(world: World, made: Made, how: str) -> None:
             raise AssertionError(how)
 
 
-MADE = ("nothing", "renewed", "attached", "delegated", "delegated and renewed", "exchanged")
+MADE = (
+    "nothing",
+    "renewed",
+    "renewed for less",
+    "attached",
+    "delegated",
+    "delegated and renewed",
+    "exchanged",
+)
 
 
 def go_through(world: World, kind: str, what: str, how: str) -> tuple[Incident, Offline]:
@@ -366,3 +378,8 @@ def test_the_facts_read_as_sentences() -> None:
     assert "has not confirmed the end" in acceptance.sentence(Facts(NOW, None), NOW)
     empty = revocation.facts(Radius(0, 0, 0, 0, 0, None, 0))
     assert empty == ""
+
+
+def test_the_leeway_is_that_of_the_pages() -> None:
+    """The largest default of a widely used library is five minutes."""
+    assert LEEWAY == 300
