@@ -15,6 +15,7 @@ import re
 from binascii import a2b_base64
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 DEPTH = 3
@@ -25,6 +26,7 @@ _NO_TOKEN = bytes(set(range(256)) - set(_DIGITS + b"_.-"))
 _NO_BASE64 = bytes(set(range(256)) - set(_DIGITS + b"+/-_"))
 TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _GROUP = 4
+_BLOCK = 1_024
 _NAMES = {
     b"lowbar": b"_",
     b"period": b".",
@@ -143,13 +145,22 @@ def _meant(found: re.Match[bytes]) -> bytes:
 def _without(layer: Layer, unwanted: bytes) -> Layer:
     """Return a layer without some characters."""
     text = layer.text
+    sums: list[int] = []
 
     def kept(place: int) -> int:
         return len(text[:place].translate(None, unwanted))
 
     def back(place: int) -> int:
-        # Of that character the place is looked for, by halves: this is asked about what was found only.
-        return layer.back(bisect_left(range(len(text)), place + 1, key=lambda at: kept(at + 1)))
+        # This is asked about what was found only: block by block, and then by halves.
+        if not sums:
+            blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
+            sums.extend(accumulate((len(block.translate(None, unwanted)) for block in blocks), initial=0))
+        number = bisect_right(sums, place) - 1
+        block, rest = text[number * _BLOCK : (number + 1) * _BLOCK], place - sums[number]
+        inner = bisect_left(
+            range(len(block)), rest + 1, key=lambda at: len(block[: at + 1].translate(None, unwanted))
+        )
+        return layer.back(number * _BLOCK + inner)
 
     plain = text.translate(None, unwanted)
     return layer if len(plain) == len(text) else Layer(plain, kept(layer.first), kept(layer.last), back)

@@ -266,6 +266,12 @@ def foreign_at(window: bytes | bytearray, at: int, *, glued: bool) -> str:
     return "" if more else found[0].decode("ascii")
 
 
+def is_ours(window: bytes | bytearray, at: int) -> bool:
+    """Tell whether a payload of ours follows the header that begins there: by that the token is found."""
+    dot = window.find(b".", at, at + _LONGEST_HEADER)
+    return dot >= 0 and window.startswith(MARK, dot + 1)
+
+
 def jti_of(payload: bytes) -> str | None:
     """Return the jti that a payload of ours begins with, which is at least 51 characters of it; None if it is none."""
     start = a2b_base64(payload[:_JTI_LENGTH].translate(_FROM_URL) + b"=")

@@ -19,6 +19,7 @@ from jitid.searching import (
     Finds,
     each,
     foreign_at,
+    is_ours,
     pem_at,
     signed_strings,
 )
@@ -53,6 +54,8 @@ _BROKEN_PREFIX = re.compile(
 _BROKEN_MARK = re.compile(
     b"J%b(?:%b|%b)" % (_BETWEEN, _BETWEEN.join((b"q", b"d", b"G")), _BETWEEN.join((b"h", b"b", b"G")))
 )
+_UNBROKEN = len(b"JqdG")
+_BEFORE_J = ord("y")
 _PREFIX_LETTERS = b"it"
 _MARK_LETTERS = b"qh"
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.")
@@ -228,7 +231,7 @@ class Strings:
             if token:
                 if "foreign" in sorts:
                     yield Found(at, "foreign", token)
-            elif signs is not None and window.startswith(HEADER, at):
+            elif signs is not None and window.startswith(HEADER, at) and not is_ours(window, at):
                 signs.tokens.append(at)
 
 
@@ -302,6 +305,17 @@ def _prefixes(
         at = find(b"j", at + 1)
 
 
+def _is_broken(window: bytes | bytearray, at: int) -> bool:
+    """Tell whether a header or a payload of ours is broken around its letter J."""
+    found = _BROKEN_MARK.match(window, at)
+    if found is None:
+        return False
+    if found.end() - at > _UNBROKEN or at < 2:
+        return True
+    # In the midst of a payload the same letters stand again.
+    return window[at - 1] not in _WORD or (window[at - 1] == _BEFORE_J and window[at - 2] not in _WORD)
+
+
 def _objects(
     window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
 ) -> tuple[list[int], list[int]]:
@@ -310,7 +324,8 @@ def _objects(
     offset = MARK.index(b"J")
     if not rare:
         if signs is not None:
-            signs.tokens += [found.start() for found in _BROKEN_MARK.finditer(window, first, last)]
+            places = (found.start() for found in _BROKEN_MARK.finditer(window, first, last))
+            signs.tokens += [at for at in places if _is_broken(window, at)]
         marks = list(each(MARK, window, first, last))
         return marks, [at for at in each(OBJECT, window, first, last) if not window.startswith(MARK, at)]
     marks, headers = [], []
@@ -325,9 +340,10 @@ def _objects(
             continue
         if window.startswith(MARK, begun):
             marks.append(begun)
-        elif window.startswith(OBJECT, begun):
+            continue
+        if window.startswith(OBJECT, begun):
             headers.append(begun)
-        elif signs is not None and _AFTER_CAPITAL[window[at + 1]] and _BROKEN_MARK.match(window, at):
+        if signs is not None and _AFTER_CAPITAL[window[at + 1]] and _is_broken(window, at):
             signs.tokens.append(at)
     if signs is not None:
         signs.seen.add(b"J")
