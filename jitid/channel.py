@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid import patience
 from jitid.address import Address
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
 from jitid.text import quote
@@ -210,7 +211,7 @@ class Channel:
 
     def left(self) -> float:
         """Return how many seconds are left. Raises TimeoutError when none are."""
-        left = self._end - monotonic()
+        left = patience.left(self._end - monotonic())
         if left <= 0:
             raise TimeoutError
         return left
@@ -286,7 +287,11 @@ class _Watch:
         self._sent = sent
 
     def __enter__(self) -> None:
-        self._channel.left()
+        try:
+            self._channel.left()
+        except TimeoutError as error:
+            # What is raised here, no block has entered.
+            self.__exit__(TimeoutError, error, None)
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from jitid import plain
+from jitid import patience, plain
 from jitid.commands.globals import Globals, Option
 from jitid.errors import (
     ApprovalNeededError,
@@ -42,6 +42,7 @@ def run(argv: list[str]) -> int:
     """
     given = Globals()
     given.read_line = _read_line
+    patience.lift()
     try:
         _listen()
         line = plain.read(argv, os.environ, given)

@@ -65,7 +65,11 @@ _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (("credential_fd", "--credential-fd"), "N", "Read that credential from descriptor N."),
     (("format", "--format"), "FMT", "table, tsv, json, jsonl or csv. [env var: JITID_FORMAT]"),
     (("field", "--field"), "NAME", "Print this field only, one value a line."),
-    (("timeout", "--timeout"), "DURATION", "Wait no longer for ledger or server. [env var: JITID_TIMEOUT]"),
+    (
+        ("timeout", "--timeout"),
+        "DURATION",
+        "Wait no longer in all: for ledger, server, targets. [env var: JITID_TIMEOUT]",
+    ),
     (("no_color", "--no-color"), None, "No colours, whatever the terminal."),
     (("quiet", "--quiet", "-q"), None, "No notes on standard error."),
     (("verbose", "--verbose", "-v"), None, "Tell more on standard error."),

@@ -8,7 +8,7 @@ from threading import Lock, Timer
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
+from jitid import patience, strictjson
 from jitid.errors import ConfigurationError, JitidError, StorageError
 from jitid.text import quote, safe
 
@@ -71,19 +71,19 @@ class _Place:
         keys = self._serving(now)
         if keys is not None and not self._is_due(keys, now, kid):
             return keys
-        patience = min(timeout, LONGEST)
+        seconds = patience.left(min(timeout, LONGEST))
         if not self._fetching.acquire(blocking=False):
             if keys is not None:
                 return keys
             # One may wait for an issuer that hangs; if all did, nobody would be left for those who need none.
-            rest = min(patience, WAITING) - (0.0 if self._began is None else now - self._began)
+            rest = min(seconds, WAITING) - (0.0 if self._began is None else now - self._began)
             if not self._fetching.acquire(timeout=max(0.0, rest)):
                 raise StorageError(
                     f"the key set {quote(self._address)} is being fetched, and its server is slow",
                     "try again",
                 )
         try:
-            return self._ask(patience, kid)
+            return self._ask(seconds, kid)
         finally:
             self._fetching.release()
 

@@ -227,7 +227,7 @@ SETTINGS: dict[str, Setting] = {
             environment=False,
             strict="most",
         ),
-        Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
+        Setting("timeout", "duration", "how long a command may wait for ledger, server and targets", 30),
         Setting("serve_bind", "text", "where `serve` listens: HOST:PORT"),
         Setting("serve_socket", "place", "the Unix socket at which `serve` listens"),
         Setting("serve_socket_mode", "mode", "who may connect to that socket: its mode", "0660"),

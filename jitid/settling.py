@@ -10,6 +10,7 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from jitid import patience
 from jitid.credential import Kind
 from jitid.errors import JitidError
 from jitid.ledger import resting
@@ -117,6 +118,7 @@ def settle(
         # A daemon: a target that hangs keeps no process from ending.
         Thread(target=_end_all, args=(targets, name, some, answers), daemon=True).start()
     waited = {name: {outside.key: outside for outside in some} for name, some in work.items()}
+    limit = patience.left(limit)
     deadline = monotonic() + limit
     late: list[str] = []
     while waited:

@@ -147,6 +147,7 @@ LAYERS = (
         "name",
         "identifier",
         "text",
+        "patience",
         "strictjson",
         "jsonstream",
         "jws",

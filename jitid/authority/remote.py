@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import strictjson
+from jitid import patience, strictjson
 from jitid.authority import codec, guarding, paging
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitid.authority.bearer import Bearer
 
 _LONG = 900.0
-"""Seconds that an answer may take which looks at the whole ledger, whatever the timeout: it waits for nobody."""
+"""Seconds that an answer may take which looks at the whole ledger, unless the command has less."""
 
 _JSON, _LINES = "application/json", "application/x-ndjson"
 
@@ -144,7 +144,7 @@ class RemoteAuthority:
         long: bool = False,
     ) -> Answer:
         """Return the answer of a media type to a request that was done; try again where that is `safe` and helps."""
-        end = time.monotonic() + self._timeout
+        end = time.monotonic() + patience.left(self._timeout)
         for pause in (*_PAUSES, None):
             # Read for each try: it may have been replaced by its successor meanwhile.
             if self._bearer is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jitid import patience
 from jitid.auditing import LogFilter
 from jitid.authority.operations import FollowLog
 from jitid.authority.protocol import Authority
@@ -34,6 +35,8 @@ def follow(
     It begins at the start of what `chosen` has, or with the last ten of it. Between the batches it waits for more.
     `check` raises when the ledger is no longer there. Raises OutputError when nobody reads any longer.
     """
+    # It waits for events until it is ended.
+    patience.lift()
     left = limit
     last = not start
     seen = 0

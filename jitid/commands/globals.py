@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid import patience
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
 from jitid.text import safe
@@ -84,7 +85,17 @@ class Globals:
             self._config.warn = self.warn
             for warning in self._config.warnings:
                 self.warn(warning)
+            self.bind_time()
         return self._config
+
+    def bind_time(self) -> None:
+        """Bound all waiting of the command, from now on, by the timeout if one is stated.
+
+        Without one each wait has its usual limit.
+        """
+        config = self.config()
+        if config.origin("timeout") != "default":
+            patience.bound(config.number("timeout"))
 
     @property
     def asks_elsewhere(self) -> bool:

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from jitid import patience
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
@@ -50,6 +51,8 @@ def mcp(
     _check_token_file(token_file)
     # What is wrong with the configuration is told before a client waits for answers.
     given.config()
+    # It waits for as long as its client lives, and each answer has its own time.
+    patience.lift()
     session = Session(given, token_file, limits)
     server = Server(given, session)
     if os.isatty(0):

@@ -4,25 +4,83 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from jitid.formats import output
 
 if TYPE_CHECKING:
+    import threading
+
     from jitid.commands.globals import Globals
     from jitid.scan.source import Tally
+
+Piece = TypeVar("Piece")
 
 _OFTEN = 0.2
 """Seconds between two lines."""
 _BACK = "\r\x1b[K"
 
 
+_SILENT = 1.0
+"""Seconds of waiting after which somebody at a terminal is told for what, and how often."""
+
+
+class Waiting:
+    """One line about what is waited for, and for how long by now; gone as soon as it came."""
+
+    def __init__(self, given: Globals, what: Callable[[], str]) -> None:
+        """Take what returns, in words, what is waited for."""
+        self._what = what
+        self._shows = _is_seen(given)
+        self._began = time.monotonic()
+        self._over: threading.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        if self._shows:
+            import threading
+
+            self._over = threading.Event()
+            self._thread = threading.Thread(target=self._tell, args=(self._over,), daemon=True)
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._over is not None and self._thread is not None:
+            self._over.set()
+            self._thread.join()
+
+    def _tell(self, over: threading.Event) -> None:
+        shown = False
+        while not over.wait(_SILENT):
+            shown = True
+            output.tell_now(f"{_BACK}{self._what()}: {time.monotonic() - self._began:.0f} s")
+        if shown:
+            output.tell_now(_BACK)
+
+
+def waiting(given: Globals, pieces: Iterable[Piece], what: Callable[[], str]) -> Iterator[Piece]:
+    """Yield what comes, and tell somebody at a terminal while nothing does."""
+    source = iter(pieces)
+    while True:
+        with Waiting(given, what):
+            try:
+                piece = next(source)
+            except StopIteration:
+                return
+        yield piece
+
+
+def _is_seen(given: Globals) -> bool:
+    return os.isatty(output.TALK) and not given.quiet and os.environ.get("TERM") != "dumb"
+
+
 class Progress:
     """One line that is written again and again; nothing where nobody sees it."""
 
     def __init__(self, given: Globals) -> None:
-        self._shows = os.isatty(output.TALK) and not given.quiet and os.environ.get("TERM") != "dumb"
+        self._shows = _is_seen(given)
         self._next = time.monotonic() + _OFTEN
         self._shown = False
 

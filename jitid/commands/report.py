@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.operations import MakeReport
+from jitid.commands import progress
 from jitid.commands.findings import remedy
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
@@ -46,14 +47,15 @@ def report(
             "--at and --format prometheus cannot go together",
             "whoever collects metrics takes them for the present",
         )
-    found = open_authority(given.config()).perform(
-        MakeReport(
-            at=None if at is None else parse_time(at),
-            days=DEFAULT_DAYS if days is None else days,
-            limits=sweep_limits(given.config()),
-            accept_clock=given.accept_clock,
-        )
+    operation = MakeReport(
+        at=None if at is None else parse_time(at),
+        days=DEFAULT_DAYS if days is None else days,
+        limits=sweep_limits(given.config()),
+        accept_clock=given.accept_clock,
     )
+    authority = open_authority(given.config())
+    with progress.Waiting(given, lambda: "making the report"):
+        found = authority.perform(operation)
     found = _with_commands(given, found)
     if out is None:
         output.write_pieces(_text(given, found, own, out))

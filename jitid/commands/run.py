@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jitid import patience as bounds
 from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
@@ -168,6 +169,8 @@ def run(
         hand_out(given, authority, [issued], lambda: started.start(issued, request))
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.
+        # It is for the start; what the command does takes its own time.
+        bounds.lift()
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")
     finally:
         started.close(keep=on_exit == "keep")

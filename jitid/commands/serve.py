@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jitid import patience
 from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
 from jitid.environment import open_or_create_local
@@ -43,6 +44,8 @@ def serve(
     """
     given.expect_own_form()
     config = given.config()
+    # It waits for as long as it serves, and each request has its own time.
+    patience.lift()
     stated = {
         "serve_bind": bind,
         "serve_socket": socket,

@@ -13,7 +13,7 @@ from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, line
 from jitid.commands.globals import Globals
 from jitid.commands.heads import keep_head, keep_own_head, kept_heads
 from jitid.commands.revoke import most_of
-from jitid.commands.sweepwork import Work
+from jitid.commands.sweepwork import Work, in_time
 from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.files import writing_private, writing_public
@@ -93,36 +93,40 @@ def sweep(
             (int(each.fingerprint, 16), each.credentials) for each in entries(baseline, new=update_baseline)
         )
     )
-    work = Work(given, chosen, known, after, tuple(target or ()), limit)
-    heads = kept_heads(sweep_head(given.config()), head_out)
-    if not dry_run:
-        work.settle(tuple(target or ()), limit)
-    remedied: Iterable[Remedied | Unfixed] = ()
-    if fix:
-        ending = tuple(name for name in chosen if rule or rule_of(name).mended)
-        remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
-    with NewBaseline(baseline if update_baseline else None) as new:
-        telling = Telling(given, work.name, severity, known, work.since, new.add)
-        unfinished = iter(remedied)
-        found = work.sweep(
-            heads, reread=head_out is not None and head_out not in dict(heads), canary=canary, dry_run=dry_run
-        )
-        try:
-            _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
-        except BaseException as error:
+    with in_time():
+        work = Work(given, chosen, known, after, tuple(target or ()), limit)
+        heads = kept_heads(sweep_head(given.config()), head_out)
+        if not dry_run:
+            work.settle(tuple(target or ()), limit)
+        remedied: Iterable[Remedied | Unfixed] = ()
+        if fix:
+            ending = tuple(name for name in chosen if rule or rule_of(name).mended)
+            remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
+        with NewBaseline(baseline if update_baseline else None) as new:
+            telling = Telling(given, work.name, severity, known, work.since, new.add)
+            unfinished = iter(remedied)
+            found = work.sweep(
+                heads,
+                reread=head_out is not None and head_out not in dict(heads),
+                canary=canary,
+                dry_run=dry_run,
+            )
             try:
-                if isinstance(error, OutputError):
-                    # That nobody reads on is no reason to leave half of it alive.
-                    deque(unfinished, maxlen=0)
-            finally:
-                work.tell_ended()
-            raise
-        # What --since hides was not looked for, and stays known.
-        new.finish(telling.complete if after is None else {})
-    if work.ended:
-        work.settle()
-    kept = _keep_head(given, telling, head_out)
-    _conclude(given, telling, kept, undone=work.undone)
+                _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
+            except BaseException as error:
+                try:
+                    if isinstance(error, OutputError):
+                        # That nobody reads on is no reason to leave half of it alive.
+                        deque(unfinished, maxlen=0)
+                finally:
+                    work.tell_ended()
+                raise
+            # What --since hides was not looked for, and stays known.
+            new.finish(telling.complete if after is None else {})
+        if work.ended:
+            work.settle()
+        kept = _keep_head(given, telling, head_out)
+        _conclude(given, telling, kept, undone=work.undone)
 
 
 def target_limit(text: str | None) -> int:

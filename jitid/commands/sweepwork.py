@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid import revocation
+from jitid import patience, revocation
 from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.authority.target_operations import FlyCanaries, Settle
-from jitid.commands import reading
+from jitid.commands import progress, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
 from jitid.errors import (
     ClockError,
+    ExitStatus,
     IntegrityError,
     JitidError,
     PartialError,
@@ -23,13 +25,13 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.formats import output
-from jitid.sweep.finding import Remedied
+from jitid.sweep.finding import Coverage, Remedied
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.settling import Settled
     from jitid.sweep.canary import Canary
-    from jitid.sweep.finding import Coverage, Finding, Swept, Unfixed
+    from jitid.sweep.finding import Finding, Swept, Unfixed
     from jitid.sweep.known import Known
     from jitid.sweep.remedies import Foreseen
 
@@ -72,9 +74,12 @@ class Work:
         """
         for target in targets or (None,):
             try:
-                done = self._authority.perform(
-                    Settle(target=target, limit=limit, accept_clock=self._given.accept_clock)
-                )
+                with self._waiting("ending at targets what has ended"):
+                    done = self._authority.perform(
+                        Settle(
+                            target=target, limit=_share(limit), accept_clock=self._given.accept_clock
+                        )
+                    )
             except RefusedError:
                 # Whoever may only look changes nothing.
                 return
@@ -98,37 +103,57 @@ class Work:
     ) -> Iterator[Finding | Coverage | Swept]:
         """Ask the rules, once canaries have been flown if they are to be."""
         canaries = self._canaries() if canary else ()
-        yield from self._authority.perform(
-            Sweep(
-                rules=self._rules,
-                limits=self._limits,
-                heads=heads,
-                reread=reread,
-                most=self._given.config().number("max"),
-                canaries=canaries,
-                targets=self._targets,
-                target_timeout=self._target_timeout,
-                dry_run=dry_run,
-                accept_clock=self._given.accept_clock,
-            )
+        operation = Sweep(
+            rules=self._rules,
+            limits=self._limits,
+            heads=heads,
+            reread=reread,
+            most=self._given.config().number("max"),
+            canaries=canaries,
+            targets=self._targets,
+            target_timeout=_share(self._target_timeout),
+            dry_run=dry_run,
+            accept_clock=self._given.accept_clock,
         )
+        examined: set[str] = set()
+
+        def what() -> str:
+            return f"{len(examined)} of {len(self._rules)} rules examined"
+
+        try:
+            found = self._authority.perform(operation)
+            for each in progress.waiting(self._given, found, what):
+                if isinstance(each, Coverage):
+                    examined.add(each.rule)
+                yield each
+        except StorageError:
+            if patience.is_over():
+                for rule in self._rules:
+                    if rule not in examined:
+                        yield Coverage(rule, "nothing", ("the time that --timeout gives was over",))
+            raise
+
+    def _waiting(self, what: str) -> progress.Waiting:
+        return progress.Waiting(self._given, lambda: what)
 
     def _canaries(self) -> tuple[Canary, ...]:
-        flown = self._authority.perform(FlyCanaries(targets=self._targets, limit=self._target_timeout))
+        flown = self._authority.perform(
+            FlyCanaries(targets=self._targets, limit=_share(self._target_timeout))
+        )
         return tuple(flown)
 
     def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
         """End what these rules find, unless that is more than is permitted; or say what that would be."""
         given = self._given
-        foreseen = self._authority.perform(
-            ForeseeFix(
-                rules=rules,
-                limits=self._limits,
-                since=self.since,
-                known=self._known,
-                accept_clock=given.accept_clock,
-            )
+        operation = ForeseeFix(
+            rules=rules,
+            limits=self._limits,
+            since=self.since,
+            known=self._known,
+            accept_clock=given.accept_clock,
         )
+        with self._waiting("counting what --fix would end"):
+            foreseen = self._authority.perform(operation)
         if dry_run:
             output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed")
             return ()
@@ -157,14 +182,18 @@ class Work:
                 known=self._known,
                 most=most,
                 targets=self._targets,
-                target_timeout=self._target_timeout,
+                target_timeout=_share(self._target_timeout),
                 accept_clock=self._given.accept_clock,
             )
-            for one in self._authority.perform(operation):
+            ended = self._authority.perform(operation)
+            for one in progress.waiting(self._given, ended, self._ended_by_now):
                 if isinstance(one, Remedied):
                     self.ended += one.credentials
                 yield one
         self._prove()
+
+    def _ended_by_now(self) -> str:
+        return f"{self.ended} credentials ended"
 
     def _prove(self) -> None:
         """Prove that what leaked is dead, also what ended otherwise or was ended by a sweep that was killed."""
@@ -190,6 +219,24 @@ class Work:
             self._given.warn(
                 f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {told}"
             )
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Say of a sweep that is cut by the command's own time that it is incomplete, whatever else failed by that."""
+    try:
+        yield
+    except StorageError as error:
+        if patience.is_over():
+            error.message = f"the sweep is incomplete, its time is over: {error.message}"
+            error.exit_status = ExitStatus.INCOMPLETE
+        raise
+
+
+def _share(limit: int) -> int:
+    """Return how many seconds targets have: no more than half of what is left, for the rest is still to be done."""
+    left = patience.left(limit * 2) / 2
+    return max(1, int(left))
 
 
 def _settled(done: Settled) -> str:

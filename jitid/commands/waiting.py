@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jitid import patience as bounds
 from jitid.approval import a_member
 from jitid.authority.approval_operations import FindApprovals, ShowApproval
 from jitid.environment import open_for_issue, standing
@@ -52,10 +53,13 @@ def approved(
     given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
     # Before the wait, which would be in vain.
     given.note(with_authority(given, ask))
+    # People have the time that --wait gives them.
+    bounds.lift()
     try:
         _wait(given, authority, denial, patience)
     finally:
         authority.close()
+    given.bind_time()
     anew = open_for_issue(given.config(), operation, given.note)
     try:
         return anew, anew.perform(operation)

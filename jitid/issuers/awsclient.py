@@ -11,6 +11,7 @@ from threading import Lock, local
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from jitid import patience
 from jitid.address import parse_address
 from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
@@ -112,7 +113,7 @@ class Aws:
 
     def begin(self, seconds: float) -> float:
         """Give what this thread does from now on so many seconds; return when they are over (monotonic clock)."""
-        self._now.end = time.monotonic() + seconds
+        self._now.end = time.monotonic() + patience.left(seconds)
         return self._now.end
 
     def share(self, end: float) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
-from jitid import strictjson
+from jitid import patience, strictjson
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.outside import Option
 from jitid.secret import Secret
@@ -224,7 +224,7 @@ class ExecIssuer:
         except OSError as error:
             raise StorageError(f"the program {self._shown} cannot be started: {error.strerror}") from None
         try:
-            return _converse(child, request, time.monotonic() + self._timeout, self._shown)
+            return _converse(child, request, time.monotonic() + patience.left(self._timeout), self._shown)
         finally:
             # Also what it left behind, for nothing of it may go on with a request that is over.
             with suppress(ProcessLookupError, PermissionError):

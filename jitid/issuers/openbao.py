@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote as percent
 from urllib.parse import urlencode
 
+from jitid import patience
 from jitid.address import parse_address
 from jitid.channel import Channel, LostError, Words
 from jitid.errors import (
@@ -78,7 +79,7 @@ class OpenBao:
 
     def call(self) -> Call:
         """Return what makes the requests of one call; its time begins now."""
-        return Call(self, monotonic() + self._timeout)
+        return Call(self, monotonic() + patience.left(self._timeout))
 
     def connect(self) -> Channel:
         """Return a connection that nobody else uses."""

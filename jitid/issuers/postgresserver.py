@@ -15,6 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
+from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.files import check_private, read_regular
 from jitid.ledger.postgresfailure import connecting
@@ -48,7 +49,7 @@ class Server:
 
     def call(self) -> Call:
         """Begin a call: from now on its time is running."""
-        return Call(self, time.monotonic() + self.timeout)
+        return Call(self, time.monotonic() + patience.left(self.timeout))
 
     @property
     def database(self) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from types import FrameType
 
+from jitid import patience
 from jitid.errors import IntegrityError, StorageError
 
 _SHORTEST, _LONGEST = 0.0005, 0.005
@@ -56,27 +57,22 @@ class FairLock:
                     f"the lock file {self._path} cannot be used: {error.strerror}",
                     "jitid ledger restore --replace BACKUP",
                 ) from error
-        until = time.monotonic() + self._timeout
+        seconds = patience.left(self._timeout)
+        until = time.monotonic() + seconds
         if threading.current_thread() is not threading.main_thread():
             turn = _TURNS.setdefault(self._path, threading.Lock())
-            if not turn.acquire(timeout=max(0.0, self._timeout)):
-                raise self._busy()
+            if not turn.acquire(timeout=max(0.0, seconds)):
+                raise _busy(seconds)
             self._turn = turn
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not self._wait(until - time.monotonic()):
                 self.release()
-                raise self._busy() from None
+                raise _busy(seconds) from None
         except BaseException:
             self.release()
             raise
-
-    def _busy(self) -> StorageError:
-        return StorageError(
-            f"other writers held the ledger for {self._timeout:g} s; nothing was changed",
-            "repeat the command, or give it more --timeout",
-        )
 
     def _wait(self, seconds: float) -> bool:
         if seconds <= 0:
@@ -140,3 +136,10 @@ class FairLock:
 
 class _TimedOutError(Exception):
     """The alarm rang while waiting for the lock."""
+
+
+def _busy(seconds: float) -> StorageError:
+    return StorageError(
+        f"other writers held the ledger for {seconds:.3g} s; nothing was changed",
+        "repeat the command, or give it more --timeout",
+    )

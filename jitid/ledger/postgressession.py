@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Sequence
-from os import urandom
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psycopg
 
+from jitid import patience
 from jitid.errors import (
     ConflictError,
     IntegrityError,
@@ -252,6 +256,12 @@ class Session:
             self.db.close()
 
 
+def _cut(made: psycopg.Connection[Any]) -> None:
+    """Break a connection, so that the thread that waits for its answer goes on."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(made.pgconn.socket)) as other:
+        other.shutdown(socket.SHUT_RDWR)
+
+
 def open_connection(address: str, timeout: float, *, looked_at: bool = False) -> Connection:
     """Return a new connection; where the reason may go away by itself, it is tried again for `timeout` seconds.
 
@@ -263,14 +273,17 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
         StorageError: it cannot be reached.
 
     """
+    timeout = patience.left(timeout)
     given: dict[str, Any] = postgresaddress.parameters(address, timeout)
     options = Options.parse(given["options"])
-    mark: str | None = urandom(8).hex()
+    mark: str | None = os.urandom(8).hex()
     given["options"] = options.marked(str(mark))
     until = time.monotonic() + timeout
     while True:
         try:
             raw = psycopg.connect(**given, autocommit=True)
+            # A server that hangs answers nothing, and its own limits do not count.
+            patience.at_end(partial(_cut, raw))
             break
         except psycopg.Error as error:
             if given["options"] and is_refused_option(error):

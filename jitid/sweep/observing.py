@@ -9,6 +9,7 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from jitid import patience
 from jitid.errors import JitidError
 from jitid.ledger.protocol import Ledger
 from jitid.sweep.seen import Observed, Seen
@@ -46,6 +47,7 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
     for name in wanted:
         # A daemon: a target that hangs keeps no process from ending.
         Thread(target=_ask, args=(targets, name, open_there[name], now, answers), daemon=True).start()
+    limit = patience.left(limit)
     waited, deadline = set(wanted), monotonic() + limit
     seen: dict[str, Seen] = {}
     missed: dict[str, str] = {}
@@ -53,7 +55,7 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         try:
             told = answers.get(timeout=max(deadline - monotonic(), 0))
         except Empty:
-            missed |= dict.fromkeys(waited, f"it did not answer within {limit:g} seconds")
+            missed |= dict.fromkeys(waited, f"it did not answer within {limit:.3g} seconds")
             break
         waited.discard(told.target)
         if told.seen is not None:

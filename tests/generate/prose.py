@@ -133,7 +133,12 @@ Who answers proves it as well: by a certificate that the system's authorities vo
 setting `remote_ca`, for the host of the address, over TLS 1.2 or newer. Nothing turns that off, and no redirection is
 followed. A certificate that is not in order is status 7, since trying again does not help and somebody may stand
 between; an authority that cannot be reached, or does not answer within --timeout, is 5; one that does not know the
-caller, or does not serve them, is 6. What looks at the whole ledger may take longer than --timeout, up to 15 minutes.
+caller, or does not serve them, is 6; one whose answer cannot be used is 5.
+
+Without --timeout (or its setting) a wait has its own limit: 30 seconds, and 15 minutes for what looks at the whole
+ledger. A stated one bounds all waits of the command together, its retries and targets included. What that cuts ends
+with 5; a sweep ends with 11 and lists the rules that it did not examine. For `run` it bounds the start; `serve`, `mcp`
+and `audit log --follow` wait without it, and --wait has its own time.
 
 What may be asked twice is asked again within --timeout when its answer was lost: what only reads, revoking and
 retiring, and what issues or renews, under a key by which the authority knows it again; what the first try made then

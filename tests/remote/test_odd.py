@@ -263,3 +263,12 @@ def test_no_value_of_the_right_type_is_a_bug_of_ours(drawn: dict[str, Any]) -> N
                 assert "Traceback" not in said
         finally:
             peer.close()
+
+
+@pytest.mark.parametrize("name", ["Sweep", "ExportLog"])
+def test_pieces_without_the_last_one_are_not_all(name: str) -> None:
+    """A proxy may cut an answer at the end of a line, and say that this was its end."""
+    with answering(answer(200, b"", kind=LINES)) as peer:
+        found = failure(peer.url, examples()[name])
+    assert found is not None
+    assert found.exit_status is ExitStatus.STORAGE

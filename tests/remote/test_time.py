@@ -1,0 +1,235 @@
+"""One time for all that a command waits for: --timeout bounds it whole, and what it cuts is said to be incomplete."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from jitid import cli, patience
+from jitid.authority.annotations import result_of
+from jitid.authority.operations import Sweep
+from jitid.authority.shaping import item_of, shape_of
+from jitid.sweep.finding import Coverage
+from jitid.sweep.rules import NAMES
+from tests.real import Shell
+from tests.remote.peer import answering, error
+from tests.remote.test_odd import TOKEN, VERBS
+
+PATIENCE = 120
+"""Seconds after which a command that was given one is taken to wait for ever."""
+
+
+def ended(line: str, url: str, folder: Path, **more: str) -> tuple[int, str, str]:
+    """Return the status of a command, in a process of its own, and its outputs; it is killed if it waits for ever."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
+        pid = os.fork()
+        if pid == 0:
+            status = 98
+            try:
+                signal.alarm(PATIENCE)
+                os.chdir(folder)
+                os.environ.update(HOME=str(folder), JITID_REMOTE=url, JITID_TIMEOUT="1s", **more)
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                os.dup2(out.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+                status = cli.run(line.split())
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        out.seek(0)
+        said.seek(0)
+        return os.waitstatus_to_exitcode(status), out.read().decode(), said.read().decode()
+
+
+def expected(line: str) -> int:
+    """Return the status of a verb that is cut."""
+    return 11 if line.startswith("sweep") else 125 if line.startswith("run") else 5
+
+
+def silent(connection: socket.socket) -> None:
+    """Say nothing, for as long as the other side is there."""
+    connection.settimeout(PATIENCE)
+    while connection.recv(1 << 16):
+        pass
+
+
+@contextmanager
+def deaf() -> Iterator[str]:
+    """Listen, and accept nobody's words: the address answers a connection, and nothing else."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_no_verb_waits_longer_for_an_authority_that_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(TOKEN)
+    wrong = {}
+    with deaf() as url:
+        for line in VERBS:
+            status, _, said = ended(line, url, tmp_path)
+            if status != expected(line):
+                wrong[line] = (status, said)
+    assert not wrong
+
+
+def test_no_verb_tries_again_for_longer(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(TOKEN)
+    wrong = {}
+    with answering(error(503, "storage", 5, "retry-after: 1", retryable=True)) as peer:
+        for line in VERBS:
+            status, _, said = ended(line, peer.url, tmp_path)
+            if status not in (expected(line), 5):
+                wrong[line] = (status, said)
+    assert not wrong
+
+
+def test_a_sweep_that_is_cut_says_what_it_did_not_examine(tmp_path: Path) -> None:
+    """The first rule is answered, and then the authority hangs."""
+    pieces = shape_of(item_of(result_of(Sweep)), request=False)
+    rule = json.dumps(pieces.encode(Coverage(NAMES[0], "3 live credentials", ())))
+
+    def hang(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+        line = rule.encode() + b"\n"
+        connection.sendall(head + b"%x\r\n%b\r\n" % (len(line), line))
+        silent(connection)
+
+    refused = error(403, "refused", 6)
+    with answering(refused, hang) as peer:
+        status, out, said = ended("sweep --format json", peer.url, tmp_path)
+    assert status == 11, said
+    told = {each["rule"]: each for each in json.loads(out)["coverage"]}
+    assert told[NAMES[0]]["complete"] is True
+    for name in set(told) - {NAMES[0]}:
+        assert told[name]["complete"] is False
+        assert "--timeout" in told[name]["missed"][0]
+    assert len(told) > 10
+    assert "incomplete" in said
+
+
+def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
+    """A program that makes credentials hangs: the sweep goes on without it, and says so."""
+    program = tmp_path / "hangs"
+    program.write_text(f"#!{sys.executable}\nimport select\nselect.select([], [], [])\n")
+    program.chmod(0o700)
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(f'[target.shop]\nkind = "exec"\nprogram = "{program}"\ntimeout = "1m"\n')
+    configuration.chmod(0o600)
+    shell = Shell(tmp_path)
+    shell.environment["JITID_CONFIG"] = str(configuration)
+    shell.good("issue", "--task", "T1", "--delegator", "alice")
+    swept = shell.run("sweep", "--timeout", "2s", "--target-timeout", "10m", "--format", "json")
+    assert swept.returncode == 11, swept.stderr
+    missed = [why for each in json.loads(swept.stdout)["coverage"] for why in each["missed"]]
+    assert any("shop: it did not answer within" in why for why in missed), missed
+
+
+def test_a_database_that_hangs_is_not_waited_for_any_longer(postgres_url: str, tmp_path: Path) -> None:
+    """It is connected, and then it says no more: libpq alone would wait for ever."""
+    shell = Shell(tmp_path)
+    shell.environment["JITID_LEDGER"] = postgres_url
+    shell.good("issue", "--task", "T1", "--delegator", "alice")
+    with _relay(postgres_url) as (url, stop):
+        shell.environment["JITID_LEDGER"] = url
+        assert shell.good("list", "--field", "task") == "T1\n"
+        stop.set()
+        for line in ("list", "revoke --task T1 --yes", "sweep", "report"):
+            done = shell.run(*line.split(), "--timeout", "2s")
+            assert done.returncode == expected(line), (line, done.stderr)
+    shell.environment["JITID_LEDGER"] = postgres_url
+    assert shell.good("list", "--field", "task") == "T1\n"
+
+
+@contextmanager
+def _relay(url: str) -> Iterator[tuple[str, threading.Event]]:
+    """Stand before a database; once told to, swallow what clients say after they have connected."""
+    parts = urlsplit(url)
+    stop = threading.Event()
+    there = (parts.hostname or "127.0.0.1", parts.port or 5432)
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection(there) as server:
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                for one in ready:
+                    data = one.recv(1 << 16)
+                    if not data:
+                        return
+                    if one is client and stop.is_set() and b"SELECT" in data:
+                        # Nothing more comes of this connection.
+                        while client.recv(1 << 16):
+                            pass
+                        return
+                    (server if one is client else client).sendall(data)
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        place = parts.netloc.rpartition("@")[0]
+        netloc = f"{place}@127.0.0.1:{listening.getsockname()[1]}" if place else ""
+        assert netloc, url
+        yield urlunsplit(parts._replace(netloc=netloc)), stop
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_command_that_was_started_has_all_its_time(tmp_path: Path) -> None:
+    """What --timeout bounds is the start; the command's credential is ended in its own time."""
+    shell = Shell(tmp_path)
+    program = "import select; select.select([], [], [], 1.5)"
+    line = (
+        "run",
+        "--timeout",
+        "1s",
+        "--task",
+        "T1",
+        "--delegator",
+        "alice",
+        "--",
+        sys.executable,
+        "-c",
+        program,
+    )
+    assert shell.run("issue", "--task", "T0", "--delegator", "alice").returncode == 0
+    done = shell.run(*line)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def _unbound() -> Iterator[None]:
+    yield
+    patience.lift()
+
+
+@pytest.mark.usefixtures("_unbound")
+def test_the_time_that_is_left_is_never_more_than_was_asked() -> None:
+    assert patience.left(7) == 7
+    assert not patience.is_over()
+    patience.bound(1_000)
+    assert patience.left(7) == 7
+    assert 0 < patience.left(10_000) <= 1_000
+    patience.bound(0)
+    assert patience.left(7) == 0
+    assert patience.is_over()
+    called = threading.Event()
+    patience.at_end(called.set)
+    assert called.wait(PATIENCE)
+    patience.lift()
+    assert patience.left(7) == 7
