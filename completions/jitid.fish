@@ -127,7 +127,7 @@ complete -c jitid -n '__jitid_at "*" --credential-file' -l credential-file -r -F
 complete -c jitid -n '__jitid_at "*" --credential-fd' -l credential-fd -x -d 'Read that credential from descriptor N'
 complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "*" --field' -l field -x -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Wait no longer in all: for ledger, server, targets'
+complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Stop waiting after this time in all'
 complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'No colours, whatever the terminal'
 complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'No notes on standard error'
 complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Tell more on standard error'

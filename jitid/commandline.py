@@ -68,7 +68,7 @@ _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (
         ("timeout", "--timeout"),
         "DURATION",
-        "Wait no longer in all: for ledger, server, targets. [env var: JITID_TIMEOUT]",
+        "Stop waiting after this time in all. [env var: JITID_TIMEOUT]",
     ),
     (("no_color", "--no-color"), None, "No colours, whatever the terminal."),
     (("quiet", "--quiet", "-q"), None, "No notes on standard error."),
