@@ -76,9 +76,7 @@ class Work:
             try:
                 with self._waiting("ending at targets what has ended"):
                     done = self._authority.perform(
-                        Settle(
-                            target=target, limit=_share(limit), accept_clock=self._given.accept_clock
-                        )
+                        Settle(target=target, limit=_share(limit), accept_clock=self._given.accept_clock)
                     )
             except RefusedError:
                 # Whoever may only look changes nothing.
