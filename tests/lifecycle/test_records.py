@@ -21,7 +21,7 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.scope import Scope, uncovered
 from jitid.secret import Secret
-from tests.builders import DAY, KINDS, NOW, Made, World, request
+from tests.builders import DAY, KINDS, NAMES, NOW, Made, World, request
 
 ALL = '@id("all") permit(principal, action, resource);\n'
 MADE = ("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert")
@@ -57,6 +57,8 @@ def beyond(record: Agent, held: Credential) -> list[str]:
     """Return the dimensions of a record in which a credential exceeds it, itself or by what may be obtained by it."""
     services = () if held.token_use == TokenUse.IDENTITY else held.audiences
     reached = {*services, *held.may_audience, *reach.actor_reach(held.may_act)}
+    # The authority's own name is no service's.
+    reached.discard(NAMES.issuer)
     if held.kind not in LISTED:
         # It names the authority, and no service.
         reached -= set(held.audiences)
