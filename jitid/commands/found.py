@@ -125,11 +125,13 @@ def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str
     )
 
 
-def incomplete(missed: Mapping[str, int], caveat: str | None) -> IncompleteError:
+def incomplete(
+    missed: Mapping[str, int], caveat: str | None, command: str = "jitid trace"
+) -> IncompleteError:
     """Return the error for a text of which a part was not searched."""
     from jitid.commands.stream import COMPRESSED, UNKNOWN_FORM
 
-    hint = "decode that part, and search the result: base64 -d FILE | jitid trace"
+    hint = f"decode that part, and search the result: base64 -d FILE | {command}"
     if COMPRESSED in missed:
         hint = caveat or hint
     elif UNKNOWN_FORM in missed:

@@ -43,6 +43,7 @@ def add(
     """
     from jitid.commands import leaking
     from jitid.commands.leaksources import ReportSearch, TextSearch
+    from jitid.commands.stream import shapes_of
 
     if file is not None and from_ is not None:
         raise UsageError("a text and a scanner's report are two reports", "give one at a time")
@@ -51,7 +52,9 @@ def add(
     named = file or "-" if from_ is None else from_
     leaking.add(
         given,
-        TextSearch(named) if from_ is None else ReportSearch(named, _format_of(report_format)),
+        TextSearch(named, lambda: shapes_of(given))
+        if from_ is None
+        else ReportSearch(named, _format_of(report_format)),
         ("stdin" if named == "-" else named) if source is None else source,
         None if at is None else parse_time(at),
         leaking.Ending(revoke, reason, max_, dry_run=dry_run, yes=yes),

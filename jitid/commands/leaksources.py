@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from jitid.commands import reading
 from jitid.commands.stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
+from jitid.hidden import HiddenSearch
+from jitid.looks import Shapes
 from jitid.pasted import LONGEST, search_pasted
 from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
 from jitid.scanreports.reported import Reported
 from jitid.searching import Finds, mark
 from jitid.sighting import MOST_PLACES, Sighting
-from jitid.strings import search
+from jitid.strings import ALL, add, search
 from jitid.whereabouts import kept, parts
 
 _PIECE = 1 << 18
@@ -39,10 +41,13 @@ class Batch(NamedTuple):
 class TextSearch:
     """Searches a text of any sort, which tells of no places."""
 
-    def __init__(self, path: str) -> None:
-        """Take the file, `-` for standard input. Raises UsageError if there is none."""
+    def __init__(self, path: str, shapes: Callable[[], Shapes | None] | None = None) -> None:
+        """Take the file, `-` for standard input. Raises UsageError if there is none.
+
+        `shapes` says how secrets look that were adopted.
+        """
         reading.check_text_file(path)
-        self._text = StreamSearch(path, "the text", command="jitid leak add")
+        self._text = StreamSearch(path, "the text", command="jitid leak add", shapes=shapes)
 
     def __enter__(self) -> Self:
         """Read its beginning. Raises UsageError."""
@@ -67,7 +72,12 @@ class TextSearch:
         """Nobody asked which strings are known."""
 
     def shortcoming(self) -> JitidError | None:
-        """Return None: all of it was searched."""
+        """Return the error for a text of which a part was not searched; None if all was."""
+        if not self._text.missed:
+            return None
+        from jitid.commands.found import incomplete
+
+        return incomplete(self._text.missed, self._text.caveat, "jitid leak add")
 
     def nothing_recorded(self, error: JitidError) -> JitidError:
         """Return an error before which nothing was recorded, as it is."""
@@ -211,8 +221,11 @@ _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 def _found(one: Reported) -> Finds:
     """Return the strings of ours in what a scanner found."""
     finds = Finds()
+    if len(one.text) > LONGEST:
+        add(finds, HiddenSearch(ALL).found(one.text, 0, len(one.text), finds))
+        return finds
     search(one.text, 0, len(one.text), finds)
-    if finds.opaque or finds.signed or len(one.text) > LONGEST:
+    if finds.opaque or finds.signed:
         return finds
     # It may be cut, encoded, or a secret that has no form of ours.
     return search_pasted(one.text)

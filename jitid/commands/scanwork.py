@@ -59,23 +59,12 @@ def run(given: Globals, asked: Asked, action: Action | None, source: Source, sor
 
 
 def _looks(given: Globals) -> Looks | None:
-    """Return what finds adopted secrets; None where there is no ledger, or it has none.
-
-    Each process that searches needs it, so that the ledger is opened before there are any, and closed again.
-    """
-    from jitid.environment import open_if_there
-
-    authority = open_if_there(given.config())
-    if authority is None:
-        return None
-    from jitid.authority.adopt_operations import AdoptedShapes
+    """Return what finds adopted secrets; None where there is no ledger, or it has none."""
+    from jitid.commands.stream import shapes_of
     from jitid.looks import Looks
 
-    try:
-        found = authority.perform(AdoptedShapes())
-    finally:
-        authority.close()
-    return Looks(found.shapes, found.prints) if found.shapes else None
+    found = shapes_of(given)
+    return None if found is None or not found.shapes else Looks(found.shapes, found.prints)
 
 
 def _sighting(hit: Hit) -> Sighting:

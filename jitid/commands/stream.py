@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from jitid.commands import reading
 from jitid.errors import StorageError, UsageError
@@ -20,6 +20,9 @@ from jitid.looks import Looks, Shapes
 from jitid.pasted import LONGEST, search_pasted
 from jitid.searching import Finds
 from jitid.strings import ALL, add
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
 
 CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""
@@ -318,6 +321,24 @@ class StreamSearch:
         finally:
             # Whatever happened: the parent's work is not done twice.
             os._exit(0)
+
+
+def shapes_of(given: Globals) -> Shapes | None:
+    """Return how the secrets look that the ledger has adopted; None without a ledger.
+
+    Each process that searches needs it: the ledger is opened before they start, and closed again.
+    """
+    from jitid.environment import open_if_there
+
+    authority = open_if_there(given.config())
+    if authority is None:
+        return None
+    from jitid.authority.adopt_operations import AdoptedShapes
+
+    try:
+        return authority.perform(AdoptedShapes())
+    finally:
+        authority.close()
 
 
 def _is_full(finds: Finds) -> bool:

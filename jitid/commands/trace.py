@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from jitid.commands import options
     from jitid.commands.globals import Globals
     from jitid.commands.stream import StreamSearch
-    from jitid.looks import Shapes
     from jitid.revocation import Ended
     from jitid.traced import Match, Traced
 
@@ -103,31 +102,13 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
         finds.prints[bytes.fromhex(name)] = 1
     else:
         from jitid.commands.reading import check_text_file
-        from jitid.commands.stream import StreamSearch
+        from jitid.commands.stream import StreamSearch, shapes_of
         from jitid.environment import room
 
         check_text_file(subject or "-")
-        with StreamSearch(subject or "-", "the text", shapes=lambda: shapes(given)) as search:
+        with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(given)) as search:
             return *_looked_up(given, search.finds(room(given.config()))), search
     return *_looked_up(given, [finds]), None
-
-
-def shapes(given: Globals) -> Shapes | None:
-    """Return how adopted secrets look; None without a ledger.
-
-    Each process that searches needs it: the ledger is opened before they start, and closed again.
-    """
-    from jitid.environment import open_if_there
-
-    authority = open_if_there(given.config())
-    if authority is None:
-        return None
-    from jitid.authority.adopt_operations import AdoptedShapes
-
-    try:
-        return authority.perform(AdoptedShapes())
-    finally:
-        authority.close()
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:

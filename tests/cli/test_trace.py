@@ -294,8 +294,65 @@ def test_somebody_who_reads_sees_that_nothing_proves_it(leaked: Leaked) -> None:
 def test_a_compressed_log_is_not_said_to_hold_nothing(leaked: Leaked) -> None:
     (leaked.shell.home / "log.gz").write_bytes(gzip.compress(leaked.planner.encode()))
     done = leaked.shell.run("trace", "log.gz")
-    assert done.returncode == 3
+    assert done.returncode == 11
+    assert "not searched: the text is compressed" in done.stderr
     assert "it is compressed: zcat FILE | jitid trace" in done.stderr
+
+
+HIDDEN: dict[str, Callable[[bytes], bytes]] = {
+    "base64": base64.b64encode,
+    "base64 of base64": lambda raw: base64.b64encode(base64.b64encode(raw)),
+    "base64 of UTF-16": lambda raw: base64.b64encode(raw.decode().encode("utf-16-le")),
+    "wrapped": lambda raw: b"> " + b"\n> ".join(raw[at : at + 30] for at in range(0, len(raw), 30)),
+    "wrapped base64": base64.encodebytes,
+    "UTF-16": lambda raw: raw.decode().encode("utf-16-le"),
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_a_token_that_a_large_log_hides_is_found_and_ended(way: str, leaked: Leaked) -> None:
+    for token in (leaked.coder, leaked.planner):
+        text = FILLER * 5_000 + b"\n" + HIDDEN[way](token.encode()) + b"\n" + FILLER * 5_000
+        path = leaked.shell.home / "big.log"
+        path.write_bytes(text)
+        assert leaked.shell.good("trace", "big.log", "-q", "--field", "state").strip() == "active"
+        found = leaked.shell.run("scan", "big.log", "--format", "json")
+        assert found.returncode == 10
+        assert [one["rule"] for one in json.loads(found.stdout)["findings"]] == ["secret-live"]
+        done = leaked.shell.good("trace", "big.log", "-q", "--revoke", "--field", "state")
+        assert done.strip() == "revoked"
+        assert leaked.state(token) == "revoked"
+
+
+def test_what_was_not_searched_is_said_beside_what_was_found(leaked: Leaked) -> None:
+    """Nothing alive is no answer then: the status is 11, and the token that was found ends all the same."""
+    deep = leaked.planner.encode()
+    for _ in range(4):
+        deep = base64.b64encode(deep)
+    for filler in (b"", FILLER * 2_000):
+        (leaked.shell.home / "log").write_bytes(filler + deep + b"\n" + filler)
+        done = leaked.shell.run("trace", "log")
+        assert (done.returncode, done.stdout) == (11, "")
+        assert "not searched: text in more than 3 layers of base64" in done.stderr
+        (leaked.shell.home / "log").write_bytes(filler + deep + f"\n{leaked.coder}\n".encode() + filler)
+        done = leaked.shell.run("trace", "log", "--field", "state")
+        assert (done.returncode, done.stdout) == (11, "active\n")
+        assert "1 alive" in done.stderr
+        done = leaked.shell.run("scan", "log")
+        assert done.returncode == 11
+        assert "text in more than 3 layers of base64: log" in done.stdout
+    assert leaked.shell.run("leak", "add", "log", "--yes").returncode == 11
+    done = leaked.shell.run("trace", "log", "--revoke", "--field", "state")
+    assert (done.returncode, done.stdout) == (11, "revoked\n")
+
+
+def test_an_adopted_secret_is_found_in_a_large_text(leaked: Leaked) -> None:
+    secret = "uQ7nPzv3kWm9rTx2LbYc8sHd"
+    (leaked.shell.home / "ci.secret").write_text(secret)
+    line = ("--owner", "alice", "--place", "vault", "--purpose", "ci", "--file", "ci.secret")
+    leaked.shell.good("adopt", "add", "ci", *line)
+    (leaked.shell.home / "log").write_bytes(FILLER * 2_000 + f"password={secret}\n".encode() + FILLER * 2_000)
+    assert leaked.shell.good("trace", "log", "-q", "--field", "match").strip() == "secret"
 
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])

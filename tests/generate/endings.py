@@ -93,6 +93,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "Nothing that this ledger issued is there.",
         **_CHANGED,
         9: "What is proved has ended; something else that is alive and not proved was left alone, without --yes.",
+        11: "A part of the text was not searched, whatever else was found; the error says what.",
         74: "The output could not be written; what was to end has ended.",
     },
     "scan": {
@@ -111,6 +112,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         **_CHANGED,
         9: "Something is recorded; something else is not proved or not shown by the report, what ended is not, or more "
         "than --max would end, and nothing did.",
+        11: "A part of the text was not searched, whatever else is recorded; the error says what.",
         74: "It is recorded, what was to end has ended, and the output could not be written.",
     },
     "adopt add": {

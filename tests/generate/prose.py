@@ -615,11 +615,19 @@ for its owner alone, and for everybody to read where it is `prometheus`.""",
     "trace": """\
 The answer comes at the end of the text: of a log that is still being written it comes when the writer ends.
 
-A text of up to 64 KiB is searched closely: also for what is broken over lines, quoted, percent-encoded,
-inside base64, without its beginning, for tokens of any form that a key of ours signed, for private keys in DER and
-as the ledger keeps them, and for the secrets of credentials of other kinds: a password, a key in PEM. A longer one is
-searched for unbroken, plain strings only, for tokens that begin as ours do, and for private keys in PEM; UTF-16 is
-read in texts of any length. What is compressed is not taken apart: `zcat FILE | jitid trace`.
+A token is found in a text of any size, also under what mail, terminals and programs put over it: lines of any
+width, with the marks of a quotation, a list, a comment or a shell before and behind each; UTF-16; percent-encoding;
+escapes of JSON, HTML and quoted-printable; base64 and base64url, up to three times. Escapes and line breaks are taken
+off before each base64 and after the last one. A part of a signed token is enough to find it, of an opaque one all
+is needed. A longest token of 16 KiB may take 128 KiB in such a form.
+
+What could not be searched is named, and the status is 11: text in more than three layers of base64, text that takes
+too many steps to decode, and what is compressed: `zcat FILE | jitid trace`.
+
+A text of up to 64 KiB is searched for more: for private keys in DER and as the ledger keeps them, for fingerprints in
+base64, and for the secrets of other credentials: a password, a key in PEM. In a longer one, private keys are found in
+PEM; adopted secrets by how they begin and how long they are, as jitid-scan(1) does. Where targets or adopted secrets
+of unknown length are alive, the status is 11: their secrets are not found in it.
 
 The field `match` says what was found: `opaque`, `jwt`, `private-key` (of a certificate, by its public half: PKCS#8,
 SEC 1, PKCS#1 or OpenSSH's own form), `secret` (of a credential of another kind, or a part of it), `fingerprint`,
@@ -637,8 +645,8 @@ What is looked for, and by which --only means it alone: `opaque` and `jwt`, toke
 those that the ledger issued, which are no secrets and are told as `info`; `private-key`, those of its certificates and
 its own; `adopted`, what jitid-adopt-add(1) has recorded, by how it begins and how long it is; where its beginning is
 not known, by every word of its length, which takes several times as long. One whose length is not known either is left
-to jitid-trace(1). Ids are no secrets, and are passed over. A token must stand in one piece:
-what is broken over lines or inside of base64 jitid-trace(1) finds.
+to jitid-trace(1). Ids are no secrets, and are passed over. A token is found under all that jitid-trace(1) takes off:
+lines of any width, UTF-16, escapes, base64. The place is where it begins.
 
 Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and zip files are opened, two deep. What
 comes out of one of them is at most 256 MiB, or 200 times its size if that is more; one that would be more, is damaged,
