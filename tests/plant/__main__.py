@@ -54,6 +54,8 @@ def _results(
 ) -> Iterator[tuple[Result, float]]:
     with tempfile.TemporaryDirectory(prefix="plant-") as name, ThreadPoolExecutor(jobs) as pool:
         folder = Path(name)
+        # Tests run a copy as other users too.
+        folder.chmod(0o755)
         (folder / "clean").mkdir()
         clean = copy_tree(folder / "clean")
 
