@@ -63,6 +63,7 @@ def _results(
             number, defect = numbered
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix=f"{number}-", dir=folder) as place:
+                Path(place).chmod(0o755)
                 result = attempt(defect, Path(place) / "tree", clean, tests=tests, timeout=timeout)
             return confirmed(result, clean, timeout), time.monotonic() - begun
 
