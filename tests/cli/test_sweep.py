@@ -360,7 +360,7 @@ def test_killed_before_any_write_it_is_done_by_the_next_one(shell: Shell) -> Non
     strace = need("strace")
     orphans(shell, 3)
     calls = 0
-    for name in ("pwrite64", "fdatasync", "write", "rename"):
+    for name in ("pwrite64", "fdatasync", "write", "renameat"):
         for when in range(1, 200):
             subprocess.run(["cp", "-a", str(shell.ledger), f"{shell.ledger}.{name}"], check=True)
             victim = Shell(shell.home, Path(f"{shell.ledger}.{name}"))

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 ISSUE = ("issue", "--task", "T1", "--delegator", "alice")
 
 # How a command writes: each call is a moment at which it can die.
-CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "write", "ftruncate")
+CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "renameat", "unlink", "write", "ftruncate")
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "issue": ISSUE,

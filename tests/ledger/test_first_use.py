@@ -66,12 +66,12 @@ def test_rivals_in_one_process_make_one_ledger(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["ledger"]
 
 
-@pytest.mark.parametrize("call", ["mkdir", "openat", "fsync", "pwrite64", "rename"])
+@pytest.mark.parametrize("call", ["mkdir", "openat", "fsync", "pwrite64", "renameat", "rename"])
 def test_what_a_killed_first_use_left_goes_with_the_next(shell: Shell, call: str) -> None:
     strace = need("strace")
     # Of the many files that Python opens, only those below the ledger's place are counted.
     only = ["-P", str(shell.home / "nothing")] if call == "openat" else []
-    when = {"mkdir": 1, "openat": 1, "fsync": 2, "pwrite64": 5, "rename": 3}[call]
+    when = {"mkdir": 1, "openat": 1, "fsync": 2, "pwrite64": 5, "renameat": 2, "rename": 1}[call]
     kill = f"inject={call}:signal=KILL:when={when}"
     killed = shell.run(
         *ISSUE, before=[strace, "-f", "-qq", "-o", os.devnull, *only, "-e", f"trace={call}", "-e", kill]

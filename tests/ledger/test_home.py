@@ -294,16 +294,18 @@ def test_a_first_use_whose_commit_is_in_doubt_is_gone_on_with(
     assert ledgers(postgres_server, place) == ["jitid"]
 
 
-@pytest.mark.parametrize("renamed", range(1, 5))
+@pytest.mark.parametrize(
+    ("call", "renamed"), [("renameat", 1), ("renameat", 2), ("rename", 1), ("rename", 2)]
+)
 def test_a_first_use_that_was_killed_is_gone_on_with(
-    machine: Machine, address: Callable[[], str], postgres_server: Postgres, renamed: int
+    machine: Machine, address: Callable[[], str], postgres_server: Postgres, call: str, renamed: int
 ) -> None:
     """Before each name that something gets: a rule, the policy, the key before its ledger, and the key after it."""
     place = address()
-    trace = [need("strace"), "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename", "-e"]
+    trace = [need("strace"), "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e"]
     killed = machine.shell.run(
         *ISSUE,
-        before=[*trace, f"inject=rename:signal=KILL:when={renamed}"],
+        before=[*trace, f"inject={call}:signal=KILL:when={renamed}"],
         more={"JITID_LEDGER": place},
     )
     assert killed.returncode == -signal.SIGKILL

@@ -133,7 +133,7 @@ def _undone(version: int) -> list[str]:
 def _untold(version: int) -> Iterator[None]:
     """Let events tell what they told at a version of the schema: nothing of columns that there were not."""
     linked = SqlTransaction._linked
-    later = {"may_audience", "may_kind", "may_act"} if version < 8 else set()
+    later = {"rows"} | ({"may_audience", "may_kind", "may_act"} if version < 8 else set())
 
     def as_then(transaction: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
         return linked(
