@@ -348,6 +348,7 @@ def test_another_user_hears_what_is_out_of_reach(shell: Shell) -> None:
         "versions",
         "completions",
         "configuration",
+        "confinement",
         "targets",
     }
 

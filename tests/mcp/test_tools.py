@@ -118,6 +118,7 @@ def test_nothing_is_given_that_the_agent_does_not_hold(
     assert process["pid"] == server.process.pid
     # Beside the ledger too the agent asks, and not whoever runs its server.
     asked = (first.pop("by"), first.pop("bearer"))
+    assert first.pop("by_id") == inspected(shell, "own.jwt")["id"]
     assert asked == ("agent:planner", inspected(shell, "own.jwt")["jti"])
     assert not second.pop("by").startswith("agent:")
     for event in (first, second):

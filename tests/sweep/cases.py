@@ -75,10 +75,7 @@ def _access(world: World, ttl: int, *roles: str) -> str:
 
 
 def _bound(world: World, process: Process) -> str:
-    with world.ledger.write() as transaction:
-        row = put(transaction)
-        transaction.bind(row.identity, process)
-    return row.id
+    return world.issue(process=process).id
 
 
 def _gone(*, kept: bool = False) -> Process:
