@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jitid import jws
+from jitid.acceptance import LEEWAY
 from jitid.authority import operations as ops
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.sqlite import SqliteLedger
@@ -166,11 +167,12 @@ def test_a_dead_one_with_something_alive_below_can_be_ended(world: World) -> Non
 @pytest.mark.parametrize(
     ("kind", "change", "who", "until"),
     [
-        ("jwt", "", "whoever verifies for its audiences", NOW + 900),
+        ("jwt", "", "whoever verifies for its audiences", NOW + 900 + LEEWAY),
         ("opaque", "", "whoever asks this ledger", NOW + 900),
-        ("jwt", "revoke", "verifiers that do not ask this ledger", NOW + 900),
+        ("jwt", "revoke", "verifiers that do not ask this ledger", NOW + 900 + LEEWAY),
         ("opaque", "revoke", "nobody", None),
-        ("jwt", "expire", "nobody", None),
+        ("jwt", "expire", "verifiers that do not ask this ledger", NOW + 900 + LEEWAY),
+        ("jwt", "leeway", "nobody", None),
     ],
 )
 def test_who_still_honours_it_and_until_when(
@@ -179,13 +181,13 @@ def test_who_still_honours_it_and_until_when(
     made = world.issue(kind=kind)
     if change == "revoke":
         world.revoke(made.jti)
-    elif change == "expire":
-        world.clock.now += 900
+    elif change in ("expire", "leeway"):
+        world.clock.now += 900 + LEEWAY * (change == "leeway")
     assert honour(one(world, made.token)) == (who, until)
 
 
 @pytest.mark.parametrize("revoked", [False, True])
-@pytest.mark.parametrize("later", [0, 120, 899, 900])
+@pytest.mark.parametrize("later", [0, 120, 900, 899 + LEEWAY, 900 + LEEWAY])
 def test_offline_verifiers_honour_a_predecessor_that_lasts_longer(
     world: World, later: int, revoked: bool
 ) -> None:
@@ -197,7 +199,7 @@ def test_offline_verifiers_honour_a_predecessor_that_lasts_longer(
         world.revoke(second.jti)
     world.clock.now += later
     for text in (first.token, second.jti, first.id):
-        assert honour(one(world, text))[1] == (NOW + 900 if later < 900 else None)
+        assert honour(one(world, text))[1] == (NOW + 900 + LEEWAY if later < 900 + LEEWAY else None)
 
 
 def test_what_is_unknown_is_told_without_a_secret(
