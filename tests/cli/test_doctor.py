@@ -350,7 +350,10 @@ def test_another_user_hears_what_is_out_of_reach(shell: Shell) -> None:
         "configuration",
         "confinement",
         "targets",
+        "confinement",
     }
+    (state,) = [row["detail"] for row in rows if row["check"] == "confinement"]
+    assert state.startswith("confined: this user can neither read nor write ")
 
 
 def test_a_read_only_disk_can_be_diagnosed(shell: Shell) -> None:
