@@ -350,7 +350,6 @@ def test_another_user_hears_what_is_out_of_reach(shell: Shell) -> None:
         "configuration",
         "confinement",
         "targets",
-        "confinement",
     }
     (state,) = [row["detail"] for row in rows if row["check"] == "confinement"]
     assert state.startswith("confined: this user can neither read nor write ")

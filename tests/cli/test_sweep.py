@@ -522,7 +522,7 @@ def test_a_head_that_is_new_is_made_of_the_whole_log(shell: Shell) -> None:
 
 def test_a_dash_is_no_file(shell: Shell) -> None:
     orphans(shell, 1)
-    assert shell.run("sweep", "--out", "-").returncode == 74
+    assert shell.run("sweep", "--out", "-").returncode == 2
     assert not Path(shell.home, "-").exists()
 
 

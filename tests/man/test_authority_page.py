@@ -47,7 +47,7 @@ def test_the_limits_are_the_settings() -> None:
     for term in items(section(PAGE, "LIMITS")):
         name, _, value = term.partition(" No ")
         told[name] = value.strip("()")
-    limits = ("connections", "requests", "threads", "rate", "body", "time", "long_time", "stop")
+    limits = ("connections", "requests", "threads", "rate", "body", "time", "long_time", "stop", "hung")
     assert set(told) == {f"serve_{name}" for name in limits}
     for name, value in told.items():
         setting = SETTINGS[name]
