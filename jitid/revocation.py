@@ -180,30 +180,32 @@ def guard(radius: Radius, most: int) -> None:
         )
 
 
-def blast(radius: Radius) -> str:
-    """Return the blast radius in words."""
+def blast(radius: Radius, nobody_since: int | None = None) -> str:
+    """Return the blast radius in words; `nobody_since` is since when no verifier and no target accepts any of it."""
     text = (
         f"{_number(radius.credentials, 'live credential')} of {_number(radius.identities, 'identity', 'identities')},"
         f" {_number(radius.tasks, 'task')} and {_number(radius.delegators, 'delegator')}"
     )
-    told = facts(radius)
+    told = facts(radius, nobody_since)
     return f"{text}; {told}" if told else text
 
 
-def facts(radius: Radius) -> str:
-    """Return in words since when the ledger refuses all of it, and until when offline verifiers accept some.
+def facts(radius: Radius, nobody_since: int | None = None) -> str:
+    """Return in words since when the ledger refuses all of it, and until when verifiers accept some.
 
-    What targets accept is reported apart, by what they confirm.
+    A target may accept what it has made, signed or not. So that no verifier accepts any is said only where
+    `nobody_since` says so.
     """
     since, until = radius.refused_since, radius.accepted_until
-    parts = [] if since is None else [f"refused by the ledger since {format_time(since)}"]
-    if until is not None and until > radius.at:
-        parts.append(f"offline verifiers accept some until {format_time(until)}")
-    elif since is not None and until is not None:
-        parts.append(f"accepted by no offline verifier since {format_time(max(since, until))}")
-    elif since is not None:
-        parts.append("no offline verifier accepts any")
-    return "; ".join(parts)
+    offline = until is not None and until > radius.at
+    later = (
+        [f"offline verifiers accept some until {format_time(until)}"] if until is not None and offline else []
+    )
+    if since is None:
+        return "; ".join(later)
+    if nobody_since is not None and not offline:
+        later = [f"accepted by no verifier since {format_time(max(since, nobody_since))}"]
+    return "; ".join([f"refused by the ledger since {format_time(since)}", *later])
 
 
 def _number(count: int, one: str, many: str | None = None) -> str:
