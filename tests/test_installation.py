@@ -112,10 +112,8 @@ def test_a_version_that_does_not_fit_is_named_with_its_requirement(monkeypatch: 
     ]
 
 
-PROPOSAL = re.compile(
-    r"(?:install|inject|--with|add|uvx)\s+(?:-(?!o\s)\S+\s+)*[\"'`]?(?:\\\(aq)?jitid\b(?!-|/|:)"
-)
-"""A command that would get a package `jitid` from an index; not `install -o jitid`, which names an owner."""
+PROPOSAL = re.compile(r"(?:install|inject|--with|add|uvx)\s+(?:-\S+\s+)*[\"'`]?(?:\\\(aq)?jitid\b(?!-|/|:)")
+"""A command that would get a package `jitid` from an index."""
 
 
 def _texts() -> list[Path]:
