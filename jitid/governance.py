@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import audience, strictjson
 from jitid.agent import Agent, AgentState
-from jitid.credential import bare_kind
+from jitid.credential import Kind, bare_kind
 from jitid.delegator import Delegator
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.ledger.directory import DirectorySnapshot, Entry
@@ -298,7 +298,7 @@ def beyond_limits(
 
     `kinds` are that of a credential itself, and those that its holder may obtain; `audiences` are meant in the same
     way. `usual` are the audiences of an agent that has none of its own; `own` are the names of the authority, for which
-    each agent may have an identity token.
+    each agent may have an identity token, but no JWT-SVID.
     """
     found: list[Objection] = []
     if agent is None:
@@ -314,7 +314,8 @@ def beyond_limits(
             )
         )
     allowed = agent.audiences or usual
-    foreign = audience.uncovered((*allowed, *own), audiences)
+    exempt = () if kinds[0] == Kind.JWT_SVID else own
+    foreign = audience.uncovered((*allowed, *exempt), audiences)
     if foreign:
         from shlex import quote as word
 

@@ -151,6 +151,7 @@ def plan(
         "may_kind": told_kinds(kinds),
     }
     accepted = terms.audiences or names.accepted(now)
+    limited = within.limited(request.kind)
     right, unlet = namerights.not_let(snapshot, entry, delegator, parent, request, terms, now)
     facts["named_by"] = right.by
     facts["acting"] = acting
@@ -165,14 +166,14 @@ def plan(
         + governance.beyond_limits(
             entry.agent,
             (request.kind, *kinds),
-            within.obtainable,
+            limited,
             accepted,
             entry.live + beside,
             request.copies,
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
         + governance.beyond_types(terms.detail_types, request.details)
-        + _beyond_those_above(records, (request.kind, *kinds), within.obtainable, accepted, request, now)
+        + _beyond_those_above(records, (request.kind, *kinds), limited, accepted, request, now)
         + unlet
         + namerights.objections_to_agents(snapshot, request, terms, parent, now),
         facts,

@@ -37,6 +37,13 @@ class Reach(NamedTuple):
             return self.services
         return tuple(dict.fromkeys((*self.services, *self.may_audience, *_audiences_of(self.may_act))))
 
+    def limited(self, kind: str) -> tuple[str, ...]:
+        """Return what the record of an agent is held against: a JWT-SVID for the authority is a text for it, too.
+
+        A token for the authority is an identity token, which each agent may have.
+        """
+        return self.audiences if kind == Kind.JWT_SVID else self.obtainable
+
     @property
     def later(self) -> tuple[str, ...]:
         """Those that it is not for itself."""

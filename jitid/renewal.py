@@ -378,11 +378,11 @@ def plan(
         )
         + governance.proved_as_another(transaction, predecessor.delegator, subject)
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.obtainable, usual, 0, 0)
+        + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.limited(kind), usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.beyond_types(terms.detail_types, details)
         + governance.out_of_service(records, now)
-        + governance.beyond_each(records, (kind, *(kinds or ())), within.obtainable, usual, details)
+        + governance.beyond_each(records, (kind, *(kinds or ())), within.limited(kind), usual, details)
         + unlet,
         facts,
     )

@@ -90,9 +90,8 @@ def decode_result(operation: Operation[Result], document: Any) -> Result:
     kind = result_of(type(operation))
     item = item_of(kind)
     if item is not None:
-        pieces = (_decoded(operation, item, each) for each in document)
-        return fitting.fitting(operation, cast("Result", pieces))
-    return fitting.fitting(operation, cast("Result", _decoded(operation, kind, document)))
+        return cast("Result", (_decoded(operation, item, each) for each in document))
+    return cast("Result", _decoded(operation, kind, document))
 
 
 def _decoded(operation: Operation[Any], kind: Any, document: Any) -> Any:

@@ -280,7 +280,8 @@ def reads(operation: ops.Operation[Any]) -> bool:
 
 def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
     held = ", ".join(sorted(caller.roles or ())) or "none"
-    needed = " or ".join(sorted(roles)) or "none that there is"
+    # An operation for anybody has no role; of those who are refused it, the bootstrap credential makes an admin.
+    needed = " or ".join(sorted(roles)) or "admin"
     return RefusedError(
         f"{caller.name} may not be served: {what} needs the role {needed}; nothing was changed",
         f"the roles of this caller: {held}; whoever has the role admin grants others: jitid access grant",

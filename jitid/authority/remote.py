@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid import patience, strictjson
-from jitid.authority import codec, guarding, paging
+from jitid.authority import codec, fitting, guarding, paging
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.authority.extent import is_long
@@ -82,7 +82,7 @@ class RemoteAuthority:
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
         answer = self._answer(operation, body, self._channel, _JSON)
-        return codec.decode_result(operation, _document(answer))
+        return fitting.fitting(operation, codec.decode_result(operation, _document(answer)))
 
     @property
     def place(self) -> str:
@@ -103,7 +103,7 @@ class RemoteAuthority:
         channel = Channel(self._address, self._authorities)
         try:
             answer = self._answer(operation, body, channel, _LINES)
-            yield from codec.decode_result(operation, _documents(answer, channel))
+            yield from fitting.fitting(operation, codec.decode_result(operation, _documents(answer, channel)))
         finally:
             channel.close()
 

@@ -21,7 +21,7 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.scope import Scope, uncovered
 from jitid.secret import Secret
-from tests.builders import DAY, KINDS, NAMES, NOW, Made, World, request
+from tests.builders import DAY, KINDS, NOW, Made, World, request
 
 ALL = '@id("all") permit(principal, action, resource);\n'
 MADE = ("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert")
@@ -57,8 +57,6 @@ def beyond(record: Agent, held: Credential) -> list[str]:
     """Return the dimensions of a record in which a credential exceeds it, itself or by what may be obtained by it."""
     services = () if held.token_use == TokenUse.IDENTITY else held.audiences
     reached = {*services, *held.may_audience, *reach.actor_reach(held.may_act)}
-    # The authority's own name is no service's.
-    reached.discard(NAMES.issuer)
     if held.kind not in LISTED:
         # It names the authority, and no service.
         reached -= set(held.audiences)
@@ -273,4 +271,15 @@ def test_what_an_agent_of_another_name_obtains_is_within_the_record(world: World
                 WAYS[way](world, made, {"kind": kind, "audiences": ("urn:a",) if kind in LISTED else ()})
     child = _child(world, made, {"ttl": DAY})
     assert credential(world, child).expires_at <= NOW + 600
+    world.check()
+
+
+def test_a_jwt_svid_for_the_authority_is_within_a_record_that_names_it_alone(world: World) -> None:
+    """It is shown as a text to whoever it names; only an identity token is for the authority whatever a record has."""
+    world.register(audiences=("urn:a",), kinds=("jwt", "jwt-svid"))
+    assert world.issue()
+    with pytest.raises(PolicyDeniedError, match="rule `agent-audience`"):
+        world.issue(kind="jwt-svid")
+    assert world.issue(kind="jwt-svid", audiences=("urn:a",))
+    assert world.issue(agent="other", kind="jwt-svid")
     world.check()
