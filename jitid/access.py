@@ -333,7 +333,7 @@ def caller_of(snapshot: Snapshot, presented: Presented) -> Caller:
     found = presented.access
     state = found.state_at(snapshot.now)
     if state is AccessState.EXPIRED and not presented.departed:
-        # Whoever has it was told so with it.
+        # Its holder was told so when it was granted.
         raise UnauthenticatedError(_NOT_VALID, over(found.expires_at, _HINT))
     if presented.departed or state is not AccessState.ACTIVE:
         raise UnauthenticatedError(_NOT_VALID, _HINT)

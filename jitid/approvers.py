@@ -1,4 +1,4 @@
-"""Whether somebody other than the owner of a ledger can approve what its policy wants approved."""
+"""Whether anybody but the owner of a ledger can approve what its policy requires approval for."""
 
 from __future__ import annotations
 

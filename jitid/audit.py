@@ -87,10 +87,10 @@ def rows_digest(
 ) -> str:
     """Return the digest of what the rows of an `issue`, `renew` or `attach` event hold that the event does not state.
 
-    It is SHA-256, as hex, of a canonical JSON array, a newline, and the raw bytes that the array counts: the key that
-    signed, the authorization details, the audiences that the holder may obtain, the
-    lengths of all identities and of all hashes of signed claims, and the places in status lists. Identities (16 bytes
-    each) and hashes (32 each) follow in their order.
+    It is SHA-256, as hex, of a canonical JSON array, a newline, and the raw bytes that the array counts. The array has
+    the key that signed, the authorization details, the audiences that the holder may obtain, the lengths of all
+    identities and of all hashes of signed claims, and the places in status lists. The identities (16 bytes each) and
+    the hashes (32 each) follow in their order.
 
     Args:
         kid: the key that signed the credentials; None for those that nobody signs.

@@ -424,7 +424,7 @@ CHECKS: Named[Installation] = (
     ("confinement", _confinement),
 )
 ELSEWHERE: Named[Installation] = (("confinement", _confinement),)
-"""What is asked of this machine where an authority elsewhere is asked."""
+"""The operations that this machine performs itself where an authority elsewhere performs the others."""
 LEDGER: Named[Installation] = (
     ("ledger", _ledger),
     ("permissions", _permissions),

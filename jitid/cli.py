@@ -142,7 +142,7 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     what = f"{type(error).__name__}{where}"
     more = None if given.debug else "the same command with --debug shows where it comes from"
     if given.asks_elsewhere and isinstance(error, Exception):
-        # Its answer has the right types, and values that no authority of ours tells. See `authority.fitting`.
+        # The answer has the right types, and values that no authority sends. See `authority.fitting`.
         odd = StorageError(f"the authority's answer cannot be used: {what}", more)
         odd.retryable = False
         return report(odd, given)

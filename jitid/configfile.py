@@ -298,7 +298,7 @@ def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], di
 def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) -> dict[str, StatedTarget]:
     """Return the targets, each of a kind; what else their tables may say depends on it, and is checked at their use.
 
-    The kind is not left to that: a target of an unknown one is never used, and so nobody would hear of it.
+    The kind is checked here: a target of an unknown kind is never used, and its error would never appear.
     """
     targets = _table(document.get("target", {}), "target", shown)
     if not targets:

@@ -266,7 +266,7 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        # Whoever issues has checked the path before: since then, it was changed.
+        # The path was checked before the issue, and was changed since.
         raise OutputError(error.message) from error
     except OSError as error:
         raise OutputError(
@@ -303,7 +303,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
-            # Somebody else made the shared terminal or pipe non-blocking.
+            # Another process made the shared terminal or pipe non-blocking.
             import select
 
             select.select([], [descriptor], [])

@@ -40,12 +40,12 @@ _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
 # A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
 _BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]+%b[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % _BREAK)
 _SHORTEST = 40
-"""So many digits the shortest token has in base64 behind the first of the letters, and more."""
+"""The minimum number of base64 digits of the shortest token after its first letters."""
 _HEAD = 400
 _NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
 _NO_CAPITALS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CAPITALS = 12
-"""One of so many digits is a capital letter at least; of most base64 two of five are."""
+"""At least one of this number of digits is a capital letter; in most base64 two of five are."""
 _LINE = rb"(?:[\"'\\= \t|]{0,8}[\r\n]+[\t >|#*:/\"'+\-.0-9]{0,16})?"
 _ESCAPES = (
     (b"%", re.compile(rb"(?:%%%b(?:25%b)*[0-7]%b[0-9A-Fa-f]%b){6,}" % (_LINE, _LINE, _LINE, _LINE))),
@@ -77,7 +77,7 @@ _MORE = 256
 _AHEAD = 1_024
 """How far behind the beginning of what is hidden the first sign of it stands."""
 _MOST = 1 << 26
-"""So many bytes are looked at for one window, layer by layer."""
+"""The maximum number of bytes that are decoded for one window, over all layers."""
 _WORD = re.compile(rb"[\w+/-]{24}")
 
 

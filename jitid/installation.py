@@ -115,7 +115,7 @@ def _ends(requirement: str) -> Iterator[int]:
 
 
 def _meets(installed: str, specifiers: str) -> bool:
-    """Tell whether a version meets specifiers such as `<0.29,>=0.27.3`; no requirement of ours has other ones."""
+    """Tell whether a version meets specifiers such as `<0.29,>=0.27.3`, the only form in jitid's requirements."""
     found = _numbers(installed)
     for each in filter(None, specifiers.split(",")):
         sign = each.strip()[:2].rstrip("0123456789")

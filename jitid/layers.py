@@ -19,7 +19,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 DEPTH = 3
-"""So many layers of base64 are taken off."""
+"""The maximum number of base64 layers that are decoded."""
 
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NO_TOKEN = bytes(set(range(256)) - set(_DIGITS + b"_.-"))
@@ -59,7 +59,7 @@ _LINE = re.compile(rb"[\"'\\= \t|]*[\r\n]+[ \t>|]*(?:(?:[-+*/#:.>|\"']{1,3}|[0-9
 _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
 _IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
 _PLAIN_RUN = b"p" * 24
-"""So many characters in a row are text, and no accident."""
+"""The number of consecutive characters that counts as text, and not as coincidence."""
 
 
 class Layer(NamedTuple):

@@ -613,7 +613,7 @@ class LocalAuthority:
 
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
         if isinstance(denial, PolicyDeniedError):
-            # Nobody waits for the lock by now.
+            # No other writer waits for the lock any more.
             denial.advise()
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
 

@@ -79,7 +79,7 @@ def _attach(inside: Inside, operation: ops.Attach) -> Issued:
 
 def _deny(inside: Inside, denial: JitidError, *, accept_clock: bool) -> None:
     if isinstance(denial, PolicyDeniedError):
-        # Nobody waits for the lock by now.
+        # No other writer waits for the lock any more.
         denial.advise()
     facts: Mapping[str, Any] = (
         denial.facts

@@ -240,7 +240,7 @@ def _parsed(data: bytes) -> Any:  # noqa: ANN401
 
 
 def _unusable(message: str) -> StorageError:
-    """Return the error for an answer that is none of an authority, and would be the same again."""
+    """Return the error for an answer that does not come from an authority; a repetition would give the same one."""
     error = StorageError(
         message, "is --remote the address of an authority of this version? see: jitid doctor"
     )

@@ -21,7 +21,7 @@ _MOST = 10_000
 """So many different counts are told at once, however short the time was: memory stays bounded."""
 
 _MOST_NAMED = 100
-"""So many identities that share a name are named in an event about what they read."""
+"""The maximum number of identities with one name that an event about their reads lists."""
 
 
 class _Who(NamedTuple):
@@ -58,7 +58,7 @@ class Tally:
             return self._denials[key] == 1
 
     def unrecorded(self, caller: Caller, operation: str) -> None:
-        """Count a refusal that could not be recorded at once, as `denied` wanted it: it is told with the others."""
+        """Count a refusal that could not be recorded at once, as `denied` asked for; it is reported with the others."""
         with self._lock:
             self._count_untold((_Who.of(caller), operation), 1)
 

@@ -154,7 +154,7 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
     except JitidError as error:
         error.hint = error.hint and given.command(error.hint)
         if isinstance(error, PolicyDeniedError):
-            # Whoever is refused as an approver here is told whether anybody else could be one.
+            # The message says whether anybody else could approve.
             error.hint = with_authority(given, error.hint)
         raise
     try:

@@ -79,7 +79,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
 
 
 def _note_approvals(given: Globals, rules: Iterable[Rule]) -> None:
-    """Say of rules with `@approval` that nobody can grant it, if that is so."""
+    """Warn of rules with `@approval` where nobody can approve."""
     from jitid import approvers
 
     names = [rule.name for rule in rules if rule.approval is not None]

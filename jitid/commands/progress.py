@@ -24,11 +24,11 @@ _BACK = "\r\x1b[K"
 
 
 _SILENT = 1.0
-"""Seconds of waiting after which somebody at a terminal is told for what, and how often."""
+"""Seconds of waiting after which a terminal shows what is waited for, and the interval of that line."""
 
 
 class Waiting:
-    """One line about what is waited for, and for how long by now; gone as soon as it came."""
+    """One line that says what is waited for, and for how long; erased when the wait is over."""
 
     def __init__(self, given: Globals, what: Callable[[], str]) -> None:
         """Take what returns, in words, what is waited for."""
@@ -61,7 +61,7 @@ class Waiting:
 
 
 def waiting(given: Globals, pieces: Iterable[Piece], what: Callable[[], str]) -> Iterator[Piece]:
-    """Yield what comes, and tell somebody at a terminal while nothing does."""
+    """Yield each piece, and show at a terminal what is waited for in between."""
     source = iter(pieces)
     while True:
         with Waiting(given, what):

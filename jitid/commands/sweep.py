@@ -116,7 +116,7 @@ def sweep(
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
-                        # That nobody reads on is no reason to leave half of it alive.
+                        # A closed output does not leave half of it alive.
                         deque(unfinished, maxlen=0)
                 finally:
                     work.tell_ended()

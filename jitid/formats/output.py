@@ -162,7 +162,7 @@ def _write_bytes(descriptor: int, data: bytes) -> None:
         try:
             left = left[os.write(descriptor, left) :]
         except BlockingIOError:
-            # Somebody else made the shared terminal or pipe non-blocking.
+            # Another process made the shared terminal or pipe non-blocking.
             import select
 
             select.select([], [descriptor], [])

@@ -172,7 +172,7 @@ class ApprovalRows:
                 or (words[group] is None and said is not None and self._is_over(said, _end_of(row)))
                 for group, said in told.words.items()
             )
-            # What is said of nobody says nothing.
+            # A statement about no row proves nothing.
             and not any(
                 word.granted is None
                 and (word.approver, word.proof, word.decided_at, word.expires_at, word.event) != (None,) * 5

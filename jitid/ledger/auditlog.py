@@ -220,7 +220,7 @@ class SqlAuditLog:
         return None if row is None else bytes(row[0])
 
     def wrongly_honoured(self, through: int) -> int | None:
-        """Return an event after `through` whose row in `honoured` does not say what it ended; None if there is none."""
+        """Return an event after `through` whose row in `honoured` differs from what the event ended, or None."""
         ended = """SELECT ended_event AS event, count(*) AS credentials, min(ended_at) AS ended_at,
                           max(expires_at) AS expires_at
                      FROM credential

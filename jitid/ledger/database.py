@@ -96,12 +96,12 @@ def create(
     try:
         home.make(path, policy)
         keyring = home.keyring(path)
-        # Until the ledger knows it, it is no key: whoever is killed in between has left no keys without a ledger.
+        # It becomes a key once the ledger knows it: a process that is killed in between leaves no key without a ledger.
         signer = keyring.create("EdDSA", first=True)
         try:
             made = postgrescreating.create(db, names, signer, by=by)
         except LostConnectionError:
-            # The ledger may have been made. Whoever finds it there gives the key its name.
+            # The ledger may have been made. The next process that finds it gives the key its name.
             raise
         except BaseException:
             keyring.forget(signer.kid)

@@ -101,7 +101,7 @@ _TERMS_KEPT = 100_000
 _BLOCK = 1_000
 
 
-class Names:
+class NumberedNames:
     """The texts of numbered names. They are numbered as they are met, so a block of them is read at once."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -127,7 +127,7 @@ class IssuedMembers:
         """`without` names a table of identities that are gone."""
         self._snapshot = snapshot
         self._without = without
-        self._names = Names(snapshot)
+        self._names = NumberedNames(snapshot)
         self._processes = 0
         """How many identities have a process, as events tell."""
         self._kids = {key.key: key.kid for key in snapshot.signing_keys()}

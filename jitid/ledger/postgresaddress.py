@@ -76,7 +76,7 @@ def _options(given: str, timeout: float) -> str:
     ours = {
         "search_path": SCHEMA,
         "lock_timeout": f"{max(1, round(timeout * 1_000))}ms",
-        # Whoever hangs while it holds a chain would keep everybody from revoking.
+        # A process that hangs while it holds a chain would keep all others from revoking.
         "idle_in_transaction_session_timeout": f"{max(10_000, round(timeout * 1_000))}ms",
         # What is streamed is read to its end.
         "cursor_tuple_fraction": "1.0",

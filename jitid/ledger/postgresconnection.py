@@ -162,7 +162,7 @@ class Connection:
         return self.script(then) if then else []
 
     def begin_pipelined(self) -> None:
-        """Begin a transaction in which statements whose answer nobody reads wait for nobody."""
+        """Begin a transaction whose statements without an answer are sent without waiting."""
         if self.pooled:
             self.enter()
             self.begin_pipeline()
@@ -223,7 +223,7 @@ class Connection:
         return self.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
     def leave(self) -> None:
-        """End a transaction that has only read: nobody waits for the answer, until something else is asked."""
+        """End a transaction that has only read; its answer is awaited with the next statement."""
         try:
             self._raw.pgconn.send_query(b"COMMIT")
             self._raw.pgconn.flush()
@@ -287,7 +287,7 @@ class Connection:
             raise translated(error) from error
 
     def begin_pipeline(self) -> None:
-        """From now on, statements whose answer nobody reads wait for nobody."""
+        """Send statements without an answer from now on without waiting."""
         if self._pipeline is None:
             self._pipeline = self.raw.pipeline()
             self._pipeline.__enter__()
@@ -304,7 +304,7 @@ class Connection:
 
     @property
     def pipelined(self) -> bool:
-        """Whether statements wait for nobody."""
+        """Whether statements are sent without waiting."""
         return self._pipeline is not None
 
     def roll_back(self) -> None:

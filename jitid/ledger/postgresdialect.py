@@ -141,7 +141,7 @@ class PostgresDialect(Dialect):
         statements = [_EMPTYING.format(table=table, most=_WORN) for table in tables if table in self.filled]
         for table in lacking:
             if not self.keeps:
-                # Somebody else may have left one in the session.
+                # Another client may have left one in the session.
                 statements.append(f"DROP TABLE IF EXISTS pg_temp.{table}")
             end = "" if self.keeps else " ON COMMIT DROP"
             statements.append(f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])}){end}")

@@ -16,10 +16,10 @@ from jitid.errors import ConfigurationError
 MARK = "jitid.session"
 """A setting that has no effect: where a session has its value, the session has the other settings too."""
 IDENTITY = f"pg_backend_pid(), current_setting('{MARK}', TRUE), current_schema()"
-"""What a session is asked to find out whose it is."""
+"""The query that finds out whose a session is."""
 
 _OTHERS = {
-    # Whoever left another encoding there would make other texts of the ledger's.
+    # Another encoding, left by another client, would change the ledger's texts.
     "client_encoding": "UTF8",
     # Literals have no escapes in the ledger's SQL.
     "standard_conforming_strings": "on",

@@ -268,7 +268,7 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
     `looked_at` says that the caller finds out itself whether it has a session of its own (`Connection.owns`).
 
     Raises:
-        ConfigurationError: the address is none, or a pooler stands there that takes less than it says.
+        ConfigurationError: it is not an address, or a pooler there does not do what was requested.
         RefusedError: the database refuses this login.
         StorageError: it cannot be reached.
 

@@ -207,7 +207,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """Return the digests of the policies that the ledger keeps."""
 
     def wrongly_honoured(self, through: int) -> int | None:
-        """Return an event after `through` whose row in `honoured` does not say what it ended; None if there is none."""
+        """Return an event after `through` whose row in `honoured` differs from what the event ended, or None."""
 
     def wrongly_timed(self, without: str = "") -> bytes | None:
         """Return a credential that did not expire at its expiry, or was superseded without a successor; or None."""

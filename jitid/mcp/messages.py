@@ -84,7 +84,7 @@ def _read() -> bytes:
         try:
             return os.read(0, _PIECE)
         except BlockingIOError:
-            # Somebody else made the shared terminal or pipe non-blocking.
+            # Another process made the shared terminal or pipe non-blocking.
             select.select([0], [], [])
         except OSError as error:
             raise UsageError(

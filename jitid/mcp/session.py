@@ -42,7 +42,7 @@ _PATIENCE = 2.0
 """Seconds that a call waits for the ledger; its agent can try again, and a signal waits no longer either."""
 
 _TOLD = 10
-"""So many identities that could not be ended are named one by one."""
+"""The maximum number of identities that are named one by one where they could not be revoked."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 

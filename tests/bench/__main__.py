@@ -6,10 +6,14 @@ import argparse
 import gc
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.bench import (
     adopting,
@@ -29,6 +33,7 @@ from tests.bench import (
     postgres,
     prune,
     publishing,
+    record,
     replay,
     report,
     reviewing,
@@ -94,12 +99,24 @@ def main() -> None:
     )
     parser.add_argument("--cache", type=Path, help="where to keep the ledger of 1.5 million for the next run")
     parser.add_argument("--rounds", type=int, default=7, help="how often to compare (default: %(default)s)")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="name what is worse than in the last recorded run; 1 if anything is",
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="record this run, of all groups, also as the README's table"
+    )
     options = parser.parse_args()
+    if options.record and options.names:
+        parser.error("a recorded run is one of all groups")
     if unknown := set(options.names) - GROUPS.keys():
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     # As the command does once everything is loaded: the collector looks only at what is made from here on.
     gc.freeze()
     options.folder.mkdir(parents=True, exist_ok=True)
+    before = record.read() if options.check else None
+    lines, absent = [], []
     print(HEADER, flush=True)
     for name in options.names or GROUPS:
         folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=options.folder))
@@ -107,10 +124,30 @@ def main() -> None:
         try:
             for row in GROUPS[name](Ground(folder, options.cache, options.rounds)):
                 print(row, flush=True)
+                lines.append(record.line(name, row))
+        except (pytest.skip.Exception, pytest.fail.Exception) as error:
+            absent.append(f"{name}: {error.msg}")
+            print(f"<!-- {absent[-1]} -->", flush=True)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         taken = time.perf_counter() - started
         print(f"<!-- {name}: {taken:.0f} s, load before it {busy:.1f} -->", flush=True)
+    if absent:
+        sys.exit("not measured: " + "; ".join(absent))
+    if options.record:
+        record.write(record.Recorded(_commit(), tuple(lines)))
+    if before is not None:
+        missing = record.unmeasured(before, lines, options.names or GROUPS)
+        found = [*record.worse(before, lines), *(f"{what}: not measured any more" for what in missing)]
+        if found:
+            sys.exit("\n".join([f"worse than on {before.commit}, by more than the noise of both:", *found]))
+        print(f"nothing is worse than on {before.commit}")
+
+
+def _commit() -> str:
+    """Return the commit that is measured; what is changed beside it is told by a mark."""
+    line = ["git", "describe", "--always", "--abbrev=8", "--dirty", "--exclude=*"]
+    return subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from jitid.ledger import vacuuming
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
+from tests.real import need
 
 _QUIET = Progress(lambda _done, _all: None, lambda _what: None)
 
@@ -110,7 +111,7 @@ def _cp(database: Path, to: Path) -> None:
 
 def _own(database: Path, to: Path) -> None:
     to.unlink(missing_ok=True)
-    subprocess.run(["sqlite3", "-readonly", str(database), f".backup {to}"], check=True)
+    subprocess.run([need("sqlite3"), "-readonly", str(database), f".backup {to}"], check=True)
     _sync(to)
 
 

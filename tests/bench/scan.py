@@ -16,6 +16,7 @@ from tests import scanners
 from tests.bench import ground
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, duration, in_turns, seconds
+from tests.real import need
 
 _SIZE = 1 << 30
 _FILES = 97_000
@@ -45,7 +46,7 @@ def rows(place: Ground) -> Iterator[Row]:
 
     opaque = running(*command("scan", "-q", "--only", "opaque", str(tree)))
     whole = running(*command("scan", "-q", str(tree)))
-    grep = str(shutil.which("rg"))
+    grep = need("rg")
     found = in_turns(
         place.rounds,
         {

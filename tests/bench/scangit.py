@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench import ground
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
+from tests.real import need
 
 _FILES = 100
 _COMMITS = 300
@@ -57,7 +58,7 @@ def _repository(folder: Path, token: str) -> Path:
     repository = folder / "repository"
     _git(folder, "init", "-q", "--bare", "-b", "main", str(repository))
     with subprocess.Popen(
-        [_program(), "fast-import", "--quiet"], cwd=repository, stdin=subprocess.PIPE, env=_environment()
+        [need("git"), "fast-import", "--quiet"], cwd=repository, stdin=subprocess.PIPE, env=_environment()
     ) as process:
         assert process.stdin is not None
         for piece in _stream(token):
@@ -107,7 +108,7 @@ def _scan(command: ground.Command, line: Sequence[str]) -> None:
 def _cat(repository: Path, objects: Path) -> None:
     with objects.open("rb") as given, Path(os.devnull).open("wb") as nothing:
         subprocess.run(
-            [_program(), "cat-file", "--batch", "--buffer"],
+            [need("git"), "cat-file", "--batch", "--buffer"],
             cwd=repository,
             stdin=given,
             stdout=nothing,
@@ -118,14 +119,13 @@ def _cat(repository: Path, objects: Path) -> None:
 
 def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
     return subprocess.run(
-        [_program(), *arguments], cwd=folder, input=given, capture_output=True, env=_environment(), check=True
+        [need("git"), *arguments],
+        cwd=folder,
+        input=given,
+        capture_output=True,
+        env=_environment(),
+        check=True,
     ).stdout
-
-
-def _program() -> str:
-    found = shutil.which("git")
-    assert found is not None, "git is not installed"
-    return found
 
 
 def _environment() -> dict[str, str]:
