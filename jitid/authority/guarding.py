@@ -280,8 +280,9 @@ def reads(operation: ops.Operation[Any]) -> bool:
 
 def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
     held = ", ".join(sorted(caller.roles or ())) or "none"
-    # An operation for anybody has no role; of those who are refused it, the bootstrap credential makes an admin.
-    needed = " or ".join(sorted(roles)) or "admin"
+    # An operation for any caller has no role. Of callers only the bootstrap credential is refused it.
+    anybody = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
+    needed = " or ".join(sorted(roles)) or anybody
     return RefusedError(
         f"{caller.name} may not be served: {what} needs the role {needed}; nothing was changed",
         f"the roles of this caller: {held}; whoever has the role admin grants others: jitid access grant",
