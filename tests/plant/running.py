@@ -128,8 +128,10 @@ def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int
     The copy comes before all else on the path of pytest and of what it starts: also before the tree that this
     environment has installed.
     """
-    environment = {**os.environ, "PYTHONPATH": str(tree)}
-    quick = ["-p", QUICK] if (tree / f"{QUICK.replace('.', '/')}.py").exists() else []
+    # Options for the tests of this tree may be unknown in a copy of another one.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment["PYTHONPATH"] = str(tree)
+    quick = ["-p", QUICK, "--deep"] if (tree / f"{QUICK.replace('.', '/')}.py").exists() else []
     words = [
         sys.executable,
         "-m",
