@@ -64,7 +64,8 @@ class Ended(NamedTuple):
         honoured = [one.honoured_until for one in self.left if one.settlement == Settlement.UNSUPPORTED]
         if self.unsettled or len(honoured) < self.unsupported or None in honoured:
             return None
-        times = (self.radius.refused_since, self.radius.accepted_until, self.settled_at)
+        radius = self.radius
+        times = (radius.refused_since, radius.accepted_until, radius.at_targets, self.settled_at)
         known = [at for at in times if at is not None] + [at + LEEWAY for at in honoured if at is not None]
         return max(known, default=None)
 
@@ -180,31 +181,37 @@ def guard(radius: Radius, most: int) -> None:
         )
 
 
-def blast(radius: Radius, nobody_since: int | None = None) -> str:
-    """Return the blast radius in words; `nobody_since` is since when no verifier and no target accepts any of it."""
+def blast(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:
+    """Return the blast radius in words, with what `facts` says of it."""
     text = (
         f"{_number(radius.credentials, 'live credential')} of {_number(radius.identities, 'identity', 'identities')},"
         f" {_number(radius.tasks, 'task')} and {_number(radius.delegators, 'delegator')}"
     )
-    told = facts(radius, nobody_since)
+    told = facts(radius, accepted_until, settled_at)
     return f"{text}; {told}" if told else text
 
 
-def facts(radius: Radius, nobody_since: int | None = None) -> str:
-    """Return in words since when the ledger refuses all of it, and until when verifiers accept some.
+def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:
+    """Return in words since when the ledger refuses all of it, and until when verifiers and targets accept some.
 
-    A target may accept what it has made, signed or not. So that no verifier accepts any is said only where
-    `nobody_since` says so.
+    Args:
+        radius: what was measured.
+        accepted_until: from this time on, no verifier and no target accepts any of it; None where nothing bounds that.
+        settled_at: when targets were asked, if that was after the measurement.
+
     """
     since, until = radius.refused_since, radius.accepted_until
+    now = radius.at if settled_at is None else max(radius.at, settled_at)
     offline = until is not None and until > radius.at
     later = (
         [f"offline verifiers accept some until {format_time(until)}"] if until is not None and offline else []
     )
     if since is None:
         return "; ".join(later)
-    if nobody_since is not None and not offline:
-        later = [f"accepted by no verifier since {format_time(max(since, nobody_since))}"]
+    if accepted_until is not None and accepted_until > now and (until is None or accepted_until > until):
+        later.append(f"a target may accept some until {format_time(accepted_until)}")
+    elif accepted_until is not None and not offline:
+        later = [f"accepted by no verifier since {format_time(max(since, accepted_until))}"]
     return "; ".join([f"refused by the ledger since {format_time(since)}", *later])
 
 

@@ -62,6 +62,7 @@ def _together(parts: Sequence[Ended]) -> Ended:
     until = [each.offline_until for each in radii if each.offline_until is not None]
     refused = [each.refused_since for each in radii]
     accepted = [each.accepted_until for each in radii if each.accepted_until is not None]
+    at_targets = [each.at_targets for each in radii if each.at_targets is not None]
     radius = Radius(
         matched=sum(each.matched for each in radii),
         identities=sum(each.identities for each in radii),
@@ -74,6 +75,7 @@ def _together(parts: Sequence[Ended]) -> Ended:
         refused_since=None if None in refused else max(at for at in refused if at is not None),
         accepted_until=max(accepted, default=None),
         at=max(each.at for each in radii),
+        at_targets=max(at_targets, default=None),
     )
     return parts[-1]._replace(
         radius=radius,

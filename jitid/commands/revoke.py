@@ -203,11 +203,12 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     if dry_run:
         return f"would end {revocation.blast(ended.radius)}; nothing was changed"
     if ended.credentials:
-        text = f"ended {revocation.blast(ended.radius, ended.accepted_until)} (audit event {ended.event})"
+        blast = revocation.blast(ended.radius, ended.accepted_until, ended.settled_at)
+        text = f"ended {blast} (audit event {ended.event})"
     elif ended.task is not None and ended.event is not None:
         text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
     else:
-        facts = revocation.facts(ended.radius, ended.accepted_until)
+        facts = revocation.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
     told = confirming.sentence(ended)
     if told is not None:

@@ -321,6 +321,8 @@ class Radius(NamedTuple):
     nothing of it was signed. What targets accept is not in it."""
     at: int = 0
     """The ledger's time of the measurement."""
+    at_targets: int | None = None
+    """Until when targets may accept any of it, as far as they have answered; None where none has."""
 
 
 class Closed(NamedTuple):

@@ -406,22 +406,28 @@ def _doom_below(db: Any) -> None:
 def radius(db: Any, matched: int, now: int) -> Radius:
     """Return what the identities in `doomed` come to at `now`; what has expired is dead, recorded or not."""
     # Costs the start of `issue`, which ends nothing.
-    from jitid.acceptance import LEEWAY
+    from jitid.ledger.accepting import AT_TARGET, SIGNED
 
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     # The dead count too: whatever ended a signed one, a verifier may accept it until it expires.
-    live, tasks, delegators, offline, signed, death, until = db.execute(
+    # Most ledgers have nothing at targets, and then millions of credentials are not looked up there.
+    outside = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
+    at_target = f"(SELECT {AT_TARGET} FROM outside o WHERE o.credential = c.id)" if outside else "NULL"
+    live, tasks, delegators, offline, signed, death, until, settled = db.execute(
         f"""SELECT count(CASE WHEN {LIVE} THEN 1 END), count(DISTINCT CASE WHEN {LIVE} THEN c.task END),
                    count(DISTINCT CASE WHEN {LIVE} THEN c.delegator END),
                    max(CASE WHEN {LIVE} AND c.claims_hash IS NOT NULL THEN c.expires_at + 0 END),
                    count(CASE WHEN {LIVE} THEN c.claims_hash END), max({DEATH}),
-                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END)
+                   max({SIGNED}), max({at_target})
               FROM {doomed_credentials(identities)}""",
         {"now": now},
     ).fetchone()
     refused = None if live or death is None else min(death, now)
     return Radius(
-        matched, identities, live, tasks, delegators, offline, signed, refused, until and int(until), now
+        *(matched, identities, live, tasks, delegators, offline, signed, refused),
+        accepted_until=None if until is None else int(until),
+        at=now,
+        at_targets=None if settled is None else int(settled),
     )
 
 

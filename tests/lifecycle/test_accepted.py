@@ -17,7 +17,7 @@ from jitid.authority import operations as ops
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
 from jitid.authority.token_operations import Exchange
-from jitid.commands import leakrows, leaktimeline, timelinerows
+from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands.revoke import row, sentence
 from jitid.errors import InvalidCredentialError
 from jitid.exposure import Leaked
@@ -361,6 +361,54 @@ def test_revoking_twice_still_says_until_when_verifiers_accept_it(tmp_path: Path
         assert said in sentence(again, dry_run=False)
         world.clock.now = NOW + TTL + LEEWAY
         assert "accepted by no verifier since" in sentence(world.revoke(made.jti), dry_run=False)
+
+
+TARGETS = {
+    "confirms at once": (None, None),
+    "confirms an hour later": ("down", 3600),
+    "cannot end it": ("unsupported", None),
+    "cannot end it, and says so later": ("unsupported", 100),
+}
+"""How a target answers, and after how many seconds it is asked."""
+
+
+@pytest.mark.parametrize("kind", ["opaque", "jwt"])
+@pytest.mark.parametrize("case", TARGETS)
+def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
+    tmp_path: Path, case: str, kind: str
+) -> None:
+    """However often it is repeated, and whenever; and nothing that is still to come is said to have been."""
+    answer, later = TARGETS[case]
+    shop = Shop(tmp_path / "shop")
+    with World(tmp_path / "ledger", policy=PERMIT_ALL, targets=[shop.target()]) as world:
+        made = world.issue(kind=kind, may_kind=(kind, "exec:shop"), may_audience=(API,), ttl=TTL)
+        world.authority.perform(Attach(request=AttachRequest(Secret.single(made.token), "exec:shop")))
+        report(world, made.token)
+        world.clock.now += 10
+        if answer is not None:
+            shop.fail(answer, "revoke")
+        first = world.revoke(made.jti)
+        if later is None:
+            first = confirming.confirm(world.authority, first)
+        _agree(world, first)
+        if later is not None:
+            world.clock.now += later
+            if answer == "down":
+                shop.fail("")
+            world.authority.perform(Settle(event=first.event, waiting=True))
+        for at in (NOW + 20, NOW + TTL + 10, NOW + TTL + LEEWAY, NOW + 4000, NOW + 5000):
+            world.clock.now = max(at, world.clock.now)
+            _agree(world, confirming.confirm(world.authority, world.revoke(made.jti)))
+
+
+def _agree(world: World, ended: revocation.Ended) -> None:
+    leak = leaked(world).leak
+    assert ended.accepted_until == leak.accepted_until
+    told, now = sentence(ended, dry_run=False), int(world.clock.now)
+    over = leak.accepted_until is not None and leak.accepted_until <= now
+    assert ("accepted by no verifier since" in told) == over, told
+    if leak.accepted_until is not None and not over:
+        assert f"accept some until {format_time(leak.accepted_until)}" in told
 
 
 def test_the_facts_read_as_sentences() -> None:
