@@ -15,6 +15,7 @@ from jitid.config import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.examination import UnexaminedError
 from jitid.ledger import folder
+from jitid.runner.tokenplace import STARTED_BY
 
 if TYPE_CHECKING:
     from jitid.authority.bearer import Bearer
@@ -132,6 +133,12 @@ def _asking(config: Config, remote: str) -> Seen:
         return Seen(
             Confinement.PERSON_IMPERSONABLE,
             f"this user can read the credential of {told.caller} in {bearer.place}",
+        )
+    if os.environ.get(STARTED_BY) == str(os.geteuid()):
+        # The command does not learn where that credential is. It can look for it all the same.
+        return Seen(
+            Confinement.PERSON_IMPERSONABLE,
+            f"this user started the command with a credential for {remote} of their own, and can read it",
         )
     if told is not None:
         return Seen(Confinement.CONFINED, f"{remote} serves this user only as the agent {told.agent}")

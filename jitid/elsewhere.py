@@ -30,6 +30,12 @@ def open_remote(config: Config, patience: float | None = None) -> RemoteAuthorit
     )
 
 
+def is_of_run(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether an authority elsewhere is asked with the identity token of an agent under `jitid run`."""
+    named = config.credential_fd is not None or config.text("remote_credential_file") is not None
+    return not named and environ.get("JITID_PARENT_FILE") is not None
+
+
 def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
     """Return where the credential is that an authority elsewhere is asked with; None where there is none.
 

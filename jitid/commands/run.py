@@ -22,7 +22,7 @@ from jitid.name import MAX_NAME
 from jitid.processes import this_process
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch
-from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, TokenPlace, open_place
+from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -307,6 +307,11 @@ class _Start:
             found = {"JITID_REMOTE": config.remote}
             if (authorities := config.text("remote_ca")) is not None:
                 found["JITID_REMOTE_CA"] = authorities
+            from jitid.elsewhere import is_of_run  # costs start-up where the ledger is here
+
+            if not is_of_run(config):
+                # Otherwise it is whoever started the outer run.
+                found[STARTED_BY] = str(os.geteuid())
         else:
             found = {"JITID_LEDGER": config.ledger}
         if self._given.config_file is not None:

@@ -16,6 +16,8 @@ from jitid.writers import open_to_others
 _FILE = "token"
 IDENTITY = "identity"
 """The file of an identity token that stands beside tokens for services."""
+STARTED_BY = "JITID_STARTED_BY"
+"""Names the user, by number, whose own access to an authority elsewhere the outermost `jitid run` used."""
 RUN_TOKEN = "JITID_PARENT_FILE"  # noqa: S105 - a variable, which names a file
 """The variable by which jitid within `run` finds the identity token of that."""
 RUN_SERVICE = "JITID_TOKEN_FILE"

@@ -373,7 +373,8 @@ that is found counts.
 right and every role.
 
 `person impersonable`: the key is out of reach, but this user is a person or a service at the authority: at its socket,
-where the kernel names the user, or by a credential in a file that this user can read.
+where the kernel names the user, or by a credential in a file that this user can read. So is a command that this user
+started by `jitid run` with such a credential: JITID_STARTED_BY has the number of the user.
 
 `confined`: neither. It is judged by the ledger or the authority that the configuration names, and by nothing else on
 this machine. Where JITID_PARENT_FILE says that an agent asks, the other two are warnings; jitid-run(1) says what closes

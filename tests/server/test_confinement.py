@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from jitid import config, elsewhere
 from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
 from tests.serving import Served, listening, serving
@@ -205,6 +206,47 @@ def test_the_credential_of_a_person_makes_its_reader_that_person(machine: Machin
     assert (status, state, str(path) in reason) == ("ok", "person impersonable", True)
     told = machine.agent.whoami(machine.served.url, granted.stdout.strip())
     assert told["confinement"] == "person-impersonable"
+
+
+@pytest.mark.parametrize("named", ["option", "variable"])
+def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person(
+    machine: Machine, named: str
+) -> None:
+    """`run` does not tell the command where the credential is; it is a file of the same user all the same."""
+    address = machine.served.url
+    file = machine.person.home / f"own-{named}"
+    ledger = str(machine.service.home / "ledger")
+    granted = machine.service.run("access", "grant", f"user:{PERSON}", JITID_LEDGER=ledger)
+    assert granted.returncode == 0, granted
+    file.write_text(granted.stdout)
+    file.chmod(0o600)
+    os.chown(file, pwd.getpwnam(PERSON).pw_uid, -1)
+    option = ["--credential-file", str(file)] if named == "option" else []
+    variables = {} if named == "option" else {"JITID_REMOTE_CREDENTIAL_FILE": str(file)}
+    line = command("--remote", address, *option, "run", "--task", "T1", "--", "/bin/sh", "-c")
+    done = machine.person.program(
+        *line, 'echo "$JITID_REMOTE_CREDENTIAL_FILE/$JITID_STARTED_BY"', **variables
+    )
+    uid = pwd.getpwnam(PERSON).pw_uid
+    assert done.stdout == f"/{uid}\n", done
+    # As `doctor` within it: the interpreter of these tests may be out of that user's reach there.
+    inside = {"JITID_REMOTE": address, "JITID_STARTED_BY": str(uid)}
+    status, state, reason = machine.person.state(**inside)
+    assert (status, state) == ("ok", "person impersonable")
+    assert reason.startswith("this user started the command with a credential")
+    assert machine.agent.state(**inside)[1] == "confined"
+
+
+def test_a_run_within_a_run_does_not_say_that_it_started_the_command() -> None:
+    """It asks with the agent's identity token; who started the outer run stays named."""
+    settings = config.load(flags={"remote": "http://127.0.0.1:1"}, environ={"HOME": "/nonexistent"})
+    named = config.load(
+        flags={"remote": "http://127.0.0.1:1", "remote_credential_file": "/f"},
+        environ={"HOME": "/nonexistent"},
+    )
+    assert elsewhere.is_of_run(settings, {"JITID_PARENT_FILE": "/t"})
+    assert not elsewhere.is_of_run(settings, {})
+    assert not elsewhere.is_of_run(named, {"JITID_PARENT_FILE": "/t"})
 
 
 def test_root_reads_every_key(machine: Machine) -> None:
