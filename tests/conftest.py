@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile all modules once: jitid is started thousands of times, and leaves nothing behind that it compiles."""
+    """Prepare the session and what it starts.
+
+    A shell ignores signals for what it starts in the background, and so does `nohup`; a command that a test starts
+    must not inherit that. All modules are compiled once: jitid is started thousands of times, and writes none itself.
+    """
+    for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, signal.default_int_handler if each is signal.SIGINT else signal.SIG_DFL)
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(jitid.__file__).parent, quiet=2)
 
