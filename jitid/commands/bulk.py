@@ -199,11 +199,15 @@ def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list
     asked = 0
     for number, text in numbered:
         request = _request(template, number, text)
-        if batch and (len(batch) == MOST_AT_ONCE or asked + questions(request) > MOST_QUESTIONS):
+        if batch and asked + questions(request) > MOST_QUESTIONS:
             yield batch
             batch, asked = [], 0
         batch.append((number, request))
         asked += questions(request)
+        if len(batch) == MOST_AT_ONCE:
+            # At once: the next line may be long in coming, or wrong, which is no reason not to issue these.
+            yield batch
+            batch, asked = [], 0
     if batch:
         yield batch
 
