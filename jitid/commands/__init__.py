@@ -235,7 +235,7 @@ LOOKING: dict[str, tuple[str, ...]] = {
     ),
     "trace": ("revoke",),
     "scan": ("revoke", "report", "install_hook"),
-    "schedule systemd": ("out",),
+    "schedule systemd": ("folder",),
 }  # fmt: skip
 """The verbs that only look, each with those of its parameters by which it changes something all the same."""
 

@@ -414,12 +414,18 @@ def test_a_folder_that_only_takes_new_names_keeps_the_old_token(tmp_path: Path) 
         assert {path.name for path in (folder / "d").iterdir()} == {"token"}
 
 
-def test_a_file_that_root_renews_stays_its_owners(shell: Shell) -> None:
+def test_root_renews_no_file_of_another_user_in_place(shell: Shell) -> None:
+    """A secret goes only where the caller owns the place; the token that is there stays as it is."""
     need_root()
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--out", "token")
+    before = (shell.home / "token").read_text()
     os.chown(shell.home / "token", 65534, 65534)
-    shell.good("renew", "--token-file", "token")
+    done = shell.run("renew", "--token-file", "token")
+    assert done.returncode == 2, done
+    assert "`token` belongs to user `nobody`, not to you; nothing was changed" in done.stderr
+    assert (shell.home / "token").read_text() == before
     assert (shell.home / "token").stat().st_uid == 65534
+    assert shell.good("list", "--task", "T1", "--field", "state").split() == ["active"]
 
 
 def test_what_is_kept_is_kept_in_its_folder_too(shell: Shell) -> None:

@@ -33,7 +33,7 @@ CHOICES = {
 
 FREE = {
     "name", "text", "place", "issuer", "trust domain", "audiences", "duration", "count", "time zone", "authority",
-    "url", "mode",
+    "url", "mode", "texts",
 }  # fmt: skip
 """The sorts of settings that have more values than can be listed."""
 
