@@ -282,6 +282,11 @@ class SqliteTarget(_Store):
         """Close all audit chains, open the one that the ledger goes on with, and return what appends to it."""
         self._execute("BEGIN IMMEDIATE")
         transaction = SqlTransaction(self._db, self._names, self._now, by, Known({}, set()))
+        # A copy that goes on was begun earlier.
+        boot, uptime = machine()
+        self._db.execute(
+            "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (self._now, boot, uptime)
+        )
         transaction.open_epoch(1)
         return transaction
 

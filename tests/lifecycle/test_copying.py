@@ -192,6 +192,8 @@ def test_a_copy_that_was_killed_is_gone_on_with(used: World, tmp_path: Path) -> 
             except KilledError:
                 killed = True
                 assert not folder.exists(str(to))
+                # The time mark of the copy is then later than that of its beginning.
+                source.clock.now += 60
                 done = copied(source, to)
                 assert done.resumed == (steps > 0) or steps == 0
             with World(to) as other:
