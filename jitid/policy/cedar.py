@@ -173,7 +173,7 @@ class Policy:
                 MOST_QUESTIONS
                 * 100
                 // max(len(self.rules), 100)
-                // (1 + len(request.scopes) + len(request.may_kind)),
+                // (1 + len(set(request.scopes)) + len(request.may_kind)),
                 20,
             ),
         )
