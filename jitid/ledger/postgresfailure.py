@@ -17,7 +17,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.text import foreign, safe
+from jitid.text import foreign
 
 _REPEAT = "repeat the command"
 _UNCHANGED = "nothing was changed"

@@ -15,7 +15,7 @@ from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
-from jitid.text import MARK, foreign, quote, safe
+from jitid.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
     from datetime import tzinfo
