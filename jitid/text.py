@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.tokenform import MASK, MAX_TOKEN, OPAQUE_PREFIX, holds_token, is_unbroken, masked, names_token
+from jitid.tokenform import (
+    MASK,
+    MAX_TOKEN,
+    OPAQUE_PREFIX,
+    holds_token,
+    is_unbroken,
+    masked,
+    names_token,
+    without_escapes,
+)
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
@@ -130,19 +139,32 @@ def label(name: str, limit: int = 60) -> str:
 
 def foreign(said: object, limit: int | None = None) -> str:
     """Return what another program or library says, at most `limit` characters of it: safe, with stars for secrets."""
-    return safe(masked(str(said), wide=True)[:limit])
+    return safe(starred(str(said))[:limit])
+
+
+def starred(said: str) -> str:
+    """Return what another program or library says with stars for secrets, also for those with line breaks in them."""
+    joined = _joined(said)
+    if joined != said and (known := masked(joined, wide=True)) != joined:
+        return known
+    return masked(said, wide=True)
 
 
 def _may_be_a_token(text: str) -> bool:
     """Say whether a text that a user gave may be a token, whole or with line breaks or invisible characters in it."""
     if len(text) < _TOKEN_LENGTH and is_unbroken(text):
         return False
-    joined = "".join([each for each in text if each.isprintable() and each not in _BLANK])
+    joined = _joined(text)
     if len(text) >= _TOKEN_LENGTH and (
         any(mark in joined for mark in _TOKEN_MARKS) or OPAQUE_PREFIX in "".join(joined.split())
     ):
         return True
     return joined != text and masked(joined, wide=True) != joined
+
+
+def _joined(text: str) -> str:
+    """Return a text without line breaks, escapes and whatever else leaves no mark, but with its blanks."""
+    return "".join([each for each in without_escapes(text) if each.isprintable() and each not in _BLANK])
 
 
 def _quoted(shown: str, limit: int) -> str:

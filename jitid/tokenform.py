@@ -154,6 +154,12 @@ def is_unbroken(text: str) -> bool:
     return text.isascii() and text.isprintable() and not any(each in text for each in " \\%")
 
 
+def without_escapes(text: str) -> str:
+    r"""Return a text without escapes such as `\n` and `\u200b`, and without backslashes."""
+    first, *rest = text.split("\\")
+    return first + "".join([part[_ESCAPES.get(part[:1], 0) :] for part in rest])
+
+
 def _broken(text: str) -> tuple[int, int] | None:
     """Return where a token of ours begins and ends into which blanks, line breaks or the like were put; else None.
 

@@ -271,6 +271,21 @@ def test_a_folded_token_is_known(width: int) -> None:
     assert masked(f"no agent {FOLDED[width]!r} here") == "no agent '****' here"
 
 
+def test_the_end_of_a_folded_token_is_not_echoed(run: Run) -> None:
+    """It has no mark; but line breaks in a long random word are no name's."""
+    tail = OURS[-100:]
+    for text in ("\n".join(tail[at : at + 25] for at in range(0, 100, 25)), f"{tail[:50]}\n{tail[50:]}"):
+        for line in (
+            ("issue", "--task", "T", text),
+            ("list", "--agent", text),
+            ("inspect", text),
+            ("audit", "log", "--at", text),
+        ):
+            run(*line)
+        assert not shown_pieces(quote(text, 200))
+        assert not shown_pieces(foreign(f"unexpected ({text!r})"))
+
+
 @given(name=names)
 @example("aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dF")
 @example("CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs" * 2)
