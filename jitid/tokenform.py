@@ -115,7 +115,7 @@ def names_token(text: str) -> bool:
         for at in range(len(run) - _DIGITS_LENGTH + 1)
     ):
         return True
-    return not is_unbroken(text) and _broken(text) is not None
+    return not is_unbroken(text) and bool(_broken(text))
 
 
 def masked(text: str, *, wide: bool = False) -> str:
@@ -131,8 +131,8 @@ def masked(text: str, *, wide: bool = False) -> str:
     """
     if len(text) < _SHORTEST_SECRET:
         return text
-    while (span := _broken(text)) is not None:
-        text = text[: span[0]] + MASK + text[span[1] :]
+    for start, end in reversed(_broken(text)):
+        text = text[:start] + MASK + text[end:]
     if _PRIVATE_KEY in text:
         text = _without_keys(text)
     if "://" in text and "@" in text:
@@ -160,30 +160,51 @@ def without_escapes(text: str) -> str:
     return first + "".join([part[_ESCAPES.get(part[:1], 0) :] for part in rest])
 
 
-def _broken(text: str) -> tuple[int, int] | None:
-    """Return where a token of ours begins and ends into which blanks, line breaks or the like were put; else None.
+def _broken(text: str) -> list[tuple[int, int]]:
+    """Return where tokens of ours begin and end into which blanks, line breaks or the like were put, in order.
 
     An opaque one is known by its checksum, so that no prose is taken for one. A signed one is known by how its payload
     begins; where it ends is not known, and so it reaches to the end of the text.
     """
     if len(text) < _LENGTH:
-        return None
+        return []
     escaped = "\\" in text or "%" in text
     # The usual case, decided by C code.
     kept = text.encode("ascii", "ignore").translate(None, _BETWEEN)
     if not escaped and _PREFIX_WORD.encode() not in kept and SIGNED_MARK.encode() not in kept:
-        return None
-    for places in (_digits(text, escapes=escapes) for escapes in ((False, True) if escaped else (False,))):
-        joined = "".join([text[at] for at in places])
-        for first in _ends(joined, _PREFIX_WORD):
-            body = joined[first : first + _DIGITS_LENGTH]
-            if is_opaque(OPAQUE_PREFIX + body) and body not in text:
-                return places[first - len(_PREFIX_WORD)], places[first + _DIGITS_LENGTH - 1] + 1
-        for last in _ends(joined, SIGNED_MARK):
-            start = places[last - len(SIGNED_MARK)]
-            if not text.startswith(SIGNED_MARK, start) or _goes_on(text[start:]):
-                return start, len(text)
-    return None
+        return []
+    spans = list(_broken_spans(text, escapes=False))
+    if escaped:
+        spans += _broken_spans(text, escapes=True)
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end))
+        else:
+            apart[-1] = apart[-1][0], max(end, apart[-1][1])
+    return apart
+
+
+def _broken_spans(text: str, *, escapes: bool) -> Iterator[tuple[int, int]]:
+    places = _digits(text, escapes=escapes)
+    joined = "".join([text[at] for at in places])
+    for first in _ends(joined, _PREFIX_WORD):
+        body = joined[first : first + _DIGITS_LENGTH]
+        if is_opaque(OPAQUE_PREFIX + body):
+            start, end = places[first - len(_PREFIX_WORD)], places[first + _DIGITS_LENGTH - 1] + 1
+            # One that is whole is known as a word.
+            if not text.endswith(body, start, end):
+                yield start, end
+    judged = 0
+    for last in _ends(joined, SIGNED_MARK):
+        start = places[last - len(SIGNED_MARK)]
+        # Another mark in the same word is judged with the first one.
+        if text.startswith(SIGNED_MARK, start) and (
+            start < judged or not _goes_on(text, judged := _run_end(text, start))
+        ):
+            continue
+        yield start, len(text)
+        return
 
 
 def _ends(text: str, mark: str) -> Iterator[int]:
@@ -193,12 +214,15 @@ def _ends(text: str, mark: str) -> Iterator[int]:
         yield at
 
 
-def _goes_on(text: str) -> bool:
-    """Say whether a payload at the beginning of a text, or its signature, may go on after a break."""
-    rest = text[len(next(_runs(text, _BASE64URL, 0))) :].removeprefix(".")
-    signature = next(_runs(rest, _BASE64URL, 0), "")
-    following = rest[len(signature) :][:1]
-    return len(signature) < _SIGNATURE_LENGTH and bool(following) and not is_unbroken(following)
+def _goes_on(text: str, at: int) -> bool:
+    """Say whether a payload that ends there, or the signature behind it, may go on after a break."""
+    at += text.startswith(".", at)
+    end = _run_end(text, at)
+    return end - at < _SIGNATURE_LENGTH and end < len(text) and not is_unbroken(text[end])
+
+
+def _run_end(text: str, at: int) -> int:
+    return next((end for end in range(at, len(text)) if text[end] not in _BASE64URL), len(text))
 
 
 def _digits(text: str, *, escapes: bool) -> list[int]:

@@ -6,8 +6,11 @@ import base64
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -284,6 +287,40 @@ def test_the_end_of_a_folded_token_is_not_echoed(run: Run) -> None:
             run(*line)
         assert not shown_pieces(quote(text, 200))
         assert not shown_pieces(foreign(f"unexpected ({text!r})"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "jitid",
+        SIGNED_MARK,
+        f"{SIGNED_MARK}. ",
+        f"{OPAQUE} ",
+        f"{OPAQUE[:20]}\n{OPAQUE[20:]} ",
+        "\\n%0A",
+        OURS,
+    ],
+)
+def test_the_cost_of_a_look_is_linear(word: str) -> None:
+    """Each step is one of a loop over the text: ten times the text takes about ten times the steps."""
+
+    def steps(text: str) -> int:
+        count = 0
+
+        def counted(_frame: FrameType, event: str, _: object) -> Any:
+            nonlocal count
+            count += event == "line"
+            return counted
+
+        before = sys.gettrace()
+        sys.settrace(counted)
+        try:
+            masked(text)
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert steps(word * (20_000 // len(word))) < 15 * steps(word * (2_000 // len(word))) + 1_000
 
 
 @given(name=names)
