@@ -123,7 +123,7 @@ def _traceback(error: BaseException) -> str:
 
     from jitid.tokenform import masked
 
-    text = masked("".join(traceback.format_exception(error)))
+    text = masked("".join(traceback.format_exception(error)), wide=True)
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 

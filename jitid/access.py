@@ -29,7 +29,7 @@ from jitid.lifetime import format_duration, over
 from jitid.name import check_audience, check_delegator
 from jitid.revocation import check_reason
 from jitid.secret import Secret, fingerprint, new_opaque
-from jitid.text import quote
+from jitid.text import label, quote
 from jitid.tokenform import is_opaque
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def revoke(
         of_name = transaction.access.some(live=False, name=name, after=None, limit=_ALL)
         if not of_name:
             raise NotFoundError(
-                f"nobody called {quote(name)} was ever granted access; nothing was changed",
+                f"nobody called {label(name)} was ever granted access; nothing was changed",
                 "see: jitid access list --all",
             )
         meant += of_name
@@ -486,7 +486,7 @@ def _named(snapshot: Snapshot, stated: str) -> str:
 def _must_be_enabled(snapshot: Snapshot, name: str) -> None:
     person = snapshot.find_delegator(name)
     if person is not None and person.disabled_at is not None:
-        reason = f"rule `delegator-disabled`: {quote(name)} is disabled"
+        reason = f"rule `delegator-disabled`: {label(name)} is disabled"
         raise PolicyDeniedError(
             f"denied: {reason}; nothing was changed",
             f"jitid delegator enable {name}",

@@ -14,7 +14,7 @@ from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Selection
 from jitid.target import Outcome, Settlement
 from jitid.task import ADOPTED
-from jitid.text import quote, safe
+from jitid.text import label, safe
 
 
 class AdoptedSecret(NamedTuple):
@@ -53,7 +53,7 @@ def find(snapshot: Snapshot, names: Sequence[str]) -> list[AdoptedSecret]:
     keys = snapshot.adopted.on_tasks(ADOPTED + name for name in names)
     for name in names:
         if ADOPTED + name not in keys:
-            raise NotFoundError(f"nothing is adopted under the name {quote(name)}", "see: jitid adopt list")
+            raise NotFoundError(f"nothing is adopted under the name {label(name)}", "see: jitid adopt list")
     return described(snapshot, [keys[ADOPTED + name] for name in dict.fromkeys(names)])
 
 

@@ -26,7 +26,7 @@ from jitid.secret import fingerprint
 from jitid.standing import FOR_EVER, StandingSecret
 from jitid.target import BY_HAND
 from jitid.task import ADOPTED, Task
-from jitid.text import operand, quote, safe
+from jitid.text import label, operand, safe
 
 PROOF = "adopted"
 """How an owner is proved: nobody has delegated anything, it was stated who answers for it."""
@@ -176,7 +176,7 @@ def _must_differ(stated: Sequence[StandingSecret]) -> None:
     prints: dict[bytes, int] = {}
     for one in stated:
         if one.name in names:
-            raise wrong(one, f"the name {quote(one.name)} stands in line {names[one.name]} already")
+            raise wrong(one, f"the name {label(one.name)} stands in line {names[one.name]} already")
         if one.fingerprint in prints:
             raise wrong(one, f"the same secret stands in line {prints[one.fingerprint]} already")
         names[one.name] = prints[one.fingerprint] = one.line
@@ -210,14 +210,14 @@ def _must_be_alike(one: StandingSecret, same: Credential, there: dict[int, Adopt
     if same.ended_as is not None:
         raise wrong(
             one,
-            f"this secret was adopted as {quote(before.name)} and has ended: what has ended stays so",
+            f"this secret was adopted as {label(before.name)} and has ended: what has ended stays so",
             "let its place have another secret, and adopt that; see: "
             f"jitid adopt show {operand(before.name)}",
         )
     if before.name != one.name:
         raise wrong(
             one,
-            f"this secret is adopted already, as {quote(before.name)}",
+            f"this secret is adopted already, as {label(before.name)}",
             f"see: jitid adopt show {operand(before.name)}",
         )
     for what, told, kept in (
@@ -233,7 +233,7 @@ def _must_be_alike(one: StandingSecret, same: Credential, there: dict[int, Adopt
         if told != kept:
             raise wrong(
                 one,
-                f"{quote(one.name)} is adopted already, with another {what}",
+                f"{label(one.name)} is adopted already, with another {what}",
                 f"see: jitid adopt show {operand(one.name)}; if that has changed: jitid adopt change",
             )
 
@@ -243,23 +243,23 @@ def _must_be_free(one: StandingSecret, task: Task, before: AdoptedSecret | None,
     if not task.is_open_at(now):
         raise wrong(
             one,
-            f"the task {quote(task.name)} has ended, and its name is never used again",
+            f"the task {label(task.name)} has ended, and its name is never used again",
             "choose another name",
         )
     if before is None:
         raise wrong(
-            one, f"there is a task {quote(task.name)} already, of something else", "choose another name"
+            one, f"there is a task {label(task.name)} already, of something else", "choose another name"
         )
     if before.credential.ended_as is None:
         raise wrong(
             one,
-            f"{quote(one.name)} is adopted already, with another secret that is not known to have ended",
+            f"{label(one.name)} is adopted already, with another secret that is not known to have ended",
             f"if this one has taken its place: jitid adopt ended {operand(one.name)} --proof TEXT",
         )
     if (one.purpose, one.sensitivity) != (task.purpose, task.sensitivity):
         raise wrong(
             one,
-            f"{quote(one.name)} was adopted before for another purpose, or as another sensitivity",
+            f"{label(one.name)} was adopted before for another purpose, or as another sensitivity",
             "choose another name",
         )
 

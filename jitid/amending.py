@@ -14,7 +14,7 @@ from jitid.ledger.protocol import Transaction
 from jitid.lifetime import format_time
 from jitid.standing import FOR_EVER, StandingSecret
 from jitid.target import BY_HAND
-from jitid.text import operand, quote
+from jitid.text import label, operand
 
 
 class Amended(NamedTuple):
@@ -46,7 +46,7 @@ def amend(
     for one in found:
         if one.credential.ended_as is not None or one.credential.expires_at <= transaction.now:
             raise UsageError(
-                f"{quote(one.name)} has ended, and what is known of it stays as it is; nothing was changed",
+                f"{label(one.name)} has ended, and what is known of it stays as it is; nothing was changed",
                 f"see: jitid adopt show {operand(one.name)}",
             )
         stated = _amended(one, amended)

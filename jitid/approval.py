@@ -27,7 +27,7 @@ from jitid.policy.decision import Decision, PolicyRequest
 from jitid.reach import Reach
 from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
-from jitid.text import quote
+from jitid.text import label, quote
 
 _MOST_OPEN = 1_000
 """The maximum number of open requests for one delegator: for agents, and separately for all other requesters."""
@@ -344,25 +344,25 @@ def objections(
 
 def _party(person: Delegator, why: str) -> Objection:
     return Objection(
-        "approver-requester", f"{quote(person.name)} {why}", "somebody else of the group has to decide"
+        "approver-requester", f"{label(person.name)} {why}", "somebody else of the group has to decide"
     )
 
 
 def _unclear(party: str, how: str) -> Objection:
     return Objection(
         "approver-requester",
-        f"nobody can tell who is behind {quote(party)}, which {how}: too much led to it, or its rows were pruned",
+        f"nobody can tell who is behind {label(party)}, which {how}: too much led to it, or its rows were pruned",
         "no approver can grant this request: issue a new identity, and request again with it",
     )
 
 
 def _presented(person: Delegator, presenter: str) -> Objection:
-    token = f"the token of {quote(person.name)}"
+    token = f"the token of {label(person.name)}"
     return Objection(
         "approver-requester",
         f"an agent presents {token}, and may act for a party to the request"
         if _is_identity(presenter)
-        else f"{quote(presenter)} presents {token}, and the request is its own",
+        else f"{label(presenter)} presents {token}, and the request is its own",
         "the approver has to grant it in person, or by a caller that has no part in the request",
     )
 

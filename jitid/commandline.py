@@ -21,8 +21,7 @@ from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.plain import LARGEST, LARGEST_OF, format_asked
-from jitid.text import quote, refuse_token, safe
-from jitid.tokenform import masked
+from jitid.text import quote, refuse_token, safe, starred
 
 # Typer does not publish the class of the contexts that it hands to commands.
 # ruff: noqa: ANN401
@@ -144,6 +143,9 @@ class _Command(TyperCommand):
         with _at(ctx):
             rest = super().parse_args(ctx, args)
         check_environment(os.environ, variables)
+        for variable in sorted(variables & os.environ.keys()):
+            # Before a list is split at blanks, which may stand within a token.
+            refuse_token(os.environ[variable], f"the environment variable {variable}")
         for param in self.params:
             if param.name != "command":
                 _check_value(param, ctx.params.get(param.name or ""), ctx.info_name)
@@ -340,7 +342,7 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     close = getattr(error, "possibilities", None)
     if option and close is not None:
         return UsageError(f"there is no option {quote(option)}", _guess(close) + see)
-    message = masked(" ".join(error.format_message().split()))[:300].rstrip(".")
+    message = " ".join(starred(error.format_message()).split())[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
     message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")

@@ -14,7 +14,7 @@ from jitid.ledger.enrolled import told
 from jitid.ledger.protocol import Snapshot
 from jitid.roster.place import misplaced
 from jitid.roster.stated import KEEP, Keep, Roster, Stated, merged
-from jitid.text import quote
+from jitid.text import label
 
 _AT_ONCE = 5_000
 
@@ -159,8 +159,8 @@ class _Matching:
         if other != position:
             raise misplaced(
                 self._people[position].place,
-                f"{quote(self._people[position].name)} is the same delegator as {quote(self._people[other].name)} "
-                f"({self._people[other].place}): the directory has both as {quote(holder.own)}",
+                f"{label(self._people[position].name)} is the same delegator as {label(self._people[other].name)} "
+                f"({self._people[other].place}): the directory has both as {label(holder.own)}",
                 "one person has one entry, and their other names as aliases in it",
             )
         self._known[position] = holder
@@ -171,7 +171,7 @@ class _Matching:
         for position, stated in enumerate(self._people):
             if isinstance(stated.external, str) and seen.setdefault(stated.external, position) != position:
                 first = self._people[seen[stated.external]]
-                raise misplaced(stated.place, f"it has the same id as {quote(first.name)} ({first.place})")
+                raise misplaced(stated.place, f"it has the same id as {label(first.name)} ({first.place})")
 
     def _losing(self) -> set[int]:
         """Return the keys of those of whom the list tells all names: one that it lacks is theirs no longer."""
@@ -194,7 +194,7 @@ class _Matching:
         one = self._people[first]
         raise misplaced(
             self._people[later].place,
-            f"{quote(name)} is a name of {quote(self._own(first))} too ({one.place})",
+            f"{label(name)} is a name of {label(self._own(first))} too ({one.place})",
             "one person has one entry, and nobody has a name of somebody else's",
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from jitid.errors import ConfigurationError, UsageError
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
-from jitid.text import MARK, decoded, quote, safe
+from jitid.text import MARK, decoded, foreign, quote, safe
 from jitid.writers import open_to_others, trusted
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
         return tomllib.loads(text.removeprefix(MARK))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(
-            f"{safe(path)} is not TOML: {safe(str(error) or 'nested too deeply')}"
+            f"{safe(path)} is not TOML: {foreign(str(error) or 'nested too deeply')}"
         ) from None
 
 

@@ -14,7 +14,7 @@ from jitid.ledger.approval import Approval, ApprovalState
 from jitid.ledger.protocol import Transaction
 from jitid.lifetime import format_duration, format_time
 from jitid.request import Terms
-from jitid.text import check_text, quote
+from jitid.text import check_text, label, quote
 
 
 class Approver(NamedTuple):
@@ -166,7 +166,7 @@ def _speaking(
     elif person.disabled_at is not None:
         objection = Objection(
             "approver-disabled",
-            f"{quote(person.name)} was disabled at {format_time(person.disabled_at)}",
+            f"{label(person.name)} was disabled at {format_time(person.disabled_at)}",
             "somebody else of the group has to decide",
         )
     else:
@@ -176,7 +176,7 @@ def _speaking(
         wanted = approval.groups if group is None else (group,)
         objection = Objection(
             "approver-group",
-            f"{quote(person.name)} is not of {' nor of '.join(map(quote, wanted))}",
+            f"{label(person.name)} is not of {' nor of '.join(map(quote, wanted))}",
             f"ask {a_member(wanted)}",
         )
     _must_not_object([objection], approval, approver)

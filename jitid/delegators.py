@@ -18,7 +18,7 @@ from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.revocation import check_reason, guard
 from jitid.roster.stated import Stated, few, merged
 from jitid.scope import Scope, covers, may_overlap
-from jitid.text import quote
+from jitid.text import label, quote
 
 _ALL = 1 << 31
 
@@ -109,7 +109,7 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
     holder = transaction.holders([stated.name]).get(stated.name)
     if holder is not None and holder.own == stated.name:
         raise UsageError(
-            f"{quote(stated.name)} is in the directory already; nothing was changed",
+            f"{label(stated.name)} is in the directory already; nothing was changed",
             f"jitid delegator change {stated.name}",
         )
     new = _resolved(transaction, merged(stated, None, transaction.now))
@@ -179,7 +179,7 @@ def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -
     for scope in removed:
         if new.entitlements is None:
             raise UsageError(
-                f"{quote(new.name)} has no entitlements to take away: the policy alone decides; nothing was changed",
+                f"{label(new.name)} has no entitlements to take away: the policy alone decides; nothing was changed",
                 "say all that they may hand out: --entitlement SCOPE, or --no-entitlements",
             )
         # Whoever takes away what somebody has may say what they keep of it; what they do not have is a mistake.
@@ -187,7 +187,7 @@ def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -
         for one in map(Scope, new.entitlements):
             if covers(one, Scope(scope)) or (not had and may_overlap(one, Scope(scope))):
                 raise UsageError(
-                    f"{quote(new.name)} would keep of {quote(scope)} what {quote(one)} covers; nothing was changed",
+                    f"{label(new.name)} would keep of {quote(scope)} what {quote(one)} covers; nothing was changed",
                     f"take that away: --remove-entitlement {word(one)}; and say with --entitlement what they keep",
                 )
 
@@ -279,7 +279,7 @@ def must_find(snapshot: Snapshot, name: str) -> Delegator:
         # A subject of ID tokens is no name to add somebody by.
         to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
         raise NotFoundError(
-            f"the directory has no delegator {quote(name)}", f"see: jitid delegator list{to_add}"
+            f"the directory has no delegator {label(name)}", f"see: jitid delegator list{to_add}"
         )
     return found
 
@@ -314,10 +314,10 @@ def taken(name: str, own: str) -> UsageError:
     """Return the error for a name that somebody else has, whose own is `own`."""
     if name == own:
         return UsageError(
-            f"{quote(name)} is in the directory as somebody of their own; nothing was changed",
+            f"{label(name)} is in the directory as somebody of their own; nothing was changed",
             "one person has one entry, and their other names as aliases in it",
         )
     return UsageError(
-        f"{quote(name)} is an alias of {quote(own)}; nothing was changed",
+        f"{label(name)} is an alias of {label(own)}; nothing was changed",
         f"if it is theirs no longer: jitid delegator change {own} --remove-alias {word(name)}",
     )

@@ -16,7 +16,7 @@ from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.scope import Scope, uncovered
 from jitid.task import most_sensitive
-from jitid.text import operand, quote
+from jitid.text import label, operand, quote
 
 USERS = "agent-users"
 """The rule that limits who may use the name of a registered agent."""
@@ -76,7 +76,7 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
 
     return Objection(
         rule,
-        f"the directory binds {quote(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",
+        f"the directory binds {label(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",
         f"if it is the same person: jitid delegator change {person.name} --subject {word(subject)}",
     )
 
@@ -112,7 +112,7 @@ def objections(
             found.append(
                 Objection(
                     "delegator-unknown",
-                    f"the directory has no {quote(delegator)}, and the setting `delegators` takes known ones only",
+                    f"the directory has no {label(delegator)}, and the setting `delegators` takes known ones only",
                     f"add them: jitid delegator add {delegator}",
                 )
             )
@@ -122,7 +122,7 @@ def objections(
         found.append(
             Objection(
                 "delegator-sensitivity",
-                f"{quote(person.name)} may hand out up to {person.sensitivity}, and this is {sensitivity}",
+                f"{label(person.name)} may hand out up to {person.sensitivity}, and this is {sensitivity}",
                 "name a delegator who may hand out more",
             )
         )
@@ -135,7 +135,7 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
     """Return why nothing is done for a delegator who was disabled; `instead` says what else can be done."""
     return Objection(
         "delegator-disabled",
-        f"{quote(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
+        f"{label(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
         f"{instead}; or, if they may delegate again: jitid delegator enable {person.name}",
     )
 
@@ -147,7 +147,7 @@ def no_user(agent: Agent, asks: str) -> Objection:
     """
     return Objection(
         USERS,
-        f"agent {quote(agent.name)} is registered, and its record does not let {quote(asks)} use its name",
+        f"agent {label(agent.name)} is registered, and its record does not let {label(asks)} use its name",
         f"use another name; or {agent.owner} has them listed: "
         f"jitid agent change {operand(agent.name)} --may-use {asks}",
     )
@@ -193,7 +193,7 @@ def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
     # Who is disabled now is refused by a rule of the directory.
     if person is None or person.disabled_last is None or person.disabled_at is not None:
         return
-    must_follow(proved_at, person.disabled_last, f"{quote(person.name)} was disabled")
+    must_follow(proved_at, person.disabled_last, f"{label(person.name)} was disabled")
 
 
 def must_follow(proved_at: int | None, at: int, what: str) -> None:
@@ -225,7 +225,7 @@ def out_of_service(records: Iterable[Agent | None], now: int) -> list[Objection]
 
 
 def _out_of_service(agent: Agent, now: int) -> Objection:
-    name, state = quote(agent.name), agent.state_at(now)
+    name, state = label(agent.name), agent.state_at(now)
     if state is AgentState.SUSPENDED:
         why = f" ({quote(agent.suspended_as)})" if agent.suspended_as else ""
         return Objection(
@@ -255,7 +255,7 @@ def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
     """Return the kinds, with or without templates, that the record of an agent does not have, each with the reason."""
     if agent is None:
         return {}
-    why = f"agent {quote(agent.name)} is given {', '.join(agent.kinds)} only"
+    why = f"agent {label(agent.name)} is given {', '.join(agent.kinds)} only"
     return {kind: why for kind in kinds if bare_kind(kind) not in agent.kinds}
 
 
@@ -303,7 +303,7 @@ def beyond_limits(
     found: list[Objection] = []
     if agent is None:
         return found
-    name = quote(agent.name)
+    name = label(agent.name)
     if beyond := beyond_kinds(agent, kinds):
         lacking = ", ".join(map(quote, list(beyond)[:5]))
         found.append(
@@ -377,10 +377,10 @@ def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Seq
     found: list[tuple[str, Sequence[str], str]] = []
     if person is not None and person.entitlements is not None:
         found.append(
-            ("delegator-entitlement", person.entitlements, f"{quote(person.name)} may not hand it out")
+            ("delegator-entitlement", person.entitlements, f"{label(person.name)} may not hand it out")
         )
     if agent is not None:
-        found.append(("agent-scope", agent.scopes, f"agent {quote(agent.name)} may not hold it"))
+        found.append(("agent-scope", agent.scopes, f"agent {label(agent.name)} may not hold it"))
     return found
 
 
@@ -452,4 +452,4 @@ def beyond_types(types: Sequence[str], details: Sequence[str]) -> list[Objection
 
 def longest(agent: Agent | None) -> tuple[int, str] | None:
     """Return the longest lifetime of a registered agent's credential, in seconds, and the words for it."""
-    return None if agent is None else (agent.max_ttl, f"the record of agent {quote(agent.name)}")
+    return None if agent is None else (agent.max_ttl, f"the record of agent {label(agent.name)}")

@@ -18,7 +18,7 @@ from jitid.policy.writing import among, entity, string, within
 from jitid.recurrence import midnight
 from jitid.scope import ALIKE, Scope, gathered, has_wildcard
 from jitid.task import SENSITIVITIES, most_sensitive
-from jitid.text import quote, safe
+from jitid.text import label, safe
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -67,14 +67,14 @@ def suggest(
     if agent is None and task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
-        raise NotFoundError(f"there never was a task {quote(task)}", "jitid task list shows what there is")
+        raise NotFoundError(f"there never was a task {label(task)}", "jitid task list shows what there is")
     since = midnight(snapshot.now, days)
     found = snapshot.practices(since, agent, task)
     if not found:
-        whom = "any agent" if agent is None else f"an agent {quote(agent)}"
+        whom = "any agent" if agent is None else f"an agent {label(agent)}"
         raise NotFoundError(
             f"nothing was issued to {whom} since {format_time(since)}"
-            + ("" if task is None else f" on task {quote(task)}"),
+            + ("" if task is None else f" on task {label(task)}"),
             "look further back with --days, or see: jitid list",
         )
     return [suggestion(practice, zone=zone, zone_name=zone_name) for practice in found]

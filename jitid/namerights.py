@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid import governance, introspection
 from jitid.errors import InvalidCredentialError
 from jitid.identifier import parse_id
-from jitid.text import quote
+from jitid.text import label
 
 if TYPE_CHECKING:
     from jitid.agent import Agent
@@ -240,7 +240,7 @@ def _gone(snapshot: Snapshot, agent: Agent, one: Credential) -> governance.Objec
         return governance.no_user(agent, f"agent:{lender.agent}")
     return governance.Objection(
         governance.USERS,
-        f"agent {quote(agent.name)} is registered, and {lender.jti}, which lent its name to {one.id}, "
+        f"agent {label(agent.name)} is registered, and {lender.jti}, which lent its name to {one.id}, "
         "has ended or may not use it any more",
         f"{agent.owner}, or whoever else its record lets use its name, renews it or issues another one",
     )

@@ -17,7 +17,7 @@ from jitid.policy.decision import Decision
 from jitid.request import MOST_SCOPES, IssueRequest, Terms
 from jitid.scope import Scope, may_overlap, normalise, uncovered
 from jitid.task import Task, most_sensitive
-from jitid.text import quote
+from jitid.text import label, quote
 
 
 class Judged(NamedTuple):
@@ -95,7 +95,7 @@ def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str,
     """
     if not judged.exceeds:
         return
-    what = judged.why or f"task {quote(task.name)} is"
+    what = judged.why or f"task {label(task.name)} is"
     reason = (
         f"rule `attenuation`: {what} {judged.own}, and the parent {parent} is {judged.chain}: "
         "a child is not more sensitive than its parent"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
 from jitid.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
-from jitid.text import quote
+from jitid.text import label
 
 if TYPE_CHECKING:
     from jitid.credential import Credential
@@ -107,7 +107,7 @@ def _must_be_below(snapshot: Snapshot, request: IssueRequest, named: TaskName, p
         if is_below(snapshot, parent, below):
             hint = f"name a task below it, such as {below.name}; or leave the task out"
     raise PolicyDeniedError(
-        f"denied: {reason}: {quote(request.task)} is neither {quote(parent.task)} nor below it; nothing was issued",
+        f"denied: {reason}: {label(request.task)} is neither {label(parent.task)} nor below it; nothing was issued",
         hint,
         {
             "task": parent.task,
@@ -126,7 +126,7 @@ def _is_parents(text: str, parent: Credential) -> bool:
 def _new(named: TaskName) -> str:
     if named.name.startswith(ADOPTED):
         raise UsageError(
-            f"the task name {quote(named.name)} begins as those of adopted secrets do", "name another task"
+            f"the task name {label(named.name)} begins as those of adopted secrets do", "name another task"
         )
     # A bare name was read already, and begins like no owner.
     return named.name if named.opener is None else check_new_task(named.name)
@@ -161,7 +161,7 @@ def _of_another(snapshot: Snapshot, named: TaskName, delegator: str, entry: Entr
         return found
     # The same words whether it is there or not: that is nothing that a stranger has to learn.
     raise NotFoundError(
-        f"there is no task {quote(written_task(named.opener, named.name))} that is shared with {quote(delegator)}; "
+        f"there is no task {label(written_task(named.opener, named.name))} that is shared with {label(delegator)}; "
         "nothing was issued",
         f"its owner shares it: jitid task share {named.name} --with {delegator}",
     )
@@ -216,7 +216,7 @@ def ambiguous(found: Sequence[Task]) -> UsageError:
     """Return the error for a name that several tasks have."""
     listed = ", ".join([one.full_name for one in found])
     return UsageError(
-        f"several tasks are called {quote(found[0].name)}; nothing was changed", f"name one of them: {listed}"
+        f"several tasks are called {label(found[0].name)}; nothing was changed", f"name one of them: {listed}"
     )
 
 

@@ -19,7 +19,7 @@ from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
 from jitid.scope import Scope, normalise, uncovered
 from jitid.task import Task, most_sensitive
-from jitid.text import check_text, quote
+from jitid.text import check_text, label, quote
 
 if TYPE_CHECKING:
     from jitid.agent import Agent
@@ -107,7 +107,7 @@ def plan(
         for one in offered
     ]
     if joined:
-        notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
+        notes.append(f"on the task {label(opened.full_name)}, judged as {opened.sensitivity}")
     scopes = narrowing.carried(request.kind, request.scopes, narrower=request.allow_narrower)
     judged = narrowing.sensitivity(
         opened.sensitivity,
@@ -438,9 +438,9 @@ def who_delegates(
         governance.must_not_object([] if foreign is None else [foreign], facts)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
-        own = f": you are {quote(terms.own_name)}" if terms.own_name else ""
+        own = f": you are {label(terms.own_name)}" if terms.own_name else ""
         raise RefusedError(
-            f"you may not name {quote(who.delegator)} as the delegator{own}",
+            f"you may not name {label(who.delegator)} as the delegator{own}",
             "leave --delegator out; or prove who delegates by an ID token; or ask for the role issuer",
         )
     return who
@@ -485,7 +485,7 @@ def _resolved(
         and stated not in (delegator, name)
         and snapshot.own_name(stated) != name
     ):
-        raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
+        raise UsageError(f"the ID token proves {label(name)}, not {label(stated)}", "leave --delegator out")
     if entry.delegator is None:
         return Who(delegator, proof, entry)
     if proof == "asserted" and terms.own_name is not None and snapshot.own_name(terms.own_name) == name:
@@ -540,7 +540,7 @@ def _task(
 def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoReturn:
     is_now = f"without a {what}" if fixed is None else f"with {what} {quote(fixed)}"
     raise UsageError(
-        f"task {quote(task.name)} was opened {is_now}, which cannot become {quote(wanted)}",
+        f"task {label(task.name)} was opened {is_now}, which cannot become {quote(wanted)}",
         f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
     )
 
@@ -607,7 +607,7 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
     rule = "task-ended" if task.ended_at is not None else "task-deadline"
     when = task.deadline if task.ended_at is None else task.ended_at
     what = "ended" if task.ended_at is not None else "reached its deadline"
-    reason = f"rule `{rule}`: task {quote(task.name)} {what} at {format_time(when)}"
+    reason = f"rule `{rule}`: task {label(task.name)} {what} at {format_time(when)}"
     raise PolicyDeniedError(
         f"denied: {reason}",
         "the name of a task that has ended is never used again: name a new task",

@@ -10,7 +10,7 @@ from jitid.credential import TOKENS, Credential, Kind, TokenUse
 from jitid.errors import ShownError, UsageError
 from jitid.ledger.records import Names
 from jitid.request import AttachRequest, IssueRequest, MayAct, Terms
-from jitid.text import quote
+from jitid.text import label, quote
 
 LISTED = TOKENS | {Kind.JWT_SVID}
 """The kinds that are shown as a text, for an audience: of them none is attached without one."""
@@ -202,7 +202,7 @@ def act_of(
     for one in reversed(actors):
         if one.caller.startswith("agent:"):
             raise UsageError(
-                f"{quote(one.caller)} cannot exchange a token that it was shown: only a caller with granted access can",
+                f"{label(one.caller)} cannot exchange a token that it was shown: only a caller with granted access can",
                 "such as --may-act system:gateway",
             )
         _must_be_services(one.audiences, names, terms)

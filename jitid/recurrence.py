@@ -15,7 +15,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.lifetime import format_duration
 from jitid.scope import Scope, gathered, normalise, uncovered
 from jitid.task import MAX_PURPOSE
-from jitid.text import operand, quote, safe
+from jitid.text import label, operand, safe
 
 DAYS = 90
 """For how many days of UTC to look back unless it is said."""
@@ -140,7 +140,7 @@ def classify(
     for name in wanted:
         if name not in records and not snapshot.is_agent(name):
             raise NotFoundError(
-                f"nothing was ever issued to an agent {quote(name)}, and it has no record",
+                f"nothing was ever issued to an agent {label(name)}, and it has no record",
                 "see which names there are: jitid agent classify",
             )
     found = snapshot.pasts(since, names=wanted, tasks=rule.tasks, days=rule.on_days, most=len(wanted) or most)

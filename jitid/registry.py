@@ -17,7 +17,7 @@ from jitid.lifetime import format_time
 from jitid.name import check_new_agent
 from jitid.ownership import GROUP
 from jitid.scope import Scope, normalise, uncovered
-from jitid.text import check_text, operand, quote
+from jitid.text import check_text, label, operand
 
 KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
 """What an agent may be given unless it is said."""
@@ -116,7 +116,7 @@ def record_of(snapshot: Snapshot, name: str) -> Agent:
     agent = snapshot.find_agent(name)
     if agent is None:
         raise NotFoundError(
-            f"there is no record of an agent {quote(name)}",
+            f"there is no record of an agent {label(name)}",
             f"see: jitid agent list; whether it should have one is told by: jitid agent classify {operand(name)}",
         )
     return agent
@@ -140,7 +140,7 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
     before = transaction.find_agent(name)
     if before is not None and before.unregistered_at is None:
         raise UsageError(
-            f"agent {quote(name)} is registered already; nothing was changed",
+            f"agent {label(name)} is registered already; nothing was changed",
             f"look at it: jitid agent show {operand(name)}; change it: jitid agent change {operand(name)}",
         )
     if stated.owner is None or stated.purpose is None:
@@ -198,7 +198,7 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
     selection = Selection(ids=tuple(identity_id(uid) for uid in sorted(uids)))
     if most is not None and (radius := transaction.measure(selection)).credentials > most:
         raise revocation.TooManyError(
-            f"this would end more than {most}, issued under the name {quote(name)} before this registration: "
+            f"this would end more than {most}, issued under the name {label(name)} before this registration: "
             f"{revocation.blast(radius)}; nothing was changed",
             f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
         )
@@ -304,7 +304,7 @@ def in_service(snapshot: Snapshot, name: str) -> Agent:
     agent = record_of(snapshot, name)
     if agent.unregistered_at is not None:
         raise UsageError(
-            f"agent {quote(name)} was unregistered at {format_time(agent.unregistered_at)}; nothing was changed",
+            f"agent {label(name)} was unregistered at {format_time(agent.unregistered_at)}; nothing was changed",
             f"register it again: jitid agent register {operand(name)}",
         )
     return agent
@@ -323,7 +323,7 @@ def _owner(
     person = snapshot.find_delegator(owner)
     if person is None:
         raise NotFoundError(
-            f"the directory has no {quote(owner)}, and an owner must be known; nothing was changed",
+            f"the directory has no {label(owner)}, and an owner must be known; nothing was changed",
             f"add them: jitid delegator add {owner}; or name another with --owner",
         )
     facts = {"asked": operation, "agent": name, "delegator": person.name, "scopes": list(scopes) or None}

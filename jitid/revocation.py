@@ -13,7 +13,7 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
 from jitid.target import Settlement
-from jitid.text import check_text, quote
+from jitid.text import check_text, label
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
@@ -243,7 +243,7 @@ def _found(radius: Radius) -> Radius:
 
 def _no_task(name: str) -> NotFoundError:
     return NotFoundError(
-        f"there never was a task {quote(name)}; nothing was changed", "jitid task list shows what there is"
+        f"there never was a task {label(name)}; nothing was changed", "jitid task list shows what there is"
     )
 
 

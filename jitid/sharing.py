@@ -10,7 +10,7 @@ from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.lifetime import format_time
 from jitid.name import check_delegator, check_name
 from jitid.task import ADOPTED
-from jitid.text import quote
+from jitid.text import label
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
@@ -87,7 +87,7 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
     if task.opener in names:
         return task
     if not freely and not transaction.shares.is_joined(task.key, names):
-        reason = f"rule `task-give`: {quote(owner)} has not joined the task {quote(task.name)}"
+        reason = f"rule `task-give`: {label(owner)} has not joined the task {label(task.name)}"
         raise PolicyDeniedError(
             f"denied: {reason}; nothing was changed",
             f"{owner} joins it first, once it is shared: jitid issue --task {task.full_name}; "
@@ -96,7 +96,7 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
         )
     if any(transaction.find_task(task.name, one) is not None for one in names):
         raise UsageError(
-            f"{quote(owner)} has a task {quote(task.name)} already; nothing was changed",
+            f"{label(owner)} has a task {label(task.name)} already; nothing was changed",
             "a name belongs to one task of each owner, also after that has ended",
         )
     # The new owner says with whom it is shared, and nobody else said so for them.
@@ -126,7 +126,7 @@ def _whom(snapshot: Snapshot, stated: Sequence[str]) -> list[str]:
 def _found(snapshot: Snapshot, name: str) -> Task:
     task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
-        raise NotFoundError(f"there is no task {quote(name)}; nothing was changed", "see: jitid task list")
+        raise NotFoundError(f"there is no task {label(name)}; nothing was changed", "see: jitid task list")
     if task.name.startswith(ADOPTED):
         raise UsageError("the task of an adopted secret is not shared; nothing was changed")
     return task
@@ -137,7 +137,7 @@ def _open_task(transaction: Transaction, name: str) -> Task:
     if not task.is_open_at(transaction.now):
         when = task.deadline if task.ended_at is None else task.ended_at
         raise UsageError(
-            f"the task {quote(task.name)} is over since {format_time(when)}; nothing was changed",
+            f"the task {label(task.name)} is over since {format_time(when)}; nothing was changed",
             "see: jitid task list --state open",
         )
     return task

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.name import check_name
-from jitid.text import quote
+from jitid.text import label
 
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 """From the least to the most sensitive; the policy gives each its own limits."""
@@ -72,7 +72,7 @@ def check_new_task(name: str) -> str:
     """Return the name of a task that is to be opened. Raise UsageError for one that reads as `OWNER/NAME`."""
     if parse_task(name).opener is not None:
         raise UsageError(
-            f"the task name {quote(name)} begins like an owner",
+            f"the task name {label(name)} begins like an owner",
             "a new task's name does not begin with user:, system: or agent: before a slash",
         )
     return name

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.tokenform import MAX_TOKEN, holds_token, masked, names_token
+from jitid.tokenform import (
+    MASK,
+    MAX_TOKEN,
+    OPAQUE_PREFIX,
+    holds_token,
+    is_unbroken,
+    masked,
+    names_token,
+    without_escapes,
+)
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
@@ -18,6 +27,10 @@ MARK = "\ufeff"
 """The byte order mark (RFC 3629, section 6), which some editors write before the first character of a file."""
 
 _UTF_8, _UTF_16 = MARK.encode(), (b"\xff\xfe", b"\xfe\xff")
+
+# A quoted text of at least this length with one of these marks may be a token pasted in the wrong place.
+_TOKEN_LENGTH = 40
+_TOKEN_MARKS = (OPAQUE_PREFIX, "eyJ")
 
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
@@ -112,7 +125,49 @@ def quote(text: str, limit: int = 60) -> str:
     """
     # The text is cut before it is made safe, for it may be a megabyte; and after, for escapes are longer. A token is
     # known only as long as it is whole.
-    shown = masked(text[: limit + MAX_TOKEN])
+    shown = text[: limit + MAX_TOKEN]
+    return f"`{MASK}`" if _may_be_a_token(shown) else _quoted(masked(shown, wide=True), limit)
+
+
+def label(name: str, limit: int = 60) -> str:
+    """Return a name that jitid accepts for an error message, as `quote` does; a random one is shown too.
+
+    Ids that other systems give are as random as their secrets, and a command that names one must be usable.
+    """
+    return _quoted(masked(name), limit)
+
+
+def foreign(said: object, limit: int | None = None) -> str:
+    """Return what another program or library says, at most `limit` characters of it: safe, with stars for secrets."""
+    return safe(starred(str(said))[:limit])
+
+
+def starred(said: str) -> str:
+    """Return what another program or library says with stars for secrets, also for those with line breaks in them."""
+    joined = _joined(said)
+    if joined != said and (known := masked(joined, wide=True)) != joined:
+        return known
+    return masked(said, wide=True)
+
+
+def _may_be_a_token(text: str) -> bool:
+    """Say whether a text that a user gave may be a token, whole or with line breaks or invisible characters in it."""
+    if len(text) < _TOKEN_LENGTH and is_unbroken(text):
+        return False
+    joined = _joined(text)
+    if len(text) >= _TOKEN_LENGTH and (
+        any(mark in joined for mark in _TOKEN_MARKS) or OPAQUE_PREFIX in "".join(joined.split())
+    ):
+        return True
+    return joined != text and masked(joined, wide=True) != joined
+
+
+def _joined(text: str) -> str:
+    """Return a text without line breaks, escapes and whatever else leaves no mark, but with its blanks."""
+    return "".join([each for each in without_escapes(text) if each.isprintable() and each not in _BLANK])
+
+
+def _quoted(shown: str, limit: int) -> str:
     shown = safe(shown[: limit + 1]).replace("`", "\\x60")
     if len(shown) > limit:
         shown = shown[:limit] + "…"

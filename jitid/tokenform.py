@@ -32,6 +32,8 @@ _BLANKS = " \t\r\n"
 _JSON_MARK = "eyJ"
 """How each part of a signed token begins that is a JSON object: `{"` in base64url."""
 _JSON_LENGTH = 16
+_OPAQUE_MARK = "aml0aWRf"
+"""`jitid_` in base64."""
 _THUMBPRINT_LENGTH = 43
 """A word of base64url of exactly this length is taken for a SHA-256 thumbprint, which is public."""
 _SHORTEST_SECRET = 16
@@ -46,6 +48,9 @@ _FOREIGN_LENGTH = 16
 """So many characters behind that, with lower case, upper case and digits, are a secret."""
 _PRIVATE_KEY = "PRIVATE KEY-----"
 _SEPARATE = bytes(each if chr(each) in f"{_BASE64URL}.%" else ord(" ") for each in range(256))
+_BETWEEN = bytes(each for each in range(256) if chr(each) not in DIGITS)
+_ESCAPES = {"n": 1, "r": 1, "t": 1, "x": 3, "u": 5, "U": 9}
+"""How many characters stand behind the backslash of an escape, by the first of them."""
 
 
 def bare(text: str) -> str:
@@ -104,39 +109,144 @@ def names_token(text: str) -> bool:
         return False
     if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
-    return any(
+    if any(
         is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
         for run in _runs(text, DIGITS, _DIGITS_LENGTH)
         for at in range(len(run) - _DIGITS_LENGTH + 1)
-    )
+    ):
+        return True
+    return not is_unbroken(text) and bool(_broken(text))
 
 
-def masked(text: str) -> str:
+def masked(text: str, *, wide: bool = False) -> str:
     """Return a message with stars instead of each word that looks like a credential or a part of one.
 
-    Masked are tokens of jitid and parts of them, as `holds_token` has it; signed tokens of others; tokens of OpenBao
-    and GitHub; long random words, as AWS has them; passwords in URLs (RFC 3986, section 3.2.1); private keys in PEM
-    (RFC 7468). Ids, hashes in hexadecimal and SHA-256 thumbprints are not. Doing it twice changes nothing more.
+    Masked are tokens of jitid and parts of them, as `names_token` has it, also where line breaks, blanks or invisible
+    characters stand within; signed tokens of others; tokens of OpenBao and GitHub; passwords in URLs (RFC 3986,
+    section 3.2.1); private keys in PEM (RFC 7468). Ids, hashes in hexadecimal and SHA-256 thumbprints are not. Doing it
+    twice changes nothing more.
+
+    `wide` is for what jitid did not write and no ledger has as a name: all long random words, as AWS has them, and as
+    `holds_token` has it. Without it they are shown, since names of other systems look alike, and commands name them.
     """
     if len(text) < _SHORTEST_SECRET:
         return text
+    for start, end in reversed(_broken(text)):
+        text = text[:start] + MASK + text[end:]
     if _PRIVATE_KEY in text:
         text = _without_keys(text)
     if "://" in text and "@" in text:
         text = MASK.join(_around_passwords(text))
     words = text.encode("utf-8", "surrogatepass").translate(_SEPARATE).split()
-    secrets = {word for word in words if len(word) >= _SHORTEST_SECRET and _is_secret(word.decode("ascii"))}
+    secrets = {
+        word
+        for word in words
+        if len(word) >= _SHORTEST_SECRET and _is_secret(word.decode("ascii"), wide=wide)
+    }
     # The longest first: one may stand within another.
     for word in sorted(secrets, key=len, reverse=True):
         text = text.replace(word.decode("ascii"), MASK)
     return text
 
 
-def _is_secret(word: str) -> bool:
+def is_unbroken(text: str) -> bool:
+    """Say whether a text is one word of visible ASCII characters without an escape: nothing breaks a token in it."""
+    return text.isascii() and text.isprintable() and not any(each in text for each in " \\%")
+
+
+def without_escapes(text: str) -> str:
+    r"""Return a text without escapes such as `\n` and `\u200b`, and without backslashes."""
+    first, *rest = text.split("\\")
+    return first + "".join([part[_ESCAPES.get(part[:1], 0) :] for part in rest])
+
+
+def _broken(text: str) -> list[tuple[int, int]]:
+    """Return where tokens of ours begin and end into which blanks, line breaks or the like were put, in order.
+
+    An opaque one is known by its checksum, so that no prose is taken for one. A signed one is known by how its payload
+    begins; where it ends is not known, and so it reaches to the end of the text.
+    """
+    if len(text) < _LENGTH:
+        return []
+    escaped = "\\" in text or "%" in text
+    # The usual case, decided by C code.
+    kept = text.encode("ascii", "ignore").translate(None, _BETWEEN)
+    if not escaped and _PREFIX_WORD.encode() not in kept and SIGNED_MARK.encode() not in kept:
+        return []
+    spans = list(_broken_spans(text, escapes=False))
+    if escaped:
+        spans += _broken_spans(text, escapes=True)
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end))
+        else:
+            apart[-1] = apart[-1][0], max(end, apart[-1][1])
+    return apart
+
+
+def _broken_spans(text: str, *, escapes: bool) -> Iterator[tuple[int, int]]:
+    places = _digits(text, escapes=escapes)
+    joined = "".join([text[at] for at in places])
+    for first in _ends(joined, _PREFIX_WORD):
+        body = joined[first : first + _DIGITS_LENGTH]
+        if is_opaque(OPAQUE_PREFIX + body):
+            start, end = places[first - len(_PREFIX_WORD)], places[first + _DIGITS_LENGTH - 1] + 1
+            # One that is whole is known as a word.
+            if not text.endswith(body, start, end):
+                yield start, end
+    judged = 0
+    for last in _ends(joined, SIGNED_MARK):
+        start = places[last - len(SIGNED_MARK)]
+        # Another mark in the same word is judged with the first one.
+        if text.startswith(SIGNED_MARK, start) and (
+            start < judged or not _goes_on(text, judged := _run_end(text, start))
+        ):
+            continue
+        yield start, len(text)
+        return
+
+
+def _ends(text: str, mark: str) -> Iterator[int]:
+    """Yield where each occurrence of a mark ends."""
+    at = 0
+    while (at := text.find(mark, at) + len(mark)) >= len(mark):
+        yield at
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Say whether a payload that ends there, or the signature behind it, may go on after a break."""
+    at += text.startswith(".", at)
+    end = _run_end(text, at)
+    return end - at < _SIGNATURE_LENGTH and end < len(text) and not is_unbroken(text[end])
+
+
+def _run_end(text: str, at: int) -> int:
+    return next((end for end in range(at, len(text)) if text[end] not in _BASE64URL), len(text))
+
+
+def _digits(text: str, *, escapes: bool) -> list[int]:
+    r"""Return where base62 characters stand in a text; with `escapes`, except in those (`\n`, `\u200b`, `%0A`)."""
+    places, skipped = [], 0
+    for at, character in enumerate(text):
+        if at < skipped:
+            continue
+        if character in DIGITS:
+            places.append(at)
+        elif escapes and character == "\\":
+            skipped = at + 1 + _ESCAPES.get(text[at + 1 : at + 2], 0)
+        elif escapes and character == "%":
+            skipped = at + 3
+    return places
+
+
+def _is_secret(word: str, *, wide: bool) -> bool:
     """Say whether a word of base64url characters, dots and percent signs looks like a credential or a part of one."""
     if SIGNED_MARK in word or names_token(word):
         return True
     if any(len(run) >= RANDOM_LENGTH for run in _prefixed(word)):
+        return True
+    if _OPAQUE_MARK in word:
         return True
     at = word.find(_JSON_MARK)
     if at >= 0 and len(next(_runs(word[at:], _BASE64URL, 0), "")) >= _JSON_LENGTH:
@@ -145,7 +255,7 @@ def _is_secret(word: str) -> bool:
         map(_is_mixed, _runs(word, _BASE64URL, _FOREIGN_LENGTH))
     ):
         return True
-    return any(
+    return wide and any(
         len(piece) != _THUMBPRINT_LENGTH
         and any(
             _is_mixed(run)

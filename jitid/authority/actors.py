@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.errors import PresenterError, RefusedError
 from jitid.identifier import parse_id
 from jitid.namerights import objections_to
-from jitid.text import quote
+from jitid.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
@@ -99,8 +99,8 @@ def client_actor(
         names |= names_of_agent(snapshot, agent)
     elif exactly and agent != own_agent(caller):
         raise RefusedError(
-            f"{caller.name} may not name {quote(agent)} as the agent that acts: it acts as "
-            f"{quote(own_agent(caller))}; nothing was issued",
+            f"{caller.name} may not name {label(agent)} as the agent that acts: it acts as "
+            f"{label(own_agent(caller))}; nothing was issued",
             "leave the agent out, or give its own token as the actor's; or ask for the role issuer",
         )
     return Actor(agent, names, issuer)
@@ -119,7 +119,7 @@ def must_be_let(proof: Proof, actor: Actor) -> None:
     for name, value in may_act.items():
         if not (name == "iss" or (name in ("sub", "client_id") and _is_named(proof, actor, name, value))):
             raise PresenterError(
-                f"the subject's token lets another one act: its `may_act` has {quote(name)}, which "
+                f"the subject's token lets another one act: its `may_act` has {label(name)}, which "
                 f"{quote(actor.agent)} is not proved to have",
                 "ask its issuer for one that lets this actor act",
             )

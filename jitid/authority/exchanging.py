@@ -17,7 +17,7 @@ from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.name import MAX_NAME, spiffe_id
 from jitid.request import ProvedActor
-from jitid.text import operand, quote
+from jitid.text import label, operand
 from jitid.tokenform import OPAQUE_PREFIX
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _must_be_bound(snapshot: Snapshot, agent: str, name: str, owner: str | None)
     record = snapshot.find_agent(agent)
     if record is None or record.unregistered_at is not None or record.owner != owner:
         raise RefusedError(
-            f"the actor's token proves {quote(name)}, which no record binds to an agent "
-            f"{quote(agent)}; nothing was issued",
+            f"the actor's token proves {label(name)}, which no record binds to an agent "
+            f"{label(agent)}; nothing was issued",
             f"register the agent with that owner: jitid agent register {operand(agent)} --owner {name}",
         )
 

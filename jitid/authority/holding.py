@@ -13,7 +13,7 @@ from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
 from jitid.secret import Secret
-from jitid.text import quote
+from jitid.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Exchange
@@ -118,13 +118,13 @@ def must_let(caller: Caller, found: Credential, operation: Exchange) -> None:
     actor = reach.actor_of(found.may_act)
     if actor.get("sub") != caller.name:
         raise ShownError(
-            f"the token does not let {quote(caller.name)} exchange it; nothing was changed",
+            f"the token does not let {label(caller.name)} exchange it; nothing was changed",
             f"its holder says so when the token is issued: --may-act {caller.name}=AUDIENCE",
         )
     beyond = audience.uncovered(actor["audience"], operation.request.audiences)
     if beyond:
         raise ShownError(
-            f"the token does not let {quote(caller.name)} reach {', '.join(map(quote, beyond[:5]))}; "
+            f"the token does not let {label(caller.name)} reach {', '.join(map(quote, beyond[:5]))}; "
             "nothing was changed",
             f"it may reach {', '.join(map(quote, actor['audience'][:5]))}",
         )

@@ -13,7 +13,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, 
 from jitid.keyring import Keyring
 from jitid.ledger.records import Filter, Names
 from jitid.ledger.sealing import sealed
-from jitid.text import quote
+from jitid.text import label, quote
 
 if TYPE_CHECKING:
     from jitid import auditing, exposure, timeline
@@ -111,7 +111,7 @@ def show_tree(snapshot: Snapshot, operation: ops.ShowTree) -> ops.Page:
         tops[top(introspection.find(snapshot, text).identity_key)] = None
     if operation.task is not None:
         if owning.find(snapshot, operation.task) is None:
-            raise NotFoundError(f"there never was a task {quote(operation.task)}", "see: jitid task list")
+            raise NotFoundError(f"there never was a task {label(operation.task)}", "see: jitid task list")
         chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
         while page := snapshot.credentials(
@@ -145,7 +145,7 @@ def show_task(snapshot: Snapshot, caller: Caller | None, operation: ops.ShowTask
     """Show one task."""
     task = owning.find(snapshot, operation.name)
     if task is None:
-        raise NotFoundError(f"there never was a task {quote(operation.name)}", "see: jitid task list")
+        raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
     return row_of(snapshot, caller, task)
 
 

@@ -10,7 +10,7 @@ from jitid.errors import NotFoundError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.task import ADOPTED, TaskName
-from jitid.text import quote
+from jitid.text import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ def with_tasks(
         if all_:
             return text
         raise NotFoundError(
-            f"there is no task {quote(text)} that is yours or shared with you; nothing was changed",
+            f"there is no task {label(text)} that is yours or shared with you; nothing was changed",
             "see: jitid task list",
         )
 

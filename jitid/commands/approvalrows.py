@@ -11,7 +11,7 @@ from jitid.commands import rows
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.lifetime import brief_duration, format_duration
 from jitid.roster.csv import joined
-from jitid.text import quote
+from jitid.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.authority.approval_operations import ApprovalDetails, Decided
@@ -203,7 +203,7 @@ def _what(told: Mapping[str, Any]) -> str:
         scopes += f" and {len(told['scopes']) - _TOLD} more"
     many = f"{told['copies']} times " if told["copies"] > 1 else ""
     return (
-        f"{many}agent {quote(told['agent'])} for {quote(told['delegator'])} on task {quote(told['task'])}, "
+        f"{many}agent {label(told['agent'])} for {label(told['delegator'])} on task {label(told['task'])}, "
         f"{scopes}, for {told['ttl']}"
     )
 

@@ -70,7 +70,7 @@ def renew(
     for note in issued.notes:
         given.note(note)
     if replaced is not None:
-        replaced.report(given, authority, issued)
+        replaced.report(given, authority, issued, renewed=token)
 
 
 _OTHERS = ("-----BEGIN", "ssh-", "ecdsa-", "sk-", "postgresql://", "{")

@@ -14,7 +14,7 @@ from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
 from jitid.ledger.approval import Approval, ApprovalState
 from jitid.lifetime import format_duration, format_time
-from jitid.text import quote, safe
+from jitid.text import label, quote, safe
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Issue
@@ -133,7 +133,7 @@ def _must_not_have_ended(
             )
         if state is ApprovalState.WITHDRAWN:
             raise PolicyDeniedError(
-                f"denied: request {one.id} was withdrawn: {quote(one.delegator)} was disabled",
+                f"denied: request {one.id} was withdrawn: {label(one.delegator)} was disabled",
                 "name another delegator",
             )
         if state is ApprovalState.DENIED:

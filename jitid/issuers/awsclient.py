@@ -15,7 +15,7 @@ from jitid import patience
 from jitid.address import parse_address
 from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.text import quote, safe
+from jitid.text import foreign, quote, safe
 
 MAX_ANSWER = 8 << 20
 """Bytes of one answer of AWS: a page of a list has at most a thousand members."""
@@ -136,7 +136,7 @@ class Aws:
             with _MAKING:
                 method = getattr(self._client(service, keys), operation)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"{self._what} cannot be used: {safe(str(error))}") from None
+            raise ConfigurationError(f"{self._what} cannot be used: {foreign(error)}") from None
         pause = 0.1
         while True:
             try:
@@ -145,7 +145,7 @@ class Aws:
                 trouble = self._refusal(error, operation)
             except botocore.exceptions.ParamValidationError as error:
                 raise ConfigurationError(
-                    f"{self._what} cannot be asked to {operation}: {safe(str(error)[:300])}"
+                    f"{self._what} cannot be asked to {operation}: {foreign(error, 300)}"
                 ) from None
             except (
                 botocore.exceptions.BotoCoreError,

@@ -6,7 +6,7 @@ from jitid.errors import UsageError
 from jitid.name import EPHEMERAL
 from jitid.target import Record
 from jitid.task import NOBODY, written_task
-from jitid.text import quote
+from jitid.text import label
 
 
 def agent_of(record: Record) -> str:
@@ -21,7 +21,7 @@ def proved_agent(record: Record, target: str) -> str:
     """
     if not record.under_agent:
         raise UsageError(
-            f"a template of the target {target} has `{{agent}}`, and the agent {quote(record.agent)} is not "
+            f"a template of the target {target} has `{{agent}}`, and the agent {label(record.agent)} is not "
             "registered: any agent could have that name; nothing was made",
             f"jitid agent register {record.agent}; or let the template name the identity, by {{id}}",
         )

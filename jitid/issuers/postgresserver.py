@@ -20,7 +20,7 @@ from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageEr
 from jitid.files import check_private, read_regular
 from jitid.ledger.postgresfailure import connecting
 from jitid.target import Target
-from jitid.text import safe
+from jitid.text import foreign
 
 Database = psycopg.Connection[tuple[Any, ...]]
 """A connection on which each statement is a transaction of its own, unless a block says otherwise."""
@@ -258,7 +258,7 @@ def said(error: psycopg.Error) -> str:
     diag = error.diag
     parts = [diag.message_primary or str(error), diag.message_detail or ""]
     lines = [line.strip() for part in parts for line in part.splitlines() if line.strip()]
-    return safe("; ".join(lines) or type(error).__name__)[:400]
+    return foreign("; ".join(lines) or type(error).__name__)[:400]
 
 
 def _given(target: Target) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from jitid import strictjson
 from jitid.delegator import Delegator
 from jitid.errors import IntegrityError
 from jitid.ledger.directory import DirectorySnapshot
-from jitid.text import quote
+from jitid.text import label
 
 MARK = b'"op":"delegator-'
 """What stands in each event about delegators, and in no other: in a text the quotes would be escaped."""
@@ -86,7 +86,7 @@ class DelegatorMembers:
 
         """
         if (name := self._snapshot.wrongly_named()) is not None:
-            raise IntegrityError(f"whom the name {quote(name)} stands for was changed in the ledger")
+            raise IntegrityError(f"whom the name {label(name)} stands for was changed in the ledger")
         undone: dict[str, Delegator | None] = {}
         for seq, event in reversed(self._since):
             try:
@@ -104,7 +104,7 @@ class DelegatorMembers:
         found = undone[name]
         if found is None or found.name != name:
             raise IntegrityError(
-                f"event {seq} tells of the delegator {quote(name)}, and the directory lacks them"
+                f"event {seq} tells of the delegator {label(name)}, and the directory lacks them"
             )
         undone[name] = _before(seq, event, found)
 
@@ -114,7 +114,7 @@ class DelegatorMembers:
             if before is None:
                 continue
             if self._form != FORM and before.disabled_last not in (None, before.disabled_at):
-                raise IntegrityError(f"no event says when {quote(before.name)} was last disabled")
+                raise IntegrityError(f"no event says when {label(before.name)} was last disabled")
             yield before
 
 
@@ -144,7 +144,7 @@ def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator |
                 found.disabled_last == since or (found.disabled_last is None and "last" not in event)
             ):
                 return found._replace(disabled_at=since, disabled_last=since)
-    raise IntegrityError(f"the delegator {quote(found.name)} is not as event {seq} says")
+    raise IntegrityError(f"the delegator {label(found.name)} is not as event {seq} says")
 
 
 _ABSENT: Mapping[str, Any] = {

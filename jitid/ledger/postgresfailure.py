@@ -17,7 +17,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.text import safe
+from jitid.text import foreign
 
 _REPEAT = "repeat the command"
 _UNCHANGED = "nothing was changed"
@@ -185,4 +185,4 @@ def _first(error: psycopg.Error, password: str | None = None) -> str:
     if password:
         text = text.replace(password, "****")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return safe("; ".join(lines))[:400]
+    return foreign("; ".join(lines))[:400]

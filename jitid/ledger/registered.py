@@ -9,7 +9,7 @@ from jitid.agent import Agent
 from jitid.errors import IntegrityError
 from jitid.ledger.directory import DirectorySnapshot
 from jitid.ledger.leaving import SUSPENDED_AS
-from jitid.text import quote
+from jitid.text import label
 
 MARK = b'"op":"agent-'
 """What stands in each event about agents, and in no other: in a text the quotes would be escaped."""
@@ -80,14 +80,14 @@ class AgentMembers:
             told = self._told.pop(agent.name, None)
             if told is None:
                 raise IntegrityError(
-                    f"the ledger has a record of agent {quote(agent.name)} that no event tells of"
+                    f"the ledger has a record of agent {label(agent.name)} that no event tells of"
                 )
             if self._differs(agent, told):
-                raise IntegrityError(f"the record of agent {quote(agent.name)} is not as the events tell")
+                raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
         for name in self._told:
-            raise IntegrityError(f"events tell of agent {quote(name)}, and the ledger has no record of it")
+            raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
         if (held := self._snapshot.wrongly_held()) is not None:
-            raise IntegrityError(f"what agent {quote(held)} holds is not counted to its record")
+            raise IntegrityError(f"what agent {label(held)} holds is not counted to its record")
 
     def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:
         found = agent._asdict()

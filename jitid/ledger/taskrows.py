@@ -10,7 +10,7 @@ from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.standing import FOR_EVER
 from jitid.task import ADOPTED
-from jitid.text import quote
+from jitid.text import label
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -103,10 +103,10 @@ class TaskMembers:
             self._compare_adopted(seq, tasks)
         for seq, told in self._opened.items():
             raise IntegrityError(
-                f"event {seq} opened the task {quote(told['name'])}, and the ledger no longer says so"
+                f"event {seq} opened the task {label(told['name'])}, and the ledger no longer says so"
             )
         if (name := self._snapshot.wrongly_opened(self._pruned)) is not None:
-            raise IntegrityError(f"the task {quote(name)} does not belong to who opened it first")
+            raise IntegrityError(f"the task {label(name)} does not belong to who opened it first")
         found: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
         for share in self._snapshot.shares.all():
             found.setdefault((events.get(share.task, 0), share.name), []).append(
@@ -129,22 +129,22 @@ class TaskMembers:
             told = told or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
         given = self._given.get(task.event)
         if (task.given_event or None) != (None if given is None else given[0]):
-            raise IntegrityError(f"the owner of the task {quote(task.name)} is not as the events tell")
+            raise IntegrityError(f"the owner of the task {label(task.name)} is not as the events tell")
         if given is not None and task.opener != given[1]:
-            raise IntegrityError(f"the owner of the task {quote(task.name)} was changed in the ledger")
+            raise IntegrityError(f"the owner of the task {label(task.name)} was changed in the ledger")
         if told is not None:
             expected = {**told, "opener": task.opener if given is not None else told["opener"]}
             if any(getattr(task, field) != value for field, value in expected.items()):
-                raise IntegrityError(f"the task {quote(task.name)} is not as event {task.event} opened it")
+                raise IntegrityError(f"the task {label(task.name)} is not as event {task.event} opened it")
         elif task.given_event is None and task.event > self._cut:
-            raise IntegrityError(f"the ledger has a task {quote(task.name)} that no event opened")
+            raise IntegrityError(f"the ledger has a task {label(task.name)} that no event opened")
         at = self._retired.get(task.event)
         if at is not None and task.ended_at != at:
-            raise IntegrityError(f"the task {quote(task.name)} was retired, and the ledger no longer says so")
+            raise IntegrityError(f"the task {label(task.name)} was retired, and the ledger no longer says so")
         if (
             at is None
             and task.ended_at is not None
             and not self._cut
             and task.name not in self._retired_names
         ):
-            raise IntegrityError(f"the task {quote(task.name)} has ended, and no event says so")
+            raise IntegrityError(f"the task {label(task.name)} has ended, and no event says so")

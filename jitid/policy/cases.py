@@ -15,7 +15,7 @@ from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
-from jitid.text import MARK, quote, safe
+from jitid.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -77,7 +77,7 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
         document = tomllib.loads(text.removeprefix(MARK))
     except tomllib.TOMLDecodeError as error:
         found = _TOML_PLACE.search(str(error))
-        what = safe(_TOML_PLACE.sub("", str(error))[:200]).lower()
+        what = foreign(_TOML_PLACE.sub("", str(error)), 200).lower()
         return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {what}")]
     except RecursionError:
         return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]

@@ -44,7 +44,7 @@ from jitid.policy.source import (
     read_rules,
     statements,
 )
-from jitid.text import MARK, quote, safe
+from jitid.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
     from jitid.policy.outcome import Outcome
@@ -371,7 +371,7 @@ class Policy:
             # Each file must parse by itself: two halves of a policy in two files are two errors.
             added = self._set.with_added_str(guarded(text))
         except ValueError as error:
-            raise ConfigurationError(f"{quote(file)}{_where(text)}: {safe(str(error))}") from None
+            raise ConfigurationError(f"{quote(file)}{_where(text)}: {foreign(error)}") from None
         rules = read_rules(file, text)
         names = {rule.name: rule for rule in self.rules}
         for number, rule in enumerate(rules):
@@ -492,4 +492,4 @@ def _no_answer(error: object) -> _Answer:
 
 
 def _short(error: object) -> str:
-    return safe(str(error)[:200])
+    return foreign(error, 200)

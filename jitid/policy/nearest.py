@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jitid.lifetime import format_duration, format_time
 from jitid.policy.decision import SENSITIVITIES, PolicyRequest, Standing
 from jitid.policy.facts import has_purpose, local_time
-from jitid.text import quote, safe
+from jitid.text import label, quote, safe
 
 MOST_QUESTIONS = 1000
 """Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""
@@ -136,7 +136,7 @@ def _known(request: PolicyRequest) -> Iterator[_Change]:
         return other._replace(standing=other.standing._replace(known=True))
 
     yield _Change(
-        f"once {quote(request.delegator)} is in the directory (jitid delegator add {word(safe(request.delegator))})",
+        f"once {label(request.delegator)} is in the directory (jitid delegator add {word(safe(request.delegator))})",
         lambda other: other if is_another(other) else known(other),
     )
     yield _Change(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jitid.lifetime import format_duration
 from jitid.policy.decision import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest, Refusal
 from jitid.policy.facts import has_purpose
-from jitid.text import quote
+from jitid.text import label, quote
 
 _NO_CONTEXT = "failed to parse schema from request"
 """What Cedar says of a context that it cannot take; all of it but what an enforcement point states is made here."""
@@ -105,8 +105,8 @@ def _because(rules: Sequence[str], trouble: str) -> str:
 def _what(request: PolicyRequest) -> str:
     purpose = "with a purpose" if has_purpose(request) else "no purpose"
     return (
-        f"agent {quote(request.agent)} for {quote(request.delegator)} ({_word(request.delegator_proof)})"
-        f" on task {quote(request.task)} (sensitivity {_word(request.sensitivity)}, depth {request.depth},"
+        f"agent {label(request.agent)} for {label(request.delegator)} ({_word(request.delegator_proof)})"
+        f" on task {label(request.task)} (sensitivity {_word(request.sensitivity)}, depth {request.depth},"
         f" {purpose}, kind {_word(request.kind)}, {format_duration(request.lifetime)})"
     )
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+from hypothesis import assume, example, given
 
 from jitid import cli
 from jitid.errors import JitidError
 from jitid.plain_table import GLOBALS, VERBS
 from jitid.secret import new_opaque
-from jitid.tokenform import masked, names_token
+from jitid.text import foreign, label, quote
+from jitid.tokenform import SIGNED_MARK, masked, names_token
 from tests.cli.test_hostile import LAST, NEEDED, PLACES
+from tests.values.test_name import names
 
 OPAQUE = new_opaque(lambda count: bytes(number * 37 % 248 for number in range(count)))
 BODY = OPAQUE.removeprefix("jitid_")
@@ -59,6 +66,21 @@ SECRETS = {
     "password": "postgresql://u:hunter2hunter2hunter2@127.0.0.1:1/d",
     "private key": KEY,
 }
+FOLDED = {
+    width: "\n".join(OPAQUE[at : at + width] for at in range(0, len(OPAQUE), width))
+    for width in (4, 8, 16, 30)
+}
+BROKEN = {
+    "opaque, broken by a line": f"{OPAQUE[:15]}\n{OPAQUE[15:]}",
+    "opaque, broken by a blank": f"{OPAQUE[:15]} {OPAQUE[15:]}",
+    "opaque, broken by nothing that is seen": f"{OPAQUE[:15]}\u200b{OPAQUE[15:]}",
+    "opaque, folded": FOLDED[8],
+    "signed, broken in its payload": OURS.replace(SIGNED_MARK, f"{SIGNED_MARK[:5]}\n{SIGNED_MARK[5:]}"),
+    "signed, broken behind its mark": OURS.replace(SIGNED_MARK, f"{SIGNED_MARK} "),
+}
+SECRETS |= BROKEN
+NAMES = {"opaque without its checksum", "signature", "signed, its end", "AWS"}
+"""Which of them nobody can tell from a name, such as the subject of an ID token."""
 # What differs in how it is known. All of them are tried on the function that knows them.
 TYPED = [
     SECRETS[name]
@@ -72,6 +94,8 @@ TYPED = [
         "signed by others",
         "password",
         "private key",
+        "opaque, broken by a line",
+        "opaque, folded",
     )
 ]
 SECRET_PARTS = [
@@ -86,12 +110,15 @@ SECRET_PARTS = [
 ]
 PIECES = {part[at : at + 12] for part in SECRET_PARTS for at in range(max(1, len(part) - 11))}
 
+_BETWEEN = re.compile(r"\s|\u200b|\\(?:[nrt]|x..|u....|U........)")
+
 Run = Callable[..., None]
 
 
 def shown_pieces(text: str) -> set[str]:
-    """Return what of the secrets stands in a text, in whatever case."""
-    folded = text.lower()
+    """Return what of the secrets stands in a text, in whatever case, and whatever blanks and escapes are in between."""
+    letters = "".join(each for each in text if each.isascii() and (each.isalnum() or each in "-_"))
+    folded = "\0".join((text, _BETWEEN.sub("", text), letters)).lower()
     return {piece for piece in PIECES if piece.lower() in folded}
 
 
@@ -204,9 +231,127 @@ def test_no_setting_of_a_file_echoes_a_secret(key: str, run: Run, home: Path) ->
 
 def test_an_error_holds_no_secret_from_its_making() -> None:
     """So no door, the server's and that of MCP neither, can show what the terminal does not."""
-    for secret in SECRETS.values():
-        error = JitidError(f"there is no file {secret}", f"see: jitid get {secret}")
-        assert not shown_pieces(f"{error} {error.message} {error.hint} {error!r}")
+    for name, secret in SECRETS.items():
+        shown = secret if name not in NAMES else quote(secret)
+        error = JitidError(f"there is no file {shown}", f"see: jitid get {shown}")
+        assert not shown_pieces(f"{error} {error.message} {error.hint} {error!r}"), name
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+def test_neither_a_quotation_nor_the_words_of_others_hold_a_secret(secret: str) -> None:
+    """Whatever they are about, they are not needed to run a command."""
+    for text in (secret, f"x {secret}", f"the file /a/b/{secret}", f"{secret}\n"):
+        for limit in (10, 60, 200):
+            assert not shown_pieces(quote(text, limit))
+        assert not shown_pieces(foreign(f"line 3: {text!r} is not what was expected"))
+        assert not shown_pieces(foreign(f"line 3: {text}, which was not expected"))
+
+
+@pytest.mark.parametrize(
+    "between", ["\n", " ", "\u200b", "\r\n  ", "\\n", "\\u200b", "\\\n", "%0A", "\u00e9", "\n> "]
+)
+def test_a_broken_token_is_known_wherever_it_is_broken(between: str) -> None:
+    """In a message, in a quotation, and as what a name or a text could be."""
+    for at in range(1, len(OPAQUE)):
+        broken = OPAQUE[:at] + between + OPAQUE[at:]
+        assert names_token(broken)
+        for text in (broken, f"there is no agent {broken} on the task T1", f"run: jitid inspect '{broken}'"):
+            assert not shown_pieces(masked(text)), (at, text)
+        # Of what stands before a prefix that is broken itself, a letter may be left.
+        assert quote(broken) == "`****`" or (at < len("jitid_") and not shown_pieces(quote(broken)))
+    for at in range(1, len(OURS)):
+        broken = OURS[:at] + between + OURS[at:]
+        assert names_token(broken)
+        assert quote(broken) == "`****`"
+        assert not shown_pieces(masked(f"there is no agent {broken} on the task T1"))
+
+
+@pytest.mark.parametrize("width", FOLDED)
+def test_a_folded_token_is_known(width: int) -> None:
+    assert names_token(FOLDED[width])
+    assert quote(FOLDED[width]) == "`****`"
+    assert masked(f"no agent {FOLDED[width]} here") == "no agent **** here"
+    assert masked(f"no agent {FOLDED[width]!r} here") == "no agent '****' here"
+
+
+def test_the_end_of_a_folded_token_is_not_echoed(run: Run) -> None:
+    """It has no mark; but line breaks in a long random word are no name's."""
+    tail = OURS[-100:]
+    for text in ("\n".join(tail[at : at + 25] for at in range(0, 100, 25)), f"{tail[:50]}\n{tail[50:]}"):
+        for line in (
+            ("issue", "--task", "T", text),
+            ("list", "--agent", text),
+            ("inspect", text),
+            ("audit", "log", "--at", text),
+        ):
+            run(*line)
+        assert not shown_pieces(quote(text, 200))
+        assert not shown_pieces(foreign(f"unexpected ({text!r})"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "jitid",
+        SIGNED_MARK,
+        f"{SIGNED_MARK}. ",
+        f"{OPAQUE} ",
+        f"{OPAQUE[:20]}\n{OPAQUE[20:]} ",
+        "\\n%0A",
+        OURS,
+    ],
+)
+def test_the_cost_of_a_look_is_linear(word: str) -> None:
+    """Each step is one of a loop over the text: ten times the text takes about ten times the steps."""
+
+    def steps(text: str) -> int:
+        count = 0
+
+        def counted(_frame: FrameType, event: str, _: object) -> Any:
+            nonlocal count
+            count += event == "line"
+            return counted
+
+        before = sys.gettrace()
+        sys.settrace(counted)
+        try:
+            masked(text)
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert steps(word * (20_000 // len(word))) < 15 * steps(word * (2_000 // len(word))) + 1_000
+
+
+@given(name=names)
+@example("aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dF")
+@example("CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs" * 2)
+@example("jitid_documentation-of-the-service-Number1/and/Number2")
+def test_a_name_that_jitid_accepts_is_shown(name: str) -> None:
+    """A command in a hint is run as it stands: the names in it are not starred."""
+    assume(not any(mark in name for mark in ("eyJ", "hv", "gh", "github", "s.", "b.", "r.")))
+    delegator = f"system:{name}"
+    error = JitidError(f"the name {label(delegator)} has ended", f"run: jitid delegator enable {delegator}")
+    assert error.hint == f"run: jitid delegator enable {delegator}"
+    assert delegator[:60] in error.message
+
+
+def test_the_command_of_a_hint_can_be_run(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    """With a name as other systems give them: the reason that the audit log keeps names it too."""
+    name = "system:aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dF"
+    run("delegator", "add", name)
+    run("delegator", "disable", name)
+    capfd.readouterr()
+    line = ["issue", "--task", "T2", "--delegator", name]
+    assert cli.run(line) == 4
+    said = capfd.readouterr().err
+    assert f"`{name}` was disabled" in said
+    command = said.rpartition("again: ")[2].split()
+    assert command == ["jitid", "delegator", "enable", name]
+    assert cli.run(["audit", "log", "--operation", "denial", "--format", "json"]) == 0
+    assert f"`{name}` was disabled" in capfd.readouterr().out
+    assert cli.run(command[1:]) == 0
+    assert cli.run(line) == 0
 
 
 @pytest.mark.parametrize(

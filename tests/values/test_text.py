@@ -106,9 +106,7 @@ def test_a_quotation_shows_where_it_was_cut() -> None:
 )
 def test_what_may_be_a_token_is_not_quoted(token: str) -> None:
     """A token pasted in the place of a name or an id must not be echoed."""
-    shown = quote(token)
-    assert "****" in shown
-    assert not [piece for piece in ("a" * 12, "eyJ", "c2ln") if piece in shown]
+    assert quote(token) == "`****`"
 
 
 @pytest.mark.parametrize("check", [check_audience, parse_scope, lambda text: check_text(text, "the reason")])

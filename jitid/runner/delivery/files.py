@@ -5,7 +5,7 @@ from __future__ import annotations
 from jitid.errors import UsageError
 from jitid.runner.delivery.protocol import Delivered
 from jitid.runner.tokenplace import TokenPlace, open_place
-from jitid.text import quote
+from jitid.text import label, quote
 
 PREFIX = "JITID_SECRET_"
 
@@ -31,11 +31,11 @@ class Files:
         for name, _ in named:
             if self._owners.setdefault(name, one.name) != one.name:
                 raise UsageError(
-                    f"{name} would be of the secrets {quote(self._owners[name])} and {quote(one.name)}",
+                    f"{name} would be of the secrets {quote(self._owners[name])} and {label(one.name)}",
                     "name one of them differently",
                 )
         if len(dict(named)) != len(named):
-            raise UsageError(f"two parts of the secret {quote(one.name)} would be named by one variable")
+            raise UsageError(f"two parts of the secret {label(one.name)} would be named by one variable")
         for name, text in named:
             self.write(name, text)
 
