@@ -98,7 +98,7 @@ class _Work:
         self._tally = Tally()
         self._hits = 0
         self._mistyped = 0
-        self._authority: Authority | None = open_if_there(given.config())
+        self._authority: Authority | None = open_if_there(given.config(), accept_clock=given.accept_clock)
         if self._authority is None and action is not None:
             raise UsageError(
                 "there is no ledger to ask; nothing was changed", "name one with --ledger or --remote"
