@@ -237,7 +237,7 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
     An issuer that cannot be used proves nobody, and does not count as another one. Raises ConfigurationError.
     """
     for other in issuers:
-        if other.issuer == issuer.issuer or other.kind != issuer.kind or not _is_usable(other):
+        if other.issuer == issuer.issuer or other.kind != issuer.kind or not is_usable(other):
             continue
         both = (
             f"the OIDC issuers {quote(issuer.issuer)} and {quote(other.issuer)} both prove a `{issuer.kind}`"
@@ -257,7 +257,8 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
     return issuer
 
 
-def _is_usable(issuer: OidcIssuer) -> bool:
+def is_usable(issuer: OidcIssuer) -> bool:
+    """Tell whether the settings of an issuer are complete and valid."""
     try:
         check_settings(issuer)
     except ConfigurationError:
