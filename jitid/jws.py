@@ -208,17 +208,17 @@ def check_claims(
     if not (type(expires_at) is int and type(issued_at) is int and type(not_before) is int):
         raise InvalidCredentialError(f"{what}'s times are missing or not integers")
     if now >= expires_at:
-        raise ExpiredError(f"{what} has expired", _said(expires_at))
+        raise ExpiredError(f"{what} has expired", f"{claimed_expiry(expires_at)}; {ANOTHER}")
     if now + leeway < not_before:
         raise InvalidCredentialError(f"{what} is not valid yet")
     if now + leeway < issued_at:
         raise InvalidCredentialError(f"{what} is issued in the future")
 
 
-def _said(expires_at: int) -> str:
-    """Return the hint for claims that have expired: what they say, since no signature may have been verified yet."""
+def claimed_expiry(expires_at: int) -> str:
+    """Return what the claims of an expired token say: no fact, since its signature may not have been verified yet."""
     when = format_time(expires_at) if expires_at >= 0 else "before 1970"
-    return f"its `exp` is {when}; {ANOTHER}"
+    return f"its `exp` is {when}"
 
 
 def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jitid import issuernames, jws, keysets, strictjson
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
-from jitid.lifetime import format_time
 from jitid.name import check_delegator
 from jitid.text import quote, safe
 
@@ -330,7 +329,7 @@ def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
     if type(expires_at) is int and expires_at <= now:
         whose = f" of {quote(subject)}" if type(subject) is str else ""
         raise InvalidCredentialError(
-            f"the ID token{whose} expired at {format_time(expires_at)}",
+            f"the ID token{whose} has expired: {jws.claimed_expiry(expires_at)}",
             f"get a new one from {quote(claims['iss'], _LONGEST)}",
         )
 
