@@ -9,20 +9,27 @@ from jitid.environment import is_database
 if TYPE_CHECKING:
     from jitid.config import Config
 
-WHY = "no second person can approve beside a private ledger"
+WHY = "by the configuration of this command, no second person can approve beside a private ledger"
 HOW = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"
 
 
 def are_missing(config: Config) -> bool:
-    """Tell whether all who reach the ledger are one person to it.
+    """Tell whether, by the configuration of this command, all who reach the ledger are one person to it.
 
-    Its folder is for one user, no issuer of ID tokens is configured that proves another person, and the configuration
-    serves no authority.
+    The ledger's folder is for one user, no issuer of ID tokens is configured that proves a person, and the
+    configuration serves no authority. An authority that another process serves by its own flags is unknown here.
     """
     return (
         config.remote is None
         and not is_database(config)
-        and not config.oidc()
         and config.text("serve_socket") is None
         and config.text("serve_bind") is None
+        and not _proves_persons(config)
     )
+
+
+def _proves_persons(config: Config) -> bool:
+    """Tell whether an issuer is configured that can prove a person: complete, and not of systems alone."""
+    from jitid.oidc import is_usable
+
+    return any(issuer.kind == "user" and is_usable(issuer) for issuer in config.oidc())

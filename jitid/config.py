@@ -295,7 +295,7 @@ def own_file(file: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """Return the path of the file that is the user's own: the one named, or the usual one."""
     named_file = file or environ.get("JITID_CONFIG")
     refuse_token(named_file or "", "the configuration file")
-    return absolute(named_file, _here()) if named_file else user_file(environ)
+    return absolute(named_file, here()) if named_file else user_file(environ)
 
 
 def _resolve(
@@ -309,11 +309,11 @@ def _resolve(
     given = flags.get(name)
     if given is not None:
         try:
-            return convert(setting, given, f"--{name.replace('_', '-')}", _here()), "flag"
+            return convert(setting, given, f"--{name.replace('_', '-')}", here()), "flag"
         except ConfigurationError as error:
             raise UsageError(error.message, error.hint) from None
     if setting.environment and setting.variable in environ:
-        value = convert(setting, environ[setting.variable], setting.variable, _here())
+        value = convert(setting, environ[setting.variable], setting.variable, here())
         return value, f"environment {setting.variable}"
     said = [(layer.values[name], layer) for layer in layers if name in layer.values]
     trusted = next(
@@ -352,7 +352,8 @@ def _project_layers(profile: str | None, environ: Mapping[str, str], warnings: l
     return []
 
 
-def _here() -> str:
+def here() -> str:
+    """Return the working directory, which paths are relative to. Raises ConfigurationError if it was deleted."""
     try:
         return os.getcwd()
     except OSError:

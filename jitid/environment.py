@@ -33,18 +33,19 @@ DEFAULT_TRUST_DOMAIN = "jitid.local"
 _RENAME = "jitid ledger issuer set URL"
 
 
-def open_authority(config: Config, *, patience: float | None = None) -> Authority:
+def open_authority(config: Config, *, patience: float | None = None, accept_clock: bool = False) -> Authority:
     """Return the authority that the configuration names: one elsewhere, or that over a ledger that exists.
 
     It waits for the answers of that, or for other writers, for as long as the configuration says, or for `patience`
-    seconds if that is less.
+    seconds if that is less. With `accept_clock`, whatever is performed accepts the clock of a ledger here: also the
+    looks that come before the change that a command makes.
 
     Raises:
         StorageError: there is no ledger.
         IntegrityError: it is damaged, or open to others.
 
     """
-    return _remote(config, patience) or open_local(config, patience=patience)
+    return _remote(config, patience) or open_local(config, patience=patience, accept_clock=accept_clock)
 
 
 def as_holder(config: Config, authority: Authority, token: Secret) -> Authority:
@@ -60,21 +61,27 @@ def as_holder(config: Config, authority: Authority, token: Secret) -> Authority:
     return HeldAuthority(authority, token)
 
 
-def open_if_there(config: Config) -> Authority | None:
+def open_if_there(config: Config, *, accept_clock: bool = False) -> Authority | None:
     """Return the authority that the configuration names; None if it names none, and there is no ledger either.
 
     Raises as `open_authority` does where it names one.
     """
     if config.remote is None and config.origin("ledger") == "default" and not folder.exists(config.ledger):
         return None
-    return open_authority(config)
+    return open_authority(config, accept_clock=accept_clock)
 
 
-def open_local(config: Config, *, patience: float | None = None, issuer: str | None = None) -> LocalAuthority:
+def open_local(
+    config: Config,
+    *,
+    patience: float | None = None,
+    issuer: str | None = None,
+    accept_clock: bool = False,
+) -> LocalAuthority:
     """Return the authority over a ledger that exists.
 
     It waits for other writers for as long as the configuration says, or for `patience` seconds if that is less. The
-    configuration may state `issuer` already, which is to become the ledger's.
+    configuration may state `issuer` already, which is to become the ledger's. `accept_clock` is as of `open_authority`.
 
     Raises:
         StorageError: there is none.
@@ -88,14 +95,15 @@ def open_local(config: Config, *, patience: float | None = None, issuer: str | N
                 f"there is no ledger in {_shown(config)} yet",
                 "the first `jitid issue` makes it; or name another with --ledger",
             )
-        return found
-    path = ledger_path(config)
-    if not folder.exists(path):
-        raise StorageError(
-            f"there is no ledger at {path} yet",
-            "the first `jitid issue` makes it; or name another with --ledger",
-        )
-    return _authority(config, path, patience, issuer)
+    else:
+        path = ledger_path(config)
+        if not folder.exists(path):
+            raise StorageError(
+                f"there is no ledger at {path} yet",
+                "the first `jitid issue` makes it; or name another with --ledger",
+            )
+        found = _authority(config, path, patience, issuer)
+    return found.accepting() if accept_clock else found
 
 
 def standing(config: Config) -> Callable[[], None]:

@@ -126,6 +126,7 @@ def _raw(text: str) -> bytes:
     kind, digits = text[:3], text[4:]
     # The check comes before `int`, which also reads signs, spaces, underscores, capitals and foreign digits.
     if len(digits) != _LENGTH or digits.strip(_DIGITS):
+        refuse_mark(text, "the id")
         raise UsageError(f"{quote(text)} is no id: {kind}_ is followed by 26 characters of 0-9 and a-v")
     bits = int(digits, 32)
     if bits & 0b11:

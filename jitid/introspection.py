@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "the ledger does not know this credential"
 """Why a token is refused that is well made and none of this ledger's."""
+NOT_YET = "the credential is not valid yet"
+"""Why a credential is refused that was issued after now."""
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
 SHOWN = "a certificate is no secret, and proves nothing about who sends it"
 """Why a certificate is refused where a token is a right."""
@@ -110,12 +112,16 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     """Return a credential of the ledger with its lineage if it is valid now.
 
     Raises:
-        InvalidCredentialError: it, its task or an identity above it has ended, or it is meant for others.
+        InvalidCredentialError: it, its task or an identity above it has ended, it is meant for others, or it was
+            issued after now.
 
     """
     check_audience(credential, audiences)
     grounds = snapshot.grounds(credential.key) if rests(credential) else []
     check(credential, grounds, snapshot.now)
+    if snapshot.now < credential.issued_at:
+        # Only a clock that went back says so. By the same clock, what has expired meanwhile would be valid again.
+        raise InvalidCredentialError(NOT_YET)
     return Verified(effective(credential, grounds), grounds)
 
 

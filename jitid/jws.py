@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jitid import strictjson
 from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
-from jitid.lifetime import over
+from jitid.lifetime import ANOTHER, format_time
 from jitid.tokenform import MAX_TOKEN as MAX_TOKEN
 
 MAX_KID = 128
@@ -208,11 +208,17 @@ def check_claims(
     if not (type(expires_at) is int and type(issued_at) is int and type(not_before) is int):
         raise InvalidCredentialError(f"{what}'s times are missing or not integers")
     if now >= expires_at:
-        raise ExpiredError(f"{what} has expired", over(expires_at))
+        raise ExpiredError(f"{what} has expired", f"{claimed_expiry(expires_at)}; {ANOTHER}")
     if now + leeway < not_before:
         raise InvalidCredentialError(f"{what} is not valid yet")
     if now + leeway < issued_at:
         raise InvalidCredentialError(f"{what} is issued in the future")
+
+
+def claimed_expiry(expires_at: int) -> str:
+    """Return what the claims of an expired token say: no fact, since its signature may not have been verified yet."""
+    when = format_time(expires_at) if expires_at >= 0 else "before 1970"
+    return f"its `exp` is {when}"
 
 
 def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:

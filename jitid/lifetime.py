@@ -6,7 +6,7 @@ import time
 from functools import lru_cache
 
 from jitid.errors import IntegrityError, UsageError
-from jitid.text import quote
+from jitid.text import quote, refuse_mark
 
 MAX_DURATION = 100 * 31_557_600
 """A hundred years of 365.25 days in seconds: the longest duration; what is longer is cut to it."""
@@ -30,6 +30,7 @@ def parse_duration(text: str) -> int:
     """
     seconds = _seconds(text)
     if seconds is None:
+        refuse_mark(text, "the duration")
         raise UsageError(f"{quote(text)} is no duration", _DURATION_SHAPE)
     if seconds == 0:
         raise UsageError(f"the duration {quote(text)} is not more than zero", _DURATION_SHAPE)
@@ -105,6 +106,7 @@ def parse_time(text: str) -> int:
     """
     seconds = _epoch(text)
     if seconds is None or not EARLIEST <= seconds <= LATEST:
+        refuse_mark(text, "the time")
         raise UsageError(f"{quote(text)} is no time with a date and an offset", _TIME_SHAPE)
     return seconds
 
@@ -119,6 +121,7 @@ def parse_moment(text: str, what: str, since: str) -> tuple[int | None, int | No
             return parse_time(text), None
         return None, parse_duration(text)
     except UsageError as error:
+        refuse_mark(text, what)
         raise UsageError(
             f"{what} {quote(text)} is neither a duration nor a time",
             f"write 2h or 1d12h, counted from {since}, or 2026-11-24T12:00:00Z",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jitid import issuernames, jws, keysets, strictjson
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
-from jitid.lifetime import format_time
 from jitid.name import check_delegator
 from jitid.text import quote, safe
 
@@ -237,7 +236,7 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
     An issuer that cannot be used proves nobody, and does not count as another one. Raises ConfigurationError.
     """
     for other in issuers:
-        if other.issuer == issuer.issuer or other.kind != issuer.kind or not _is_usable(other):
+        if other.issuer == issuer.issuer or other.kind != issuer.kind or not is_usable(other):
             continue
         both = (
             f"the OIDC issuers {quote(issuer.issuer)} and {quote(other.issuer)} both prove a `{issuer.kind}`"
@@ -257,7 +256,8 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
     return issuer
 
 
-def _is_usable(issuer: OidcIssuer) -> bool:
+def is_usable(issuer: OidcIssuer) -> bool:
+    """Tell whether the settings of an issuer are complete and valid."""
     try:
         check_settings(issuer)
     except ConfigurationError:
@@ -329,7 +329,7 @@ def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
     if type(expires_at) is int and expires_at <= now:
         whose = f" of {quote(subject)}" if type(subject) is str else ""
         raise InvalidCredentialError(
-            f"the ID token{whose} expired at {format_time(expires_at)}",
+            f"the ID token{whose} has expired: {jws.claimed_expiry(expires_at)}",
             f"get a new one from {quote(claims['iss'], _LONGEST)}",
         )
 

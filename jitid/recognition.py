@@ -87,7 +87,7 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
     grounds_of = snapshot.grounds_of(one.key for one in ours if introspection.rests(one))
     tasks = snapshot.tasks_numbered({one.task_key for one in ours})
     held = []
-    for one, (credential, refusal) in zip(presented, recognised, strict=True):
+    for credential, refusal in recognised:
         if credential is None:
             held.append(Held(None, [], None, refusal))
             continue
@@ -96,8 +96,8 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
             introspection.check_audience(credential, audiences)
             introspection.check(credential, grounds, snapshot.now)
             # Claims that were hashed say what the row does: what `jws.check_claims` asks besides is this alone.
-            if one.parsed is not None and snapshot.now < credential.issued_at:
-                raise InvalidCredentialError("the token is not valid yet")
+            if snapshot.now < credential.issued_at:
+                raise InvalidCredentialError(introspection.NOT_YET)
         except InvalidCredentialError as error:
             refusal = error.message
         held.append(Held(introspection.effective(credential, grounds), ancestors(grounds), task, refusal))

@@ -138,7 +138,7 @@ def restore(
                     lost=known.lost,
                     accept_clock=accept_clock,
                 )
-                with ledger.read() as snapshot:
+                with ledger.read(by_mark=True) as snapshot:
                     for kid in rotation.spent(snapshot):
                         keyring.forget(kid)
                 ledger.close()
@@ -197,7 +197,8 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
         return nothing
 
     def ask(ledger: SqliteLedger) -> tuple[str, Head, bool]:
-        with ledger.read() as snapshot:
+        # With a clock that is behind, too: whether it is another ledger must be known before it is replaced.
+        with ledger.read(by_mark=True) as snapshot:
             names = ledger.names
             head = snapshot.head()
             try:
@@ -228,7 +229,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
 
 def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Known:
     """Compare a backup with all that tells of its ledger. Raises IntegrityError for a head that contradicts it."""
-    with ledger.read() as snapshot:
+    with ledger.read(by_mark=True) as snapshot:
         keys = snapshot.signing_keys()
         found: list[tuple[Head, bool]] = [] if before.head is None else [(before.head, False)]
         if before.kept:
@@ -259,7 +260,7 @@ def _by(known: _Known) -> str:
 
 def _take_over(ledger: SqliteLedger, theirs: Keyring, ours: Keyring) -> None:
     """Take along the private keys of the ledger that is replaced: what was revoked there has none any longer."""
-    with ledger.read() as snapshot:
+    with ledger.read(by_mark=True) as snapshot:
         wanted: list[SigningKey] = [key for key in snapshot.signing_keys() if backup.needed(snapshot, key)]
     for key in wanted:
         if os.path.lexists(theirs.path(key.kid)) and not os.path.lexists(ours.path(key.kid)):

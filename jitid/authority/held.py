@@ -32,16 +32,20 @@ class HeldAuthority:
             RefusedError: the agent may not ask for it.
 
         """
+        within = self._within
         if getattr(operation, "accept_clock", False):
             # The serving process may accept the clock, and the agent may not.
-            self._within.accept_clock()
+            if getattr(operation, "dry_run", False):
+                within = within.accepting()
+            else:
+                within.accept_clock()
             operation = operation.replace(accept_clock=False)
-        caller = self._within.holder(self._token, operation)
+        caller = within.holder(self._token, operation)
         try:
-            return self._within.serving(caller, counted=False).perform(operation)
+            return within.serving(caller, counted=False).perform(operation)
         except RefusedError:
             # If the token has ended meanwhile, the error says so.
-            self._within.holder(self._token, operation)
+            within.holder(self._token, operation)
             raise
 
     def close(self) -> None:

@@ -59,12 +59,14 @@ class LocalAuthority:
         timeout: float = 30.0,
         caller: Caller | None = None,
         targets: Callable[[], Targets] | None = None,
+        accepts_clock: bool = False,
     ) -> None:
         """Args are suppliers where having the thing costs time: policy and issuers are read when first used.
 
         `audiences` are those that `verify` expects unless told otherwise (none: the ledger's issuer); `timeout`, in
         seconds, bounds what is fetched from issuers of ID tokens. `caller` is whom it serves, if it serves somebody.
-        `targets` are those of the configuration; None where there is none.
+        `targets` are those of the configuration; None where there is none. `accepts_clock` says that the ledger
+        accepts the clock already.
         """
         self._ledger = ledger
         self._keyring = keyring
@@ -75,6 +77,7 @@ class LocalAuthority:
         self._timeout = timeout
         self._caller = caller
         self._targets = targets
+        self._accepts_clock = accepts_clock
         self._asked: ops.Operation[Any] | None = None
         self.places: tuple[str, ...] = ()
         """The addresses at which it is served."""
@@ -167,13 +170,21 @@ class LocalAuthority:
 
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        if getattr(operation, "accept_clock", False) and not self._accepts_clock:
+            return self.accepting().perform(operation)
         self._asked = operation
-        if getattr(operation, "accept_clock", False) and self._ledger.condition().clock().jump < 0:
-            # Looks refuse such a clock too, and operations look before they write.
-            self.accept_clock()
         if self._caller is None:
             operation = resolved(self._ledger.read, operation)
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
+
+    def accepting(self) -> LocalAuthority:
+        """Return the same authority with a clock that is accepted: by whatever writes, and by no look.
+
+        Looks refuse a clock that is far behind the time mark, and operations look before they write.
+        """
+        from jitid.ledger.clockaccepting import AcceptingLedger
+
+        return self._on(AcceptingLedger(self._ledger), accepts_clock=True)
 
     def look_at_names(self, issuer: str | None = None) -> Naming:
         """Return the names of the issuer, and what lives under them. Raises UsageError if it cannot get the name."""
@@ -193,6 +204,13 @@ class LocalAuthority:
         from jitid.ledger.oneview import OneViewLedger
 
         ledger = OneViewLedger(self._ledger)
+        try:
+            yield self._on(ledger)
+        finally:
+            ledger.close()
+
+    def _on(self, ledger: Ledger, *, accepts_clock: bool = False) -> LocalAuthority:
+        """Return the same authority on another form of its ledger."""
         within = LocalAuthority(
             ledger,
             self._keyring,
@@ -202,12 +220,10 @@ class LocalAuthority:
             timeout=self._timeout,
             caller=self._caller,
             targets=self._targets,
+            accepts_clock=accepts_clock,
         )
         within.tally = self.tally
-        try:
-            yield within
-        finally:
-            ledger.close()
+        return within
 
     def check_issuing(self) -> None:
         """Check that it could issue now: the policy is in order, and a key that signs for the ledger is here.

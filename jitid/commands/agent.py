@@ -254,7 +254,7 @@ def _withdraw(
     name, reason = check_name(name, "agent"), revoke.check_reason(reason)
     most = None if yes else revoke.most_of(given, max_)
     authority = open_authority(given.config())
-    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True)
+    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True, accept_clock=given.accept_clock)
     if dry_run:
         done = authority.perform(preview)
     else:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands.globals import Globals
-from jitid.config import Config, own_file
+from jitid.config import Config, here, own_file
 from jitid.configfile import TABLES, parse, read_layer, read_text
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.files import write_private
@@ -68,8 +68,8 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
     """Write one setting to the user's file.
 
     With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
-    stays as it is. Keys of tables are written as floor.scope.PATTERN, floor.audience.AUD,
-    algorithm.audience.AUD and oidc.ISSUER.FIELD.
+    stays as it is, except comments within the value that is replaced. Keys of tables are written as
+    floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
     """
     # What reads and writes TOML takes its time to load.
     from jitid.configtext import with_value
@@ -201,7 +201,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
     if key not in SETTINGS:
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
     # Paths are kept as they are meant here and now; a file elsewhere would read them from its own folder.
-    converted = convert(SETTINGS[key], value, f"`{key}`", os.getcwd())
+    converted = convert(SETTINGS[key], value, f"`{key}`", here())
     if SETTINGS[key].kind == "duration":
         return [key], value
     return [key], list(converted) if isinstance(converted, tuple) else converted
@@ -220,7 +220,7 @@ def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[st
         new = _clients(value)
         said = {field: tuple(new.items())}
     elif field == "jwks" and value.strip():
-        new = absolute(value, os.getcwd())
+        new = absolute(value, here())
     if field in OidcIssuer._fields:
         # The others are set one by one, too: what is wrong with this one is told now, not when somebody needs it.
         check_settings(OidcIssuer(issuer, "/", "any")._replace(**(said or {field: new})))

@@ -287,7 +287,9 @@ def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
 def _disable(given: Globals, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
     """Disable somebody; at a terminal, ask before ending more than allowed without --yes."""
     most = operation.most
-    preview = ops.DisableDelegator(name=operation.name, most=None, dry_run=True)
+    preview = ops.DisableDelegator(
+        name=operation.name, most=None, dry_run=True, accept_clock=operation.accept_clock
+    )
     if not (operation.dry_run or operation.keep_live):
         most = confirmed(given, most, lambda: authority.perform(preview).departure.radius)
     return authority.perform(

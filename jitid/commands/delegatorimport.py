@@ -94,7 +94,12 @@ def _perform(given: Globals, authority: Authority, operation: ImportDelegators) 
         return authority.perform(operation)
     foreseen = authority.perform(
         ImportDelegators(
-            roster=operation.roster, source=operation.source, full=operation.full, most=None, dry_run=True
+            roster=operation.roster,
+            source=operation.source,
+            full=operation.full,
+            most=None,
+            dry_run=True,
+            accept_clock=operation.accept_clock,
         )
     )
     number = reconciling.needed(foreseen)

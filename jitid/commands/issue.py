@@ -136,7 +136,13 @@ def issue(
         replaced = Replaced(out)
     if dry_run:
         (foreseen,) = open_for_preview(config).perform(
-            Issue(requests=(request,), delegator_token=proof, dry_run=True, as_of=asked_of)
+            Issue(
+                requests=(request,),
+                delegator_token=proof,
+                dry_run=True,
+                as_of=asked_of,
+                accept_clock=given.accept_clock,
+            )
         )
         _show_decision(given, foreseen)
         return

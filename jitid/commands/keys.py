@@ -119,7 +119,7 @@ def revoke(
     (100 unless configured) needs --yes.
     """
     given.expect(FORESEEN if dry_run else REVOKED)
-    authority = open_authority(given.config())
+    authority = open_authority(given.config(), accept_clock=given.accept_clock)
     if dry_run:
         tell(given, _foreseen(authority, kid), dry_run=True)
         return

@@ -212,6 +212,7 @@ def _format_of(text: str | None) -> ReportFormat | None:
 def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the numbers and the jtis among some ids. Raises UsageError for anything else, and does not repeat it."""
     from jitid.identifier import parse_id
+    from jitid.text import refuse_mark
 
     numbers, jtis = [], []
     for text in texts:
@@ -221,6 +222,7 @@ def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
             parse_id(text)
             jtis.append(text)
         else:
+            refuse_mark(text, "the id")
             raise UsageError(
                 "this is neither the number of a leak nor the jti of what leaked", "see: jitid leak list"
             )

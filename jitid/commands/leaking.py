@@ -109,7 +109,7 @@ def add(
     given.expect(leakrows.FIELDS)
     total = _Total()
     with searched as search:
-        authority = open_authority(given.config())
+        authority = open_authority(given.config(), accept_clock=given.accept_clock)
         try:
             for finds, sightings in search.batches(room(given.config())):
                 operation = AddLeaks(

@@ -56,7 +56,7 @@ def _set(given: Globals, new: str, *, yes: bool) -> None:
     given.expect(CHANGED)
     config = given.config()
     must_be_beside(config)
-    authority = open_local(config, issuer=new)
+    authority = open_local(config, issuer=new, accept_clock=given.accept_clock)
     if not yes:
         _confirm(given, authority.look_at_names(new), new)
     done = authority.set_issuer(new, accept_clock=given.accept_clock)

@@ -109,7 +109,9 @@ def perform(given: Globals, authority: Authority, operation: Revoke, wait: int |
     For what targets do not confirm at once, it waits so many seconds.
     """
     selection, tokens = operation.selection, operation.tokens
-    preview = Revoke(selection=selection, tokens=tokens, most=None, dry_run=True)
+    preview = Revoke(
+        selection=selection, tokens=tokens, most=None, dry_run=True, accept_clock=operation.accept_clock
+    )
     most = operation.most
     if not operation.dry_run:
         most = confirmed(given, most, lambda: authority.perform(preview).radius)

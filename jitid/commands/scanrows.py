@@ -156,6 +156,8 @@ def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
     if tally.passed:
         passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
         searched += f"; passed over: {passed}"
+    if tally.histories:
+        searched += f"; the history of {repositories(tally.histories)} was not searched"
     if mistyped:
         searched += f"; {counted(mistyped, 'token is', 'tokens are')} cut or mistyped"
     if untold:
@@ -163,6 +165,11 @@ def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
         searched += f"; {more} of strings of which the first places are told"
     unknown = None if asked else "whether what was found lives, for there is no ledger here"
     return Coverage(rule, searched, tuple(_missed(tally)), unknown)
+
+
+def repositories(count: int) -> str:
+    """Return a number of repositories in words."""
+    return "a git repository" if count == 1 else f"{count:,} git repositories"
 
 
 def size(count: int) -> str:

@@ -98,7 +98,7 @@ class _Work:
         self._tally = Tally()
         self._hits = 0
         self._mistyped = 0
-        self._authority: Authority | None = open_if_there(given.config())
+        self._authority: Authority | None = open_if_there(given.config(), accept_clock=given.accept_clock)
         if self._authority is None and action is not None:
             raise UsageError(
                 "there is no ledger to ask; nothing was changed", "name one with --ledger or --remote"
@@ -384,11 +384,12 @@ class _Work:
         """Say of which repositories the history was not searched, and how it is."""
         from shlex import quote as word
 
+        from jitid.commands.scanrows import repositories
+
         count, named = self._tally.histories, self._tally.repositories
-        what = "a git repository" if count == 1 else f"{count} git repositories"
         scans = [self._given.command(f"jitid scan --git {word(safe(path))}") for path in sorted(named)]
         more = f"; and so for {count - len(named)} more" if count > len(named) else ""
-        return f"the history of {what} was not searched: {'; '.join(scans)}{more}"
+        return f"the history of {repositories(count)} was not searched: {'; '.join(scans)}{more}"
 
     def conclude(self) -> None:
         """Set the status, or raise what went wrong."""

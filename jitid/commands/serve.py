@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jitid import patience
 from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
+from jitid.config import here
 from jitid.environment import open_or_create_local
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
@@ -78,7 +79,7 @@ def _stated(config: Config, name: str, value: str | None) -> str | None:
         return config.text(name)
     option = "--" + ("log-format" if name == "serve_log" else name.removeprefix("serve_").replace("_", "-"))
     try:
-        return str(convert(named(name), value, option, os.getcwd()))
+        return str(convert(named(name), value, option, here()))
     except ConfigurationError as error:
         raise UsageError(error.message, error.hint) from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jitid.commands import installed
+from jitid.config import here
 from jitid.environment import home_path
 from jitid.errors import UsageError
 from jitid.formats import unit
@@ -92,7 +93,7 @@ def _options(config: Config, said: Mapping[str, str | None], workers: int) -> li
         if value is not None and (stated or config.origin(name).startswith("environment")):
             option = "--log-format" if name == "serve_log" else f"--{name[6:].replace('_', '-')}"
             is_path = name in ("serve_socket", "serve_tls_cert", "serve_tls_key")
-            words += [option, absolute(value, os.getcwd()) if is_path else value]
+            words += [option, absolute(value, here()) if is_path else value]
     if workers != config.number("serve_workers") or config.origin("serve_workers").startswith("environment"):
         words += ["--workers", str(workers)]
     return words

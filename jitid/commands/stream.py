@@ -330,7 +330,7 @@ def shapes_of(given: Globals) -> Shapes | None:
     """
     from jitid.environment import open_if_there
 
-    authority = open_if_there(given.config())
+    authority = open_if_there(given.config(), accept_clock=given.accept_clock)
     if authority is None:
         return None
     from jitid.authority.adopt_operations import AdoptedShapes

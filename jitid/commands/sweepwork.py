@@ -64,7 +64,7 @@ class Work:
         """How many credentials --fix has ended so far."""
         self.since = since
         self._limits = sweep_limits(given.config())
-        self._authority: Authority = open_authority(given.config())
+        self._authority: Authority = open_authority(given.config(), accept_clock=given.accept_clock)
         self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
     def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:

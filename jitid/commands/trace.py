@@ -119,7 +119,7 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
     from jitid.traced import together
 
     given.expect(FIELDS)
-    authority = open_authority(given.config())
+    authority = open_authority(given.config(), accept_clock=given.accept_clock)
     return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
 
 

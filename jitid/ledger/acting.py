@@ -36,9 +36,9 @@ class ActingLedger:
         """Return what tells how the ledger itself is; asking changes nothing."""
         return self._ledger.condition()
 
-    def read(self) -> AbstractContextManager[Snapshot]:
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[Snapshot]:
         """Open a consistent view."""
-        return self._ledger.read()
+        return self._ledger.read(by_mark=by_mark)
 
     def glance(self) -> AbstractContextManager[Snapshot]:
         """Open a view for a few questions."""

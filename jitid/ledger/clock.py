@@ -64,7 +64,12 @@ _READ = f"""SELECT marked_at, boot, uptime, changed_at, (SELECT value FROM setti
 
 
 def read_clock(
-    db: sqlite3.Connection, clock: Callable[[], float], *, writes: bool, accept: bool = False
+    db: sqlite3.Connection,
+    clock: Callable[[], float],
+    *,
+    writes: bool,
+    accept: bool = False,
+    by_mark: bool = False,
 ) -> Reading:
     """Return the time to judge by, and what else every view needs.
 
@@ -74,6 +79,7 @@ def read_clock(
         writes: whether the transaction writes. A clock that jumped ahead makes credentials expire early, which only
             a writer would record; a clock that is behind makes expired credentials valid again for every reader.
         accept: whether the caller accepts a clock that has jumped.
+        by_mark: judge by the time mark where the clock is more than a day behind it, instead of an error.
 
     Raises:
         ClockError: the clock is more than a day behind the time mark, or ahead of it where `writes` is true.
@@ -93,6 +99,8 @@ def read_clock(
         # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
         if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
             jump = now - at - (up - uptime)
+    if by_mark:
+        jump = 0
     if jump and not accept:
         if writes:
             raise ClockError(

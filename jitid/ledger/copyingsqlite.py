@@ -85,7 +85,7 @@ class SqliteSource(_Store):
             stack.callback(self._ledger.close)
             self._turn.acquire()
             stack.callback(self._turn.close)
-            self._snapshot = stack.enter_context(self._ledger.read())
+            self._snapshot = stack.enter_context(self._ledger.read(by_mark=True))
             self._db = sqlite3.connect(self._database, isolation_level=None)
             stack.callback(self._db.close)
             self._execute("BEGIN")

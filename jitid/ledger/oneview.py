@@ -38,13 +38,13 @@ class OneViewLedger:
         """Return what tells how the ledger itself is; asking changes nothing."""
         return self._ledger.condition()
 
-    def read(self) -> AbstractContextManager[Snapshot]:
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[Snapshot]:
         """Return the view that is open, or open it."""
-        return _Reading(self)
+        return _Reading(self, by_mark=by_mark)
 
     def glance(self) -> AbstractContextManager[Snapshot]:
         """Return the view that is open, or open it."""
-        return _Reading(self)
+        return _Reading(self, by_mark=False)
 
     def write(
         self,
@@ -71,10 +71,10 @@ class OneViewLedger:
         if opened is not None:
             opened.__exit__(None, None, None)
 
-    def look(self) -> Snapshot:
-        """Return the view."""
+    def look(self, *, by_mark: bool) -> Snapshot:
+        """Return the view; if it is not open yet, open it as `read` of the ledger does."""
         if self._snapshot is None:
-            opened = self._ledger.glance()
+            opened = self._ledger.read(by_mark=True) if by_mark else self._ledger.glance()
             self._snapshot = opened.__enter__()
             self._opened = opened
         return self._snapshot
@@ -89,11 +89,12 @@ class OneViewLedger:
 class _Reading:
     """One read; only an error closes the view."""
 
-    def __init__(self, ledger: OneViewLedger) -> None:
+    def __init__(self, ledger: OneViewLedger, *, by_mark: bool) -> None:
         self._ledger = ledger
+        self._by_mark = by_mark
 
     def __enter__(self) -> Snapshot:
-        return self._ledger.look()
+        return self._ledger.look(by_mark=self._by_mark)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -64,7 +64,7 @@ class PostgresLedger:
 
         return PostgresCondition(self._session)
 
-    def read(self) -> _Reading:
+    def read(self, *, by_mark: bool = False) -> _Reading:  # noqa: ARG002 - the database keeps no mark
         """Open a consistent view; nothing in it waits for a writer."""
         return _Reading(self._session)
 

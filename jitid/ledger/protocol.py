@@ -531,13 +531,18 @@ class Ledger(Protocol):
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""
 
-    def read(self) -> AbstractContextManager[Snapshot]:
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[Snapshot]:
         """Open a consistent view.
+
+        With `by_mark`, the view judges by the time mark where the clock is more than a day behind it. That is for a
+        ledger that no verifier asks, and for the looks of an operation that accepts the clock: what expired by the
+        mark is recorded as expired before the mark is lowered.
 
         Raises:
             StorageError: the ledger is busy or out of reach.
-            ClockError: the clock is more than a day behind the ledger's time mark. A look judges by the mark, and the
-                mark does not advance while nobody writes: credentials that have expired since would be accepted.
+            ClockError: the clock is more than a day behind the ledger's time mark, without `by_mark`. A look judges by
+                the mark, and the mark does not advance while nobody writes: credentials that have expired since would
+                be accepted.
 
         """
 

@@ -91,9 +91,9 @@ class SqliteLedger:
 
         return SqliteCondition(self._db, self._clock)
 
-    def read(self) -> _Reading:
+    def read(self, *, by_mark: bool = False) -> _Reading:
         """Open a consistent view; nothing in it waits for a writer."""
-        return _Reading(self._db, self.names_at, self._clock, self._place)
+        return _Reading(self._db, self.names_at, self._clock, self._place, by_mark=by_mark)
 
     def glance(self) -> _Reading:
         """Open a view as `read` does: nothing costs less."""
@@ -272,18 +272,21 @@ class _Reading:
         names: Callable[[str | None], Names],
         clock: Callable[[], float],
         place: InPlace | None,
+        *,
+        by_mark: bool,
     ) -> None:
         self._db = db
         self._place = place
         self._names = names
         self._clock = clock
+        self._by_mark = by_mark
 
     def __enter__(self) -> SqlSnapshot:
         if self._place is not None:
             self._place.must_be()
         try:
             self._db.execute("BEGIN")
-            reading = read_clock(self._db, self._clock, writes=False)
+            reading = read_clock(self._db, self._clock, writes=False, by_mark=self._by_mark)
             names = self._names(reading.named_at)
         except BaseException as error:
             _roll_back(self._db)

@@ -85,7 +85,8 @@ class Session:
             arguments = {**arguments, "agent": self._own().credential.agent}
         request = self._request(arguments)
         try:
-            (foreseen,) = self._perform(Issue(requests=(request,), dry_run=True), request.parent)
+            preview = Issue(requests=(request,), dry_run=True, accept_clock=self._given.accept_clock)
+            (foreseen,) = self._perform(preview, request.parent)
         except PolicyDeniedError as denial:
             return telling.denial(denial)
         return telling.foreseen(foreseen)

@@ -66,6 +66,8 @@ class FileSource:
         self._trees: dict[int, Tree] = {}
         self._rules: dict[tuple[int, tuple[str, ...]], Rules] = {}
         """What is ignored in folders that were met."""
+        self._above: dict[int, str] = {}
+        """The repositories that named folders are a part of, by the number of the path: each repository once."""
 
     def prepare(self, processes: int) -> None:
         """Make what the processes share, and look whether everything is there. Raises UsageError."""
@@ -76,6 +78,7 @@ class FileSource:
             self._sharing.work.append((number, (), None) if is_folder else (number, None, None))
         # The last one is done first.
         self._sharing.work.reverse()
+        self._above = _repositories_above(self._paths)
 
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search a share of the files."""
@@ -111,6 +114,8 @@ class FileSource:
         self, reading: Reading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
     ) -> Iterator[None]:
         shown = _prefix(path) + "".join(f"{name}/" for name in names)
+        if not names and files is None and number in self._above:
+            reading.searcher.tally.meet(self._above[number])
         try:
             tree = self._tree(number, path)
             descriptor = tree.enter(names)
@@ -240,3 +245,36 @@ def is_readable_folder(path: str) -> bool:
     except OSError as error:
         raise UsageError(f"{quote(path, 200)} cannot be scanned: {why(error)}") from error
     return stat.S_ISDIR(mode)
+
+
+def _repositories_above(paths: Sequence[str]) -> dict[int, str]:
+    """Return the repositories that folders are a part of, by the number of the folder; none that is searched itself."""
+    folders = {number: os.path.realpath(path) for number, path in enumerate(paths) if os.path.isdir(path)}
+    found: dict[str, int] = {}
+    for number, folder in folders.items():
+        above = _repository_above(folder)
+        # What is a named folder, or below one, is met when its entries are listed.
+        if above is not None and not any(_is_within(above, each) for each in folders.values()):
+            found.setdefault(above, number)
+    return {
+        number: above if os.path.isabs(paths[number]) else os.path.relpath(above)
+        for above, number in found.items()
+    }
+
+
+def _repository_above(folder: str) -> str | None:
+    while not _is_repository(folder):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return None
+    return folder
+
+
+def _is_repository(folder: str) -> bool:
+    return any(
+        all(os.path.lexists(os.path.join(folder, name)) for name in names) for names in ((REPOSITORY,), _BARE)
+    )
+
+
+def _is_within(folder: str, other: str) -> bool:
+    return os.path.commonpath([folder, other]) == other

@@ -62,6 +62,22 @@ def test_where_others_can_prove_themselves_it_is_not_said(shell: Shell, settings
     assert told(shell, "--config", str(file)) == [False] * 8
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '[oidc."https://id.example"]\nkind = "user"\n',
+        '[oidc."https://id.example"]\njwks = "/nowhere/keys.json"\naudience = "jitid"\nkind = "system"\n',
+    ],
+    ids=["an issuer without keys", "an issuer proves systems"],
+)
+def test_where_no_issuer_can_prove_a_person_it_is_said(shell: Shell, settings: str) -> None:
+    file = shell.home / "settings.toml"
+    file.touch(0o600)
+    file.write_text(settings)
+    assert WHY in shell.run("policy", "check", "--config", str(file)).stderr
+    assert WHY in shell.run(*ASKING, "--config", str(file)).stderr
+
+
 def test_without_such_a_rule_it_is_not_said(shell: Shell) -> None:
     (shell.ledger / "policy" / "eyes.cedar").unlink()
     assert WHY not in shell.run("policy", "check").stderr

@@ -50,6 +50,19 @@ WORDS = [
     ("issue", "--task", "T1", "--delegator", "alice", "--scope", "{mark}a:b"),
     ("issue", "--task", "T1", "--delegator", "alice", "--audience", "{mark}https://x.example"),
     ("issue", "--parent-file", "{mark}token"),
+    ("inspect", "{jti}{mark}"),
+    ("explain", "{jti}{mark}"),
+    ("revoke", "{jti}{mark}"),
+    ("leak", "timeline", "{mark}{jti}"),
+    ("leak", "timeline", "{jti}{mark}"),
+    ("leak", "show", "{mark}{jti}"),
+    ("leak", "close", "{mark}{jti}", "--reason", "done"),
+    ("audit", "log", "--at", "{mark}2026-11-24T12:00:00Z"),
+    ("audit", "log", "--since", "{mark}2026-11-24T12:00:00Z"),
+    ("audit", "log", "--since", "{mark}1h"),
+    ("audit", "log", "--at", "2026-11-24T12:00:00Z", "--within", "{mark}1h"),
+    ("list", "--since", "{mark}1h"),
+    ("issue", "--task", "T1", "--delegator", "alice", "--ttl", "{mark}5m"),
 ]
 
 

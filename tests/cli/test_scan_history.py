@@ -71,6 +71,31 @@ def test_a_worktree_a_submodule_and_a_bare_repository_are_repositories(shell: Sh
                 assert shell.run("scan", "--git", each).returncode == 10
 
 
+def test_a_folder_within_a_repository_names_the_repository_once(shell: Shell) -> None:
+    made = removed(shell, shell.home / "repo", "T1")
+    made.commit({"web/static/a": "a", "api/b": "b"})
+    absolute = str(shell.home / "repo")
+    for words, named in (
+        (["repo/web"], "repo"),
+        (["repo/web/static"], "repo"),
+        (["repo/web", "repo/api"], "repo"),
+        (["repo", "repo/web"], "repo"),
+        ([f"{absolute}/web"], absolute),
+    ):
+        assert noted(shell.run("scan", *words).stderr) == [f"jitid scan --git {named}"], words
+    (shell.home / "beside").symlink_to("repo/web")
+    (named,) = noted(shell.run("scan", "beside/").stderr)
+    assert shell.run(*shlex.split(named)[1:]).returncode == 10
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_a_document_says_that_the_history_was_not_searched(shell: Shell, form: str) -> None:
+    removed(shell, shell.home / "repo", "T1")
+    done = shell.run("scan", "repo", "--format", form)
+    assert "the history of a git repository was not searched" in done.stdout
+    assert NOTE.strip(": ") not in shell.run("scan", "--git", "repo", "--format", form).stdout
+
+
 def test_of_many_repositories_a_few_are_named_and_the_others_counted(shell: Shell) -> None:
     for number in range(7):
         Made(shell.home / f"all/repo{number}").commit({"a": "b"})

@@ -302,3 +302,22 @@ def test_no_audience_of_ours_means_no() -> None:
         jws.check_claims(CLAIMS, issuer=CLAIMS["iss"], audiences=(), now=NOW)
     with pytest.raises(TypeError):
         jws.check_claims(CLAIMS, issuer=CLAIMS["iss"], audiences=CLAIMS["aud"], now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "said"),
+    [
+        (NOW, "its `exp` is 2026-11-24T12:00:00Z; "),
+        (0, "its `exp` is 1970-01-01T00:00:00Z; "),
+        (-1, "its `exp` is before 1970; "),
+        (-(10**12), "its `exp` is before 1970; "),
+        (-(10**4000), "its `exp` is before 1970; "),
+    ],
+)
+def test_of_claims_that_nobody_has_verified_the_hint_says_what_they_say(expires_at: int, said: str) -> None:
+    """They may be forged: that the token was valid once is not known."""
+    with pytest.raises(InvalidCredentialError) as refused:
+        jws.check_claims(
+            {**CLAIMS, "exp": expires_at}, issuer=CLAIMS["iss"], audiences={CLAIMS["aud"]}, now=NOW
+        )
+    assert str(refused.value.hint).startswith(said)

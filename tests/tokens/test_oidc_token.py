@@ -178,7 +178,7 @@ def test_one_key_has_one_algorithm(verify: Verify) -> None:
 
 
 UNKNOWN = "the ID token is from the issuer `https://ci.example/`, which is not configured"
-EXPIRED = "the ID token of `alice@example.com` expired at 2026-11-24T12:00:00Z"
+EXPIRED = "the ID token of `alice@example.com` has expired: its `exp` is 2026-11-24T12:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ EXPIRED = "the ID token of `alice@example.com` expired at 2026-11-24T12:00:00Z"
         ({"aud": []}, "the ID token is for no audience, not for `jitid` alone"),
         ({"aud": None}, "the ID token is for no audience, not for `jitid` alone"),
         ({"exp": NOW}, EXPIRED),
-        ({"exp": NOW, "sub": None}, "the ID token expired at 2026-11-24T12:00:00Z"),
+        ({"exp": NOW, "sub": None}, "the ID token has expired: its `exp` is 2026-11-24T12:00:00Z"),
         ({"exp": None}, "the ID token's times are missing or not integers"),
         ({"exp": True}, "the ID token's times are missing or not integers"),
         ({"iat": float(NOW)}, "the ID token's times are missing or not integers"),
