@@ -147,8 +147,8 @@ class Members:
             if event["op"] == "accept-clock":
                 self._presented.clock(event)
                 self._marks.clock(event)
-            elif markrows.REQUEST in body:
-                self._marks.answer(event, [parse_access_id(event["access"])])
+            elif isinstance(event.get("access"), str):
+                self._marks.made(event, [parse_access_id(event["access"])])
         if markrows.ASSERTION in body:
             self._marks.use(strictjson.loads(body, "audit event"))
         if taskrows.MARK in body or taskrows.RETIRED in body:
@@ -264,8 +264,7 @@ class Members:
             raise IntegrityError(_not_as_told(seq, "issued"))
         if "policy" in event:
             self._policies.add(event["policy"])
-        if "request" in event:
-            self._marks.answer(event, map(_JTI, rows))
+        self._marks.made(event, map(_JTI, rows))
         if rows:
             self._rows.check(seq, event, rows, self._names.issuer)
         if rows and "certified" in event:
