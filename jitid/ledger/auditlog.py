@@ -168,6 +168,11 @@ class SqlAuditLog:
         (count,) = self._one(f"SELECT count(*) FROM process c WHERE {spared(without)}")
         return int(count)
 
+    def last_identity(self) -> int:
+        """Return the number of the last identity; 0 if there is none."""
+        (last,) = self._one("SELECT coalesce(max(id), 0) FROM identity")
+        return int(last)
+
     def terms(self, first: int, end: int) -> list[tuple[int, str]]:
         """Return the numbered names from number `first` to before `end`."""
         rows = self._db.execute("SELECT id, text FROM term WHERE id >= ? AND id < ?", (first, end))

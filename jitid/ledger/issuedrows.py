@@ -48,6 +48,7 @@ OF_CREDENTIAL = (
 )
 OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
 """The columns in which all credentials of one event, and their identities, have the same."""
+_LINED = frozenset({"rows", "may_audience"})
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
@@ -130,6 +131,8 @@ class IssuedMembers:
         self._names = NumberedNames(snapshot)
         self._processes = 0
         """How many identities have a process, as events tell."""
+        self.since: int | None = None
+        """The number of the first identity whose event tells what events tell since credentials have lines."""
         self._kids = {key.key: key.kid for key in snapshot.signing_keys()}
 
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
@@ -145,6 +148,8 @@ class IssuedMembers:
                 raise _edited(seq)
             return
         one = self._alike(rows[0][0])
+        if event["op"] == "issue" and self.since is None and not _LINED.isdisjoint(event):
+            self.since = one.identity
         if event["op"] == "issue" and "process" in event:
             self._processes += len(rows)
             if any(self._alike(row[0])[-_OF_PROCESS:] != one[-_OF_PROCESS:] for row in rows[1:]):

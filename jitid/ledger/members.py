@@ -196,7 +196,7 @@ class Members:
             raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
     def _must_be_done(self) -> None:
-        self._names.must_be_done()
+        self._names.must_be_done(self._rows.since)
         self._issued.must_be_done()
         self._rows.must_be_done()
         self._ended.must_be_done()

@@ -330,6 +330,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def processes(self, without: str = "") -> int:
         """Return how many identities have a process."""
 
+    def last_identity(self) -> int:
+        """Return the number of the last identity; 0 if there is none."""
+
     def terms(self, first: int, end: int) -> list[tuple[int, str]]:
         """Return the numbered names from number `first` to before `end`."""
 

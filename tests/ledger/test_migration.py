@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from jitid import ownership
 from jitid.audit import Event
 from jitid.authority.operations import Renew, Revoke
+from jitid.errors import IntegrityError
 from jitid.ledger import folder, schema
 from jitid.ledger.records import Filter, Selection
 from jitid.ledger.writing import SqlTransaction
@@ -211,6 +212,19 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
         differences = world.ledger.condition().schema().differences
         assert [each for each in differences if "trigger" not in each] == []
     assert _names(tmp_path / "old") == _names(tmp_path / "new")
+
+
+@pytest.mark.parametrize("number", ["1", "2", "99"])
+def test_identities_from_before_are_as_many_as_there_were(tmp_path: Path, number: str) -> None:
+    """No later one gets the name of a registered agent because a setting says that it is from before."""
+    make_old(tmp_path / "old", 7)
+    World(tmp_path / "old").close()
+    with World(tmp_path / "old") as world:
+        world.issue(task="T2")
+        world.check()
+    edit(tmp_path / "old", f"UPDATE setting SET value = '{number}' WHERE name = 'agents_until'")
+    with World(tmp_path / "old") as world, nullcontext() if number == "1" else pytest.raises(IntegrityError):
+        world.check()
 
 
 def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path: Path) -> None:
