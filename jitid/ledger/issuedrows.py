@@ -143,8 +143,8 @@ class IssuedMembers:
 
         """
         if event["op"] == "adopt":
-            # Its own digest covers what can be stated of a standing secret. It has no other rights.
-            if any(_has_rights(self._alike(row[0]), row) for row in rows):
+            # Its own digest covers what can be stated of a standing secret, as its identity has it.
+            if any(not _is_adopted(self._alike(row[0]), row) for row in rows):
                 raise _edited(seq)
             return
         one = self._alike(rows[0][0])
@@ -267,15 +267,19 @@ class IssuedMembers:
         )
 
 
-def _has_rights(one: Alike, row: tuple[Any, ...]) -> bool:
-    """Tell whether a standing secret has what only issued credentials have."""
-    return any(
-        value is not None
-        for value in (
-            *(one.source, one.parent, one.source_of_identity, one.signed_by, one.subject),
-            *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
+def _is_adopted(one: Alike, row: tuple[Any, ...]) -> bool:
+    """Tell whether a standing secret is its identity's, and has nothing that only issued credentials have."""
+    return (
+        (one.task, one.delegator) == (one.task_of_identity, one.delegator_of_identity)
+        and one.line in (None, row[0])
+        and all(
+            value is None
+            for value in (
+                *(one.source, one.parent, one.source_of_identity, one.signed_by, one.subject, one.template),
+                *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
+            )
         )
-    ) or one.line not in (None, row[0])
+    )
 
 
 def _edited(seq: int) -> IntegrityError:

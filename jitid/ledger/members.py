@@ -79,7 +79,7 @@ class Members:
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
         self._presented = presented.PresentedMembers(snapshot.presented, snapshot.now)
-        self._agents = registered.AgentMembers(snapshot)
+        self._agents = registered.AgentMembers(snapshot, without)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
         self._tasks = taskrows.TaskMembers(snapshot, pruned=bool(through))
@@ -96,6 +96,8 @@ class Members:
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
         self._restored_at: int | None = None
         """When the ledger was last put back from a backup, as far as proof from before counts no more."""
+        self._partly: set[int] = set()
+        """Events of which rows are gone that they ended."""
         self._seal: Seal | None = None
         self._publics = 0
         """Of how many credentials an event vouches for the key that they are for."""
@@ -154,7 +156,7 @@ class Members:
         if taskrows.MARK in body or taskrows.RETIRED in body:
             self._tasks.take(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
-            self._agents.take(strictjson.loads(body, "audit event"))
+            self._agents.take(seq, strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
             event = strictjson.loads(body, "audit event")
             self._delegators.take(seq, event)
@@ -207,7 +209,7 @@ class Members:
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()
-        self._tasks.must_be_done()
+        self._tasks.must_be_done(from_before=self._names.upgraded)
         self._at_targets().must_be_done()
         self._pruned.must_be_done()
         self.count += self._at_targets().count
@@ -223,10 +225,13 @@ class Members:
             raise IntegrityError(
                 f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
             )
-        if (seq := self._snapshot.wrongly_honoured(self._pruned.through)) is not None:
-            raise IntegrityError(
-                f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
-            )
+        for seq, unexplained in self._snapshot.wrongly_honoured(
+            self._pruned.through, self._pruned.before, self._without
+        ):
+            if unexplained or seq not in self._partly:
+                raise IntegrityError(
+                    f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
+                )
         self._must_be_adopted()
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)
@@ -311,6 +316,8 @@ class Members:
         count = event["count"]
         rows = self._ended.take(seq, count)
         self._pruned.ended(seq, rows)
+        if len(rows) != count:
+            self._partly.add(seq)
         if rows and set(map(_EVENT, rows)) != {seq}:
             raise IntegrityError(_not_as_told(seq, "ended"))
         if len(rows) == count and audit.ended_digest(map(_JTI, rows)) != event["ended"]:

@@ -32,6 +32,11 @@ class NamesMembers:
         self._agents_until: int | None = None
         """`Names.agents_until` of a new ledger; None if an earlier version made it, which may have been upgraded."""
 
+    @property
+    def upgraded(self) -> bool:
+        """Whether an earlier version may have made the ledger."""
+        return self._agents_until is None
+
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event."""
         if event["op"] == "init":

@@ -37,6 +37,8 @@ class PrunedMembers:
         """Which leaks may be gone."""
         self.without = "" if self._last is None else "condemned"
         """The table of identities that are gone, though rows of theirs may still be there."""
+        self.before = 0
+        """Before which time everything had ended and expired that is gone; seconds since the epoch."""
         self.answers = 0
         """What was answered to requests before this time may be gone; seconds since the epoch."""
         self._remains = Remains()
@@ -45,6 +47,7 @@ class PrunedMembers:
     def tell(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take the event of a pruning; the last one counts."""
         self._told = (seq, event)
+        self.before = max(self.before, event["before"])
         # Unless the clock was set back since, no answer from before still counts.
         self.answers = max(self.answers, event["at"] - REMEMBERED)
 

@@ -14,6 +14,7 @@ from tests.builders import DAY, Database, World, in_postgres
 from tests.eventful import live_through_everything
 
 _TASK = "INSERT INTO task (name, opener, sensitivity, deadline, opened_at, event, given_event)"
+_ENDED = "(SELECT min(id) FROM credential WHERE ended_at IS NOT NULL AND kind = 'jwt' AND recurring IS NULL)"
 _ADOPTED = "(SELECT max(id) FROM credential WHERE kind = 'adopted')"
 _SECOND = """(SELECT min(c.id) + 1 FROM credential c
                WHERE (SELECT count(*) FROM credential o WHERE o.event = c.event) > 1)"""
@@ -22,11 +23,33 @@ CHANGES = (
     # Names of registered agents for those that have none.
     "INSERT INTO setting VALUES ('agents_until', '9999')",
     "INSERT INTO setting VALUES ('anything', 'x')",
-    # Another task to end a standing secret with.
+    f"UPDATE credential SET recurring = (SELECT min(id) FROM agent) WHERE id = {_ENDED}",
+    "UPDATE credential SET recurring = NULL WHERE recurring IS NOT NULL AND ended_at IS NOT NULL",
+    # Another owner for a standing secret, or another task to end with.
+    f"""UPDATE credential SET delegator = (SELECT max(delegator) FROM credential WHERE kind <> 'adopted')
+         WHERE id = {_ADOPTED}""",
+    f"UPDATE credential SET task = (SELECT min(id) FROM task) WHERE id = {_ADOPTED}",
     f"UPDATE identity SET task = (SELECT min(task) FROM credential) WHERE id = {_ADOPTED}",
+    f"UPDATE credential SET template = 'x/y' WHERE id = {_ADOPTED}",
+    # Tasks that no event opened.
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 0, NULL FROM task WHERE name = 'T1'",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 0, 0 FROM task WHERE name = 'T1'",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, -1, 0 FROM task WHERE name = 'T1'",
     f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, event, 0 FROM task WHERE name = 'T1'",
+    "INSERT INTO delegator_group SELECT max(id) + 1, 'security' FROM delegator",
+    f"{_TASK} SELECT 'T99', 9999, 'low', deadline, opened_at, event, NULL FROM task WHERE name = 'T1'",
+    f"""{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, event, given_event FROM task
+         WHERE given_event > 0""",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 2, 0 FROM task WHERE name = 'T1'",
+    "INSERT INTO approval_group (approval, name) SELECT max(id) + 1, 'security' FROM approval",
     # What targets and verifiers accept, and until when.
+    "UPDATE outside SET settled_at = settled_at - 5 WHERE settled_at IS NOT NULL",
+    "UPDATE outside SET honoured_until = 5 WHERE settled_at IS NOT NULL",
+    "UPDATE outside SET proof = 'x' WHERE settled_at IS NOT NULL",
     "UPDATE outside SET settlement = 'unsupported' WHERE settlement = 'done'",
+    "UPDATE honoured SET expires_at = expires_at - 5",
+    "UPDATE honoured SET credentials = credentials + 1",
+    "DELETE FROM honoured",
     # One of several that one event issued.
     f"UPDATE credential SET scopes = 'a:b' WHERE id = {_SECOND}",
     f"UPDATE identity SET depth = 1 WHERE id = (SELECT identity FROM credential WHERE id = {_SECOND})",
