@@ -42,6 +42,8 @@ class MarkMembers:
         """By the raw id of what was made for it: the time, and the request."""
         self._unknown: dict[bytes, int] = {}
         """By the raw ids of the first and the last that an event of an earlier version made: the time."""
+        self._last = snapshot.now
+        """The latest time at which something was issued, however clocks were set since: older answers may be gone."""
         self._told = False
         """Whether events tell of requests from here on."""
 
@@ -59,6 +61,7 @@ class MarkMembers:
         It states the request if that may come again. Events of earlier versions state none, whatever they answered.
         """
         self._told = self._told or "rows" in event
+        self._last = max(self._last, event["at"])
         if event["at"] <= self._snapshot.now - REMEMBERED:
             return
         if "request" in event:
@@ -78,8 +81,11 @@ class MarkMembers:
         # A mark without an event only refuses more, and marks from before have none.
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
             raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
+        since = max(self._last - REMEMBERED, self._pruned.answers)
+        missing = {request for at, request in self._requests.values() if at > since}
         for caller, key, answered, at in self._snapshot.answered():
             request = request_digest(caller, key, answered.digest, answered.sort)
+            missing.discard(request)
             made = (answered.first, answered.last)
             if {self._requests.get(one) for one in made} == {(at, request)}:
                 continue
@@ -91,3 +97,5 @@ class MarkMembers:
                 raise IntegrityError(
                     "what a request was answered with is not in the ledger as its event says"
                 )
+        if missing:
+            raise IntegrityError("the ledger lacks what a request was answered with, as an event says")

@@ -37,6 +37,8 @@ CHANGES = (
     f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, -1, 0 FROM task WHERE name = 'T1'",
     f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, event, 0 FROM task WHERE name = 'T1'",
     "INSERT INTO delegator_group SELECT max(id) + 1, 'security' FROM delegator",
+    f"""INSERT INTO term (id, text) VALUES (0, '?');
+        {_TASK} SELECT 'T99', 0, 'low', deadline, opened_at, 0, 0 FROM task WHERE name = 'T1'""",
     f"{_TASK} SELECT 'T99', 9999, 'low', deadline, opened_at, event, NULL FROM task WHERE name = 'T1'",
     f"""{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, event, given_event FROM task
          WHERE given_event > 0""",
@@ -94,8 +96,9 @@ def _sees(world: World, change: str) -> bool:
     try:
         with world.ledger.write() as transaction:
             assert isinstance(transaction, SqlTransaction)
-            statement = change if Database.server is None else in_postgres(change)
-            assert transaction._db.execute(statement).rowcount > 0, change
+            for statement in change.split(";"):
+                told = statement.strip() if Database.server is None else in_postgres(statement.strip())
+                assert transaction._db.execute(told).rowcount > 0, change
             auditing.verify(transaction, transaction.names, None)
             raise _UnseenError
     except IntegrityError:
