@@ -135,6 +135,7 @@ class Members:
         if b'"op":"adopt-change"' in body:
             event = strictjson.loads(body, "audit event")
             self._adopted[event["of"]] = event["adopted"]
+            self._at_targets().changed(event["at"])
             return
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strictjson.loads(body, "audit event"))
@@ -259,10 +260,10 @@ class Members:
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
             self._tasks.adopt(seq, event)
-            self._at_targets().adopted(map(_JTI, rows))
+            self._at_targets().adopted(list(map(_JTI, rows)), event["at"])
         elif "target" in event:
             # What a target makes has no fingerprint before it is confirmed.
-            self._at_targets().made(map(_JTI, rows), event["target"])
+            self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
             printed = [(row[1], None) for row in rows]
         self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:

@@ -48,6 +48,8 @@ CHANGES = (
     "UPDATE outside SET settled_at = settled_at - 5 WHERE settled_at IS NOT NULL",
     "UPDATE outside SET honoured_until = 5 WHERE settled_at IS NOT NULL",
     "UPDATE outside SET proof = 'x' WHERE settled_at IS NOT NULL",
+    "UPDATE outside SET next_at = 1099511627776 WHERE settled_at IS NULL",
+    "UPDATE outside SET tried_at = 1099511627776, next_at = 1099511627776 WHERE settled_at IS NULL",
     "UPDATE outside SET settlement = 'unsupported' WHERE settlement = 'done'",
     "UPDATE honoured SET expires_at = expires_at - 5",
     "UPDATE honoured SET credentials = credentials + 1",

@@ -24,7 +24,9 @@ from jitid.request import RenewRequest
 from tests.builders import DAY, World, open_sqlite, request
 from tests.eventful import leave_marks, live_through_everything
 
-BOOKKEEPING = "the retries of what is not settled at a target yet; the next one writes it anew"
+BOOKKEEPING = (
+    "the retries of what is not settled at a target: it bounds how soon the next one is, not whether"
+)
 NUMBER = "a number by which nothing else names the row"
 
 MAY_PASS: dict[tuple[str, str], str] = {
@@ -34,7 +36,6 @@ MAY_PASS: dict[tuple[str, str], str] = {
     ("process", "renews_until"): "moves with renewals; it only tells a sweep when the process renews no more",
     ("outside", "attempts"): BOOKKEEPING,
     ("outside", "next_at"): BOOKKEEPING,
-    ("outside", "tried_at"): BOOKKEEPING,
     ("delegator", "event"): "the number of the last event about the row; nothing is decided by it",
     ("agent", "event"): "the number of the last event about the row; nothing is decided by it",
     ("action", "id"): NUMBER,
