@@ -460,15 +460,9 @@ def _open_or_create_database(config: Config, note: Callable[[str], None]) -> Loc
     found = _open_database(config)
     if found is not None:
         return found
-    names, path = _new_names(config), home_path(config)
-    made = database.create(
-        config.ledger,
-        path,
-        names,
-        default_files(),
-        by=caller(),
-        timeout=float(config.number("timeout")),
-    )
+    names, path, timeout = _new_names(config), home_path(config), float(config.number("timeout"))
+    others = database.schemas(config.ledger, timeout)
+    made = database.create(config.ledger, path, names, default_files(), by=caller(), timeout=timeout)
     found = _open_database(config)
     if found is None:
         raise IntegrityError(f"the ledger in {_shown(config)} went away while it was made")
@@ -476,6 +470,11 @@ def _open_or_create_database(config: Config, note: Callable[[str], None]) -> Loc
         note(
             f"first use: made a ledger in {_shown(config)}, with a signing key and a default policy in {path}"
         )
+        if others:
+            note(
+                f"the schema {others[0]} of that database already has another ledger; to use that one instead: "
+                f"?options=-csearch_path%3D{others[0]}"
+            )
         note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
     return found
 

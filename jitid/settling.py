@@ -15,14 +15,14 @@ from jitid.credential import Kind
 from jitid.errors import JitidError
 from jitid.ledger import resting
 from jitid.ledger.changing import change
-from jitid.ledger.outside import Outside
+from jitid.ledger.outside import LAST_AFTER, Outside
 from jitid.ledger.protocol import Ledger, Transaction
 from jitid.standing import FOR_EVER
 from jitid.target import BY_HAND, Outcome, Settlement
 from jitid.targets import Targets
 from jitid.text import safe
 
-FIRST_AFTER, LAST_AFTER = 10, 3_600
+FIRST_AFTER = 10
 """Seconds after which a target that was out of reach is tried again: twice as long each time, up to an hour."""
 MINTING = 120
 """Seconds for which whoever recorded a credential may still be making it after its end, since targets are asked to make

@@ -484,7 +484,7 @@ def edit(path: Path, *statements: str) -> None:
         with psycopg.connect(Database.addresses[path], options="-c search_path=jitid") as connection:
             connection.execute("ALTER TABLE audit_event DISABLE TRIGGER USER")
             for statement in statements:
-                connection.execute(_in_postgres(statement))
+                connection.execute(in_postgres(statement))
         return
     db = sqlite3.connect(path / folder.DATABASE, isolation_level=None)
     try:
@@ -496,7 +496,7 @@ def edit(path: Path, *statements: str) -> None:
         db.close()
 
 
-def _in_postgres(statement: str) -> str:
+def in_postgres(statement: str) -> str:
     """Return a statement of SQLite's as PostgreSQL has it, where a row does not number itself."""
     numbering = re.match(r"INSERT INTO (leak|action|task) \((?!id)", statement)
     if numbering:

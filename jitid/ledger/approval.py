@@ -128,6 +128,9 @@ class ApprovalSnapshot(Protocol):
     def all(self) -> Iterator[Approval]:
         """Yield every request, in order."""
 
+    def has_strays(self) -> bool:
+        """Tell whether a group is said to have to approve a request that is not there."""
+
 
 class ApprovalTransaction(ApprovalSnapshot, Protocol):
     """The part of a durable change that is about approvals; what it writes points to the next event."""

@@ -121,6 +121,8 @@ class ApprovalRows:
             IntegrityError: one of them was edited, removed or inserted.
 
         """
+        if self._snapshot.has_strays():
+            raise IntegrityError("the ledger has an approval of a request that it does not have")
         withdrawn: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
             self._pruned.request(row)

@@ -87,6 +87,14 @@ class SqlApprovals:
         """Yield every request, in order."""
         return self._approvals("1 = 1 ORDER BY p.id", {})
 
+    def has_strays(self) -> bool:
+        """Tell whether a group is said to have to approve a request that is not there."""
+        row = self._db.execute(
+            """SELECT 1 FROM approval_group g
+                WHERE NOT EXISTS (SELECT 1 FROM approval p WHERE p.id = g.approval) LIMIT 1"""
+        ).fetchone()
+        return row is not None
+
     def _approvals(self, where: str, values: dict[str, Any]) -> Iterator[Approval]:
         rows = iter(self._db.execute(f"{_APPROVAL} WHERE {where}", {**values, "now": self._now}))
         while chunk := list(islice(rows, _AT_ONCE)):

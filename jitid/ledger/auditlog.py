@@ -168,6 +168,11 @@ class SqlAuditLog:
         (count,) = self._one(f"SELECT count(*) FROM process c WHERE {spared(without)}")
         return int(count)
 
+    def last_identity(self) -> int:
+        """Return the number of the last identity; 0 if there is none."""
+        (last,) = self._one("SELECT coalesce(max(id), 0) FROM identity")
+        return int(last)
+
     def terms(self, first: int, end: int) -> list[tuple[int, str]]:
         """Return the numbered names from number `first` to before `end`."""
         rows = self._db.execute("SELECT id, text FROM term WHERE id >= ? AND id < ?", (first, end))
@@ -219,23 +224,41 @@ class SqlAuditLog:
         )
         return None if row is None else bytes(row[0])
 
-    def wrongly_honoured(self, through: int) -> int | None:
-        """Return an event after `through` whose row in `honoured` differs from what the event ended, or None."""
-        ended = """SELECT ended_event AS event, count(*) AS credentials, min(ended_at) AS ended_at,
-                          max(expires_at) AS expires_at
-                     FROM credential
-                    WHERE claims_hash IS NOT NULL AND ended_event > :through AND ended_as <> 'expired'
-                    GROUP BY ended_event"""
-        row = self._one(
-            f"""SELECT e.event FROM ({ended}) e LEFT JOIN honoured h ON h.event = e.event
-                 WHERE coalesce(h.credentials, 0) <> e.credentials OR h.ended_at <> e.ended_at
-                    OR h.expires_at <> e.expires_at
-                 UNION ALL
-                SELECT h.event FROM honoured h LEFT JOIN ({ended}) e ON e.event = h.event
-                 WHERE h.event > :through AND e.event IS NULL LIMIT 1""",
-            through=through,
+    def wrongly_honoured(self, through: int, before: int, without: str = "") -> list[tuple[int, bool]]:
+        """Return events whose row in `honoured` differs from what is left of what they ended.
+
+        Each with whether nothing explains that. If other credentials of the event are gone, that explains a row that
+        counts more of them.
+
+        Args:
+            through: the number of the last event of which rows may be gone.
+            before: the time before which these had expired; seconds since the epoch.
+            without: names a table of identities that are gone.
+
+        """
+        ended = f"""SELECT c.ended_event AS event, count(*) AS credentials, min(c.ended_at) AS ended_at,
+                           max(c.expires_at) AS expires_at
+                      FROM credential c
+                     WHERE c.claims_hash IS NOT NULL AND c.ended_event IS NOT NULL AND c.ended_as <> 'expired'
+                       AND {spared(without)}
+                     GROUP BY c.ended_event"""
+        old = "e.event <= :through AND e.expires_at < :before"
+        rows = self._db.execute(
+            f"""SELECT event, wrong FROM (
+                    SELECT e.event, CASE
+                           WHEN h.event IS NULL THEN CASE WHEN {old} THEN 0 ELSE 2 END
+                           WHEN h.ended_at <> e.ended_at OR h.credentials < e.credentials OR h.expires_at < e.expires_at
+                                OR h.expires_at > e.expires_at AND NOT ({old} AND h.expires_at < :before) THEN 2
+                           WHEN h.credentials = e.credentials AND h.expires_at = e.expires_at THEN 0
+                           WHEN e.event > :through THEN 2 ELSE 1 END AS wrong
+                      FROM ({ended}) e LEFT JOIN honoured h ON h.event = e.event
+                     UNION ALL
+                    SELECT h.event, 2 FROM honoured h LEFT JOIN ({ended}) e ON e.event = h.event
+                     WHERE e.event IS NULL AND (h.event > :through OR h.expires_at >= :before)) AS found
+                 WHERE wrong > 0""",
+            {"through": through, "before": before},
         )
-        return None if row is None else int(row[0])
+        return [(int(event), wrong == 2) for event, wrong in rows.fetchall()]
 
     def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

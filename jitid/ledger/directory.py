@@ -1,7 +1,7 @@
 """What a ledger answers about delegators and recurring agents."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from jitid.agent import Agent, AgentState
@@ -122,10 +122,16 @@ class DirectorySnapshot(Protocol):
         """Return the record of an agent, also one that has ended."""
 
     def wrongly_named(self) -> str | None:
-        """Return a delegator's own name that stands for another, or a name that stands for no delegator; or None."""
+        """Return a delegator's own name that stands for another, or a name or group of no delegator; or None."""
 
-    def wrongly_held(self) -> str | None:
-        """Return an agent of which something alive is not counted to its record, or is to another; None for none."""
+    def wrongly_held(self, registered: Mapping[str, int], without: str = "") -> str | None:
+        """Return whose credentials are not counted to their agent's record, or are to another's; None for none's.
+
+        Args:
+            registered: the event that registered each agent first, by name.
+            without: names a table of identities that are gone.
+
+        """
 
     def agents(
         self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int

@@ -198,6 +198,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
                 "issuer": names.issuer,
                 "trust_domain": names.trust_domain,
                 "kid": signer.kid,
+                "agents_until": names.agents_until,
             },
         )
         db.execute("COMMIT")

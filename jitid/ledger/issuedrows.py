@@ -48,6 +48,7 @@ OF_CREDENTIAL = (
 )
 OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
 """The columns in which all credentials of one event, and their identities, have the same."""
+_LINED = frozenset({"rows", "may_audience"})
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
@@ -130,6 +131,8 @@ class IssuedMembers:
         self._names = NumberedNames(snapshot)
         self._processes = 0
         """How many identities have a process, as events tell."""
+        self.since: int | None = None
+        """The number of the first identity whose event tells what events tell since credentials have lines."""
         self._kids = {key.key: key.kid for key in snapshot.signing_keys()}
 
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
@@ -140,11 +143,13 @@ class IssuedMembers:
 
         """
         if event["op"] == "adopt":
-            # Its own digest covers what can be stated of a standing secret. It has no other rights.
-            if any(_has_rights(self._alike(row[0]), row) for row in rows):
+            # Its own digest covers what can be stated of a standing secret, as its identity has it.
+            if any(not _is_adopted(self._alike(row[0]), row) for row in rows):
                 raise _edited(seq)
             return
         one = self._alike(rows[0][0])
+        if event["op"] == "issue" and self.since is None and not _LINED.isdisjoint(event):
+            self.since = one.identity
         if event["op"] == "issue" and "process" in event:
             self._processes += len(rows)
             if any(self._alike(row[0])[-_OF_PROCESS:] != one[-_OF_PROCESS:] for row in rows[1:]):
@@ -262,15 +267,19 @@ class IssuedMembers:
         )
 
 
-def _has_rights(one: Alike, row: tuple[Any, ...]) -> bool:
-    """Tell whether a standing secret has what only issued credentials have."""
-    return any(
-        value is not None
-        for value in (
-            *(one.source, one.parent, one.source_of_identity, one.signed_by, one.subject),
-            *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
+def _is_adopted(one: Alike, row: tuple[Any, ...]) -> bool:
+    """Tell whether a standing secret is its identity's, and has nothing that only issued credentials have."""
+    return (
+        (one.task, one.delegator) == (one.task_of_identity, one.delegator_of_identity)
+        and one.line in (None, row[0])
+        and all(
+            value is None
+            for value in (
+                *(one.source, one.parent, one.source_of_identity, one.signed_by, one.subject, one.template),
+                *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
+            )
         )
-    ) or one.line not in (None, row[0])
+    )
 
 
 def _edited(seq: int) -> IntegrityError:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from jitid.ledger.pruned import PrunedMembers
 
 ASSERTION = b'"op":"assertion"'
-REQUEST = b'"request":"'
-"""What stands in events that record marks, and in no others: in a text the quotes would be escaped."""
+"""What stands in events about used assertions, and in no others: in a text the quotes would be escaped."""
 
 
 def assertion_digest(client: str, jti: str, until: int) -> str:
@@ -41,6 +40,12 @@ class MarkMembers:
         self._assertions: dict[str, int] = {}
         self._requests: dict[bytes, tuple[int, str]] = {}
         """By the raw id of what was made for it: the time, and the request."""
+        self._unknown: dict[bytes, int] = {}
+        """By the raw ids of the first and the last that an event of an earlier version made: the time."""
+        self._last = snapshot.now
+        """The latest time at which something was issued, however clocks were set since: older answers may be gone."""
+        self._told = False
+        """Whether events tell of requests from here on."""
 
     def clock(self, event: Mapping[str, Any]) -> None:
         """Go on with an event that accepted a clock."""
@@ -50,10 +55,19 @@ class MarkMembers:
         """Go on with an event that records the use of an assertion."""
         self._assertions[event["assertion"]] = event["until"]
 
-    def answer(self, event: Mapping[str, Any], made: Iterable[bytes]) -> None:
-        """Go on with an event that answered a request which may come again, and the raw ids of what it made."""
-        if event["at"] > self._snapshot.now - REMEMBERED:
+    def made(self, event: Mapping[str, Any], made: Iterable[bytes]) -> None:
+        """Go on with an event that issued or granted something, and the raw ids of that.
+
+        It states the request if that may come again. Events of earlier versions state none, whatever they answered.
+        """
+        self._told = self._told or "rows" in event
+        self._last = max(self._last, event["at"])
+        if event["at"] <= self._snapshot.now - REMEMBERED:
+            return
+        if "request" in event:
             self._requests.update(dict.fromkeys(made, (event["at"], event["request"])))
+        elif not self._told and (ids := list(made)):
+            self._unknown.update(dict.fromkeys((ids[0], ids[-1]), event["at"]))
 
     def must_be_done(self) -> None:
         """Compare the marks.
@@ -67,12 +81,21 @@ class MarkMembers:
         # A mark without an event only refuses more, and marks from before have none.
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
             raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
+        since = max(self._last - REMEMBERED, self._pruned.answers)
+        missing = {request for at, request in self._requests.values() if at > since}
         for caller, key, answered, at in self._snapshot.answered():
             request = request_digest(caller, key, answered.digest, answered.sort)
+            missing.discard(request)
             made = (answered.first, answered.last)
-            wrong = [one for one in made if self._requests.get(one) != (at, request)]
+            if {self._requests.get(one) for one in made} == {(at, request)}:
+                continue
+            if all(self._unknown.get(one) == at for one in made):
+                continue
             # What was pruned is made anew, whatever is said of it.
-            if any(one in self._requests for one in wrong) or (wrong and self._pruned.there(wrong)):
+            gone = at < self._pruned.answers and not any(one in self._requests for one in made)
+            if not gone or self._pruned.there(made):
                 raise IntegrityError(
                     "what a request was answered with is not in the ledger as its event says"
                 )
+        if missing:
+            raise IntegrityError("the ledger lacks what a request was answered with, as an event says")

@@ -79,7 +79,7 @@ class Members:
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
         self._presented = presented.PresentedMembers(snapshot.presented, snapshot.now)
-        self._agents = registered.AgentMembers(snapshot)
+        self._agents = registered.AgentMembers(snapshot, without)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
         self._tasks = taskrows.TaskMembers(snapshot, pruned=bool(through))
@@ -96,6 +96,8 @@ class Members:
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
         self._restored_at: int | None = None
         """When the ledger was last put back from a backup, as far as proof from before counts no more."""
+        self._partly: set[int] = set()
+        """Events of which rows are gone that they ended."""
         self._seal: Seal | None = None
         self._publics = 0
         """Of how many credentials an event vouches for the key that they are for."""
@@ -133,6 +135,7 @@ class Members:
         if b'"op":"adopt-change"' in body:
             event = strictjson.loads(body, "audit event")
             self._adopted[event["of"]] = event["adopted"]
+            self._at_targets().changed(event["at"])
             return
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strictjson.loads(body, "audit event"))
@@ -147,14 +150,14 @@ class Members:
             if event["op"] == "accept-clock":
                 self._presented.clock(event)
                 self._marks.clock(event)
-            elif markrows.REQUEST in body:
-                self._marks.answer(event, [parse_access_id(event["access"])])
+            elif isinstance(event.get("access"), str):
+                self._marks.made(event, [parse_access_id(event["access"])])
         if markrows.ASSERTION in body:
             self._marks.use(strictjson.loads(body, "audit event"))
         if taskrows.MARK in body or taskrows.RETIRED in body:
             self._tasks.take(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
-            self._agents.take(strictjson.loads(body, "audit event"))
+            self._agents.take(seq, strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
             event = strictjson.loads(body, "audit event")
             self._delegators.take(seq, event)
@@ -196,7 +199,7 @@ class Members:
             raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
     def _must_be_done(self) -> None:
-        self._names.must_be_done()
+        self._names.must_be_done(self._rows.since)
         self._issued.must_be_done()
         self._rows.must_be_done()
         self._ended.must_be_done()
@@ -207,7 +210,7 @@ class Members:
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()
-        self._tasks.must_be_done()
+        self._tasks.must_be_done(from_before=self._names.upgraded)
         self._at_targets().must_be_done()
         self._pruned.must_be_done()
         self.count += self._at_targets().count
@@ -223,10 +226,13 @@ class Members:
             raise IntegrityError(
                 f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
             )
-        if (seq := self._snapshot.wrongly_honoured(self._pruned.through)) is not None:
-            raise IntegrityError(
-                f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
-            )
+        for seq, unexplained in self._snapshot.wrongly_honoured(
+            self._pruned.through, self._pruned.before, self._without
+        ):
+            if unexplained or seq not in self._partly:
+                raise IntegrityError(
+                    f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
+                )
         self._must_be_adopted()
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)
@@ -254,18 +260,17 @@ class Members:
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
             self._tasks.adopt(seq, event)
-            self._at_targets().adopted(map(_JTI, rows))
+            self._at_targets().adopted(list(map(_JTI, rows)), event["at"])
         elif "target" in event:
             # What a target makes has no fingerprint before it is confirmed.
-            self._at_targets().made(map(_JTI, rows), event["target"])
+            self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
             printed = [(row[1], None) for row in rows]
         self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         if "policy" in event:
             self._policies.add(event["policy"])
-        if "request" in event:
-            self._marks.answer(event, map(_JTI, rows))
+        self._marks.made(event, map(_JTI, rows))
         if rows:
             self._rows.check(seq, event, rows, self._names.issuer)
         if rows and "certified" in event:
@@ -312,6 +317,8 @@ class Members:
         count = event["count"]
         rows = self._ended.take(seq, count)
         self._pruned.ended(seq, rows)
+        if len(rows) != count:
+            self._partly.add(seq)
         if rows and set(map(_EVENT, rows)) != {seq}:
             raise IntegrityError(_not_as_told(seq, "ended"))
         if len(rows) == count and audit.ended_digest(map(_JTI, rows)) != event["ended"]:

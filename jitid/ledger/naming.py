@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.records import FOREVER, Names
+from jitid.ledger import sealing
+from jitid.ledger.records import FOREVER, OF_NAMES, Names
+from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -27,6 +29,13 @@ class NamesMembers:
         """As of the last event that was taken: events leave it out as an audience."""
         self._told: Names | None = None
         self._seq = 0
+        self._agents_until: int | None = None
+        """`Names.agents_until` of a new ledger; None if an earlier version made it, which may have been upgraded."""
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether an earlier version may have made the ledger."""
+        return self._agents_until is None
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event."""
@@ -34,6 +43,7 @@ class NamesMembers:
             self._told = Names(
                 event.get("ledger", ""), event.get("issuer", self.issuer), event.get("trust_domain", "")
             )
+            self._agents_until = event.get("agents_until")
         elif "issuer" in event and self._told is not None:
             self._told = self._told.renamed(event["issuer"], event.get("until", _UNTOLD))
             if event["op"] == "ledger-issuer":
@@ -41,8 +51,17 @@ class NamesMembers:
         self.issuer = event.get("issuer", self.issuer)
         self._seq = seq
 
-    def must_be_done(self) -> None:
-        """Compare the ledger with what was told. Raises IntegrityError."""
+    def must_be_done(self, since: int | None) -> None:
+        """Compare the ledger with what was told.
+
+        Args:
+            since: the number of the first identity from after the upgrade that `agents_until` is from, as far as events
+                tell; None if they tell of none.
+
+        Raises:
+            IntegrityError: a setting was changed, added or removed.
+
+        """
         told = self._told
         if told is None:
             return
@@ -52,6 +71,9 @@ class NamesMembers:
             found = Names.of(settings)
         except KeyError as missing:
             raise IntegrityError(f"the ledger lacks its {missing.args[0]}") from None
+        if unknown := settings.keys() - OF_NAMES - {sealing.SETTING}:
+            raise IntegrityError(f"the ledger has a setting {quote(min(unknown))} that no ledger has")
+        self._check_agents(found.agents_until, since)
         for what, is_now, was in (
             ("uuid", found.uuid, told.uuid or found.uuid),
             ("issuer", found.issuer, told.issuer),
@@ -68,6 +90,16 @@ class NamesMembers:
                 raise IntegrityError(
                     f"until when the former issuer {name} counts is not what the audit log tells: it was changed"
                 )
+
+    def _check_agents(self, until: int, since: int | None) -> None:
+        """Compare `agents_until`. A lower number only takes names from agents."""
+        last = self._snapshot.last_identity()
+        limit = last if since is None else min(last, since - 1)
+        if until > (limit if self._agents_until is None else self._agents_until):
+            raise IntegrityError(
+                "the ledger gives names of registered agents to identities that have none: its setting "
+                "agents_until was changed"
+            )
 
     def _latest(self, settings: Mapping[str, str]) -> int:
         """Return until when a former name can count at most of which no event tells."""

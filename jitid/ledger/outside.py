@@ -172,6 +172,10 @@ def confirmed_digest(
     return told.hexdigest()
 
 
+LAST_AFTER = 3_600
+"""Seconds after which what could not be ended at its target is tried again, at the latest."""
+
+
 class OutsideRow(NamedTuple):
     """What the ledger has of a credential at a target."""
 
@@ -186,6 +190,8 @@ class OutsideRow(NamedTuple):
     honoured_until: int | None
     proof: str | None
     event: int | None
+    next_at: int
+    tried_at: int | None
     parts: list[tuple[str, bytes]]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
 from jitid.ledger.outside import (
+    LAST_AFTER,
     OutsideRow,
     OutsideSnapshot,
     confirmed_digest,
@@ -41,21 +42,35 @@ class OutsideMembers:
         self._adopted: set[bytes] = set()
         self._confirmed: dict[bytes, str] = {}
         self._settled: dict[int, _Settled] = {}
+        self._tried: dict[int, int] = {}
+        """When each event tried to end credentials."""
+        self._since: dict[bytes, int] = {}
+        """When each credential was to be made, or was adopted."""
+        self._changed = 0
+        """When what is known of an adopted secret was changed last: then it is tried at once."""
         self.count = 0
 
-    def made(self, jtis: Iterable[bytes], target: str) -> None:
+    def made(self, jtis: Sequence[bytes], target: str, at: int) -> None:
         """Take the credentials that an event issued at a target."""
         self._made.update(dict.fromkeys(jtis, target))
+        self._since.update(dict.fromkeys(jtis, at))
 
-    def adopted(self, jtis: Iterable[bytes]) -> None:
+    def adopted(self, jtis: Sequence[bytes], at: int) -> None:
         """Take the standing secrets that an event adopted: it tells all of them by its own digest."""
         self._adopted.update(jtis)
+        self._since.update(dict.fromkeys(jtis, at))
+
+    def changed(self, at: int) -> None:
+        """Take an event that changed what is known of standing secrets."""
+        self._changed = max(self._changed, at)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event that confirms a credential, or settles some."""
         if "confirmed" in event:
             self._confirmed[parse_id(event["jti"])[1]] = event["confirmed"]
-        elif event["final"]:
+            return
+        self._tried[seq] = event["at"]
+        if event["final"]:
             self._settled[seq] = _Settled(event["at"], event["settled"], event.get("evidence"))
 
     def must_be_done(self) -> None:
@@ -72,12 +87,14 @@ class OutsideMembers:
                 final.setdefault(row.event, []).append(row)
             elif row.settlement == Settlement.DONE:
                 raise _edited(row.jti)
+            self._compare_tried(row)
             if row.jti not in self._adopted:
                 self._compare(row)
         missing = next(iter(self._made.keys() or self._pruned.there(self._confirmed)), None)
         if missing is not None:
             raise IntegrityError(f"{credential_id(missing)} is at a target, and the ledger no longer says so")
-        for seq in final.keys() | self._settled.keys():
+        # The digest of what a pruning left depends on the order of the events.
+        for seq in sorted(final.keys() | self._settled.keys(), key=lambda seq: seq or 0):
             self._compare_settled(seq, final.get(seq, []), self._settled.get(seq or 0))
 
     def _compare(self, row: OutsideRow) -> None:
@@ -95,16 +112,27 @@ class OutsideMembers:
         ):
             raise _edited(row.jti)
 
+    def _compare_tried(self, row: OutsideRow) -> None:
+        """Compare when the end of a credential was tried and is to be tried, or nobody might ever try it again."""
+        if row.tried_at != (None if row.event is None else self._tried.get(row.event)):
+            raise _edited(row.jti)
+        latest = self._since.get(row.jti, 0) if row.tried_at is None else row.tried_at + LAST_AFTER
+        if row.jti in self._adopted:
+            latest = max(latest, self._changed)
+        if row.settled_at is None and row.next_at > latest:
+            raise _edited(row.jti)
+
     def _compare_settled(self, seq: int | None, rows: Sequence[OutsideRow], told: _Settled | None) -> None:
         found = settled_digest((row.jti, row.settlement) for row in rows)
+        gone = False
         if seq is not None and seq <= self._pruned.through and told is not None:
             self._pruned.settled(seq, rows, found)
-            return
+            # Of what is left of an event whose other rows were pruned, it has no digest.
+            gone = told.digest != found
         evidence = evidence_digest((row.jti, row.honoured_until, row.proof) for row in rows)
         if (
             told is None
-            or told.digest != found
-            or told.evidence not in (None, evidence)
+            or (not gone and (told.digest != found or told.evidence not in (None, evidence)))
             or any(row.settled_at != told.at for row in rows)
         ):
             raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")

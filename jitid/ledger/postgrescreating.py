@@ -99,6 +99,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
             "issuer": names.issuer,
             "trust_domain": names.trust_domain,
             "kid": signer.kid,
+            "agents_until": names.agents_until,
         },
     )
     transaction.commit()

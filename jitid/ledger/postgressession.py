@@ -31,9 +31,12 @@ from jitid.ledger.postgreswriting import Seen, due, rows_of
 from jitid.ledger.records import Names
 from jitid.ledger.writing import Known
 
+_SCHEMA = """(SELECT n.nspname FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace
+       WHERE k.oid = to_regclass('setting'))"""
+"""The schema of the ledger's tables: not the current one, if that is empty and a later one of the path has them."""
 _STANDING = f"""SELECT (SELECT version FROM schema_version), name, value,
            (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL),
-           (SELECT max(epoch) FROM chain), {IDENTITY} FROM setting"""
+           (SELECT max(epoch) FROM chain), {IDENTITY.replace("current_schema()", _SCHEMA)} FROM setting"""
 
 _HIDDEN = f"""SELECT (SELECT count(*) FROM pg_catalog.pg_namespace WHERE current_schema() IS NULL
        AND nspname = trim(split_part(current_setting('search_path'), ',', 1))), {IDENTITY}"""

@@ -206,8 +206,18 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def policies(self) -> list[str]:
         """Return the digests of the policies that the ledger keeps."""
 
-    def wrongly_honoured(self, through: int) -> int | None:
-        """Return an event after `through` whose row in `honoured` differs from what the event ended, or None."""
+    def wrongly_honoured(self, through: int, before: int, without: str = "") -> list[tuple[int, bool]]:
+        """Return events whose row in `honoured` differs from what is left of what they ended.
+
+        Each with whether nothing explains that. If other credentials of the event are gone, that explains a row that
+        counts more of them.
+
+        Args:
+            through: the number of the last event of which rows may be gone.
+            before: the time before which these had expired; seconds since the epoch.
+            without: names a table of identities that are gone.
+
+        """
 
     def wrongly_timed(self, without: str = "") -> bytes | None:
         """Return a credential that did not expire at its expiry, or was superseded without a successor; or None."""
@@ -329,6 +339,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
     def processes(self, without: str = "") -> int:
         """Return how many identities have a process."""
+
+    def last_identity(self) -> int:
+        """Return the number of the last identity; 0 if there is none."""
 
     def terms(self, first: int, end: int) -> list[tuple[int, str]]:
         """Return the numbered names from number `first` to before `end`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import parse_approval_id
+from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.remains import Pruned, Remains
 from jitid.ledger.selecting import KEPT, Gone
 
@@ -36,12 +37,19 @@ class PrunedMembers:
         """Which leaks may be gone."""
         self.without = "" if self._last is None else "condemned"
         """The table of identities that are gone, though rows of theirs may still be there."""
+        self.before = 0
+        """Before which time everything had ended and expired that is gone; seconds since the epoch."""
+        self.answers = 0
+        """What was answered to requests before this time may be gone; seconds since the epoch."""
         self._remains = Remains()
         self._told: tuple[int, Mapping[str, Any]] | None = None
 
     def tell(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take the event of a pruning; the last one counts."""
         self._told = (seq, event)
+        self.before = max(self.before, event["before"])
+        # Unless the clock was set back since, no answer from before still counts.
+        self.answers = max(self.answers, event["at"] - REMEMBERED)
 
     def issued(self, seq: int, rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> None:
         """Take what is left of what an event issued: rows of key, jti, fingerprint, event and the key it is for."""

@@ -84,6 +84,7 @@ _CREDENTIAL_BY = {
 _TASK_COLUMNS = """t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at, o.text, t.event,
            t.given_event"""
 _TASK = f"SELECT {_TASK_COLUMNS} FROM task t JOIN term o ON o.id = t.opener"
+_EVERY_TASK = f"SELECT {_TASK_COLUMNS} FROM task t LEFT JOIN term o ON o.id = t.opener"
 _TASK_WIDTH = 10
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
@@ -355,7 +356,8 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def all_tasks(self) -> Iterator[Task]:
         """Yield every task there ever was."""
-        return map(_task, self._stream(f"{_TASK} ORDER BY t.id"))
+        # One that belongs to no name is to be seen too.
+        return map(_task, self._stream(f"{_EVERY_TASK} ORDER BY t.id"))
 
     def wrongly_opened(self, pruned: bool) -> str | None:
         """Return a task from before names had owners that does not belong to who was first; None for none.

@@ -74,8 +74,10 @@ class Names(NamedTuple):
         missing = [until[-1] if until else FOREVER] * (len(former) - len(until))
         named_at = settings.get(_NAMED_AT, "")
         restored_at = settings.get(RESTORED)
-        if restored_at is not None and not (restored_at.isascii() and restored_at.isdigit()):
-            raise KeyError(RESTORED)
+        until_agents = settings.get(_AGENTS_UNTIL, "0")
+        for name, text in ((RESTORED, restored_at or "0"), (_AGENTS_UNTIL, until_agents)):
+            if not (text.isascii() and text.isdigit()):
+                raise KeyError(name)
         return cls(
             settings["uuid"],
             settings["issuer"],
@@ -84,7 +86,7 @@ class Names(NamedTuple):
             (*until, *missing)[: len(former)],
             int(named_at) if named_at.isdecimal() else 0,
             None if restored_at is None else int(restored_at),
-            int(settings.get(_AGENTS_UNTIL, "0")),
+            int(until_agents),
         )
 
 
@@ -93,6 +95,8 @@ CHANGEABLE = ("issuer", _FORMER, _UNTIL, _NAMED_AT)
 """The rows of the table of settings that a change of the issuer concerns."""
 RESTORED = "restored_at"
 _AGENTS_UNTIL = "agents_until"
+OF_NAMES = frozenset({"uuid", "issuer", "trust_domain", _FORMER, _UNTIL, _NAMED_AT, RESTORED, _AGENTS_UNTIL})
+"""All names of settings that `Names` has."""
 
 
 class IdentityRow(NamedTuple):

@@ -28,20 +28,25 @@ def _unsaid() -> dict[str, Any]:
 class AgentMembers:
     """Takes the events about agents, and says at their end which records are not as those tell."""
 
-    def __init__(self, snapshot: DirectorySnapshot) -> None:
+    def __init__(self, snapshot: DirectorySnapshot, without: str) -> None:
+        """`without` names a table of identities that are gone."""
         self._snapshot = snapshot
+        self._without = without
+        self._registered: dict[str, int] = {}
+        """The event that registered each agent first, by name."""
         self._told: dict[str, dict[str, Any]] = {}
         """What each record must say, by the agent's name and the names of its fields."""
         self._unnamed: list[int] = []
         """When agents were suspended with their owners, so many at once that the event does not name them all."""
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Go on with what one event tells."""
         name, at = event["agent"], event["at"]
         told = self._told.setdefault(name, _unsaid())
         told |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
         match event["op"]:
             case "agent-register":
+                self._registered.setdefault(name, seq)
                 told |= dict.fromkeys(("reviewed_at", "suspended_at", "suspended_as", "unregistered_at"))
                 told |= {
                     "registered_at": at,
@@ -86,7 +91,7 @@ class AgentMembers:
                 raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
         for name in self._told:
             raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
-        if (held := self._snapshot.wrongly_held()) is not None:
+        if (held := self._snapshot.wrongly_held(self._registered, self._without)) is not None:
             raise IntegrityError(f"what agent {label(held)} holds is not counted to its record")
 
     def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:

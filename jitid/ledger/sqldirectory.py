@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from jitid.agent import Agent, AgentState
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
+from jitid.ledger.auditlog import spared
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Entry, Holding, LiveUnder
 from jitid.ledger.leaving import SqlLeaving
 from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
@@ -80,28 +82,49 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         return None if row is None else _agent(row)
 
     def wrongly_named(self) -> str | None:
-        """Return a delegator's own name that stands for another, or a name that stands for no delegator; or None."""
+        """Return a delegator's own name that stands for another, or a name or group of no delegator; or None."""
         row = self._db.execute(
             """SELECT d.name FROM delegator d LEFT JOIN delegator_name n ON n.name = d.name
                 WHERE coalesce(n.delegator, 0) <> d.id
                 UNION ALL
                SELECT n.name FROM delegator_name n LEFT JOIN delegator d ON d.id = n.delegator WHERE d.id IS NULL
+                UNION ALL
+               SELECT g.name FROM delegator_group g LEFT JOIN delegator d ON d.id = g.delegator WHERE d.id IS NULL
                 LIMIT 1"""
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def wrongly_held(self) -> str | None:
-        """Return an agent of which something alive is not counted to its record, or is to another; None for none."""
-        if self._db.execute("SELECT 1 FROM agent LIMIT 1").fetchone() is None:
-            return None
-        row = self._db.execute(
-            f"""SELECT t.text FROM credential c CROSS JOIN identity i CROSS JOIN term t
-                  LEFT JOIN agent r ON r.name = t.text
-                 WHERE {selecting.LIVE} AND i.id = c.identity AND t.id = i.agent AND c.kind <> 'adopted'
-                   AND coalesce(c.recurring, 0) <> coalesce(r.id, 0) LIMIT 1""",
-            {"now": self._now},
+    def wrongly_held(self, registered: Mapping[str, int], without: str = "") -> str | None:
+        """Return whose credentials are not counted to their agent's record, or are to another's; None for none's.
+
+        Args:
+            registered: the event that registered each agent first, by name.
+            without: names a table of identities that are gone.
+
+        """
+        dialect = dialect_of(self._db)
+        dialect.temporaries(self._db, {"registered": "name TEXT PRIMARY KEY, event INTEGER NOT NULL"})
+        dialect.insert(self._db, "registered", ("name", "event"), registered.items())
+        dialect.counted(self._db, "registered")
+        # A record counts what had not ended before it. Whatever registers or ends has the ledger alone, so that the
+        # numbers of such events are in their order.
+        counted, wrong = self._db.execute(
+            f"""SELECT count(*), min(CASE WHEN coalesce(c.recurring, 0) <> r.id THEN g.name END)
+                  FROM registered g CROSS JOIN agent r CROSS JOIN term t CROSS JOIN identity i CROSS JOIN credential c
+                 WHERE r.name = g.name AND t.text = g.name AND i.agent = t.id AND c.identity = i.id
+                   AND c.kind <> 'adopted' AND (c.ended_event IS NULL OR c.ended_event > g.event)
+                   AND {spared(without)}"""
         ).fetchone()
-        return None if row is None else str(row[0])
+        others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
+        (found,) = self._db.execute(f"SELECT count(*) FROM credential c WHERE {others}").fetchone()
+        if wrong is None and found != counted:
+            (wrong,) = self._db.execute(
+                f"""SELECT coalesce(min(t.text), '?') FROM credential c CROSS JOIN identity i CROSS JOIN term t
+                      LEFT JOIN registered g ON g.name = t.text
+                     WHERE {others} AND i.id = c.identity AND t.id = i.agent
+                       AND (g.event IS NULL OR c.ended_event <= g.event)"""
+            ).fetchone()
+        return None if wrong is None else str(wrong)
 
     def agents(
         self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int

@@ -180,7 +180,7 @@ class SqlOutside:
             parts.setdefault(key, []).append((name, print_))
         rows = self._db.execute(
             f"""SELECT o.credential, c.jti, o.target, o.name, o.reference, o.facts, c.fingerprint, o.settlement,
-                       o.settled_at, o.honoured_until, o.proof, o.event
+                       o.settled_at, o.honoured_until, o.proof, o.event, o.next_at, o.tried_at
                   FROM outside o LEFT JOIN credential c ON c.id = o.credential WHERE {spared(without)}
                  ORDER BY o.credential"""
         ).fetchall()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.standing import FOR_EVER
-from jitid.task import ADOPTED
+from jitid.task import ADOPTED, NOBODY
 from jitid.text import label
 
 if TYPE_CHECKING:
@@ -43,10 +43,13 @@ class TaskMembers:
         last = snapshot.segments.last()
         self._cut = 0 if last is None else last.through
         self._opened: dict[int, Mapping[str, Any]] = {}
+        self._taken: set[int] = set()
+        """Events of which a task was found that they opened: each opens one."""
         self._adopting: dict[int, tuple[int, str | None]] = {}
         """Events that adopted secrets: the time, and the digest of the tasks, which events from before lack."""
         self._given: dict[int, tuple[int, str]] = {}
         self._shares: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
+        self._from_before = False
         self._retired: dict[int, int] = {}
         self._retired_names: set[str] = set()
         """Those of tasks that were retired before names had owners."""
@@ -85,13 +88,17 @@ class TaskMembers:
                     shares = self._shares[of, name]
                     shares[-1] = (shares[-1][0], seq)
 
-    def must_be_done(self) -> None:
+    def must_be_done(self, *, from_before: bool) -> None:
         """Compare the rows.
+
+        Args:
+            from_before: the ledger may have tasks from before events told to whom a task belongs.
 
         Raises:
             IntegrityError: one was edited, removed or inserted.
 
         """
+        self._from_before = from_before
         events: dict[int, int] = {}
         adopted: dict[int, list[Task]] = {}
         for task in self._snapshot.all_tasks():
@@ -115,6 +122,21 @@ class TaskMembers:
         if found != self._shares:
             raise IntegrityError("with whom tasks are shared is not as the events tell")
 
+    def _may_be(self, task: Task) -> bool:
+        """Tell whether there may be a task that no event says it opened."""
+        if task.given_event != 0:
+            return 0 < task.event <= self._cut or (task.given_event is not None and task.event > 0)
+        if not self._from_before:
+            return False
+        if task.event == 0:
+            return task.opener == NOBODY
+        event = self._snapshot.event(task.event)
+        if event is None:
+            return 0 < task.event <= self._cut
+        told = event.document()
+        named = (told.get("task", task.name), told.get("delegator", task.opener))
+        return named == (task.name, task.opener)
+
     def _compare_adopted(self, seq: int, tasks: list[Task]) -> None:
         digest = self._adopting.get(seq, (0, None))[1]
         given = any(task.event in self._given for task in tasks)
@@ -136,8 +158,10 @@ class TaskMembers:
             expected = {**told, "opener": task.opener if given is not None else told["opener"]}
             if any(getattr(task, field) != value for field, value in expected.items()):
                 raise IntegrityError(f"the task {label(task.name)} is not as event {task.event} opened it")
-        elif task.given_event is None and task.event > self._cut:
+        elif task.event in self._taken or not self._may_be(task):
             raise IntegrityError(f"the ledger has a task {label(task.name)} that no event opened")
+        if task.event > 0 and task.event not in self._adopting:
+            self._taken.add(task.event)
         at = self._retired.get(task.event)
         if at is not None and task.ended_at != at:
             raise IntegrityError(f"the task {label(task.name)} was retired, and the ledger no longer says so")

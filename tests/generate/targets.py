@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from jitid.credential import OUTSIDE, Kind
 from jitid.issuers.opening import COMMON, TIMEOUT, options_of
 from jitid.issuers.outside import Option
-from jitid.settling import FIRST_AFTER, LAST_AFTER
+from jitid.ledger.outside import LAST_AFTER
+from jitid.settling import FIRST_AFTER
 from tests.generate.roff import display, entries, paragraphs, prose, spaced
 
 NAME = "jitid-targets.5"

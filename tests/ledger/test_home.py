@@ -145,6 +145,28 @@ def test_a_wrong_schema_is_no_place_for_a_new_ledger(
     assert ledgers(postgres_server, place) == ["jitid"]
 
 
+def test_a_second_ledger_of_a_database_names_the_first(machine: Machine, address: Callable[[], str]) -> None:
+    place = address()
+    machine.first_use(f"{place}?options=-csearch_path%3Dpublic").close()
+    notes: list[str] = []
+    open_or_create_local(machine.settings(place, str(machine.folder / "other")), notes.append).close()
+    assert "already has another ledger" in notes[1]
+    assert "search_path%3Dpublic" in notes[1]
+
+
+def test_an_empty_first_schema_of_the_path_has_no_ledger(
+    machine: Machine, address: Callable[[], str], postgres_server: Postgres
+) -> None:
+    """The ledger of a later one is not used, and not changed, in its place."""
+    place = address()
+    machine.first_use(f"{place}?options=-csearch_path%3Db").close()
+    postgres_server.execute("CREATE SCHEMA a", database=place.rpartition("/")[2].partition("?")[0])
+    with pytest.raises(IntegrityError, match="no new one was made") as refused:
+        machine.first_use(f"{place}?options=-csearch_path%3Da,b")
+    assert "search_path%3Db" in (refused.value.hint or "")
+    assert ledgers(postgres_server, place) == ["b"]
+
+
 def test_the_first_schema_of_the_path_is_the_ledgers(
     machine: Machine, address: Callable[[], str], postgres_server: Postgres
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import pytest
 from jitid import ownership
 from jitid.audit import Event
 from jitid.authority.operations import Renew, Revoke
+from jitid.errors import IntegrityError
 from jitid.ledger import folder, schema
 from jitid.ledger.records import Filter, Selection
 from jitid.ledger.writing import SqlTransaction
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import NOW, Clock, World, edit, make_folder, open_sqlite, put
+from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put
+from tests.eventful import leave_marks, live_through_everything
 
 # What each step after the first has added, to be taken away again.
 _UNDONE = {
@@ -129,26 +131,37 @@ def _undone(version: int) -> list[str]:
     return [statement for step in range(len(schema.SQLITE_STEPS), version, -1) for statement in _UNDONE[step]]
 
 
+_LATER = {
+    # What events of every operation tell since the last version, and those of one.
+    None: {"rows", "evidence"},
+    "init": {"agents_until"},
+    "adopt": {"tasks"},
+    "assertion": {"assertion", "until"},
+}
+
+
 @contextmanager
 def _untold(version: int) -> Iterator[None]:
     """Let events tell what they told at a version of the schema: nothing of columns that there were not."""
     linked = SqlTransaction._linked
-    later = {"rows"} | ({"may_audience", "may_kind", "may_act"} if version < 8 else set())
+    missing = {"may_audience", "may_kind", "may_act"} if version < 8 else set()
 
     def as_then(transaction: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
-        return linked(
-            transaction, operation, {name: told for name, told in facts.items() if name not in later}
-        )
+        transaction.request = None
+        later = missing | _LATER[None] | _LATER.get(operation, set())
+        told = {name: fact for name, fact in facts.items() if name not in later}
+        # There were no such events; another one keeps the numbers as they are.
+        return linked(transaction, "note" if operation == "assertion" else operation, told)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SqlTransaction, "_linked", as_then)
         yield
 
 
-def make_old(path: Path, version: int) -> None:
-    """Make a ledger with one credential, as it was at a version of the schema."""
-    with World(path) as world, _untold(version):
-        world.issue()
+def make_old(path: Path, version: int, live: Callable[[World], object] = World.issue) -> None:
+    """Make a ledger with one credential, or in which something else happened, as it was at a version of the schema."""
+    with _untold(version), World(path) as world:
+        live(world)
     for number in range(len(schema.SQLITE_STEPS), version, -1):
         edit(path, *_UNDONE[number])
     edit(path, f"PRAGMA user_version = {version}")
@@ -170,6 +183,22 @@ def _names(path: Path) -> list[str]:
     return [name for name, sql in shape(path) if not sql.startswith("CREATE TRIGGER")]
 
 
+@pytest.mark.parametrize("live", [leave_marks, live_through_everything], ids=lambda live: live.__name__)
+@pytest.mark.parametrize("waits", [1, 2 * DAY])
+def test_what_the_last_version_wrote_is_verified(
+    tmp_path: Path, live: Callable[[World], object], waits: int
+) -> None:
+    """Whatever its events do not tell: a moment after the upgrade, and when its answers count no more."""
+    last = len(schema.SQLITE_STEPS) - 1
+    make_old(tmp_path / "old", last, live)
+    with World(tmp_path / "old") as world:
+        with world.ledger.read() as snapshot:
+            world.clock.now = snapshot.now + waits
+        world.check()
+        world.issue(task="NEW", accept_clock=True)
+        world.check()
+
+
 @pytest.mark.parametrize("version", range(1, len(schema.SQLITE_STEPS)))
 def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -> None:
     make_old(tmp_path / "old", version)
@@ -183,6 +212,19 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
         differences = world.ledger.condition().schema().differences
         assert [each for each in differences if "trigger" not in each] == []
     assert _names(tmp_path / "old") == _names(tmp_path / "new")
+
+
+@pytest.mark.parametrize("number", ["1", "2", "99"])
+def test_identities_from_before_are_as_many_as_there_were(tmp_path: Path, number: str) -> None:
+    """No later one gets the name of a registered agent because a setting says that it is from before."""
+    make_old(tmp_path / "old", 7)
+    World(tmp_path / "old").close()
+    with World(tmp_path / "old") as world:
+        world.issue(task="T2")
+        world.check()
+    edit(tmp_path / "old", f"UPDATE setting SET value = '{number}' WHERE name = 'agents_until'")
+    with World(tmp_path / "old") as world, nullcontext() if number == "1" else pytest.raises(IntegrityError):
+        world.check()
 
 
 def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path: Path) -> None:

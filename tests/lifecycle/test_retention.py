@@ -244,6 +244,25 @@ def test_what_is_not_settled_at_its_target_stays(tmp_path: Path) -> None:
 
 
 @in_both
+def test_what_many_events_have_settled_is_verified_after_pruning(tmp_path: Path) -> None:
+    """Whatever the numbers of these events are, and however they would lie in a set."""
+    shop = Shop(tmp_path / "shop")
+    with World(tmp_path / "ledger", targets=[shop.target()]) as world:
+        world.issue(task="OLD", ttl=60)
+        wait(world, 2 * MONTH)
+        for number in range(6):
+            world.issue(task=f"T{number}", kind="exec:shop", template="parts")
+            world.retire(f"T{number}")
+            world.authority.perform(Settle())
+        assert prune(world).rows["credentials"] == 1
+        world.check()
+        wait(world, 2 * MONTH)
+        world.issue(task="NEW")
+        assert prune(world).rows["outside"] == 6
+        world.check()
+
+
+@in_both
 def test_requests_for_approval_go_with_what_they_were_for(tmp_path: Path) -> None:
     with Office(tmp_path / "ledger") as office:
         office.grant(office.ask(**PAY))

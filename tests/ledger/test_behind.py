@@ -1,0 +1,109 @@
+"""`audit verify` sees what was changed behind a ledger's back, whatever keeps it, also after a pruning (promise 21)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jitid import auditing
+from jitid.authority.operations import Prune
+from jitid.errors import IntegrityError
+from jitid.ledger.writing import SqlTransaction
+from tests.builders import DAY, Database, World, in_postgres
+from tests.eventful import live_through_everything
+
+_TASK = "INSERT INTO task (name, opener, sensitivity, deadline, opened_at, event, given_event)"
+_ENDED = "(SELECT min(id) FROM credential WHERE ended_at IS NOT NULL AND kind = 'jwt' AND recurring IS NULL)"
+_ADOPTED = "(SELECT max(id) FROM credential WHERE kind = 'adopted')"
+_SECOND = """(SELECT min(c.id) + 1 FROM credential c
+               WHERE (SELECT count(*) FROM credential o WHERE o.event = c.event) > 1)"""
+
+CHANGES = (
+    # Names of registered agents for those that have none.
+    "INSERT INTO setting VALUES ('agents_until', '9999')",
+    "INSERT INTO setting VALUES ('anything', 'x')",
+    f"UPDATE credential SET recurring = (SELECT min(id) FROM agent) WHERE id = {_ENDED}",
+    "UPDATE credential SET recurring = NULL WHERE recurring IS NOT NULL AND ended_at IS NOT NULL",
+    # Another owner for a standing secret, or another task to end with.
+    f"""UPDATE credential SET delegator = (SELECT max(delegator) FROM credential WHERE kind <> 'adopted')
+         WHERE id = {_ADOPTED}""",
+    f"UPDATE credential SET task = (SELECT min(id) FROM task) WHERE id = {_ADOPTED}",
+    f"UPDATE identity SET task = (SELECT min(task) FROM credential) WHERE id = {_ADOPTED}",
+    f"UPDATE credential SET template = 'x/y' WHERE id = {_ADOPTED}",
+    # Tasks that no event opened.
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 0, NULL FROM task WHERE name = 'T1'",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 0, 0 FROM task WHERE name = 'T1'",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, -1, 0 FROM task WHERE name = 'T1'",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, event, 0 FROM task WHERE name = 'T1'",
+    "INSERT INTO delegator_group SELECT max(id) + 1, 'security' FROM delegator",
+    f"""INSERT INTO term (id, text) VALUES (0, '?');
+        {_TASK} SELECT 'T99', 0, 'low', deadline, opened_at, 0, 0 FROM task WHERE name = 'T1'""",
+    f"{_TASK} SELECT 'T99', 9999, 'low', deadline, opened_at, event, NULL FROM task WHERE name = 'T1'",
+    f"""{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, event, given_event FROM task
+         WHERE given_event > 0""",
+    f"{_TASK} SELECT 'T99', opener, 'low', deadline, opened_at, 2, 0 FROM task WHERE name = 'T1'",
+    "INSERT INTO approval_group (approval, name) SELECT max(id) + 1, 'security' FROM approval",
+    # What targets and verifiers accept, and until when.
+    "UPDATE outside SET settled_at = settled_at - 5 WHERE settled_at IS NOT NULL",
+    "UPDATE outside SET honoured_until = 5 WHERE settled_at IS NOT NULL",
+    "UPDATE outside SET proof = 'x' WHERE settled_at IS NOT NULL",
+    "UPDATE outside SET next_at = 1099511627776 WHERE settled_at IS NULL",
+    "UPDATE outside SET tried_at = 1099511627776, next_at = 1099511627776 WHERE settled_at IS NULL",
+    "UPDATE outside SET settlement = 'unsupported' WHERE settlement = 'done'",
+    "UPDATE honoured SET expires_at = expires_at - 5",
+    "UPDATE honoured SET credentials = credentials + 1",
+    "DELETE FROM honoured",
+    # One of several that one event issued.
+    f"UPDATE credential SET scopes = 'a:b' WHERE id = {_SECOND}",
+    f"UPDATE identity SET depth = 1 WHERE id = (SELECT identity FROM credential WHERE id = {_SECOND})",
+    f"""UPDATE identity SET agent = (SELECT max(agent) FROM identity)
+         WHERE id = (SELECT identity FROM credential WHERE id = {_SECOND})""",
+    "UPDATE status SET place = place + 100",
+    "UPDATE identity SET sensitivity = 'critical' WHERE id = (SELECT min(id) FROM identity)",
+    "UPDATE task SET deadline = deadline + 5 WHERE name = 'T1'",
+    # Marks against repetition.
+    "UPDATE idempotency SET first = x'00000000000000000000000000000000'",
+    "UPDATE idempotency SET last = x'00000000000000000000000000000000' WHERE sort = 'access'",
+    "UPDATE idempotency SET digest = x'00'",
+    "DELETE FROM assertion",
+    "DELETE FROM presented",
+)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_change_behind_its_back_is_seen(tmp_path: Path, kept_in: str, *, pruned: bool) -> None:
+    with World(tmp_path / "ledger", publish_url="https://tokens.example") as world:
+        if pruned:
+            world.issue(task="OLD", ttl=60)
+            world.clock.now += 60 * DAY
+            world.issue(task="NEXT", accept_clock=True)
+        live_through_everything(world)
+        if kept_in == "database":
+            # Its clock is nobody's to accept: nothing tells it that this one went back.
+            world.clock.now += 3 * DAY
+        if pruned:
+            assert world.authority.perform(Prune(rows_after=30 * DAY)).rows["credentials"] == 1
+        world.check()
+        unseen = [change for change in CHANGES if not _sees(world, change)]
+        world.check()
+    assert not unseen, "\n".join(unseen)
+
+
+class _UnseenError(Exception):
+    """Nothing is found: the change is undone."""
+
+
+def _sees(world: World, change: str) -> bool:
+    try:
+        with world.ledger.write() as transaction:
+            assert isinstance(transaction, SqlTransaction)
+            for statement in change.split(";"):
+                told = statement.strip() if Database.server is None else in_postgres(statement.strip())
+                assert transaction._db.execute(told).rowcount > 0, change
+            auditing.verify(transaction, transaction.names, None)
+            raise _UnseenError
+    except IntegrityError:
+        return True
+    except _UnseenError:
+        return False
