@@ -48,6 +48,8 @@ _NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
 _NO_CAPITALS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CAPITALS = 12
 """At least one of this number of digits is a capital letter; in most base64 two of five are."""
+
+
 class _Escape(NamedTuple):
     """A way to escape a byte."""
 
@@ -66,9 +68,9 @@ def _escape(mark: bytes, following: bytes, one: bytes) -> _Escape:
 
 _REFERENCE = b"&"
 _ESCAPES = (
-    _escape(b"%", b"01234567", rb"%(?:25(?=[0-7][0-9A-Fa-f]))*+[0-7][0-9A-Fa-f]"),
+    _escape(b"%", b"234567", rb"%(?:25(?=[2-7][0-9A-Fa-f]))*+[2-7][0-9A-Fa-f]"),
     # A run of backslashes is tried once, from its first one: else a long run takes quadratic time.
-    _escape(b"\\", b"\\ux", rb"\\(?<!\\\\)\\*+(?:u00|x)[0-7][0-9A-Fa-f]"),
+    _escape(b"\\", b"\\ux", rb"\\(?<!\\\\)\\*+(?:u00|x)[2-7][0-9A-Fa-f]"),
     _escape(b"=", b"234567", rb"=[2-7][0-9A-F]"),
     _escape(_REFERENCE, b"#a", rb"&(?:amp;)*+#(?:[xX]0*+[0-9A-Fa-f]{2}|0*+[0-9]{2,3});"),
 )

@@ -52,7 +52,7 @@ _MOST_ESCAPED = 3
 _DECIMAL = 5
 _NAMED = 6
 # Marks that are digits of base64 or characters of tokens as well, where they begin a line or end one. A run of line
-# breaks or of blanks is tried once, from its first character, and never given back in part: else it takes quadratic time.
+# breaks or of blanks is tried once, from its first character, and is kept whole: else it takes quadratic time.
 _BREAKS = rb"[\r\n](?<![\r\n][\r\n])[\r\n]*+"
 _MARKS = (
     rb"[ \t>|]*+(?:(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]++)++(?:[A-Za-z]{1,2}(?=[\"']))?"
