@@ -43,7 +43,7 @@ _ESCAPE = re.compile(
     rb"|&(?:amp;)*#[xX]0*([0-9A-Fa-f]{2});"
     rb"|&(?:amp;)*#0*([0-9]{2,3});"
     rb"|&(" + b"|".join(_NAMES) + rb");"
-    rb"|=([2-7][0-9A-F])"
+    rb"|=([2-7][0-9A-F]|0[AD])"
     rb"|=\r?\n"
 )
 _ESCAPING = (b"%", b"\\", b"&", b"=")
