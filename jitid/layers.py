@@ -62,9 +62,10 @@ _PREFIX = re.compile(
     rb"%b%b|[\"'`][ \t]{0,16}\+[ \t]{0,16}[\r\n]++(?:%b)?|<br[ \t]{0,4}/?>" % (_BREAKS, _MARKS, _MARKS)
 )
 _LINE = re.compile(
-    rb"(?:[\"'\\= \t|](?<![\"'\\= \t|][\"'\\= \t|])[\"'\\= \t|]*+)?[\r\n]++"
-    rb"[ \t>|]*+(?:(?:[-+*/#:.>|\"']{1,3}|[0-9]{1,6}[:.|]?)[ \t]++|\")*+"
+    rb"(?:[\"'\\= \t|+](?<![\"'\\= \t|+][\"'\\= \t|+])[\"'\\= \t|+]*+)?[\r\n]++(?:%b|[ \t>|]*+)[\"']?"
+    % _MARKS
 )
+"""A line break within an escape, with all that stands before and behind it."""
 _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
 _IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
 _PLAIN_RUN = b"p" * 24

@@ -51,7 +51,7 @@ _OTHERS = (
 )
 COMPRESSED = "the text is compressed"
 UNKNOWN_FORM = f"secrets of targets in a text of more than {LONGEST >> 10} KiB"
-_LONG = f"in a text of more than {LONGEST >> 10} KiB, only private keys in PEM are found"
+_LONG = f"of private keys, only those in PEM are found in a text of more than {LONGEST >> 10} KiB"
 
 
 class StreamSearch:
