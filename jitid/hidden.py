@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from jitid.layers import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_text, joined, peeled
@@ -34,7 +35,8 @@ _WHERE = dict[tuple[str, bytes | str], dict[int, int]]
 # Digits of base64, over several lines with what may stand before and behind each of them.
 _BREAK = (
     rb"(?:\0+|%[0-9A-Fa-f]{2}|\\+u00[0-9A-Fa-f]{2}|\\+[nrt/]+|\\+(?=[\r\n])|\xe2\x80\x8b|&#?\w{2,6};"
-    rb"|[\"'\\= \t|+,]{0,16}[\r\n][\r\n\t >|#*;:/\"'!+\-.0-9]{0,40})"
+    rb"|<br[ \t]{0,4}/?>"
+    rb"|[\"'\\= \t|+,]{0,16}[\r\n][\r\n\t >|#*;:/\"'!+\-.0-9]{0,40}(?:[A-Za-z]{1,2}[\"'])?)"
 )
 _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
 # A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
@@ -46,25 +48,39 @@ _NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
 _NO_CAPITALS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CAPITALS = 12
 """At least one of this number of digits is a capital letter; in most base64 two of five are."""
-_LINE = rb"(?:[\"'\\= \t|]{0,8}[\r\n]+[\t >|#*:/\"'+\-.0-9]{0,16})?"
+
+
+class _Escape(NamedTuple):
+    """A way to escape a byte."""
+
+    mark: bytes
+    following: bytes
+    """Whether a byte may stand behind the mark."""
+    one: re.Pattern[bytes]
+    two: re.Pattern[bytes]
+    """An escape with the mark of the next one behind it."""
+
+
+def _escape(mark: bytes, following: bytes, one: bytes) -> _Escape:
+    table = bytes(each in following for each in range(256))
+    return _Escape(mark, table, re.compile(one), re.compile(b"%b(?=%b)" % (one, re.escape(mark))))
+
+
+_REFERENCE = b"&"
 _ESCAPES = (
-    (b"%", re.compile(rb"(?:%%%b(?:25%b)*[0-7]%b[0-9A-Fa-f]%b){6,}" % (_LINE, _LINE, _LINE, _LINE))),
-    (
-        b"\\",
-        re.compile(
-            rb"(?:\\+%b(?:u%b0%b0|x)%b[0-7]%b[0-9A-Fa-f]%b){6,}" % (_LINE, _LINE, _LINE, _LINE, _LINE, _LINE)
-        ),
-    ),
-    (
-        b"&",
-        re.compile(rb"(?:&%b(?:amp;)*#%b(?:[xX]?[0-9A-Fa-f]%b){1,4};%b){6,}" % (_LINE, _LINE, _LINE, _LINE)),
-    ),
+    _escape(b"%", b"234567", rb"%(?:25(?=[2-7][0-9A-Fa-f]))*+[2-7][0-9A-Fa-f]"),
+    # A run of backslashes is tried once, from its first one: else a long run takes quadratic time.
+    _escape(b"\\", b"\\ux", rb"\\(?<!\\\\)\\*+(?:u00|x)[2-7][0-9A-Fa-f]"),
+    _escape(b"=", b"234567", rb"=[2-7][0-9A-F]"),
+    _escape(_REFERENCE, b"#a", rb"&(?:amp;)*+#(?:[xX]0*+[0-9A-Fa-f]{2}|0*+[0-9]{2,3});"),
 )
 """In what is escaped throughout every third to sixth byte is one of these marks: a sample shows some of them."""
-_ROW = 256
-_REFERENCE = b"&"
-_AFTER_REFERENCE = bytes(each in b"#a\r\n" for each in range(256))
-_REFERENCES = re.compile(rb"&(?:amp;)*#[0-9A-Fa-fxX]{2,4};(?=[&\s])")
+_NEAR = 256
+"""Of a token that is escaped throughout, this number of bytes before or after each of its marks is a part."""
+_DENSE = 8
+"""The minimum number of escapes there that have another one behind them."""
+_DECIDED = _NEAR // 2
+"""Where there are fewer around a mark, there are no more around those that follow it so closely."""
 _ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}")
 _BEGINNING = b'{"jti":"'
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
@@ -316,6 +332,18 @@ def _broken_tokens(
             yield at, start, tail.end()
 
 
+def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -> Iterable[int]:
+    """Return places of an escape's mark, at least one of each token that is escaped throughout."""
+    start, stop, mark, following = signs.start, min(signs.end, end - 1, len(window) - 1), *escape[:2]
+    if mark != _REFERENCE:
+        places = (start + number * EACH for number in _places(signs.sample, mark))
+        return (at for at in places if at < stop and following[window[at + 1]])
+    # They are of different lengths, and a sample may show none of them.
+    if is_rare(signs.sample, mark):
+        return likely(window, start, stop, mark, following)
+    return (found.start() for found in escape.two.finditer(window, start, stop))
+
+
 def _places(part: bytes | bytearray, mark: bytes) -> Iterator[int]:
     number = part.find(mark)
     while number >= 0:
@@ -324,24 +352,25 @@ def _places(part: bytes | bytearray, mark: bytes) -> Iterator[int]:
 
 
 def _escaped(window: bytes | bytearray, signs: Signs, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield where escapes stand in a row."""
-    start, part = signs.start, signs.sample
-    for mark, row in _ESCAPES:
-        if mark != _REFERENCE:
-            places = [start + number * EACH for number in _places(part, mark)]
-        elif is_rare(part, mark):
-            places = likely(window, start, min(signs.end, end - 1, len(window) - 1), mark, _AFTER_REFERENCE)
-        else:
-            # They are of different lengths, and a sample may show none of them.
-            places = [found.start() for found in _REFERENCES.finditer(window, start, signs.end)]
-        reached = start
-        for at in places:
-            # It may be one of the last.
-            begin = max(reached, at - _ROW)
-            escaped = row.search(window, begin, end) if at >= reached else None
-            if escaped and escaped.start() <= at:
-                yield at, begin - _CONTEXT, escaped.end() + _MORE
-                reached = escaped.end()
+    """Yield where the text is escaped throughout; how its lines are broken does not matter."""
+    for escape in _ESCAPES:
+        one, count = escape.one.match, partial(_count, escape.two, window)
+        reached = signs.start
+        for at in _marks(window, signs, end, escape):
+            if at < reached or one(window, at, end) is None:
+                continue
+            begin, stop = max(0, at - _NEAR), min(at + _NEAR, end)
+            if count(begin, stop) < _DENSE:
+                reached = at + _DECIDED
+                continue
+            while stop < end and count(stop, min(stop + _NEAR, end)) >= _DENSE:
+                stop += _NEAR
+            reached = stop
+            yield at, begin - _CONTEXT, stop + _NEAR + _MORE
+
+
+def _count(two: re.Pattern[bytes], window: bytes | bytearray, start: int, stop: int) -> int:
+    return len(two.findall(window, start, stop))
 
 
 def _runs(window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[Found]) -> list[tuple[int, int]]:

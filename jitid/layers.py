@@ -38,24 +38,34 @@ _NAMES = {
 }
 _ESCAPE = re.compile(
     rb"%([0-9A-Fa-f]{2})"
-    rb"|\\+u00([0-9A-Fa-f]{2})"
-    rb"|\\+x([0-9A-Fa-f]{2})"
+    # A run of backslashes is tried once, from its first one.
+    rb"|\\(?<!\\\\)\\*+(?:u00([0-9A-Fa-f]{2})|x([0-9A-Fa-f]{2})|[nrt]|(?=[/\"']))"
     rb"|&(?:amp;)*#[xX]0*([0-9A-Fa-f]{2});"
     rb"|&(?:amp;)*#0*([0-9]{2,3});"
     rb"|&(" + b"|".join(_NAMES) + rb");"
-    rb"|=([2-7][0-9A-F])"
+    rb"|=([2-7][0-9A-F]|0[AD])"
     rb"|=\r?\n"
-    rb"|\\+[nrt]"
-    rb"|\\+(?=[/\"'])"
 )
 _ESCAPING = (b"%", b"\\", b"&", b"=")
 _MOST_ESCAPED = 3
 """So often something may be escaped that was escaped already."""
 _DECIMAL = 5
 _NAMED = 6
-# Marks that are digits of base64 or characters of tokens as well, where they begin a line.
-_PREFIX = re.compile(rb"[\r\n]+[ \t>|]*(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]+)+|[\r\n]+\+")
-_LINE = re.compile(rb"[\"'\\= \t|]*[\r\n]+[ \t>|]*(?:(?:[-+*/#:.>|\"']{1,3}|[0-9]{1,6}[:.|]?)[ \t]+|\")*")
+# Marks that are digits of base64 or characters of tokens as well, where they begin a line or end one. A run of line
+# breaks or of blanks is tried once, from its first character, and is kept whole: else it takes quadratic time.
+_BREAKS = rb"[\r\n](?<![\r\n][\r\n])[\r\n]*+"
+_MARKS = (
+    rb"[ \t>|]*+(?:(?:(?:[-+*/#;%!:.>|]{1,3}|[0-9]{1,6}[:.|]?)[ \t]++)++(?:[A-Za-z]{1,2}(?=[\"']))?"
+    rb"|[-+]|[0-9]{1,6}[-:]|[A-Za-z]{1,2}(?=[\"']))"
+)
+_PREFIX = re.compile(
+    rb"%b%b|[\"'`][ \t]{0,16}\+[ \t]{0,16}[\r\n]++(?:%b)?|<br[ \t]{0,4}/?>" % (_BREAKS, _MARKS, _MARKS)
+)
+_LINE = re.compile(
+    rb"(?:[\"'\\= \t|+](?<![\"'\\= \t|+][\"'\\= \t|+])[\"'\\= \t|+]*+)?[\r\n]++(?:%b|[ \t>|]*+)[\"']?"
+    % _MARKS
+)
+"""A line break within an escape, with all that stands before and behind it."""
 _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
 _IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
 _PLAIN_RUN = b"p" * 24
@@ -92,7 +102,7 @@ def peeled(text: bytes, first: int, last: int) -> Iterator[Layer]:
             layers.append(unescaped(_replaced(whole, _LINE, lambda _: b"")))
             yield layers[-1]
     for layer in layers:
-        if (b"\n" in layer.text or b"\r" in layer.text) and _PREFIX.search(layer.text):
+        if _PREFIX.search(layer.text):
             yield _replaced(layer, _PREFIX, lambda _: b"\n")
 
 

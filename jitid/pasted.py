@@ -26,7 +26,9 @@ _DER = b"0\x82"
 """How a certificate begins that is not written as text."""
 # The words of a text, without the marks of quotations, lists and brackets around them.
 _SECRET = re.compile(rb"[^\s\"'`<>,;|(){}\[\]]{12,4096}")
-_PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{1,40}-----\r?\n.{1,16384}?-----END [A-Z0-9 ]{1,40}-----", re.DOTALL)
+_PEM = re.compile(
+    rb"-----BEGIN [A-Z0-9 ]{1,40}-----\r?\n(?:[^-]|-(?!----)){1,16384}+-----END [A-Z0-9 ]{1,40}-----"
+)
 _MOST_SECRETS = 5_000
 
 

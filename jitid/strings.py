@@ -74,8 +74,9 @@ _IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
 _UTF_16_SEEN = 64
 
 
-EACH = 41
-"""Each so many bytes of a window are a sample of it; prime, so that of what comes every few bytes there is some."""
+EACH = 31
+"""Each so many bytes of a window are a sample of it; prime, so that of what comes every few bytes there is some, and
+no divisor of the usual lengths of lines, in which it would meet the same columns again and again."""
 _RARE = 550
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
 _MANY = 120

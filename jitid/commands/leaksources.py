@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -104,6 +105,8 @@ class ReportSearch:
         """How many of them name what the ledger issued."""
         self.redacted = 0
         """How many of them do not say what was found."""
+        self._missed: Counter[str] = Counter()
+        """What in the others could not be searched, and how often."""
         self._many: dict[bytes, tuple[int, dict[_Place, Sighting]]] = {}
         """Of strings that were met as often as places are told: how often, and those places."""
         self._asked: list[tuple[str, ...]] = []
@@ -136,7 +139,7 @@ class ReportSearch:
             self.redacted += one.redacted
             signs = []
             seen = kept(one.sighting)
-            found = _found(one)
+            found = _found(one, self._missed)
             finds.mistyped += found.mistyped
             for sort, key, count in found.strings():
                 counts = getattr(finds, sort)
@@ -169,13 +172,16 @@ class ReportSearch:
         self._asked = left
 
     def shortcoming(self) -> JitidError | None:
-        """Return the error for findings that show nothing; none if all do."""
-        if not self.redacted:
-            return None
+        """Return the error for findings that show nothing or were not searched completely; None if there are none."""
         what = "finding does" if self.redacted == 1 else "findings do"
-        return PartialError(
-            f"{self.redacted} {what} not show what was found, and could not be looked up", REDACTED
-        )
+        redacted = f"{self.redacted} {what} not show what was found, and could not be looked up"
+        if self._missed:
+            from jitid.commands.found import incomplete
+
+            error = incomplete(self._missed, None, "jitid leak add")
+            error.message += f"; {redacted}" if self.redacted else ""
+            return error
+        return PartialError(redacted, REDACTED) if self.redacted else None
 
     def nothing_recorded(self, error: JitidError) -> JitidError:
         """Return an error before which nothing was recorded, with that in its message."""
@@ -218,14 +224,16 @@ _Place = tuple[str, int | None, str | None]
 _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
 
-def _found(one: Reported) -> Finds:
-    """Return the strings of ours in what a scanner found."""
+def _found(one: Reported, missed: Counter[str]) -> Finds:
+    """Return the strings of ours in what a scanner found; count in `missed` what could not be searched."""
     finds = Finds()
     if len(one.text) > LONGEST:
-        add(finds, HiddenSearch(ALL).found(one.text, 0, len(one.text), finds))
+        long = HiddenSearch(ALL)
+        add(finds, long.found(one.text, 0, len(one.text), finds))
+        missed.update(reason for reason, _ in long.missed)
         return finds
     search(one.text, 0, len(one.text), finds)
     if finds.opaque or finds.signed:
         return finds
     # It may be cut, encoded, or a secret that has no form of ours.
-    return search_pasted(one.text)
+    return search_pasted(one.text, missed)

@@ -51,7 +51,7 @@ _OTHERS = (
 )
 COMPRESSED = "the text is compressed"
 UNKNOWN_FORM = f"secrets of targets in a text of more than {LONGEST >> 10} KiB"
-_LONG = f"in a text of more than {LONGEST >> 10} KiB, only private keys in PEM are found"
+_LONG = f"of private keys, only those in PEM are found in a text of more than {LONGEST >> 10} KiB"
 
 
 class StreamSearch:
@@ -221,8 +221,8 @@ class StreamSearch:
         self._window[start : start + len(plain)] = plain
         return start + len(plain)
 
-    def _windows(self) -> Iterator[tuple[int, int]]:
-        """Yield from where to where the window is to be searched, turn by turn."""
+    def _windows(self) -> Iterator[tuple[int, int, int]]:
+        """Yield from where to where the window is to be searched, and where the text in it ends, turn by turn."""
         window = self._window
         view = memoryview(window)
         done = False
@@ -240,7 +240,7 @@ class StreamSearch:
                 self._pass_on()
             # What an earlier turn left there is no text.
             view[size:] = bytes(len(window) - size)
-            yield first, last
+            yield first, last, size
 
     def _leave(self, ended: bool, first: int, start: int, end: int) -> None:
         """Leave a part of the window for the next turn, which searches it from `first` on."""
@@ -263,8 +263,8 @@ class StreamSearch:
 
     def _batches(self) -> Iterator[Finds]:
         finds = Finds()
-        for first, last in self._windows():
-            add(finds, self._hidden.found(self._window, first, last, finds))
+        for first, last, size in self._windows():
+            add(finds, self._hidden.found(self._window, first, last, finds, end=size))
             self.missed.update(reason for reason, _ in self._hidden.missed)
             self._hidden.missed.clear()
             if _is_full(finds):

@@ -80,6 +80,7 @@ def _line(chance: random.Random) -> str:
                 "trace_id": f"{chance.getrandbits(128):032x}",
                 "span_id": f"{chance.getrandbits(64):016x}",
                 "path": f"/api/v1/orders/{chance.randrange(10**6)}?page={chance.randrange(100)}",
+                "query": f'name = "{chance.choice(words)}" and load > {chance.randrange(100)}%',
                 "duration_ms": round(chance.random() * 1000, 3),
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +13,13 @@ import pytest
 from jitid.authority import operations as ops
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
-from jitid.errors import PartialError, UsageError
+from jitid.errors import IncompleteError, PartialError, UsageError
+from jitid.hidden import DEEP
+from jitid.layers import DEPTH
 from jitid.leaks import LeakReport, Reported
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.records import Selection
+from jitid.pasted import LONGEST
 from jitid.revocation import TooManyError
 from jitid.sighting import MOST_PLACES, Sighting
 from tests.builders import World
@@ -122,6 +126,33 @@ def test_a_report_without_the_secrets_is_told_to_be_so(world: World, tmp_path: P
     failure = search.shortcoming()
     assert isinstance(failure, PartialError)
     assert "1 finding does not show" in failure.message
+
+
+@pytest.mark.parametrize("padding", [0, LONGEST])
+def test_what_is_not_searched_in_a_finding_is_said(world: World, tmp_path: Path, padding: int) -> None:
+    """Whether the text of the finding is short or long, and beside what is found."""
+    one = world.issue(kind="opaque")
+    deep = one.token.encode()
+    for _ in range(DEPTH + 1):
+        deep = base64.b64encode(b"a token: " + deep)
+    text = deep.decode() + "\n" + "some text\n" * (padding // 10 + 1)
+    search = ReportSearch(written(tmp_path / "found.json", [finding(text), finding(one.token, "b.py")]))
+    (came,) = add(world, search)
+    assert len(came.new) == 1
+    error = search.shortcoming()
+    assert isinstance(error, IncompleteError)
+    assert DEEP in error.message
+
+
+def test_a_report_of_which_a_part_is_not_searched_ends_with_11(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    deep = (
+        shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--kind", "opaque").strip().encode()
+    )
+    for _ in range(DEPTH + 1):
+        deep = base64.b64encode(deep)
+    done = shell.run("leak", "add", "--from", written(tmp_path / "found.json", [finding(deep.decode())]))
+    assert (done.returncode, DEEP in done.stderr) == (11, True), done.stderr
 
 
 def test_of_a_report_that_is_cut_short_nothing_is_recorded(world: World, tmp_path: Path) -> None:

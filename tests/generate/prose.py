@@ -616,11 +616,18 @@ for its owner alone, and for everybody to read where it is `prometheus`.""",
     "trace": """\
 The answer comes at the end of the text: of a log that is still being written it comes when the writer ends.
 
-A token is found in a text of any size, also under what mail, terminals and programs put over it: lines of any
-width, with the marks of a quotation, a list, a comment or a shell before and behind each; UTF-16; percent-encoding;
-escapes of JSON, HTML and quoted-printable; base64 and base64url, up to three times. Escapes and line breaks are taken
-off before each base64 and after the last one. A part of a signed token is enough to find it, of an opaque one all
-is needed. A longest token of 16 KiB may take 128 KiB in such a form.
+A token is found in a text of any size, also under what mail, terminals and programs put over it: lines of 16 or more
+characters, with the marks of a quotation, a list, a comment, a shell, a diff, string literals or the line numbers of
+`grep -n` before and behind each; UTF-16; percent-encoding; escapes of JSON, HTML and quoted-printable; base64 and
+base64url, up to three times. Escapes and line breaks are taken off before each base64 and after the last one. A part
+of a signed token is enough to find it, of an opaque one all is needed. A longest token of 16 KiB may take 128 KiB in
+such a form.
+
+Not covered, and not reported as missed: hexadecimal digits, base32, octal escapes and escapes as `\\u{6a}` or
+`\\U0000006a`; what is compressed and then encoded; lines with a name, a time or colours of a terminal before each; a
+`<wbr>` within a token. In a text of more than 64 KiB also: base64 in groups of fewer than 5 characters or with blanks
+between its groups, UTF-32 of base64, and a few tokens of which every character is escaped and whose lines end within
+escapes.
 
 What could not be searched is named, and the status is 11: text in more than three layers of base64, text that takes
 too many steps to decode, and what is compressed: `zcat FILE | jitid trace`.
@@ -647,7 +654,7 @@ those that the ledger issued, which are no secrets and are told as `info`; `priv
 its own; `adopted`, what jitid-adopt-add(1) has recorded, by how it begins and how long it is; where its beginning is
 not known, by every word of its length, which takes several times as long. One whose length is not known either is left
 to jitid-trace(1). Ids are no secrets, and are passed over. A token is found under all that jitid-trace(1) takes off:
-lines of any width, UTF-16, escapes, base64. The place is where it begins.
+broken lines, UTF-16, escapes, base64. The place is where it begins.
 
 Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and zip files are opened, two deep. What
 comes out of one of them is at most 256 MiB, or 200 times its size if that is more; one that would be more, is damaged,

@@ -9,8 +9,8 @@ import quopri
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +131,29 @@ OUTER: dict[str, Callable[[bytes], bytes]] = {
     "backslashes": backslashes,
     "json": in_json,
     "quoted-printable": quoted_printable,
+    "quoted-printable throughout": lambda text: b"".join(b"=%02X" % each for each in text),
+    "padded references": lambda text: b"".join(b"&#x%04x;" % each for each in text),
+    "bytes of a program": lambda text: b"".join(b"\\x%02x" % each for each in text),
     "html": lambda text: html.escape(text.decode("latin-1")).encode(),
 }
-PREFIXES = [b"", b"> ", b"> > ", b"    ", b"\t", b"# ", b"// ", b"+ ", b"- ", b"* ", b"| "]
-ENDINGS = [b"\n", b"\r\n", b"\\\n", b"=\r\n", b" |\n", b"\r"]
+PREFIXES = [
+    b"",
+    b"> ",
+    b"> > ",
+    b"    ",
+    b"\t",
+    b"# ",
+    b"// ",
+    b"+ ",
+    b"- ",
+    b"* ",
+    b"| ",
+    b"+",
+    b"-",
+    b"12:",
+    b"12-",
+]
+ENDINGS = [b"\n", b"\r\n", b"\\\n", b"=\r\n", b" |\n", b"\r", b"<br>\n", b"<br />\r\n"]
 
 
 def wrapped(text: bytes, width: int, prefix: bytes, ending: bytes) -> bytes:
@@ -187,8 +206,9 @@ def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
     if outer and (not chain or chain[-1] not in WIDE or outer == "percent"):
         text = OUTER[outer](text)
     # A line that ends within an escape, or within the two bytes of a character, may be read in several ways.
-    escaped = outer in ("percent", "references", "backslashes") or (
-        "mime" in chain and "json" in (*chain, outer)
+    escaped = outer.startswith("bytes of") or outer.endswith(("throughout", "references"))
+    escaped = (
+        escaped or outer in ("percent", "backslashes") or ("mime" in chain and "json" in (*chain, outer))
     )
     plain = not escaped and not (chain and chain[-1] in WIDE)
     if plain and draw(st.booleans()):
@@ -244,15 +264,66 @@ def test_any_opaque_token_is_found_in_base64_of_base64(seed: bytes, chain: list[
     assert tokens(found(b"a text, and\n" + text + b"\nmore of it\n")) == expected(token)
 
 
-@pytest.mark.parametrize(
-    ("prefix", "ending"), [(b"12: ", b"\n"), (b'"', b'" \\\n'), (b"  12\t", b"\n"), (b"'", b"'\n")]
-)
+QUOTES = [
+    (b"12: ", b"\n"),
+    (b'"', b'" \\\n'),
+    (b"  12\t", b"\n"),
+    (b"'", b"'\n"),
+    (b'  "', b'" +\n'),
+    (b"  '", b"'+\r\n"),
+    (b'    + "', b'"\n'),
+    (b"    b'", b"'\n"),
+    (b'+    b"', b'"\n'),
+    (b'  "', b'",\n'),
+    (b"-", b"\n"),
+    (b"+", b"\n"),
+    (b"-    ", b"\n"),
+    (b'-  "', b'" +\n'),
+    (b"12:", b"\n"),
+    (b'12:  "', b'" +\n'),
+    (b"", b"<br>\n"),
+    (b"    ", b"<br />\r\n"),
+]
+
+
+@pytest.mark.parametrize(("prefix", "ending"), QUOTES)
 @pytest.mark.parametrize("name", sorted(TOKENS))
-def test_numbered_and_quoted_lines_hide_nothing(name: str, prefix: bytes, ending: bytes) -> None:
+def test_what_programs_put_around_lines_hides_nothing(name: str, prefix: bytes, ending: bytes) -> None:
     token = TOKENS[name]
-    for code in (bytes, base64_of):
-        text = wrapped(code(token.encode()), 64, prefix, ending)
-        assert tokens(found(b"a text\n" + text + b"\nand more\n")) == expected(token)
+    for code in (bytes, base64_of, base64url_of):
+        for lead in (b"", b"x", b"user:"):
+            text = wrapped(code(lead + token.encode()), 24, prefix, ending)
+            text = b"a text\n" + text + ending + b"and more\n"
+            assert tokens(found(text)) == expected(token)
+            short = content(search_pasted(text))
+            assert tokens(
+                {key: Counter(counts) for key, counts in short.items() if key != "mistyped"}
+            ) == expected(token)
+
+
+def broken_in_escapes() -> Iterator[tuple[str, bytes]]:
+    """Yield tokens, and texts in which they are escaped throughout and lines end within the escapes."""
+    for token, code, width, prefix, ending in product(
+        TOKENS.values(),
+        (percent, backslashes),
+        (16, 60, 64, 72, 76, 78, 80),
+        (b"", b"> ", b"    // ", b"+", b"-", b"12:", b'    "'),
+        (b"\n", b"\r\n", b"\\\n", b'" +\n'),
+    ):
+        yield token, b"a text\n" + wrapped(code(b"x" + token.encode()), width, prefix, ending) + ending
+
+
+def test_a_line_may_end_within_an_escape() -> None:
+    """In a long text a sample shows where escapes are: of those that are short it may miss one in twenty."""
+    missed, number = 0, 0
+    for token, text in broken_in_escapes():
+        short = content(search_pasted(text))
+        assert tokens(
+            {key: Counter(counts) for key, counts in short.items() if key != "mistyped"}
+        ) == expected(token)
+        number += 1
+        missed += tokens(found(text)) != expected(token)
+    assert missed * 20 < number
 
 
 def layered(times: int) -> bytes:
