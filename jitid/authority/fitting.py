@@ -23,8 +23,8 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
         case ops.Issue(requests=requests, dry_run=dry_run):
             issued = cast("list[Any]", result)
             _must(len(issued) == len(requests), operation)
-            for one in issued:
-                _must(len(one.credentials) == (not dry_run), operation)
+            for request, one in zip(requests, issued, strict=True):
+                _must(len(one.credentials) == (0 if dry_run else request.copies), operation)
         case ops.Renew() | targets.Attach() | tokens.Exchange():
             _must(len(cast("Any", result).credentials) == 1, operation)
         case ops.PublishKeys():
