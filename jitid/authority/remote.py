@@ -144,7 +144,7 @@ class RemoteAuthority:
         long: bool = False,
     ) -> Answer:
         """Return the answer of a media type to a request that was done; try again where that is `safe` and helps."""
-        end = time.monotonic() + patience.left(self._timeout)
+        end = time.monotonic() + patience.usual(self._timeout)
         for pause in (*_PAUSES, None):
             # Read for each try: it may have been replaced by its successor meanwhile.
             if self._bearer is not None:

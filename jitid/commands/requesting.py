@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid import patience
 from jitid.audience import check_reach
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
@@ -200,6 +201,7 @@ def hand_out(
         show()
     except BaseException as error:
         ids = tuple(credential.jti for one in issued for credential in one.credentials)
+        patience.take_back()
         try:
             ended = authority.perform(
                 Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)

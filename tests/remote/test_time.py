@@ -233,3 +233,32 @@ def test_the_time_that_is_left_is_never_more_than_was_asked() -> None:
     assert called.wait(PATIENCE)
     patience.lift()
     assert patience.left(7) == 7
+
+
+@pytest.mark.usefixtures("_unbound")
+def test_what_is_taken_back_has_a_time_of_its_own() -> None:
+    patience.take_back()
+    assert patience.usual(1_000) == 1_000
+    patience.bound(0)
+    assert patience.usual(1) == 0
+    patience.take_back()
+    assert 20 < patience.usual(1) <= patience.TAKING_BACK
+    assert patience.left(7) == 7
+    assert not patience.is_over()
+    patience.bound(5)
+    assert patience.usual(1) == 1
+
+
+@pytest.mark.usefixtures("_unbound")
+def test_what_ends_with_the_time_ends_with_the_one_that_was_bound_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that was made before is cut later, and one that is made later is cut too."""
+    early, late = threading.Event(), threading.Event()
+    patience.bound(0)
+    patience.at_end(early.set)
+    assert early.wait(PATIENCE)
+    monkeypatch.setattr(patience, "TAKING_BACK", 0.3)
+    patience.take_back()
+    patience.at_end(late.set)
+    assert late.wait(PATIENCE)
