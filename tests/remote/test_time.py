@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from jitid.authority.operations import Sweep
 from jitid.authority.shaping import item_of, shape_of
 from jitid.sweep.finding import Coverage
 from jitid.sweep.rules import NAMES
+from tests.programs import Shop
 from tests.real import Shell
 from tests.remote.peer import answering, error
 from tests.remote.test_odd import TOKEN, VERBS
@@ -133,6 +135,52 @@ def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
     assert swept.returncode == 11, swept.stderr
     missed = [why for each in json.loads(swept.stdout)["coverage"] for why in each["missed"]]
     assert any("shop: it did not answer within" in why for why in missed), missed
+
+
+@pytest.mark.parametrize("line", ["revoke --task T1 --yes", "retire T1"])
+def test_what_waits_for_targets_has_the_time_of_its_wait(tmp_path: Path, line: str) -> None:
+    """The target is back after the command's time is over: what moves its clock is the first try."""
+    shop = Shop(tmp_path / "shop")
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(
+        f'[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\noptions = {{ shop = "{shop.folder}" }}\n'
+    )
+    configuration.chmod(0o600)
+    shell = Shell(tmp_path)
+    shell.environment["JITID_CONFIG"] = str(configuration)
+    shell.permit_kinds()
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--kind", "exec:shop")
+    shop.fail("once", "revoke")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            LATER,
+            str(shop.folder / "once"),
+            *line.split(),
+            "--timeout",
+            "1m",
+            "--wait",
+            "2m",
+        ],
+        capture_output=True,
+        text=True,
+        env=shell.environment,
+        cwd=shell.home,
+    )
+    assert done.returncode == 0, done.stderr
+    assert shop.made == {}
+
+
+LATER = """
+import os, sys, time
+from jitid import cli, patience
+
+flag = sys.argv.pop(1)
+patience.monotonic = lambda: time.monotonic() + 3600 * os.path.exists(flag)
+sys.exit(cli.run(sys.argv[1:]))
+"""
+"""Runs a command, whose time is over once a file is there."""
 
 
 def test_a_database_that_hangs_is_not_waited_for_any_longer(postgres_url: str, tmp_path: Path) -> None:
