@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -166,3 +168,77 @@ def test_a_user_of_the_socket_is_known_before_the_content(tmp_path: Path) -> Non
     with serving(tmp_path, "--config", str(configuration), "--socket", str(tmp_path / "s.sock")) as served:
         assert post(served, "/introspect", "a broken form", None).status == 400
         assert post(served, "/introspect", "a broken form", "Bearer x").status == 401
+
+
+MISTAKES = {
+    "a parameter twice": "token=x&token=y&{client}",
+    "a pair without a value": "token=x&hint&{client}",
+    "a broken escape": "token=%f&{client}",
+    "too many parameters": "{client}" + "&a=b" * 80,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_client_is_known_whatever_else_is_wrong_with_its_form(asked: Asked, mistake: str) -> None:
+    """By a secret in the form as by the same one in the header."""
+    name = "system:form"
+    secret = grant(asked.shell, name, "verifier")
+    for right, status in ((secret, 400), (f"{secret[:-1]}!", 401)):
+        posted = MISTAKES[mistake].format(client=urlencode({"client_id": name, "client_secret": right}))
+        basic = f"Basic {b64encode(f'{name}:{right}'.encode()).decode()}"
+        shown = MISTAKES[mistake].format(client=urlencode({"client_id": name}))
+        kind = {"content-type": FORM}
+        for answer in (
+            asked.served.ask("POST", "/introspect", posted.encode(), kind),
+            asked.served.ask("POST", "/introspect", shown.encode(), kind | {"authorization": basic}),
+        ):
+            assert answer.status == status, answer.body
+            assert answer.json["error"] == ("invalid_request" if status == 400 else "invalid_client")
+    # What stands twice names no client.
+    twice = urlencode([("client_id", name), ("client_secret", secret), ("client_secret", secret)])
+    assert asked.served.ask("POST", "/introspect", twice.encode(), kind).status == 401
+
+
+@pytest.mark.parametrize("path", OAUTH)
+def test_each_401_has_a_challenge(asked: Asked, path: str) -> None:
+    """RFC 9110, section 15.5.2."""
+    token = grant(asked.shell, "system:challenged", "verifier")
+    answers = [
+        asked.form(path, token="x", bearer=token, client_id="system:other"),
+        asked.form(path, token="x", client_secret=token),
+        asked.form(path, token="x", client_secret=token, client_id=""),
+        asked.form(path, token="x", client_secret="wrong", client_id="system:challenged"),
+        asked.form(path, token="x", client_assertion="x", client_assertion_type="x"),
+        asked.form(path, token="x", client_assertion="x"),
+        asked.form(path, token="x", basic="system:challenged:wrong"),
+    ]
+    for answer in answers:
+        assert answer.status == 401, answer.body
+        assert answer.headers["www-authenticate"].startswith(("Bearer ", "Basic "))
+
+
+def test_who_shows_a_credential_is_not_taken_for_the_user_of_the_socket(tmp_path: Path) -> None:
+    """Whatever stands in the header: what is not understood is no caller."""
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(f'[socket.role]\n{getpass.getuser()} = ["verifier", "auditor"]\n')
+    configuration.chmod(0o600)
+    headers = (
+        "Basic\tYTpi",
+        "Bearer\tx",
+        "Negotiate x",
+        "Digest",
+        "",
+        "x",
+        "Basic YTpi",
+        "Bearer",
+        "Bearer x",
+    )
+    with serving(tmp_path, "--config", str(configuration), "--socket", str(tmp_path / "s.sock")) as served:
+        assert served.ask("GET", "/v1/whoami").status == 200
+        assert post(served, "/introspect", "an empty form", None).status == 400
+        for header in headers:
+            answers = [served.ask("GET", "/v1/whoami", headers={"authorization": header})]
+            paths = (*OAUTH, "/access/v1/evaluation", "/v1/operations/ListTasks")
+            answers += [post(served, path, "an empty form", header) for path in paths]
+            assert {answer.status for answer in answers} == {401}, (header, [one.body for one in answers])
+            assert all("www-authenticate" in answer.headers for answer in answers)
