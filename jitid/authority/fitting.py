@@ -94,6 +94,26 @@ def _must(fits: bool, operation: Operation[Any]) -> None:
         refuse(operation)
 
 
+def aftermath(operation: Operation[Any]) -> str | None:
+    """Return the command that shows what an operation has made, where its answer is of no use; None for no such one.
+
+    The authority may have made it, and no caller holds it.
+    """
+    match operation:
+        case ops.Issue(dry_run=True):
+            return None
+        case ops.Issue(requests=requests):
+            tasks = {request.task for request in requests}
+            task = next(iter(tasks)) if len(tasks) == 1 else None
+            return "jitid list --live" + ("" if task is None else f" --task {task}")
+        case ops.Renew() | targets.Attach() | tokens.Exchange():
+            return "jitid list --live"
+        case accesses.GrantAccess() | accesses.RotateAccess():
+            return "jitid access list"
+        case _:
+            return None
+
+
 def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
     """Raise the error for an answer that does not fit its operation."""
     error = StorageError(
@@ -102,4 +122,8 @@ def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
     )
     # The same answer would come again.
     error.retryable = False
+    command = aftermath(operation)
+    if command is not None:
+        error.message += "; what was made for it may be live, and this command does not hold it"
+        error.hint = f"to see and revoke it: {command}"
     raise error

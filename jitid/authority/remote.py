@@ -82,7 +82,10 @@ class RemoteAuthority:
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
         answer = self._answer(operation, body, self._channel, _JSON)
-        return fitting.fitting(operation, codec.decode_result(operation, _document(answer)))
+        document = _loaded(answer.read())
+        if document is _NONE:
+            fitting.refuse(operation, "it is not JSON")
+        return fitting.fitting(operation, codec.decode_result(operation, document))
 
     @property
     def place(self) -> str:

@@ -355,6 +355,28 @@ def test_a_value_that_no_authority_sends_is_refused(wrong: str) -> None:
     raise AssertionError(wrong)
 
 
+@pytest.mark.parametrize("odd", ["an empty body", "no JSON", "another value"])
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("issue --task T1 --delegator alice", "jitid list --live --task T1"),
+        ("issue --task T1 --delegator alice --count 3", "jitid list --live --task T1"),
+        ("issue --task T1 --delegator alice --dry-run", None),
+        ("renew --token-file file", "jitid list --live"),
+        ("access grant system:x --role auditor", "jitid access list"),
+        ("list", None),
+    ],
+)
+def test_what_may_have_been_made_is_said(odd: str, line: str, command: str | None, tmp_path: Path) -> None:
+    """The authority may have made it, though its answer is of no use."""
+    (tmp_path / "file").write_text(TOKEN)
+    with answering(ODD.get(odd) or answer(200, [None])) as peer:
+        status, said = ended(line, peer.url, tmp_path)
+    assert status == 5, said
+    assert ("may be live" in said) == (command is not None), said
+    assert command is None or f"revoke it: {command}\n" in said
+
+
 @pytest.mark.parametrize("name", ["Sweep", "ExportLog"])
 def test_pieces_without_the_last_one_are_not_all(name: str) -> None:
     """A proxy may cut an answer at the end of a line, and say that this was its end."""
