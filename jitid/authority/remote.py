@@ -81,8 +81,13 @@ class RemoteAuthority:
         body = json.dumps(values, separators=(",", ":")).encode()
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
-        answer = self._answer(operation, body, self._channel, _JSON)
-        document = _loaded(answer.read())
+        try:
+            document = _loaded(self._answer(operation, body, self._channel, _JSON).read())
+        except LostError as error:
+            command = fitting.aftermath(operation) if error.sent else None
+            if command is not None:
+                error.message += f"; what was made for it may be live: {command}"
+            raise
         if document is _NONE:
             fitting.refuse(operation, "it is not JSON")
         return fitting.fitting(operation, codec.decode_result(operation, document))
