@@ -61,6 +61,21 @@ access rotate {access}
 """Verbs that hand out a secret."""
 
 
+def test_each_verb_hands_out_what_it_has_made(shell: Shell) -> None:
+    (shell.home / "list").write_text('{"task": "T1"}\n' * 20)
+    shell.environment["JITID_DELEGATOR"] = "alice"
+    granted = shell.good("access", "grant", "system:old", "--role", "auditor", "--format", "json")
+    access = json.loads(granted)["id"]
+    wrong = {}
+    for line in MAKING:
+        held = shell.good("issue", "--task", "T0", "--may-audience", "https://k8s.example")
+        (shell.home / "held").write_text(held)
+        done = shell.run(*line.format(folder=shell.home, access=access).split(), stdin=held)
+        if done.returncode or not done.stdout.strip():
+            wrong[line] = (done.returncode, done.stderr)
+    assert not wrong
+
+
 SLOW = """
 import sys, time
 from jitid import cli, patience
