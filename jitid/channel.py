@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import patience
 from jitid.address import Address
+from jitid.connecting import connect
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
 from jitid.text import quote
 
@@ -230,7 +231,7 @@ class Channel:
             made.settimeout(self.left())
             made.connect(address.path)
         else:
-            made = socket.create_connection((address.host.strip("[]"), address.port), self.left())
+            made = connect(address.host.strip("[]"), address.port, self.left)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # What takes minutes must not wait for ever for a machine that is gone.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -141,11 +141,6 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     # The message of a foreign exception may quote what it was given, so only its type is told.
     what = f"{type(error).__name__}{where}"
     more = None if given.debug else "the same command with --debug shows where it comes from"
-    if given.asks_elsewhere and isinstance(error, Exception):
-        # The answer has the right types, and values that no authority sends. See `authority.fitting`.
-        odd = StorageError(f"the authority's answer cannot be used, or this is a bug: {what}", more)
-        odd.retryable = False
-        return report(odd, given)
     bug = JitidError(f"internal error: {what}; this is a bug", more)
     bug.code = "internal"
     return report(bug, given)

@@ -44,8 +44,6 @@ class Config:
         """What the user should hear: a project's file that is not heeded."""
         self.algorithms: dict[str, str] = {}
         """Audience -> the algorithm that signs for it."""
-        self.asked_elsewhere = False
-        """Whether an authority elsewhere was opened by it."""
         self.credential_fd: int | None = None
         """The descriptor from which the client's credential comes, if a flag says so."""
         self.socket_delegators: dict[str, str] = {}

@@ -186,6 +186,14 @@ def is_target_name(text: str) -> bool:
 TOKENS = frozenset({Kind.JWT, Kind.OPAQUE})
 """The kinds whose holder has rights by showing them."""
 
+PARTS = {
+    "x509-svid": ("certificate", "key"),
+    "ssh-cert": ("key", "certificate"),
+    "aws-sts": ("access_key_id", "secret_access_key", "session_token"),
+    "postgres-role": ("username", "password", "url"),
+}
+"""The parts of secrets that have several, by their kind; those of other kinds are as whoever makes them says."""
+
 PROOFS = frozenset({Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT})
 """The kinds that prove an identity, and carry no scope of jitid's."""
 

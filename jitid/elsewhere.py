@@ -21,7 +21,6 @@ def open_remote(config: Config, patience: float | None = None) -> RemoteAuthorit
     Raises UsageError where none is named.
     """
     timeout = float(config.number("timeout"))
-    config.asked_elsewhere = True
     return RemoteAuthority(
         parse_address(config.remote or ""),
         credential(config),

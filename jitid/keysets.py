@@ -233,12 +233,21 @@ class _Watch:
     def __init__(self, timeout: float) -> None:
         self.over = False
         """Whether it has cut them."""
+        self._end = monotonic() + timeout
         self._sockets: list[socket.socket] = []
         self._timer = Timer(timeout, self._cut)
         self._timer.daemon = True
 
     def __enter__(self) -> None:
         self._timer.start()
+
+    def left(self) -> float:
+        """Return how many seconds are left. Raises TimeoutError when none are."""
+        left = self._end - monotonic()
+        if left <= 0:
+            self.over = True
+            raise TimeoutError
+        return left
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
@@ -259,10 +268,14 @@ class _Watch:
             OpenerDirector,
         )
 
+        from jitid.connecting import connect
+
         watch = self
 
         class Watched(HTTPConnection):
             def connect(self) -> None:
+                # Its name is looked up within that time too.
+                self._create_connection = lambda place, *_: connect(place[0], place[1], watch.left)
                 super().connect()
                 watch.see(self.sock)
 

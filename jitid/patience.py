@@ -8,29 +8,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+TAKING_BACK = 30.0
+"""Seconds for taking back what the command has made, whatever is left of its time then."""
+
 _EARLY = 0.05
 """Seconds by which a timer may be early."""
 
 _end: float | None = None
+_least = 0.0
 _called: list[Callable[[], None]] = []
 
 
 def bound(seconds: float) -> None:
     """Let no wait of this process go on for longer than so many seconds from now."""
-    global _end
-    _end = monotonic() + seconds
+    global _end, _least
+    _end, _least = monotonic() + seconds, 0.0
+
+
+def take_back() -> None:
+    """Bound the process anew, by `TAKING_BACK`: what it has made is to be taken back, since nobody was given it.
+
+    A credential that stays alive because the command's time is over would be one that no caller holds.
+    """
+    global _end, _least
+    if _end is not None:
+        _end, _least = monotonic() + TAKING_BACK, TAKING_BACK
 
 
 def lift() -> None:
     """Bound each wait by its own limit alone, as at the start."""
-    global _end
-    _end = None
+    global _end, _least
+    _end, _least = None, 0.0
     _called.clear()
 
 
 def left(most: float) -> float:
     """Return for how many seconds to wait: `most`, or what is left of the command's time if that is less."""
     return most if _end is None else min(most, max(0.0, _end - monotonic()))
+
+
+def usual(timeout: float) -> float:
+    """Return for how many seconds to wait for a ledger or an authority, where `timeout` is the setting of that name."""
+    return left(max(timeout, _least))
 
 
 def is_over() -> bool:
@@ -44,16 +63,27 @@ def at_end(call: Callable[[], None]) -> None:
         return
     _called.append(call)
     if len(_called) == 1:
-        from threading import Timer
+        _wait(_end)
 
-        timer = Timer(left(_end), _ring)
-        timer.daemon = True
-        timer.start()
+
+def _wait(end: float) -> None:
+    from threading import Timer
+
+    timer = Timer(max(0.0, end - monotonic()), _ring)
+    timer.daemon = True
+    timer.start()
 
 
 def _ring() -> None:
-    if _end is None or monotonic() < _end - _EARLY:
-        # It was lifted, or bound anew.
+    end = _end
+    if end is None:
         return
-    for call in _called:
+    if monotonic() < end - _EARLY:
+        # It was bound anew.
+        _wait(end)
+        return
+    # What is begun after the end, to take something back, has an end of its own.
+    calls = _called[:]
+    _called.clear()
+    for call in calls:
         call()

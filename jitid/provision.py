@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from jitid import introspection, settling
+from jitid import introspection, patience, settling
 from jitid.credential import State, is_outside
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.identifier import parse_id
@@ -61,11 +61,13 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
             confirmed = change(ledger, _confirmation(outside, made))
         except BaseException:
             # A ledger that cannot be written now cannot be told either that it has ended.
+            patience.take_back()
             with suppress(Exception):
                 issuer.revoke([there])
             raise
         if not confirmed:
             # Somebody who was quicker than the target may have settled it already, and then nothing waits in the queue.
+            patience.take_back()
             (outcome,) = issuer.revoke([there])
             raise InvalidCredentialError(
                 f"{credential.jti} ended while it was made; at the target: {safe(outcome.proof)}"
@@ -162,6 +164,7 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
                 },
             )
 
+    patience.take_back()
     try:
         change(ledger, end)
         left = settling.settle(ledger, targets, ids=jtis, waiting=True, over=True).open

@@ -112,13 +112,18 @@ def settle(
         }
     tally = _Tally(ledger, over=over)
     work = {name: some for name, some in due.items() if some}
+    limit = patience.left(limit)
+    if limit <= 0:
+        # No target was asked, so that there is no outcome to record, and no later try is put off.
+        with ledger.read() as snapshot:
+            open_ = snapshot.outside.open_count(event=event, ids=ids)
+        return tally.settled(open_, sorted(work), [one for some in work.values() for one in some][:_SHOWN])
     targets.prepare(work)
     answers: Queue[_Batch | str] = Queue()
     for name, some in work.items():
         # A daemon: a target that hangs keeps no process from ending.
         Thread(target=_end_all, args=(targets, name, some, answers), daemon=True).start()
     waited = {name: {outside.key: outside for outside in some} for name, some in work.items()}
-    limit = patience.left(limit)
     deadline = monotonic() + limit
     late: list[str] = []
     while waited:
@@ -128,7 +133,7 @@ def settle(
             late = sorted(waited)
             for name, left in waited.items():
                 why = Outcome(
-                    Settlement.UNAVAILABLE, f"the target did not answer within {int(limit)} seconds"
+                    Settlement.UNAVAILABLE, f"the target did not answer within {max(1, round(limit))} seconds"
                 )
                 tally.record(name, [(outside, why) for outside in left.values()])
             break

@@ -60,10 +60,10 @@ class Served:
         assert parts.port is not None
         return parts.hostname, parts.port
 
-    def connect(self, timeout: float = _PATIENCE) -> socket.socket:
-        """Return a bare connection, to the Unix socket if there is no other."""
+    def connect(self, timeout: float = _PATIENCE, source: str | None = None) -> socket.socket:
+        """Return a bare connection, to the Unix socket if there is no other; `source` is the client's address."""
         if self.url:
-            return socket.create_connection(self.address, timeout)
+            return socket.create_connection(self.address, timeout, None if source is None else (source, 0))
         made = socket.socket(socket.AF_UNIX)
         made.settimeout(timeout)
         try:
@@ -80,11 +80,12 @@ class Served:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
+        source: str | None = None,
     ) -> Answer:
-        """Make one request over a connection of its own."""
+        """Make one request over a connection of its own, perhaps from another address of this machine."""
         host = self.address[0] if self.url else "localhost"
         connection = http.client.HTTPConnection(host)
-        bare = self.connect()
+        bare = self.connect(source=source)
         connection.sock = tls.wrap_socket(bare, server_hostname=host) if tls else bare
         try:
             connection.request(method, path, body, dict(headers or {}))

@@ -114,6 +114,7 @@ LAYERS = (
         "standingkeys",
         "der",
         "channel",
+        "connecting",
         "issuernames",
         "oidc",
         "keysets",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from jitid.authority import access_operations as accesses
 from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority.operations import Operation, Result
+from jitid.credential import PARTS, TOKENS, Kind
 from jitid.errors import StorageError
+
+if TYPE_CHECKING:
+    from jitid.access import Granted
+    from jitid.issuance import Issued
 
 
 def fitting(operation: Operation[Result], result: Result) -> Result:
@@ -23,10 +29,20 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
         case ops.Issue(requests=requests, dry_run=dry_run):
             issued = cast("list[Any]", result)
             _must(len(issued) == len(requests), operation)
-            for one in issued:
-                _must(len(one.credentials) == (not dry_run), operation)
+            for request, one in zip(requests, issued, strict=True):
+                _must(len(one.credentials) == (0 if dry_run else request.copies), operation)
+                _must(one.kind == request.kind, operation)
+                _whole(operation, one)
         case ops.Renew() | targets.Attach() | tokens.Exchange():
-            _must(len(cast("Any", result).credentials) == 1, operation)
+            _must(len(cast("Issued", result).credentials) == 1, operation)
+            _whole(operation, cast("Issued", result))
+        case accesses.GrantAccess() | accesses.RotateAccess():
+            secret = cast("Granted", result).secret
+            _must(secret is None or secret.names == ("token",), operation)
+        case ops.ReadLog():
+            _must(all(map(_is_event, cast("list[Any]", result))), operation)
+        case ops.FollowLog():
+            _must(all(map(_is_event, cast("Any", result).events)), operation)
         case ops.PublishKeys():
             _must(type(cast("Any", result).get("keys")) is list, operation)
         case ops.SignHead():
@@ -39,6 +55,17 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
         case _:
             pass
     return result
+
+
+def _whole(operation: Operation[Any], issued: Issued) -> None:
+    """Refuse credentials without a part that those of their kind have; the key may be the client's own."""
+    needed = {"token"} if issued.kind in (*TOKENS, Kind.JWT_SVID) else {*PARTS.get(issued.kind, ())} - {"key"}
+    for one in issued.credentials:
+        _must(needed <= set(one.secret.names), operation)
+
+
+def _is_event(document: dict[str, Any]) -> bool:
+    return type(document.get("seq")) is int and type(document.get("at")) is int
 
 
 def _ended(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
@@ -67,6 +94,26 @@ def _must(fits: bool, operation: Operation[Any]) -> None:
         refuse(operation)
 
 
+def aftermath(operation: Operation[Any]) -> str | None:
+    """Return the command that shows what an operation has made, where its answer is of no use; None for no such one.
+
+    The authority may have made it, and no caller holds it.
+    """
+    match operation:
+        case ops.Issue(dry_run=True):
+            return None
+        case ops.Issue(requests=requests):
+            tasks = {request.task for request in requests}
+            task = next(iter(tasks)) if len(tasks) == 1 else None
+            return "jitid list --live" + ("" if task is None else f" --task {task}")
+        case ops.Renew() | targets.Attach() | tokens.Exchange():
+            return "jitid list --live"
+        case accesses.GrantAccess() | accesses.RotateAccess():
+            return "jitid access list"
+        case _:
+            return None
+
+
 def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
     """Raise the error for an answer that does not fit its operation."""
     error = StorageError(
@@ -75,4 +122,8 @@ def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
     )
     # The same answer would come again.
     error.retryable = False
+    command = aftermath(operation)
+    if command is not None:
+        error.message += "; what was made for it may be live, and this command does not hold it"
+        error.hint = f"to see and revoke it: {command}"
     raise error

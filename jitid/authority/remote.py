@@ -81,8 +81,16 @@ class RemoteAuthority:
         body = json.dumps(values, separators=(",", ":")).encode()
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
-        answer = self._answer(operation, body, self._channel, _JSON)
-        return fitting.fitting(operation, codec.decode_result(operation, _document(answer)))
+        try:
+            document = _loaded(self._answer(operation, body, self._channel, _JSON).read())
+        except LostError as error:
+            command = fitting.aftermath(operation) if error.sent else None
+            if command is not None:
+                error.message += f"; what was made for it may be live: {command}"
+            raise
+        if document is _NONE:
+            fitting.refuse(operation, "it is not JSON")
+        return fitting.fitting(operation, codec.decode_result(operation, document))
 
     @property
     def place(self) -> str:
@@ -144,7 +152,7 @@ class RemoteAuthority:
         long: bool = False,
     ) -> Answer:
         """Return the answer of a media type to a request that was done; try again where that is `safe` and helps."""
-        end = time.monotonic() + patience.left(self._timeout)
+        end = time.monotonic() + patience.usual(self._timeout)
         for pause in (*_PAUSES, None):
             # Read for each try: it may have been replaced by its successor meanwhile.
             if self._bearer is not None:

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
-from jitid.authority import forms
+from jitid.authority import answered, forms
 from jitid.authority.annotations import fields_of
 from jitid.authority.concealed import Given, Presented
 from jitid.authority.form import MOST_ITEMS
@@ -56,7 +56,7 @@ def shape_of(kind: Any, *, request: bool) -> Shape:
 
 
 def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape:
-    """Return the shape of the type of a field of `owner`; in a request each text and number has a form."""
+    """Return the shape of the type of a field of `owner`; in a request each text and number has a form, else some."""
     origin, inside = get_origin(kind), get_args(kind)
     within = partial(_shape, request=request, owner=owner, field=field)
     if isinstance(kind, NewType):
@@ -81,7 +81,8 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
         return Table(inside[0], within(inside[1]))
     if kind in (str, int, bytes):
         plain: Shape = Octets() if kind is bytes else Plain(kind)
-        return _formed(plain, owner, field) if request else plain
+        form = answered.form_of(owner, field) if owner is not None and not request else None
+        return _formed(plain, owner, field) if request else plain if form is None else Formed(plain, form)
     if kind is bool:
         return Plain(bool)
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -148,8 +149,8 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
         tag=tag,
         kept_back=forms.KEPT_BACK.get(forms.owned(kind), frozenset()) if request else frozenset(),
     )
-    whole = forms.WHOLE.get(forms.owned(kind))
-    return record if whole is None or not request else Formed(record, whole)
+    whole = (forms.WHOLE if request else answered.WHOLE).get(forms.owned(kind))
+    return record if whole is None else Formed(record, whole)
 
 
 _ALIKE = frozenset({"Change", "Closed", "Rule", "Stated", "Use", "Verdict"})

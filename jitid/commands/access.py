@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from jitid import patience
 from jitid.access import Wanted
 from jitid.authority.access_operations import (
     BootstrapAccess,
@@ -250,6 +251,7 @@ def _show(given: Globals, made: Granted, out: str | None) -> None:
 
 
 def _end(authority: Authority, made: Granted, error: BaseException | None = None) -> None:
+    patience.take_back()
     try:
         authority.perform(RevokeAccess(ids=(made.access.id,), reason="it could not be handed out"))
     except JitidError as failure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from jitid import patience
 from jitid.authority.target_operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.lifetime import format_time
@@ -30,6 +31,9 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
     """
     if not ended.unsettled or (ended.event is None and not ended.earlier):
         return ended
+    if wait is not None:
+        # Targets have the time that --wait gives them.
+        patience.lift()
     # Of more than are named here nobody asks now.
     more = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
     event = None if ended.earlier else ended.event

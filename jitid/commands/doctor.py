@@ -84,7 +84,9 @@ def verdict(checks: list[Check]) -> JitidError | None:
     failures = [check for check in checks if check.status is Status.FAILURE]
     if not failures:
         return None
-    gravest = min(failures, key=lambda check: _GRAVEST.index(check.exit_status))
+    # What an authority elsewhere refuses with may be any other status.
+    rank = {status: at for at, status in enumerate(_GRAVEST)}
+    gravest = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
     names = Counter(check.name for check in failures)
     told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
     error = JitidError(f"not all is well: {told}", "the report says for each what repairs it")

@@ -97,11 +97,6 @@ class Globals:
         if config.origin("timeout") != "default":
             patience.bound(config.number("timeout"))
 
-    @property
-    def asks_elsewhere(self) -> bool:
-        """Whether the command has asked an authority elsewhere, whose answers may be anything."""
-        return self._config is not None and self._config.asked_elsewhere
-
     def try_config(self) -> ConfigurationError | None:
         """Read the configuration, and go on without its files if it cannot be used; return why.
 

@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from jitid import patience
 from jitid.authority.operations import AbandonAttachment, Issue
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
@@ -130,6 +131,7 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
 
 def abandon(given: Globals, jti: str) -> bool:
     """End a credential that was attached to an identity, and nothing else of that; tell whether it was one."""
+    patience.take_back()
     authority = open_authority(given.config())
     try:
         authority.perform(AbandonAttachment(jti=jti))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jitid import patience
 from jitid.authority.operations import AbandonRenewal, Renew
 from jitid.commands import reading
 from jitid.commands.globals import Globals
@@ -98,6 +99,7 @@ def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callab
         show()
     except BaseException as error:
         (one,) = issued.credentials
+        patience.take_back()
         try:
             authority.perform(AbandonRenewal(token=one.secret))
         except JitidError as failure:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid import patience
 from jitid.audience import check_reach
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import TOKENS, Kind, named_kind, parse_kind
+from jitid.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time, parse_duration, parse_moment
@@ -51,14 +52,6 @@ FIELDS = (
 
 CERTIFIED = ("x509-svid", "ssh-cert")
 """The kinds that are certificates, of a key that whoever asks may have made."""
-
-PARTS = {
-    "x509-svid": ("certificate", "key"),
-    "ssh-cert": ("key", "certificate"),
-    "aws-sts": ("access_key_id", "secret_access_key", "session_token"),
-    "postgres-role": ("username", "password", "url"),
-}
-"""The parts of secrets that have several, by their kind; those of other kinds are as whoever makes them says."""
 
 
 def expect(given: Globals, kind: str | None) -> None:
@@ -200,6 +193,7 @@ def hand_out(
         show()
     except BaseException as error:
         ids = tuple(credential.jti for one in issued for credential in one.credentials)
+        patience.take_back()
         try:
             ended = authority.perform(
                 Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)

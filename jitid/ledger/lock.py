@@ -57,7 +57,7 @@ class FairLock:
                     f"the lock file {self._path} cannot be used: {error.strerror}",
                     "jitid ledger restore --replace BACKUP",
                 ) from error
-        seconds = patience.left(self._timeout)
+        seconds = patience.usual(self._timeout)
         until = time.monotonic() + seconds
         if threading.current_thread() is not threading.main_thread():
             turn = _TURNS.setdefault(self._path, threading.Lock())

@@ -276,7 +276,7 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
         StorageError: it cannot be reached.
 
     """
-    timeout = patience.left(timeout)
+    timeout = patience.usual(timeout)
     given: dict[str, Any] = postgresaddress.parameters(address, timeout)
     options = Options.parse(given["options"])
     mark: str | None = os.urandom(8).hex()

@@ -194,12 +194,25 @@ class DirectoryCounts(NamedTuple):
     """How many of those agents have an owner who was disabled, or whom the directory lacks."""
 
 
+PROPERTIES = (
+    "kind",
+    "sensitivity",
+    "delegator_proof",
+    "delegator_state",
+    "agent_record",
+    "task",
+    "agent",
+    "delegator",
+)
+"""The properties by which a survey divides the live credentials."""
+
+
 class Survey(NamedTuple):
     """The state of a ledger at one time."""
 
     totals: Totals
     live_by: Mapping[str, Breakdown]
-    """How the live credentials are made up, by the name of each property."""
+    """How the live credentials are made up, by the name of each of `PROPERTIES`."""
     sensitive: tuple[Sensitive, ...]
     lifetimes: Spread
     """Of the live, as they were granted."""

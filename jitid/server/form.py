@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +17,9 @@ MAX_FORM = 256 * 1024
 """The longest form, in bytes: several tokens of the longest sort, percent signs and all."""
 
 MAX_PARAMETERS = 64
+
+CREDENTIALS = frozenset({"client_id", "client_secret", "client_assertion", "client_assertion_type"})
+"""The parameters by which a client authenticates (RFC 6749, section 2.3.1; RFC 7521, section 4.2)."""
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TYPE = re.compile(rb'application/x-www-form-urlencoded(?:\s*;\s*charset\s*=\s*"?utf-8"?)?', re.IGNORECASE)
@@ -94,6 +98,22 @@ def parse_form(body: bytes, repeatable: Collection[str] = ()) -> Form:
         if value:
             values[name] = [value]
     return Form(values)
+
+
+def credentials_of(body: bytes) -> Form:
+    """Return the parameters by which a client authenticates, of a form that cannot be read as a whole.
+
+    Who the client is does not depend on a mistake elsewhere in it. Raises OAuthError where one of them stands twice.
+    """
+    found: dict[str, list[str]] = {}
+    for pair in body[:MAX_FORM].decode("ascii", "replace").split("&")[:MAX_PARAMETERS]:
+        name, _, value = pair.partition("=")
+        if name in CREDENTIALS:
+            with suppress(OAuthError):
+                found.setdefault(name, []).append(_decoded(value))
+    if any(len(values) > 1 for values in found.values()):
+        raise OAuthError("invalid_client", "a parameter by which the client authenticates stands twice", 401)
+    return Form({name: values for name, values in found.items() if values[0]})
 
 
 def _decoded(text: str) -> str:

@@ -14,9 +14,9 @@ from jitid.authority.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.secret import Secret
 from jitid.server import client, granting
-from jitid.server.answers import LimitedError
+from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.claims import DEAD, told
-from jitid.server.form import Form, read_form
+from jitid.server.form import Form, credentials_of, read_form
 from jitid.server.oautherror import OAuthError, as_oauth, document
 from jitid.server.record import record_of
 
@@ -103,14 +103,14 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 async def _form(request: Request, repeatable: Collection[str] = ()) -> tuple[Form, OAuthError | None]:
-    """Return the form of a request; where it cannot be read, an empty one and the reason.
+    """Return the form of a request; where it cannot be read, what the client authenticates with, and the reason.
 
     The reason is for those clients alone that are authenticated.
     """
     try:
         return await read_form(request, repeatable), None
     except OAuthError as error:
-        return Form({}), error
+        return credentials_of(await request.body()), error
 
 
 def _must_be_whole(broken: OAuthError | None) -> None:
@@ -131,9 +131,12 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
             if isinstance(error, LimitedError):
                 service.metrics.count("limited")
             found = as_oauth(error, refused=refused)
-        if found.status == 401 and client.uses_basic(request):
-            # RFC 6749, section 5.2: the scheme that the client used.
-            found.headers["www-authenticate"] = client.BASIC
+        if found.status == 401:
+            if client.uses_basic(request):
+                # RFC 6749, section 5.2: the scheme that the client used.
+                found.headers["www-authenticate"] = client.BASIC
+            # RFC 9110, section 15.5.2: each 401 has a challenge.
+            found.headers.setdefault("www-authenticate", CHALLENGE[1].decode())
         record_of(request.scope).error = found.code
         return found.response()
 

@@ -15,8 +15,14 @@ _KEPT = "/:@!$&'()*+,="
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 # A fragment is never sent (RFC 9112, section 3.2). Nginx ends the path at `#`, and hands on all of it.
 _TARGET = re.compile(r"[^#\x00-\x20\x7f]*")
-_TWO_WAYS = re.compile(r"%(?:[01][0-9A-F]|7F|2E|2F|5C|3B|25|3F|23)", re.IGNORECASE)
-"""Encoded controls, and encoded `.`, `/`, `\\`, `;`, `%`, `?` and `#`: some servers decode these late, some twice."""
+_TWO_WAYS = {
+    "an encoded separator": re.compile("%(?:2F|5C|3B)", re.IGNORECASE),
+    "an encoded dot": re.compile("%2E", re.IGNORECASE),
+    "an encoded percent sign": re.compile("%25"),
+    "an encoded question mark or hash": re.compile("%(?:3F|23)", re.IGNORECASE),
+    "an encoded control character": re.compile("%(?:[01][0-9A-F]|7F)", re.IGNORECASE),
+}
+"""What some servers decode late, and some twice. Separators are `/`, `\\` and `;`."""
 
 
 def path_of(target: str) -> str:
@@ -36,16 +42,20 @@ def path_of(target: str) -> str:
         # RFC 3986, section 3.3, and RFC 9110, section 4.1; some servers take a backslash for a slash, and drop what
         # follows a semicolon.
         _refuse("a character that a path cannot have unencoded")
-    if _TWO_WAYS.search(path):
-        _refuse("an encoded separator, dot, percent sign or control character")
+    for what, encoded in _TWO_WAYS.items():
+        if encoded.search(path):
+            _refuse(what)
     decoded = unquote_to_bytes(path)
     first, *segments = decoded.split(b"/")
     assert not first
     if b"" in segments[:-1]:
         _refuse("an empty segment")
+    if b"." in segments or b".." in segments:
+        # RFC 3986, section 5.2.4.
+        _refuse("a segment `.` or `..`")
     if any(segment.endswith((b".", b" ")) for segment in segments):
-        # RFC 3986, section 5.2.4; and some file systems drop what a name ends in.
-        _refuse("a segment `.` or `..`, or one that ends in a dot or a blank")
+        # Some file systems drop what a name ends in.
+        _refuse("a segment that ends in a dot or a blank")
     if not decoded.isascii():
         _check_text(decoded)
     return quote(decoded, safe=_KEPT)

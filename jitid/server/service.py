@@ -299,10 +299,11 @@ class Service:
     ) -> Callable[[LocalAuthority], Caller]:
         """Return what finds out, in a thread, who makes a request."""
         record = record_of(request.scope)
-        bearer, peer = _bearer(request), record.peer
+        # What proves it otherwise has read the header itself.
+        bearer, peer = _bearer(request) if proof is None else None, record.peer
         if proof is None and bearer is None and peer is None:
             raise UnauthenticatedError(
-                "nobody knows who asks: the request has no `Authorization: Bearer` header; nothing was done"
+                "authentication required: the request has no `Authorization: Bearer` header; nothing was done"
             )
         client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
 
@@ -345,14 +346,22 @@ async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
 
 
 def _bearer(request: Request) -> Secret | None:
-    """Return the bearer token of a request (RFC 6750, section 2.1); one of another scheme is none."""
+    """Return the access token of a request (RFC 6750, section 2.1); None where it has no `Authorization` header.
+
+    Raises:
+        UnauthenticatedError: the header is malformed, or has another scheme. A caller that shows a credential is never
+            taken for the user of its socket.
+
+    """
     said = request.headers.get("authorization")
     if said is None:
         return None
     scheme, _, token = said.partition(" ")
     token = token.strip(" ")
     if scheme.lower() != "bearer":
-        return None
+        raise UnauthenticatedError(
+            "authentication required: the `Authorization` header has no Bearer token; nothing was done"
+        )
     if (
         not 0 < len(token) <= _LONGEST_BEARER
         or not token.isascii()

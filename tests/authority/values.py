@@ -12,17 +12,19 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from jitid.authority import answered, forms
 from jitid.authority import form as common
-from jitid.authority import forms
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import UsageError
 from jitid.identifier import access_id, credential_id, identity_id
+from jitid.ledger.survey import PROPERTIES
 from jitid.roster.stated import KEEP
 from jitid.searching import Finds
 from jitid.secret import Secret
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES
+from jitid.task import SENSITIVITIES
 
 _BIG = 10**18 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -69,7 +71,7 @@ def operation_values(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def answers(kind: Any) -> st.SearchStrategy[Any]:
-    """Return values of the type of an answer."""
+    """Return values of the type of an answer, in the forms that an authority keeps to."""
     return _of(kind, request=False, owner=object, field="")
 
 
@@ -110,6 +112,8 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
     if kind in (str, int, bytes) and request:
         form = forms.form_of(owner, field)
         assert form is not None, f"{owner.__name__}.{field} has no form"
+        return _formed(kind, form)
+    if kind in (str, int) and (form := answered.form_of(owner, field)) is not None:
         return _formed(kind, form)
     plain: dict[Any, st.SearchStrategy[Any]] = {
         str: TEXTS,
@@ -158,6 +162,15 @@ def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
     if kind.__name__ == "AddLeaks":
         marks = st.binary(min_size=16, max_size=16).map(bytes.hex)
         fields["sightings"] = st.dictionaries(marks, fields["sightings"].map(_first_value), max_size=2)
+    if kind.__name__ == "Survey":
+        kinds = fields_of(kind)
+        (_, breakdown), (day, _) = get_args(kinds["live_by"]), get_args(kinds["trend"])
+        fields["live_by"] = st.fixed_dictionaries(
+            dict.fromkeys(PROPERTIES, _record(breakdown, request=False))
+        )
+        fields["trend"] = st.lists(_record(day, request=False), min_size=1, max_size=2).map(tuple)
+    if kind.__name__ == "Report":
+        fields["limits"] = st.fixed_dictionaries(dict.fromkeys(SENSITIVITIES, NUMBERS))
     found = st.builds(kind, **fields)
     if kind.__name__ == "IssueRequest":
         return found.filter(lambda one: one.deadline is None or one.deadline_after is None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from jitid import patience
 from jitid.authority.operations import (
     GiveTask,
     Inspect,
@@ -207,6 +209,41 @@ def test_a_mint_that_fails_leaves_nothing(tmp_path: Path, shop: Shop, mode: str)
         assert shop.made == {}
         assert pending(world) == []
         world.check()
+
+
+def test_a_mint_that_fails_when_the_time_is_over_leaves_nothing(
+    world: World, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the target has made, it is asked to end in a time of its own."""
+    asked = shop.folder / "asked-mint"
+    monkeypatch.setattr(patience, "monotonic", lambda: time.monotonic() + 3_600 * asked.exists())
+    monkeypatch.setattr(patience, "_end", None)
+    monkeypatch.setattr(patience, "_least", 0.0)
+    patience.bound(60)
+    shop.fail("lost", "mint")
+    with pytest.raises(StorageError) as raised:
+        issue(world)
+    assert "nothing is left there" in raised.value.message
+    assert pending(world) == []
+    assert shop.made == {}
+
+
+def test_what_no_target_was_asked_for_has_no_outcome(
+    world: World, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command whose time is over puts no later try off."""
+    (made,) = issue(world).credentials
+    event = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None)).event
+    before = inspect(world, made.jti).outside
+    monkeypatch.setattr(patience, "_end", 0.0)
+    tried = world.authority.perform(Settle(event=event, waiting=True))
+    assert (tried.done, tried.open, tried.late, tried.events) == (0, 1, ("shop",), ())
+    assert [left.jti for left in tried.left] == [made.jti]
+    assert inspect(world, made.jti).outside == before
+    assert not (shop.folder / "asked-revoke").exists()
+    monkeypatch.setattr(patience, "_end", None)
+    assert world.authority.perform(Settle(event=event)).done == 1
+    assert shop.made == {}
 
 
 def test_a_refusal_is_one(world: World, shop: Shop) -> None:

@@ -41,8 +41,8 @@ class Peer:
         """Listen no more."""
         self._listening.close()
 
-    def reply_to(self, path: str) -> Reply:  # noqa: ARG002 - for those who answer by it
-        """Return what is sent back to the next request."""
+    def reply(self, request: Request) -> Reply:  # noqa: ARG002 - for those who answer by it
+        """Return what is sent back to a request."""
         return self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
 
     def _serve(self) -> None:
@@ -53,8 +53,11 @@ class Peer:
                 return
             with connection:
                 try:
-                    self.requests.append(_read(connection))
-                    reply = self.reply_to(self.requests[-1].path)
+                    request = _read(connection)
+                    if request is None:
+                        continue
+                    self.requests.append(request)
+                    reply = self.reply(request)
                     if callable(reply):
                         reply(connection)
                     else:
@@ -63,10 +66,14 @@ class Peer:
                     continue
 
 
-def _read(connection: socket.socket) -> Request:
+def _read(connection: socket.socket) -> Request | None:
+    """Return a request; None where the client leaves without a word."""
     connection.settimeout(30)
     with connection.makefile("rb") as file:
-        path = file.readline().split()[1].decode()
+        words = file.readline().split()
+        if len(words) != 3:
+            return None
+        path = words[1].decode()
         headers = {}
         while line := file.readline().strip():
             name, _, value = line.decode().partition(":")

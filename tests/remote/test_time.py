@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from jitid.authority.operations import Sweep
 from jitid.authority.shaping import item_of, shape_of
 from jitid.sweep.finding import Coverage
 from jitid.sweep.rules import NAMES
+from tests.programs import Shop
 from tests.real import Shell
 from tests.remote.peer import answering, error
 from tests.remote.test_odd import TOKEN, VERBS
@@ -135,6 +137,52 @@ def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
     assert any("shop: it did not answer within" in why for why in missed), missed
 
 
+@pytest.mark.parametrize("line", ["revoke --task T1 --yes", "retire T1"])
+def test_what_waits_for_targets_has_the_time_of_its_wait(tmp_path: Path, line: str) -> None:
+    """The target is back after the command's time is over: what moves its clock is the first try."""
+    shop = Shop(tmp_path / "shop")
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(
+        f'[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\noptions = {{ shop = "{shop.folder}" }}\n'
+    )
+    configuration.chmod(0o600)
+    shell = Shell(tmp_path)
+    shell.environment["JITID_CONFIG"] = str(configuration)
+    shell.permit_kinds()
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--kind", "exec:shop")
+    shop.fail("once", "revoke")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            LATER,
+            str(shop.folder / "once"),
+            *line.split(),
+            "--timeout",
+            "1m",
+            "--wait",
+            "2m",
+        ],
+        capture_output=True,
+        text=True,
+        env=shell.environment,
+        cwd=shell.home,
+    )
+    assert done.returncode == 0, done.stderr
+    assert shop.made == {}
+
+
+LATER = """
+import os, sys, time
+from jitid import cli, patience
+
+flag = sys.argv.pop(1)
+patience.monotonic = lambda: time.monotonic() + 3600 * os.path.exists(flag)
+sys.exit(cli.run(sys.argv[1:]))
+"""
+"""Runs a command, whose time is over once a file is there."""
+
+
 def test_a_database_that_hangs_is_not_waited_for_any_longer(postgres_url: str, tmp_path: Path) -> None:
     """It is connected, and then it says no more: libpq alone would wait for ever."""
     shell = Shell(tmp_path)
@@ -233,3 +281,32 @@ def test_the_time_that_is_left_is_never_more_than_was_asked() -> None:
     assert called.wait(PATIENCE)
     patience.lift()
     assert patience.left(7) == 7
+
+
+@pytest.mark.usefixtures("_unbound")
+def test_what_is_taken_back_has_a_time_of_its_own() -> None:
+    patience.take_back()
+    assert patience.usual(1_000) == 1_000
+    patience.bound(0)
+    assert patience.usual(1) == 0
+    patience.take_back()
+    assert 20 < patience.usual(1) <= patience.TAKING_BACK
+    assert patience.left(7) == 7
+    assert not patience.is_over()
+    patience.bound(5)
+    assert patience.usual(1) == 1
+
+
+@pytest.mark.usefixtures("_unbound")
+def test_what_ends_with_the_time_ends_with_the_one_that_was_bound_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that was made before is cut later, and one that is made later is cut too."""
+    early, late = threading.Event(), threading.Event()
+    patience.bound(0)
+    patience.at_end(early.set)
+    assert early.wait(PATIENCE)
+    monkeypatch.setattr(patience, "TAKING_BACK", 0.3)
+    patience.take_back()
+    patience.at_end(late.set)
+    assert late.wait(PATIENCE)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -18,7 +20,7 @@ from tests.serving import Answer, Served, serving
 FORM = "application/x-www-form-urlencoded"
 OPERATIONS = [f"/v1/operations/{name}" for name in codec.names()]
 OAUTH = ("/token", "/introspect", "/revoke")
-POSTED = (*OAUTH, "/access/v1/evaluation", "/access/v1/evaluations", *OPERATIONS, "/v1/operations/Nothing")
+FEW = (*OAUTH, "/access/v1/evaluation", "/access/v1/evaluations", "/v1/operations/Nothing")
 CONTENTS: dict[str, tuple[str | None, bytes]] = {
     "nothing": (None, b""),
     "no type": (None, b"x"),
@@ -58,11 +60,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
-def post(served: Served, path: str, content: str, bearer: str | None, **more: str) -> Answer:
+def post(
+    served: Served, path: str, content: str, bearer: str | None, source: str | None = None, **more: str
+) -> Answer:
     """Post one of the contents."""
     kind, body = CONTENTS[content]
     headers = more | ({} if kind is None else {"content-type": kind})
-    return served.ask("POST", path, body, headers | ({} if bearer is None else {"authorization": bearer}))
+    headers |= {} if bearer is None else {"authorization": bearer}
+    return served.ask("POST", path, body, headers, source=source)
 
 
 def told(answer: Answer) -> tuple[int, bytes, str | None]:
@@ -72,21 +77,20 @@ def told(answer: Answer) -> tuple[int, bytes, str | None]:
 
 @pytest.mark.parametrize("who", NOBODY)
 def test_whoever_is_nobody_is_told_that_and_nothing_else(served: Served, who: str) -> None:
-    for path in POSTED[:: 1 if who == "nothing" else 7]:
-        found = set()
-        for content in CONTENTS:
-            found.add(told(post(served, path, content, NOBODY[who])))
-        found.add(told(post(served, f"{path}?token=x", "an empty form", NOBODY[who])))
-        found.add(told(post(served, path, "an empty object", NOBODY[who], **{"idempotency-key": "a b"})))
-        assert {status for status, _, _ in found} <= {401, 429}, (path, found)
-        refused = [each for each in found if each[0] == 401]
-        assert len(refused) <= 1, (path, refused)
-        for _, body, challenge in refused:
-            if path in OAUTH:
-                assert json.loads(body)["error"] == "invalid_client"
-            # RFC 6750, section 3.1: no error code for a request without a token.
-            shown = who.endswith("token")
-            assert challenge == 'Bearer realm="jitid"' + (', error="invalid_token"' if shown else "")
+    bearer = NOBODY[who]
+    for number, path in enumerate((*FEW, *OPERATIONS[:: 1 if who == "nothing" else 7])):
+        # Failures are counted by the client's address: none of these is told to come again.
+        source = f"127.{1 + list(NOBODY).index(who)}.0.{1 + number}"
+        found = {told(post(served, path, content, bearer, source)) for content in CONTENTS}
+        found.add(told(post(served, f"{path}?token=x", "an empty form", bearer, source)))
+        found.add(told(post(served, path, "an empty object", bearer, source, **{"idempotency-key": "a b"})))
+        ((status, body, challenge),) = found
+        assert status == 401, (path, body)
+        if path in OAUTH:
+            assert json.loads(body)["error"] == "invalid_client"
+        # RFC 6750, section 3.1: no error code for a request without a token.
+        shown = who.endswith("token")
+        assert challenge == 'Bearer realm="jitid"' + (', error="invalid_token"' if shown else ""), path
 
 
 def test_so_is_who_sends_no_body(tmp_path: Path) -> None:
@@ -164,3 +168,77 @@ def test_a_user_of_the_socket_is_known_before_the_content(tmp_path: Path) -> Non
     with serving(tmp_path, "--config", str(configuration), "--socket", str(tmp_path / "s.sock")) as served:
         assert post(served, "/introspect", "a broken form", None).status == 400
         assert post(served, "/introspect", "a broken form", "Bearer x").status == 401
+
+
+MISTAKES = {
+    "a parameter twice": "token=x&token=y&{client}",
+    "a pair without a value": "token=x&hint&{client}",
+    "a broken escape": "token=%f&{client}",
+    "too many parameters": "{client}" + "&a=b" * 80,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_client_is_known_whatever_else_is_wrong_with_its_form(asked: Asked, mistake: str) -> None:
+    """By a secret in the form as by the same one in the header."""
+    name = "system:form"
+    secret = grant(asked.shell, name, "verifier")
+    for right, status in ((secret, 400), (f"{secret[:-1]}!", 401)):
+        posted = MISTAKES[mistake].format(client=urlencode({"client_id": name, "client_secret": right}))
+        basic = f"Basic {b64encode(f'{name}:{right}'.encode()).decode()}"
+        shown = MISTAKES[mistake].format(client=urlencode({"client_id": name}))
+        kind = {"content-type": FORM}
+        for answer in (
+            asked.served.ask("POST", "/introspect", posted.encode(), kind),
+            asked.served.ask("POST", "/introspect", shown.encode(), kind | {"authorization": basic}),
+        ):
+            assert answer.status == status, answer.body
+            assert answer.json["error"] == ("invalid_request" if status == 400 else "invalid_client")
+    # What stands twice names no client.
+    twice = urlencode([("client_id", name), ("client_secret", secret), ("client_secret", secret)])
+    assert asked.served.ask("POST", "/introspect", twice.encode(), kind).status == 401
+
+
+@pytest.mark.parametrize("path", OAUTH)
+def test_each_401_has_a_challenge(asked: Asked, path: str) -> None:
+    """RFC 9110, section 15.5.2."""
+    token = grant(asked.shell, "system:challenged", "verifier")
+    answers = [
+        asked.form(path, token="x", bearer=token, client_id="system:other"),
+        asked.form(path, token="x", client_secret=token),
+        asked.form(path, token="x", client_secret=token, client_id=""),
+        asked.form(path, token="x", client_secret="wrong", client_id="system:challenged"),
+        asked.form(path, token="x", client_assertion="x", client_assertion_type="x"),
+        asked.form(path, token="x", client_assertion="x"),
+        asked.form(path, token="x", basic="system:challenged:wrong"),
+    ]
+    for answer in answers:
+        assert answer.status == 401, answer.body
+        assert answer.headers["www-authenticate"].startswith(("Bearer ", "Basic "))
+
+
+def test_who_shows_a_credential_is_not_taken_for_the_user_of_the_socket(tmp_path: Path) -> None:
+    """Whatever stands in the header: what is not understood is no caller."""
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(f'[socket.role]\n{getpass.getuser()} = ["verifier", "auditor"]\n')
+    configuration.chmod(0o600)
+    headers = (
+        "Basic\tYTpi",
+        "Bearer\tx",
+        "Negotiate x",
+        "Digest",
+        "",
+        "x",
+        "Basic YTpi",
+        "Bearer",
+        "Bearer x",
+    )
+    with serving(tmp_path, "--config", str(configuration), "--socket", str(tmp_path / "s.sock")) as served:
+        assert served.ask("GET", "/v1/whoami").status == 200
+        assert post(served, "/introspect", "an empty form", None).status == 400
+        for header in headers:
+            answers = [served.ask("GET", "/v1/whoami", headers={"authorization": header})]
+            paths = (*OAUTH, "/access/v1/evaluation", "/v1/operations/ListTasks")
+            answers += [post(served, path, "an empty form", header) for path in paths]
+            assert {answer.status for answer in answers} == {401}, (header, [one.body for one in answers])
+            assert all("www-authenticate" in answer.headers for answer in answers)

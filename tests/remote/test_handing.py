@@ -1,0 +1,134 @@
+"""What an authority elsewhere hands out: as many credentials as beside the ledger, and none that no caller holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.real import Shell
+
+
+def rows(told: str) -> list[dict[str, object]]:
+    """Return the JSON lines of an output."""
+    return [json.loads(line) for line in told.splitlines()]
+
+
+@pytest.fixture(params=["local", "remote"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
+    """Return a command line beside a ledger, and one that asks an authority."""
+    if request.param == "local":
+        return Shell(tmp_path)
+    found: Shell = request.getfixturevalue("client")
+    return found
+
+
+def live(shell: Shell) -> list[str]:
+    """Return the ids of the live credentials of the ledger."""
+    return sorted(shell.good("list", "--live", "--limit", "1000", "--field", "jti").split())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 600])
+def test_copies_are_handed_out(shell: Shell, count: int) -> None:
+    words = ("issue", "--task", "T1", "--delegator", "bob", "--count", str(count))
+    assert [row["count"] for row in rows(shell.good(*words, "--dry-run"))] == [count]
+    made = rows(shell.good(*words))
+    assert sorted(str(row["jti"]) for row in made) == live(shell)
+    assert len(made) == count
+
+
+def test_the_lines_of_a_list_are_handed_out(shell: Shell) -> None:
+    lines = "".join(f'{{"task": "T{number}", "delegator": "bob"}}\n' for number in range(150))
+    made = rows(shell.good("issue", "--from-file", "-", stdin=lines))
+    assert [row["task"] for row in made] == [f"T{number}" for number in range(150)]
+    assert sorted(str(row["jti"]) for row in made) == live(shell)
+
+
+MAKING = """
+issue --task T1
+issue --task T1 --count 3
+issue --from-file {folder}/list
+issue --task T0/T1 --parent-file {folder}/held
+issue --task T1 --kind x509-svid
+renew --token-file - --ttl 5m
+helper kube --audience https://k8s.example --parent-file {folder}/held
+access grant system:ci --role auditor
+access rotate {access}
+""".strip().splitlines()
+"""Verbs that hand out a secret."""
+
+
+def test_each_verb_hands_out_what_it_has_made(shell: Shell) -> None:
+    (shell.home / "list").write_text('{"task": "T1"}\n' * 20)
+    shell.environment["JITID_DELEGATOR"] = "alice"
+    granted = shell.good("access", "grant", "system:old", "--role", "auditor", "--format", "json")
+    access = json.loads(granted)["id"]
+    wrong = {}
+    for line in MAKING:
+        held = shell.good("issue", "--task", "T0", "--may-audience", "https://k8s.example")
+        (shell.home / "held").write_text(held)
+        done = shell.run(*line.format(folder=shell.home, access=access).split(), stdin=held)
+        if done.returncode or not done.stdout.strip():
+            wrong[line] = (done.returncode, done.stderr)
+    assert not wrong
+
+
+SLOW = """
+import sys, time
+from jitid import cli, patience
+from jitid.formats import output
+
+late, write = 0, output._write_all
+
+def written(descriptor, text):
+    global late
+    late = 3600 if descriptor == output.DATA else late
+    write(descriptor, text)
+
+output._write_all = written
+patience.monotonic = lambda: time.monotonic() + late
+sys.exit(cli.run(sys.argv[1:]))
+"""
+"""Runs a command, whose time is over once it writes: the clock of its time jumps, and nothing else is different."""
+
+
+def broken(line: str, shell: Shell, stdin: str) -> tuple[int, str]:
+    """Return the status and the errors of a command whose output breaks, when its time is over."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", SLOW, *line.split(), "--timeout", "1m"],
+            input=stdin,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=shell.environment,
+            cwd=shell.home,
+        )
+    return done.returncode, done.stderr
+
+
+def test_what_could_not_be_handed_out_is_taken_back_though_the_time_is_over(shell: Shell) -> None:
+    """Promise 4: a consumer that is slow and then dies leaves nothing alive."""
+    (shell.home / "list").write_text('{"task": "T1"}\n' * 20)
+    shell.environment["JITID_DELEGATOR"] = "alice"
+    held = shell.good("issue", "--task", "T0", "--may-audience", "https://k8s.example")
+    (shell.home / "held").write_text(held)
+    granted = shell.good("access", "grant", "system:old", "--role", "auditor", "--format", "json")
+    access = json.loads(granted)["id"]
+    before = (live(shell), _access(shell))
+    wrong = {}
+    for line in MAKING:
+        status, said = broken(line.format(folder=shell.home, access=access), shell, held)
+        after = (live(shell), _access(shell))
+        # What a rotation could not hand out takes the access along.
+        if status != 74 or after != (before[0], [] if "rotate" in line else before[1]):
+            wrong[line] = (status, said, after)
+    assert not wrong
+
+
+def _access(shell: Shell) -> list[str]:
+    listed = shell.good("access", "list", "--format", "json")
+    return sorted(str(row["id"]) for row in json.loads(listed)["items"] if row["state"] == "active")
