@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.ledger.accepting import AT_TARGET, SIGNED, UNSETTLED
+from jitid.ledger.accepted import AT_TARGET, SIGNED, UNSETTLED
 from jitid.ledger.selecting import DEATH
 from jitid.ledger.survey import Day, Leaks, Retirement, Spread
 from jitid.ledger.walking import below
