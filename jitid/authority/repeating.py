@@ -76,6 +76,9 @@ def once(
         nonlocal again
         lived = end(transaction)
         again = lived is not None
+        if again:
+            # Only where another takes its place: an event says of each answer that there is one.
+            transaction.idempotency.forget(who, key)
         transaction.request = request_digest(who, key, digest, sort)
         made = remake(transaction) if lived and remake is not None else make(transaction)
         first, last = ids(made)
@@ -92,9 +95,7 @@ def once(
                 "this Idempotency-Key was given to another request; nothing was done",
                 "a key is for one request, and for asking for just that again",
             )
-        lived = _end(transaction, found)
-        transaction.idempotency.forget(who, key)
-        return lived
+        return _end(transaction, found)
 
     for _ in range(_TRIES):
         try:

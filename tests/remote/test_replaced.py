@@ -13,7 +13,7 @@ from jitid.lifetime import format_time
 from jitid.secret import new_opaque
 from tests.cli.test_out import LINES
 from tests.real import Shell, need
-from tests.remote.peer import Peer, answer
+from tests.remote.peer import Peer, Request, answer
 from tests.serving import Served
 
 MINE = ("issue", "--task", "NEW", "--out", "place")
@@ -26,11 +26,10 @@ class Between(Peer):
         super().__init__([b""])
         self._served = served
 
-    def reply_to(self, path: str) -> bytes:
+    def reply(self, request: Request) -> bytes:
         """Return what the authority answers."""
-        sent = self.requests[-1]
-        kept = {name: value for name, value in sent.headers.items() if name not in ("host", "connection")}
-        got = self._served.ask("POST" if sent.body else "GET", path, sent.body or None, kept)
+        kept = {name: value for name, value in request.headers.items() if name not in ("host", "connection")}
+        got = self._served.ask("POST" if request.body else "GET", request.path, request.body or None, kept)
         return answer(got.status, got.body, kind=got.headers["content-type"])
 
 
