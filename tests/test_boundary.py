@@ -46,6 +46,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize(
     ("module", "line"),
@@ -67,6 +68,7 @@ def test_a_dependency_that_is_broken_is_a_sentence(
     assert "jitid_secret" not in done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize("module", ["jitid.cli", "jitid.formats.output", "jitid.errors", "jitid.tokenform"])
 def test_a_module_of_ours_that_does_not_load_is_a_sentence(module: str, how: str, tmp_path: Path) -> None:

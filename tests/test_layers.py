@@ -224,6 +224,7 @@ def test_every_module_has_a_layer() -> None:
     assert {module.split(".")[1] for module in MODULES if "." in module} <= HEIGHT.keys()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
     """What stands above a module may change without it."""
@@ -235,6 +236,7 @@ def test_imports_point_down(module: str) -> None:
     assert not upward
 
 
+@pytest.mark.deep
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Two modules that need each other are one; what is imported for its types alone does not count."""
     graph = {
@@ -286,6 +288,7 @@ def test_the_lower_layers_cannot_reach_the_world(module: str) -> None:
     assert not called & CLOCKS
 
 
+@pytest.mark.deep
 def test_only_the_command_line_knows_typer() -> None:
     """Verbs are functions that anything may call; and the Click inside Typer is not ours to use."""
     users = {

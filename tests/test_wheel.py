@@ -9,6 +9,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.real import missing, need
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +75,7 @@ LINES = (
 )
 
 
+@pytest.mark.deep
 def test_the_wheel_works_with_the_lowest_versions_that_it_says_will_do(tmp_path: Path) -> None:
     """One test, since the environment takes half a minute to make."""
     need("ssh-keygen")

@@ -148,6 +148,7 @@ def _must_not_approve(world: World, id_: str, who: Caller) -> None:
         ask(world, who, GrantApproval(id=id_, approver_token=foreign("bob@example.com")))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("then", ["", *OF_ALL, *OF_IDENTITIES])
 @pytest.mark.parametrize("first", [*OF_PERSONS, *OF_ALL])

@@ -48,6 +48,7 @@ def through(document: Any) -> Any:
     return strictjson.loads(json.dumps(document))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 @FEW
 @given(data=st.data())
@@ -58,6 +59,7 @@ def test_an_operation_comes_out_as_it_went_in(name: str, data: st.DataObject) ->
     assert told(again) == told(operation)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 @FEW
 @given(data=st.data())
@@ -144,6 +146,7 @@ def test_whatever_else_is_asked_is_a_usage_error(name: str, values: Any) -> None
     assert codec.decode_operation(name, through(codec.encode_operation(operation)))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 @FEW
 @given(data=st.data(), value=JSON)

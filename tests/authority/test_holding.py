@@ -153,6 +153,7 @@ def known(world: World, path: str, who: Caller | None, made: Made) -> bool:
     return answer is not None and (verdicts is None or any(one.valid for one in verdicts))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("path", "who"), ASKERS)
 def test_no_door_takes_what_a_target_made_for_an_opaque_token(
     tmp_path: Path, path: str, who: Caller | None
@@ -171,6 +172,7 @@ def test_no_door_takes_what_a_target_made_for_an_opaque_token(
         world.check()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("path", "who"), ASKERS)
 def test_no_door_takes_an_opaque_token_whose_row_is_of_another_kind(
     world: World, path: str, who: Caller | None

@@ -180,6 +180,7 @@ def _forms() -> Iterator[tuple[str, object]]:
 # 1. Roles.
 
 
+@pytest.mark.deep
 @each_caller
 def test_an_operation_is_the_duty_of_its_roles(scene: Scene, caller: str) -> None:
     def cells() -> Iterator[Cell]:
@@ -197,6 +198,7 @@ def test_an_operation_is_the_duty_of_its_roles(scene: Scene, caller: str) -> Non
 # 2. Tokens.
 
 
+@pytest.mark.deep
 @each_caller
 def test_what_a_token_is_worth(scene: Scene, caller: str) -> None:
     def cells() -> Iterator[Cell]:
@@ -237,6 +239,7 @@ def test_an_agent_is_known_by_its_identity_token_alone(scene: Scene, token: str)
 # 3. One's own.
 
 
+@pytest.mark.deep
 @each_caller
 def test_one_s_own_needs_no_role(scene: Scene, caller: str) -> None:
     def cells() -> Iterator[Cell]:
@@ -444,6 +447,7 @@ WITH_CREDENTIAL = (
 )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("caller", WITH_CREDENTIAL)
 def test_nothing_is_done_for_whose_access_ended_while_they_waited(
     scene: Scene, caller: str, monkeypatch: pytest.MonkeyPatch

@@ -274,6 +274,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return scene
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_changes_while_a_request_waits_counts_as_what_changed_before(
     original: Scene, tmp_path: Path, name: str

@@ -532,6 +532,7 @@ def test_registering_again_ends_no_more_than_it_may(world: World) -> None:
     assert register(world, owner="user:bob", most=3).ended == 3
 
 
+@pytest.mark.deep
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(

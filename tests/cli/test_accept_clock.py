@@ -98,6 +98,7 @@ def _line(shell: Shell, line: str) -> list[str]:
     return line.replace("KID", _kid(shell)).split()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("line", LOOKS)
 def test_a_look_works_and_changes_nothing(shell: Shell, line: str) -> None:
     before = _state(shell)
@@ -106,6 +107,7 @@ def test_a_look_works_and_changes_nothing(shell: Shell, line: str) -> None:
     assert _state(shell) == before
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("line", CHANGES)
 def test_a_change_works_and_accepts_the_clock(shell: Shell, line: str) -> None:
     mark, events = _state(shell)

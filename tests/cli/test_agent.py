@@ -79,6 +79,7 @@ def test_a_terminal_is_asked_before_much_ends(shell: Shell, verb: str) -> None:
         assert len(_live(shell)) == left
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -160,6 +161,7 @@ def _pasted(shell: Shell, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("purpose", [HOSTILE, "\x1b]0;x\x07\n\nrm -rf /", "\\x1b", "\x01" * 999])
 def test_a_command_that_is_told_acts_on_no_terminal_and_registers(shell: Shell, purpose: str) -> None:
     for number in range(5):
@@ -175,6 +177,7 @@ def test_a_command_that_is_told_acts_on_no_terminal_and_registers(shell: Shell, 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "purpose",
     [
@@ -199,6 +202,7 @@ def test_a_bar_in_a_purpose_is_no_pipe_in_the_command(tmp_path: Path, purpose: s
     assert shell.good(*given, "agent", "show", "bot", "--field", "purpose") == f"{purpose}\n"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["-x", "--help", "--yes"])
 def test_what_is_told_of_a_name_that_begins_as_an_option_can_be_pasted(shell: Shell, name: str) -> None:
     for number in range(5):
@@ -220,6 +224,7 @@ def test_what_is_told_of_a_name_that_begins_as_an_option_can_be_pasted(shell: Sh
     assert shell.good("agent", "show", "--field", "state", "--", name) == "registered\n"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("text", ["", " ", "x" * 129, "a b", TOKEN, "ünïcode", "a\nb"])
 def test_what_is_no_name_is_refused_and_no_token_repeated(shell: Shell, text: str) -> None:
     for verb in ("show", "review", "suspend", "resume", "unregister", "classify", "suggest"):
@@ -246,6 +251,7 @@ def test_a_ledger_of_which_a_record_was_cut_tells_so(shell: Shell) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "edited", ["added_at = 'soon'", "sensitivity = 'very'", "scopes = x'00'", "manager = x'01'"]
 )

@@ -106,6 +106,7 @@ def test_who_waits_is_told_of_a_denial_with_its_reason(shell: Approving) -> None
     assert f"request {id_} was denied by `user:carol` for `security`: `not \\x1b[31mtoday`" in err
 
 
+@pytest.mark.deep
 def test_who_waits_in_vain_is_told_so_and_the_request_stays(shell: Approving) -> None:
     done = shell.run("issue", *PAY, "--wait", "1s")
     assert done.returncode == 4
@@ -227,6 +228,7 @@ def test_eight_who_ask_the_same_at_once_make_one_request(shell: Approving) -> No
     _holds(shell)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync", "write"])
 def test_an_issue_that_is_killed_has_used_its_approval_or_has_not(call: str, shell: Approving) -> None:
     """Whatever was printed is in the ledger, and an approval is used exactly if there is something that it was for."""

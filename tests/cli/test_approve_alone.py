@@ -42,10 +42,12 @@ def told(shell: Shell, *words: str) -> list[bool]:
     return [WHY in text for text in texts]
 
 
+@pytest.mark.deep
 def test_every_verb_that_meets_such_a_rule_says_what_a_second_person_needs(shell: Shell) -> None:
     assert told(shell) == [True] * 8
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "settings",
     [

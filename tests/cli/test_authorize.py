@@ -376,6 +376,7 @@ def test_a_disk_that_fails_once_ends_it(scene: Scene) -> None:
     assert f"r{2 * MOST}" not in recorded
 
 
+@pytest.mark.deep
 def test_where_nothing_can_be_recorded_from_the_start_it_ends(scene: Scene) -> None:
     with held(scene), partner(scene, "--timeout", "1s") as other:
         assert other.ask(scene.line() + scene.line())["decision"] == "deny"
@@ -407,6 +408,7 @@ def _until(other: Partner, scene: Scene, holds: Callable[[dict[str, Any]], bool]
     return answer
 
 
+@pytest.mark.deep
 def test_a_policy_that_was_changed_counts_from_then_on(scene: Scene) -> None:
     policy = scene.shell.ledger / "policy" / "use.cedar"
     sealed = '@id("sealed") forbid (principal, action == Action::"authorize", resource);\n'
@@ -429,6 +431,7 @@ def test_a_policy_that_was_changed_counts_from_then_on(scene: Scene) -> None:
     assert "use.cedar" in said
 
 
+@pytest.mark.deep
 def test_a_policy_is_read_anew_though_its_file_keeps_its_size_and_its_time(scene: Scene) -> None:
     policy = scene.shell.ledger / "policy" / "use.cedar"
     rule = '@id("{}") {} (principal, action == Action::"authorize", resource);\n'

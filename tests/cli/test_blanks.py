@@ -55,6 +55,7 @@ def _issue(run: Run, capfd: pytest.CaptureFixture[str], kind: str) -> str:
     return capfd.readouterr().out.strip()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 @pytest.mark.parametrize("door", [name for name in DOORS if name != "credential"])
 def test_blanks_of_ascii_around_a_token_are_no_part_of_it_and_others_are(

@@ -34,6 +34,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell.good("audit", "verify")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("use", "status"),
     [
@@ -78,6 +79,7 @@ def test_what_cannot_be_trusted_declares_nothing_and_refuses(shell: Shell) -> No
         )
 
 
+@pytest.mark.deep
 def test_a_declaration_that_is_changed_counts_for_whoever_asks_on(shell: Shell) -> None:
     """`authorize --batch` reads it again as it reads the policy."""
     file = shell.home / "policy" / "use.cedarschema"

@@ -135,6 +135,7 @@ def test_what_nobody_can_be_told_of_is_done_all_the_same(shell: Shell, verb: str
     assert shell.good("delegator", "list", "--disabled", "--field", "name") == "user:alice\n"
 
 
+@pytest.mark.deep
 def test_ten_thousand_come_and_go_as_they_were_printed(shell: Shell, tmp_path: Path) -> None:
     lines = [f"d{number},a:*;b,g{number % 7};all hands,d{number % 11},x{number}" for number in range(10_000)]
     write(shell, "p.csv", "\n".join(["name,entitlements,groups,manager,aliases", *lines]))
@@ -182,6 +183,7 @@ print(os.waitstatus_to_exitcode(status), used.ru_maxrss)
 """Prints the exit status of a command, and its peak of resident memory in KiB."""
 
 
+@pytest.mark.deep
 def test_a_hundred_thousand_come_in_bounded_memory_and_one_bad_line_stops_all(shell: Shell) -> None:
     """Memory grows with the file and what is compared, not with each of the texts that it is read into."""
     head = '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "totalResults": 100000, "Resources": ['
@@ -220,6 +222,7 @@ def test_a_page_tells_how_to_go_on(shell: Shell) -> None:
     assert len(shell.good("delegator", "list", "--after", "d0999", "--field", "name").split()) == 500
 
 
+@pytest.mark.deep
 def test_your_own_login_proves_you_by_any_of_your_names(shell: Shell) -> None:
     me = getuser()
     shell.good("delegator", "add", "alice.jones", "--alias", me, "--alias", "alice@example.com", "-q")

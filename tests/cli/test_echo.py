@@ -161,6 +161,7 @@ def _needed(verb: str, place: str) -> Iterator[str]:
             yield word
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("verb", "place"), PLACES, ids=lambda each: each)
 def test_no_option_or_argument_echoes_a_secret(verb: str, place: str, run: Run) -> None:
     for secret in TYPED:
@@ -169,6 +170,7 @@ def test_no_option_or_argument_echoes_a_secret(verb: str, place: str, run: Run) 
         run(*verb.split(), *_needed(verb, place), *given, *last)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("more", [(), ("--format", "json"), ("--debug",)], ids=str)
 @pytest.mark.parametrize("place", [name for name, (_, kind, _) in GLOBALS.items() if kind != "flag"])
 def test_no_global_option_echoes_a_secret(place: str, more: tuple[str, ...], run: Run) -> None:
@@ -200,6 +202,7 @@ VARIABLES = sorted(
 )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_no_variable_echoes_a_secret(variable: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for secret in TYPED:
@@ -209,6 +212,7 @@ def test_no_variable_echoes_a_secret(variable: str, run: Run, monkeypatch: pytes
             run(*verb.split(), "--format", "json")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", ["", "task", "keys", "issue", "list"])
 def test_no_word_in_the_place_of_a_verb_or_an_option_echoes_a_secret(verb: str, run: Run) -> None:
     for secret in TYPED:
@@ -218,6 +222,7 @@ def test_no_word_in_the_place_of_a_verb_or_an_option_echoes_a_secret(verb: str, 
                 run(*verb.split(), "--", word, *more)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("key", ["ledger", "remote", "issuer", "audience", "ttl", "floor.scope.a:b"])
 def test_no_setting_of_a_file_echoes_a_secret(key: str, run: Run, home: Path) -> None:
     for secret in TYPED:

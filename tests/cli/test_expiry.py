@@ -45,6 +45,7 @@ def expired(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return shell
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "status", "next_"),
     [

@@ -66,6 +66,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.wait(), process.stderr.read()
 
 
+@pytest.mark.deep
 def test_the_last_ten_come_first_and_then_what_is_committed(shell: Shell) -> None:
     with following(shell, "--field", "seq") as process:
         assert [line(process) for _ in range(10)] == [f"{seq}\n" for seq in range(4, 14)]

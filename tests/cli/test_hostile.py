@@ -86,6 +86,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("verb", "place"), PLACES, ids=" ".join)
 def test_no_option_takes_hostile_text_badly(verb: str, place: str, run: Run) -> None:
     """Whatever it is taken for, names and the rest."""
@@ -102,6 +103,7 @@ def test_no_option_takes_hostile_text_badly(verb: str, place: str, run: Run) -> 
         assert len(err) < 3_000
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("place", [name for name, (_, kind, _) in GLOBALS.items() if kind != "flag"])
 def test_no_global_option_takes_hostile_text_badly(place: str, run: Run) -> None:
     for text in SHORT:

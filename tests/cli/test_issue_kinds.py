@@ -98,6 +98,7 @@ def test_whoever_has_a_key_gets_a_certificate_alone(shell: Shell) -> None:
     assert "PRIVATE" in (shell.home / "id").read_text()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("kind", "text", "why"),
     [

@@ -70,6 +70,7 @@ LINES = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", SPOILT)
 def test_no_part_of_a_token_is_kept_or_shown(way: str, incident: Incident) -> None:
     """In no file of the ledger, in no output, and in nothing that is told afterwards."""
@@ -258,6 +259,7 @@ def test_a_dry_run_changes_nothing(incident: Incident) -> None:
     assert (incident.shell.good("audit", "log"), incident.listed()) == before
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "line",
     [
@@ -307,6 +309,7 @@ IN_A_WORD: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", IN_A_WORD)
 def test_no_part_of_a_token_is_a_note(way: str, incident: Incident) -> None:
     """Wherever people say in their own words where and why."""
@@ -343,6 +346,7 @@ SOURCES = [
 ]
 
 
+@pytest.mark.deep
 def test_a_hostile_source_is_kept_as_it_is_and_shown_harmless(incident: Incident) -> None:
     for source in SOURCES:
         incident.shell.good("leak", "add", f"--source={source}", "c.tok")
@@ -443,6 +447,7 @@ def killed(shell: Shell, arguments: tuple[str, ...], call: str) -> Iterator[None
         when += 1
 
 
+@pytest.mark.deep
 def test_a_report_killed_before_any_write_is_done_by_repeating_it(incident: Incident, tmp_path: Path) -> None:
     """Whatever was recorded of it stands once, what ended has its leak, and what is proved is dead."""
     shell, before = incident.shell, tmp_path / "before"
@@ -499,6 +504,7 @@ def test_closing_needs_a_reason_and_the_end(incident: Incident) -> None:
     assert incident.shell.good("leak", "show", "1", "--field", "closed_reason") == "x\n"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("text", "status"),
     [

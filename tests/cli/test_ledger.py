@@ -49,6 +49,7 @@ def test_a_copy_tells_what_an_authority_before_it_has_revoked(shell: Shell, tmp_
     assert "left behind" not in shell.good("--ledger", place, "doctor")
 
 
+@pytest.mark.deep
 def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
     """It can be read, and refuses all else, with where it went."""
     done = shell.run("ledger", "copy", "--to", "moved")
@@ -79,6 +80,7 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
     shell.good("--ledger", "moved", "verify", "token")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "status", "what"),
     [
@@ -110,6 +112,7 @@ def test_without_a_key_that_signs_there_is_no_copy(shell: Shell, tmp_path: Path)
     shell.good("--ledger", "moved", "issue", "--task", "T1", "--delegator", "alice")
 
 
+@pytest.mark.deep
 def test_a_kill_at_any_call_that_changes_a_file_leaves_no_half_ledger(shell: Shell, tmp_path: Path) -> None:
     """By the real signal, at one call after the other; the next attempt completes it."""
     strace = need("strace")

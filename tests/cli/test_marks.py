@@ -66,6 +66,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_a_word_that_holds_a_mark_is_refused_by_its_name(shell: Shell, words: tuple[str, ...]) -> None:
     id_ = jti(shell)
@@ -75,6 +76,7 @@ def test_a_word_that_holds_a_mark_is_refused_by_its_name(shell: Shell, words: tu
     assert shell.good("list", "--field", "jti", "--live").strip() == id_
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "words",
     [

@@ -76,6 +76,7 @@ def test_a_list_of_unknown_length_that_cannot_be_held_stops_at_the_limit(
     assert len((tmp_path / "out").read_text().splitlines()) == 4000
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "number", ["1000000000", "99999999999999999999", "100000000000000000000", "9" * 400, "9" * 5000]
 )

@@ -57,6 +57,7 @@ def test_it_proves_nobody_else(shell: Shell) -> None:
     assert "`system:repo-acme`, not `user:bob`" in done.stderr
 
 
+@pytest.mark.deep
 def test_its_subject_is_an_alias_of_whoever_the_directory_says(shell: Shell) -> None:
     """The token's own name for them stands back: `iss` and `sub` say who they are."""
     shell.good(
@@ -75,6 +76,7 @@ def test_its_subject_is_an_alias_of_whoever_the_directory_says(shell: Shell) -> 
     assert (done.returncode, "delegator-disabled" in done.stderr) == (4, True)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "claims",
     [{"iss": "https://evil.example"}, {"aud": "others"}, {"exp": 1_000}, {"sub": "a b"}, {"iat": 1 << 40}],
@@ -128,6 +130,7 @@ def test_an_issuer_proves_its_names_alone(shell: Shell) -> None:
     assert shell.good("config", "get", f"oidc.{ISSUER}.names") == "repo-* system-1\n"
 
 
+@pytest.mark.deep
 def test_two_issuers_of_a_kind_with_a_name_in_common_prove_nobody(shell: Shell) -> None:
     """The error names both, the doctor too, and each is usable again once the names are apart."""
     line = ("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file")

@@ -183,6 +183,7 @@ def test_each_verb_with_an_output_file_has_a_line() -> None:
     }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 @pytest.mark.parametrize("verb", [*LINES, *OTHERS])
 def test_nothing_is_issued_for_a_place_that_is_not_the_callers(
@@ -345,6 +346,7 @@ def _note(shell: Shell, *words: str, stdin: str = "") -> str:
     return "".join(found)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", ["jwt", "opaque", "x509-svid"])
 def test_a_live_token_that_is_replaced_is_named(kind: str, shell: Shell) -> None:
     """Which one it is, until when it works, and the command that ends it, which does; never the token itself."""
@@ -363,6 +365,7 @@ def test_a_live_token_that_is_replaced_is_named(kind: str, shell: Shell) -> None
     assert shell.run("inspect", "--field", "active", stdin=old).stdout == "false\n"
 
 
+@pytest.mark.deep
 def test_only_what_is_still_valid_is_named(shell: Shell) -> None:
     """Not what has ended, another ledger's token, another text, what is too long, or one's own predecessor."""
     place, line = shell.home / "replaced", ("issue", "--task", "OVER", "--delegator", "alice")

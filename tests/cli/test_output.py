@@ -39,6 +39,7 @@ def through_a_shell(shell: Shell, script: str, *arguments: str) -> subprocess.Co
     return shell.run(*arguments, before=["sh", "-c", script, "sh"])
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("where", ['"$@" >/dev/full', '"$@" >&-', '"$@" >&- 2>&-', '"$@" <&- >&- 2>&-'])
 @pytest.mark.parametrize(
     "more",
@@ -132,6 +133,7 @@ def test_a_verb_that_changes_something_says_what_became_of_it(shell: Shell, line
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "line",
     [
@@ -231,6 +233,7 @@ def test_every_answer_that_cannot_be_written_has_its_status(line: str, shell: Sh
     assert through_a_shell(shell, '"$@" >/dev/full', *line.split()).returncode == 74
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", ["report", "sweep"])
 def test_no_file_gets_colours_however_they_are_forced(verb: str, shell: Shell) -> None:
     leaked = shell.good("issue", "--task", f"LEAK-{verb}", "--delegator", "alice", "--kind", "opaque")
@@ -283,6 +286,7 @@ def test_a_signal_while_the_lines_are_awaited_ends_it(shell: Shell) -> None:
     assert len(states(shell, "WAIT")) == 1
 
 
+@pytest.mark.deep
 def test_the_secret_is_nowhere_but_on_standard_output(tmp_path: Path) -> None:
     """Not in talk, with --debug and --verbose too; not in ledger, its log, or the export; nor in arguments."""
     shell = Shell(tmp_path)
@@ -346,6 +350,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", ["verify -", "inspect -", "issue --parent-file -", "revoke --token-file -"])
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_is_no_token_is_refused_and_never_echoed(verb: str, what: str, shell: Shell) -> None:

@@ -98,6 +98,7 @@ BROKEN: dict[str, tuple[Breaking, int]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_cannot_be_read_stops_whatever_it_decides(what: str, shell: Shell) -> None:
     """And no other policy takes its place: not the one of the first use, which would permit all of it."""
@@ -158,6 +159,7 @@ NAMES = (
 )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hostile_name_of_a_rule_is_refused_and_harmless_to_read(name: str, shell: Shell) -> None:
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
@@ -212,6 +214,7 @@ def test_lines_are_counted_whatever_ends_them(shell: Shell) -> None:
         assert done.stderr.startswith(f"{shell.home}/policy/p.cedar:4:8: error: rule `x`: "), end
 
 
+@pytest.mark.deep
 def test_a_megabyte_of_policy_is_checked_shown_and_asked(shell: Shell) -> None:
     rules = "".join(
         f'@id("r{number}") forbid (principal == Agent::"agent-{number}", action, resource) '
@@ -248,6 +251,7 @@ CASES = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("text", CASES, ids=list(map(str, range(len(CASES)))))
 def test_cases_that_cannot_be_meant_are_told_with_their_place(text: bytes, shell: Shell) -> None:
     _put(shell.home / "policy", text, "p.test.toml")
@@ -299,6 +303,7 @@ def test_a_name_of_a_case_is_harmless_to_read(shell: Shell) -> None:
     assert "[red]" in done.stdout
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "line",
     [

@@ -123,6 +123,7 @@ def test_what_has_not_changed_is_left_as_it_is(shell: Shell) -> None:
     assert not (shell.home / "out2").exists()
 
 
+@pytest.mark.deep
 def test_a_verifier_without_a_ledger_sees_what_was_ended(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "child").write_text(shell.good("-q", "issue", "--parent-file", "token", "--agent", "coder"))
     published(shell)
@@ -143,6 +144,7 @@ def test_a_verifier_without_a_ledger_sees_what_was_ended(shell: Shell, tmp_path:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.deep
 def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> None:
     published(shell)
     elsewhere = verifier(tmp_path / "elsewhere")
@@ -172,6 +174,7 @@ def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> Non
         assert what in done.stderr
 
 
+@pytest.mark.deep
 def test_whatever_is_doubtful_is_refused(shell: Shell, tmp_path: Path) -> None:
     """Another list, a stale one, one of another issuer's key, an opaque token, one that names no list."""
     (tmp_path / "opaque").write_text(shell.good(*ISSUE, "--kind", "opaque"))
@@ -379,6 +382,7 @@ def test_no_link_in_the_folder_is_followed(shell: Shell, tmp_path: Path) -> None
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.deep
 def test_two_publishers_do_not_mix(shell: Shell, tmp_path: Path) -> None:
     published(shell)
     with PublicFolder(str(tmp_path / "out"), 1.0):
@@ -439,6 +443,7 @@ def deaths(shell: Shell, call: str) -> Iterator[None]:
         when += 5 if call in ("write", "fsync") else 3
 
 
+@pytest.mark.deep
 def test_a_publisher_killed_at_any_moment_leaves_a_folder_in_order(shell: Shell, tmp_path: Path) -> None:
     """The key was changed and something ended: each file is the old one or the new one, and no list lacks its key."""
     published(shell)

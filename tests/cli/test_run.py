@@ -93,6 +93,7 @@ def test_the_agent_is_the_programs_name(shell: Shell) -> None:
     assert agents == ["named", "a-tool---v2-", "true"]
 
 
+@pytest.mark.deep
 def test_a_ledger_that_is_locked_at_the_end_is_told_and_the_status_is_passed_on(shell: Shell) -> None:
     holder = textwrap.dedent(
         """
@@ -134,6 +135,7 @@ def test_a_disk_that_is_full_at_the_end_is_told(tmp_path: Path) -> None:
         shell.good("audit", "verify")
 
 
+@pytest.mark.deep
 def test_a_refused_renewal_leaves_the_old_token_until_it_expires(shell: Shell) -> None:
     """The script goes on until the wrapper has said that the credential has expired."""
     script = textwrap.dedent(
@@ -163,6 +165,7 @@ def test_a_refused_renewal_leaves_the_old_token_until_it_expires(shell: Shell) -
     assert text.count("could not be renewed") == 1, "the same refusal is said once"
 
 
+@pytest.mark.deep
 def test_a_command_whose_identity_was_revoked_is_told_and_goes_on(shell: Shell) -> None:
     script = 'jitid revoke "$JITID_ID" -q > /dev/null; until grep -q "was revoked" said; do sleep 0.05; done; exit 6'
     with (shell.home / "said").open("w") as said:
@@ -176,6 +179,7 @@ def test_a_command_whose_identity_was_revoked_is_told_and_goes_on(shell: Shell) 
     assert done.returncode == 6
 
 
+@pytest.mark.deep
 def test_the_token_is_renewed_in_its_place(shell: Shell) -> None:
     """The path stays, and each token that is read there is valid."""
     script = textwrap.dedent(
@@ -190,6 +194,7 @@ def test_the_token_is_renewed_in_its_place(shell: Shell) -> None:
     assert len(states(shell)) >= 2
 
 
+@pytest.mark.deep
 def test_the_last_moment_is_the_hard_maximum_and_not_the_tokens_end(shell: Shell) -> None:
     replace_policy(shell, '@id("all") @max_ttl("8s") permit (principal, action, resource);')
     script = 'trap "" TERM; echo "$JITID_EXPIRES_AT"; while :; do sleep 0.05; done'
@@ -238,6 +243,7 @@ def test_a_daemon_loses_its_identity_when_the_command_ends(shell: Shell) -> None
     assert (shell.home / "status").read_text() == "2\n", "there is no token to be read any more"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", ">&- 2>&- <&-", "> /dev/full"])
 def test_closed_streams_are_the_commands_own_affair(shell: Shell, closed: str) -> None:
     script = 'jitid verify "$JITID_TOKEN_FILE"; echo said; exit 3'
@@ -301,6 +307,7 @@ def test_words_of_the_command_are_taken_as_they_stand(shell: Shell) -> None:
         assert done.stdout == expected, done.stderr
 
 
+@pytest.mark.deep
 def test_a_wrapper_killed_before_any_write_leaves_nothing_that_nobody_notices(shell: Shell) -> None:
     """Whatever was committed for it is bound to a process that is gone, and the command has died."""
     strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", "trace=pwrite64,fdatasync,dup3"]
@@ -322,6 +329,7 @@ def test_a_wrapper_killed_before_any_write_leaves_nothing_that_nobody_notices(sh
     shell.good("audit", "verify")
 
 
+@pytest.mark.deep
 def test_two_hundred_at_once(shell: Shell) -> None:
     check = 'jitid verify "$JITID_TOKEN_FILE"'
     running = [
@@ -341,6 +349,7 @@ def test_two_hundred_at_once(shell: Shell) -> None:
     shell.good("audit", "verify")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("count", [8])
 def test_those_who_renew_one_file_take_turns(shell: Shell, count: int) -> None:
     """What stands in the file in the end is the one token that lasts."""
@@ -438,6 +447,7 @@ def test_a_credential_too_short_to_be_renewed_is_refused(shell: Shell) -> None:
     assert shell.run(*RUN, "--ttl", "1s", "--env", "X", "--", "true").returncode == 0
 
 
+@pytest.mark.deep
 def test_a_ledger_ahead_of_the_clock_does_not_make_it_renew_all_the_time(shell: Shell) -> None:
     """The ledger's time stands still meanwhile."""
     ahead = faked("+3600s")

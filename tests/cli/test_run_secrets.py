@@ -177,6 +177,7 @@ def test_what_a_target_does_not_confirm_is_said_and_ended_later(shell: Shell, sh
     assert not shop.made
 
 
+@pytest.mark.deep
 def test_each_is_renewed_before_it_expires(shell: Shell, shop: Shop) -> None:
     """The file gives the successor; both are of one identity, and both are gone at the end."""
     script = """
@@ -191,6 +192,7 @@ def test_each_is_renewed_before_it_expires(shell: Shell, shop: Shop) -> None:
     assert len(set(shell.good("list", "--task", "T1", "--field", "id").split())) == 1
 
 
+@pytest.mark.deep
 def test_one_that_cannot_be_renewed_is_said_and_the_command_goes_on(shell: Shell, shop: Shop) -> None:
     script = """
         printf down@mint > shop/mode
@@ -272,6 +274,7 @@ def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
         assert not shop.made
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("words", "why"),
     [

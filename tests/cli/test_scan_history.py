@@ -36,6 +36,7 @@ def noted(stderr: str) -> list[str]:
     return [part for line in notes for part in line.partition(NOTE)[2].split("; ")]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("more", [(), ("--no-ignore",), ("--format", "json")], ids=" ".join)
 def test_a_repository_is_named_with_the_command_that_searches_its_history(
     shell: Shell, more: tuple[str, ...]
@@ -51,6 +52,7 @@ def test_a_repository_is_named_with_the_command_that_searches_its_history(
     assert shell.run("scan", "my repo", "--quiet", *more).stderr == ""
 
 
+@pytest.mark.deep
 def test_a_worktree_a_submodule_and_a_bare_repository_are_repositories(shell: Shell) -> None:
     """In the first two `.git` is a file."""
     made = removed(shell, shell.home / "repo", "T1")
@@ -88,6 +90,7 @@ def test_a_folder_within_a_repository_names_the_repository_once(shell: Shell) ->
     assert shell.run(*shlex.split(named)[1:]).returncode == 10
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 def test_a_document_says_that_the_history_was_not_searched(shell: Shell, form: str) -> None:
     removed(shell, shell.home / "repo", "T1")

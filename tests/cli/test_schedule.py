@@ -133,6 +133,7 @@ def test_the_service_sees_the_processes_of_others(shell: Shell) -> None:
         assert setting in text
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["".join(HOSTILE[first::3]) for first in range(3)])
 def test_paths_of_any_name_are_kept(name: str, shell: Shell, tmp_path: Path) -> None:
     """The ledger's, and a folder that is written to; the program itself is checked by systemd."""
@@ -284,6 +285,7 @@ def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
 # Mistakes.
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("manner", ["systemd", "cron"])
 @pytest.mark.parametrize(
     ("options", "told"),
@@ -317,6 +319,7 @@ def test_a_ledger_with_a_newline_in_its_path_is_refused(shell: Shell, tmp_path: 
         assert "control character" in done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "options",
     [
@@ -345,6 +348,7 @@ def test_a_line_that_is_too_long_for_cron_is_refused(shell: Shell) -> None:
     assert "characters that cron takes" in done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["a b", "../x", "-x", "a@b", "é", "x\n", "%h"])
 def test_a_name_that_is_none_of_a_unit_is_refused(name: str, shell: Shell) -> None:
     done = shell.run("schedule", "systemd", "--name", name)
@@ -376,6 +380,7 @@ def test_a_variable_that_will_not_be_there_is_warned_of(shell: Shell) -> None:
     assert "JITID_TIMEOUT is set here, and will not be where the sweep runs" in done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("text", [None, "", '{"schema": "jitid.baseline/2"}\n'])
 @pytest.mark.parametrize("kind", ["cron", "systemd"])
 def test_a_baseline_that_the_sweep_would_refuse_is_refused_now(

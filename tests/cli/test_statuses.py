@@ -87,6 +87,7 @@ def test_4_is_denied(template: Shell) -> None:
     assert status_of(template, "issue", "--parent-file", "t.jwt", "--scope", "a:b") == (4, "policy_denied")
 
 
+@pytest.mark.deep
 def test_5_is_storage_and_may_be_tried_again(copy: Shell) -> None:
     assert status_of(copy, "list", "--ledger", "nowhere") == (5, "storage")
     assert status_of(copy, *ISSUE, "--ledger", "/proc/nowhere") == (5, "storage")

@@ -167,6 +167,7 @@ def test_helpers_end_with_the_block(file: tuple[Path, Strings], tmp_path: Path) 
             os.kill(pid, 0)
 
 
+@pytest.mark.deep
 def test_very_many_strings_come_in_batches(tmp_path: Path) -> None:
     """So that no more of them than that are held in memory."""
     path = tmp_path / "log"

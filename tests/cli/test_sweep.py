@@ -114,6 +114,7 @@ def test_what_could_not_be_examined_wins_over_what_was_found(shell: Shell) -> No
     assert shell.run("sweep", "--skip", "orphaned-process").returncode == 10
 
 
+@pytest.mark.deep
 def test_every_format_tells_what_was_not_examined(shell: Shell) -> None:
     issued(shell, "T1")
     edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity")
@@ -201,6 +202,7 @@ def test_no_variable_lowers_the_guard_rail(shell: Shell) -> None:
     }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "line",
     [
@@ -247,6 +249,7 @@ def test_what_the_baseline_knows_is_not_ended(shell: Shell) -> None:
     assert [row["state"] for row in found(shell, "--fix")] == ["ended"]
 
 
+@pytest.mark.deep
 def test_a_baseline_keeps_what_other_rules_had_in_it(shell: Shell) -> None:
     orphans(shell, 1)
     shell.run("sweep", "--baseline", "known", "--update-baseline")
@@ -257,6 +260,7 @@ def test_a_baseline_keeps_what_other_rules_had_in_it(shell: Shell) -> None:
     assert len(Path(shell.home, "known").read_text().splitlines()) == 1
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "text",
     [
@@ -345,6 +349,7 @@ def test_a_clock_years_ahead_is_refused(shell: Shell) -> None:
     assert len(found(shell, status=10)) == 1
 
 
+@pytest.mark.deep
 def test_two_at_once_end_everything_once(shell: Shell) -> None:
     orphans(shell, 30)
     running = [shell.start("sweep", "--fix", "--format", "json") for _ in range(3)]
@@ -356,6 +361,7 @@ def test_two_at_once_end_everything_once(shell: Shell) -> None:
     verified(shell)
 
 
+@pytest.mark.deep
 def test_killed_before_any_write_it_is_done_by_the_next_one(shell: Shell) -> None:
     strace = need("strace")
     orphans(shell, 3)
@@ -413,6 +419,7 @@ def test_nobody_reading_on_is_no_reason_to_leave_half_alive(shell: Shell) -> Non
     assert shell.good("list", "--live", "--field", "id") == ""
 
 
+@pytest.mark.deep
 def test_a_full_disk_leaves_the_old_report(shell: Shell, tmp_path: Path) -> None:
     orphans(shell, 60)
     with tmpfs(tmp_path / "small", "size=32k") as small:
@@ -567,6 +574,7 @@ def test_a_head_is_never_replaced_by_an_older_one(shell: Shell) -> None:
     assert parse_any(Path(shell.home, "head").read_text().strip()).claims["seq"] == 3
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("text", ["", "garbage", "eyJ.eyJ.x", "\x00\xff"])
 def test_a_damaged_head_is_a_finding_and_no_reason_to_ask_nothing(shell: Shell, text: str) -> None:
     orphans(shell, 1)
@@ -593,6 +601,7 @@ def test_root_leaves_nothing_that_the_owner_cannot_read(shell: Shell, tmp_path: 
     assert head.stat().st_uid == 65534
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("kept", "later", "elsewhere", "status"),
     [
@@ -657,6 +666,7 @@ def test_what_since_hides_stays_in_the_baseline(shell: Shell) -> None:
     assert [row["state"] for row in found(shell, "--baseline", "known")] == ["known"]
 
 
+@pytest.mark.deep
 def test_a_fix_that_breaks_off_says_what_has_ended(shell: Shell, tmp_path: Path) -> None:
     """Whichever write the disk has no room for."""
     strace = need("strace")

@@ -83,6 +83,7 @@ def test_verify_and_list_call_a_time_that_is_none_by_its_name(shell: Shell) -> N
     assert done.returncode == 11, done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("place", ["full", "closed", "disk"])
 def test_what_has_ended_is_told_where_the_report_cannot_be(shell: Shell, tmp_path: Path, place: str) -> None:
     orphans(shell, 3, copies=20)
@@ -161,6 +162,7 @@ def test_two_at_once_record_everything_once(shell: Shell) -> None:
         assert {row["event"]: row["ended_credentials"] for row in each["findings"]} == mine
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("text", ["", "garbage", "eyJ.eyJ.x", "\x00\xff"])
 @pytest.mark.parametrize("kept", ["ledger", "elsewhere"])
 def test_the_remedy_of_a_damaged_head_leads_out(shell: Shell, text: str, kept: str) -> None:
@@ -283,6 +285,7 @@ def pasted(shell: Shell, remedy: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("rule", ["sprawl", "duplicate", "unproved-delegator", "orphaned-task"])
 def test_the_remedy_of_a_crowd_can_be_pasted_and_ends_no_more_than_it_says(shell: Shell, rule: str) -> None:
     shell.good("config", "set", "sweep_asserted", "low")
@@ -311,6 +314,7 @@ def test_a_remedy_within_the_limit_names_no_number(shell: Shell) -> None:
     assert row["remedy"] == "jitid revoke --task user:alice/T0 --max 100"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["json", "jsonl", "sarif", "csv", "tsv", "table", "html", "prometheus"])
 def test_a_report_of_a_fix_that_breaks_off_is_closed_and_says_so(shell: Shell, name: str) -> None:
     strace = need("strace")

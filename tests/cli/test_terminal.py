@@ -182,6 +182,7 @@ LOOKING = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("line", LOOKING)
 def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) -> None:
     """No line is wider than the terminal, and no id is folded."""
@@ -194,6 +195,7 @@ def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) 
     assert all(len(found) == 30 for found in re.findall(r"\bj(?:id|ti)_[0-9a-v]*", plain)), shown
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("columns", [40, 20])
 @pytest.mark.parametrize("line", LOOKING)
 def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: int, tree: Shell) -> None:
@@ -251,6 +253,7 @@ def test_a_width_beyond_all_reason_is_no_harm(tree: Shell) -> None:
     assert max(map(len, shown.split("\n"))) < 1_000
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("more", "coloured"),
     [
@@ -275,6 +278,7 @@ def test_colours_follow_the_surroundings(
     assert "\x1b" not in Terminal(tree, *line.split(), "--no-color", more=more).end()[1]
 
 
+@pytest.mark.deep
 def test_a_pipe_gets_no_colours_unless_they_are_forced(tree: Shell) -> None:
     for line in ("list --format table", "tree --task TREE --format table", "doctor --format table"):
         assert "\x1b" not in tree.good(*line.split())

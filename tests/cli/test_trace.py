@@ -73,6 +73,7 @@ LINES = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", SPOILT)
 def test_no_part_of_a_token_is_shown(way: str, leaked: Leaked) -> None:
     """Not on standard output, and not in talk, notes and errors."""
@@ -86,6 +87,7 @@ def test_no_part_of_a_token_is_shown(way: str, leaked: Leaked) -> None:
             assert "internal error" not in shown
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", ["whole", "cut"])
 def test_no_part_of_a_token_on_the_line_is_shown(way: str, leaked: Leaked) -> None:
     for token in (leaked.planner, leaked.coder):
@@ -100,6 +102,7 @@ def test_no_part_of_a_token_on_the_line_is_shown(way: str, leaked: Leaked) -> No
             assert not [piece for piece in pieces(token) if piece in done.stdout + done.stderr]
 
 
+@pytest.mark.deep
 def test_nothing_on_the_line_that_is_no_file_is_repeated(leaked: Leaked) -> None:
     """It may be any part of a secret, in any dress."""
     texts = [
@@ -309,6 +312,7 @@ HIDDEN: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", HIDDEN)
 def test_a_token_that_a_large_log_hides_is_found_and_ended(way: str, leaked: Leaked) -> None:
     for token in (leaked.coder, leaked.planner):
@@ -355,6 +359,7 @@ def test_an_adopted_secret_is_found_in_a_large_text(leaked: Leaked) -> None:
     assert leaked.shell.good("trace", "log", "-q", "--field", "match").strip() == "secret"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_hostile_names_and_texts_stay_harmless(kind: str, leaked: Leaked) -> None:
     evil = "\x1b]0;owned\x07 \u202e [bold] =1+1 <script>"

@@ -14,6 +14,7 @@ from tests.real import libfaketime, need
 TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_the_command_line_answers_as_written(path: Path, tmp_path: Path) -> None:
     """What differs is shown as a difference to the file."""

@@ -44,6 +44,7 @@ def running(
         yield started
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

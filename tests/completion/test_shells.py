@@ -31,6 +31,7 @@ VERBS = list(tree()[0].verbs)
 TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -69,6 +70,7 @@ def test_verbs_options_and_choices(shell: Completing, line: str, expected: list[
     assert sorted(shell.candidates(line)) == sorted(expected)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -116,6 +118,7 @@ def test_nothing_on_the_line_is_run(shell: Completing, filled: Shell) -> None:
     assert not (filled.home / "marked").exists()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "line", ["jitid revoke ", "jitid revoke jid_", "jitid list --parent=", "jitid tree -q jid_0"]
 )
@@ -156,6 +159,7 @@ def test_what_was_given_is_offered_again_only_if_it_may_be_repeated(
     assert shell.candidates(line) == expected
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

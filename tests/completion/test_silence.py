@@ -40,6 +40,7 @@ def contents(ledger: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("what", completing.WHAT)
 def test_what_no_name_begins_with_has_no_answer(ledger: Path, what: str) -> None:
     asked = {*HOSTILE, *NAUGHTY, *INTRUDERS}

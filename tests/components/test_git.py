@@ -161,6 +161,7 @@ def clone_and_push(shell: Shell, place: Place, *options: str, folder: str = "clo
     assert heads[0] == heads[1] != ""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("challenges", "scheme"),
     [
@@ -213,6 +214,7 @@ def test_before_any_challenge_it_is_a_password(shell: Shell) -> None:
     assert set(place.users) == {"bob"}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("challenge", [BASIC, BEARER])
 @pytest.mark.parametrize("keeper", ["store", "cache"])
 @pytest.mark.parametrize("first", [True, False], ids=["keeper-first", "keeper-last"])
@@ -233,6 +235,7 @@ def test_no_other_helper_keeps_the_token(shell: Shell, challenge: str, keeper: s
     assert kept == ""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("helper", "challenge"), [(OURS, BASIC), (OURS, BEARER), (OLD, BASIC)])
 def test_a_refusal_by_the_server_revokes_nothing(shell: Shell, helper: str, challenge: str) -> None:
     """Git calls `erase` then, which is the word of a server about its own gate, and of whoever has the token."""
@@ -247,6 +250,7 @@ def test_a_refusal_by_the_server_revokes_nothing(shell: Shell, helper: str, chal
     assert shell.good("list", "--task", "T1", "--field", "state") == "active\n"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("challenges", "scheme"),
     [

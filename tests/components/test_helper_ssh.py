@@ -70,6 +70,7 @@ def state(shell: Shell, jti: str) -> str:
     return shell.good("inspect", jti, "--field", "state").strip()
 
 
+@pytest.mark.deep
 def test_ssh_asks_for_it_and_is_let_in(shell: Shell, host: Sshd, agent: SshAgent, tmp_path: Path) -> None:
     asking = shlex.join(command("helper", "ssh", *ASKED))
     (tmp_path / "config").write_text(
@@ -99,6 +100,7 @@ def test_ssh_asks_for_it_and_is_let_in(shell: Shell, host: Sshd, agent: SshAgent
     assert (state(shell, first), state(shell, second)) == ("revoked", "active")
 
 
+@pytest.mark.deep
 def test_the_agent_forgets_it_as_it_expires(shell: Shell, agent: SshAgent) -> None:
     assert ask(shell, agent, *ASKED, "--ttl", "3s").returncode == 0
     until(lambda: not held(agent), "the agent still has it")

@@ -133,6 +133,7 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
     assert shell.good("list", "--field", "jti") == before
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("said", "why"),
     [

@@ -58,6 +58,7 @@ def issue(shell: Shell, key: Path, *more: str, kind: str = "ssh-cert") -> str:
     return shell.good("inspect", f"{key}-cert.pub", "--field", "jti").strip()
 
 
+@pytest.mark.deep
 def test_what_sshd_logs_is_found_in_the_ledger_and_what_is_revoked_is_refused(
     shell: Shell, host: Sshd, tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_template_of_the_configuration_says_what_it_may_do(
     assert (none.returncode, none.stdout) == (2, "")
 
 
+@pytest.mark.deep
 def test_a_rotated_key_is_trusted_beside_its_successor(shell: Shell, host: Sshd, tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     issue(shell, before, "--task", "ROLLOUT-8", "--agent", "deployer")

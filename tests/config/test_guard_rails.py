@@ -114,6 +114,7 @@ def laxer(setting: Setting, value: Value, than: Value) -> bool:
     return strictest(setting, than, value) != value
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", WAYS)
 @given(st.data())
 def test_what_the_environment_names_loosens_no_guard_rail(way: str, data: st.DataObject) -> None:

@@ -229,6 +229,7 @@ def tables(draw: st.DrawFn) -> tuple[View, list[str]]:
     return View("jitid.test/1", fields, rows, one=high == 1 and draw(st.booleans())), cells
 
 
+@pytest.mark.deep
 @given(tables(), st.integers(20, 200), st.booleans(), st.booleans())
 def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: bool, colour: bool) -> None:
     """Whatever the terminal's width and whatever it says of itself, each cell has all its letters in order."""

@@ -135,6 +135,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.deep
 def test_the_fields_are_those_that_the_verbs_know(tmp_path: Path) -> None:
     """Who asks for another one is told which there are, before anything is looked at."""
     verbs = [verb for verb in FIELDS if verb in VERBS]
@@ -204,12 +205,14 @@ def _tried(examples: tuple[Example, ...] | list[Example], folder: Path) -> list[
     ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_examples_of_a_verb_work(verb: str, tmp_path: Path) -> None:
     """Each in its turn, where an incident is being worked on."""
     assert not _tried(examples_of(VERBS[verb]), tmp_path / "tried")
 
 
+@pytest.mark.deep
 def test_the_examples_of_the_command_work(tmp_path: Path) -> None:
     assert not _tried(FIRST, tmp_path / "tried")
 

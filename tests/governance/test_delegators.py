@@ -358,6 +358,7 @@ def test_the_directory_is_as_its_events_say(world: World) -> None:
     world.check()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "statement",
     [

@@ -477,6 +477,7 @@ _PEOPLE = st.lists(
 )
 
 
+@pytest.mark.deep
 @given(lists=st.lists(st.tuples(_PEOPLE, st.booleans()), max_size=5))
 def test_a_list_that_is_taken_is_what_the_directory_says(
     tmp_path_factory: pytest.TempPathFactory, lists: list[tuple[list[Stated], bool]]

@@ -88,6 +88,7 @@ def test_what_it_writes_to_standard_error_is_counted(written: Written) -> None:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("body", "sort"),
     [
@@ -134,6 +135,7 @@ answer(secret={{"token": "x"}})
     until(lambda: not _runs(pid), "what it has started goes on")
 
 
+@pytest.mark.deep
 def test_what_never_ends_is_ended_with_its_group(written: Written, tmp_path: Path) -> None:
     child = tmp_path / "child"
     body = f"""

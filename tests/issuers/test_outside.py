@@ -122,6 +122,7 @@ def test_what_the_ledger_keeps_has_no_secret_in_it(place: Place, issuer: Outside
         end(issuer, record)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("trouble", ["away", "silent", "nonsense"])
 def test_a_target_in_trouble_is_unavailable(place: Place, trouble: str) -> None:
     """All at the same time, since each may wait for as long as it is allowed to."""

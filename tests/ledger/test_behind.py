@@ -71,6 +71,7 @@ CHANGES = (
 )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("pruned", [False, True])
 def test_a_change_behind_its_back_is_seen(tmp_path: Path, kept_in: str, *, pruned: bool) -> None:
     with World(tmp_path / "ledger", publish_url="https://tokens.example") as world:

@@ -19,6 +19,7 @@ from tests.ledger.places import Place, with_a_mark
 from tests.real import Shell
 
 
+@pytest.mark.deep
 def test_sixty_four_processes_that_issue_at_once_lose_nothing(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T0", "--delegator", "alice")

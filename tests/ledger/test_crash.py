@@ -82,6 +82,7 @@ def killed(shell: Shell, acting: str, arguments: tuple[str, ...], call: str, ste
         when += step
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("acting", COMMANDS)
 def test_a_command_killed_before_any_write_leaves_a_whole_ledger(tmp_path: Path, acting: str) -> None:
     shell = Shell(tmp_path)
@@ -99,6 +100,7 @@ def test_a_command_killed_before_any_write_leaves_a_whole_ledger(tmp_path: Path,
     assert deaths >= 10
 
 
+@pytest.mark.deep
 def test_a_first_use_killed_before_any_write_leaves_a_whole_ledger_or_none(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     deaths = 0
@@ -139,6 +141,7 @@ def _directory(ledger: Path) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("acting", GOVERNING)
 def test_who_governs_and_is_killed_has_done_all_of_it_or_nothing(tmp_path: Path, acting: str) -> None:
     shell = Shell(tmp_path)
@@ -173,6 +176,7 @@ def test_who_governs_and_is_killed_has_done_all_of_it_or_nothing(tmp_path: Path,
     assert len(seen) >= 10
 
 
+@pytest.mark.deep
 def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) -> None:
     """Three issue and one revokes, all are killed after a random number of lines, again and again."""
     ledger = tmp_path / "ledger"
@@ -233,6 +237,7 @@ def _over(path: Path) -> Path:
     return path
 
 
+@pytest.mark.deep
 def test_who_prunes_and_is_killed_leaves_a_ledger_that_holds_and_goes_on(tmp_path: Path) -> None:
     """The log accounts for what is left, and the next one comes to the same end."""
     shell = Shell(tmp_path)

@@ -315,6 +315,7 @@ def _may_pass(edit: Edit) -> bool:
     return edit[:2] in MAY_PASS or any(holds(edit) for _, holds in MAY_BE)
 
 
+@pytest.mark.deep
 def test_an_edit_of_any_column_is_seen(kept: Kept) -> None:
     assert _holds(kept.path, kept.clock)
     unseen = [
@@ -327,6 +328,7 @@ def test_an_edit_of_any_column_is_seen(kept: Kept) -> None:
     assert not unseen, "\n".join(map(str, unseen))
 
 
+@pytest.mark.deep
 def test_a_row_that_is_added_or_removed_is_seen(kept: Kept) -> None:
     unseen = [
         change
@@ -339,6 +341,7 @@ def test_a_row_that_is_added_or_removed_is_seen(kept: Kept) -> None:
     assert not unseen, "\n".join(map(str, unseen))
 
 
+@pytest.mark.deep
 def test_every_table_has_rows_in_one_of_the_histories(tmp_path: Path) -> None:
     """Or nothing would be said of its columns."""
     found: set[str] = set()
@@ -351,6 +354,7 @@ def test_every_table_has_rows_in_one_of_the_histories(tmp_path: Path) -> None:
     assert found | {"condemned"} == tables
 
 
+@pytest.mark.deep
 def test_whatever_may_pass_passes(tmp_path: Path) -> None:
     """A permission that permits nothing hides what is no longer seen one day."""
     idle = {*MAY_PASS, *(reason for reason, _ in MAY_BE), *ADDED, *(f"-{table}" for table in REMOVED)}

@@ -29,6 +29,7 @@ def test_a_first_use_says_so_and_the_second_does_not(shell: Shell) -> None:
     assert second.stderr == ""
 
 
+@pytest.mark.deep
 def test_first_uses_at_one_instant_make_one_ledger(shell: Shell) -> None:
     """Each of many processes finds nothing, makes a ledger, and all but one take that one's."""
     started = [shell.start(*ISSUE) for _ in range(12)]
@@ -66,6 +67,7 @@ def test_rivals_in_one_process_make_one_ledger(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["ledger"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("call", ["mkdir", "openat", "fsync", "pwrite64", "renameat", "rename"])
 def test_what_a_killed_first_use_left_goes_with_the_next(shell: Shell, call: str) -> None:
     strace = need("strace")

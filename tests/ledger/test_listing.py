@@ -49,6 +49,7 @@ class Fleet:
         return next(name for name, row in vars(self).items() if isinstance(row, Row) and row.id == id_)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [

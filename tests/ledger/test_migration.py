@@ -183,6 +183,7 @@ def _names(path: Path) -> list[str]:
     return [name for name, sql in shape(path) if not sql.startswith("CREATE TRIGGER")]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("live", [leave_marks, live_through_everything], ids=lambda live: live.__name__)
 @pytest.mark.parametrize("waits", [1, 2 * DAY])
 def test_what_the_last_version_wrote_is_verified(
@@ -199,6 +200,7 @@ def test_what_the_last_version_wrote_is_verified(
         world.check()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("version", range(1, len(schema.SQLITE_STEPS)))
 def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -> None:
     make_old(tmp_path / "old", version)

@@ -49,6 +49,7 @@ def refused(shell: Shell, status: int, *arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["", "ledger.db", "lock", "keys", "policy", "the key"])
 def test_what_others_may_reach_is_refused_with_the_command_that_repairs_it(shell: Shell, name: str) -> None:
     path = key_of(shell) if name == "the key" else shell.ledger / name
@@ -60,6 +61,7 @@ def test_what_others_may_reach_is_refused_with_the_command_that_repairs_it(shell
     shell.good(*ISSUE)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "name", ["ledger", "ledger.db", "lock", "keys", "policy", "default.cedar", "the key"]
 )
@@ -102,6 +104,7 @@ def test_a_damaged_key_is_refused(shell: Shell, length: int) -> None:
     refused(shell, 7)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "damage", [lambda _: b"", lambda data: data[: len(data) // 2], lambda _: b"not a database\n" * 4096]
 )

@@ -211,6 +211,7 @@ def _files(ledger: Path) -> dict[str, bytes]:
     return {name: (ledger / name).read_bytes() for name in FILES if (ledger / name).exists()}
 
 
+@pytest.mark.deep
 def test_a_token_that_was_printed_survives_every_power_cut(ledger: Path) -> None:
     before = _files(ledger)
     calls = _recorded("issue", "--task", "T", "--delegator", "alice", ledger=ledger)
@@ -230,6 +231,7 @@ def test_a_revocation_that_was_told_survives_every_power_cut(ledger: Path) -> No
         assert not (_is_valid(ledger, token) and printed)
 
 
+@pytest.mark.deep
 def test_a_cut_during_a_checkpoint_loses_nothing(ledger: Path) -> None:
     token = _jitid("issue", "--task", "T", "--delegator", "alice", ledger=ledger)
     _jitid(

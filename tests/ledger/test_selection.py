@@ -65,6 +65,7 @@ def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, l
 ALICES = ["planner", "coder", "tester"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("select", "dead"),
     [

@@ -250,6 +250,7 @@ def go_through(world: World, kind: str, what: str, how: str) -> tuple[Incident, 
     return incident, verifier
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("kept_in")
 @pytest.mark.parametrize("how", ["revoked", "retired", "expired"])
 @pytest.mark.parametrize("what", MADE)

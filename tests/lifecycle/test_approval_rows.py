@@ -97,6 +97,7 @@ def _rows(office: Office) -> list[Approval]:
 _OTHER = sha256(b"{}").hexdigest()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "statement",
     [

@@ -92,6 +92,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_behind_the_ledgers_back_is_found(used: World, change: str) -> None:
     edit(used.path, change)
@@ -169,6 +170,7 @@ MOVED = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("change", [*CHANGES, *MOVED])
 def test_a_change_of_a_ledger_that_has_moved_is_found(moved: World, change: str) -> None:
     edit(moved.path, change)

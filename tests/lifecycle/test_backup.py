@@ -577,6 +577,7 @@ def killed_at(number: int, work: Callable[[], object], monkeypatch: pytest.Monke
     return status != 0
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["backup", "backup.tar"])
 def test_whenever_it_is_killed_a_backup_is_whole_or_not_there(
     used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -602,6 +603,7 @@ def test_whenever_it_is_killed_a_backup_is_whole_or_not_there(
     used.check()
 
 
+@pytest.mark.deep
 def test_whenever_it_is_killed_there_is_the_old_ledger_or_the_restored_one(
     used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

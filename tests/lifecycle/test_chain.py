@@ -325,6 +325,7 @@ _FLOORS = st.dictionaries(
 )
 
 
+@pytest.mark.deep
 @settings(max_examples=60, deadline=None)
 @given(steps=_STEPS, floors=_FLOORS, later=_FLOORS)
 def test_no_chain_gains_proof_or_sensitivity(

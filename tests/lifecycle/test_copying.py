@@ -179,6 +179,7 @@ def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "_AT_ONCE", 3)
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("in_small_pieces")
 def test_a_copy_that_was_killed_is_gone_on_with(used: World, tmp_path: Path) -> None:
     """At any step: there is no ledger before, and afterwards a whole one."""

@@ -71,6 +71,7 @@ def _child(world: World, parent: Made, count: int) -> requests.IssueRequest:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("what", ["root", "child", "list", "children"])
 def test_the_scopes_of_what_is_issued_cost_nothing_under_the_lock(lenient: World, what: str) -> None:
     """They are compared, and the policy is asked about them, before it is taken."""

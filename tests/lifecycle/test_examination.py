@@ -72,6 +72,7 @@ def test_examining_commits_nothing(used: World) -> None:
     assert used.head() == before
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("statement", "check", "word"),
     [

@@ -333,6 +333,7 @@ def test_details_too_deep_to_be_read_again_are_refused(world: World, kind: str) 
     assert 0 < refused < 9
 
 
+@pytest.mark.deep
 def test_hostile_text_comes_back_unchanged(lenient: World) -> None:
     """Purpose and details of every naughty string, in the ledger, the token and the audit log."""
     for number, text in enumerate(NAUGHTY):

@@ -130,6 +130,7 @@ WAYS: dict[str, Callable[[World, Made, str], Made]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS_AND_TEMPLATES)
 def test_a_kind_is_obtained_by_the_right_of_one_that_permits_it_alone(

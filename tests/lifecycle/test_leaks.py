@@ -710,6 +710,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.deep
 @settings(max_examples=40)
 @given(steps=STEPS)
 def test_whatever_happens_the_log_holds_and_proofs_are_true(

@@ -203,6 +203,7 @@ MAKING: dict[str, Callable[[World, Made, int | None], Made]] = {
 HOPS = [hops for length in range(4) for hops in product(("delegate", "attach"), repeat=length)]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("hops", HOPS)
 def test_whatever_a_credential_rests_on_bounds_what_is_made_from_it(
     world: World, hops: tuple[str, ...]
@@ -417,6 +418,7 @@ class _Told:
         return own if self.source is None else min(own, self.source.end)
 
 
+@pytest.mark.deep
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 def test_no_interleaving_gives_a_line_more_than_it_was_made_from(

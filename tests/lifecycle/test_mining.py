@@ -97,6 +97,7 @@ def _changes(practice: Practice, one: PolicyRequest) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.deep
 @settings(max_examples=80, deadline=None)
 @given(
     pasts.histories,

@@ -302,6 +302,7 @@ def test_the_name_of_a_service_is_not_taken_while_something_live_means_the_servi
     world.check()
 
 
+@pytest.mark.deep
 def test_one_function_alone_gives_a_ledger_another_issuer() -> None:
     """The other one reads what the audit events tell of that."""
     package = Path(jitid.__file__).parent

@@ -198,6 +198,7 @@ def test_what_rests_on_a_line_that_expired_early_is_ended_at_its_target(world: W
     world.check()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("mode", ["down", "garbage", "lost", "hang", "flood", "lack"])
 def test_a_mint_that_fails_leaves_nothing(tmp_path: Path, shop: Shop, mode: str) -> None:
     shop.fail(mode, "mint")
@@ -308,6 +309,7 @@ def test_what_cannot_be_ended_says_until_when_it_is_honoured(world: World, shop:
     world.check()
 
 
+@pytest.mark.deep
 def test_a_target_that_hangs_holds_nobody_up(tmp_path: Path, shop: Shop) -> None:
     other = Shop(tmp_path / "other")
     with World(tmp_path / "ledger", targets=[shop.target(), other.target("other")]) as world:

@@ -7,6 +7,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from jitid.authority.operations import Retire
 from jitid.authority.target_operations import Settle
 from jitid.settling import MINTING
@@ -63,6 +65,7 @@ def check(shell: Shell, shop: Shop, printed: str) -> None:
             world.check()
 
 
+@pytest.mark.deep
 def test_whoever_is_killed_leaves_nothing_that_nobody_remembers(tmp_path: Path) -> None:
     shell, shop = Shell(tmp_path), Shop(tmp_path / "shop")
     configure(shell, shop)
@@ -102,6 +105,7 @@ def test_a_secret_that_is_made_after_the_death_of_whoever_asked_is_ended_too(tmp
     check(shell, shop, done.stdout)
 
 
+@pytest.mark.deep
 def test_what_a_ledger_that_is_full_cannot_confirm_is_ended_at_its_target(tmp_path: Path) -> None:
     """Though the ledger cannot be told of that: there it is pending, and ended once more later."""
     shell, shop = Shell(tmp_path), Shop(tmp_path / "shop")

@@ -156,6 +156,7 @@ _steps = st.lists(
 )
 
 
+@pytest.mark.deep
 @settings(max_examples=60, deadline=None)
 @given(_records, st.lists(_fields, min_size=1, max_size=3), _steps)
 def test_nothing_that_comes_of_an_identity_exceeds_the_record(

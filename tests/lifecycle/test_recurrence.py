@@ -46,6 +46,7 @@ def issue_on(world: World, *days: int, agent: str = "bot", tasks: Sequence[str] 
         transaction.append("note", {})
 
 
+@pytest.mark.deep
 @settings(max_examples=60, deadline=None)
 @given(pasts.histories, pasts.uses, st.integers(1, 5), st.booleans())
 def test_the_past_of_a_name_is_what_counting_its_credentials_gives(
@@ -93,6 +94,7 @@ def _permits(world: World, need: Need, since: int, agent: str) -> None:
         seen.add(one.identity)
 
 
+@pytest.mark.deep
 @settings(max_examples=60, deadline=None)
 @given(pasts.histories, pasts.uses)
 def test_the_record_that_is_suggested_would_have_permitted_all_of_the_past(

@@ -543,6 +543,7 @@ _steps = st.sampled_from(
 )
 
 
+@pytest.mark.deep
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_steps, max_size=14))
 def test_whatever_happens_the_state_is_the_one_that_issues_go_by(

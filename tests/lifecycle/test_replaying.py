@@ -234,6 +234,7 @@ issues = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.deep
 @settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(issues, max_size=8),

@@ -196,6 +196,7 @@ def _of(made: Made, kid: str, by: str) -> Operation[Any]:
             return Revoke(selection=Selection(), tokens=(Secret.single(made.token),), most=None)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("by", ["key", "kid", "jti", "tree", "fingerprint", "token"])
 @pytest.mark.parametrize("make", OLD)
 def test_what_has_ended_ends_all_of_its_identity(
@@ -282,6 +283,7 @@ def test_a_task_that_never_was_cannot_be_retired(world: World) -> None:
         world.retire("T1")
 
 
+@pytest.mark.deep
 def test_a_hostile_reason_comes_back_unchanged(world: World) -> None:
     for text in NAUGHTY:
         done = world.revoke(world.issue(kind="opaque").id, reason=text)

@@ -145,6 +145,7 @@ def test_a_writer_has_its_turn_first(used: World) -> None:
     upkeep.vacuum(config(used.path), lambda _: None)
 
 
+@pytest.mark.deep
 def test_while_somebody_reads_an_old_state(used: World) -> None:
     with used.ledger.read() as snapshot:
         before = list(snapshot.events(0))

@@ -219,6 +219,7 @@ EDITS = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("change", EDITS)
 def test_a_change_behind_the_ledgers_back_is_found(used: World, change: str) -> None:
     edit(used.path, change)

@@ -334,6 +334,7 @@ def test_a_second_machine_adds_a_key_beside_the_first(tmp_path: Path, postgres_u
 # A balancer before them.
 
 
+@pytest.mark.deep
 def test_nginx_as_on_the_page_leaves_out_who_is_dead(tmp_path: Path) -> None:
     """Two authorities answer, the third is not there; a client that checks certificates notices nothing of it."""
     (block,) = [

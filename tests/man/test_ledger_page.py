@@ -253,6 +253,7 @@ def _typed(display: str) -> str:
     return "$ " + display.rstrip("\n").replace("\n", "\n> ") + "\n"
 
 
+@pytest.mark.deep
 def test_a_backup_is_made_and_restored_as_told(tmp_path: Path) -> None:
     backup, restore, check = map(_typed, displays(section(PAGE, "BACKUP AND RESTORE")))
     played = _played(

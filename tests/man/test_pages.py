@@ -39,6 +39,7 @@ def _shown(viewer: str, page: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("viewer", ["man", "mandoc"])
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_shown_in_eighty_columns_without_a_warning(page: str, viewer: str) -> None:

@@ -220,6 +220,7 @@ def test_the_story_shows_the_files_of_the_example() -> None:
     assert displays(section(PAGE, "Uses", "Ss"))[0] in _file("use.cedarschema")
 
 
+@pytest.mark.deep
 def test_the_story_comes_true(tmp_path: Path) -> None:
     """Each command in its turn, in the morning and in the evening of the day that it tells of."""
     begin, examine, enact, morning, evening, why, difference, recurs, leaving = [

@@ -161,6 +161,7 @@ def test_a_service_token_is_none_that_an_agent_asks_by(shell: Shell) -> None:
     assert [event.get("hand_back", event.get("agent")) for event in refused] == ["coder", "jid_" + "0" * 26]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
@@ -236,6 +237,7 @@ def seen(event: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "reason": _ID.sub(r"\1", found["reason"])} if found.get("reason") else found
 
 
+@pytest.mark.deep
 def test_no_token_that_gives_no_right_is_one_there(shell: Shell, remote: Mapping[str, str]) -> None:
     """Both refuse all four tools; beside the ledger it is said why."""
     for file, code in (("service.jwt", "shown"), ("gone.jwt", "invalid_credential")):
@@ -251,6 +253,7 @@ def test_no_token_that_gives_no_right_is_one_there(shell: Shell, remote: Mapping
                 assert over.refused(tool, **arguments)["code"] == "unauthenticated"
 
 
+@pytest.mark.deep
 def test_what_a_target_made_below_it_is_ended_there_with_what_is_handed_back(shell: Shell) -> None:
     """The agent itself may not ask a target; its server does, and says what is left."""
     shop = Shop(shell.home / "shop")

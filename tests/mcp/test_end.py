@@ -26,6 +26,7 @@ def left(shell: Shell) -> list[Path]:
     return sorted(Path(shell.environment["XDG_RUNTIME_DIR"]).rglob("*"))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("number", "status"),
     [(None, 0), (signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
@@ -73,6 +74,7 @@ def test_what_a_killed_server_leaves_is_found(shell: Shell) -> None:
     assert states(shell, "--live", "--task", "T1") == ["active"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("keep", [False, True])
 def test_what_cannot_be_told_is_revoked(shell: Shell, *, keep: bool) -> None:
     """Nobody reads on: what was just made has been handed to nobody."""
@@ -138,6 +140,7 @@ def test_a_token_file_that_cannot_be_written_is_told_and_its_credential_revoked(
         assert server.end() == (0, "")
 
 
+@pytest.mark.deep
 def test_a_ledger_that_is_held_is_told_to_the_agent_and_at_the_end(shell: Shell) -> None:
     with Server(shell, "--timeout", "1s") as server:
         given = server.call("request_identity", agent="coder")
@@ -168,6 +171,7 @@ def test_a_replaced_ledger_at_the_end_is_told(shell: Shell) -> None:
     assert not left(shell)
 
 
+@pytest.mark.deep
 def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell) -> None:
     """Whenever it comes, nothing that the server made is alive afterwards."""
     for _ in range(8):
@@ -179,6 +183,7 @@ def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell
     assert not left(shell)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("words", "status", "reason"),
     [

@@ -40,6 +40,7 @@ def mixed(number: int) -> dict[str, Any]:
             return called(number, "hand_back", {"id": "x"})
 
 
+@pytest.mark.deep
 def test_ten_thousand_calls_are_answered_in_order_and_the_ledger_has_what_the_rate_allows(
     shell: Shell,
 ) -> None:
@@ -60,6 +61,7 @@ def test_ten_thousand_calls_are_answered_in_order_and_the_ledger_has_what_the_ra
     assert states(shell, "--task", "T1", "--live") == ["active"]
 
 
+@pytest.mark.deep
 def test_memory_does_not_grow_with_what_is_asked(shell: Shell) -> None:
     few, at_once = 600, 50
     peaks = []

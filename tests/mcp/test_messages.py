@@ -22,6 +22,7 @@ def codes(answers: list[dict[str, Any]]) -> list[tuple[object, int]]:
     return [(answer["id"], answer["error"]["code"]) for answer in answers]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("line", "id_", "code"),
     [
@@ -66,6 +67,7 @@ def test_what_is_no_message_is_refused_and_the_next_one_is_answered(
     assert pong == PONG
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("params", "code"),
     [
@@ -109,6 +111,7 @@ def test_a_last_line_without_its_end_counts_if_it_is_whole(shell: Shell) -> None
         assert codes(piped(shell, line[:cut])) == [(None, -32700)]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("size", [LONGEST - 1, LONGEST, LONGEST + 1, 3 * LONGEST, 3 * LONGEST + 1])
 def test_a_message_is_read_up_to_a_bound_and_the_next_one_from_its_beginning(shell: Shell, size: int) -> None:
     long = json.dumps(PING)
@@ -140,6 +143,7 @@ def test_messages_may_come_in_any_pieces(shell: Shell) -> None:
     assert [answer.get("result", "error") for answer in answers] == [{}, "error", {}]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("wanted", [*VERSIONS, "2026-07-28", "1.0", ""])
 def test_the_revision_is_the_clients_if_it_is_spoken_here(shell: Shell, wanted: str) -> None:
     opening = {**OPENING, "params": {"protocolVersion": wanted}}

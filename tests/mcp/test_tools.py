@@ -88,6 +88,7 @@ def test_the_token_is_in_a_file_for_its_owner_alone_and_nowhere_else(shell: Shel
     assert (status, talk) == (0, "")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -410,6 +411,7 @@ def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> No
             assert fits
 
 
+@pytest.mark.deep
 def test_what_was_renewed_is_still_out(shell: Shell) -> None:
     longer = '@id("renewed-longer") @renew_ttl("2m") permit (principal, action, resource);'
     (shell.ledger / "policy" / "renew.cedar").write_text(longer)

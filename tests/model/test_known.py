@@ -152,6 +152,7 @@ def test_each_known_difference_is_still_there(monkeypatch: pytest.MonkeyPatch) -
     assert not mended, f"mended: delete these entries of KNOWN in features.py: {mended}"
 
 
+@pytest.mark.deep
 def test_each_difference_that_was_mended_is_none() -> None:
     with drivers.running("sqlite") as backend:
         for name in sorted(SEQUENCES.keys() - KNOWN.keys()):

@@ -572,10 +572,12 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield running
 
 
+@pytest.mark.deep
 def test_rights_are_the_models_after_every_step(backend: Backend) -> None:
     run(backend, examples=4, steps=12, fixed=True)
 
 
+@pytest.mark.deep
 def test_strangers_change_no_answer_to_others() -> None:
     with drivers.running("http") as backend:
         run(backend, examples=2, steps=12, fixed=True, strangers=True)

@@ -12,6 +12,7 @@ from tests.plant.running import Outcome, attempt, confirmed
 DEFECTS = defects()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_each_has_one_place_and_compiles(defect: Defect) -> None:
     change = planted(defect)
@@ -78,6 +79,7 @@ def toy_defect(place: str, old: str, new: str, only: str, *, hangs: bool = False
     return Defect("toy", "a toy", place, old, new, tests=("tests/test_adding.py",), only=only, hangs=hangs)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("defect", "outcome", "told"),
     [
@@ -102,6 +104,7 @@ def test_what_became_of_a_defect_is_told(
     assert told in result.told
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("hangs", [False, True])
 def test_running_out_of_time_is_a_find_only_where_that_is_said(
     toy: Path, tmp_path: Path, *, hangs: bool

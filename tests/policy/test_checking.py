@@ -177,6 +177,7 @@ def test_the_default_policy_and_the_examples_of_the_page_are_in_order() -> None:
             assert problems(example) == [], example
 
 
+@pytest.mark.deep
 @given(data=st.data(), wrong=st.sampled_from(["$", "'", "#"]))
 def test_a_character_that_cedar_does_not_know_is_found_where_it_stands(
     data: st.DataObject, wrong: str

@@ -106,6 +106,7 @@ def test_any_text_comes_to_cedar_unchanged(text: str) -> None:
     assert not asked.decide(request(purpose=text + " "), explain=False).permit
 
 
+@pytest.mark.deep
 @given(text=st.one_of(st.text(), st.sampled_from(TEXTS)))
 def test_a_reason_and_an_advice_are_harmless_to_read(text: str) -> None:
     """Whatever the request holds, both are one line of printable text."""

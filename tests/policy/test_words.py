@@ -143,6 +143,7 @@ RESERVED = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", WORDS)
 def test_a_name_is_read_as_a_name(name: str) -> None:
     for template in RULES:
@@ -152,6 +153,7 @@ def test_a_name_is_read_as_a_name(name: str) -> None:
         assert _replaced(classes_of([("f", rule)]), name) == _replaced(classes_of([("f", plain)]), name), rule
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", WORDS)
 def test_places_are_the_same_whatever_a_name_is(name: str) -> None:
     for template in RULES:

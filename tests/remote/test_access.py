@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.real import Shell
 from tests.serving import Served, serving
 
@@ -24,6 +26,7 @@ def _granted(admin: Shell, folder: Path, name: str, *options: str) -> None:
     admin.good("access", "grant", name, *options, "--out", str(file))
 
 
+@pytest.mark.deep
 def test_from_the_first_administrator_to_separate_duties(tmp_path: Path) -> None:
     with serving(tmp_path / "authority", "--bootstrap", str(tmp_path / "first.bearer")) as served:
         assert (tmp_path / "first.bearer").stat().st_mode & 0o777 == 0o600

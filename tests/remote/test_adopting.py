@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.real import Shell
 from tests.serving import Served
 
@@ -13,6 +15,7 @@ WORD = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"
 STATED = ("--owner", "bob", "--place", "vault kv/prod", "--purpose", "releases")
 
 
+@pytest.mark.deep
 def test_a_secret_from_its_adoption_to_its_end(client: Shell, served: Served, tmp_path: Path) -> None:
     told = json.loads(client.good("adopt", "add", "ci", *STATED, "--format", "json", stdin=f"{SECRET}\n"))
     assert (told["new"], told["already"]) == (1, 0)

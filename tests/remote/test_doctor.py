@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import pytest
+
 from tests.real import Shell
 from tests.remote.peer import answer, answering
 from tests.serving import Served
@@ -27,6 +29,7 @@ def test_all_is_well(client: Shell, served: Served) -> None:
     assert "ledger" not in found
 
 
+@pytest.mark.deep
 def test_nobody_answers(client: Shell, served: Served) -> None:
     assert served.stop() == 0
     found = checks(client, "--timeout", "2", status=5)

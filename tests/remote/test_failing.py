@@ -54,6 +54,7 @@ def failure(reply: Any, operation: ops.Operation[Any] = READ, timeout: float = 2
     return raised.value
 
 
+@pytest.mark.deep
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -154,6 +155,7 @@ def test_what_may_take_long_is_waited_for() -> None:
         remote(peer.url, timeout=0.5).perform(ops.VerifyLog())
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("reply", "kind", "status"),
     [

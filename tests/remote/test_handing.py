@@ -31,6 +31,7 @@ def live(shell: Shell) -> list[str]:
     return sorted(shell.good("list", "--live", "--limit", "1000", "--field", "jti").split())
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("count", [1, 2, 3, 600])
 def test_copies_are_handed_out(shell: Shell, count: int) -> None:
     words = ("issue", "--task", "T1", "--delegator", "bob", "--count", str(count))
@@ -61,6 +62,7 @@ access rotate {access}
 """Verbs that hand out a secret."""
 
 
+@pytest.mark.deep
 def test_each_verb_hands_out_what_it_has_made(shell: Shell) -> None:
     (shell.home / "list").write_text('{"task": "T1"}\n' * 20)
     shell.environment["JITID_DELEGATOR"] = "alice"
@@ -110,6 +112,7 @@ def broken(line: str, shell: Shell, stdin: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.deep
 def test_what_could_not_be_handed_out_is_taken_back_though_the_time_is_over(shell: Shell) -> None:
     """Promise 4: a consumer that is slow and then dies leaves nothing alive."""
     (shell.home / "list").write_text('{"task": "T1"}\n' * 20)

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.real import Shell
 from tests.remote.test_verbs import issue
 from tests.serving import Served
@@ -73,6 +75,7 @@ def lossy(served: Served, lost: int) -> Iterator[Lossy]:
         found.close()
 
 
+@pytest.mark.deep
 def test_a_lost_answer_never_issues_twice(client: Shell, served: Served) -> None:
     """The first try has issued, and what it made ends in the same moment in which the second makes another."""
     with lossy(served, 2) as between:

@@ -196,6 +196,7 @@ ODD_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 """What commands rely on besides types, by what is wrong with it."""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("odd", ODD)
 def test_no_operation_takes_it_for_an_answer(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Each would be tried again, for nothing.
@@ -247,6 +248,7 @@ FITS = {"run --task T1 --delegator alice -- true": 125}
 """What runs commands keeps most statuses for theirs."""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("odd", ["an empty body", "half of it", "a page", "pieces without end", "a bug"])
 def test_every_verb_ends_as_where_nobody_answers(odd: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text(TOKEN)
@@ -320,6 +322,7 @@ def values(name: str) -> Sequence[Any]:
     return sorted(found, key=lambda value: -len(repr(value)))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("number", range(4))
 def test_no_value_of_the_right_type_is_a_bug_of_ours(number: int, tmp_path: Path) -> None:
     """An exception that is none of ours is status 1 here as anywhere, and so it is seen."""
@@ -355,6 +358,7 @@ def test_a_value_that_no_authority_sends_is_refused(wrong: str) -> None:
     raise AssertionError(wrong)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("odd", ["an empty body", "no JSON", "another value", "half of it", "no status"])
 @pytest.mark.parametrize(
     ("line", "command"),

@@ -55,6 +55,7 @@ def test_a_credential_in_a_file_proves_who_asks(shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "variable", ["JITID_REMOTE_CREDENTIAL_FILE", "JITID_PARENT_FILE", "CREDENTIALS_DIRECTORY"]
 )
@@ -116,6 +117,7 @@ def test_who_else_may_open_the_file_makes_it_refused(tmp_path: Path, place: str)
                 bearer.read()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("content", ["", "two\nlines\n", "header: injected\r\nx", "a b"])
 def test_what_is_no_credential_is_not_sent(shell: Shell, content: str) -> None:
     file = shell.home / "other"
@@ -164,6 +166,7 @@ def test_who_speaks_no_tls_is_refused(shell: Shell, tmp_path: Path) -> None:
         assert "TLS" in done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("arguments", "more"),
     [

@@ -84,6 +84,7 @@ def _texts(elsewhere: Shell, client: Shell) -> Iterator[tuple[str, str]]:
     yield client.good("issue", "--task", "MINE"), "held jti_"
 
 
+@pytest.mark.deep
 def test_nothing_of_a_file_that_is_replaced_is_sent(
     between: Between, client: Shell, elsewhere: Shell
 ) -> None:
@@ -105,6 +106,7 @@ def test_nothing_of_a_file_that_is_replaced_is_sent(
     assert client.good("audit", "log", "--operation", "denial", "--format", "json").count('"seq"') == 0
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_no_verb_sends_a_file_that_it_replaces(line: str, between: Between, client: Shell) -> None:
     """Whether the authority serves the verb or not."""
@@ -118,6 +120,7 @@ def test_no_verb_sends_a_file_that_it_replaces(line: str, between: Between, clie
     assert not _sent(between, text.strip())
 
 
+@pytest.mark.deep
 def test_the_note_names_what_the_token_says_and_the_command_that_ends_it(
     between: Between, client: Shell
 ) -> None:
@@ -145,6 +148,7 @@ def test_the_note_names_what_the_token_says_and_the_command_that_ends_it(
     assert client.good(*command[1:], "--field", "jti").startswith("jti_")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "text", ["jti_x", "", "\ufeff", "\x1b[31m", "a.b.c", "eyJ" * 3000, "-----BEGIN CERTIFICATE-----\nx"]
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.real import Shell, need
 
 
@@ -13,6 +15,7 @@ def _openssl(*words: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.deep
 def test_certificates_come_from_there_and_verifiers_hear_of_their_end(client: Shell, tmp_path: Path) -> None:
     places = {
         name: str(tmp_path / name) for name in ("leaf.pem", "roots.pem", "list.pem", "own.key", "own.csr")

@@ -64,6 +64,7 @@ def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, sh
     asking.good("audit", "verify")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("how", ["/revoke", "/revoke by a role", "Revoke", "HandBack"])
 def test_what_is_ended_by_nobody_else_the_authority_ends_there(
     asking: Shell, served: Served, shop: Shop, how: str

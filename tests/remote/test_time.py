@@ -74,6 +74,7 @@ def deaf() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
+@pytest.mark.deep
 def test_no_verb_waits_longer_for_an_authority_that_is_silent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(TOKEN)
     wrong = {}
@@ -85,6 +86,7 @@ def test_no_verb_waits_longer_for_an_authority_that_is_silent(tmp_path: Path) ->
     assert not wrong
 
 
+@pytest.mark.deep
 def test_no_verb_tries_again_for_longer(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(TOKEN)
     wrong = {}
@@ -120,6 +122,7 @@ def test_a_sweep_that_is_cut_says_what_it_did_not_examine(tmp_path: Path) -> Non
     assert "incomplete" in said
 
 
+@pytest.mark.deep
 def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
     """A program that makes credentials hangs: the sweep goes on without it, and says so."""
     program = tmp_path / "hangs"
@@ -238,6 +241,7 @@ def _relay(url: str) -> Iterator[tuple[str, threading.Event]]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.deep
 def test_a_command_that_was_started_has_all_its_time(tmp_path: Path) -> None:
     """What --timeout bounds is the start; the command's credential is ended in its own time."""
     shell = Shell(tmp_path)

@@ -64,6 +64,7 @@ def test_a_denial_ends_as_beside_the_ledger(client: Shell) -> None:
     assert "denied" in done.stderr
 
 
+@pytest.mark.deep
 def test_an_authority_that_is_gone_is_exit_5(client: Shell, served: Served) -> None:
     assert served.stop() == 0
     done = client.run("list", "--timeout", "2")
@@ -114,6 +115,7 @@ def test_a_sweep_finds_and_ends(client: Shell) -> None:
     assert client.run("verify", stdin=token).returncode == 8
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "line",
     [
@@ -191,6 +193,7 @@ def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
     authority.close()
 
 
+@pytest.mark.deep
 def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
     """More strings than an authority takes at once."""
     token = issue(client)
@@ -202,6 +205,7 @@ def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.deep
 def test_the_report_of_a_scanner_travels_with_its_places(client: Shell) -> None:
     """More places than an authority takes at once, and what became of it."""
     token = issue(client)
@@ -223,6 +227,7 @@ def test_the_report_of_a_scanner_travels_with_its_places(client: Shell) -> None:
     assert len(item["sightings"]) == 100
 
 
+@pytest.mark.deep
 def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
     """The request is made there, somebody grants it there, and the same line goes on."""
     (served.log.parent / "ledger" / "policy" / "pay.cedar").write_text(POLICY)
@@ -292,6 +297,7 @@ def test_a_ledger_is_copied_beside_it_alone(client: Shell) -> None:
     assert not (client.home / "copy").exists()
 
 
+@pytest.mark.deep
 def test_a_scan_asks_it_about_what_it_found(client: Shell) -> None:
     """More than one request takes: about each string once, and what is recorded and ended is proved at once."""
     token = issue(client, "--kind", "opaque")

@@ -274,6 +274,7 @@ def test_a_command_in_a_sentence_is_marked_as_code(report: Report) -> None:
     assert "`" not in page
 
 
+@pytest.mark.deep
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(20, 200), st.integers(1, 10**9))
 def test_no_name_and_no_figure_is_cut_off(report: Report, width: int, live: int) -> None:

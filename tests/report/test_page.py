@@ -44,6 +44,7 @@ def page(request: pytest.FixtureRequest, report: Report, tmp_path_factory: pytes
     return file
 
 
+@pytest.mark.deep
 def test_the_page_asks_for_nothing_but_itself_and_breaks_no_rule(chromium: Browser, page: Path) -> None:
     """No request, no message on the console, no violation of its own policy, whatever the names."""
     chromium.show()
@@ -88,6 +89,7 @@ def test_every_table_has_a_caption_and_heads(chromium: Browser, page: Path) -> N
     assert chromium.run("[...document.querySelectorAll('tr')].every(r => r.cells[0].scope !== '')")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("width", [320, 360, 390, 768, 1280])
 def test_nothing_runs_over_the_side(chromium: Browser, page: Path, width: int) -> None:
     """Also with the tables open; they scroll by themselves."""
@@ -97,6 +99,7 @@ def test_nothing_runs_over_the_side(chromium: Browser, page: Path, width: int) -
     assert chromium.run("document.scrollingElement.scrollWidth") <= width
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("paper", [False, True], ids=["screen", "paper"])
 @pytest.mark.parametrize("width", [320, 375, 768, 1280])
 def test_no_text_is_cut_off(chromium: Browser, page: Path, width: int, paper: bool) -> None:
@@ -129,6 +132,7 @@ def test_all_text_has_contrast(chromium: Browser, page: Path, dark: bool) -> Non
     assert not [(text, contrast) for text, contrast in found if contrast < 4.5]
 
 
+@pytest.mark.deep
 def test_the_two_schemes_differ_and_paper_is_light(chromium: Browser, page: Path) -> None:
     """Whoever prints at night does not print black pages."""
     backgrounds = []

@@ -47,6 +47,7 @@ def check_sums(survey: Survey, now: int) -> None:
     assert survey.use.identities == totals.live_identities
 
 
+@pytest.mark.deep
 @settings(max_examples=60)
 @given(
     steps=histories,

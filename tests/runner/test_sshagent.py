@@ -87,6 +87,7 @@ def test_a_successor_takes_the_place_of_what_was_there(agent: SshAgent) -> None:
     assert sorted(held(agent)) == sorted([blob_of(other), blob_of(second)])
 
 
+@pytest.mark.deep
 def test_the_agent_forgets_it_when_its_time_is_over(agent: SshAgent) -> None:
     secret = made()
     agent.put(secret.reveal("key"), secret.reveal("certificate"), int(time.time()) + 2)

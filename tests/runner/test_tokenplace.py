@@ -39,6 +39,7 @@ def test_another_process_reads_it_after_closing_what_it_inherited(place: TokenPl
     assert done.stdout == "token\n"
 
 
+@pytest.mark.deep
 def test_a_reader_never_meets_a_part(place: TokenPlace) -> None:
     """Read as fast as it is replaced: every reading is one of the tokens."""
     tokens = {letter * size + "\n" for letter, size in (("a", 10), ("b", 5_000), ("c", 700))}

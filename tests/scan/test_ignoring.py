@@ -137,6 +137,7 @@ def kept_by_git(root: Path) -> set[str]:
     return {os.fsdecode(name) for name in listed.split(b"\0") if name}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_is_searched_that_git_would_take(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

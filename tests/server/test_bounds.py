@@ -160,6 +160,7 @@ def _drip(served: Served, begin: bytes, drop: bytes, seconds: float) -> tuple[fl
         return monotonic() - began, _all(connection)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("begin", "drop"),
     [
@@ -227,6 +228,7 @@ def test_a_wish_for_another_protocol_is_not_heard(served: Served) -> None:
     assert _status(_exchange(served, sent)) == 200
 
 
+@pytest.mark.deep
 def test_a_client_that_does_not_read_is_cut(served: Served) -> None:
     """What is written for it is bounded, and it may not hold its connection for ever."""
     with served.connect() as connection:
@@ -239,6 +241,7 @@ def test_a_client_that_does_not_read_is_cut(served: Served) -> None:
         assert eventually(lambda: _connections(served) <= 1, 30.0)
 
 
+@pytest.mark.deep
 def test_more_connections_than_there_may_be_are_turned_away_at_once(served: Served) -> None:
     with ExitStack() as stack:
         some = [stack.enter_context(served.connect()) for _ in range(100)]

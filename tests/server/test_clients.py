@@ -51,6 +51,7 @@ def package(name: str) -> Any:
         missing(f"{name} is not installed: pip install '.[test-real]'")
 
 
+@pytest.mark.deep
 def test_oauth4webapi_and_jose_take_what_we_serve(authority: Authority, node: Node) -> None:
     """They are strict about each answer: its issuer, its type, its status, its members."""
     script = """

@@ -164,6 +164,7 @@ def test_an_agent_under_the_users_own_uid_is_that_user(machine: Machine) -> None
     assert json.loads(inside.stdout)["confinement"] == "person-impersonable"
 
 
+@pytest.mark.deep
 def test_an_agent_under_another_user_has_its_own_token_alone(machine: Machine) -> None:
     own, ledger = token(machine, machine.agent), str(machine.service.home / "ledger")
     remote = machine.served.url
@@ -253,6 +254,7 @@ def test_root_reads_every_key(machine: Machine) -> None:
     assert User("root", machine.person.home).state("--remote", machine.socket)[1] == "key readable"
 
 
+@pytest.mark.deep
 def test_a_service_that_does_not_answer_is_no_confinement(machine: Machine) -> None:
     status, state, _ = machine.agent.state("--remote", f"unix://{machine.person.home.parent}/nobody-listens")
     assert (status, state) == ("warning", "not examined")

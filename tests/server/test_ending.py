@@ -115,6 +115,7 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_behind(served: Ser
     assert Shell(tmp_path).good("list", "--field", "task").split() == ["T2"]
 
 
+@pytest.mark.deep
 def test_without_its_ledger_it_lives_and_says_that_it_cannot_serve(served: Served, tmp_path: Path) -> None:
     (tmp_path / "ledger").rename(tmp_path / "elsewhere")
     assert eventually(lambda: served.ask("GET", "/readyz").status == 503)
@@ -156,6 +157,7 @@ def test_a_changed_policy_counts_without_a_new_start(served: Served, tmp_path: P
     assert eventually(lambda: status() == 200)
 
 
+@pytest.mark.deep
 def test_a_ledger_that_is_held_too_long_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("serve_time = '1s'\n")
     arguments = ("--socket", str(tmp_path / "s"), "--config", str(tmp_path / "config.toml"))
@@ -167,6 +169,7 @@ def test_a_ledger_that_is_held_too_long_is_told(tmp_path: Path) -> None:
         assert asking.answer.json["error"]["retryable"] is True
 
 
+@pytest.mark.deep
 def test_a_worker_that_is_busy_is_not_taken_for_hung(tmp_path: Path) -> None:
     """Its only thread waits for the ledger for longer than a worker may be silent."""
     (tmp_path / "config.toml").write_text("serve_time = '9s'\nserve_hung = '5s'\nserve_threads = 1\n")
@@ -181,6 +184,7 @@ def test_a_worker_that_is_busy_is_not_taken_for_hung(tmp_path: Path) -> None:
         assert not [line for line in served.lines() if line["event"] == "worker hung"]
 
 
+@pytest.mark.deep
 def test_without_its_key_it_says_that_it_cannot_issue(served: Served, tmp_path: Path) -> None:
     (tmp_path / "ledger" / "keys").rename(tmp_path / "keys")
     (tmp_path / "ledger" / "keys").mkdir(0o700)

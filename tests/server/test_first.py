@@ -75,6 +75,7 @@ def told(answer: Answer) -> tuple[int, bytes, str | None]:
     return answer.status, answer.body, answer.headers.get("www-authenticate")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("who", NOBODY)
 def test_whoever_is_nobody_is_told_that_and_nothing_else(served: Served, who: str) -> None:
     bearer = NOBODY[who]
@@ -119,6 +120,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
         yield made
 
 
+@pytest.mark.deep
 def test_who_has_no_role_is_told_that_and_nothing_else(asked: Asked) -> None:
     token = f"Bearer {grant(asked.shell, 'system:powerless')}"
     guarded = ["/introspect", "/access/v1/evaluation", "/access/v1/evaluations"]

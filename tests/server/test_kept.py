@@ -67,6 +67,7 @@ def follow(wire: Wire, first: Reply, method: str, *, together: bool) -> None:
     assert wire.rest() == b""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("together", [True, False], ids=["pipelined", "kept"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_route_answers_every_method_in_its_turn(served: Served, method: str, *, together: bool) -> None:
@@ -197,6 +198,7 @@ def test_what_has_its_answer_gets_no_second_one(served: Served, length: str) -> 
         assert wire.rest() == b""
 
 
+@pytest.mark.deep
 def test_nginx_with_kept_connections_gives_each_client_its_own_answer(served: Served, tmp_path: Path) -> None:
     """All clients of nginx share one connection to the service."""
     where = served.url.removeprefix("http://") or f"unix:{served.socket}"

@@ -507,6 +507,7 @@ def test_the_metadata_of_an_issuer_with_a_path_is_where_clients_look(tmp_path: P
         assert served.ask("GET", "/.well-known/oauth-authorization-server").status == 404
 
 
+@pytest.mark.deep
 def test_an_issuer_that_hangs_or_redirects_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     """Its own tokens fail in a while; whoever asks for something else is answered."""
     moved = {"/keys": Web(status=302, location="http://127.0.0.1:1/keys")}

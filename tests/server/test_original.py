@@ -253,6 +253,7 @@ def targets() -> list[str]:
     return sorted(made | GOOD)
 
 
+@pytest.mark.deep
 def test_behind_nginx_only_what_was_permitted_is_served(
     asked: Asked, files: Path, behind: int, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_service_goes_on_under_the_new_name(shell: Shell, served: Served) -> N
     shell.good("audit", "verify")
 
 
+@pytest.mark.deep
 def test_no_interleaving_signs_under_the_old_name_after_the_change(shell: Shell) -> None:
     """The order of the events is the order of the names, whoever issues meanwhile, and the log holds."""
     tokens = [shell.good("issue", "--task", "T0", "--delegator", "alice")]

@@ -140,6 +140,7 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "client"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 def test_the_oauth2_package_of_go(authority: Authority, go_client: Path, name: str) -> None:
     """It encodes name and secret; without a style it tries the header, and then the body."""
@@ -167,6 +168,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Node:
     return Node(tmp_path_factory.mktemp("node"), "simple-oauth2@^5.1")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 def test_simple_oauth2(authority: Authority, nodes: Node, name: str) -> None:
     """It encodes in the header (strict) or does not (loose), or posts both, and revokes what it was issued."""

@@ -35,6 +35,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
         assert any(line["event"] == "worker ended" for line in served.lines())
 
 
+@pytest.mark.deep
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('serve_hung = "3s"\n')
     with serving(tmp_path, "--config", str(tmp_path / "config.toml"), "--workers", "2") as served:

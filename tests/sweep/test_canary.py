@@ -85,6 +85,7 @@ def test_it_has_no_rights_and_no_template_unless_the_target_names_one(tmp_path: 
         assert shop.asked("mint")["credential"]["template"] == "parts"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("mode", "operation", "fate", "severity"),
     [

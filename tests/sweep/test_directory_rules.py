@@ -184,6 +184,7 @@ def test_what_is_proposed_for_a_record_is_within_it_and_its_owner(
         assert words == ["jitid", "agent", "suspend", "nightly"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["over-privileged", "ownerless", "review-overdue", "orphaned-delegator"])
 @pytest.mark.parametrize(
     "edited",

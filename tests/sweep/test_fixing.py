@@ -136,6 +136,7 @@ def alive(world: World) -> int:
         return len(snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=10_000))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("most", range(7))
 @pytest.mark.parametrize("batch", [1, 2, 3, 1_000])
 def test_a_limit_counts_over_all_rules_and_batches(

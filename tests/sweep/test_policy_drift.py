@@ -279,6 +279,7 @@ _POLICIES = {
 }
 
 
+@pytest.mark.deep
 @settings(max_examples=40)
 @given(steps=histories, name=st.sampled_from(sorted(_POLICIES)))
 def test_what_is_refused_one_by_one_is_found_and_ends(steps: list[dict[str, Any]], name: str) -> None:

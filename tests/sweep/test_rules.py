@@ -77,6 +77,7 @@ def test_a_finding_can_be_read_and_acted_on(world: World, name: str) -> None:
         assert words[1] in COMMANDS or " ".join(words[1:3]) in COMMANDS
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NAMES)
 def test_a_remedy_ends_what_was_found_and_nothing_else(world: World, name: str) -> None:
     other = world.issue(task="OTHER", agent="other", delegator="user:other", kind="opaque")

@@ -187,6 +187,7 @@ def test_no_redirection_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                     read_key_set(other + path, 5)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"])
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(begun: bytes) -> None:
     """Each byte begins a socket's timeout anew; the time for all of it is over once."""

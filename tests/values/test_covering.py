@@ -106,6 +106,7 @@ FAMILIES: dict[str, Callable[[int], list[Scope]]] = {
 }
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_steps_grow_as_the_text_does(family: str) -> None:
     """Twice and four times as many scopes: no more than twice and four times as many steps for each character."""

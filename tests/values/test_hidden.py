@@ -216,6 +216,7 @@ def hidden(draw: st.DrawFn) -> tuple[str, bytes]:
     return token, text
 
 
+@pytest.mark.deep
 @given(hidden(), around, st.data())
 @settings(max_examples=400)
 def test_a_token_is_found_whatever_hides_it_and_wherever_a_window_ends(
@@ -313,6 +314,7 @@ def broken_in_escapes() -> Iterator[tuple[str, bytes]]:
         yield token, b"a text\n" + wrapped(code(b"x" + token.encode()), width, prefix, ending) + ending
 
 
+@pytest.mark.deep
 def test_a_line_may_end_within_an_escape() -> None:
     """In a long text a sample shows where escapes are: of those that are short it may miss one in twenty."""
     missed, number = 0, 0

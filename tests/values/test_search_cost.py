@@ -51,6 +51,7 @@ SLACK = 1_500
 """What bounded repeats may cost, which do not grow with the text."""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_a_pattern_looks_at_twice_as_much_in_twice_as_much(name: str) -> None:
     pattern = PATTERNS[name]
@@ -129,6 +130,7 @@ LOGS = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("unit", [*LOGS, *MARKS, *REPEATED])
 @pytest.mark.parametrize("closely", [False, True])
 def test_a_search_looks_at_twice_as_much_in_twice_as_much(
