@@ -22,6 +22,8 @@ class Line(NamedTuple):
 
     group: str
     what: str
+    against: str
+    """The floor or the peer: one thing may be measured against several."""
     text: str
     """The printed line."""
     ratio: float
@@ -29,6 +31,11 @@ class Line(NamedTuple):
     """Half the distance between the quartiles, as a part of the ratio; None if there was one round."""
     larger: bool
     """Whether a larger ratio is the better one."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the same line has in each run."""
+        return self.what, self.against
 
 
 class Recorded(NamedTuple):
@@ -43,7 +50,7 @@ def line(group: str, row: Row) -> Line:
     ratios = row.ratios
     noise = spread(ratios) if len(ratios) > 1 else None
     larger = row.measured.shown is per_second if row.goal is None else row.goal.at_least
-    return Line(group, row.what, str(row), median(ratios), noise, larger)
+    return Line(group, row.what, row.floor.name, str(row), median(ratios), noise, larger)
 
 
 def read(path: Path = PATH) -> Recorded:
@@ -78,18 +85,18 @@ def table_of(text: str) -> str:
 
 def worse(before: Recorded, now: Sequence[Line]) -> list[str]:
     """Return each line whose ratio got worse by more than the noise of both runs."""
-    old = {one.what: one for one in before.lines}
+    old = {one.key: one for one in before.lines}
     return [
-        f"{new.what}: ratio {old[new.what].ratio:.4g}, now {new.ratio:.4g}"
+        f"{new.what}, against {new.against}: ratio {old[new.key].ratio:.4g}, now {new.ratio:.4g}"
         for new in now
-        if new.what in old and _is_worse(old[new.what], new)
+        if new.key in old and _is_worse(old[new.key], new)
     ]
 
 
 def unmeasured(before: Recorded, now: Iterable[Line], groups: Iterable[str]) -> list[str]:
     """Return the recorded lines of these groups that this run does not have."""
-    known, measured = set(groups), {one.what for one in now}
-    return [one.what for one in before.lines if one.group in known and one.what not in measured]
+    known, measured = set(groups), {one.key for one in now}
+    return [one.what for one in before.lines if one.group in known and one.key not in measured]
 
 
 def _is_worse(before: Line, now: Line) -> bool:
