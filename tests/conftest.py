@@ -30,6 +30,9 @@ def _unsteered() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in STEERING:
             patch.delenv(name, raising=False)
+        # A command freezes what was loaded before its verb. Here many lines run in one process, and the files that one
+        # of them leaves open in a cycle would never be closed.
+        patch.setattr(gc, "freeze", lambda: None)
         yield
 
 
