@@ -20,6 +20,9 @@ from tests.node import Node
 settings.register_profile("jitid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jitid")
 
+_MANY_FILES = 200
+"""`select` takes no descriptor above 1,023."""
+
 STEERING = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 """Variables by which whoever runs the tests, or the runner itself, would steer what jitid writes."""
 
@@ -30,9 +33,6 @@ def _unsteered() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in STEERING:
             patch.delenv(name, raising=False)
-        # A command freezes what was loaded before its verb. Here many lines run in one process, and the files that one
-        # of them leaves open in a cycle would never be closed.
-        patch.setattr(gc, "freeze", lambda: None)
         yield
 
 
@@ -129,6 +129,15 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[moto.Moto]
 def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
     """Return node with the OAuth clients of others."""
     return Node(tmp_path_factory.mktemp("node"))
+
+
+def pytest_runtest_teardown() -> None:
+    """Close what command lines within this process have left open in cycles: they expect that the process ends."""
+    if sum(1 for _ in Path("/proc/self/fd").iterdir()) > _MANY_FILES:
+        # Each command line freezes what was there before its verb.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_finish() -> None:

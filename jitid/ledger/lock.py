@@ -133,6 +133,10 @@ class FairLock:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __del__(self) -> None:
+        """Release the lock of a ledger that was not closed: no command closes it, and one process may run many."""
+        self.close()
+
 
 class _TimedOutError(Exception):
     """The alarm rang while waiting for the lock."""

@@ -47,3 +47,7 @@ class WriteAheadLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __del__(self) -> None:
+        """Release the file of a ledger that was not closed: no command closes it, and one process may run many."""
+        self.close()
