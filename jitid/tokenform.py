@@ -17,7 +17,10 @@ MAX_TOKEN = 16384
 """The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 32
-_DIGITS_LENGTH = RANDOM_LENGTH + 6
+_CHECKED_LENGTH = 6
+_DIGITS_LENGTH = RANDOM_LENGTH + _CHECKED_LENGTH
+_FIRST_CHECKED = DIGITS[: (1 << 32) // 62 ** (_CHECKED_LENGTH - 1) + 1]
+"""The first digit of a checksum is one of these: 62**6 is much more than 2**32."""
 """The random part and its checksum."""
 _PREFIX_WORD = OPAQUE_PREFIX.removesuffix("_")
 _LENGTH = len(OPAQUE_PREFIX) + _DIGITS_LENGTH
@@ -110,9 +113,9 @@ def names_token(text: str) -> bool:
     if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
     if any(
-        is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
+        first in _FIRST_CHECKED and is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
         for run in _runs(text, DIGITS, _DIGITS_LENGTH)
-        for at in range(len(run) - _DIGITS_LENGTH + 1)
+        for at, first in enumerate(run[RANDOM_LENGTH : len(run) - _CHECKED_LENGTH + 1])
     ):
         return True
     return not is_unbroken(text) and bool(_broken(text))
