@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -210,7 +210,8 @@ def _relay(url: str) -> Iterator[tuple[str, threading.Event]]:
     there = (parts.hostname or "127.0.0.1", parts.port or 5432)
 
     def serve(client: socket.socket) -> None:
-        with client, socket.create_connection(there) as server:
+        # Either side may go at any time.
+        with suppress(OSError), client, socket.create_connection(there) as server:
             while True:
                 ready, _, _ = select.select([client, server], [], [])
                 for one in ready:
