@@ -127,9 +127,11 @@ class SqlOutside:
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
         where, values = self._open(event, ids)
-        join = "JOIN identity i ON i.id = c.identity" if ids else ""
+        identities, of = ("CROSS JOIN identity i", "AND i.id = c.identity") if ids else ("", "")
+        # From what is open there, which is little: SQLite would read all credentials for those of the event.
         (count,) = self._db.execute(
-            f"SELECT count(*) FROM outside o JOIN credential c ON c.id = o.credential {join} WHERE {where}",
+            f"""SELECT count(*) FROM outside o CROSS JOIN credential c {identities}
+                 WHERE c.id = o.credential {of} AND {where}""",
             values,
         ).fetchone()
         return int(count)
