@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def _steps(world: World, done: Callable[[], object]) -> int:
         count += 1
         return 0
 
-    db = world.ledger._db  # noqa: SLF001 - what is counted are the statements of all that is done
+    # What is counted are the statements of all that is done.
+    db: sqlite3.Connection = world.ledger._db  # type: ignore[attr-defined]
     db.set_progress_handler(step, EVERY)
     try:
         done()
