@@ -11,11 +11,27 @@ from jitid.chains import Chain, head_of, opening, settled
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.issuedrows import OF_CREDENTIAL, OF_IDENTITY
 from jitid.ledger.records import Names
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
+
+OF_CREDENTIAL = (
+    *(
+        "expires_at",
+        "issued_at",
+        "scopes",
+        "kind",
+        "template",
+        "may_kind",
+        "may_audience",
+        "may_act",
+        "details",
+    ),
+    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
+)
+OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
+"""The columns in which all credentials of one event, and their identities, have the same."""
 
 # Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
 _ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},

@@ -10,6 +10,7 @@ from jitid import audit
 from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
 from jitid.identifier import parse_id
+from jitid.ledger.auditlog import OF_CREDENTIAL, OF_IDENTITY
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -32,22 +33,6 @@ class IssuedRow(NamedTuple):
     place: int | None
 
 
-OF_CREDENTIAL = (
-    *(
-        "expires_at",
-        "issued_at",
-        "scopes",
-        "kind",
-        "template",
-        "may_kind",
-        "may_audience",
-        "may_act",
-        "details",
-    ),
-    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
-)
-OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
-"""The columns in which all credentials of one event, and their identities, have the same."""
 _LINED = frozenset({"rows", "may_audience"})
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
