@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot
     from jitid.ledger.adopted import AdoptedSnapshot
     from jitid.ledger.approval import ApprovalSnapshot
+    from jitid.ledger.directory import Entry
     from jitid.ledger.idempotency import Answered
     from jitid.ledger.outside import OutsideSnapshot
     from jitid.ledger.past import Pasts, Practice
@@ -181,12 +182,24 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         super().__init__(db, names)
         self._now = now
         self._shares: SqlShares | None = None
+        self._entries: dict[tuple[str, str], Entry] = {}
+        """What was read of the directory; a change to it clears this."""
         self.sealed_as: tuple[str | None] | None = None
         """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
         self.changed_at: int | None = None
         """`Snapshot.changed_at`."""
         self.marked_at: int | None = None
         """The time mark, if the ledger keeps one and the view was opened by reading it."""
+
+    def entry(self, delegator: str, agent: str) -> Entry:
+        """Return what the directory has of a delegator, by any of their names, and of an agent."""
+        found = self._entries.get((delegator, agent))
+        if found is None:
+            found = super().entry(delegator, agent)
+            # How many of its identities live is another number after each of them.
+            if found.agent is None or found.agent.concurrency is None:
+                self._entries[delegator, agent] = found
+        return found
 
     def afresh(self) -> SqlSnapshot:
         """Return the same view, which has remembered nothing."""

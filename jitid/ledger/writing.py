@@ -16,7 +16,7 @@ from jitid.delegator import Delegator
 from jitid.errors import ConflictError
 from jitid.ledger import leaks, leaving, resting, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.directory import Entry, Ties
+from jitid.ledger.directory import Ties
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import (
     CHANGEABLE,
@@ -92,8 +92,6 @@ class SqlTransaction(SqlSnapshot):
         self._held = held
         self._appended = False
         self._changed_shares: SqlShareChanges | None = None
-        self._entries: dict[tuple[str, str], Entry] = {}
-        """Of the directory: what this transaction has asked for and not changed since."""
         self._presentations: list[Presentation] = []
         """Foreign tokens whose first use the next event records."""
         self.request: str | None = None
@@ -449,16 +447,6 @@ class SqlTransaction(SqlSnapshot):
     def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Close leaks that are open, pointing to the next event; return number and jti of each that was."""
         return leaks.close(self._db, numbers, now=self._now, event=self.next_seq())
-
-    def entry(self, delegator: str, agent: str) -> Entry:
-        """Return what the directory has of a delegator, by any of their names, and of an agent."""
-        found = self._entries.get((delegator, agent))
-        if found is None:
-            found = super().entry(delegator, agent)
-            # How many of its identities live is another number after each of them.
-            if found.agent is None or found.agent.concurrency is None:
-                self._entries[delegator, agent] = found
-        return found
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
