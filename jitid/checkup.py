@@ -424,7 +424,7 @@ CHECKS: Named[Installation] = (
     ("confinement", _confinement),
 )
 ELSEWHERE: Named[Installation] = (("confinement", _confinement),)
-"""The operations that this machine performs itself where an authority elsewhere performs the others."""
+"""The checks of this machine that `doctor` makes also where the authority is elsewhere."""
 LEDGER: Named[Installation] = (
     ("ledger", _ledger),
     ("permissions", _permissions),

@@ -19,9 +19,9 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 32
 _CHECKED_LENGTH = 6
 _DIGITS_LENGTH = RANDOM_LENGTH + _CHECKED_LENGTH
+"""The random part and its checksum."""
 _FIRST_CHECKED = DIGITS[: (1 << 32) // 62 ** (_CHECKED_LENGTH - 1) + 1]
 """The first digit of a checksum is one of these: 62**6 is much more than 2**32."""
-"""The random part and its checksum."""
 _PREFIX_WORD = OPAQUE_PREFIX.removesuffix("_")
 _LENGTH = len(OPAQUE_PREFIX) + _DIGITS_LENGTH
 _BASE64URL = DIGITS + "-_"

@@ -225,7 +225,7 @@ _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
 
 def _found(one: Reported, missed: Counter[str]) -> Finds:
-    """Return the strings of ours in what a scanner found; count in `missed` what could not be searched."""
+    """Return jitid's strings in what a scanner found; count in `missed` what could not be searched."""
     finds = Finds()
     if len(one.text) > LONGEST:
         long = HiddenSearch(ALL)

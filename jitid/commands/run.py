@@ -310,7 +310,7 @@ class _Start:
             from jitid.elsewhere import is_of_run  # costs start-up where the ledger is here
 
             if not is_of_run(config):
-                # Otherwise it is whoever started the outer run.
+                # Within another run, the variable already names the user who started that one.
                 found[STARTED_BY] = str(os.geteuid())
         else:
             found = {"JITID_LEDGER": config.ledger}

@@ -58,7 +58,7 @@ class AcceptingLedger:
         return self._ledger.write(accept_clock=True, facts=facts, by=by, told=told, shared=shared)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
-        """Return the ledger as somebody else writes to it."""
+        """Return the same ledger, whose events name another caller and state these facts."""
         from jitid.ledger.acting import ActingLedger
 
         return ActingLedger(self, by, facts)

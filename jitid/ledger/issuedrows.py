@@ -34,6 +34,7 @@ class IssuedRow(NamedTuple):
 
 
 _LINED = frozenset({"rows", "may_audience"})
+"""Members of `issue` events that no event has from before credentials had lines."""
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 

@@ -113,7 +113,7 @@ class OutsideMembers:
             raise _edited(row.jti)
 
     def _compare_tried(self, row: OutsideRow) -> None:
-        """Compare when the end of a credential was tried and is to be tried, or nobody might ever try it again."""
+        """Compare the times of the last and the next try at the target: a next try too late would never come."""
         if row.tried_at != (None if row.event is None else self._tried.get(row.event)):
             raise _edited(row.jti)
         latest = self._since.get(row.jti, 0) if row.tried_at is None else row.tried_at + LAST_AFTER
