@@ -89,7 +89,6 @@ def attach(
             **planned.facts,
             "jti": ids.jti,
             "made_from": held.jti,
-            "issued": audit.issued_digest([(jti, minted.fingerprint)]),
             "certified": audit.certified_digest([minted.public]),
             "rows": audit.rows_digest(
                 key.kid if key else None,
@@ -97,6 +96,8 @@ def attach(
                 [raw[0][0]],
                 [minted.claims_hash],
                 [ids.listed and (ids.listed.list, ids.listed.place)],
+                [jti],
+                [minted.fingerprint],
             ),
         },
     )

@@ -72,7 +72,10 @@ def link(previous: bytes, body: bytes) -> bytes:
 
 
 def issued_digest(members: Iterable[tuple[bytes, bytes | None]]) -> str:
-    """Return the digest of issued credentials in their order: SHA-256 over (jti, fingerprint), as hex."""
+    """Return the digest of adopted credentials in their order: SHA-256 over (jti, fingerprint), as hex.
+
+    Events that issued credentials had it too, before `rows_digest` took these columns in.
+    """
     # Of what was never confirmed there is no fingerprint.
     return sha256(b"".join(filter(None, chain.from_iterable(members)))).hexdigest()
 
@@ -84,13 +87,15 @@ def rows_digest(
     uids: Sequence[bytes | None],
     claims: Sequence[bytes | None],
     places: Sequence[tuple[int, int] | None],
+    jtis: Sequence[bytes] = (),
+    prints: Sequence[bytes | None] = (),
 ) -> str:
     """Return the digest of what the rows of an `issue`, `renew` or `attach` event hold that the event does not state.
 
     It is SHA-256, as hex, of a canonical JSON array, a newline, and the raw bytes that the array counts. The array has
     the key that signed, the authorization details, the audiences that the holder may obtain, the lengths of all
-    identities and of all hashes of signed claims, and the places in status lists. The identities (16 bytes each) and
-    the hashes (32 each) follow in their order.
+    identities, of all hashes of signed claims and of all fingerprints, and the places in status lists. The identities
+    (16 bytes each), the hashes (32 each), the fingerprints (32 each) and the `jti`s (16 each) follow in their order.
 
     Args:
         kid: the key that signed the credentials; None for those that nobody signs.
@@ -99,12 +104,15 @@ def rows_digest(
         uids: the raw ids of the identities.
         claims: the hashes of the signed claims, None for what has none.
         places: status list and place of each, None for what is in none.
+        jtis: the raw ids of the credentials; none for an event that has the digest of `issued_digest` besides.
+        prints: the fingerprints, None for what a target has yet to confirm.
 
     """
-    identities, hashes = b"".join(filter(None, uids)), b"".join(filter(None, claims))
+    parts = [b"".join(filter(None, each)) for each in (uids, claims, prints)]
+    lengths = [len(part) for part in (parts if jtis else parts[:2])]
     listed = [list(place) for place in places if place is not None]
-    told = strictjson.dumps([kid, details, may_audience, len(identities), len(hashes), listed])
-    return sha256(told.encode() + b"\n" + identities + hashes).hexdigest()
+    told = strictjson.dumps([kid, details, may_audience, *lengths, listed])
+    return sha256(b"".join((told.encode(), b"\n", *parts, *jtis))).hexdigest()
 
 
 def certified_digest(prints: Iterable[bytes | None]) -> str | None:

@@ -484,9 +484,6 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             )
             if one.mint.issuer is None:
                 at_targets.append((credentials[-1].key, jti, one))
-        digest = audit.issued_digest(
-            [(jti, each.fingerprint) for (_, jti), each in zip(one.raw, made, strict=True)]
-        )
         certified = audit.certified_digest(each.public for each in made)
         rows = audit.rows_digest(
             one.mint.key.kid if one.mint.key else None,
@@ -494,8 +491,10 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             [uid for uid, _ in one.raw],
             [each.claims_hash for each in made],
             [ids.listed and (ids.listed.list, ids.listed.place) for ids in one.names],
+            [jti for _, jti in one.raw],
+            [each.fingerprint for each in made],
         )
-        events.append({**one.plan.facts, **_members(one.raw, digest), "certified": certified, "rows": rows})
+        events.append({**one.plan.facts, **_members(one.raw), "certified": certified, "rows": rows})
     transaction.add(identities, credentials)
     if places:
         transaction.statuses.add(places)
@@ -519,10 +518,8 @@ def record_at_target(transaction: Transaction, key: int, jti: str, chosen: Chose
     transaction.outside.add(key, chosen.target.name, name_at(chosen.target, jti))
 
 
-def _members(raw: list[tuple[bytes, bytes]], digest: str) -> Mapping[str, Any]:
-    if len(raw) == 1:
-        return {"jti": credential_id(raw[0][1]), "issued": digest}
-    return {"count": len(raw), "issued": digest}
+def _members(raw: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:
+    return {"jti": credential_id(raw[0][1])} if len(raw) == 1 else {"count": len(raw)}
 
 
 def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...]) -> Issued:

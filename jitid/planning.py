@@ -235,7 +235,7 @@ def plan(
         approval, decision = approvals.decide(
             snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
         )
-    approved = frozenset[str]() if approval is None else frozenset(approval.groups)
+    approved = frozenset() if approval is None else frozenset(approval.groups)
     must_permit(decision, facts, notes, partial(decide, fixed=frozenset(settled), approved=approved))
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))

@@ -145,7 +145,6 @@ def renew(
         {
             **renewal.facts,
             "jti": ids.jti,
-            "issued": audit.issued_digest([(jti, minted.fingerprint)]),
             "certified": audit.certified_digest([minted.public]),
             "rows": audit.rows_digest(
                 key.kid if key else None,
@@ -153,6 +152,8 @@ def renew(
                 [raw[0][0]],
                 [minted.claims_hash],
                 [ids.listed and (ids.listed.list, ids.listed.place)],
+                [jti],
+                [minted.fingerprint],
             ),
             "of": predecessor.jti,
             "replaced": {predecessor.jti: superseded_at},

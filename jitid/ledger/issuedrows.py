@@ -83,7 +83,7 @@ class Alike(NamedTuple):
 
 
 _OF_PROCESS = 6
-_UID, _CLAIMS = itemgetter(5), itemgetter(6)
+_JTI, _PRINT, _UID, _CLAIMS = map(itemgetter, (1, 2, 5, 6))
 _TERMS_KEPT = 100_000
 _BLOCK = 1_000
 
@@ -155,7 +155,7 @@ class IssuedMembers:
             raise _edited(seq)
         # Of what is left of an event whose other rows were pruned, there is no digest.
         whole = len(rows) == event.get("count", 1)
-        if whole and "rows" in event and event["rows"] != self._digest(one, rows):
+        if whole and "rows" in event and event["rows"] != self._digest(one, rows, all_="issued" not in event):
             raise _edited(seq)
 
     def must_be_done(self) -> None:
@@ -169,10 +169,16 @@ class IssuedMembers:
             raise IntegrityError("a row of the ledger holds what no ledger writes")
         return Alike._make(row)
 
-    def _digest(self, one: Alike, rows: Sequence[tuple[Any, ...]]) -> str | None:
-        """Return the digest of the rows; None if a value has not the length that each has."""
+    def _digest(self, one: Alike, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
+        """Return the digest of the rows; None if a value has not the length that each has.
+
+        Without `all_`, that of an event that has another digest for `jti`s and fingerprints.
+        """
         uids, claims = list(map(_UID, rows)), list(map(_CLAIMS, rows))
         if None in uids or set(map(len, uids)) != {16} or set(map(len, filter(None, claims))) - {32}:
+            return None
+        jtis, prints = (list(map(_JTI, rows)), list(map(_PRINT, rows))) if all_ else ((), ())
+        if set(map(len, jtis)) - {16} or set(map(len, filter(None, prints))) - {32}:
             return None
         return audit.rows_digest(
             None if one.signed_by is None else self._kids.get(one.signed_by, ""),
@@ -180,6 +186,7 @@ class IssuedMembers:
             uids,
             claims,
             [(row[7], row[8]) for row in rows if row[7] is not None],
+            *(jtis, prints),
         )
 
     def _has_terms(self, event: Mapping[str, Any], one: Alike, issuer: str) -> bool:

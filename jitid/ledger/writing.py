@@ -52,6 +52,9 @@ _MANY = 50_000
 _ADDING = frozenset({"issue", "renew", "use", "denial", "assertion"})
 """The operations that do not update `changed_at`: they change no delegator, agent, share, key or name of the ledger."""
 
+_MAKING = frozenset({"issue", "renew", "attach", "adopt"})
+"""The operations that make credentials."""
+
 _LAPSED = "the credential that it was made from expired early or was abandoned"
 """The reason in the event `lapse`."""
 
@@ -573,7 +576,7 @@ class SqlTransaction(SqlSnapshot):
         told = {**facts, **self._told} if self._told else facts
         if self._presentations:
             told = {**told, "presented": self._marked()}
-        if self.request is not None and ("issued" in facts or "access" in facts):
+        if self.request is not None and (operation in _MAKING or "access" in facts):
             told = {**told, "request": self.request}
         self._appended = True
         event = self.held.append(encode(operation, self._now, self._by, told))
