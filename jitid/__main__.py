@@ -24,9 +24,17 @@ def main() -> None:
         status = 130
     except BaseException as error:  # noqa: BLE001 - the last boundary: modules may fail to load, and errors to be told
         status = _fail(error)
+    _end_programs()
     # All output is written without buffers, so the interpreter can be left as it stands: taking it down
     # costs more than a millisecond.
     os._exit(status)
+
+
+def _end_programs() -> None:
+    """End what the command has started and waits for no longer: its threads end with the process, programs do not."""
+    issuers = sys.modules.get("jitid.issuers.exec")
+    if issuers is not None:
+        issuers.end_running()
 
 
 def docker() -> None:

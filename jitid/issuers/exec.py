@@ -44,6 +44,17 @@ TEMPLATE_OPTIONS: Mapping[str, Option] = {
 }
 
 
+_running: set[int] = set()
+"""The process groups of programs that are asked something now, each by a thread of its own."""
+
+
+def end_running() -> None:
+    """End the programs that are asked something now: nobody waits for their answers any more."""
+    for group in tuple(_running):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
 class _LackingError(JitidError):
     """The program does not have an operation."""
 
@@ -223,12 +234,14 @@ class ExecIssuer:
             )
         except OSError as error:
             raise StorageError(f"the program {self._shown} cannot be started: {error.strerror}") from None
+        _running.add(child.pid)
         try:
             return _converse(child, request, time.monotonic() + patience.left(self._timeout), self._shown)
         finally:
             # Also what it left behind, for nothing of it may go on with a request that is over.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
+            _running.discard(child.pid)
             for stream in (child.stdin, child.stdout, child.stderr):
                 if stream is not None:
                     with suppress(OSError):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -122,11 +123,13 @@ def test_a_sweep_that_is_cut_says_what_it_did_not_examine(tmp_path: Path) -> Non
     assert "incomplete" in said
 
 
-@pytest.mark.deep
-def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
-    """A program that makes credentials hangs: the sweep goes on without it, and says so."""
+def hanging(tmp_path: Path) -> Shell:
+    """Return a shell whose target is a program that hangs; it leaves its number in the file `hangs.pid`."""
     program = tmp_path / "hangs"
-    program.write_text(f"#!{sys.executable}\nimport select\nselect.select([], [], [])\n")
+    program.write_text(
+        f"#!{sys.executable}\nimport os, select\n"
+        f"open({str(tmp_path / 'hangs.pid')!r}, 'w').write(str(os.getpid()) + ' ')\nselect.select([], [], [])\n"
+    )
     program.chmod(0o700)
     configuration = tmp_path / "config.toml"
     configuration.write_text(f'[target.shop]\nkind = "exec"\nprogram = "{program}"\ntimeout = "1m"\n')
@@ -134,10 +137,55 @@ def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.environment["JITID_CONFIG"] = str(configuration)
     shell.good("issue", "--task", "T1", "--delegator", "alice")
+    return shell
+
+
+def begun(tmp_path: Path) -> int:
+    """Wait until the program that hangs has begun, and return its number."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            told = (tmp_path / "hangs.pid").read_text()
+            if told.endswith(" "):
+                return int(told)
+        time.sleep(0.02)
+    raise AssertionError("the program was not started")
+
+
+def must_be_gone(pid: int) -> None:
+    """Fail if a process is still there after a while; one that nobody waits for is a zombie, and gone."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        time.sleep(0.02)
+    raise AssertionError("the program goes on")
+
+
+def test_a_signal_ends_the_program_of_a_target_too(tmp_path: Path) -> None:
+    """It is in a session of its own, which no terminal and no supervisor reaches."""
+    shell = hanging(tmp_path)
+    line = [sys.executable, "-m", "jitid", "sweep", "--target-timeout", "10m"]
+    with subprocess.Popen(line, env=shell.environment, stderr=subprocess.DEVNULL) as command:
+        pid = begun(tmp_path)
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(PATIENCE) == 128 + signal.SIGTERM
+    must_be_gone(pid)
+
+
+@pytest.mark.deep
+def test_targets_have_no_more_time_than_the_command(tmp_path: Path) -> None:
+    """A program that makes credentials hangs: the sweep goes on without it, and says so; then the program is ended."""
+    shell = hanging(tmp_path)
     swept = shell.run("sweep", "--timeout", "2s", "--target-timeout", "10m", "--format", "json")
     assert swept.returncode == 11, swept.stderr
     missed = [why for each in json.loads(swept.stdout)["coverage"] for why in each["missed"]]
     assert any("shop: it did not answer within" in why for why in missed), missed
+    must_be_gone(begun(tmp_path))
 
 
 @pytest.mark.parametrize("line", ["revoke --task T1 --yes", "retire T1"])
