@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,6 +129,9 @@ def main() -> None:
         except (pytest.skip.Exception, pytest.fail.Exception) as error:
             absent.append(f"{name}: {error.msg}")
             print(f"<!-- {absent[-1]} -->", flush=True)
+        except Exception as error:  # noqa: BLE001 - the other groups are measured all the same
+            traceback.print_exc()
+            absent.append(f"{name}: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         taken = time.perf_counter() - started

@@ -13,6 +13,7 @@ import jitid
 from jitid import config
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue
+from jitid.credential import PROOFS
 from jitid.environment import open_or_create_local
 from jitid.issuance import Issued
 from jitid.request import MOST_AT_ONCE, IssueRequest
@@ -75,7 +76,8 @@ def request(number: int, kind: str = "jwt") -> IssueRequest:
         delegator=f"user:engineer-{number % 100}@example.com",
         agent=f"fixer-{number % 10}",
         kind=kind,
-        scopes=SCOPES,
+        # What proves an identity carries none.
+        scopes=() if kind in PROOFS else SCOPES,
     )
 
 
