@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid import audit, introspection, namerights, ownership, planning
 from jitid.credential import Kind, is_outside, kept_kinds, sort_of
@@ -32,12 +33,15 @@ from jitid.policy.decision import Decision
 from jitid.process import Process
 from jitid.request import IssueRequest, Terms, questions
 from jitid.secret import Secret
+from jitid.task import Task
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
     from jitid.targets import Chosen
 
 
+_UNNUMBERED = 0
+"""The number of a task that is still to be opened; the ledger's begin with 1."""
 _QUICK_COPIES = 10
 """The maximum number of copies of a quick request: signing one takes about 50 µs."""
 
@@ -125,6 +129,36 @@ class Foreseen(NamedTuple):
     """None for a request that waits for the lock."""
 
 
+class _Supposing:
+    """A snapshot in which the tasks are open that the first requests of a list open for those that follow."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._tasks: dict[tuple[str, str | None], Task] = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._snapshot, name)
+
+    def find_task(self, name: str, opener: str | None = None) -> Task | None:
+        """Return a task as the snapshot does, or one that is still to be opened: it has no number yet."""
+        return self._tasks.get((name, opener)) or self._snapshot.find_task(name, opener)
+
+    def open(self, plan: Plan) -> None:
+        """Suppose that a plan is carried out."""
+        draft = plan.draft
+        if plan.task is None:
+            self._tasks[draft.task, draft.delegator] = Task(
+                _UNNUMBERED,
+                draft.task,
+                draft.purpose,
+                plan.task_sensitivity,
+                plan.deadline,
+                draft.issued_at,
+                None,
+                draft.delegator,
+            )
+
+
 def foresee(
     snapshot: Snapshot, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
 ) -> Foreseen:
@@ -135,6 +169,7 @@ def foresee(
     """
     planned: dict[str, int] = {}
     drawn: set[tuple[int, int]] = set()
+    supposing = _Supposing(snapshot)
     mints: dict[tuple[str, str], Mint | None] = {}
     found: list[Settled | None] = []
     ids = iter(new_ids(sum([request.copies for request in requests])))
@@ -157,7 +192,10 @@ def foresee(
         # What a target makes is made after the transaction.
         if not is_outside(request.kind):
             with suppress(JitidError, _NotNowError):
-                one = _settle(snapshot, names, request, terms, mint_for, raw, beside, drawn)
+                one = _settle(
+                    cast("Snapshot", supposing), names, request, terms, mint_for, raw, beside, drawn
+                )
+                supposing.open(one.plan)
         # Whether an approval can still be used, only the transaction that uses it can tell.
         found.append(one if one is None or one.plan.approval is None else None)
     made = iter(make([one for one in found if one is not None]))
@@ -169,14 +207,30 @@ class _NotNowError(Exception):
     """A request waits for the lock."""
 
 
+def _on_opened(
+    settled: Settled, opened: Mapping[tuple[str, str], Task], names: AbstractSet[str]
+) -> Settled | None:
+    """Return what was foreseen of a request, on the task that an earlier one of the same list has opened meanwhile.
+
+    None if that task is another one than was supposed; `names` are those of all tasks that the list has opened.
+    """
+    plan = settled.plan
+    if plan.task is None or plan.task.key != _UNNUMBERED:
+        return None if plan.draft.task in names else settled
+    task = opened.get((plan.task.name, plan.task.opener))
+    if task is None or task._replace(key=_UNNUMBERED, event=plan.task.event) != plan.task:
+        return None
+    return settled._replace(plan=plan._replace(task=task))
+
+
 def _still_holds(
-    transaction: Transaction, foreseen: Foreseen, ahead: Ahead, terms: Terms, keyring: Keyring
+    transaction: Transaction, foreseen: Foreseen, settled: Settled, terms: Terms, keyring: Keyring
 ) -> bool:
     """Tell whether a plan made in a snapshot is the one that would be made now."""
-    request, plan = ahead.settled.request, ahead.settled.plan
+    request, plan = settled.request, settled.plan
     draft = plan.draft
-    key = ahead.settled.mint.key
-    if transaction.now != foreseen.now or not are_free(transaction, ahead.settled.names):
+    key = settled.mint.key
+    if transaction.now != foreseen.now or not are_free(transaction, settled.names):
         return False
     if _nothing_happened(transaction, foreseen):
         return True
@@ -186,7 +240,7 @@ def _still_holds(
         or request.proved_credential is not None
         or request.proved_actor is not None
     ):
-        return _rests_on_the_same(transaction, foreseen, ahead, terms)
+        return _rests_on_the_same(transaction, foreseen, settled, terms)
     if _rests_on_nothing_new(transaction, foreseen, plan) and _has_own_task(plan):
         return True
     return (
@@ -224,12 +278,12 @@ def _has_own_task(plan: Plan) -> bool:
     return plan.task is not None and plan.task.opener == plan.draft.delegator
 
 
-def _rests_on_the_same(transaction: Transaction, foreseen: Foreseen, ahead: Ahead, terms: Terms) -> bool:
+def _rests_on_the_same(transaction: Transaction, foreseen: Foreseen, settled: Settled, terms: Terms) -> bool:
     """Return whether others who issue, renew and use have changed nothing for a plan below a parent or for an actor.
 
     The parent, the lines that it rests on and the credential of an actor can have been renewed, or have expired.
     """
-    request, plan = ahead.settled.request, ahead.settled.plan
+    request, plan = settled.request, settled.plan
     if not _rests_on_nothing_new(transaction, foreseen, plan):
         return False
     delegator, parent = plan.draft.delegator, plan.parent
@@ -319,7 +373,8 @@ def _settled(
         for _, _, place in ahead.settled.names
         if place is not None
     }
-    opened: set[str] = set()
+    opened: dict[tuple[str, str], Task] = {}
+    opened_names: set[str] = set()
     unapproved: list[ApprovalNeededError] = []
     # Each request has an event of its own, in this order.
     numbers = transaction.next_seqs(len(requests))
@@ -328,23 +383,24 @@ def _settled(
     for position, (request, ahead) in enumerate(zip(requests, each, strict=True)):
         try:
             beside = planned.get(request.agent, 0)
+            holding = None if ahead is None else _on_opened(ahead.settled, opened, opened_names)
             if (
                 foreseen is not None
                 and ahead is not None
-                # An earlier request of the same list has opened a task that this one means.
-                and ahead.settled.plan.draft.task not in opened
-                and _still_holds(transaction, foreseen, ahead, terms, keyring)
+                and holding is not None
+                and _still_holds(transaction, foreseen, holding, terms, keyring)
             ):
-                one = ahead.settled
+                one = holding
                 ready.append(ahead.minted)
             else:
                 raw = list(islice(ids, request.copies)) if ahead is None else ahead.settled.raw
                 one = _settle(transaction, names, request, terms, mint_for, raw, beside, drawn)
                 ready.append(None)
             _must_be_used_once(one, settled)
-            if one.plan.task is None:
-                opened.add(one.plan.draft.task)
             settled.append(_opened(transaction, one, numbers[position]))
+            if one.plan.task is None and (task := settled[-1].plan.task) is not None:
+                opened[task.name, task.opener] = task
+                opened_names.add(task.name)
             planned[request.agent] = beside + request.copies
         except ApprovalNeededError as error:
             # What else of it lacks an approval is asked for together with it.

@@ -9,11 +9,12 @@ import pytest
 
 from jitid import issuance, naming, planning
 from jitid.authority import operations as ops
-from jitid.authority.agent_operations import SuspendAgent
+from jitid.authority.agent_operations import ResumeAgent, SuspendAgent
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.identifier import parse_id
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
@@ -365,7 +366,7 @@ def test_what_was_foreseen_below_a_parent_is_refused_once_that_may_not_delegate(
 
 
 def test_a_list_is_recorded_as_it_was_foreseen(world: World) -> None:
-    """But for what its own lines change: the second one is on the task that the first one opens."""
+    """Also where a line is on the task that an earlier one opens."""
     parent = world.issue()
     lines = [
         request(kind="opaque", task="T1"),
@@ -377,10 +378,79 @@ def test_a_list_is_recorded_as_it_was_foreseen(world: World) -> None:
     foreseen = _foresee_all(world, *lines)
     issued = _issue_all(world, foreseen)
     tokens, before = [_token(one) for one in issued], _foreseen_tokens(foreseen)
-    assert [at for at, token in enumerate(tokens) if token != before[at]] == [2]
+    assert tokens == before
     assert [one.task for one in issued] == ["T1", "T7", "T7", "T1", "T1"]
     for token in tokens:
         world.verify(token)
+    world.check()
+
+
+def test_of_a_list_each_line_is_planned_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever tasks it opens, and whoever else has one of that name."""
+    asked: list[tuple[str | None, str]] = []
+
+    def spy(snapshot: Any, names: Any, one: IssueRequest, *others: Any) -> Plan:
+        asked.append((one.task, str(one.delegator)))
+        return plan(snapshot, names, one, *others)
+
+    plan = planning.plan
+    monkeypatch.setattr(planning, "plan", spy)
+    lines = [("T1", "alice"), ("T1", "alice"), ("T2", "alice"), ("T3", "bob"), ("T2", "alice"), ("T3", "bob")]
+    requests = tuple(request(kind="opaque", task=task, delegator=f"user:{who}") for task, who in lines)
+    made = world.authority.perform(ops.Issue(requests=requests))
+    assert sorted(asked) == sorted((task, f"user:{who}") for task, who in lines)
+    assert [one.task for one in made] == [task for task, _ in lines]
+    world.check()
+
+
+def test_of_a_list_two_owners_have_a_task_of_one_name_each(world: World) -> None:
+    owners = ["user:alice", "user:bob", "user:alice", "user:bob"]
+    foreseen = _foresee_all(world, *(request(kind="opaque", delegator=owner) for owner in owners))
+    issued = _issue_all(world, foreseen)
+    with world.ledger.read() as snapshot:
+        found = [snapshot.find_credential("jti", parse_id(one.credentials[0].jti)[1]) for one in issued]
+        named = snapshot.tasks_named("T1", 3)
+    assert [each.task_opener for each in found if each] == owners
+    assert [task.opener for task in named] == owners[:2]
+    world.check()
+
+
+@pytest.mark.parametrize("sensitivity", ["low", "moderate"])
+def test_of_a_list_all_lines_are_on_the_task_that_somebody_else_opens_meanwhile(
+    world: World, sensitivity: str
+) -> None:
+    foreseen = _foresee_all(world, request(kind="opaque"), request(kind="opaque", agent="coder"))
+    world.issue(sensitivity=sensitivity, kind="opaque")
+    issued = _issue_all(world, foreseen)
+    before = _foreseen_tokens(foreseen)
+    assert all(_token(one) not in before for one in issued)
+    assert [one.sensitivity for one in issued] == [sensitivity] * 2
+    with world.ledger.read() as snapshot:
+        assert len(snapshot.tasks_named("T1", 2)) == 1
+    world.check()
+
+
+def test_of_a_list_no_line_is_on_a_task_that_another_line_was_supposed_to_open(world: World) -> None:
+    """The first line is refused at first, and opens the task after all: by what it says, not by the second one."""
+    world.know()
+    world.register("coder")
+    world.authority.perform(SuspendAgent(name="coder", most=None))
+    lines = [
+        request(kind="opaque", agent="coder", purpose="first"),
+        request(kind="opaque"),
+        request(kind="opaque"),
+    ]
+    with world.ledger.read() as snapshot:
+        foreseen = issuance.foresee(snapshot, world.ledger.names, lines, world.terms, _keyring(world))
+    assert [ahead is None for ahead in foreseen.each] == [True, False, False]
+    world.authority.perform(ResumeAgent(name="coder"))
+    with world.ledger.write() as transaction:
+        keyring = _keyring(world)
+        issued = issuance.issue(transaction, world.ledger.names, lines, world.terms, keyring, foreseen)
+        found = [transaction.find_credential("jti", parse_id(one.credentials[0].jti)[1]) for one in issued]
+        assert [one.purpose for one in found if one] == ["first"] * 3
+    before = _foreseen_tokens(foreseen)
+    assert all(_token(one) not in before for one in issued)
     world.check()
 
 
