@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
@@ -16,7 +17,7 @@ from jitid.looks import Shapes
 from jitid.pasted import LONGEST, search_pasted
 from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
 from jitid.scanreports.reported import Reported
-from jitid.searching import Finds, mark
+from jitid.searching import MARK, Finds, mark
 from jitid.sighting import MOST_PLACES, Sighting
 from jitid.strings import ALL, add, search
 from jitid.whereabouts import kept, parts
@@ -220,6 +221,9 @@ class ReportSearch:
             raise reading.unreadable(self._path, WHAT, error) from error
 
 
+_TOKEN = re.compile(rb"jitid_[0-9A-Za-z]{38}|(?:eyJ[\w-]+\.)?%b[\w-]+\.[\w-]{86}" % MARK)
+_SHORTEST = 44
+"""So many characters a token has at least, however it is hidden."""
 _Place = tuple[str, int | None, str | None]
 _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
@@ -233,7 +237,7 @@ def _found(one: Reported, missed: Counter[str]) -> Finds:
         missed.update(reason for reason, _ in long.missed)
         return finds
     search(one.text, 0, len(one.text), finds)
-    if finds.opaque or finds.signed:
+    if (finds.opaque or finds.signed) and len(_TOKEN.sub(b"", one.text)) < _SHORTEST:
         return finds
     # It may be cut, encoded, or a secret that has no form of ours.
     return search_pasted(one.text, missed)

@@ -128,6 +128,30 @@ def test_a_report_without_the_secrets_is_told_to_be_so(world: World, tmp_path: P
     assert "1 finding does not show" in failure.message
 
 
+@pytest.mark.parametrize("kind", ["opaque", "jwt"])
+@pytest.mark.parametrize("padding", [0, LONGEST])
+def test_a_hidden_string_beside_a_plain_one_is_found(
+    world: World, tmp_path: Path, padding: int, kind: str
+) -> None:
+    plain, hidden = world.issue(kind=kind), world.issue(kind="opaque", task="T2")
+    backup = base64.b64encode(b"a token: " + hidden.token.encode()).decode()
+    text = f"TOKEN={plain.token} BACKUP={backup}\n" + "some text\n" * (padding // 10)
+    came = add(world, ReportSearch(written(tmp_path / "found.json", [finding(text)])))
+    found = world.authority.perform(ops.ShowLeaks(numbers=tuple(came[0].new)))
+    assert {one.leaked.leak.jti for one in found} == {plain.jti, hidden.jti}
+
+
+@pytest.mark.parametrize("kind", ["opaque", "jwt"])
+def test_what_is_too_deep_beside_a_plain_string_is_said(world: World, tmp_path: Path, kind: str) -> None:
+    plain = world.issue(kind=kind)
+    deep = plain.token.encode()
+    for _ in range(DEPTH + 1):
+        deep = base64.b64encode(b"a token: " + deep)
+    search = ReportSearch(written(tmp_path / "found.json", [finding(f"{plain.token} {deep.decode()}")]))
+    assert len(add(world, search)[0].new) == 1
+    assert isinstance(search.shortcoming(), IncompleteError)
+
+
 @pytest.mark.parametrize("padding", [0, LONGEST])
 def test_what_is_not_searched_in_a_finding_is_said(world: World, tmp_path: Path, padding: int) -> None:
     """Whether the text of the finding is short or long, and beside what is found."""
