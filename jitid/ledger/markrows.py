@@ -12,6 +12,7 @@ from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.idempotency import REMEMBERED
 
 if TYPE_CHECKING:
+    from jitid.ledger.naming import NamesMembers
     from jitid.ledger.protocol import Snapshot
     from jitid.ledger.pruned import PrunedMembers
 
@@ -32,14 +33,17 @@ def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
 class MarkMembers:
     """Takes the events that record marks, and says at their end whether the ledger has the marks that still count."""
 
-    def __init__(self, snapshot: Snapshot, pruned: PrunedMembers) -> None:
+    def __init__(self, snapshot: Snapshot, pruned: PrunedMembers, names: NamesMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
+        self._names = names
         self._latest = snapshot.now
         """The latest time there ever was: a clock may have been set back."""
         self._assertions: dict[str, int] = {}
         self._requests: dict[bytes, tuple[int, str]] = {}
         """By the raw id of what was made for it: the time, and the request."""
+        self._answered: dict[str, int] = {}
+        """When each request was answered last, which replaced its earlier answers. Clocks may have been set back."""
         self._unknown: dict[bytes, int] = {}
         """By the raw ids of the first and the last that an event of an earlier version made: the time."""
         self._last = snapshot.now
@@ -60,11 +64,13 @@ class MarkMembers:
 
         It states the request if that may come again. Events of earlier versions state none, whatever they answered.
         """
-        self._told = self._told or "rows" in event
+        self._told = self._told or "rows" in event or not self._names.upgraded
         self._last = max(self._last, event["at"])
         if event["at"] <= self._snapshot.now - REMEMBERED:
+            self._answered.pop(event.get("request", ""), None)
             return
         if "request" in event:
+            self._answered[event["request"]] = event["at"]
             self._requests.update(dict.fromkeys(made, (event["at"], event["request"])))
         elif not self._told and (ids := list(made)):
             self._unknown.update(dict.fromkeys((ids[0], ids[-1]), event["at"]))
@@ -82,7 +88,7 @@ class MarkMembers:
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
             raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
         since = max(self._last - REMEMBERED, self._pruned.answers)
-        missing = {request for at, request in self._requests.values() if at > since}
+        missing = {request for request, at in self._answered.items() if at > since}
         for caller, key, answered, at in self._snapshot.answered():
             request = request_digest(caller, key, answered.digest, answered.sort)
             missing.discard(request)

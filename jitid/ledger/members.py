@@ -87,7 +87,7 @@ class Members:
         self._uses = userows.UseMembers(snapshot, self._pruned)
         self._tasks = taskrows.TaskMembers(snapshot, pruned=bool(through))
         self._keys = keyrows.KeyMembers()
-        self._marks = markrows.MarkMembers(snapshot, self._pruned)
+        self._marks = markrows.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
         """Those by which credentials were issued."""
         self._outside: OutsideMembers | None = None

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import audit, auditexport
+from jitid.access import Wanted
 from jitid.audit import Event
+from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import (
     ExportLog,
     Issue,
@@ -23,12 +25,18 @@ from jitid.authority.operations import (
     SignHead,
     VerifyLog,
 )
+from jitid.authority.repeating import digest_of
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
+from jitid.identifier import parse_access_id
+from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction
 from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret
+from tests.authority.callers import caller, issue
 from tests.builders import DAY, NOW, World, edit, request
+
+BOB = caller(key="k1")
 
 
 @pytest.fixture
@@ -446,4 +454,35 @@ def test_an_edited_copy_of_a_delegation_is_found(world: World) -> None:
     edit(world.path, "UPDATE identity SET parent = NULL, depth = 0 WHERE id = 3")
     world.reopen()
     with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_what_was_answered_by_a_wrong_clock_and_again_by_the_right_one_is_not_missed(world: World) -> None:
+    """The first answer has a time to come, and the second one, which replaced it, is forgotten before that time."""
+    issue(world, BOB, delegator=None)
+    world.clock.now -= 3 * DAY
+    world.issue(task="T2", accept_clock=True)
+    issue(world, BOB, delegator=None)
+    assert world.check()
+    world.clock.now += REMEMBERED
+    world.issue(task="T3")
+    world.clock.now += 1
+    issue(world, BOB._replace(key="another"), delegator=None, task="T4")
+    assert world.check()
+
+
+def test_an_answer_that_nobody_gave_is_found_in_a_ledger_in_which_nothing_was_issued_yet(
+    world: World,
+) -> None:
+    """Else the other's access would end as one whose answer was lost."""
+    granted = world.authority.perform(GrantAccess(wanted=Wanted("user:other", ttl=DAY)))
+    raw = parse_access_id(granted.access.id).hex()
+    digest = digest_of(GrantAccess(wanted=Wanted("user:zoe"))).hex()
+    assert world.check()
+    edit(
+        world.path,
+        f"""INSERT INTO idempotency (caller, key, digest, sort, first, last, at)
+            VALUES ('user:bob', 'k1', x'{digest}', 'access', x'{raw}', x'{raw}', {world.clock.now})""",
+    )
+    with pytest.raises(IntegrityError, match="what a request was answered with"):
         world.check()
