@@ -22,6 +22,7 @@ from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put
 from tests.eventful import leave_marks, live_through_everything
+from tests.former import two_digests
 
 # What each step after the first has added, to be taken away again.
 _UNDONE = {
@@ -155,7 +156,8 @@ def _untold(version: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SqlTransaction, "_linked", as_then)
-        yield
+        with two_digests():
+            yield
 
 
 def make_old(path: Path, version: int, live: Callable[[World], object] = World.issue) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import audit, auditexport
+from jitid import auditexport
 from jitid.access import Wanted
 from jitid.audit import Event
 from jitid.authority.access_operations import GrantAccess
@@ -35,6 +33,7 @@ from jitid.request import AttachRequest, RenewRequest
 from jitid.secret import Secret
 from tests.authority.callers import caller, issue
 from tests.builders import DAY, NOW, World, edit, request
+from tests.former import two_digests
 
 BOB = caller(key="k1")
 
@@ -415,30 +414,11 @@ def test_accepting_a_lower_clock_judges_by_that_clock(world: World) -> None:
     world.issue(task="A", accept_clock=True)
 
 
-@pytest.fixture
-def former(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let events have two digests, as those had whose `rows` did not cover ids and fingerprints."""
-    digest, linked = audit.rows_digest, SqlTransaction._linked
-    with monkeypatch.context() as context:
-
-        def rows_digest(*columns: Any) -> str:
-            *others, jtis, prints = columns
-            members.append(audit.issued_digest(zip(jtis, prints, strict=True)))
-            return digest(*others)
-
-        def told(self: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
-            return linked(self, operation, {**facts, "issued": members.pop(0)} if "rows" in facts else facts)
-
-        members: list[str] = []
-        context.setattr(audit, "rows_digest", rows_digest)
-        context.setattr(SqlTransaction, "_linked", told)
-        yield
-
-
 @pytest.mark.parametrize("column", ["jti", "fingerprint", "claims_hash"])
-def test_an_edit_is_found_by_two_digests_too(world: World, former: None, column: str) -> None:
-    world.authority.perform(Issue(requests=(request(copies=3),)))
-    world.issue(kind="opaque")
+def test_an_edit_is_found_by_two_digests_too(world: World, column: str) -> None:
+    with two_digests():
+        world.authority.perform(Issue(requests=(request(copies=3),)))
+        world.issue(kind="opaque")
     with world.ledger.read() as snapshot:
         assert all({"issued", "rows"} <= Event(*event).document().keys() for event in snapshot.events(1))
     assert world.check() is not None
