@@ -138,9 +138,10 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
 
 
 def _must_follow(snapshot: Snapshot, names: Names, operation: ops.UseAssertion, caller: Caller) -> None:
-    """Refuse an assertion from before its client was last disabled, or before the ledger was restored.
+    """Refuse an assertion from before its client was last disabled, or the ledger was restored or its clock set back.
 
-    A restored ledger does not know which ones were used since the backup was made. Raises UnauthenticatedError.
+    A restored ledger does not know which ones were used since the backup was made, and one whose clock was ahead has
+    forgotten those that had expired. Raises UnauthenticatedError.
     """
     person = snapshot.find_delegator(caller.name)
     floors = [names.restored_at, None if person is None else person.disabled_last]
@@ -149,6 +150,7 @@ def _must_follow(snapshot: Snapshot, names: Names, operation: ops.UseAssertion, 
     signed_at = operation.expires_at - longest if operation.issued_at is None else operation.issued_at
     if any(floor is not None and signed_at <= floor for floor in floors):
         raise UnauthenticatedError(
-            "the client's assertion is from before it was disabled, or the ledger was restored; nothing was done",
+            "the client's assertion is from before it was disabled, the ledger was restored or its clock was set back; "
+            "nothing was done",
             "sign a new one",
         )

@@ -49,7 +49,7 @@ class Inside(NamedTuple):
         Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
 
         Raises:
-            InvalidCredentialError: it proves nobody, or is older than the last restore of the ledger.
+            InvalidCredentialError: it proves nobody, or is from before the ledger was restored or its clock set back.
 
         """
         from jitid import governance, oidc
@@ -59,6 +59,8 @@ class Inside(NamedTuple):
         proof = oidc.verify_token(token.reveal(), self.oidc(), now, timeout=self.timeout, sort=sort)
         restored_at = self.ledger.names.restored_at
         if restored_at is not None:
-            # The ledger does not know who was disabled after the backup was made.
-            governance.must_follow(proof.proved_at, restored_at, "the ledger was restored")
+            # The ledger does not know who was disabled after the backup was made, or which tokens were presented.
+            governance.must_follow(
+                proof.proved_at, restored_at, "the ledger was restored or its clock was set back"
+            )
         return proof

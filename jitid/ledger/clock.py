@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jitid.errors import ClockError, IntegrityError
+from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import SETTING as SEALED
 from jitid.lifetime import format_duration
 
@@ -53,6 +54,8 @@ class Reading(NamedTuple):
     """The seconds that the clock has jumped; 0 for none that matter."""
     named_at: str | None
     """`Names.named_at` as it is stored: by it one knows whether the issuer was changed."""
+    restored_at: str | None
+    """`Names.restored_at` as it is stored."""
     sealed: str | None
     """The ledger's seal as it is stored, if it has one."""
     changed_at: int
@@ -60,6 +63,7 @@ class Reading(NamedTuple):
 
 
 _READ = f"""SELECT marked_at, boot, uptime, changed_at, (SELECT value FROM setting WHERE name = 'named_at'),
+                   (SELECT value FROM setting WHERE name = '{RESTORED}'),
                    (SELECT value FROM setting WHERE name = '{SEALED}') FROM clock_mark"""
 
 
@@ -89,7 +93,7 @@ def read_clock(
     row = db.execute(_READ).fetchone()
     if row is None or not (type(row[0]) is type(row[2]) is type(row[3]) is int):
         raise IntegrityError("the ledger's time mark is damaged", "jitid ledger restore --replace BACKUP")
-    at, boot, uptime, changed_at, named_at, sealed = row
+    at, boot, uptime, changed_at, named_at, restored_at, sealed = row
     now = int(clock())
     jump = 0
     if now < at - _DAY:
@@ -111,4 +115,4 @@ def read_clock(
             f"{jumped(jump)}; credentials that have expired would be accepted again",
             "set the clock right; if it is right, run: jitid sweep --accept-clock",
         )
-    return Reading(at, now if jump else max(now, at), jump, named_at, sealed, changed_at)
+    return Reading(at, now if jump else max(now, at), jump, named_at, restored_at, sealed, changed_at)

@@ -98,7 +98,7 @@ class Members:
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
         self._restored_at: int | None = None
-        """When the ledger was last put back from a backup, as far as proof from before counts no more."""
+        """When the ledger was last put back from a backup or to a lower clock: proof from before counts no more."""
         self._partly: set[int] = set()
         """Events of which rows are gone that they ended."""
         self._seal: Seal | None = None
@@ -151,6 +151,8 @@ class Members:
             event = strictjson.loads(body, "audit event")
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
+                # Events from before do not say it, and then the ledger has not kept it.
+                self._restored_at = event.get("restored_at", self._restored_at)
                 self._presented.clock(event)
                 self._marks.clock(event)
             elif isinstance(event.get("access"), str):
@@ -240,7 +242,9 @@ class Members:
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)
         if restored_at != (None if self._restored_at is None else str(self._restored_at)):
-            raise IntegrityError("the ledger does not say when it was restored as its events do")
+            raise IntegrityError(
+                "the ledger does not say when it was restored, or its clock set back, as its events do"
+            )
         if self._snapshot.seal != self._seal:
             raise IntegrityError("the ledger is not sealed as its events say")
         if self._lasting:

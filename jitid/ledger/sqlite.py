@@ -15,7 +15,7 @@ from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.inplace import InPlace
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import Names
+from jitid.ledger.records import RESTORED, Names
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
 
@@ -79,11 +79,16 @@ class SqliteLedger:
             self._names = _read_names(self._db)
         return self._names
 
-    def names_at(self, named_at: str | None) -> Names:
-        """Return the names in a view in which the issuer was changed last at that event; they are read if need be."""
-        if self._names is None or (named_at or "0") != str(self._names.named_at):
-            self._names = _read_names(self._db)
-        return self._names
+    def names_at(self, named_at: str | None, restored_at: str | None) -> Names:
+        """Return the names in a view that stores these two settings of them; they are read if need be."""
+        known = self._names
+        if (
+            known is None
+            or (named_at or "0") != str(known.named_at)
+            or restored_at != (None if known.restored_at is None else str(known.restored_at))
+        ):
+            known = self._names = _read_names(self._db)
+        return known
 
     def condition(self) -> SqliteCondition:
         """Return what tells how the ledger itself is; asking changes nothing."""
@@ -269,7 +274,7 @@ class _Reading:
     def __init__(
         self,
         db: sqlite3.Connection,
-        names: Callable[[str | None], Names],
+        names: Callable[[str | None, str | None], Names],
         clock: Callable[[], float],
         place: InPlace | None,
         *,
@@ -287,7 +292,7 @@ class _Reading:
         try:
             self._db.execute("BEGIN")
             reading = read_clock(self._db, self._clock, writes=False, by_mark=self._by_mark)
-            names = self._names(reading.named_at)
+            names = self._names(reading.named_at, reading.restored_at)
         except BaseException as error:
             _roll_back(self._db)
             if isinstance(error, FAULTS):
@@ -313,7 +318,7 @@ class _Writing:
     def __init__(
         self,
         db: sqlite3.Connection,
-        names: Callable[[str | None], Names],
+        names: Callable[[str | None, str | None], Names],
         clock: Callable[[], float],
         turn: lock.FairLock,
         log: WriteAheadLog,
@@ -349,11 +354,11 @@ class _Writing:
                 self._place.must_be()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
-            self._marked_at, now, jump, named_at, sealed, self._changed_at = read_clock(
+            self._marked_at, now, jump, named_at, restored_at, sealed, self._changed_at = read_clock(
                 self._db, self._clock, writes=True, accept=self._accept_clock
             )
             self._others.look()
-            self._names = self._read_names(named_at)
+            self._names = self._read_names(named_at, restored_at)
             self._transaction = self._begun(now)
             self._transaction.sealed_as = (sealed,)
             sealing.must_not_be(self._transaction)
@@ -365,10 +370,15 @@ class _Writing:
                 self._transaction.approvals.close_expired()
                 self._transaction.access.close_expired()
                 closed = self._transaction.closed
+                # A mark against repetition may be gone whose token is valid by the lower clock.
+                self._transaction.set(RESTORED, str(now))
+                self._names = self._read_names(named_at, str(now))
                 self._transaction = self._begun(now)
                 self._transaction.closed = closed
             if jump:
-                self._transaction.append("accept-clock", {"jump": jump})
+                self._transaction.append(
+                    "accept-clock", {"jump": jump, "restored_at": now if jump < 0 else None}
+                )
             self._transaction.close_due(_DUE_AT_ONCE, self._facts)
         except BaseException as error:
             self._undo()

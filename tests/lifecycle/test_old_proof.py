@@ -20,7 +20,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, Unauthenticated
 from jitid.ledger.approval import ApprovalState
 from jitid.roster.stated import Roster, Stated
 from jitid.secret import Secret
-from tests.builders import edit, request
+from tests.builders import DAY, edit, request
 from tests.governance.people import bring_roster
 from tests.lifecycle.office import PAY, Office, id_token
 from tests.lifecycle.test_backup import back_up, restore
@@ -188,3 +188,43 @@ def test_what_a_client_signed_before_its_disabling_or_a_restore_is_refused(tmp_p
             with pytest.raises(UnauthenticatedError, match="from before"):
                 use(office, "2", at, expires_at)
         use(office, "3", office.clock.now, office.clock.now + 300)
+
+
+def test_nothing_from_before_the_clock_was_set_back_counts(office: Office) -> None:
+    """A ledger whose clock was ahead has forgotten which tokens were used, and some of them have not expired."""
+    client = office.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=JWK, ttl=90 * DAY))).access
+
+    def use(jti: str, signed_at: int) -> object:
+        return office.authority.perform(
+            UseAssertion(id=client.id, jti=jti, expires_at=signed_at + 120, issued_at=signed_at)
+        )
+
+    at = office.clock.now
+    token = id_token("dave", iat=at)
+    use("first", at)
+    by_issue(office, token)
+    # Another process, which has read the names of the ledger before.
+    with Office(office.path, now=at) as other:
+        other.check()
+        office.clock.now = at + 2 * DAY
+        office.issue(task="AHEAD", accept_clock=True)
+        use("second", at + 2 * DAY)
+        office.clock.now = at + 30
+        office.issue(task="BACK", accept_clock=True)
+        other.clock.now = at + 31
+        for each in (office, other):
+            with pytest.raises(UnauthenticatedError, match="its clock was set back"):
+                each.authority.perform(
+                    UseAssertion(id=client.id, jti="first", expires_at=at + 120, issued_at=at)
+                )
+            for door in DOORS:
+                with pytest.raises(InvalidCredentialError, match="its clock was set back"):
+                    door(each, token)
+    office.clock.now = at + 40
+    use("third", at + 35)
+    by_issue(office, id_token("dave", iat=at + 35))
+    office.check()
+    edit(office.path, "DELETE FROM setting WHERE name = 'restored_at'")
+    office.reopen()
+    with pytest.raises(IntegrityError, match="its clock set back"):
+        office.check()
