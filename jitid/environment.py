@@ -103,7 +103,7 @@ def open_local(
                 "the first `jitid issue` makes it; or name another with --ledger",
             )
         found = _authority(config, path, patience, issuer)
-    return found.accepting() if accept_clock else found
+    return found.accepting(owns=True) if accept_clock else found
 
 
 def standing(config: Config) -> Callable[[], None]:

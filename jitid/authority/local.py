@@ -177,14 +177,15 @@ class LocalAuthority:
             operation = resolved(self._ledger.read, operation)
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
 
-    def accepting(self) -> LocalAuthority:
+    def accepting(self, *, owns: bool = False) -> LocalAuthority:
         """Return the same authority with a clock that is accepted: by whatever writes, and by no look.
 
-        Looks refuse a clock that is far behind the time mark, and operations look before they write.
+        Looks refuse a clock that is far behind the time mark, and operations look before they write. With `owns`,
+        closing it closes the ledger.
         """
         from jitid.ledger.clockaccepting import AcceptingLedger
 
-        return self._on(AcceptingLedger(self._ledger), accepts_clock=True)
+        return self._on(AcceptingLedger(self._ledger, owns=owns), accepts_clock=True)
 
     def look_at_names(self, issuer: str | None = None) -> Naming:
         """Return the names of the issuer, and what lives under them. Raises UsageError if it cannot get the name."""

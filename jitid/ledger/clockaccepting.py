@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 
 class AcceptingLedger:
-    """The same ledger for one operation: closing it leaves the ledger open, which others use.
+    """The same ledger for one operation, or for all of one command.
 
     An operation looks before it writes, and a dry run only looks. So the clock is accepted by the transaction that
     writes. Until then every look judges by the time mark: what expired by it is recorded as expired before the mark
     is lowered, so a look shows what lives after that.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, owns: bool = False) -> None:
+        """Args: `owns` tells whether closing it closes the ledger; else others go on to use that."""
         self._ledger = ledger
+        self._owns = owns
 
     @property
     def names(self) -> Names:
@@ -64,4 +66,6 @@ class AcceptingLedger:
         return ActingLedger(self, by, facts)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Close the ledger if it is owned."""
+        if self._owns:
+            self._ledger.close()

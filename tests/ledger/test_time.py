@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
-from jitid import auditing
+from jitid import auditing, config
 from jitid.credential import State
+from jitid.environment import open_local
 from jitid.errors import ClockError, IntegrityError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Filter, Selection
-from tests.builders import DAY, NAMES, NOW, Row, put
+from tests.builders import DAY, NAMES, NOW, Row, World, put
 from tests.ledger.places import Place, with_a_mark
 
 
@@ -211,3 +213,13 @@ def test_the_clock_is_read_after_the_lock(place: Place) -> None:
         assert not asked.wait(0.2)
     thread.join()
     assert asked.is_set()
+
+
+@pytest.mark.parametrize("accept_clock", [False, True])
+def test_a_ledger_that_a_command_has_opened_is_closed_by_it(tmp_path: Path, *, accept_clock: bool) -> None:
+    """Processes that search a text are started after that, and a connection must not be carried over a fork."""
+    World(tmp_path / "ledger").close()
+    settings = config.load(flags={"ledger": str(tmp_path / "ledger")}, environ={"HOME": str(tmp_path)})
+    open_local(settings, accept_clock=accept_clock).close()
+    held = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert not [path for path in held if path.startswith(str(tmp_path))]
