@@ -41,7 +41,8 @@ _WHOLE = 44
 """How many characters an opaque token has."""
 
 # Between the characters of a token that was broken: anything but letters and digits. In a diff or a list, a hyphen.
-_BETWEEN = rb"[^0-9A-Za-z_.]{0,80}"
+# What follows is one of those, so that no shorter run would do.
+_BETWEEN = rb"[^0-9A-Za-z_.]{0,80}+"
 _UNDERSCORE = rb"(?:_|(?:u00|x)?5[Ff]|95|lowbar)"
 _BROKEN_PREFIX = re.compile(
     b"j%b(?:%b|%b)"
@@ -77,6 +78,8 @@ _UTF_16_SEEN = 64
 EACH = 31
 """Each so many bytes of a window are a sample of it; prime, so that of what comes every few bytes there is some, and
 no divisor of the usual lengths of lines, in which it would meet the same columns again and again."""
+_COUNTED = 4_096
+"""About so many bytes of that tell how rare a letter is: counting letters is slow, and many of them are counted."""
 _RARE = 550
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
 _MANY = 120
@@ -120,14 +123,16 @@ class Found(NamedTuple):
 class Signs:
     """What a search for plain strings meets on its way, and the search for hidden ones begins with."""
 
-    __slots__ = ("end", "ids", "likely", "sample", "seen", "start", "tokens")
+    __slots__ = ("counted", "end", "ids", "likely", "sample", "seen", "start", "tokens")
 
     def __init__(self, start: int, end: int) -> None:
         """Args are from where to where in the window signs are collected."""
         self.start = start
         self.end = end
         self.sample: bytes | bytearray = b""
-        """By which it is told how rare letters are."""
+        """Each so many bytes of that."""
+        self.counted: bytes | bytearray = b""
+        """A part of the sample, by which it is told how rare letters are."""
         self.ids: list[int] = []
         """Where opaque tokens and ids begin that are broken."""
         self.tokens: list[int] = []
@@ -160,9 +165,10 @@ class Strings:
         finds the same.
         """
         if signs is None:
-            part = window[first:last:EACH]
+            part = _counted(window[first:last:EACH])
         else:
-            part = signs.sample = window[signs.start : signs.end : EACH]
+            signs.sample = window[signs.start : signs.end : EACH]
+            part = signs.counted = _counted(signs.sample)
         found = list(self._each(window, first, last, finds, signs, part))
         found.sort(key=lambda one: one.at)
         return found
@@ -272,6 +278,11 @@ def is_counted(window: bytes | bytearray, at: int) -> bool:
     return _OPAQUE.match(window, at) is not None
 
 
+def _counted(sample: bytes | bytearray) -> bytes | bytearray:
+    # An odd step: an even one would see one of two bytes of UTF-16 only.
+    return sample[:: len(sample) // _COUNTED | 1]
+
+
 def is_rare(part: bytes | bytearray, letter: bytes, rare: int = _MANY) -> bool:
     """Tell by a sample whether going from one of these letters to the next is the fastest way through a window."""
     return part.count(letter) * rare <= len(part)
@@ -298,10 +309,10 @@ def _prefixes(
     end = min(last, len(window) - 1)
     at = find(b"j", first)
     while 0 <= at < end:
-        if _AFTER_J[window[at + 1]]:
+        if _AFTER_J[window[at + 1]] and broken(window, at):
             if window.startswith(prefixes, at):
                 yield at
-            elif signs is not None and broken(window, at):
+            elif signs is not None:
                 signs.ids.append(at)
         at = find(b"j", at + 1)
 
