@@ -16,7 +16,19 @@ from jitid.layers import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_tex
 from jitid.looks import Looks
 from jitid.searching import BEFORE as HEADER_ROOM
 from jitid.searching import MARK, Finds, jti_of_token
-from jitid.strings import DIGITS, EACH, EITHER, FOLLOWING, Found, Signs, Strings, is_counted, is_rare, likely
+from jitid.strings import (
+    DIGITS,
+    EACH,
+    EITHER,
+    FOLLOWING,
+    Found,
+    Signs,
+    Strings,
+    is_counted,
+    is_rare,
+    likely,
+    times,
+)
 from jitid.tokenform import MAX_TOKEN
 
 LONGEST = 8 * MAX_TOKEN
@@ -344,7 +356,7 @@ def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -
                 yield at
             number = find(mark, number + 1)
     # They are of different lengths, and a sample may show none of them.
-    elif is_rare(signs.counted, mark):
+    elif is_rare(signs.sample, mark):
         yield from likely(window, start, stop, mark, following)
     else:
         yield from (found.start() for found in escape.two.finditer(window, start, stop))
@@ -377,11 +389,11 @@ def _runs(window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[Fou
     start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
     places = [*signs.likely]
     common: list[tuple[bytes, bytes]] = []
-    spared = max(EITHER, key=signs.sample.count)
+    spared = max(EITHER, key=partial(times, signs.sample))
     for letter, following in FOLLOWING.items():
         if letter in signs.seen or letter == spared:
             continue
-        if is_rare(signs.counted, letter):
+        if is_rare(signs.sample, letter):
             places += likely(window, start, stop, letter, following)
         else:
             common.append((letter, following))

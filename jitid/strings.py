@@ -78,8 +78,6 @@ _UTF_16_SEEN = 64
 EACH = 31
 """Each so many bytes of a window are a sample of it; prime, so that of what comes every few bytes there is some, and
 no divisor of the usual lengths of lines, in which it would meet the same columns again and again."""
-_COUNTED = 4_096
-"""About so many bytes of that tell how rare a letter is: counting letters is slow, and many of them are counted."""
 _RARE = 550
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
 _MANY = 120
@@ -123,16 +121,14 @@ class Found(NamedTuple):
 class Signs:
     """What a search for plain strings meets on its way, and the search for hidden ones begins with."""
 
-    __slots__ = ("counted", "end", "ids", "likely", "sample", "seen", "start", "tokens")
+    __slots__ = ("end", "ids", "likely", "sample", "seen", "start", "tokens")
 
     def __init__(self, start: int, end: int) -> None:
         """Args are from where to where in the window signs are collected."""
         self.start = start
         self.end = end
         self.sample: bytes | bytearray = b""
-        """Each so many bytes of that."""
-        self.counted: bytes | bytearray = b""
-        """A part of the sample, by which it is told how rare letters are."""
+        """By which it is told how rare letters are."""
         self.ids: list[int] = []
         """Where opaque tokens and ids begin that are broken."""
         self.tokens: list[int] = []
@@ -165,10 +161,9 @@ class Strings:
         finds the same.
         """
         if signs is None:
-            part = _counted(window[first:last:EACH])
+            part = window[first:last:EACH]
         else:
-            signs.sample = window[signs.start : signs.end : EACH]
-            part = signs.counted = _counted(signs.sample)
+            part = signs.sample = window[signs.start : signs.end : EACH]
         found = list(self._each(window, first, last, finds, signs, part))
         found.sort(key=lambda one: one.at)
         return found
@@ -278,14 +273,15 @@ def is_counted(window: bytes | bytearray, at: int) -> bool:
     return _OPAQUE.match(window, at) is not None
 
 
-def _counted(sample: bytes | bytearray) -> bytes | bytearray:
-    # An odd step: an even one would see one of two bytes of UTF-16 only.
-    return sample[:: len(sample) // _COUNTED | 1]
+def times(part: bytes | bytearray, letter: bytes) -> int:
+    """Return how often a letter is there."""
+    # Leaving a rare letter out goes from one to the next; `count` looks at each byte, and takes many times as long.
+    return len(part) - len(part.replace(letter, b""))
 
 
 def is_rare(part: bytes | bytearray, letter: bytes, rare: int = _MANY) -> bool:
     """Tell by a sample whether going from one of these letters to the next is the fastest way through a window."""
-    return part.count(letter) * rare <= len(part)
+    return times(part, letter) * rare <= len(part)
 
 
 def _prefixes(
