@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,19 @@ from jitid.layers import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_tex
 from jitid.looks import Looks
 from jitid.searching import BEFORE as HEADER_ROOM
 from jitid.searching import MARK, Finds, jti_of_token
-from jitid.strings import DIGITS, EACH, EITHER, FOLLOWING, Found, Signs, Strings, is_counted, is_rare, likely
+from jitid.strings import (
+    DIGITS,
+    EACH,
+    EITHER,
+    FOLLOWING,
+    Found,
+    Signs,
+    Strings,
+    is_counted,
+    is_rare,
+    likely,
+    times,
+)
 from jitid.tokenform import MAX_TOKEN
 
 LONGEST = 8 * MAX_TOKEN
@@ -40,7 +52,8 @@ _BREAK = (
 )
 _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
 # A token has no character of which base64 makes a sign: it is letters and decimal digits throughout.
-_BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]+%b[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % _BREAK)
+# No break begins with one of those.
+_BEGUN = re.compile(rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++%b[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % _BREAK)
 _SHORTEST = 40
 """The minimum number of base64 digits of the shortest token after its first letters."""
 _HEAD = 400
@@ -332,23 +345,21 @@ def _broken_tokens(
             yield at, start, tail.end()
 
 
-def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -> Iterable[int]:
-    """Return places of an escape's mark, at least one of each token that is escaped throughout."""
+def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -> Iterator[int]:
+    """Yield places of an escape's mark, at least one of each token that is escaped throughout."""
     start, stop, mark, following = signs.start, min(signs.end, end - 1, len(window) - 1), *escape[:2]
     if mark != _REFERENCE:
-        places = (start + number * EACH for number in _places(signs.sample, mark))
-        return (at for at in places if at < stop and following[window[at + 1]])
+        find = signs.sample.find
+        number = find(mark)
+        while number >= 0 and (at := start + number * EACH) < stop:
+            if following[window[at + 1]]:
+                yield at
+            number = find(mark, number + 1)
     # They are of different lengths, and a sample may show none of them.
-    if is_rare(signs.sample, mark):
-        return likely(window, start, stop, mark, following)
-    return (found.start() for found in escape.two.finditer(window, start, stop))
-
-
-def _places(part: bytes | bytearray, mark: bytes) -> Iterator[int]:
-    number = part.find(mark)
-    while number >= 0:
-        yield number
-        number = part.find(mark, number + 1)
+    elif is_rare(signs.sample, mark):
+        yield from likely(window, start, stop, mark, following)
+    else:
+        yield from (found.start() for found in escape.two.finditer(window, start, stop))
 
 
 def _escaped(window: bytes | bytearray, signs: Signs, end: int) -> Iterator[tuple[int, int, int]]:
@@ -378,7 +389,7 @@ def _runs(window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[Fou
     start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
     places = [*signs.likely]
     common: list[tuple[bytes, bytes]] = []
-    spared = max(EITHER, key=signs.sample.count)
+    spared = max(EITHER, key=partial(times, signs.sample))
     for letter, following in FOLLOWING.items():
         if letter in signs.seen or letter == spared:
             continue

@@ -8,10 +8,12 @@ from typing import Any
 
 from jitid.commands import rows
 from jitid.commands.globals import Globals
+from jitid.errors import UsageError
 from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows, covered
 from jitid.lifetime import format_time
 from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
 from jitid.sweep.rules import rule_of
+from jitid.text import quote
 
 FIELDS = (
     "state",
@@ -35,6 +37,15 @@ FIELDS = (
 
 
 BROKEN_OFF = "the sweep broke off: this is not all"
+
+
+def severity_of(text: str | None) -> Severity:
+    """Return the severity that fails, by its name; `high` unless one is named. Raises UsageError."""
+    if text is None:
+        return Severity.HIGH
+    if text not in SEVERITIES:
+        raise UsageError(f"{quote(text)} is no severity", f"choose one of: {', '.join(SEVERITIES)}")
+    return Severity(text)
 
 
 class Telling:

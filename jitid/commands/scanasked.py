@@ -39,8 +39,8 @@ class Action(NamedTuple):
 
 def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> Asked:
     """Return how the result is to be told. Raises UsageError."""
+    from jitid.commands.findings import severity_of
     from jitid.commands.scanrows import FIELDS
-    from jitid.commands.sweep import severity_of
     from jitid.formats.swept import SCAN
 
     given.expect(FIELDS)
@@ -60,8 +60,6 @@ def action(
     yes: bool,
 ) -> Action | None:
     """Return what is to become of what is found; None for nothing. Raises UsageError for guards without a deed."""
-    from jitid.leaks import LONGEST_SOURCE, LeakReport, check_source
-
     if yes and max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if not revoke and (reason is not None or max_ is not None or yes):
@@ -72,6 +70,9 @@ def action(
         if dry_run:
             raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
         return None
+    # Most scans are done before this would be loaded.
+    from jitid.leaks import LONGEST_SOURCE, LeakReport, check_source
+
     most: int | None = None
     if revoke:
         from jitid.commands.revoke import check_reason, most_of

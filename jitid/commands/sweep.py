@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.commands import rows
 from jitid.commands.baseline import NewBaseline, entries
-from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines
+from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines, severity_of
 from jitid.commands.globals import Globals
 from jitid.commands.heads import keep_head, keep_own_head, kept_heads
 from jitid.commands.revoke import most_of
@@ -25,7 +25,7 @@ from jitid.leftovers import remove_leftovers
 from jitid.lifetime import parse_duration, parse_time
 from jitid.outputplace import check_output
 from jitid.settings import nearest
-from jitid.sweep.finding import SEVERITIES, Severity
+from jitid.sweep.finding import Severity
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES, rule_of
 from jitid.text import quote
@@ -166,15 +166,6 @@ def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool)
     if not chosen:
         raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
     return chosen
-
-
-def severity_of(text: str | None) -> Severity:
-    """Return the severity that fails, by its name; `high` unless one is named. Raises UsageError."""
-    if text is None:
-        return Severity.HIGH
-    if text not in SEVERITIES:
-        raise UsageError(f"{quote(text)} is no severity", f"choose one of: {', '.join(SEVERITIES)}")
-    return Severity(text)
 
 
 def check_flags(
