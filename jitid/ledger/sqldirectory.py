@@ -94,11 +94,12 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def wrongly_held(self, registered: Mapping[str, int], without: str = "") -> str | None:
+    def wrongly_held(self, registered: Mapping[str, int], ended: int, without: str = "") -> str | None:
         """Return whose credentials are not counted to their agent's record, or are to another's; None for none's.
 
         Args:
             registered: the event that registered each agent first, by name.
+            ended: how many ended credentials are counted to a record; not what was adopted.
             without: names a table of identities that are gone.
 
         """
@@ -116,7 +117,10 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
                    AND {spared(without)}"""
         ).fetchone()
         others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
-        (found,) = self._db.execute(f"SELECT count(*) FROM credential c WHERE {others}").fetchone()
+        (living,) = self._db.execute(
+            f"SELECT count(*) FROM credential c WHERE c.ended_at IS NULL AND {others}"
+        ).fetchone()
+        found = ended + living
         if wrong is None and found != counted:
             (wrong,) = self._db.execute(
                 f"""SELECT coalesce(min(t.text), '?') FROM credential c CROSS JOIN identity i CROSS JOIN term t
