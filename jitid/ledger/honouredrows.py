@@ -50,15 +50,11 @@ class HonouredMembers:
         found = self._ended.get(seq)
         if told is None or found is None:
             # What had expired before a pruning went with it: the row, and what it counted.
-            expires_at = (
-                found[2] if told is None and found is not None else told[2] if told is not None else 0
-            )
+            (*_, expires_at) = told or found or (0,)
             return old and expires_at < before
-        (credentials, ended_at, expires_at), (found_credentials, found_at, found_until) = told, found
-        if ended_at != found_at or credentials < found_credentials or expires_at < found_until:
+        (credentials, ended_at, expires_at), (ended, first_at, last_expiry) = told, found
+        if ended_at != first_at or credentials < ended or expires_at < last_expiry:
             return False
-        if expires_at > found_until and not (old and expires_at < before):
-            return False
-        if (credentials, expires_at) == (found_credentials, found_until):
+        if (credentials, expires_at) == (ended, last_expiry):
             return True
-        return old and seq in partly
+        return seq in partly and old and (expires_at == last_expiry or expires_at < before)

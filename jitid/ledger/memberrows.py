@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 _MANY = 10
 """For fewer rows, asking about all of them at once costs more than reading each."""
 _ISSUED_BY = itemgetter(3)
+
+
+class EndedRow(NamedTuple):
+    """An ended credential, and what its columns say of its end."""
+
+    event: int
+    """The event that ended it."""
+    jti: bytes
+    ended_at: int
+    ended_as: str
+    honoured_until: int | None
+    """When it would have expired, if it was signed and had not: until then verifiers may accept it."""
+    mistimed: int
+    """1 if it did not expire at its expiry, or was superseded without a successor."""
+    recorded: int
+    """1 if it is counted to the record of an agent."""
 
 
 class MemberRows:

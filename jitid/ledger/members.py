@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # Columns of `issued_members` and `ended_rows`; a million rows are compared, so that no loop of ours runs over them.
 _EVENT = itemgetter(0)
 _JTI = itemgetter(1)
-_MISTIMED, _COUNTED = itemgetter(5), itemgetter(6)
+_MISTIMED, _RECORDED = itemgetter(5), itemgetter(6)
 _PRINTED = itemgetter(1, 2)
 _STATE = itemgetter(3, 2)
 
@@ -79,7 +79,7 @@ class Members:
         self._honoured = honouredrows.HonouredMembers(self._pruned)
         self._mistimed: bytes | None = None
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
-        self._counted = 0
+        self._recorded = 0
         """How many ended credentials are counted to the record of an agent."""
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
@@ -213,7 +213,7 @@ class Members:
         self._approvals.must_be_done()
         self._access.must_be_done()
         self._presented.must_be_done()
-        self._agents.must_be_done(self._counted)
+        self._agents.must_be_done(self._recorded)
         self._delegators.must_be_done()
         self._uses.must_be_done()
         self._tasks.must_be_done(from_before=self._names.upgraded)
@@ -339,7 +339,7 @@ class Members:
         if rows and set(map(_STATE, rows)) != states:
             raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
         self._honoured.take(seq, [row for row in rows if row[4] is not None])
-        self._counted += sum(map(_COUNTED, rows))
+        self._recorded += sum(map(_RECORDED, rows))
         if any(map(_MISTIMED, rows)):
             self._mistimed = self._mistimed or next(row[1] for row in rows if row[5])
         if event["op"] == "retire" and "of" not in event:
