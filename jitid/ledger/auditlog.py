@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, opening, settled
@@ -13,46 +12,18 @@ from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Names
 
+if TYPE_CHECKING:
+    from jitid.ledger.runs import Run
+
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
 
-OF_CREDENTIAL = (
-    *(
-        "expires_at",
-        "issued_at",
-        "scopes",
-        "kind",
-        "template",
-        "may_kind",
-        "may_audience",
-        "may_act",
-        "details",
-    ),
-    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
-)
-OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
-"""The columns in which all credentials of one event, and their identities, have the same."""
-
-# Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
-_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
-                    {", ".join(f"i.{column}" for column in OF_IDENTITY)}, c.identity, c.line, p.uid,
-                    t.name, t.opener, t.given_event, q.jti, q.proved_subject,
-                    r.host, r.boot, r.namespace, r.pid, r.started, r.kept
-               FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
-                    LEFT JOIN process r ON r.identity = c.identity LEFT JOIN identity p ON p.id = i.parent
-                    LEFT JOIN credential q ON q.id = coalesce(c.source, i.source)
-              WHERE c.id = :key"""
-_COUNT = """SELECT count(*) FROM credential c CROSS JOIN identity i
-             WHERE c.id BETWEEN ? AND ? AND c.event = ? AND i.id = c.identity + 0 AND coalesce(c.line, c.id) = c.id"""
-
-
-@lru_cache(maxsize=64)
-def _equal(absent: tuple[bool, ...]) -> str:
-    """Return the condition that the columns that are alike have certain values, or none."""
-    columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
-    return " AND ".join(
-        f"{column} IS NULL" if none else f"{column} = ?" for column, none in zip(columns, absent, strict=True)
-    )
+# Successors from before there were lines have none.
+_UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM credential q
+     WHERE q.identity = c.identity AND q.id > c.id
+       AND coalesce(q.line, CASE WHEN q.source IS NULL THEN coalesce(c.line, c.id) END) = coalesce(c.line, c.id))"""
+"""Whether a credential `c` is said to be superseded without a successor."""
 
 
 class SqlAuditLog:
@@ -148,9 +119,12 @@ class SqlAuditLog:
         """Return the number up to which every event is there; a later one may still get company before it."""
         return settled(self.chains())
 
-    def issued_members(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it."""
-        listed = self._one("SELECT 1 FROM status LIMIT 1") is not None
+    def issued_members(self, without: str = "", after: int | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
+
+        `after` is the number of the last one that is passed over; None passes over none.
+        """
+        listed = self.has_status_places()
         here = f"CASE WHEN {_HERE} THEN c.fingerprint END, c.event, CASE WHEN {_HERE} THEN c.public END"
         rows: Iterator[tuple[Any, ...]] = self._stream(
             f"""SELECT c.id, c.jti, {here if without else "c.fingerprint, c.event, c.public"}, i.uid, c.claims_hash,
@@ -158,26 +132,51 @@ class SqlAuditLog:
                   FROM credential c LEFT JOIN identity i ON i.id = c.identity
                        {"LEFT JOIN status s ON s.credential = c.id" if listed else ""}
                        {"LEFT JOIN outside o ON o.credential = c.id" if without else ""}
-                 WHERE {spared(without)} ORDER BY {by_event(self._db, "c.")}"""
+                 WHERE {spared(without)}{"" if after is None else " AND c.id > :after"}
+                 ORDER BY {by_event(self._db, "c.")}""",
+            **({} if after is None else {"after": after}),
         )
         return rows
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
         """Return the members of `Alike` of a credential; None if there is none of that number."""
-        row = self._one(_ALIKE, key=key)
-        return None if row is None else tuple(row)
+        from jitid.ledger import runs
+
+        return runs.one(self._db, key)
 
     def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
         """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
-        values = [value for value in alike if value is not None]
-        (count,) = self._db.execute(
-            f"{_COUNT} AND {_equal(tuple(value is None for value in alike))} AND {spared(without)}",
-            (first, last, event, *values),
-        ).fetchone()
-        return int(count)
+        from jitid.ledger import runs
+
+        return runs.count(self._db, first, last, event, alike, spared(without))
+
+    def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
+        """Return the same credentials as a whole, without those that lack what each of a plain event has."""
+        from jitid.ledger import runs
+
+        return runs.whole(self._db, first, last, event, alike, spared(without))
+
+    def has_status_places(self) -> bool:
+        """Tell whether any credential has a place in a status list."""
+        return self._one("SELECT 1 FROM status LIMIT 1") is not None
+
+    def status_places(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return status list and place of the credentials with keys from `first` to `last`, in their order."""
+        rows = self._db.execute(
+            "SELECT list, place FROM status WHERE credential BETWEEN ? AND ? ORDER BY credential",
+            (first, last),
+        )
+        return list(rows.fetchall())
+
+    def first_credential(self) -> int | None:
+        """Return the number of the first credential if the numbers are in the order of the events; None otherwise."""
+        if by_event(self._db) != "id":
+            return None
+        (first,) = self._one("SELECT min(id) FROM credential")
+        return None if first is None else int(first)
 
     def processes(self, without: str = "") -> int:
         """Return how many identities have a process."""
@@ -224,67 +223,43 @@ class SqlAuditLog:
             digest for (digest,) in self._db.execute("SELECT digest FROM policy WHERE digest IS NOT NULL")
         ]
 
-    def wrongly_timed(self, without: str = "") -> bytes | None:
-        """Return a credential that did not expire at its expiry, or was superseded without a successor; or None."""
-        # Successors from before there were lines have none.
+    def wrongly_superseded(self, without: str = "") -> bytes | None:
+        """Return a credential without a successor that is said to have one and has not ended; or None."""
         row = self._one(
             f"""SELECT c.jti FROM credential c
-                 WHERE (c.ended_as = 'expired' AND c.ended_at <> c.expires_at
-                        OR c.ended_as = 'superseded' AND c.ended_at <> coalesce(c.superseded_at, 0)
-                        OR c.superseded_at IS NOT NULL AND NOT EXISTS (
-                            SELECT 1 FROM credential q
-                             WHERE q.identity = c.identity AND q.id > c.id
-                               AND coalesce(q.line, CASE WHEN q.source IS NULL THEN coalesce(c.line, c.id) END)
-                                   = coalesce(c.line, c.id)))
-                   AND {spared(without)} LIMIT 1"""
+                 WHERE c.ended_at IS NULL AND {_UNSUCCEEDED} AND {spared(without)} LIMIT 1"""
         )
         return None if row is None else bytes(row[0])
 
-    def wrongly_honoured(self, through: int, before: int, without: str = "") -> list[tuple[int, bool]]:
-        """Return events whose row in `honoured` differs from what is left of what they ended.
-
-        Each with whether nothing explains that. If other credentials of the event are gone, that explains a row that
-        counts more of them.
-
-        Args:
-            through: the number of the last event of which rows may be gone.
-            before: the time before which these had expired; seconds since the epoch.
-            without: names a table of identities that are gone.
-
-        """
-        ended = f"""SELECT c.ended_event AS event, count(*) AS credentials, min(c.ended_at) AS ended_at,
-                           max(c.expires_at) AS expires_at
-                      FROM credential c
-                     WHERE c.claims_hash IS NOT NULL AND c.ended_event IS NOT NULL AND c.ended_as <> 'expired'
-                       AND {spared(without)}
-                     GROUP BY c.ended_event"""
-        old = "e.event <= :through AND e.expires_at < :before"
-        rows = self._db.execute(
-            f"""SELECT event, wrong FROM (
-                    SELECT e.event, CASE
-                           WHEN h.event IS NULL THEN CASE WHEN {old} THEN 0 ELSE 2 END
-                           WHEN h.ended_at <> e.ended_at OR h.credentials < e.credentials OR h.expires_at < e.expires_at
-                                OR h.expires_at > e.expires_at AND NOT ({old} AND h.expires_at < :before) THEN 2
-                           WHEN h.credentials = e.credentials AND h.expires_at = e.expires_at THEN 0
-                           WHEN e.event > :through THEN 2 ELSE 1 END AS wrong
-                      FROM ({ended}) e LEFT JOIN honoured h ON h.event = e.event
-                     UNION ALL
-                    SELECT h.event, 2 FROM honoured h LEFT JOIN ({ended}) e ON e.event = h.event
-                     WHERE e.event IS NULL AND (h.event > :through OR h.expires_at >= :before)) AS found
-                 WHERE wrong > 0""",
-            {"through": through, "before": before},
-        )
-        return [(int(event), wrong == 2) for event, wrong in rows.fetchall()]
+    def honoured(self) -> list[tuple[int, int, int, int]]:
+        """Return (event, credentials, ended_at, expires_at) for each event that ended what verifiers still took."""
+        rows = self._db.execute("SELECT event, credentials, ended_at, expires_at FROM honoured")
+        return list(rows.fetchall())
 
     def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
-        rows: Iterator[tuple[int, bytes, int, str]] = self._stream(
-            f"""SELECT c.ended_event, c.jti, c.ended_at, c.ended_as FROM credential c
+        rows: Iterator[tuple[int, bytes, int, str]] = self._ended("", without)
+        return rows
+
+    def ended_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+        """Yield the members of `EndedRow` of every ended credential, ordered by the event that ended it."""
+        return self._ended(
+            f""", CASE WHEN c.claims_hash IS NOT NULL AND c.ended_as <> 'expired' THEN c.expires_at END,
+                 CASE WHEN c.ended_as = 'expired' AND c.ended_at <> c.expires_at
+                        OR c.ended_as = 'superseded' AND c.ended_at <> coalesce(c.superseded_at, 0)
+                        OR {_UNSUCCEEDED} THEN 1 ELSE 0 END,
+                 CASE WHEN c.ended_at IS NOT NULL AND c.recurring IS NOT NULL AND c.kind <> 'adopted'
+                      THEN 1 ELSE 0 END""",
+            without,
+        )
+
+    def _ended(self, more: str, without: str) -> Iterator[Any]:
+        return self._stream(
+            f"""SELECT c.ended_event, c.jti, c.ended_at, c.ended_as{more} FROM credential c
                  WHERE (c.ended_at IS NOT NULL OR c.ended_event IS NOT NULL OR c.ended_as IS NOT NULL)
                    AND {spared(without)}
                  ORDER BY c.ended_event, c.id"""
         )
-        return rows
 
 
 def by_event(db: Any, prefix: str = "") -> str:

@@ -124,11 +124,12 @@ class DirectorySnapshot(Protocol):
     def wrongly_named(self) -> str | None:
         """Return a delegator's own name that stands for another, or a name or group of no delegator; or None."""
 
-    def wrongly_held(self, registered: Mapping[str, int], without: str = "") -> str | None:
+    def wrongly_held(self, registered: Mapping[str, int], ended: int, without: str = "") -> str | None:
         """Return whose credentials are not counted to their agent's record, or are to another's; None for none's.
 
         Args:
             registered: the event that registered each agent first, by name.
+            ended: how many ended credentials are counted to a record; not what was adopted.
             without: names a table of identities that are gone.
 
         """

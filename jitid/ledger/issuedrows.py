@@ -10,7 +10,7 @@ from jitid import audit
 from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
 from jitid.identifier import parse_id
-from jitid.ledger.auditlog import OF_CREDENTIAL, OF_IDENTITY
+from jitid.ledger.runs import OF_CREDENTIAL, OF_IDENTITY
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -35,6 +35,10 @@ class IssuedRow(NamedTuple):
 
 _LINED = frozenset({"rows", "may_audience"})
 """Members of `issue` events that no event has from before credentials had lines."""
+_WHOLE = frozenset({"rows", "lifetime"})
+"""Members of events of which all rows can be compared as a whole."""
+_SINGLY = frozenset({"target", "certified", "process", "approval", "replaced", "request", "issued"})
+"""Members of events that tell something of each row besides, or whose `rows` do not cover all of a row."""
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
@@ -120,6 +124,38 @@ class IssuedMembers:
         self.since: int | None = None
         """The number of the first identity whose event tells what events tell since credentials have lines."""
         self._kids = {key.key: key.kid for key in snapshot.signing_keys()}
+        self._listed = snapshot.has_status_places()
+
+    def is_run(self, seq: int, event: Mapping[str, Any], first: int, count: int, issuer: str) -> bool:
+        """Tell whether an event issued the `count` credentials from number `first` on, all of it as it tells.
+
+        It says so only of what is compared as a whole. Of anything else each row has to be looked at, which `check`
+        does; that also says what is wrong.
+        """
+        if event["op"] != "issue" or not event.keys() >= _WHOLE or not _SINGLY.isdisjoint(event):
+            return False
+        row, last = self._snapshot.alike(first), first + count - 1
+        if row is None:
+            return False
+        one = Alike._make(row)
+        run = self._snapshot.run_alike(first, last, seq, one[:_COMPARED], self._without)
+        if run.length != count or run.jtis is None or not self._tells(event, one, first, issuer):
+            return False
+        kid = None if one.signed_by is None else self._kids.get(one.signed_by, "")
+        places = self._snapshot.status_places(first, last) if self._listed else []
+        told = audit.rows_digest(
+            *(kid, one.details, one.may_audience),
+            [run.uids],
+            [run.claims],
+            places,
+            [run.jtis],
+            [run.prints],
+        )
+        if told != event["rows"]:
+            return False
+        if self.since is None:
+            self.since = one.identity
+        return True
 
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
         """Compare the rows of one event; `issuer` is the audience of events that name none.
@@ -144,14 +180,7 @@ class IssuedMembers:
             rows[0][0], rows[-1][0], seq, one[:_COMPARED], self._without
         ):
             raise _edited(seq)
-        if rows[0][3] != seq or (
-            "lifetime" in event
-            and not (
-                self._has_terms(event, one, issuer)
-                and self._is_of(event, one)
-                and self._descends(event, one, rows[0][0])
-            )
-        ):
+        if rows[0][3] != seq or ("lifetime" in event and not self._tells(event, one, rows[0][0], issuer)):
             raise _edited(seq)
         # Of what is left of an event whose other rows were pruned, there is no digest.
         whole = len(rows) == event.get("count", 1)
@@ -187,6 +216,14 @@ class IssuedMembers:
             claims,
             [(row[7], row[8]) for row in rows if row[7] is not None],
             *(jtis, prints),
+        )
+
+    def _tells(self, event: Mapping[str, Any], one: Alike, key: int, issuer: str) -> bool:
+        """Tell whether an event tells of a credential of that number what its row says."""
+        return (
+            self._has_terms(event, one, issuer)
+            and self._is_of(event, one)
+            and self._descends(event, one, key)
         )
 
     def _has_terms(self, event: Mapping[str, Any], one: Alike, issuer: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from jitid.ledger import (
     accessmembers,
     approvalrows,
     enrolled,
+    honouredrows,
     keyrows,
     leakrows,
     markrows,
@@ -24,8 +25,8 @@ from jitid.ledger import (
     taskrows,
     userows,
 )
-from jitid.ledger.eventrows import EventRows
 from jitid.ledger.issuedrows import IssuedMembers
+from jitid.ledger.memberrows import IssuedRows, MemberRows, not_as_told
 from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import Seal
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
     from jitid.ledger.protocol import Snapshot
 
-# Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
+# Columns of `issued_members` and `ended_rows`; a million rows are compared, so that no loop of ours runs over them.
 _EVENT = itemgetter(0)
-_ISSUED_BY = itemgetter(3)
 _JTI = itemgetter(1)
+_MISTIMED, _RECORDED = itemgetter(5), itemgetter(6)
 _PRINTED = itemgetter(1, 2)
 _STATE = itemgetter(3, 2)
 
@@ -75,9 +76,14 @@ class Members:
         self._pruned = pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
-        self._issued = _Rows(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
+        self._issued = IssuedRows(snapshot, without, through)
         self._rows = IssuedMembers(snapshot, without)
-        self._ended = _Rows(snapshot.ended_members(without), "ended", _EVENT, through)
+        self._ended = MemberRows(snapshot.ended_rows(without), "ended", _EVENT, through)
+        self._honoured = honouredrows.HonouredMembers(self._pruned)
+        self._mistimed: bytes | None = None
+        """An ended credential that did not expire at its expiry, or was superseded without a successor."""
+        self._recorded = 0
+        """How many ended credentials are counted to the record of an agent."""
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
@@ -212,7 +218,7 @@ class Members:
         self._approvals.must_be_done()
         self._access.must_be_done()
         self._presented.must_be_done()
-        self._agents.must_be_done()
+        self._agents.must_be_done(self._recorded)
         self._delegators.must_be_done()
         self._uses.must_be_done()
         self._tasks.must_be_done(from_before=self._names.upgraded)
@@ -227,17 +233,11 @@ class Members:
             raise IntegrityError(
                 f"the ledger lacks the policy {min(missing)} by which credentials were issued"
             )
-        if (jti := self._snapshot.wrongly_timed(self._without)) is not None:
+        if (jti := self._mistimed or self._snapshot.wrongly_superseded(self._without)) is not None:
             raise IntegrityError(
                 f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
             )
-        for seq, unexplained in self._snapshot.wrongly_honoured(
-            self._pruned.through, self._pruned.before, self._without
-        ):
-            if unexplained or seq not in self._partly:
-                raise IntegrityError(
-                    f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
-                )
+        self._honoured.must_be_done(self._snapshot.honoured(), self._partly)
         self._must_be_adopted()
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)
@@ -262,6 +262,17 @@ class Members:
         count = event.get("count", 1)
         if "opened" in event:
             self._tasks.open(seq, event)
+        if "policy" in event:
+            self._policies.add(event["policy"])
+        first = self._issued.first_of(seq, count)
+        if first is not None and self._rows.is_run(seq, event, first, count, self._names.issuer):
+            self._issued.pass_over(count)
+            self._marks.made(event, ())
+            self.count += count
+        else:
+            self._check_each(seq, event, count)
+
+    def _check_each(self, seq: int, event: Mapping[str, Any], count: int) -> None:
         rows = self._issued.take(seq, count)
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
@@ -274,9 +285,7 @@ class Members:
         self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
         told = event["issued"] if "issued" in event or "rows" not in event else None
         if told is not None and len(rows) == count and audit.issued_digest(map(_PRINTED, rows)) != told:
-            raise IntegrityError(_not_as_told(seq, "issued"))
-        if "policy" in event:
-            self._policies.add(event["policy"])
+            raise IntegrityError(not_as_told(seq, "issued"))
         self._marks.made(event, map(_JTI, rows))
         if rows:
             self._rows.check(seq, event, rows, self._names.issuer)
@@ -327,15 +336,19 @@ class Members:
         if len(rows) != count:
             self._partly.add(seq)
         if rows and set(map(_EVENT, rows)) != {seq}:
-            raise IntegrityError(_not_as_told(seq, "ended"))
+            raise IntegrityError(not_as_told(seq, "ended"))
         if len(rows) == count and audit.ended_digest(map(_JTI, rows)) != event["ended"]:
-            raise IntegrityError(_not_as_told(seq, "ended"))
+            raise IntegrityError(not_as_told(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
         closing = event["op"] in _CLOSING
         times = {row[2] for row in rows if row[2] is not None} if closing else {event["at"]}
         states = {(ended_as, at) for at in times}
         if rows and set(map(_STATE, rows)) != states:
             raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
+        self._honoured.take(seq, [row for row in rows if row[4] is not None])
+        self._recorded += sum(map(_RECORDED, rows))
+        if any(map(_MISTIMED, rows)):
+            self._mistimed = self._mistimed or next(row[1] for row in rows if row[5])
         if event["op"] == "retire" and "of" not in event:
             # From before names had owners.
             if all(task.ended_at is None for task in self._snapshot.tasks_named(event["task"], _EVERY)):
@@ -343,38 +356,3 @@ class Members:
         elif event["op"] == "abandon":
             self._check_replaced(seq, event["restored"])
         self.count += len(rows)
-
-
-class _Rows:
-    """Rows in the order of the events that they belong to."""
-
-    def __init__(
-        self,
-        rows: Iterator[tuple[Any, ...]],
-        what: str,
-        event: Callable[[tuple[Any, ...]], int],
-        through: int,
-    ) -> None:
-        """Args: `event` tells whose a row is; of events up to `through` rows may be gone."""
-        self._rows = EventRows(iter(rows), event, through)
-        self._what = what
-        self._through = through
-
-    def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
-        """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
-        rows = self._rows.take(seq, count)
-        if len(rows) != count and seq > self._through:
-            raise IntegrityError(_not_as_told(seq, self._what))
-        return rows
-
-    def must_be_done(self) -> None:
-        """Raise IntegrityError if rows are left that no event accounts for."""
-        row = self._rows.next()
-        if row is not None:
-            raise IntegrityError(
-                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"
-            )
-
-
-def _not_as_told(seq: int, what: str) -> str:
-    return f"the credentials that event {seq} {what} are not in the ledger as it says"

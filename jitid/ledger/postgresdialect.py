@@ -127,6 +127,10 @@ class PostgresDialect(Dialect):
         """Return a table whose columns are reckoned once a row, and not wherever they are named."""
         return f"({query} OFFSET 0) AS fenced"
 
+    def joined_bytes(self, expression: str, order: str) -> str:
+        """Return the aggregate that joins bytes, in the order of a column; NULL adds nothing."""
+        return f"string_agg({expression}, ''::bytea ORDER BY {order})"
+
     def joined(self, db: Any, asked: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
         """Return for each `asked` of a query the first `seq` and the sum of `n`, in the order of the former."""
         found: Iterable[tuple[int, int]] = db.execute(

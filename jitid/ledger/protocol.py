@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from jitid.ledger.presented import Presentation, SqlPresented
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
+    from jitid.ledger.runs import Run
     from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShareChanges, SqlShares
@@ -206,21 +207,11 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def policies(self) -> list[str]:
         """Return the digests of the policies that the ledger keeps."""
 
-    def wrongly_honoured(self, through: int, before: int, without: str = "") -> list[tuple[int, bool]]:
-        """Return events whose row in `honoured` differs from what is left of what they ended.
+    def honoured(self) -> list[tuple[int, int, int, int]]:
+        """Return (event, credentials, ended_at, expires_at) for each event that ended what verifiers still took."""
 
-        Each with whether nothing explains that. If other credentials of the event are gone, that explains a row that
-        counts more of them.
-
-        Args:
-            through: the number of the last event of which rows may be gone.
-            before: the time before which these had expired; seconds since the epoch.
-            without: names a table of identities that are gone.
-
-        """
-
-    def wrongly_timed(self, without: str = "") -> bytes | None:
-        """Return a credential that did not expire at its expiry, or was superseded without a successor; or None."""
+    def wrongly_superseded(self, without: str = "") -> bytes | None:
+        """Return a credential without a successor that is said to have one and has not ended; or None."""
 
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials when it was or will be superseded."""
@@ -321,12 +312,16 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         Where writers do not wait for each other, an event may be committed after one with a higher number.
         """
 
-    def issued_members(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+    def issued_members(self, without: str = "", after: int | None = None) -> Iterator[tuple[Any, ...]]:
         """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
 
         What belongs to identities that stand in the table `without` is left out, here and below. Then what a target
-        made is told without its fingerprint and its key.
+        made is told without its fingerprint and its key. `after` is the number of the last one that is passed over,
+        where the numbers are in the order of the events; None passes over none.
         """
+
+    def first_credential(self) -> int | None:
+        """Return the number of the first credential if the numbers are in the order of the events; None otherwise."""
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
         """Return the members of `Alike` of a credential; None if there is none of that number."""
@@ -336,6 +331,15 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
+
+    def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
+        """Return the same credentials as a whole, without those that lack what each of a plain event has."""
+
+    def has_status_places(self) -> bool:
+        """Tell whether any credential has a place in a status list."""
+
+    def status_places(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return status list and place of the credentials with keys from `first` to `last`, in their order."""
 
     def processes(self, without: str = "") -> int:
         """Return how many identities have a process."""
@@ -354,6 +358,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
     def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
+
+    def ended_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+        """Yield the members of `EndedRow` of every ended credential, ordered by the event that ended it."""
 
     def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
         """Measure the ledger as a whole as it is now, or as it was at `at`.

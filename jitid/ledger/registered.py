@@ -74,8 +74,11 @@ class AgentMembers:
         for name in agents:
             self._told[name] |= {"suspended_at": event["at"], "suspended_as": SUSPENDED_AS}
 
-    def must_be_done(self) -> None:
+    def must_be_done(self, ended: int) -> None:
         """Compare the records.
+
+        Args:
+            ended: how many ended credentials are counted to a record.
 
         Raises:
             IntegrityError: one was edited, removed or inserted.
@@ -91,7 +94,7 @@ class AgentMembers:
                 raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
         for name in self._told:
             raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
-        if (held := self._snapshot.wrongly_held(self._registered, self._without)) is not None:
+        if (held := self._snapshot.wrongly_held(self._registered, ended, self._without)) is not None:
             raise IntegrityError(f"what agent {label(held)} holds is not counted to its record")
 
     def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:

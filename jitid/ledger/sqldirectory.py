@@ -94,37 +94,47 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def wrongly_held(self, registered: Mapping[str, int], without: str = "") -> str | None:
+    def wrongly_held(self, registered: Mapping[str, int], ended: int, without: str = "") -> str | None:
         """Return whose credentials are not counted to their agent's record, or are to another's; None for none's.
 
         Args:
             registered: the event that registered each agent first, by name.
+            ended: how many ended credentials are counted to a record; not what was adopted.
             without: names a table of identities that are gone.
 
         """
+        # A temporary table costs more than it is filled with: SQLite then prepares each statement anew.
+        counted, wrong = self._recorded(registered, without) if registered else (0, None)
+        others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
+        (living,) = self._db.execute(
+            f"SELECT count(*) FROM credential c WHERE c.ended_at IS NULL AND {others}"
+        ).fetchone()
+        found = ended + living
+        if wrong is None and found != counted:
+            (wrong,) = self._db.execute(
+                f"""SELECT coalesce(min(t.text), '?') FROM credential c CROSS JOIN identity i CROSS JOIN term t
+                      {"LEFT JOIN registered g ON g.name = t.text" if registered else ""}
+                     WHERE {others} AND i.id = c.identity AND t.id = i.agent
+                       {"AND (g.event IS NULL OR c.ended_event <= g.event)" if registered else ""}"""
+            ).fetchone()
+        return None if wrong is None else str(wrong)
+
+    def _recorded(self, registered: Mapping[str, int], without: str) -> tuple[int, str | None]:
+        """Return how much counts to the records of registered agents, and whose does not."""
         dialect = dialect_of(self._db)
         dialect.temporaries(self._db, {"registered": "name TEXT PRIMARY KEY, event INTEGER NOT NULL"})
         dialect.insert(self._db, "registered", ("name", "event"), registered.items())
         dialect.counted(self._db, "registered")
         # A record counts what had not ended before it. Whatever registers or ends has the ledger alone, so that the
         # numbers of such events are in their order.
-        counted, wrong = self._db.execute(
+        count, wrong = self._db.execute(
             f"""SELECT count(*), min(CASE WHEN coalesce(c.recurring, 0) <> r.id THEN g.name END)
                   FROM registered g CROSS JOIN agent r CROSS JOIN term t CROSS JOIN identity i CROSS JOIN credential c
                  WHERE r.name = g.name AND t.text = g.name AND i.agent = t.id AND c.identity = i.id
                    AND c.kind <> 'adopted' AND (c.ended_event IS NULL OR c.ended_event > g.event)
                    AND {spared(without)}"""
         ).fetchone()
-        others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
-        (found,) = self._db.execute(f"SELECT count(*) FROM credential c WHERE {others}").fetchone()
-        if wrong is None and found != counted:
-            (wrong,) = self._db.execute(
-                f"""SELECT coalesce(min(t.text), '?') FROM credential c CROSS JOIN identity i CROSS JOIN term t
-                      LEFT JOIN registered g ON g.name = t.text
-                     WHERE {others} AND i.id = c.identity AND t.id = i.agent
-                       AND (g.event IS NULL OR c.ended_event <= g.event)"""
-            ).fetchone()
-        return None if wrong is None else str(wrong)
+        return int(count), wrong
 
     def agents(
         self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -282,8 +281,12 @@ class SqlTransaction(SqlSnapshot):
 
     def _digest(self, members: str, **values: Any) -> str:
         """Return the digest of credentials, in the order in which they were issued."""
-        rows = self._db.execute(f"SELECT c.jti FROM {members} ORDER BY c.id", {"now": self._now, **values})
-        return sha256(b"".join(chain.from_iterable(rows))).hexdigest()
+        dialect = dialect_of(self._db)
+        rows = dialect.fenced(f"SELECT c.jti, c.id FROM {members} ORDER BY c.id")
+        (joined,) = self._one(
+            f"SELECT {dialect.joined_bytes('jti', 'id')} FROM {rows}", now=self._now, **values
+        )
+        return sha256(joined or b"").hexdigest()
 
     def _keep_honoured(self, seq: int, credentials: int, ended_at: int, expires_at: int) -> None:
         """Record what an event ended that verifiers which do not ask the ledger still take."""

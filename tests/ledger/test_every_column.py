@@ -125,6 +125,21 @@ def _everything(world: World) -> None:
         world.authority.perform(Renew(request=RenewRequest(token)))
 
 
+def _many(world: World) -> None:
+    """Issue so many at once that they are compared as a whole."""
+    plain = {"scopes": ("a:b",), "details": ({"type": "x"},), "copies": 12}
+    for kind in ("jwt", "opaque"):
+        # No event tells of the agent of the opaque ones alone.
+        fields = request(task=f"{kind}-12", agent=f"{kind}-12", kind=kind, may_audience=("urn:a",), **plain)
+        (issued,) = world.authority.perform(Issue(requests=(fields,)))
+        below = request(
+            task=None, delegator=None, parent=issued.credentials[0].secret, agent="child", **plain
+        )
+        world.authority.perform(Issue(requests=(below, below._replace(copies=1))))
+        if kind == "jwt":
+            world.authority.perform(Renew(request=RenewRequest(issued.credentials[1].secret)))
+
+
 def _pruned(world: World) -> None:
     """Let old rows go, of which none is of an event of those that follow."""
     world.issue(task="OLD", ttl=60)
@@ -144,7 +159,7 @@ def _cut(world: World) -> None:
     world.issue(task="T4")
 
 
-HISTORIES = (_everything, leave_marks, _pruned, _cut)
+HISTORIES = (_everything, _many, leave_marks, _pruned, _cut)
 
 
 class Kept:

@@ -1,0 +1,113 @@
+"""Rows of credentials in the order of the events that issued or ended them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.errors import IntegrityError
+from jitid.identifier import credential_id
+from jitid.ledger.eventrows import EventRows
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
+
+_MANY = 10
+"""For fewer rows, asking about all of them at once costs more than reading each."""
+_ISSUED_BY = itemgetter(3)
+
+
+class EndedRow(NamedTuple):
+    """An ended credential, and what its columns say of its end."""
+
+    event: int
+    """The event that ended it."""
+    jti: bytes
+    ended_at: int
+    ended_as: str
+    honoured_until: int | None
+    """When it would have expired, if it was signed and had not: until then verifiers may accept it."""
+    mistimed: int
+    """1 if it did not expire at its expiry, or was superseded without a successor."""
+    recorded: int
+    """1 if it is counted to the record of an agent."""
+
+
+class MemberRows:
+    """Rows in the order of the events that they belong to."""
+
+    def __init__(
+        self,
+        rows: Iterator[tuple[Any, ...]],
+        what: str,
+        event: Callable[[tuple[Any, ...]], int],
+        through: int,
+    ) -> None:
+        """Args: `event` tells whose a row is; of events up to `through` rows may be gone."""
+        self._rows = EventRows(iter(rows), event, through)
+        self._what = what
+        self._through = through
+
+    def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
+        rows = self._rows.take(seq, count)
+        if len(rows) != count and seq > self._through:
+            raise IntegrityError(not_as_told(seq, self._what))
+        return rows
+
+    def must_be_done(self) -> None:
+        """Raise IntegrityError if rows are left that no event accounts for."""
+        row = self._rows.next()
+        if row is not None:
+            raise IntegrityError(
+                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"
+            )
+
+
+class IssuedRows(MemberRows):
+    """The rows of what was issued. Many of one event may be passed over, if they were compared as a whole."""
+
+    def __init__(self, snapshot: Snapshot, without: str, through: int) -> None:
+        """`without` names a table of identities that are gone."""
+        super().__init__(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
+        self._snapshot = snapshot
+        self._without = without
+        self._next = snapshot.first_credential()
+        """The least number that the next row can have; None where rows are not in the order of their numbers."""
+        self._passed = False
+        """Whether rows were passed over that the open query would still give."""
+
+    def first_of(self, seq: int, count: int) -> int | None:
+        """Return the number of the first row of an event of which none may be gone, if it has many."""
+        return self._next if count >= _MANY and seq > self._through else None
+
+    def pass_over(self, count: int) -> None:
+        """Go on after the next `count` rows, whose numbers have no gap."""
+        assert self._next is not None
+        self._next += count
+        self._passed = True
+
+    def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
+        self._catch_up()
+        rows = super().take(seq, count)
+        if rows and self._next is not None:
+            self._next = rows[-1][0] + 1
+        return rows
+
+    def must_be_done(self) -> None:
+        """Raise IntegrityError if rows are left that no event accounts for."""
+        self._catch_up()
+        super().must_be_done()
+
+    def _catch_up(self) -> None:
+        if self._passed and self._next is not None:
+            rows = self._snapshot.issued_members(self._without, self._next - 1)
+            self._rows = EventRows(rows, _ISSUED_BY, self._through)
+            self._passed = False
+
+
+def not_as_told(seq: int, what: str) -> str:
+    """Return the message about an event whose credentials are not those that it tells of."""
+    return f"the credentials that event {seq} {what} are not in the ledger as it says"

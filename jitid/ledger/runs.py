@@ -1,0 +1,99 @@
+"""Credentials of one event that lie side by side: what they have in common, and what each has, in few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from jitid.ledger.dialect import dialect_of
+
+OF_CREDENTIAL = (
+    *(
+        "expires_at",
+        "issued_at",
+        "scopes",
+        "kind",
+        "template",
+        "may_kind",
+        "may_audience",
+        "may_act",
+        "details",
+    ),
+    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
+)
+OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
+"""The columns in which all credentials of one event, and their identities, have the same."""
+
+# Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
+_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
+                    {", ".join(f"i.{column}" for column in OF_IDENTITY)}, c.identity, c.line, p.uid,
+                    t.name, t.opener, t.given_event, q.jti, q.proved_subject,
+                    r.host, r.boot, r.namespace, r.pid, r.started, r.kept
+               FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
+                    LEFT JOIN process r ON r.identity = c.identity LEFT JOIN identity p ON p.id = i.parent
+                    LEFT JOIN credential q ON q.id = coalesce(c.source, i.source)
+              WHERE c.id = :key"""
+_ALL_ALIKE = """FROM credential c CROSS JOIN identity i
+    WHERE c.id BETWEEN ? AND ? AND c.event = ? AND i.id = c.identity + 0 AND coalesce(c.line, c.id) = c.id"""
+# Nothing but bytes is as great as no bytes: neither NULL nor text that an editor left in their place.
+_PLAIN = """c.jti >= ? AND length(c.jti) = 16 AND c.fingerprint >= ? AND length(c.fingerprint) = 32
+    AND i.uid >= ? AND length(i.uid) = 16
+    AND (c.claims_hash IS NULL OR c.claims_hash >= ? AND length(c.claims_hash) = 32)"""
+_NO_BYTES = (b"",) * 4
+
+
+@lru_cache(maxsize=64)
+def _equal(absent: tuple[bool, ...]) -> str:
+    """Return the condition that the columns that are alike have certain values, or none."""
+    columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
+    return " AND ".join(
+        f"{column} IS NULL" if none else f"{column} = ?" for column, none in zip(columns, absent, strict=True)
+    )
+
+
+class Run(NamedTuple):
+    """Credentials of one event that are alike; the bytes of all of them in the order of their numbers."""
+
+    length: int
+    jtis: bytes | None
+    """None where there is no credential."""
+    prints: bytes | None
+    """The fingerprints."""
+    uids: bytes | None
+    """The raw ids of the identities."""
+    claims: bytes | None
+    """The hashes of the signed claims of those that have one."""
+
+
+def one(db: Any, key: int) -> tuple[Any, ...] | None:
+    """Return the members of `Alike` of a credential; None if there is none of that number."""
+    row = db.execute(_ALIKE, {"key": key}).fetchone()
+    return None if row is None else tuple(row)
+
+
+def count(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> int:
+    """Return how many credentials are alike, as `Snapshot.count_alike` says; `spared` is a condition on each."""
+    values = [value for value in alike if value is not None]
+    row = db.execute(
+        f"SELECT count(*) {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {spared}",
+        (first, last, event, *values),
+    ).fetchone()
+    return int(row[0])
+
+
+def whole(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> Run:
+    """Return them as a whole, without those that lack what each of a plain event has."""
+    joined = dialect_of(db).joined_bytes
+    values = [value for value in alike if value is not None]
+    row = db.execute(
+        f"""SELECT count(*), {joined("c.jti", "c.id")}, {joined("c.fingerprint", "c.id")},
+                   {joined("i.uid", "c.id")}, {joined("c.claims_hash", "c.id")}
+              {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {_PLAIN} AND {spared}""",
+        (first, last, event, *values, *_NO_BYTES),
+    ).fetchone()
+    return Run(*row)
+
+
+def _absent(alike: Sequence[Any]) -> tuple[bool, ...]:
+    return tuple([value is None for value in alike])
