@@ -187,9 +187,10 @@ def test_a_client_is_known_by_names_that_are_encoded(asked: Asked, spelt: Callab
     """In a form that cannot be read as a whole as in one that can."""
     name = "system:encoded"
     secret = grant(asked.shell, name, "verifier")
-    for right, token, status in ((secret, "x", 200), (secret, "%zz", 400), (secret[:-1], "%zz", 401)):
+    # Failures of this user are many by now.
+    for right, token, statuses in ((secret, "x", {200}), (secret, "%zz", {400}), ("x", "%zz", {401, 429})):
         body = f"token={token}&{spelt('client_id')}={quote_plus(name)}&{spelt('client_secret')}={right}"
-        assert asked.served.ask("POST", "/introspect", body.encode(), FORM).status == status
+        assert asked.served.ask("POST", "/introspect", body.encode(), FORM).status in statuses
 
 
 HEADERS = [
