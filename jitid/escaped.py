@@ -17,25 +17,38 @@ _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 def has_escapes(text: str) -> bool:
     """Say whether there may be an escape in a text, decided by C code."""
-    return any(mark in text for mark in _MARKS)
+    # Not as a loop: every message is looked at.
+    return "\\" in text or "%" in text or "&" in text or "^" in text or _ESCAPE in text or _SEQUENCE in text
 
 
-def meant(text: str) -> Iterator[tuple[str, int, int]]:
-    r"""Yield the characters that a text means, each with where it begins and ends.
+def meant(text: str) -> str:
+    """Return a text with what its escapes stand for in their places."""
+    if not has_escapes(text):
+        return text
+    pieces: list[str] = []
+    at = 0
+    for start, end, character in escapes(text):
+        pieces += (text[at:start], character)
+        at = end
+    return "".join((*pieces, text[at:]))
+
+
+def escapes(text: str) -> Iterator[tuple[int, int, str]]:
+    r"""Yield where each escape begins and ends, and the character that it stands for: none or one.
 
     Read are `\n`, `\x41`, `\u0041`, `%41` and `&#65;`, also where their mark is escaped once more. Line breaks, what
     references name, and what tells a terminal its colours (ECMA-48, section 5.4) leave nothing, nor does a backslash.
     """
-    at = 0
-    while at < len(text):
-        character, end = _read(text, at) if text[at] in _MARKS else (text[at], at + 1)
+    end = 0
+    for start, mark in enumerate(text):
+        if mark not in _MARKS or start < end:
+            continue
+        character, end = _read(text, start)
         if character == _ESCAPE:
             character, end = "", _sequence_end(text, end)
         elif character == _SEQUENCE:
             character, end = "", _parameters_end(text, end)
-        if character:
-            yield character, at, end
-        at = end
+        yield start, end, character
 
 
 def _read(text: str, at: int) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.escaped import has_escapes, meant
+from jitid.escaped import meant
 from jitid.tokenform import (
     MASK,
     MAX_TOKEN,
@@ -164,8 +164,7 @@ def _may_be_a_token(text: str) -> bool:
 
 def _joined(text: str) -> str:
     """Return a text without line breaks, escapes and whatever else leaves no mark, but with its blanks."""
-    characters = (character for character, _, _ in meant(text)) if has_escapes(text) else text
-    return "".join([each for each in characters if each.isprintable() and each not in _BLANK])
+    return "".join([each for each in meant(text) if each.isprintable() and each not in _BLANK])
 
 
 def _quoted(shown: str, limit: int) -> str:

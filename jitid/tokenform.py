@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 
-from jitid.escaped import has_escapes, meant
+from jitid.escaped import escapes, has_escapes
 
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
@@ -179,9 +179,9 @@ def _broken(text: str) -> list[tuple[int, int]]:
     kept = text.encode("ascii", "ignore").translate(None, _BETWEEN)
     if not escaped and _PREFIX_WORD.encode() not in kept and SIGNED_MARK.encode() not in kept:
         return []
-    spans = list(_broken_spans(text, escapes=False))
+    spans = list(_broken_spans(text, escaped=False))
     if escaped:
-        spans += _broken_spans(text, escapes=True)
+        spans += _broken_spans(text, escaped=True)
     apart: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if not apart or start >= apart[-1][1]:
@@ -191,8 +191,8 @@ def _broken(text: str) -> list[tuple[int, int]]:
     return apart
 
 
-def _broken_spans(text: str, *, escapes: bool) -> Iterator[tuple[int, int]]:
-    starts, ends, joined = _digits(text, escapes=escapes)
+def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
+    starts, ends, joined = _digits(text, escaped=escaped)
     for first in _ends(joined, _PREFIX_WORD):
         body = joined[first : first + _DIGITS_LENGTH]
         if is_opaque(OPAQUE_PREFIX + body):
@@ -261,17 +261,23 @@ def _run_end(text: str, at: int) -> int:
     return next((end for end in range(at, len(text)) if text[end] not in _BASE64URL), len(text))
 
 
-def _digits(text: str, *, escapes: bool) -> tuple[Sequence[int], Sequence[int], str]:
-    """Return where base62 characters of a text begin, where they end, and the characters; with `escapes`, as meant."""
-    if escapes:
-        found = [each for each in meant(text) if each[0] in DIGITS]
-        return (
-            [start for _, start, _ in found],
-            [end for _, _, end in found],
-            "".join([each[0] for each in found]),
-        )
-    places = [at for at, character in enumerate(text) if character in DIGITS]
-    return places, [at + 1 for at in places], "".join([text[at] for at in places])
+def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
+    """Return where base62 characters of a text begin, where they end, and the characters; with `escaped`, as meant."""
+    starts: list[int] = []
+    ends: list[int] = []
+    characters: list[str] = []
+    at = 0
+    for start, end, character in (*(escapes(text) if escaped else ()), (len(text), len(text), "")):
+        places = [place for place in range(at, start) if text[place] in DIGITS]
+        starts += places
+        ends += [place + 1 for place in places]
+        characters += [text[place] for place in places]
+        if character and character in DIGITS:
+            starts.append(start)
+            ends.append(end)
+            characters.append(character)
+        at = end
+    return starts, ends, "".join(characters)
 
 
 def _is_secret(word: str, *, wide: bool) -> bool:

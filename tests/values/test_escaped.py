@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.escaped import has_escapes, meant
+from jitid.escaped import escapes, has_escapes, meant
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 PIECES = [
@@ -39,36 +39,31 @@ texts = st.one_of(
 )
 
 
-def read(text: str) -> str:
-    """Return the characters that a text means."""
-    return "".join(character for character, _, _ in meant(text))
-
-
 @given(texts)
-def test_characters_stand_one_behind_the_other(text: str) -> None:
-    """Within the text, each in a place of its own; and what is not escaped stands for itself."""
+def test_escapes_stand_one_behind_the_other(text: str) -> None:
+    """Each stands for one character at most, which is no part of another escape."""
     last = 0
-    for character, start, end in meant(text):
+    for start, end, character in escapes(text):
         assert last <= start < end <= len(text)
-        assert len(character) == 1
-        assert end - start > 1 or character == text[start]
+        assert len(character) <= 1
         last = end
+    assert bool([*escapes(text)]) == has_escapes(text)
 
 
 @given(st.text())
 def test_a_text_without_escapes_means_itself(text: str) -> None:
     if not has_escapes(text):
-        assert read(text) == text
+        assert meant(text) == text
 
 
 @given(st.text(st.characters(codec="ascii")))
-def test_what_others_escape_is_read(text: str) -> None:
+def test_what_others_escape_is_meant(text: str) -> None:
     """As they would read it themselves."""
     plain = "".join(each for each in text if each.isalnum() or each in " _-.<>'\"")
-    assert read(quote(plain, safe="")) == plain
-    assert read(html.escape(plain)) == plain
-    assert read(html.escape(html.escape("".join(f"&#{ord(each)};" for each in plain)))) == plain
-    assert read("".join(f"\\u{ord(each):04x}" for each in plain)) == plain
+    assert meant(quote(plain, safe="")) == plain
+    assert meant(html.escape(plain)) == plain
+    assert meant(html.escape(html.escape("".join(f"&#{ord(each)};" for each in plain)))) == plain
+    assert meant("".join(f"\\u{ord(each):04x}" for each in plain)) == plain
 
 
 @pytest.mark.parametrize(
@@ -88,4 +83,4 @@ def test_what_others_escape_is_read(text: str) -> None:
     ],
 )
 def test_what_is_no_escape_stays(text: str, means: str | None) -> None:
-    assert read(text) == (text if means is None else means)
+    assert meant(text) == (text if means is None else means)
