@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jitid import assertion
 from jitid.errors import UnauthenticatedError
 from jitid.server.form import MAX_FORM, Form, credentials_of, parse_form
 from jitid.server.oautherror import OAuthError
-from tests.server.asking import FORM, Asked, asking, grant
+from tests.server.asking import API, EXCHANGE, FORM, TYPE, Asked, asking, grant
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving
 
@@ -204,6 +205,12 @@ HEADERS = [
     "Basic AGE6AGI=",
     "Bearer",
     "Digest x",
+    *[
+        f"Basic {b64encode(pair).decode()}"
+        for pair in (b"%00:x", b"a:%ff", b"%ed%a0%80:%00", b"\0:\n", b"::", b"a:" + b"x" * 900)
+    ],
+    "Bearer " + "x" * 8_000,
+    "Bearer \xff",
 ]
 
 
@@ -292,6 +299,74 @@ def test_a_form_that_shows_none_is_not_doubtful(pairs: dict[str, str]) -> None:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_form_makes_an_endpoint_fail(asked: Asked, path: str, body: bytes, kind: str | None) -> None:
     answer = asked.served.ask("POST", path, body, {} if kind is None else {"content-type": kind})
+    assert answer.status < 500, answer.body
+    if answer.status != 200:
+        refused(answer)
+
+
+PARAMETERS = [
+    *NAMES,
+    *("token", "token_type_hint", "grant_type", "scope", "audience", "resource", "authorization_details"),
+    *("subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type"),
+    *[
+        f"jitid_{name}"
+        for name in ("task", "purpose", "sensitivity", "ttl", "kind", "agent", "allow_narrower", "x")
+    ],
+]
+MEANT = [
+    *(
+        "client_credentials",
+        EXCHANGE,
+        f"{TYPE}access_token",
+        f"{TYPE}jwt",
+        assertion.TYPE,
+        API,
+        "repo:read",
+        "system:all",
+    ),
+    *(
+        "9" * 5_000,
+        "1h",
+        "1e9",
+        "-1",
+        "opaque",
+        "jwt",
+        "true",
+        "[" * 5_000,
+        '[{"type":"x"}]',
+        '[{"type":"\\ud800"}]',
+        "[1e999]",
+    ),
+    *(
+        "a.b.c",
+        "e30.e30.e30",
+        "é.é.é",
+        "jitid_" + "0" * 38,
+        "http://[",
+        "urn:a#b",
+        "//",
+        "\ud7ff\ue000\uffff",
+        "😀",
+    ),
+]
+said = st.dictionaries(
+    st.sampled_from(PARAMETERS), st.one_of(st.sampled_from(MEANT), st.text(max_size=20)), max_size=9
+)
+
+
+@pytest.fixture(scope="module")
+def bearer(asked: Asked) -> str:
+    """Return the access token of a system that may ask for anything."""
+    return grant(asked.shell, "system:all", "issuer", "verifier", "responder")
+
+
+@given(st.sampled_from(OAUTH), said, st.booleans())
+@settings(max_examples=200)
+def test_no_value_makes_an_endpoint_fail(
+    asked: Asked, bearer: str, path: str, fields: dict[str, str], shown: bool
+) -> None:
+    """What is readable as a form, and may be anything as what it stands for."""
+    answer = asked.form(path, *fields.items(), bearer=bearer if shown else None)
     assert answer.status < 500, answer.body
     if answer.status != 200:
         refused(answer)
