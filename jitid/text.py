@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
+from jitid.escaped import meant
 from jitid.tokenform import (
     MASK,
     MAX_TOKEN,
@@ -11,7 +12,6 @@ from jitid.tokenform import (
     is_unbroken,
     masked,
     names_token,
-    without_escapes,
 )
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
@@ -164,7 +164,7 @@ def _may_be_a_token(text: str) -> bool:
 
 def _joined(text: str) -> str:
     """Return a text without line breaks, escapes and whatever else leaves no mark, but with its blanks."""
-    return "".join([each for each in without_escapes(text) if each.isprintable() and each not in _BLANK])
+    return "".join([each for each in meant(text) if each.isprintable() and each not in _BLANK])
 
 
 def _quoted(shown: str, limit: int) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Iterator
+from functools import cache
+
+from jitid.escaped import escapes, has_escapes
 
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
@@ -20,6 +23,8 @@ RANDOM_LENGTH = 32
 _CHECKED_LENGTH = 6
 _DIGITS_LENGTH = RANDOM_LENGTH + _CHECKED_LENGTH
 """The random part and its checksum."""
+_MOST_MISSING = 2
+"""So many characters of these may be missing: four of the checksum, or what they bound, still tell a token."""
 _FIRST_CHECKED = DIGITS[: (1 << 32) // 62 ** (_CHECKED_LENGTH - 1) + 1]
 """The first digit of a checksum is one of these: 62**6 is much more than 2**32."""
 _PREFIX_WORD = OPAQUE_PREFIX.removesuffix("_")
@@ -52,8 +57,6 @@ _FOREIGN_LENGTH = 16
 _PRIVATE_KEY = "PRIVATE KEY-----"
 _SEPARATE = bytes(each if chr(each) in f"{_BASE64URL}.%" else ord(" ") for each in range(256))
 _BETWEEN = bytes(each for each in range(256) if chr(each) not in DIGITS)
-_ESCAPES = {"n": 1, "r": 1, "t": 1, "x": 3, "u": 5, "U": 9}
-"""How many characters stand behind the backslash of an escape, by the first of them."""
 
 
 def bare(text: str) -> str:
@@ -103,12 +106,13 @@ def names_token(text: str) -> bool:
     """Say whether a token of ours stands in what is to be a name, a scope or an audience.
 
     Those are often made by others, and as random as our tokens: subjects of ID tokens, ids of clients. So what has not
-    our prefix must have the checksum to count; and a name may well be `jitid_documentation`.
+    our prefix must have the checksum to count, also where one or two of its characters are cut off; and a name may well
+    be `jitid_documentation`.
     """
     if SIGNED_MARK in text:
         return True
     # As above.
-    if len(text) < _DIGITS_LENGTH and _PREFIX_WORD not in text:
+    if len(text) < _DIGITS_LENGTH - _MOST_MISSING and _PREFIX_WORD not in text:
         return False
     if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
@@ -116,6 +120,11 @@ def names_token(text: str) -> bool:
         first in _FIRST_CHECKED and is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
         for run in _runs(text, DIGITS, _DIGITS_LENGTH)
         for at, first in enumerate(run[RANDOM_LENGTH : len(run) - _CHECKED_LENGTH + 1])
+    ):
+        return True
+    if any(
+        len(run) < _DIGITS_LENGTH and _is_mixed(run) and _can_be_completed(run)
+        for run in _runs(text, DIGITS, _DIGITS_LENGTH - _MOST_MISSING)
     ):
         return True
     return not is_unbroken(text) and bool(_broken(text))
@@ -154,13 +163,7 @@ def masked(text: str, *, wide: bool = False) -> str:
 
 def is_unbroken(text: str) -> bool:
     """Say whether a text is one word of visible ASCII characters without an escape: nothing breaks a token in it."""
-    return text.isascii() and text.isprintable() and not any(each in text for each in " \\%")
-
-
-def without_escapes(text: str) -> str:
-    r"""Return a text without escapes such as `\n` and `\u200b`, and without backslashes."""
-    first, *rest = text.split("\\")
-    return first + "".join([part[_ESCAPES.get(part[:1], 0) :] for part in rest])
+    return text.isascii() and text.isprintable() and " " not in text and not has_escapes(text)
 
 
 def _broken(text: str) -> list[tuple[int, int]]:
@@ -171,14 +174,14 @@ def _broken(text: str) -> list[tuple[int, int]]:
     """
     if len(text) < _LENGTH:
         return []
-    escaped = "\\" in text or "%" in text
+    escaped = has_escapes(text)
     # The usual case, decided by C code.
     kept = text.encode("ascii", "ignore").translate(None, _BETWEEN)
     if not escaped and _PREFIX_WORD.encode() not in kept and SIGNED_MARK.encode() not in kept:
         return []
-    spans = list(_broken_spans(text, escapes=False))
+    spans = list(_broken_spans(text, escaped=False))
     if escaped:
-        spans += _broken_spans(text, escapes=True)
+        spans += _broken_spans(text, escaped=True)
     apart: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if not apart or start >= apart[-1][1]:
@@ -188,19 +191,18 @@ def _broken(text: str) -> list[tuple[int, int]]:
     return apart
 
 
-def _broken_spans(text: str, *, escapes: bool) -> Iterator[tuple[int, int]]:
-    places = _digits(text, escapes=escapes)
-    joined = "".join([text[at] for at in places])
+def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
+    starts, ends, joined = _digits(text, escaped=escaped)
     for first in _ends(joined, _PREFIX_WORD):
         body = joined[first : first + _DIGITS_LENGTH]
         if is_opaque(OPAQUE_PREFIX + body):
-            start, end = places[first - len(_PREFIX_WORD)], places[first + _DIGITS_LENGTH - 1] + 1
+            start, end = starts[first - len(_PREFIX_WORD)], ends[first + _DIGITS_LENGTH - 1]
             # One that is whole is known as a word.
             if not text.endswith(body, start, end):
                 yield start, end
     judged = 0
     for last in _ends(joined, SIGNED_MARK):
-        start = places[last - len(SIGNED_MARK)]
+        start = starts[last - len(SIGNED_MARK)]
         # Another mark in the same word is judged with the first one.
         if text.startswith(SIGNED_MARK, start) and (
             start < judged or not _goes_on(text, judged := _run_end(text, start))
@@ -208,6 +210,37 @@ def _broken_spans(text: str, *, escapes: bool) -> Iterator[tuple[int, int]]:
             continue
         yield start, len(text)
         return
+
+
+def _can_be_completed(run: str) -> bool:
+    """Say whether base62 characters are those of an opaque token but for a few that are missing around them."""
+    missing = _DIGITS_LENGTH - len(run)
+    for before in range(missing + 1):
+        behind = missing - before
+        digits = run[: RANDOM_LENGTH - before]
+        value = 0
+        for each in run[RANDOM_LENGTH - before :]:
+            value = value * 62 + DIGITS.index(each)
+        found = crc32(b"0" * before + digits.encode())
+        checksums = range(value * 62**behind, (value + 1) * 62**behind)
+        few, many = sorted((checksums, _changes(before)), key=len)
+        if any(found ^ each in many for each in few):
+            return True
+    return False
+
+
+@cache
+def _changes(count: int) -> frozenset[int]:
+    """Return what other digits instead of as many zeros before all others change in the CRC of a random part.
+
+    It is linear: that does not depend on the others.
+    """
+    rest = b"0" * (RANDOM_LENGTH - count)
+    zeros = crc32(b"0" * count + rest)
+    firsts = [b""]
+    for _ in range(count):
+        firsts = [first + each.encode() for first in firsts for each in DIGITS]
+    return frozenset([crc32(first + rest) ^ zeros for first in firsts])
 
 
 def _ends(text: str, mark: str) -> Iterator[int]:
@@ -228,19 +261,23 @@ def _run_end(text: str, at: int) -> int:
     return next((end for end in range(at, len(text)) if text[end] not in _BASE64URL), len(text))
 
 
-def _digits(text: str, *, escapes: bool) -> list[int]:
-    r"""Return where base62 characters stand in a text; with `escapes`, except in those (`\n`, `\u200b`, `%0A`)."""
-    places, skipped = [], 0
-    for at, character in enumerate(text):
-        if at < skipped:
-            continue
-        if character in DIGITS:
-            places.append(at)
-        elif escapes and character == "\\":
-            skipped = at + 1 + _ESCAPES.get(text[at + 1 : at + 2], 0)
-        elif escapes and character == "%":
-            skipped = at + 3
-    return places
+def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
+    """Return where base62 characters of a text begin, where they end, and the characters; with `escaped`, as meant."""
+    starts: list[int] = []
+    ends: list[int] = []
+    characters: list[str] = []
+    at = 0
+    for start, end, character in (*(escapes(text) if escaped else ()), (len(text), len(text), "")):
+        places = [place for place in range(at, start) if text[place] in DIGITS]
+        starts += places
+        ends += [place + 1 for place in places]
+        characters += [text[place] for place in places]
+        if character and character in DIGITS:
+            starts.append(start)
+            ends.append(end)
+            characters.append(character)
+        at = end
+    return starts, ends, "".join(characters)
 
 
 def _is_secret(word: str, *, wide: bool) -> bool:

@@ -166,7 +166,7 @@ LAYERS = (
         "publickey",
         "privatekeys",
     },
-    {"errors", "tokenform"},
+    {"errors", "escaped", "tokenform"},
 )
 HEIGHT = {name: len(LAYERS) - number for number, names in enumerate(LAYERS) for name in names}
 PURE = HEIGHT["policy"]

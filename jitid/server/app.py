@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from inspect import iscoroutinefunction
 from time import perf_counter
@@ -49,6 +50,8 @@ _OPEN = frozenset(
 """What needs no credential and costs something."""
 _OPEN_RATE = 200.0
 """Requests a second of these from one address."""
+_BUGS_RATE, _BUGS_AT_ONCE = 0.1, 5.0
+"""So often one bug is told; whoever can provoke it must not fill the log."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -88,6 +91,9 @@ class App:
         self._log = log
         self._working = 0
         self._pace = Pace(_OPEN_RATE, 2 * _OPEN_RATE)
+        self._bugs = Pace(_BUGS_RATE, _BUGS_AT_ONCE)
+        self._untold: Counter[str] = Counter()
+        """How often each bug, by its place, was not told since it was told last."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -131,19 +137,28 @@ class App:
         except (JitidError, HTTPException) as error:
             await self._refuse(send, record, _told(error))
         except Exception as error:  # noqa: BLE001 - the boundary: the client gets an answer, the log the place
-            place = traceback.extract_tb(error.__traceback__)[-1:]
-            # The message of a foreign exception may quote what it was given, so only its type is told.
-            self._log.tell(
-                "bug",
-                "error",
-                error=type(error).__name__,
-                at=f"{place[0].filename.rpartition('/')[2]}:{place[0].lineno}" if place else None,
-                route=record.route,
-                trace=trace_id(record.trace),
-            )
+            self._tell_bug(error, record)
             bug = JitidError(f"internal error: {type(error).__name__}; this is a bug")
             bug.code = "internal"
             await self._refuse(send, record, bug)
+
+    def _tell_bug(self, error: Exception, record: Record) -> None:
+        """Log where something went wrong: its first times, and then now and then with how often it did between."""
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
+        if self._bugs.take(place):
+            self._untold[place] += 1
+            return
+        # The message of a foreign exception may quote what it was given, so only its type is told.
+        self._log.tell(
+            "bug",
+            "error",
+            error=type(error).__name__,
+            at=place or None,
+            route=record.route,
+            trace=trace_id(record.trace),
+            untold=self._untold.pop(place, 0),
+        )
 
     def _keep_pace(self, scope: Scope) -> None:
         """Bound what those ask for whom nobody knows. Raises LimitedError."""

@@ -47,11 +47,18 @@ async def call(
     asks: Asks | None = None,
 ) -> T:
     """Let a thread do some work for the client of a request. Raises OAuthError, and as the work does."""
-    signed = _signed(service, request, form)
+    with service.counting_failures(request):
+        signed = _signed(service, request, form)
+        secret = _by_secret(request, form) if signed is None else None
+        if signed is None and secret is None and form.doubtful and "authorization" not in request.headers:
+            # A client that shows a credential is never taken for the user of its socket.
+            raise UnauthenticatedError(
+                "the client names a parameter by which clients authenticate, and proves nothing; nothing was done"
+            )
     if signed is not None:
         # That an assertion was used is written down.
         return await service.call(request, work, proof=signed, asks=asks)
-    return await service.call(request, work, reads=reads, proof=_by_secret(request, form), asks=asks)
+    return await service.call(request, work, reads=reads, proof=secret, asks=asks)
 
 
 def must_be_named(form: Form, caller: Caller) -> None:
@@ -93,8 +100,8 @@ def _client_secret(request: Request, form: Form) -> tuple[str, Secret] | None:
     """Return `client_id` and `client_secret` of a request (RFC 6749, section 2.3.1); None if there is no secret.
 
     Raises:
-        OAuthError: the client authenticates in two ways, or states a secret without its name.
-        UnauthenticatedError: the header is malformed.
+        OAuthError: the client authenticates in two ways.
+        UnauthenticatedError: the header is malformed, or a secret is stated without its name.
 
     """
     text = form.one("client_secret")
@@ -105,7 +112,7 @@ def _client_secret(request: Request, form: Form) -> tuple[str, Secret] | None:
         raise OAuthError("invalid_request", _TWICE)
     client = form.one("client_id")
     if client is None:
-        raise OAuthError("invalid_client", "a client_secret needs the client_id that it belongs to", 401)
+        raise UnauthenticatedError("a client_secret needs the client_id that it belongs to; nothing was done")
     return client, Secret.single(text)
 
 
@@ -135,7 +142,7 @@ def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAu
         # RFC 6749, section 2.3.
         raise OAuthError("invalid_request", _TWICE)
     if text is None or said != assertion.TYPE:
-        raise OAuthError("invalid_client", f"a client assertion is of the type {assertion.TYPE}", 401)
+        raise UnauthenticatedError(f"a client assertion is of the type {assertion.TYPE}; nothing was done")
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; of the endpoint asked, where it is another.
     here = f"{service.base_url}{request.scope['path']}"
     places = (f"{service.base_url}/token", here)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote_to_bytes
 
+from jitid.errors import UnauthenticatedError
 from jitid.server.oautherror import OAuthError
 
 if TYPE_CHECKING:
@@ -21,6 +21,24 @@ MAX_PARAMETERS = 64
 CREDENTIALS = frozenset({"client_id", "client_secret", "client_assertion", "client_assertion_type"})
 """The parameters by which a client authenticates (RFC 6749, section 2.3.1; RFC 7521, section 4.2)."""
 
+
+def _spelt(name: str, *ways: bytes) -> bytes:
+    """Return a pattern for a name; each character of it may be written in any of these ways, by its number."""
+    return b"".join([b"(?:%s)" % b"|".join([way % each for way in ways]) for each in name.encode()])
+
+
+_ESCAPED = b"%%(?i:%02x)"
+_CREDENTIAL = re.compile(
+    b"&(%s)(?:=([^&]*))?(?![^&])" % b"|".join([_spelt(name, b"%c", _ESCAPED) for name in sorted(CREDENTIALS)])
+)
+"""A parameter by which a client authenticates, and its value."""
+# In small letters or capitals, as it is or as forms or JSON escape it, and in UTF-16 too.
+_LENIENT = (b"(?i:%c)\\0*", b"%%(?i:%02x)\\0*", b"\\\\u00(?i:%02x)\\0*")
+_CLIENT_S = b"|".join([_spelt(name, *_LENIENT) for name in ("id", "secret", "assertion")])
+_SHOWN = (
+    re.compile(b"%s(?:%s)" % (_spelt("client_", *_LENIENT), _CLIENT_S)),
+    re.compile(_spelt("access_token", *_LENIENT)),
+)
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TYPE = re.compile(rb'application/x-www-form-urlencoded(?:\s*;\s*charset\s*=\s*"?utf-8"?)?', re.IGNORECASE)
 # Neither tokens nor names nor scopes have any; what has is not shown or kept by mistake.
@@ -30,8 +48,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Form:
     """The parameters of a request. One without a value counts as left out (RFC 6749, section 3.2)."""
 
-    def __init__(self, values: dict[str, list[str]]) -> None:
+    def __init__(self, values: dict[str, list[str]], *, doubtful: bool) -> None:
         self._values = values
+        self.doubtful = doubtful
+        """Whether a credential may be meant that is not among the parameters: one without a value, or misspelt."""
 
     def names(self) -> Collection[str]:
         """Return the names of the parameters that have a value."""
@@ -97,23 +117,42 @@ def parse_form(body: bytes, repeatable: Collection[str] = ()) -> Form:
         seen.add(name)
         if value:
             values[name] = [value]
-    return Form(values)
+    others = seen - (values.keys() & CREDENTIALS)
+    return Form(values, doubtful=shows_credential("&".join(others).encode()))
 
 
 def credentials_of(body: bytes) -> Form:
     """Return the parameters by which a client authenticates, of a form that cannot be read as a whole.
 
-    Who the client is does not depend on a mistake elsewhere in it. Raises OAuthError where one of them stands twice.
+    Who the client is does not depend on a mistake elsewhere in it. Raises UnauthenticatedError where one of them stands
+    twice or cannot be read: what a client shows is never taken for nothing.
     """
-    found: dict[str, list[str]] = {}
-    for pair in body[:MAX_FORM].decode("ascii", "replace").split("&")[:MAX_PARAMETERS]:
-        name, _, value = pair.partition("=")
-        if name in CREDENTIALS:
-            with suppress(OAuthError):
-                found.setdefault(name, []).append(_decoded(value))
-    if any(len(values) > 1 for values in found.values()):
-        raise OAuthError("invalid_client", "a parameter by which the client authenticates stands twice", 401)
-    return Form({name: values for name, values in found.items() if values[0]})
+    body = b"&" + body
+    found: dict[str, str] = {}
+    for one in _CREDENTIAL.finditer(body):
+        name = unquote_to_bytes(one[1]).decode("ascii")
+        if name in found:
+            raise UnauthenticatedError(
+                "a parameter by which the client authenticates stands twice; nothing was done"
+            )
+        try:
+            found[name] = _decoded((one[2] or b"").decode("ascii"))
+        except (OAuthError, UnicodeDecodeError):
+            raise UnauthenticatedError(
+                "a parameter by which the client authenticates cannot be read; nothing was done"
+            ) from None
+    values = {name: [value] for name, value in found.items() if value}
+    # It may be no form at all: whatever else looks like one.
+    rest = _CREDENTIAL.sub(lambda one: b"&" if one[2] else one[0], body)
+    return Form(values, doubtful=shows_credential(rest))
+
+
+def shows_credential(text: bytes) -> bool:
+    """Tell whether a text has the name of a parameter that shows a credential, wherever and in whatever spelling.
+
+    Besides those of clients it is the one of RFC 6750 (section 2.2), which is not read here.
+    """
+    return any(pattern.search(text) is not None for pattern in _SHOWN)
 
 
 def _decoded(text: str) -> str:

@@ -16,7 +16,7 @@ from jitid.secret import Secret
 from jitid.server import client, granting
 from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.claims import DEAD, told
-from jitid.server.form import Form, credentials_of, read_form
+from jitid.server.form import Form, credentials_of, read_form, shows_credential
 from jitid.server.oautherror import OAuthError, as_oauth, document
 from jitid.server.record import record_of
 
@@ -40,7 +40,7 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of OAuth."""
 
     async def token(request: Request) -> Response:
-        form, broken = await _form(request, granting.REPEATABLE)
+        form, broken = await _form(service, request, granting.REPEATABLE)
 
         def work(authority: Authority, caller: Caller) -> tuple[granting.Wanted, Issued]:
             client.must_be_named(form, caller)
@@ -52,7 +52,7 @@ def routes(service: Service) -> list[BaseRoute]:
         return granting.answer(*await client.call(service, request, form, work))
 
     async def introspect(request: Request) -> Response:
-        form, broken = await _form(request)
+        form, broken = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
             client.must_be_named(form, caller)
@@ -66,7 +66,7 @@ def routes(service: Service) -> list[BaseRoute]:
         return document(await client.call(service, request, form, work, reads=True, asks=Introspect))
 
     async def revoke(request: Request) -> Response:
-        form, broken = await _form(request)
+        form, broken = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> None:
             client.must_be_named(form, caller)
@@ -102,7 +102,9 @@ def routes(service: Service) -> list[BaseRoute]:
     ]
 
 
-async def _form(request: Request, repeatable: Collection[str] = ()) -> tuple[Form, OAuthError | None]:
+async def _form(
+    service: Service, request: Request, repeatable: Collection[str] = ()
+) -> tuple[Form, OAuthError | None]:
     """Return the form of a request; where it cannot be read, what the client authenticates with, and the reason.
 
     The reason is for those clients alone that are authenticated.
@@ -110,7 +112,12 @@ async def _form(request: Request, repeatable: Collection[str] = ()) -> tuple[For
     try:
         return await read_form(request, repeatable), None
     except OAuthError as error:
-        return credentials_of(await request.body()), error
+        if shows_credential(request.scope["query_string"]):
+            # Not read, and so nobody can be told by it.
+            raise
+        body = await request.body()
+        with service.counting_failures(request):
+            return credentials_of(body), error
 
 
 def _must_be_whole(broken: OAuthError | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -272,6 +272,27 @@ class Service:
                 seconds=seconds,
             )
 
+    @contextmanager
+    def counting_failures(self, request: Request) -> Iterator[None]:
+        """Count a credential that proves to be none. Raises LimitedError where too many of them come from one client.
+
+        Counted after the check: the failures of one client must not keep out others at its address.
+        """
+        try:
+            yield
+        except UnauthenticatedError:
+            peer = record_of(request.scope).peer
+            client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
+            seconds = self._failures.take(client)
+            if not seconds:
+                raise
+            raise LimitedError(
+                "too many credentials that are not valid came from here; nothing was done",
+                f"try again in {seconds} s",
+                status=429,
+                seconds=seconds,
+            ) from None
+
     def _serving(self, authority: LocalAuthority, caller: Caller, asks: Asks | None = None) -> Authority:
         # Several agents may have one name, so each identity has its own pace. Every other name is one caller's.
         self.keep_pace(caller.identity or caller.name)
@@ -300,34 +321,27 @@ class Service:
         """Return what finds out, in a thread, who makes a request."""
         record = record_of(request.scope)
         # What proves it otherwise has read the header itself.
-        bearer, peer = _bearer(request) if proof is None else None, record.peer
+        with self.counting_failures(request):
+            bearer = _bearer(request) if proof is None else None
+        peer = record.peer
         if proof is None and bearer is None and peer is None:
             raise UnauthenticatedError(
                 "authentication required: the request has no `Authorization: Bearer` header; nothing was done"
             )
-        client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
 
         def find(authority: LocalAuthority) -> Caller:
-            try:
-                if proof is not None:
-                    found = proof(authority)
-                elif bearer is not None:
-                    found = authority.perform(Authenticate(bearer=bearer))
-                else:
-                    assert peer is not None
-                    found = authority.admitted(self._peers.caller(peer))
-            except UnauthenticatedError as error:
-                error.presented = proof is None and bearer is not None
-                # Counted after the check: the failures of one client must not keep out others at its address.
-                seconds = self._failures.take(client)
-                if not seconds:
+            with self.counting_failures(request):
+                try:
+                    if proof is not None:
+                        found = proof(authority)
+                    elif bearer is not None:
+                        found = authority.perform(Authenticate(bearer=bearer))
+                    else:
+                        assert peer is not None
+                        found = authority.admitted(self._peers.caller(peer))
+                except UnauthenticatedError as error:
+                    error.presented = proof is None and bearer is not None
                     raise
-                raise LimitedError(
-                    "too many credentials that are not valid came from here; nothing was done",
-                    f"try again in {seconds} s",
-                    status=429,
-                    seconds=seconds,
-                ) from None
             record.caller = found.name
             return found._replace(trace=record.trace, key=_idempotency_key(request))
 

@@ -8,12 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from jitid import cli
 from jitid.errors import JitidError
@@ -253,7 +255,21 @@ def test_neither_a_quotation_nor_the_words_of_others_hold_a_secret(secret: str) 
 
 
 @pytest.mark.parametrize(
-    "between", ["\n", " ", "\u200b", "\r\n  ", "\\n", "\\u200b", "\\\n", "%0A", "\u00e9", "\n> "]
+    "between",
+    [
+        *("\n", " ", "\u200b", "\r\n  ", "\\n", "\\u200b", "\\\n", "%0A", "%250A", "\u00e9", "\n> "),
+        *(
+            "\x1b[01;31m\x1b[K",
+            "\x1b[m",
+            "\x1b(B\x1b[m",
+            "\x9b1m",
+            "\\x1b[7m",
+            "\\033[0;31m",
+            "\\e[1m",
+            "^[[1m",
+        ),
+        *("&nbsp;", "&shy;", "&amp;", "&#10;", "&#x200b;", "&amp;nbsp;", "&NewLine;"),
+    ],
 )
 def test_a_broken_token_is_known_wherever_it_is_broken(between: str) -> None:
     """In a message, in a quotation, and as what a name or a text could be."""
@@ -269,6 +285,82 @@ def test_a_broken_token_is_known_wherever_it_is_broken(between: str) -> None:
         assert names_token(broken)
         assert quote(broken) == "`****`"
         assert not shown_pieces(masked(f"there is no agent {broken} on the task T1"))
+
+
+def _ways(character: str) -> Iterator[str]:
+    """Yield how a character is escaped."""
+    number = ord(character)
+    for way in ("%{:02X}", "%{:02x}", "%25{:02x}", "\\x{:02x}", "\\u{:04x}", "\\U{:08x}"):
+        yield way.format(number)
+    for way in ("&#{};", "&#x{:x};", "&#X{:X};", "&amp;#{};", "&#0{};"):
+        yield way.format(number)
+
+
+def test_a_token_is_known_whatever_of_it_is_escaped() -> None:
+    for at, character in enumerate(OPAQUE):
+        for way in _ways(character):
+            text = OPAQUE[:at] + way + OPAQUE[at + 1 :]
+            assert names_token(text), text
+            for shown in (
+                quote(text),
+                label(text),
+                foreign(f"no file /a/{text}: {text!r}"),
+                masked(f"no {text}."),
+            ):
+                assert not shown_pieces(shown), (text, shown)
+    for number in range(len(list(_ways("_")))):
+        whole = "".join(list(_ways(each))[number] for each in OPAQUE)
+        assert quote(whole) == "`****`"
+        assert masked(f"no agent {whole} here") == "no agent **** here"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("list", "--ledger", "{}"),
+        ("list", "--config", "/tmp/{}"),
+        ("list", "--remote", "unix:///tmp/{}"),
+        ("scan", "/tmp/{}"),
+        ("issue", "--task", "T", "--out", "/nowhere/{}"),
+    ],
+)
+def test_a_token_that_a_program_has_coloured_is_not_echoed(line: tuple[str, ...], run: Run) -> None:
+    """As `grep --color=always` prints it, and `cat -v` then."""
+    for before, behind in (
+        ("\x1b[01;31m\x1b[K", "\x1b[m\x1b[K"),
+        ("^[[01;31m^[[K", "^[[m^[[K"),
+        ("\x1b[38;5;196m", "\x1b(B\x1b[m"),
+    ):
+        for start, end in ((0, 9), (0, 44), (9, 20)):
+            text = f"{OPAQUE[:start]}{before}{OPAQUE[start:end]}{behind}{OPAQUE[end:]}"
+            run(*[word.format(text) for word in line])
+
+
+def _some_bytes(number: int, count: int) -> bytes:
+    return bytes((each * 37 + number * 11) % 248 for each in range(count))
+
+
+@pytest.mark.parametrize("cut", [(1, 0), (0, 1), (2, 0), (1, 1), (0, 2)])
+def test_a_token_without_its_prefix_is_known_by_what_is_left_of_it(cut: tuple[int, int]) -> None:
+    """Nobody needs many tries for one or two characters whose checksum is told."""
+    before, behind = cut
+    for number in range(40):
+        token = new_opaque(partial(_some_bytes, number))
+        left = token[len("jitid_") + before : len(token) - behind]
+        for text in (left, f"user:{left}", f"/tmp/{left}.txt"):
+            assert names_token(text)
+            assert left not in label(text)
+            assert left not in masked(f"there is no {text}")
+        # One that is not of a token, by its checksum.
+        other = left[:-7] + ("a" if left[-7] != "a" else "b") + left[-6:]
+        assert not names_token(other)
+        assert label(other) == f"`{other}`"
+
+
+@given(st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", min_size=30, max_size=40))
+def test_what_only_looks_random_can_be_a_name(text: str) -> None:
+    assume(not text.startswith("eyJ"))
+    assert label(text) == f"`{text}`"
 
 
 @pytest.mark.parametrize("width", FOLDED)
@@ -304,6 +396,19 @@ def test_the_end_of_a_folded_token_is_not_echoed(run: Run) -> None:
         f"{OPAQUE[:20]}\n{OPAQUE[20:]} ",
         "\\n%0A",
         OURS,
+        "\x1b[",
+        "\x1b[01;31m",
+        "^[[",
+        "\\x1b",
+        "&",
+        "&amp;",
+        "&amp;#",
+        "&#x6a;",
+        "%",
+        "%25",
+        "%6a%69%74%69%64%5f",
+        f"{BODY[1:]} ",
+        f"{BODY[2:]} ",
     ],
 )
 def test_the_cost_of_a_look_is_linear(word: str) -> None:

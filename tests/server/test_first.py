@@ -219,22 +219,21 @@ def test_each_401_has_a_challenge(asked: Asked, path: str) -> None:
         assert answer.headers["www-authenticate"].startswith(("Bearer ", "Basic "))
 
 
-def test_who_shows_a_credential_is_not_taken_for_the_user_of_the_socket(tmp_path: Path) -> None:
+HEADERS = (
+    ("Basic\tYTpi", "Bearer\tx", "Negotiate x", "Digest", ""),
+    ("x", "Basic YTpi", "Bearer", "Bearer x"),
+)
+"""In two parts, since too many credentials that are not valid are answered with 429."""
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+def test_who_shows_a_credential_is_not_taken_for_the_user_of_the_socket(
+    tmp_path: Path, headers: tuple[str, ...]
+) -> None:
     """Whatever stands in the header: what is not understood is no caller."""
     configuration = tmp_path / "config.toml"
     configuration.write_text(f'[socket.role]\n{getpass.getuser()} = ["verifier", "auditor"]\n')
     configuration.chmod(0o600)
-    headers = (
-        "Basic\tYTpi",
-        "Bearer\tx",
-        "Negotiate x",
-        "Digest",
-        "",
-        "x",
-        "Basic YTpi",
-        "Bearer",
-        "Bearer x",
-    )
     with serving(tmp_path, "--config", str(configuration), "--socket", str(tmp_path / "s.sock")) as served:
         assert served.ask("GET", "/v1/whoami").status == 200
         assert post(served, "/introspect", "an empty form", None).status == 400
