@@ -5,24 +5,38 @@ It is a state of the process, as an alarm is: a command is one process, and what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
+from typing import TypeVar, cast
+
+T = TypeVar("T")
 
 TAKING_BACK = 30.0
 """Seconds for taking back what the command has made, whatever is left of its time then."""
+
+OVER = "the command's time is over (--timeout)"
+"""What an error says that nobody but the command's own time has caused."""
+
+MORE = "repeat the command, or give it more --timeout"
+"""What to do about that."""
 
 _EARLY = 0.05
 """Seconds by which a timer may be early."""
 
 _end: float | None = None
 _least = 0.0
+_paused: float | None = None
+"""Since when the time stands still."""
 _called: list[Callable[[], None]] = []
+_rung = False
+"""Whether the timer has rung, and what is to be called then was not called yet."""
 
 
 def bound(seconds: float) -> None:
     """Let no wait of this process go on for longer than so many seconds from now."""
     global _end, _least
-    _end, _least = monotonic() + seconds, 0.0
+    _end, _least = _now() + seconds, 0.0
 
 
 def take_back() -> None:
@@ -32,7 +46,7 @@ def take_back() -> None:
     """
     global _end, _least
     if _end is not None:
-        _end, _least = monotonic() + TAKING_BACK, TAKING_BACK
+        _end, _least = _now() + TAKING_BACK, TAKING_BACK
 
 
 def lift() -> None:
@@ -44,7 +58,7 @@ def lift() -> None:
 
 def left(most: float) -> float:
     """Return for how many seconds to wait: `most`, or what is left of the command's time if that is less."""
-    return most if _end is None else min(most, max(0.0, _end - monotonic()))
+    return most if _end is None else min(most, max(0.0, _end - _now()))
 
 
 def usual(timeout: float) -> float:
@@ -54,7 +68,50 @@ def usual(timeout: float) -> float:
 
 def is_over() -> bool:
     """Tell whether the command has a bound, and it has passed."""
-    return _end is not None and monotonic() >= _end
+    return _end is not None and _now() >= _end
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Let what passes in the block not count: the command waits for its caller, who types, reads, or fills a pipe.
+
+    Servers, other writers and targets that are waited for meanwhile keep what they were given.
+    """
+    global _end, _paused, _rung
+    if _end is None or _paused is not None:
+        # One that is in another, perhaps of another thread, ends with that.
+        yield
+        return
+    _paused = monotonic()
+    try:
+        yield
+    finally:
+        # Moved before it runs on: the timer's thread must not see one without the other.
+        if _end is not None:
+            _end += monotonic() - _paused
+        _paused = None
+        if _rung:
+            _rung = False
+            if _end is not None:
+                _wait(_end)
+
+
+def spared(pieces: Iterable[T]) -> Iterator[T]:
+    """Yield pieces as they come; what passes until the next one is there does not count."""
+    coming = iter(pieces)
+    while True:
+        with paused():
+            piece = next(coming, _NONE)
+        if piece is _NONE:
+            return
+        yield cast("T", piece)
+
+
+_NONE = object()
+
+
+def _now() -> float:
+    return monotonic() if _paused is None else _paused
 
 
 def at_end(call: Callable[[], None]) -> None:
@@ -69,17 +126,23 @@ def at_end(call: Callable[[], None]) -> None:
 def _wait(end: float) -> None:
     from threading import Timer
 
-    timer = Timer(max(0.0, end - monotonic()), _ring)
+    timer = Timer(max(0.0, end - _now()), _ring)
     timer.daemon = True
     timer.start()
 
 
 def _ring() -> None:
+    global _rung
+    # Before the look: a pause that ends in between winds the timer up again, and twice is once.
+    _rung = True
+    if _paused is not None:
+        return
+    _rung = False
     end = _end
     if end is None:
         return
-    if monotonic() < end - _EARLY:
-        # It was bound anew.
+    if _now() < end - _EARLY:
+        # It was bound anew, or paused.
         _wait(end)
         return
     # What is begun after the end, to take something back, has an end of its own.

@@ -339,10 +339,12 @@ async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
         async with asyncio.timeout(seconds):
             return await future
     except TimeoutError:
-        raise StorageError(
+        late = StorageError(
             f"the ledger did not answer within {seconds:g} s; whether it was done is not known",
             "try again; with the same Idempotency-Key nothing is issued twice",
-        ) from None
+        )
+        late.unsure = True
+        raise late from None
 
 
 def _bearer(request: Request) -> Secret | None:
