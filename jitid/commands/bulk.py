@@ -105,7 +105,7 @@ def issue(
         if not done or error.exit_status == 74:
             raise
         rest = (
-            "nothing after it; whether its own were is not known"
+            "nothing after it; whether its own lines were is not known"
             if error.unsure
             else "nothing of it or after it"
         )

@@ -40,6 +40,24 @@ sys.exit(cli.run(sys.argv[1:]))
 """
 """Runs a command whose caller takes an hour for each thing that it reads or writes, by the clock of its time alone."""
 
+RINGING = """
+import os, sys, time
+from jitid import cli, patience
+
+late, read = 0, os.read
+
+def rings(descriptor, *more):
+    global late
+    late += 3600 * (descriptor == 0)
+    patience._ring()
+    return read(descriptor, *more)
+
+os.read = rings
+patience.monotonic = lambda: time.monotonic() + late
+sys.exit(cli.run(sys.argv[1:]))
+"""
+"""Runs a command whose caller takes an hour to answer; meanwhile the timer rings that was wound up for a minute."""
+
 LINES = 1_200
 """Of a list these are two transactions."""
 
@@ -121,6 +139,27 @@ def test_a_person_may_think_before_they_answer(client: Shell, line: str) -> None
     assert client.good("list", "--live") == ""
 
 
+def test_a_connection_to_a_database_outlives_what_its_caller_takes(postgres_url: str, tmp_path: Path) -> None:
+    """It is open while a person thinks, and what cuts it at the end of the time waits too."""
+    shell = Shell(tmp_path)
+    shell.environment["JITID_LEDGER"] = postgres_url
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--count", "150", "--yes")
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", RINGING, "--timeout", "1m", "revoke", "--task", "T1"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=shell.environment,
+        cwd=shell.home,
+    ) as command:
+        os.close(theirs)
+        os.write(ours, b"150\n")
+        assert command.wait(PATIENCE) == 0, os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert shell.good("list", "--live") == ""
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Return what the clock of the command's time shows, to be changed."""
@@ -183,6 +222,17 @@ def test_nothing_is_cut_in_a_pause_and_after_it_in_time() -> None:
         assert called.wait(PATIENCE)
     finally:
         patience.lift()
+
+
+def test_what_is_nearly_over_is_not_cut_in_a_pause_either(clock: list[float]) -> None:
+    called = threading.Event()
+    patience.bound(10)
+    patience.at_end(called.set)
+    clock[0] += 9.99
+    with patience.paused():
+        patience._ring()
+        assert not called.is_set()
+    assert called.wait(PATIENCE)
 
 
 def test_who_was_not_asked_is_not_blamed(tmp_path: Path) -> None:
