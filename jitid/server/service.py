@@ -13,6 +13,7 @@ from jitid.authority.access_operations import Authenticate
 from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
 from jitid.errors import (
+    ClockError,
     ConfigurationError,
     IntegrityError,
     JitidError,
@@ -316,6 +317,10 @@ class Service:
                 else:
                     assert peer is not None
                     found = authority.admitted(self._peers.caller(peer))
+            except ClockError as error:
+                # By such a clock nobody can be authenticated, and so nobody can accept it from afar.
+                error.hint = _CLOCK
+                raise
             except UnauthenticatedError as error:
                 error.presented = proof is None and bearer is not None
                 # Counted after the check: the failures of one client must not keep out others at its address.
@@ -332,6 +337,9 @@ class Service:
             return found._replace(trace=record.trace, key=_idempotency_key(request))
 
         return find
+
+
+_CLOCK = "set the authority's clock right; if it is right, run on the machine of its ledger: jitid sweep --accept-clock"
 
 
 async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
