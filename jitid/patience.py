@@ -5,12 +5,8 @@ It is a state of the process, as an alarm is: a command is one process, and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
-from typing import TypeVar, cast
-
-T = TypeVar("T")
 
 TAKING_BACK = 30.0
 """Seconds for taking back what the command has made, whatever is left of its time then."""
@@ -71,21 +67,26 @@ def is_over() -> bool:
     return _end is not None and _now() >= _end
 
 
-@contextmanager
-def paused() -> Iterator[None]:
-    """Let what passes in the block not count: the command waits for its caller, who types, reads, or fills a pipe.
+class Pause:
+    """A block that does not count: in it the command waits for its caller, who types, reads, or fills a pipe.
 
     Servers, other writers and targets that are waited for meanwhile keep what they were given.
     """
-    global _end, _paused, _rung
-    if _end is None or _paused is not None:
+
+    # Not by `contextlib`: that needs modules which a short command does without.
+    __slots__ = ("_outermost",)
+
+    def __enter__(self) -> None:
+        global _paused
         # One that is in another, perhaps of another thread, ends with that.
-        yield
-        return
-    _paused = monotonic()
-    try:
-        yield
-    finally:
+        self._outermost = _end is not None and _paused is None
+        if self._outermost:
+            _paused = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        global _end, _paused, _rung
+        if not self._outermost or _paused is None:
+            return
         # Moved before it runs on: the timer's thread must not see one without the other.
         if _end is not None:
             _end += monotonic() - _paused
@@ -94,20 +95,6 @@ def paused() -> Iterator[None]:
             _rung = False
             if _end is not None:
                 _wait(_end)
-
-
-def spared(pieces: Iterable[T]) -> Iterator[T]:
-    """Yield pieces as they come; what passes until the next one is there does not count."""
-    coming = iter(pieces)
-    while True:
-        with paused():
-            piece = next(coming, _NONE)
-        if piece is _NONE:
-            return
-        yield cast("T", piece)
-
-
-_NONE = object()
 
 
 def _now() -> float:

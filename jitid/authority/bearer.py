@@ -93,7 +93,7 @@ Bearer = FileBearer | DescriptorBearer
 def _read(descriptor: int) -> bytes:
     pieces = []
     left = MAX_TOKEN + _ROOM
-    with patience.paused():
+    with patience.Pause():
         while left and (piece := os.read(descriptor, left)):
             pieces.append(piece)
             left -= len(piece)

@@ -88,7 +88,7 @@ class Lines:
             self._read()
 
     def _wait(self) -> None:
-        with patience.paused():
+        with patience.Pause():
             came = self._both.poll()
         for descriptor, _ in came:
             if descriptor == output.DATA and not self._input.poll(0):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jitid import patience
 from jitid.errors import InvalidCredentialError, UsageError
@@ -17,6 +17,8 @@ from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from jitid.secret import Secret
+
+T = TypeVar("T")
 
 _DER = b"0\x82"
 """How a certificate begins that is not written as text: no token does."""
@@ -138,7 +140,7 @@ def opened(path: str, what: str) -> int:
             )
         return 0
     try:
-        with patience.paused():
+        with patience.Pause():
             # A FIFO that nobody has opened yet is waited for.
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -149,13 +151,27 @@ def opened(path: str, what: str) -> int:
 
 def piece_of(descriptor: int, size: int) -> bytes:
     """Return what comes next from a file, at most so many bytes; nothing at its end. Raises OSError."""
-    with patience.paused():
+    with patience.Pause():
         return os.read(descriptor, size)
 
 
 def file_of(descriptor: int) -> io.BufferedReader:
     """Return a file that reads from a descriptor, and closes it unless that is 0; reading raises OSError."""
     return io.BufferedReader(_Waiting(descriptor), _BUFFER)
+
+
+def spared(pieces: Iterable[T]) -> Iterator[T]:
+    """Yield what is found in something that is read, as it comes; what passes until the next one is there is spared."""
+    coming = iter(pieces)
+    while True:
+        with patience.Pause():
+            piece = next(coming, _NONE)
+        if piece is _NONE:
+            return
+        yield cast("T", piece)
+
+
+_NONE = object()
 
 
 class _Waiting(io.RawIOBase):
@@ -168,7 +184,7 @@ class _Waiting(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        with patience.paused():
+        with patience.Pause():
             return os.readv(self._descriptor, [buffer])
 
     def close(self) -> None:

@@ -139,7 +139,7 @@ class StreamSearch:
             StorageError: a process that searched a part of it was ended from outside.
 
         """
-        for batch in patience.spared(self._found()):
+        for batch in reading.spared(self._found()):
             yield from (batch,) if room is None else batch.parts(room)
 
     def _found(self) -> Iterator[Finds]:
@@ -171,7 +171,7 @@ class StreamSearch:
 
     def _begin(self) -> None:
         _widen(self._descriptor)
-        with patience.paused():
+        with patience.Pause():
             size, ended = self._fill(0, LONGEST + 1)
         self.caveat = _caveat(bytes(self._window[:8]), self._command, is_short=ended)
         if self.caveat not in (None, _LONG):

@@ -160,7 +160,7 @@ def _write_all(descriptor: int, text: str) -> None:
 def _write_bytes(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     # Whoever reads it may take their time.
-    with patience.paused():
+    with patience.Pause():
         while left:
             try:
                 left = left[os.write(descriptor, left) :]

@@ -16,6 +16,7 @@ import pytest
 from jitid import patience
 from jitid.address import parse_address
 from jitid.channel import Channel, LostError
+from jitid.commands import reading
 from jitid.errors import StorageError
 from jitid.ledger.lock import FairLock
 from tests.real import Shell
@@ -171,22 +172,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 def test_what_passes_in_a_pause_does_not_count(clock: list[float]) -> None:
     patience.bound(10)
-    with patience.paused():
+    with patience.Pause():
         clock[0] += 3_600
         assert patience.left(100) == 10
-        with patience.paused():
+        with patience.Pause():
             clock[0] += 3_600
         assert not patience.is_over()
     assert patience.left(100) == 10
     clock[0] += 4
     assert patience.left(100) == 6
-    with pytest.raises(ZeroDivisionError), patience.paused():
+    with pytest.raises(ZeroDivisionError), patience.Pause():
         clock[0] += 3_600
         raise ZeroDivisionError
     assert patience.left(100) == 6
     clock[0] += 6
     assert patience.is_over()
-    with patience.paused():
+    with patience.Pause():
         assert patience.is_over()
     assert patience.is_over()
 
@@ -198,7 +199,7 @@ def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
             yield number
 
     patience.bound(10)
-    for number in patience.spared(pieces()):
+    for number in reading.spared(pieces()):
         assert patience.left(100) == 10 - number
         clock[0] += 1
     assert patience.left(100) == 7
@@ -206,7 +207,7 @@ def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_a_time_without_bound_has_no_pause() -> None:
-    with patience.paused():
+    with patience.Pause():
         patience.bound(10)
     assert patience.left(100) == 10
 
@@ -216,7 +217,7 @@ def test_nothing_is_cut_in_a_pause_and_after_it_in_time() -> None:
     patience.bound(0.2)
     try:
         patience.at_end(called.set)
-        with patience.paused():
+        with patience.Pause():
             time.sleep(0.5)
             assert not called.is_set()
         assert called.wait(PATIENCE)
@@ -229,7 +230,7 @@ def test_what_is_nearly_over_is_not_cut_in_a_pause_either(clock: list[float]) ->
     patience.bound(10)
     patience.at_end(called.set)
     clock[0] += 9.99
-    with patience.paused():
+    with patience.Pause():
         patience._ring()
         assert not called.is_set()
     assert called.wait(PATIENCE)
