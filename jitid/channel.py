@@ -136,6 +136,8 @@ class Channel:
         self._socket: socket.socket | None = None
         self._used = 0.0
         self._end = 0.0
+        self.sent = False
+        """Whether the service may have seen the last request, and done what it asks."""
 
     def ask(
         self,
@@ -159,12 +161,14 @@ class Channel:
 
         """
         self._end = monotonic() + seconds
+        self.sent = False
         connection = self._connection
         if connection is not None and (connection.sock is None or monotonic() - self._used > _FRESH):
             self.close()
         with self.watched(sent=False):
             connection = self._connection or self._connect()
         with self.watched(sent=True):
+            self.sent = True
             try:
                 connection.request(method, f"{self._prefix}{path}", body, dict(headers))
             except (BrokenPipeError, ConnectionResetError):
@@ -291,6 +295,9 @@ class _Watch:
         try:
             self._channel.left()
         except TimeoutError as error:
+            if not self._sent and patience.is_over():
+                # Nobody was asked: whoever is there is not the one to blame.
+                raise LostError(f"{patience.OVER}; nothing was sent", patience.MORE, sent=False) from None
             # What is raised here, no block has entered.
             self.__exit__(TimeoutError, error, None)
 

@@ -25,14 +25,17 @@ def connect(host: str, port: int, left: Callable[[], float]) -> socket.socket:
     places = _resolved(host, port, left)
     while True:
         (family, kind, protocol, _, place), *places = places
-        made = socket.socket(family, kind, protocol)
+        made: socket.socket | None = None
         try:
+            # Where the kernel lacks a family, its addresses are out of reach, and those of another may not be.
+            made = socket.socket(family, kind, protocol)
             # One that swallows what it is sent leaves the others their share.
             made.settimeout(left() / (1 + len(places)))
             made.connect(place)
             made.settimeout(left())
         except BaseException as error:
-            made.close()
+            if made is not None:
+                made.close()
             if not places or not isinstance(error, OSError):
                 raise
         else:

@@ -43,6 +43,8 @@ class JitidError(Exception):
     code = "error"
     exit_status = ExitStatus.BUG
     retryable = False
+    unsure = False
+    """Whether what was requested was done is not known."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         # The one gate of all doors: a value of the caller may stand in either, and a token is never echoed.
@@ -177,6 +179,8 @@ class LostConnectionError(StorageError):
 
 class DiskError(StorageError):
     """The disk did not answer for what was written: whatever would be built on it may be lost with it."""
+
+    unsure = True
 
 
 class RefusedError(JitidError):

@@ -11,18 +11,28 @@ from time import monotonic
 TAKING_BACK = 30.0
 """Seconds for taking back what the command has made, whatever is left of its time then."""
 
+OVER = "the command's time is over (--timeout)"
+"""What an error says that nobody but the command's own time has caused."""
+
+MORE = "repeat the command, or give it more --timeout"
+"""What to do about that."""
+
 _EARLY = 0.05
 """Seconds by which a timer may be early."""
 
 _end: float | None = None
 _least = 0.0
+_paused: float | None = None
+"""Since when the time stands still."""
 _called: list[Callable[[], None]] = []
+_rung = False
+"""Whether the timer has rung, and what is to be called then was not called yet."""
 
 
 def bound(seconds: float) -> None:
     """Let no wait of this process go on for longer than so many seconds from now."""
     global _end, _least
-    _end, _least = monotonic() + seconds, 0.0
+    _end, _least = _now() + seconds, 0.0
 
 
 def take_back() -> None:
@@ -32,7 +42,7 @@ def take_back() -> None:
     """
     global _end, _least
     if _end is not None:
-        _end, _least = monotonic() + TAKING_BACK, TAKING_BACK
+        _end, _least = _now() + TAKING_BACK, TAKING_BACK
 
 
 def lift() -> None:
@@ -44,7 +54,7 @@ def lift() -> None:
 
 def left(most: float) -> float:
     """Return for how many seconds to wait: `most`, or what is left of the command's time if that is less."""
-    return most if _end is None else min(most, max(0.0, _end - monotonic()))
+    return most if _end is None else min(most, max(0.0, _end - _now()))
 
 
 def usual(timeout: float) -> float:
@@ -54,7 +64,41 @@ def usual(timeout: float) -> float:
 
 def is_over() -> bool:
     """Tell whether the command has a bound, and it has passed."""
-    return _end is not None and monotonic() >= _end
+    return _end is not None and _now() >= _end
+
+
+class Pause:
+    """A block that does not count: in it the command waits for its caller, who types, reads, or fills a pipe.
+
+    Servers, other writers and targets that are waited for meanwhile keep what they were given.
+    """
+
+    # Not by `contextlib`: that needs modules which a short command does without.
+    __slots__ = ("_outermost",)
+
+    def __enter__(self) -> None:
+        global _paused
+        # One that is in another, perhaps of another thread, ends with that.
+        self._outermost = _end is not None and _paused is None
+        if self._outermost:
+            _paused = monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        global _end, _paused, _rung
+        if not self._outermost or _paused is None:
+            return
+        # Moved before it runs on: the timer's thread must not see one without the other.
+        if _end is not None:
+            _end += monotonic() - _paused
+        _paused = None
+        if _rung:
+            _rung = False
+            if _end is not None:
+                _wait(_end)
+
+
+def _now() -> float:
+    return monotonic() if _paused is None else _paused
 
 
 def at_end(call: Callable[[], None]) -> None:
@@ -69,17 +113,23 @@ def at_end(call: Callable[[], None]) -> None:
 def _wait(end: float) -> None:
     from threading import Timer
 
-    timer = Timer(max(0.0, end - monotonic()), _ring)
+    timer = Timer(max(0.0, end - _now()), _ring)
     timer.daemon = True
     timer.start()
 
 
 def _ring() -> None:
+    global _rung
+    # Before the look: a pause that ends in between winds the timer up again, and twice is once.
+    _rung = True
+    if _paused is not None:
+        return
+    _rung = False
     end = _end
     if end is None:
         return
-    if monotonic() < end - _EARLY:
-        # It was bound anew.
+    if _now() < end - _EARLY:
+        # It was bound anew, or paused.
         _wait(end)
         return
     # What is begun after the end, to take something back, has an end of its own.

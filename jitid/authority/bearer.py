@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from jitid import patience
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN, bare
@@ -92,9 +93,10 @@ Bearer = FileBearer | DescriptorBearer
 def _read(descriptor: int) -> bytes:
     pieces = []
     left = MAX_TOKEN + _ROOM
-    while left and (piece := os.read(descriptor, left)):
-        pieces.append(piece)
-        left -= len(piece)
+    with patience.Pause():
+        while left and (piece := os.read(descriptor, left)):
+            pieces.append(piece)
+            left -= len(piece)
     return b"".join(pieces)
 
 

@@ -51,6 +51,8 @@ def encode_error(error: JitidError) -> dict[str, Any]:
     sort = next((name for name, (_, kind) in _SORTS.items() if type(error).__name__ == kind), None)
     if sort is not None:
         told["sort"] = sort
+    if error.unsure:
+        told["unsure"] = True
     if error.position is not None:
         told["position"] = error.position
     if isinstance(error, ApprovalNeededError):
@@ -84,6 +86,10 @@ def decode_error(document: object) -> JitidError:
     if error.exit_status is ExitStatus.BUG:
         # It is a bug of the other side, and this side cannot be had for now.
         error.exit_status = ExitStatus.STORAGE
+        # Nobody knows how far it came.
+        error.unsure = True
+    if told.get("unsure") is True:
+        error.unsure = True
     error.retryable = told.get("retryable") is True
     return error
 

@@ -11,7 +11,7 @@ from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority.operations import Operation, Result
 from jitid.credential import PARTS, TOKENS, Kind
-from jitid.errors import StorageError
+from jitid.errors import JitidError, StorageError
 
 if TYPE_CHECKING:
     from jitid.access import Granted
@@ -114,6 +114,13 @@ def aftermath(operation: Operation[Any]) -> str | None:
             return None
 
 
+def tell_aftermath(operation: Operation[Any], error: JitidError) -> None:
+    """Add to an error what may have been made though no caller holds it, and what shows it."""
+    command = aftermath(operation) if error.unsure else None
+    if command is not None:
+        error.message += f"; what was made for it may be live: {command}"
+
+
 def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
     """Raise the error for an answer that does not fit its operation."""
     error = StorageError(
@@ -122,8 +129,4 @@ def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
     )
     # The same answer would come again.
     error.retryable = False
-    command = aftermath(operation)
-    if command is not None:
-        error.message += "; what was made for it may be live, and this command does not hold it"
-        error.hint = f"to see and revoke it: {command}"
     raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid import patience, strictjson
@@ -82,15 +82,10 @@ class RemoteAuthority:
         if codec.streams(type(operation)):
             return cast("Result", self._pieces(operation, body))
         try:
-            document = _loaded(self._answer(operation, body, self._channel, _JSON).read())
-        except LostError as error:
-            command = fitting.aftermath(operation) if error.sent else None
-            if command is not None:
-                error.message += f"; what was made for it may be live: {command}"
+            return self._result(operation, self._answer(operation, body, self._channel, _JSON))
+        except JitidError as error:
+            fitting.tell_aftermath(operation, error)
             raise
-        if document is _NONE:
-            fitting.refuse(operation, "it is not JSON")
-        return fitting.fitting(operation, codec.decode_result(operation, document))
 
     @property
     def place(self) -> str:
@@ -105,6 +100,17 @@ class RemoteAuthority:
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+    def _result(self, operation: Operation[Result], answer: Answer) -> Result:
+        try:
+            document = _loaded(answer.read())
+            if document is _NONE:
+                fitting.refuse(operation, "it is not JSON")
+            return fitting.fitting(operation, codec.decode_result(operation, document))
+        except JitidError as error:
+            # The authority says that it was done.
+            error.unsure = True
+            raise
 
     def _pieces(self, operation: Operation[Any], body: bytes) -> Iterator[Any]:
         """Ask once the first piece is wanted, over a connection of its own: others may be asked for in between."""
@@ -152,25 +158,29 @@ class RemoteAuthority:
         long: bool = False,
     ) -> Answer:
         """Return the answer of a media type to a request that was done; try again where that is `safe` and helps."""
-        end = time.monotonic() + patience.usual(self._timeout)
-        for pause in (*_PAUSES, None):
-            # Read for each try: it may have been replaced by its successor meanwhile.
-            if self._bearer is not None:
-                headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
-            seconds = max(end - time.monotonic(), 0.001)
-            try:
-                answer = channel.ask(
-                    method, path, body, headers, seconds=seconds, thinking=_LONG if long else None
-                )
-                refusal = _refusal(answer, kind)
-            except LostError as error:
-                refusal = _Refusal(error, undone=not error.sent)
-            if refusal is None:
-                return answer
-            wait = refusal.wait(pause)
-            if not (safe or refusal.undone) or wait is None or wait >= end - time.monotonic():
-                raise refusal.error
-            time.sleep(wait)
+        end: float | None = None
+        unsure = False
+        try:
+            for pause in (*_PAUSES, None):
+                # Read for each try: it may have been replaced by its successor meanwhile.
+                if self._bearer is not None:
+                    headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
+                # The caller may have been long in giving it.
+                end = end or time.monotonic() + patience.usual(self._timeout)
+                seconds = max(end - time.monotonic(), 0.001)
+                thinking = _LONG if long else None
+                refusal = _asked(channel, (method, path, body, headers), kind, seconds, thinking)
+                if not isinstance(refusal, _Refusal):
+                    return refusal
+                unsure = unsure or refusal.error.unsure
+                wait = refusal.wait(pause)
+                if not (safe or refusal.undone) or wait is None or wait >= end - time.monotonic():
+                    raise refusal.error
+                time.sleep(wait)
+        except JitidError as error:
+            # What an earlier try has done is not undone by what became of a later one.
+            error.unsure = error.unsure or unsure
+            raise
         raise AssertionError
 
 
@@ -191,6 +201,25 @@ class _Refusal(NamedTuple):
         return max(pause * (0.5 + os.urandom(1)[0] / 255), self.after)
 
 
+def _asked(
+    channel: Channel,
+    request: tuple[str, str, bytes | None, Mapping[str, str]],
+    kind: str,
+    seconds: float,
+    thinking: float | None,
+) -> Answer | _Refusal:
+    """Return the answer to a request, or why it was not done. Raises JitidError for what no other try helps."""
+    try:
+        answer = channel.ask(*request, seconds=seconds, thinking=thinking)
+        return _refusal(answer, kind) or answer
+    except LostError as error:
+        error.unsure = channel.sent
+        return _Refusal(error, undone=not channel.sent)
+    except JitidError as error:
+        error.unsure = channel.sent
+        raise
+
+
 def _refusal(answer: Answer, kind: str) -> _Refusal | None:
     """Return why a request was not done; None if it was, and the body of the answer is still to be read."""
     if answer.status == 200 and answer.kind == kind and answer.ends:
@@ -198,7 +227,10 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
     data = answer.read()
     document = _loaded(data) if answer.kind == _JSON else None
     if answer.status < 300 or not isinstance(document, dict) or "error" not in document:
-        return _Refusal(_no_document(answer))
+        foreign = _no_document(answer)
+        # Somebody on the way says so, and the authority may have done it; but not what never reached it whole.
+        foreign.unsure = answer.status != 413
+        return _Refusal(foreign)
     error = codec.decode_error(document)
     if isinstance(error, UnauthenticatedError):
         error.hint = error.hint or "give a credential with --credential-file FILE"

@@ -56,7 +56,7 @@ def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple
         raise UsageError(what, f"say it with --as: {', '.join(FORMS)}")
     descriptor = reading.opened(path, _WHAT)
     try:
-        with open(descriptor, "rb", closefd=descriptor != 0) as file:
+        with reading.file_of(descriptor) as file:
             content = Content(file)
             lines = content.lines(mark=True)
             rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)

@@ -104,9 +104,13 @@ def issue(
     except JitidError as error:
         if not done or error.exit_status == 74:
             raise
+        rest = (
+            "nothing after it; whether its own lines were is not known"
+            if error.unsure
+            else "nothing of it or after it"
+        )
         raise PartialError(
-            f"{error.message}; the {done} before its transaction were issued, nothing of it or after it",
-            error.hint,
+            f"{error.message}; the {done} before its transaction were issued, {rest}", error.hint
         ) from error
     else:
         if not done:

@@ -8,6 +8,7 @@ from collections import deque
 from time import monotonic
 from typing import NamedTuple
 
+from jitid import patience
 from jitid.commands import reading
 from jitid.errors import UsageError
 from jitid.formats import output
@@ -87,14 +88,16 @@ class Lines:
             self._read()
 
     def _wait(self) -> None:
-        for descriptor, _ in self._both.poll():
+        with patience.Pause():
+            came = self._both.poll()
+        for descriptor, _ in came:
             if descriptor == output.DATA and not self._input.poll(0):
                 # There is a proper error for it.
                 output.wait(0)
 
     def _read(self) -> None:
         try:
-            piece = os.read(self._descriptor, _PIECE)
+            piece = reading.piece_of(self._descriptor, _PIECE)
         except BlockingIOError:
             return
         except OSError as error:

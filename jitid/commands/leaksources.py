@@ -215,7 +215,7 @@ class ReportSearch:
 
     def _pieces(self) -> Iterator[bytes]:
         try:
-            while piece := os.read(self._descriptor, _PIECE):
+            while piece := reading.piece_of(self._descriptor, _PIECE):
                 yield piece
         except OSError as error:
             raise reading.unreadable(self._path, WHAT, error) from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jitid import backups, restoration
 from jitid.backup import Progress
 from jitid.backups import OUT
+from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.files import read_regular
@@ -137,7 +137,7 @@ def restore(
                 expect=expected,
                 accept_clock=given.accept_clock,
                 progress=talk.stage,
-                standard_input=sys.stdin.buffer if from_ == OUT else None,
+                standard_input=reading.file_of(0) if from_ == OUT else None,
             )
     finally:
         talk.end()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from jitid import upkeep
 from jitid.backups import OUT
-from jitid.commands import doctor, rows
+from jitid.commands import doctor, reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.ledgerbackup import Talk, another_one, must_be_a_path
 from jitid.formats import checklist, output
@@ -39,7 +38,7 @@ def check(given: Globals, backup: options.BackupToCheck = None) -> None:
             with another_one():
                 checks = list(
                     upkeep.check_backup(
-                        config, backup, talk.stage, sys.stdin.buffer if backup == OUT else None
+                        config, backup, talk.stage, reading.file_of(0) if backup == OUT else None
                     )
                 )
         finally:

@@ -1,11 +1,16 @@
-"""What verbs read from files and standard input: tokens, ids, lines; bounded, and never echoed."""
+"""What verbs read from files and standard input: tokens, ids, lines; bounded, and never echoed.
+
+The caller may be long in writing it, into a pipe or at a terminal: that takes none of the command's time.
+"""
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from jitid import patience
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.text import MARK, decoded, mark_of, quote, refuse_mark
 from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
@@ -13,8 +18,11 @@ from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
 if TYPE_CHECKING:
     from jitid.secret import Secret
 
+T = TypeVar("T")
+
 _DER = b"0\x82"
 """How a certificate begins that is not written as text: no token does."""
+_BUFFER = 1 << 16
 _ROOM = 4096
 """White space that may stand around a token."""
 
@@ -96,7 +104,7 @@ def read(path: str, most: int, what: str) -> bytes:
     try:
         pieces = []
         left = most + 1
-        while left and (piece := os.read(descriptor, left)):
+        while left and (piece := piece_of(descriptor, left)):
             pieces.append(piece)
             left -= len(piece)
     except OSError as error:
@@ -132,11 +140,57 @@ def opened(path: str, what: str) -> int:
             )
         return 0
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with patience.Pause():
+            # A FIFO that nobody has opened yet is waited for.
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise unreadable(path, what, error) from error
     except ValueError as error:
         raise UsageError(f"{what} cannot be read from {quote(path)}: it is no path") from error
+
+
+def piece_of(descriptor: int, size: int) -> bytes:
+    """Return what comes next from a file, at most so many bytes; nothing at its end. Raises OSError."""
+    with patience.Pause():
+        return os.read(descriptor, size)
+
+
+def file_of(descriptor: int) -> io.BufferedReader:
+    """Return a file that reads from a descriptor, and closes it unless that is 0; reading raises OSError."""
+    return io.BufferedReader(_Waiting(descriptor), _BUFFER)
+
+
+def spared(pieces: Iterable[T]) -> Iterator[T]:
+    """Yield what is found in something that is read, as it comes; what passes until the next one is there is spared."""
+    coming = iter(pieces)
+    while True:
+        with patience.Pause():
+            piece = next(coming, _NONE)
+        if piece is _NONE:
+            return
+        yield cast("T", piece)
+
+
+_NONE = object()
+
+
+class _Waiting(io.RawIOBase):
+    """A file that waits for whoever writes it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        with patience.Pause():
+            return os.readv(self._descriptor, [buffer])
+
+    def close(self) -> None:
+        if self._descriptor and not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, str]]:
@@ -146,12 +200,9 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
         UsageError: it cannot be read, is not UTF-8, or has a line longer than `longest` bytes.
 
     """
-    if path == "-" and os.isatty(0):
-        raise UsageError(
-            f"{what} is expected on standard input, and that is a terminal", "pipe it in, or name a file"
-        )
+    descriptor = opened(path, what)
     try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+        with file_of(descriptor) as file:
             number = 0
             while line := file.readline(longest + 1):
                 number += 1
@@ -179,6 +230,6 @@ def unreadable(path: str, what: str, error: OSError) -> UsageError:
 def answer() -> str:
     """Return one line from the terminal, without white space around it; nothing at its end."""
     try:
-        return os.read(0, 256).decode("utf-8", "replace").strip()
+        return piece_of(0, 256).decode("utf-8", "replace").strip()
     except OSError:
         return ""

@@ -47,7 +47,7 @@ def read(path: str, form: str) -> tuple[Roster, Source]:
     """
     descriptor = reading.opened(path, _WHAT)
     try:
-        with open(descriptor, "rb", closefd=descriptor != 0) as file:
+        with reading.file_of(descriptor) as file:
             content = Content(file)
             roster = _roster(content, form)
             return roster, Source(form, content.digest())

@@ -9,6 +9,7 @@ from contextlib import closing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.commands import reading
 from jitid.commands.scancount import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
@@ -46,7 +47,7 @@ def run(given: Globals, asked: Asked, action: Action | None, source: Source, sor
     looks = _looks(given) if "secrets" in sorts else None
     with closing(source), Search(source, sorts, source.processes, looks=looks) as search:
         work = _Work(given, action, source)
-        work.ask(search.batches())
+        work.ask(reading.spared(search.batches()))
         work.locate()
     work.act()
     wording = asked.wording._replace(listing=source.listing, about=source.root)

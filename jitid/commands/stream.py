@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from jitid import patience
 from jitid.commands import reading
 from jitid.errors import StorageError, UsageError
 from jitid.hidden import AFTER, BEFORE, HiddenSearch
@@ -138,7 +139,7 @@ class StreamSearch:
             StorageError: a process that searched a part of it was ended from outside.
 
         """
-        for batch in self._found():
+        for batch in reading.spared(self._found()):
             yield from (batch,) if room is None else batch.parts(room)
 
     def _found(self) -> Iterator[Finds]:
@@ -170,7 +171,8 @@ class StreamSearch:
 
     def _begin(self) -> None:
         _widen(self._descriptor)
-        size, ended = self._fill(0, LONGEST + 1)
+        with patience.Pause():
+            size, ended = self._fill(0, LONGEST + 1)
         self.caveat = _caveat(bytes(self._window[:8]), self._command, is_short=ended)
         if self.caveat not in (None, _LONG):
             self.missed[COMPRESSED] += 1

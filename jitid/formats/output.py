@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable
 
+from jitid import patience
 from jitid.tokenform import masked
 
 DATA = 1
@@ -158,11 +159,13 @@ def _write_all(descriptor: int, text: str) -> None:
 
 def _write_bytes(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
-    while left:
-        try:
-            left = left[os.write(descriptor, left) :]
-        except BlockingIOError:
-            # Another process made the shared terminal or pipe non-blocking.
-            import select
+    # Whoever reads it may take their time.
+    with patience.Pause():
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:
+                # Another process made the shared terminal or pipe non-blocking.
+                import select
 
-            select.select([], [descriptor], [])
+                select.select([], [descriptor], [])

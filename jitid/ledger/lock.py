@@ -143,7 +143,11 @@ class _TimedOutError(Exception):
 
 
 def _busy(seconds: float) -> StorageError:
+    if seconds <= 0 and patience.is_over():
+        # They were not waited for.
+        return StorageError(
+            f"{patience.OVER}, and another writer holds the ledger; nothing was changed", patience.MORE
+        )
     return StorageError(
-        f"other writers held the ledger for {seconds:.3g} s; nothing was changed",
-        "repeat the command, or give it more --timeout",
+        f"other writers held the ledger for {seconds:.3g} s; nothing was changed", patience.MORE
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from jitid import patience
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
 from jitid.ledger import sealing
@@ -302,11 +303,17 @@ class _Writing:
             except JitidError as again:
                 self._session.drop()
                 # Whoever is refused there now, or meets another in its place, learns no more by waiting.
-                if not isinstance(again, StorageError) or time.monotonic() >= self._until:
-                    raise StorageError(
+                if (
+                    not isinstance(again, StorageError)
+                    or time.monotonic() >= self._until
+                    or patience.is_over()
+                ):
+                    lost = StorageError(
                         f"the connection to the database was lost, and whether {_what(event)} is not known",
                         "look when the database answers again: jitid audit log --limit 20",
-                    ) from again
+                    )
+                    lost.unsure = True
+                    raise lost from again
                 time.sleep(0.05)
                 continue
             break

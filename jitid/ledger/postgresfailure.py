@@ -6,6 +6,7 @@ import re
 
 import psycopg
 
+from jitid import patience
 from jitid.errors import (
     BusyError,
     ConfigurationError,
@@ -60,7 +61,7 @@ def translated(error: psycopg.Error) -> JitidError:
             return IntegrityError(
                 f"the database does not take what it is given: {_first(error)}; {_UNCHANGED}"
             )
-        return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
+        return _lost(error)
     match state:
         case "26000":
             return ConflictError(f"the session has lost a statement; {_UNCHANGED}", _REPEAT)
@@ -73,7 +74,7 @@ def translated(error: psycopg.Error) -> JitidError:
         case "55P03":
             return BusyError(
                 f"other writers held the ledger for too long; {_UNCHANGED}",
-                "repeat the command, or give it more --timeout",
+                patience.MORE,
             )
         case "57014":
             return StorageError(
@@ -108,9 +109,9 @@ def translated(error: psycopg.Error) -> JitidError:
 def _by_class(state: str, error: psycopg.Error) -> JitidError:
     match state[:2]:
         case "08" | "57":
-            return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
+            return _lost(error)
         case "25" if state == "25P03":
-            return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
+            return _lost(error)
         case "28":
             return RefusedError(
                 f"the database refuses this login: {_first(error)}", "check user and password"
@@ -123,6 +124,15 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
             return IntegrityError(
                 f"the ledger does not answer as it must: {_first(error)}", "run: jitid audit verify"
             )
+
+
+def _lost(error: psycopg.Error) -> LostConnectionError:
+    if patience.is_over():
+        # The connection was cut here (`postgressession`): libpq tells of that as of a server that has failed.
+        return LostConnectionError(
+            f"{patience.OVER}: the database was not waited for any longer", patience.MORE
+        )
+    return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
 
 
 def is_refused_option(error: psycopg.Error) -> bool:

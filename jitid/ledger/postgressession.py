@@ -276,6 +276,8 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
         StorageError: it cannot be reached.
 
     """
+    if patience.is_over():
+        raise StorageError(f"{patience.OVER}; nothing was asked of the database", patience.MORE)
     timeout = patience.usual(timeout)
     given: dict[str, Any] = postgresaddress.parameters(address, timeout)
     options = Options.parse(given["options"])

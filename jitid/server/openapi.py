@@ -41,6 +41,10 @@ _ERROR: Schema = {
                 "hint": {"type": ["string", "null"], "description": "What to do next."},
                 "retryable": {"type": "boolean"},
                 "exit": {"type": "integer", "description": "The exit status of the command line for it."},
+                "unsure": {
+                    "type": "boolean",
+                    "description": "Whether it was done is not known; absent where nothing was done.",
+                },
             },
             "required": ["code", "message", "hint", "retryable", "exit"],
         }

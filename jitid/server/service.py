@@ -13,6 +13,7 @@ from jitid.authority.access_operations import Authenticate
 from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
 from jitid.errors import (
+    ClockError,
     ConfigurationError,
     IntegrityError,
     JitidError,
@@ -339,6 +340,10 @@ class Service:
                     else:
                         assert peer is not None
                         found = authority.admitted(self._peers.caller(peer))
+                except ClockError as error:
+                    # By such a clock nobody can be authenticated, and so nobody can accept it from afar.
+                    error.hint = _CLOCK
+                    raise
                 except UnauthenticatedError as error:
                     error.presented = proof is None and bearer is not None
                     raise
@@ -348,15 +353,20 @@ class Service:
         return find
 
 
+_CLOCK = "set the authority's clock right; if it is right, run on the machine of its ledger: jitid sweep --accept-clock"
+
+
 async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await future
     except TimeoutError:
-        raise StorageError(
+        late = StorageError(
             f"the ledger did not answer within {seconds:g} s; whether it was done is not known",
             "try again; with the same Idempotency-Key nothing is issued twice",
-        ) from None
+        )
+        late.unsure = True
+        raise late from None
 
 
 def _bearer(request: Request) -> Secret | None:

@@ -23,6 +23,7 @@ from jitid.authority.shaping import item_of
 from jitid.errors import (
     ApprovalNeededError,
     BusyError,
+    DiskError,
     ExitStatus,
     JitidError,
     NotFoundError,
@@ -295,6 +296,12 @@ def _placed() -> NotFoundError:
     return error
 
 
+def _unsure() -> StorageError:
+    error = StorageError("m", "h")
+    error.unsure = True
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -303,6 +310,8 @@ def _placed() -> NotFoundError:
         PolicyDeniedError("m", "h", {"rules": ["r"], "reason": "m"}),
         StorageError("m"),
         BusyError("m"),
+        DiskError("m"),
+        _unsure(),
         TooManyError("m"),
         _needed(),
         _placed(),
@@ -312,8 +321,22 @@ def test_an_error_ends_a_client_as_it_would_have_ended_beside_the_ledger(error: 
     """Class, message, hint, status, and what verbs look at."""
     again = codec.decode_error(through(codec.encode_error(error)))
     assert type(again) is type(error)
-    for name in ("message", "hint", "code", "exit_status", "retryable", "position", "requests", "missing"):
+    for name in (
+        "message",
+        "hint",
+        "code",
+        "exit_status",
+        "retryable",
+        "unsure",
+        "position",
+        "requests",
+        "missing",
+    ):
         assert getattr(again, name, None) == getattr(error, name, None)
+
+
+def test_of_a_bug_of_the_authority_nobody_knows_how_far_it_came() -> None:
+    assert codec.decode_error(through(codec.encode_error(JitidError("internal error")))).unsure
 
 
 @given(
@@ -322,7 +345,18 @@ def test_an_error_ends_a_client_as_it_would_have_ended_beside_the_ledger(error: 
         {
             "error": st.dictionaries(
                 st.sampled_from(
-                    ["code", "message", "hint", "exit", "sort", "approval", "rules", "position", "retryable"]
+                    [
+                        "code",
+                        "message",
+                        "hint",
+                        "exit",
+                        "sort",
+                        "approval",
+                        "rules",
+                        "position",
+                        "retryable",
+                        "unsure",
+                    ]
                 ),
                 JSON,
             )

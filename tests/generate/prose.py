@@ -136,14 +136,16 @@ between; an authority that cannot be reached, or does not answer within --timeou
 caller, or does not serve them, is 6; one whose answer cannot be used is 5.
 
 Without --timeout (or its setting) a wait has its own limit: 30 seconds, and 15 minutes for what looks at the whole
-ledger. A stated one bounds all waits of the command together, its retries and targets included. What that cuts ends
-with 5; a sweep ends with 11 and lists the rules that it did not examine. For `run` it bounds the start; `serve`, `mcp`
-and `audit log --follow` wait without it, and --wait has its own time. What was made and could not be handed out is
-revoked within 30 more seconds.
+ledger. A stated one bounds all waits of the command together, its retries and targets included. The time that the
+caller takes does not count: to answer a question, to write standard input, to read the output. What --timeout cuts
+ends with 5; a sweep ends with 11 and lists the rules that it did not examine. For `run` it bounds the start; `serve`,
+`mcp` and `audit log --follow` wait without it, and --wait has its own time. What was made and could not be handed out
+is revoked within 30 more seconds.
 
 What may be asked twice is asked again within --timeout when its answer was lost: what only reads, revoking and
 retiring, and what issues or renews, under a key by which the authority knows it again; what the first try made then
-ends in the same moment. Anything else whose answer was lost ends with 5, and may have been done. Nothing that was
+ends in the same moment. Anything else whose answer was lost ends with 5, and may have been done; so may what a gateway
+before the authority answers in its place. Nothing that was
 answered is kept here, so that nothing outlives a revocation."""
 
 EXAMPLE_CONFIGURATION = """\

@@ -199,8 +199,9 @@ def test_an_issue_that_cannot_be_resolved_says_so(
     )
     issue(authority, kind="opaque")
     proxy.armed = True
-    with pytest.raises(StorageError, match=r"whether jti_\w+ was issued is not known"):
+    with pytest.raises(StorageError, match=r"whether jti_\w+ was issued is not known") as raised:
         issue(authority, kind="opaque")
+    assert raised.value.unsure
     proxy.close()
 
 

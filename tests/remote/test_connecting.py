@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -84,6 +85,27 @@ def test_the_address_that_answers_is_found_behind_one_that_does_not(monkeypatch:
         with connecting.connect("authority.example", 443, lambda: 30.0) as made:
             assert made.getpeername() == place
             assert made.gettimeout() == 30.0
+
+
+def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = socket.socket
+
+    def lacks(family: int, *more: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return made(family, *more)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        there = listening.getsockname()
+        first = (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 443, 0, 0))
+        places = [first, (socket.AF_INET, socket.SOCK_STREAM, 0, "", there)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+        monkeypatch.setattr(socket, "socket", lacks)
+        with connecting.connect("authority.example", 443, lambda: 30.0) as found:
+            assert found.getpeername() == there
+        places.pop()
+        with pytest.raises(OSError, match="not supported"):
+            connecting.connect("authority.example", 443, lambda: 30.0)
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "nowhere.invalid", "."])

@@ -101,6 +101,18 @@ def test_an_issue_whose_answer_was_lost_is_asked_for_again_under_the_same_key(
     assert len({request.headers["idempotency-key"] for request in other.requests} | set(keys)) == 3
 
 
+def test_what_became_of_a_later_try_says_nothing_of_the_first() -> None:
+    """The first answer was lost; the second one is a refusal of the authority's own, or there is none."""
+    made = ops.Issue(requests=(IssueRequest("T1", "alice", "bot"),))
+    for second in (error(403, "refused", 6), error(429, "limited", 5)):
+        with answering(nothing, second) as peer, pytest.raises(JitidError) as raised:
+            remote(peer.url).perform(made)
+        assert raised.value.unsure
+        assert raised.value.message == "told; what was made for it may be live: jitid list --live --task T1"
+    assert not failure(error(403, "refused", 6), made).unsure
+    assert not failure(answer(413, b"<html></html>", kind="text/html"), made).unsure
+
+
 def test_who_is_busy_is_asked_again_when_they_say() -> None:
     busy = error(503, "storage", 5, "retry-after: 1", retryable=True)
     with answering(busy, ROW) as peer:

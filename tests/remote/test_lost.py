@@ -11,16 +11,20 @@ from contextlib import contextmanager
 import pytest
 
 from tests.real import Shell
+from tests.remote.peer import answer
 from tests.remote.test_verbs import issue
 from tests.serving import Served
 
 
 class Lossy:
-    """Stands before an authority and loses its first answers, once they are whole."""
+    """Stands before an authority and loses some of its answers, once they are whole: the first ones, after `passed`."""
 
-    def __init__(self, path: str, lost: int) -> None:
+    def __init__(self, path: str, lost: int, passed: int = 0, instead: bytes = b"") -> None:
+        """`instead` is what its clients get then."""
         self._path = path
         self.left = lost
+        self._passed = passed
+        self._instead = instead
         self._listening = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -53,8 +57,12 @@ class Lossy:
         answer = b""
         while not _is_whole(answer):
             answer += authority.recv(1 << 16)
-        if self.left:
+        if self._passed:
+            self._passed -= 1
+            client.sendall(answer)
+        elif self.left:
             self.left -= 1
+            client.sendall(self._instead)
         else:
             client.sendall(answer)
 
@@ -66,9 +74,9 @@ def _is_whole(message: bytes) -> bool:
 
 
 @contextmanager
-def lossy(served: Served, lost: int) -> Iterator[Lossy]:
+def lossy(served: Served, lost: int, passed: int = 0, instead: bytes = b"") -> Iterator[Lossy]:
     """Stand before an authority for the length of the block."""
-    found = Lossy(served.socket, lost)
+    found = Lossy(served.socket, lost, passed, instead)
     try:
         yield found
     finally:
@@ -110,3 +118,57 @@ def test_what_may_have_been_done_is_not_done_again(client: Shell, served: Served
     assert done.returncode == 5
     keys = json.loads(client.run("keys", "list", "--format", "json").stdout)["items"]
     assert len(keys) == 2
+
+
+MANY = 99
+"""More answers than a client waits for."""
+PAGE = b"<html>a gateway</html>"
+GATEWAYS = {
+    "nothing": b"",
+    "a page": answer(200, PAGE, kind="text/html"),
+    "an empty answer": answer(200, b""),
+    "a timeout": answer(504, PAGE, kind="text/html"),
+    "a login": answer(302, b"", "location: https://sso.example/"),
+    "a filter": answer(403, PAGE, kind="text/html"),
+}
+"""What a client gets in place of what an authority has answered."""
+
+
+@pytest.mark.parametrize("instead", GATEWAYS)
+def test_a_single_one_whose_answer_was_lost_may_be_live(client: Shell, served: Served, instead: str) -> None:
+    with lossy(served, MANY, instead=GATEWAYS[instead]) as between:
+        done = client.run("issue", "--task", "T1", "--delegator", "alice", "--remote", between.url)
+    assert done.returncode in (2, 5, 6), done.stderr
+    assert "may be live: jitid list --live --task T1\n" in done.stderr
+    assert len(client.good("list", "--live", "--task", "T1", "--field", "jti").splitlines()) == 1
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a page"])
+def test_a_list_does_not_say_that_nothing_was_issued_where_that_is_not_known(
+    client: Shell, served: Served, instead: str
+) -> None:
+    lines = '{"task": "T1", "delegator": "alice"}\n' * 1_200
+    with lossy(served, MANY, passed=1, instead=GATEWAYS[instead]) as between:
+        words = ("issue", "--from-file", "-", "--yes", "--remote", between.url)
+        done = client.run(*words, stdin=lines)
+    assert done.returncode == 9, done.stderr
+    assert done.stdout.count("\n") == 1_000
+    assert (
+        "the 1000 before its transaction were issued, nothing after it; whether its own lines were is not known"
+        in (done.stderr)
+    )
+    assert "may be live: jitid list --live --task T1;" in done.stderr
+    assert "nothing of it" not in done.stderr
+    live = client.good("list", "--live", "--task", "T1", "--limit", "9999", "--field", "jti")
+    assert live.count("\n") == 1_200
+
+
+def test_of_a_list_that_was_refused_nothing_was_issued(client: Shell) -> None:
+    lines = (
+        '{"task": "T1", "delegator": "alice"}\n' * 1_000
+        + '{"task": "T1", "delegator": "alice", "kind": "exec:none"}\n'
+    )
+    done = client.run("issue", "--from-file", "-", "--yes", stdin=lines)
+    assert done.returncode == 9, done.stderr
+    assert "nothing of it or after it" in done.stderr
+    assert "may be live" not in done.stderr
