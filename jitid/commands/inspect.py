@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.acceptance import accepted_until
 from jitid.authority.operations import Inspect, Inspection
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
@@ -182,7 +183,7 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
         "serial": str(serial),
         "ended_at": rows.time(credential.ended_at),
         "event": credential.ended_event,
-        "honoured_until": rows.time(credential.expires_at),
+        "honoured_until": rows.time(accepted_until(credential.expires_at)),
     }
 
 

@@ -942,9 +942,11 @@ With --fix, what is found is ended inside the transaction that finds it, at most
 two sweeps at once end nothing twice, and what a sweep that was killed has left the next one ends. It is counted
 beforehand: where more than --max would end and nobody confirms it, nothing ends, the findings are told all the same,
 and the status is 10, or 9 where nothing is grave enough. Each audit event names the sweep and the rule. What has ended
-is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks of which nothing
-is alive any more are proved refused. What could not be ended is told as not examined. Where a sweep breaks off, the
-output says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1) with --sweep.
+is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. `offline_until` is the
+latest expiry of what has ended, as in jitid-revoke(1), without the 5 minutes that text and page add. Leaks of which
+nothing is alive any more are proved refused. What could not be ended is told as not examined. Where a sweep breaks
+off, the output says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1)
+with --sweep.
 
 A baseline is a file of JSON lines. A finding that is in it is `known`: it does not count for the status, and --fix
 leaves it alone. It is news again when it is graver, or about more credentials. What is critical never becomes known.
