@@ -173,7 +173,10 @@ def unreadable(path: str, what: str, error: OSError) -> UsageError:
         return UsageError(
             f"{what} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
         )
-    return UsageError(f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}")
+    from jitid.runner.tokenplace import unreadable_hint
+
+    reason = (error.strerror or "error").lower()
+    return UsageError(f"{what} cannot be read from {quote(path)}: {reason}", unreadable_hint(path, error))
 
 
 def answer() -> str:

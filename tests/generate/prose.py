@@ -264,9 +264,12 @@ command under another that may not connect to that socket. As root:
 `jitid run --remote unix:///run/jitid/sock --task INC-1 --env TOKEN -- env HOME=/var/lib/agent setpriv --reuid=agent
 --regid=agent --clear-groups ./agent.sh`
 
-jitid-doctor(1) in there names the state: `key readable`, `person impersonable` or `confined`. Where the agent has to
-renew or to delegate, give the authority a port on loopback too (`--bind 127.0.0.1:8477`) and the agent's user a file
-with the agent's identity token, named by JITID_PARENT_FILE.
+jitid-doctor(1) in there names the state: `key readable`, `person impersonable` or `confined`. The command has its token
+in `$TOKEN`, and can show it; the file in the memory of `run` it cannot read. So `jitid issue`, `list` and `renew` in
+there need more. Let the authority listen on loopback too: `jitid serve` with --bind 127.0.0.1:8477. Let the command
+begin with:
+
+`umask 077; printf %s "$TOKEN" > ~/token; export JITID_PARENT_FILE=~/token JITID_REMOTE=http://127.0.0.1:8477`
 
 Without --audience both variables name the identity token, and a note says so: a service wants a token that names
 it. With --may-audience a `jitid` inside obtains tokens for further services. The command also gets JITID_ID, its

@@ -17,7 +17,7 @@ import pytest
 from jitid import config, elsewhere
 from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
-from tests.serving import Served, listening, serving
+from tests.serving import Served, serving
 
 PERSON, SERVICE, AGENT = "games", "daemon", "lp"
 """Users that every Debian has: who asks at the socket, who serves, and under whom the agent runs."""
@@ -265,7 +265,11 @@ def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.Te
     need_root()
     (block,) = blocks("bash")
     assert TEXT[: TEXT.index(block) + len(block)].count("\n") <= 24
-    users, folder, serve, run = block.splitlines()
+    install, users, folder, serve, wait, run = block.splitlines()
+    assert install == (
+        "python3 -m venv /opt/jitid && /opt/jitid/bin/pip install --quiet '.[server]' && "
+        "ln -s /opt/jitid/bin/jitid /usr/local/bin/jitid"
+    )
     with reachable(tmp_path_factory.mktemp("readme")) as place:
         words = {
             "/var/lib/jitid": str(user(place, SERVICE).home),
@@ -276,7 +280,7 @@ def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.Te
             "chown jitid:jitid": f"chown {SERVICE}:{SERVICE}",
             " jitid serve": f" {shlex.join(command())} serve",
             "jitid run": f"{shlex.join(command())} run",
-            "./agent.sh": f"{shlex.join(command())} doctor --format json",
+            "jitid doctor": f"{shlex.join(command())} doctor",
         }
 
         def ours(line: str) -> str:
@@ -299,12 +303,21 @@ def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.Te
                 cwd="/",
             )
         try:
-            listening(service, log)
-            done = subprocess.run(
-                ["sh", "-c", ours(run)], env=surroundings(place), capture_output=True, text=True, cwd="/"
+            subprocess.run(["sh", "-c", ours(wait)], check=True, timeout=60)
+            done, listed, issued = (
+                subprocess.run(
+                    ["sh", "-c", ours(run.replace("doctor | grep confined", words))],
+                    env=surroundings(place),
+                    capture_output=True,
+                    text=True,
+                    cwd="/",
+                )
+                for words in ("doctor | grep confined", "list", "issue --agent other")
             )
         finally:
             service.terminate()
             service.wait(30)
-        (row,) = [each for each in json.loads(done.stdout)["items"] if each["check"] == "confinement"]
-        assert (row["status"], row["detail"].partition(":")[0]) == ("ok", "confined"), done.stderr
+        assert done.stdout.startswith("confinement\tok\tconfined: "), done.stderr
+        for refused in (listed, issued):
+            assert refused.returncode == 2, refused
+            assert "permission denied\njitid: hint: only the user of `jitid run`" in refused.stderr
