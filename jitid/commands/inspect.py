@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.acceptance import accepted_until
 from jitid.authority.operations import Inspect, Inspection
-from jitid.commands import reading, rows
+from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.credential import Credential, Kind, State, TokenUse, sort_of
 from jitid.environment import open_authority
@@ -71,8 +71,9 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     if subject is not None and subject.startswith(("jid_", "jti_")):
         operation = Inspect(id=subject)
     else:
-        operation = Inspect(token=reading.token(subject or "-", "the token"))
-    row = _row(open_authority(given.config()).perform(operation))
+        operation = Inspect(token=hinting.subject(subject))
+    with hinting.advised():
+        row = _row(open_authority(given.config()).perform(operation))
     if not rows.by_eye(given):
         given.show(View("jitid.inspect/1", FIELDS, [row], one=True))
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.text import MARK, decoded, mark_of, quote, refuse_mark
+from jitid.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
 from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
 
 if TYPE_CHECKING:
@@ -176,7 +176,10 @@ def unreadable(path: str, what: str, error: OSError) -> UsageError:
     from jitid.runner.tokenplace import unreadable_hint
 
     reason = (error.strerror or "error").lower()
-    return UsageError(f"{what} cannot be read from {quote(path)}: {reason}", unreadable_hint(path, error))
+    return UsageError(
+        f"{what} cannot be read from {quote(path)}: {reason}",
+        given_away(path) or unreadable_hint(path, error),
+    )
 
 
 def answer() -> str:

@@ -381,8 +381,8 @@ where the kernel names the user, or by a credential in a file that this user can
 started by `jitid run` with such a credential: JITID_STARTED_BY has the number of the user.
 
 `confined`: neither. It is judged by the ledger or the authority that the configuration names, and by nothing else on
-this machine. Where JITID_PARENT_FILE says that an agent asks, the other two are warnings; jitid-run(1) says what closes
-them.""",
+this machine. The other two are `ok` for a person, and the line says that an agent under this user is not confined.
+Where JITID_PARENT_FILE says that an agent asks, they are warnings; jitid-run(1) says what closes them.""",
     "serve": """\
 Without options it listens on 127.0.0.1, port 8477. Beyond loopback it speaks TLS, version 1.2 or later, and nothing
 else; behind what ends TLS itself, let it listen on loopback or on a socket. The first use makes ledger, keys and

@@ -137,6 +137,7 @@ def test_whoever_runs_the_service_reads_its_key(machine: Machine) -> None:
     status, state, reason = machine.service.state(JITID_LEDGER=ledger)
     assert (status, state) == ("ok", "key readable")
     assert f"{ledger}/keys" in reason
+    assert reason.endswith("; agents of this user are not confined")
     status, state, _ = machine.service.state("--remote", machine.socket)
     assert (status, state) == ("ok", "key readable")
     keys = machine.service.program("ls", f"{ledger}/keys")
@@ -258,6 +259,22 @@ def test_root_reads_every_key(machine: Machine) -> None:
 def test_a_service_that_does_not_answer_is_no_confinement(machine: Machine) -> None:
     status, state, _ = machine.agent.state("--remote", f"unix://{machine.person.home.parent}/nobody-listens")
     assert (status, state) == ("warning", "not examined")
+
+
+def test_a_socket_that_is_closed_says_to_whom_it_is_open(machine: Machine) -> None:
+    done = machine.agent.run("list", "--remote", machine.socket)
+    assert done.returncode == 5
+    group = f"this user may not connect: the socket has the group {PERSON} and the mode 0660"
+    assert done.stderr.splitlines()[1:] == [f"jitid: hint: {group}"]
+    rows = json.loads(machine.agent.run("doctor", "--remote", machine.socket, "--format", "json").stdout)[
+        "items"
+    ]
+    assert [each["repair"] for each in rows if each["check"] == "remote"] == [group]
+    nobody = f"unix://{machine.person.home.parent}/nobody-listens"
+    rows = json.loads(machine.agent.run("doctor", "--remote", nobody, "--format", "json").stdout)["items"]
+    assert [each["repair"] for each in rows if each["check"] == "remote"] == [
+        "is the authority running there?"
+    ]
 
 
 def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
