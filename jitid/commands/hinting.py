@@ -88,7 +88,8 @@ def subject(word: str | None) -> Secret:
         return reading.token(path, "the token")
     except UsageError as error:
         if error.hint is None and path != "-" and not os.path.lexists(path):
-            task = _task(path)
+            # A dot or a slash: the file was meant.
+            task = None if "." in path or "/" in path else _task(path)
             listed = "jitid list" if task is None else f"jitid list --task {task}"
             error.hint = f"an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: {listed}"
         raise

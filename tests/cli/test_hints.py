@@ -99,6 +99,10 @@ def test_a_token_of_another_ledger_asks_for_that(held: Shell, words: tuple[str, 
             "an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: jitid list --task L-4",
         ),
         (
+            ("inspect", "no.jwt"),
+            "an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: jitid list",
+        ),
+        (
             ("explain", "a b"),
             "an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: jitid list",
         ),
