@@ -18,6 +18,7 @@ from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
 from jitid.authority.token_operations import Exchange
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
+from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
 from jitid.commands.scanfound import of_match
 from jitid.errors import InvalidCredentialError
@@ -405,6 +406,10 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
             assert [text for text in words if format_time(NOW + TTL + LEEWAY) not in text] == []
             assert [text for text in words if format_time(NOW + TTL) in text] == []
         assert ended.accepted_until == leaked(world).leak.accepted_until == NOW + TTL + LEEWAY
+        seen = inspecting._row(world.authority.perform(ops.Inspect(id=made.jti)))["revocation_list"]
+        assert (seen is None) is ("jwt" in kind)
+        if seen is not None:
+            assert seen["honoured_until"] == format_time(NOW + TTL + LEEWAY)
 
 
 TARGETS = {
