@@ -20,6 +20,11 @@ have 0 or 60 seconds.
 LEEWAY_TEXT = format_duration(LEEWAY)
 
 
+def accepted_until(expires_at: int) -> int:
+    """Return the time from which no verifier accepts a signed credential that expires at `expires_at`."""
+    return expires_at + LEEWAY
+
+
 class TwoFacts(Protocol):
     """A record that has both."""
 

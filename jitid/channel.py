@@ -311,13 +311,31 @@ class _Watch:
             raise LostError(f"{where} did not answer in time", channel.words.slow, sent=self._sent) from None
         if isinstance(error, (OSError, http.client.HTTPException)):
             reason = getattr(error, "strerror", None) or _WORDS.get(type(error).__name__, "it broke off")
+            hint = channel.words.unreachable
+            if isinstance(error, PermissionError) and where.is_socket and not self._sent:
+                hint = _closed(where.path)
             raise LostError(
                 f"{where} cannot be reached: {reason.lower()}"
                 if not self._sent
                 else f"the connection to {where} failed: {reason.lower()}",
-                channel.words.unreachable,
+                hint,
                 sent=self._sent,
             ) from None
+
+
+def _closed(path: str) -> str:
+    """Return who may connect to a socket that is closed to this user."""
+    import grp
+
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "this user may not connect: a folder above the socket is closed to it"
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
+    return f"this user may not connect: the socket has the group {group} and the mode {status.st_mode & 0o777:04o}"
 
 
 _WORDS = {

@@ -170,8 +170,14 @@ def _confinement(installation: Installation) -> Iterator[Check]:
     from jitid.confinement import examine
 
     found = examine(installation.config)
-    if found.confinement is Confinement.CONFINED or not os.environ.get("JITID_PARENT_FILE"):
+    if found.confinement is Confinement.CONFINED:
         yield ok("confinement", found.sentence)
+    elif not os.environ.get("JITID_PARENT_FILE"):
+        # Nothing is wrong with that for a person, but `ok` alone would read as if agents were confined.
+        yield ok(
+            "confinement",
+            f"{found.sentence}; agents of this user are not confined",
+        )
     else:
         # An agent asks, and has more than was given to it.
         yield warning("confinement", found.sentence, "run the agent under another user: man jitid-run")

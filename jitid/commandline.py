@@ -339,9 +339,9 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
     see = f"see: {context.command_path if context else _PROGRAM} --help"
     option = getattr(error, "option_name", None)
-    close = getattr(error, "possibilities", None)
-    if option and close is not None:
-        return UsageError(f"there is no option {quote(option)}", _guess(close) + see)
+    if option and hasattr(error, "possibilities"):
+        # None for a short option.
+        return UsageError(f"there is no option {quote(option)}", _guess(error.possibilities or ()) + see)
     message = " ".join(starred(error.format_message()).split())[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)

@@ -48,7 +48,7 @@ class Leaked(NamedTuple):
 
     @property
     def offline_until(self) -> int | None:
-        """Until when a verifier that does not ask the ledger takes it; none if it takes it no more."""
+        """When it expires, if it is signed and has not expired; `acceptance` says until when verifiers accept it."""
         lasts = self.credential.claims_hash is not None and self.credential.expires_at > self.now
         return self.credential.expires_at if lasts else None
 

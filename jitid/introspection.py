@@ -361,7 +361,7 @@ def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]
 
     """
     if parsed.claims.get("iss") not in names.issuers:
-        raise InvalidCredentialError("the token is of another issuer")
+        raise InvalidCredentialError("the token is from another issuer")
     key = keys.get(parsed.kid)
     if key is None:
         raise InvalidCredentialError("the token is signed by a key that the ledger does not know")

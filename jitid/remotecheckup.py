@@ -35,6 +35,9 @@ def _authority(config: Config) -> Iterator[Check]:
     try:
         told = authority.whoami()
     except JitidError as error:
+        if error.hint is not None:
+            # It is the doctor who says so.
+            error.hint = error.hint.removesuffix(" see: jitid doctor")
         yield failure("remote", error)
         for name in ("caller", "clock there", "version there"):
             yield unexamined(name, "the authority does not answer")

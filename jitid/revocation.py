@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import ownership
-from jitid.acceptance import LEEWAY
+from jitid import acceptance, ownership
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.records import Radius, Selection
@@ -66,7 +65,9 @@ class Ended(NamedTuple):
             return None
         radius = self.radius
         times = (radius.refused_since, radius.accepted_until, radius.at_targets, self.settled_at)
-        known = [at for at in times if at is not None] + [at + LEEWAY for at in honoured if at is not None]
+        known = [at for at in times if at is not None] + [
+            acceptance.accepted_until(at) for at in honoured if at is not None
+        ]
         return max(known, default=None)
 
 

@@ -314,10 +314,11 @@ def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """Return the hint for an unknown name: the known ones most like it, or all of them."""
-    return _meant(name, known) or f"known are: {', '.join(known)}"
+    return meant(name, known) or f"known are: {', '.join(known)}"
 
 
-def _meant(name: str, known: tuple[str, ...]) -> str | None:
+def meant(name: str, known: tuple[str, ...]) -> str | None:
+    """Return as a hint the known names most like an unknown one; None if none is like it."""
     from difflib import get_close_matches
 
     close = get_close_matches(name[:100], known, n=2)
@@ -429,7 +430,7 @@ def one_of(text: object, allowed: tuple[str, ...]) -> str:
     """Return `text` if it is allowed. Raises ConfigurationError."""
     if text not in allowed:
         raise ConfigurationError(
-            f"{quote(str(text))} is not among {', '.join(allowed)}", _meant(str(text), allowed)
+            f"{quote(str(text))} is not among {', '.join(allowed)}", meant(str(text), allowed)
         )
     return str(text)
 

@@ -88,6 +88,13 @@ def refuse_token(text: str, what: str) -> None:
         )
 
 
+def given_away(text: str) -> str | None:
+    """Return what to do with a word of a command line that may be a token; None for any other word."""
+    if names_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
+        return "a token on a command line is in the shell's history: revoke it; give it on standard input or in a file"
+    return None
+
+
 def operand(name: str) -> str:
     """Return a name as the last word of a command that is told: one that begins as an option does goes after `--`."""
     return f"-- {name}" if name.startswith("-") else name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jitid.acceptance import accepted_until
 from jitid.credential import Credential, Kind
 from jitid.ledger.records import Ancestor, Family
 from jitid.task import Task
@@ -148,7 +149,9 @@ def honour(match: Match) -> tuple[str, int | None]:
     """
     credential = match.credential
     if match.reason is None and credential.claims_hash is not None:
-        return "whoever verifies for its audiences", max(credential.expires_at, match.offline_until or 0)
+        return "whoever verifies for its audiences", max(
+            accepted_until(credential.expires_at), match.offline_until or 0
+        )
     if match.at_target and credential.kind == Kind.ADOPTED:
         return "whoever takes it where it is kept", credential.expires_at
     if match.at_target:

@@ -294,7 +294,7 @@ class _Trace:
         """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
         parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.claims.get("iss") not in self._names.issuers:
-            raise InvalidCredentialError("the token is of another issuer")
+            raise InvalidCredentialError("the token is from another issuer")
         key = self._keys.get(parsed.kid)
         if key is None:
             raise InvalidCredentialError(_UNKNOWN_KEY)

@@ -45,8 +45,11 @@ class FileBearer:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
+            from jitid.runner.tokenplace import unreadable_hint
+
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
-            raise UsageError(f"{what} cannot be read: {reason.lower()}") from None
+            hint = unreadable_hint(self._path, error) if isinstance(error, OSError) else None
+            raise UsageError(f"{what} cannot be read: {reason.lower()}", hint) from None
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):

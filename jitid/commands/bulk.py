@@ -16,7 +16,7 @@ from jitid.commands.asking import can_ask, confirm
 from jitid.commands.requesting import hand_out, request_from, row_of
 from jitid.credential import is_outside
 from jitid.environment import open_for_issue, open_for_preview
-from jitid.errors import ApprovalNeededError, JitidError, PartialError, UsageError
+from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.formats import output
 from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 
@@ -102,6 +102,8 @@ def issue(
             done += sum(request.copies for request in operation.requests)
             _progress(given, done, count)
     except JitidError as error:
+        if not done and from_file is not None and not dry_run:
+            _say_none(error)
         if not done or error.exit_status == 74:
             raise
         rest = (
@@ -119,6 +121,13 @@ def issue(
         _progress_done(given, done, count)
         for note, times in notes.items():
             given.note(note if times == 1 else f"{note} ({times} times)")
+
+
+def _say_none(error: JitidError) -> None:
+    """Add to a refusal that nothing was issued; what is lost on the way, or waits for approval, says its own."""
+    refused = isinstance(error, UsageError | PolicyDeniedError) and not isinstance(error, ApprovalNeededError)
+    if refused and "nothing was" not in error.message:
+        error.message += "; nothing was issued"
 
 
 @contextmanager
@@ -255,10 +264,13 @@ def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
 
 def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
     if unknown := sorted(stated.keys() - _MEMBERS):
+        from jitid.settings import meant
         from jitid.text import quote
 
+        known = tuple(sorted(_MEMBERS))
         raise UsageError(
-            f"it has no member {quote(unknown[0])}", f"the members are: {', '.join(sorted(_MEMBERS))}"
+            f"it has no member {quote(unknown[0])}",
+            meant(unknown[0], known) or f"the members are: {', '.join(known)}",
         )
     fields: dict[str, Any] = dict.fromkeys(_MEMBERS)
     for name, value in stated.items():

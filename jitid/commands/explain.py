@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.policy_operations import Explain
-from jitid.commands import reading, rows
+from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
@@ -62,8 +62,9 @@ def explain(
     elif subject is not None and subject.startswith(("jid_", "jti_")):
         operation = Explain(id=subject)
     else:
-        operation = Explain(token=reading.token(subject or "-", "the token"))
-    found = open_authority(given.config()).perform(operation)
+        operation = Explain(token=hinting.subject(subject))
+    with hinting.advised():
+        found = open_authority(given.config()).perform(operation)
     if found.lost is not None:
         given.warn(found.lost)
     row = _row(found)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
+from jitid.commands.hinting import OTHER_LEDGER
 from jitid.credential import Credential, State
 from jitid.errors import IncompleteError, NotFoundError
 from jitid.ledger.access import AccessState
@@ -116,9 +117,7 @@ def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str
             "nothing is left to be done: it was revoked with all that it had signed",
         )
     if strays or words:
-        return NotFoundError(
-            "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
-        )
+        return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
     return NotFoundError(
         "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
         caveat or whole,

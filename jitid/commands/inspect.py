@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.acceptance import accepted_until
 from jitid.authority.operations import Inspect, Inspection
-from jitid.commands import reading, rows
+from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.credential import Credential, Kind, State, TokenUse, sort_of
 from jitid.environment import open_authority
@@ -70,8 +71,9 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     if subject is not None and subject.startswith(("jid_", "jti_")):
         operation = Inspect(id=subject)
     else:
-        operation = Inspect(token=reading.token(subject or "-", "the token"))
-    row = _row(open_authority(given.config()).perform(operation))
+        operation = Inspect(token=hinting.subject(subject))
+    with hinting.advised():
+        row = _row(open_authority(given.config()).perform(operation))
     if not rows.by_eye(given):
         given.show(View("jitid.inspect/1", FIELDS, [row], one=True))
         return
@@ -182,7 +184,7 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
         "serial": str(serial),
         "ended_at": rows.time(credential.ended_at),
         "event": credential.ended_event,
-        "honoured_until": rows.time(credential.expires_at),
+        "honoured_until": rows.time(accepted_until(credential.expires_at)),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.operations import Issue
-from jitid.commands import reading
+from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, expect, hand_out, row_of, stated_request
 from jitid.environment import open_for_issue, open_for_preview
@@ -149,7 +149,8 @@ def issue(
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     authority = open_for_issue(config, operation, given.note)
     try:
-        (issued,) = authority.perform(operation)
+        with hinting.advised():
+            (issued,) = authority.perform(operation)
     except ApprovalNeededError as denial:
         from jitid.commands import waiting
 

@@ -10,6 +10,7 @@ from jitid.authority.operations import AddLeaks, Revoke
 from jitid.commands import endmany, leakrows, rows
 from jitid.commands.confirming import must_be_confirmed
 from jitid.commands.found import nothing, number, some, warn_of_thieves
+from jitid.commands.hinting import OTHER_LEDGER
 from jitid.commands.leaksources import ReportSearch, TextSearch
 from jitid.commands.revoke import check_reason, most_of, row, sentence
 from jitid.environment import open_authority, room
@@ -309,9 +310,7 @@ def _nothing(given: Globals, total: _Total, search: TextSearch | ReportSearch) -
             "see whose they are: jitid trace",
         )
     if total.unknown and not total.strays:
-        return NotFoundError(
-            "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
-        )
+        return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
     if isinstance(search, ReportSearch):
         if not search.findings:
             return NotFoundError("the report has no findings; nothing was recorded")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jitid import patience
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.text import MARK, decoded, mark_of, quote, refuse_mark
+from jitid.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
 from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
 
 if TYPE_CHECKING:
@@ -224,7 +224,13 @@ def unreadable(path: str, what: str, error: OSError) -> UsageError:
         return UsageError(
             f"{what} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
         )
-    return UsageError(f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}")
+    from jitid.runner.tokenplace import unreadable_hint
+
+    reason = (error.strerror or "error").lower()
+    return UsageError(
+        f"{what} cannot be read from {quote(path)}: {reason}",
+        given_away(path) or unreadable_hint(path, error),
+    )
 
 
 def answer() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jitid import patience
 from jitid.authority.operations import AbandonRenewal, Renew
-from jitid.commands import reading
+from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, row_of
 from jitid.environment import open_authority
@@ -63,7 +63,8 @@ def renew(
         _must_be_token(token)
         authority = open_authority(given.config())
         request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
-        issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
+        with hinting.advised():
+            issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
         hand_over(given, authority, issued, lambda: _hand_out(given, issued, target))
         if target is not None:
             # It holds the successor by now, which stays whatever becomes of what is shown besides.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import revocation
 from jitid.authority.operations import Revoke
-from jitid.commands import confirming, reading, rows
+from jitid.commands import confirming, hinting, reading, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
@@ -70,7 +70,8 @@ def revoke(
     reading.check_one_stdin(ids_file, *(token_file or ()))
     listed = [] if ids_file is None else [text for _, text in reading.lines(ids_file, "the list of ids")]
     named = tuple(dict.fromkeys([*(ids or ()), *listed]))
-    for text in named:
+    hinting.check_ids(ids or (), token_files=True)
+    for text in listed:
         parse_id(text)
     if ids_file is not None and not listed:
         raise UsageError(
@@ -83,8 +84,7 @@ def revoke(
         agents=tuple(check_name(text, "agent") for text in agent or ()),
         trees=tuple(tree or ()),
     )
-    for text in selection.trees:
-        parse_id(text)
+    hinting.check_ids(selection.trees, token_files=False)
     operation = Revoke(
         selection=selection,
         tokens=tuple(reading.token(path, "the token") for path in token_file or ()),
@@ -99,7 +99,8 @@ def revoke(
         )
     patience = None if wait is None else parse_duration(wait)
     authority = open_authority(given.config())
-    ended = perform(given, authority, operation, patience)
+    with hinting.advised():
+        ended = perform(given, authority, operation, patience)
     tell(given, ended, dry_run=dry_run)
 
 

@@ -13,6 +13,7 @@ from jitid.traced import honour
 from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
+    from jitid.credential import Credential
     from jitid.scan.hits import Hit
     from jitid.traced import Match, Stray, Traced
 
@@ -197,20 +198,29 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
 def _state(match: Match) -> tuple[str, str]:
     """Return the rule for a credential that was found, and what is to be said of its life."""
     credential, (by, until) = match.credential, honour(match)
-    standing = credential.kind == "adopted"
+    if match.reason is None and credential.kind == "adopted":
+        return "standing-secret", "it lives"
     if match.reason is None:
-        end = "" if until is None or standing else f" until {format_time(until)}"
-        return ("standing-secret" if standing else "secret-live"), f"it lives{end}"
+        return "secret-live", f"it lives{_end(credential, until)}"
     if match.endable:
         below = match.family.live_below
         what = f"its identity and {below} below it live" if below else "its identity lives"
         return "secret-live", f"{match.reason}, and {what} on"
-    if until is not None and standing:
+    if until is not None and credential.kind == "adopted":
         return "standing-secret", f"{match.reason}, and may work where it is kept all the same"
     if until is not None:
         # The ledger has done what it can.
         return "secret-live", f"{match.reason}, and {by} honour it until {format_time(until)}"
     return "secret-dead", match.reason
+
+
+def _end(credential: Credential, until: int | None) -> str:
+    """Return in words when a live credential ends by itself, and until when `until` lets it be accepted after that."""
+    end = ", and expires at" if credential.dies_at == credential.expires_at else " until"
+    text = f"{end} {format_time(credential.dies_at)}"
+    if credential.claims_hash is None or until is None:
+        return text
+    return f"{text}; offline verifiers accept it until {format_time(until)}"
 
 
 def _graded(rule: str, sort: str, proof: str | None, *, alive: bool) -> Severity:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid import acceptance
-from jitid.acceptance import LEEWAY, LEEWAY_TEXT
+from jitid.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.commands import leakrows, rows
 from jitid.commands.found import number
 from jitid.credential import Kind
@@ -286,7 +286,7 @@ def _verifiers(details: LeakDetails) -> Iterator[str]:
         offline = details.leaked.offline_until
         yield "the ledger accepts some of it"
         if offline is not None:
-            yield f"; offline verifiers accept this credential until {format_time(offline)}"
+            yield f"; offline verifiers accept this credential until {format_time(accepted_until(offline))}"
     elif until is None:
         yield "not known: the target has not confirmed the end"
     elif until > now:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.operations import Page, ShowTree
-from jitid.commands import rows
+from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority
@@ -45,6 +45,7 @@ def tree(
             "nothing says which tree to show",
             "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
         )
+    hinting.check_ids(ids or (), token_files=False)
     page = open_authority(given.config()).perform(
         ShowTree(
             ids=tuple(ids or ()),

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.operations import Verify
-from jitid.commands import reading
+from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, UsageError
@@ -44,7 +44,8 @@ def verify(
     if place is not None:
         _offline(given, token.reveal(), place, audiences)
         return
-    credential = open_authority(given.config()).perform(Verify(token=token, audiences=audiences))
+    with hinting.advised(token):
+        credential = open_authority(given.config()).perform(Verify(token=token, audiences=audiences))
     given.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
 
 

@@ -18,6 +18,7 @@ from jitid.formats.swept import (
     Summary,
     SweptRows,
     Wording,
+    accepted_until,
     as_it_is,
     covered,
 )
@@ -116,7 +117,7 @@ def _facts(row: FindingRow) -> Iterator[tuple[str, object]]:
         "ended at": row["ended_at"],
         "audit event": row["event"],
         "proof": row["proof"],
-        "honoured elsewhere until": row["offline_until"],
+        "honoured elsewhere until": accepted_until(row),
         **row["evidence"],
     }
     for name, value in facts.items():

@@ -8,7 +8,17 @@ from collections.abc import Iterator, Sequence
 from jitid.formats.cell import cell
 from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.swept import SWEEP, Command, FindingRow, RuleInfo, SweptRows, Wording, as_it_is, covered
+from jitid.formats.swept import (
+    SWEEP,
+    Command,
+    FindingRow,
+    RuleInfo,
+    SweptRows,
+    Wording,
+    accepted_until,
+    as_it_is,
+    covered,
+)
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -137,9 +147,8 @@ class _Page:
         yield from self._subject(row, facts)
         if row["proof"]:
             yield from self._wrapped(row["proof"], 4)
-        if row["offline_until"]:
-            offline = f"offline verifiers accept some until they expire, at the latest {row['offline_until']}"
-            yield from self._wrapped(offline, 4)
+        if (until := accepted_until(row)) is not None:
+            yield from self._wrapped(f"offline verifiers accept some until {until}", 4)
 
     def _subject(self, row: FindingRow, facts: list[str]) -> Iterator[str]:
         # A name stands whole, alone if need be: the terminal may fold it.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, final
 
+from jitid import acceptance
+from jitid.lifetime import format_time, parse_time
 from jitid.sweep.finding import Severity
 
 FindingState = Literal["open", "known", "ended"]
@@ -44,7 +46,13 @@ class FindingRow(TypedDict):
     proof: str | None
     """How it is known to have ended."""
     offline_until: str | None
-    """Until when a verifier that does not ask the ledger honours what was ended."""
+    """The latest expiry of what was ended and is signed."""
+
+
+def accepted_until(row: FindingRow) -> str | None:
+    """Return the time from which no offline verifier accepts what was ended; None if nothing of it is signed."""
+    expiry = row["offline_until"]
+    return None if expiry is None else format_time(acceptance.accepted_until(parse_time(expiry)))
 
 
 class Examined(TypedDict):

@@ -616,16 +616,16 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
         """Return until when offline verifiers may accept these identities, with the leeway, if any still may."""
-        from jitid.acceptance import LEEWAY
+        from jitid.ledger.accepted import SIGNED
 
         selecting.give(self._db, (), (), identities)
         return dict(
             self._db.execute(
-                """SELECT c.identity, max(c.expires_at) + :leeway
+                f"""SELECT c.identity, max({SIGNED})
                      FROM given_identity g CROSS JOIN credential c ON c.identity = g.identity
-                    WHERE c.claims_hash IS NOT NULL AND c.fingerprint IS NOT NULL AND c.expires_at + :leeway > :now
+                    WHERE c.fingerprint IS NOT NULL AND {SIGNED} > :now
                     GROUP BY c.identity""",
-                {"now": self._now, "leeway": LEEWAY},
+                {"now": self._now},
             )
         )
 

@@ -315,7 +315,7 @@ class Radius(NamedTuple):
     tasks: int
     delegators: int
     offline_until: int | None
-    """Until when a verifier that does not ask the ledger honours one of them (self-contained tokens)."""
+    """The latest expiry of the live ones that are signed; `acceptance` says until when verifiers accept them."""
     signed: int
     """How many of the live credentials such a verifier honours."""
     refused_since: int | None = None

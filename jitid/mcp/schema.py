@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.acceptance import LEEWAY_TEXT
 from jitid.errors import UsageError
 from jitid.text import quote
 
@@ -160,7 +161,7 @@ HANDED_BACK = _gives(
     {"id": _TEXT, "ended": {**_NUMBER, "description": "How many credentials ended."}, "identities": _NUMBER},
     offline_until={
         **_TEXT,
-        "description": "The latest expiry of those that are signed: offline verifiers accept one until then.",
+        "description": f"The latest expiry of signed ones; offline verifiers accept one for {LEEWAY_TEXT} more.",
     },
 )
 

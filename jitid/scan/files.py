@@ -15,7 +15,7 @@ from jitid.scan.reading import SPECIAL, STDIN, Reading, why
 from jitid.scan.sharing import Sharing
 from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
-from jitid.text import quote
+from jitid.text import given_away, quote
 
 _MOST_RULES = 4_000
 """So many folders' rules are remembered."""
@@ -243,7 +243,7 @@ def is_readable_folder(path: str) -> bool:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except OSError as error:
-        raise UsageError(f"{quote(path, 200)} cannot be scanned: {why(error)}") from error
+        raise UsageError(f"{quote(path, 200)} cannot be scanned: {why(error)}", given_away(path)) from error
     return stat.S_ISDIR(mode)
 
 

@@ -97,7 +97,7 @@ class Remedied(NamedTuple):
     None where that could not be told.
     """
     offline_until: int | None
-    """Until when a verifier that does not ask the ledger honours one of them."""
+    """The latest expiry of those that are signed."""
 
 
 class Unfixed(NamedTuple):

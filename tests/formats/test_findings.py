@@ -68,7 +68,7 @@ def test_what_was_ended_comes_first_with_its_event_and_proof() -> None:
     assert text.index("ended orphaned-task: 2 credentials") < text.index("high orphaned-task: 1 finding")
     assert "T1 (2 credentials, audit event 7)" in text
     assert "    no verifier of ours accepts it\n" in text
-    assert "offline verifiers accept some until they expire, at the latest 2026-11-24T12:20:00Z" in text
+    assert "offline verifiers accept some until 2026-11-24T12:25:00Z" in text
 
 
 def test_ten_are_shown_and_the_rest_is_counted_with_the_command_that_lists_them() -> None:

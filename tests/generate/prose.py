@@ -266,9 +266,12 @@ command under another that may not connect to that socket. As root:
 `jitid run --remote unix:///run/jitid/sock --task INC-1 --env TOKEN -- env HOME=/var/lib/agent setpriv --reuid=agent
 --regid=agent --clear-groups ./agent.sh`
 
-jitid-doctor(1) in there names the state: `key readable`, `person impersonable` or `confined`. Where the agent has to
-renew or to delegate, give the authority a port on loopback too (`--bind 127.0.0.1:8477`) and the agent's user a file
-with the agent's identity token, named by JITID_PARENT_FILE.
+jitid-doctor(1) in there names the state: `key readable`, `person impersonable` or `confined`. The command has its token
+in `$TOKEN`, and can show it; the file in the memory of `run` it cannot read. So `jitid issue`, `list` and `renew` in
+there need more. Let the authority listen on loopback too: `jitid serve` with --bind 127.0.0.1:8477. Let the command
+begin with:
+
+`umask 077; printf %s "$TOKEN" > ~/token; export JITID_PARENT_FILE=~/token JITID_REMOTE=http://127.0.0.1:8477`
 
 Without --audience both variables name the identity token, and a note says so: a service wants a token that names
 it. With --may-audience a `jitid` inside obtains tokens for further services. The command also gets JITID_ID, its
@@ -380,8 +383,8 @@ where the kernel names the user, or by a credential in a file that this user can
 started by `jitid run` with such a credential: JITID_STARTED_BY has the number of the user.
 
 `confined`: neither. It is judged by the ledger or the authority that the configuration names, and by nothing else on
-this machine. Where JITID_PARENT_FILE says that an agent asks, the other two are warnings; jitid-run(1) says what closes
-them.""",
+this machine. The other two are `ok` for a person, and the line says that an agent under this user is not confined.
+Where JITID_PARENT_FILE says that an agent asks, they are warnings; jitid-run(1) says what closes them.""",
     "serve": """\
 Without options it listens on 127.0.0.1, port 8477. Beyond loopback it speaks TLS, version 1.2 or later, and nothing
 else; behind what ends TLS itself, let it listen on loopback or on a socket. The first use makes ledger, keys and
@@ -944,9 +947,11 @@ With --fix, what is found is ended inside the transaction that finds it, at most
 two sweeps at once end nothing twice, and what a sweep that was killed has left the next one ends. It is counted
 beforehand: where more than --max would end and nobody confirms it, nothing ends, the findings are told all the same,
 and the status is 10, or 9 where nothing is grave enough. Each audit event names the sweep and the rule. What has ended
-is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks of which nothing
-is alive any more are proved refused. What could not be ended is told as not examined. Where a sweep breaks off, the
-output says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1) with --sweep.
+is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. `offline_until` is the
+latest expiry of what has ended, as in jitid-revoke(1), without the 5 minutes that text and page add. Leaks of which
+nothing is alive any more are proved refused. What could not be ended is told as not examined. Where a sweep breaks
+off, the output says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1)
+with --sweep.
 
 A baseline is a file of JSON lines. A finding that is in it is `known`: it does not count for the status, and --fix
 leaves it alone. It is news again when it is graver, or about more credentials. What is critical never becomes known.

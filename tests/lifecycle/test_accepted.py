@@ -18,7 +18,9 @@ from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
 from jitid.authority.token_operations import Exchange
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
+from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
+from jitid.commands.scanfound import of_match
 from jitid.errors import InvalidCredentialError
 from jitid.exposure import Leaked
 from jitid.issuance import Issued
@@ -28,10 +30,12 @@ from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.publication import Document
 from jitid.request import AttachRequest, RenewRequest
+from jitid.scan.hits import Hit
 from jitid.secret import Secret
 from jitid.sweep.limits import Limits
 from tests.builders import NOW, PERMIT_ALL, Made, World, request
 from tests.programs import Shop
+from tests.sweep.asking import found
 
 URL = "https://tokens.example"
 API = "https://api.example"
@@ -362,6 +366,50 @@ def test_revoking_twice_still_says_until_when_verifiers_accept_it(tmp_path: Path
         assert said in sentence(again, dry_run=False)
         world.clock.now = NOW + TTL + LEEWAY
         assert "accepted by no verifier since" in sentence(world.revoke(made.jti), dry_run=False)
+
+
+def scanned(world: World, string: str) -> list[str]:
+    """Return what a scan says of a string."""
+    found = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
+    hit = Hit(b"", "signed", "notes.txt", 1, None, 0, None)
+    return [of_match(hit, match, found.now).summary for match in found.matches]
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: str) -> None:
+    """Until when offline verifiers accept it is one question, whoever answers it: the expiry and the leeway."""
+    with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
+        made = world.issue(kind=kind, ttl=TTL, audiences=(API,) if "jwt" in kind else ())
+        string = shown(made.issued)[0]
+        (one,) = made.issued.credentials
+        report(world, *(one.secret.reveal(name) for name in one.secret.names))
+        (live,) = scanned(world, string)
+        assert f"it lives, and expires at {format_time(NOW + TTL)}" in live
+        assert f"offline verifiers accept it until {format_time(NOW + TTL + LEEWAY)}" in live
+        world.clock.now += 10
+        ended = world.revoke(made.jti)
+        for at in (NOW + 10, NOW + TTL + LEEWAY - 1, NOW + TTL + LEEWAY):
+            world.clock.now = at
+            until = None if at == NOW + TTL + LEEWAY else NOW + TTL + LEEWAY
+            words = [
+                sentence(world.revoke(made.jti), dry_run=False),
+                *(each.summary for each in found(world, "offline-valid")),
+            ]
+            honoured = [each.evidence["honoured_until"] for each in found(world, "offline-valid")]
+            assert honoured == [until] * (until is not None)
+            traces = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
+            assert [traced.honour(match)[1] for match in traces.matches] == [until]
+            words += scanned(world, string) if until is not None else []
+            if until is not None:
+                assert len(words) == 3
+            # It is said as the time from which no verifier accepts it, too.
+            assert [text for text in words if format_time(NOW + TTL + LEEWAY) not in text] == []
+            assert [text for text in words if format_time(NOW + TTL) in text] == []
+        assert ended.accepted_until == leaked(world).leak.accepted_until == NOW + TTL + LEEWAY
+        seen = inspecting._row(world.authority.perform(ops.Inspect(id=made.jti)))["revocation_list"]
+        assert (seen is None) is ("jwt" in kind)
+        if seen is not None:
+            assert seen["honoured_until"] == format_time(NOW + TTL + LEEWAY)
 
 
 TARGETS = {

@@ -17,7 +17,7 @@ import pytest
 from jitid import config, elsewhere
 from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
-from tests.serving import Served, listening, serving
+from tests.serving import Served, serving
 
 PERSON, SERVICE, AGENT = "games", "daemon", "lp"
 """Users that every Debian has: who asks at the socket, who serves, and under whom the agent runs."""
@@ -137,6 +137,7 @@ def test_whoever_runs_the_service_reads_its_key(machine: Machine) -> None:
     status, state, reason = machine.service.state(JITID_LEDGER=ledger)
     assert (status, state) == ("ok", "key readable")
     assert f"{ledger}/keys" in reason
+    assert reason.endswith("; agents of this user are not confined")
     status, state, _ = machine.service.state("--remote", machine.socket)
     assert (status, state) == ("ok", "key readable")
     keys = machine.service.program("ls", f"{ledger}/keys")
@@ -260,12 +261,32 @@ def test_a_service_that_does_not_answer_is_no_confinement(machine: Machine) -> N
     assert (status, state) == ("warning", "not examined")
 
 
+def test_a_socket_that_is_closed_says_to_whom_it_is_open(machine: Machine) -> None:
+    done = machine.agent.run("list", "--remote", machine.socket)
+    assert done.returncode == 5
+    group = f"this user may not connect: the socket has the group {PERSON} and the mode 0660"
+    assert done.stderr.splitlines()[1:] == [f"jitid: hint: {group}"]
+    rows = json.loads(machine.agent.run("doctor", "--remote", machine.socket, "--format", "json").stdout)[
+        "items"
+    ]
+    assert [each["repair"] for each in rows if each["check"] == "remote"] == [group]
+    nobody = f"unix://{machine.person.home.parent}/nobody-listens"
+    rows = json.loads(machine.agent.run("doctor", "--remote", nobody, "--format", "json").stdout)["items"]
+    assert [each["repair"] for each in rows if each["check"] == "remote"] == [
+        "is the authority running there?"
+    ]
+
+
 def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
     """They stand on its first screen, and are run as they stand there, with users and folders of the test."""
     need_root()
     (block,) = blocks("bash")
     assert TEXT[: TEXT.index(block) + len(block)].count("\n") <= 24
-    users, folder, serve, run = block.splitlines()
+    install, users, folder, serve, wait, run = block.splitlines()
+    assert install == (
+        "python3 -m venv /opt/jitid && /opt/jitid/bin/pip install --quiet '.[server]' && "
+        "ln -s /opt/jitid/bin/jitid /usr/local/bin/jitid"
+    )
     with reachable(tmp_path_factory.mktemp("readme")) as place:
         words = {
             "/var/lib/jitid": str(user(place, SERVICE).home),
@@ -276,7 +297,7 @@ def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.Te
             "chown jitid:jitid": f"chown {SERVICE}:{SERVICE}",
             " jitid serve": f" {shlex.join(command())} serve",
             "jitid run": f"{shlex.join(command())} run",
-            "./agent.sh": f"{shlex.join(command())} doctor --format json",
+            "jitid doctor": f"{shlex.join(command())} doctor",
         }
 
         def ours(line: str) -> str:
@@ -299,12 +320,21 @@ def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.Te
                 cwd="/",
             )
         try:
-            listening(service, log)
-            done = subprocess.run(
-                ["sh", "-c", ours(run)], env=surroundings(place), capture_output=True, text=True, cwd="/"
+            subprocess.run(["sh", "-c", ours(wait)], check=True, timeout=60)
+            done, listed, issued = (
+                subprocess.run(
+                    ["sh", "-c", ours(run.replace("doctor | grep confined", words))],
+                    env=surroundings(place),
+                    capture_output=True,
+                    text=True,
+                    cwd="/",
+                )
+                for words in ("doctor | grep confined", "list", "issue --agent other")
             )
         finally:
             service.terminate()
             service.wait(30)
-        (row,) = [each for each in json.loads(done.stdout)["items"] if each["check"] == "confinement"]
-        assert (row["status"], row["detail"].partition(":")[0]) == ("ok", "confined"), done.stderr
+        assert done.stdout.startswith("confinement\tok\tconfined: "), done.stderr
+        for refused in (listed, issued):
+            assert refused.returncode == 2, refused
+            assert "permission denied\njitid: hint: only the user of `jitid run`" in refused.stderr

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jitid.acceptance import LEEWAY
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
@@ -135,7 +136,7 @@ def _revoked(world: World) -> str:
 def _revoked_opaque(world: World) -> None:
     world.revoke(world.issue(kind="opaque").id)
     world.revoke(world.issue(ttl=60).id)
-    world.clock.now += 60
+    world.clock.now += 60 + LEEWAY
 
 
 def _expired(world: World) -> str:

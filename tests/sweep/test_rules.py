@@ -9,6 +9,7 @@ from inspect import getdoc
 
 import pytest
 
+from jitid.acceptance import LEEWAY
 from jitid.authority.operations import Renew
 from jitid.commands import COMMANDS
 from jitid.errors import InvalidCredentialError
@@ -278,7 +279,11 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
     world.issue(task="T9")
     (finding,) = found(world, "offline-valid")
     for each in (unrecorded, finding):
-        assert (each.credentials, each.since, each.evidence["honoured_until"]) == (1, NOW + 30, NOW + 28_800)
+        assert (each.credentials, each.since, each.evidence["honoured_until"]) == (
+            1,
+            NOW + 30,
+            NOW + 28_800 + LEEWAY,
+        )
     assert "no event records yet" in unrecorded.summary
     assert finding.evidence["event"]
 

@@ -4,36 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
-_ENDED = (
-    "SELECT event, credentials, ended_at, expires_at FROM honoured WHERE expires_at > :now ORDER BY event"
-)
-_SUPERSEDED = """
+# The leeway stands on the right, so that an index on the expiry serves.
+_ENDED = f"""
+    SELECT event, credentials, ended_at, expires_at FROM honoured
+     WHERE expires_at > :now - {LEEWAY} ORDER BY event"""
+_SUPERSEDED = f"""
     SELECT count(*), min(superseded_at), max(expires_at) FROM credential
-     WHERE ended_at IS NULL AND superseded_at <= :now AND claims_hash IS NOT NULL AND expires_at > :now"""
+     WHERE ended_at IS NULL AND superseded_at <= :now AND claims_hash IS NOT NULL AND expires_at > :now - {LEEWAY}"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    for event, credentials, ended_at, until in sight.ask(_ENDED):
+    for event, credentials, ended_at, expires_at in sight.ask(_ENDED):
+        until = accepted_until(expires_at)
         what = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
         yield RULE.finding(
             f"event {event}",
             f"audit event {event} ended {what} at {format_time(ended_at)}; offline verifiers accept some "
-            f"until they expire, at the latest {format_time(until)}",
+            f"until {format_time(until)}",
             since=ended_at,
             credentials=credentials,
             evidence={"event": event, "ended_at": ended_at, "honoured_until": until},
         )
-    ((credentials, since, until),) = sight.ask(_SUPERSEDED)
+    ((credentials, since, expires_at),) = sight.ask(_SUPERSEDED)
     if credentials:
+        until = accepted_until(expires_at)
         what = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
         yield RULE.finding(
             "superseded",
             f"{what} superseded, the first at {format_time(since)}, which no event records yet; offline "
-            f"verifiers accept some until they expire, at the latest {format_time(until)}",
+            f"verifiers accept some until {format_time(until)}",
             since=since,
             credentials=credentials,
             evidence={"ended_at": since, "honoured_until": until},
@@ -47,7 +51,7 @@ RULE = Rule(
     owasp=("NHI1",),
     title="ended, and accepted offline",
     reports="signed credentials that were ended early: verifiers that do not ask the ledger still accept them",
-    spares="an opaque one, which nobody takes unasked, and one that has expired since",
-    examines="signed credentials that were ended early and have not expired",
+    spares=f"an opaque one, which nobody takes unasked, and one that expired more than {LEEWAY_TEXT} ago",
+    examines=f"signed credentials that were ended early and have not expired, or less than {LEEWAY_TEXT} ago",
     find=_find,
 )
