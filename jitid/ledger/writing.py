@@ -12,7 +12,7 @@ from jitid.audit import Event, encode, ended_digest
 from jitid.chains import Chain, Held
 from jitid.credential import State
 from jitid.delegator import Delegator
-from jitid.errors import ConflictError
+from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import leaks, leaving, resting, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
@@ -283,9 +283,18 @@ class SqlTransaction(SqlSnapshot):
         """Return the digest of credentials, in the order in which they were issued."""
         dialect = dialect_of(self._db)
         rows = dialect.fenced(f"SELECT c.jti, c.id FROM {members} ORDER BY c.id")
-        (joined,) = self._one(
-            f"SELECT {dialect.joined_bytes('jti', 'id')} FROM {rows}", now=self._now, **values
+        # Nothing but bytes is as great as no bytes: neither a number nor text that an editor left in their place.
+        joined, count, whole = self._one(
+            f"""SELECT {dialect.joined_bytes("jti", "id")}, count(*), count(CASE WHEN jti >= :none THEN 1 END)
+                  FROM {rows}""",
+            now=self._now,
+            none=b"",
+            **values,
         )
+        if whole != count:
+            raise IntegrityError(
+                "the id of a credential is not what a ledger writes", "run: jitid audit verify"
+            )
         return sha256(joined or b"").hexdigest()
 
     def _keep_honoured(self, seq: int, credentials: int, ended_at: int, expires_at: int) -> None:

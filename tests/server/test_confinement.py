@@ -295,9 +295,8 @@ def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.Te
             "--reuid=jitid --regid=jitid": f"--reuid={SERVICE} --regid={SERVICE}",
             "--reuid=agent --regid=agent": f"--reuid={AGENT} --regid={AGENT}",
             "chown jitid:jitid": f"chown {SERVICE}:{SERVICE}",
-            " jitid serve": f" {shlex.join(command())} serve",
+            "--clear-groups jitid ": f"--clear-groups {shlex.join(command())} ",
             "jitid run": f"{shlex.join(command())} run",
-            "jitid doctor": f"{shlex.join(command())} doctor",
         }
 
         def ours(line: str) -> str:
