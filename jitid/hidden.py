@@ -94,6 +94,8 @@ _DENSE = 8
 """The minimum number of escapes there that have another one behind them."""
 _DECIDED = _NEAR // 2
 """Where there are fewer around a mark, there are no more around those that follow it so closely."""
+_LAST = "AQgw"
+"""The digits of base64url with which 64 bytes can end: four of their bits are zero (RFC 4648, section 3.5)."""
 _ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}")
 _BEGINNING = b'{"jti":"'
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
@@ -280,7 +282,9 @@ def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE,
         if (sort, key, at) not in seen and (sort != "guessed" or key not in ids)
     )
     whole = [(at, end, str(key)) for at, sort, key, end in more if sort == "signed"]
-    whole = [one for one in whole if _is_sound(one[2]) or not any(map(_is_sound, _rivals(one, whole)))]
+    whole = [
+        one for one in whole if all(_soundness(rival) <= _soundness(one[2]) for rival in _rivals(one, whole))
+    ]
     kept: list[Found] = []
     jtis = [jti_of_token(token) for *_, token in whole]
     for one in plain:
@@ -312,6 +316,11 @@ def _together(window: bytes | bytearray, plain: Sequence[Found], hidden: _WHERE,
 def _rivals(one: tuple[int, int, str], tokens: Sequence[tuple[int, int, str]]) -> Iterator[str]:
     """Yield other tokens at the same place: where it is not certain what of a line belongs to it."""
     return (token for begin, stop, token in tokens if begin < one[1] and one[0] < stop and token != one[2])
+
+
+def _soundness(token: str) -> tuple[bool, bool]:
+    """Return what shows that a reading of a signed token is the right one: its payload and its signature end there."""
+    return _is_sound(token), token[-1] in _LAST
 
 
 def _is_sound(token: str, part: int = 1) -> bool:

@@ -369,6 +369,18 @@ def test_the_longest_token_is_found_in_the_longest_form() -> None:
         assert found(whole, cut) == {"signed": Counter([token])}
 
 
+@pytest.mark.parametrize("padding", [0, 4_000])
+def test_a_hyphen_of_a_signature_that_begins_a_line_makes_no_second_token(padding: int) -> None:
+    """It may be the mark of a diff; but then a digit behind the token would be the last one of its signature."""
+    body, _, signature = TOKEN.rpartition(".")
+    # A line begins within the signature.
+    at = 30 - (len(body) + 1) % 30
+    token = f"{body}.{signature[:at]}-{signature[at + 1 : -1]}g"
+    lines = "\n> ".join(token[place : place + 30] for place in range(0, len(token), 30))
+    text = f"{'some text ' * padding}\n> {lines}\n192.0.2.1 {'some text ' * padding}"
+    assert found(text.encode()) == expected(token)
+
+
 def test_what_is_plain_is_counted_once_and_found_as_without_layers() -> None:
     text = f"{TOKEN}\n{OPAQUE} {JTI} {PRINT}\n{PAYLOAD[:60]} {HEADER}\n".encode() * 3
     finds = Finds()
