@@ -17,6 +17,9 @@ from jitid.strings import ALL, add
 LONGEST = 1 << 16
 """The longest text that is searched so closely, in bytes."""
 
+SHORTEST = 12
+"""The minimum number of characters of a secret: shorter words are many, and none of them is one."""
+
 _DIGITS = re.compile(rb"[0-9A-Za-z_+/-]{24,}")
 _BREAK = re.compile(rb"[\r\n]+[\t >|]*")
 _SSH_CERTIFICATE = re.compile(
@@ -77,14 +80,10 @@ def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
         spellings = {word, word.rstrip(b".:!?")}
         spellings |= {each.partition(mark)[2] for each in tuple(spellings) for mark in (b"=", b":")}
         for spelling in spellings:
-            if len(spelling) >= _SHORTEST and spelling not in ids:
+            if len(spelling) >= SHORTEST and spelling not in ids:
                 print_ = sha256(spelling).digest()
                 found[print_] = found.get(print_, 0) + 1
     return found
-
-
-_SHORTEST = 12
-"""Characters of a secret; shorter words are many, and none of them is one."""
 
 
 def _named(found: re.Match[bytes], finds: Finds) -> bytes:

@@ -14,7 +14,7 @@ from jitid.commands.stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.hidden import HiddenSearch
 from jitid.looks import Shapes
-from jitid.pasted import LONGEST, search_pasted
+from jitid.pasted import LONGEST, SHORTEST, search_pasted
 from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
 from jitid.scanreports.reported import Reported
 from jitid.searching import MARK, Finds, mark
@@ -222,8 +222,6 @@ class ReportSearch:
 
 
 _TOKEN = re.compile(rb"jitid_[0-9A-Za-z]{38}|(?:eyJ[\w-]+\.)?%b[\w-]+\.[\w-]{86}" % MARK)
-_SHORTEST = 44
-"""So many characters a token has at least, however it is hidden."""
 _Place = tuple[str, int | None, str | None]
 _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
@@ -237,7 +235,8 @@ def _found(one: Reported, missed: Counter[str]) -> Finds:
         missed.update(reason for reason, _ in long.missed)
         return finds
     search(one.text, 0, len(one.text), finds)
-    if (finds.opaque or finds.signed) and len(_TOKEN.sub(b"", one.text)) < _SHORTEST:
+    if (finds.opaque or finds.signed) and len(_TOKEN.sub(b"", one.text)) < SHORTEST:
+        # No room for another secret.
         return finds
     # It may be cut, encoded, or a secret that has no form of ours.
     return search_pasted(one.text, missed)

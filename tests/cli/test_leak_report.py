@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jitid.authority import operations as ops
+from jitid.authority.adopt_operations import Adopt
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
@@ -22,6 +23,7 @@ from jitid.ledger.records import Selection
 from jitid.pasted import LONGEST
 from jitid.revocation import TooManyError
 from jitid.sighting import MOST_PLACES, Sighting
+from tests.authority.scene import standing
 from tests.builders import World
 from tests.real import Shell
 
@@ -139,6 +141,15 @@ def test_a_hidden_string_beside_a_plain_one_is_found(
     came = add(world, ReportSearch(written(tmp_path / "found.json", [finding(text)])))
     found = world.authority.perform(ops.ShowLeaks(numbers=tuple(came[0].new)))
     assert {one.leaked.leak.jti for one in found} == {plain.jti, hidden.jti}
+
+
+@pytest.mark.parametrize("kind", ["opaque", "jwt"])
+def test_an_adopted_secret_beside_a_plain_token_is_found(world: World, tmp_path: Path, kind: str) -> None:
+    plain, secret = world.issue(kind=kind), "uQ7nPzv3kWm9rTx2Lb"
+    world.authority.perform(Adopt(secrets=(standing("other", secret),)))
+    text = f"TOKEN={plain.token}\nPASSWORD={secret}"
+    (came,) = add(world, ReportSearch(written(tmp_path / "found.json", [finding(text)])))
+    assert len(came.new) == 2
 
 
 @pytest.mark.parametrize("kind", ["opaque", "jwt"])
