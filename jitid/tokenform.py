@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Iterator
-from functools import cache
 
 from jitid.escaped import escapes, has_escapes
 
@@ -229,18 +228,24 @@ def _can_be_completed(run: str) -> bool:
     return False
 
 
-@cache
 def _changes(count: int) -> frozenset[int]:
     """Return what other digits instead of as many zeros before all others change in the CRC of a random part.
 
     It is linear: that does not depend on the others.
     """
+    if count in _CHANGES:
+        return _CHANGES[count]
     rest = b"0" * (RANDOM_LENGTH - count)
     zeros = crc32(b"0" * count + rest)
     firsts = [b""]
     for _ in range(count):
         firsts = [first + each.encode() for first in firsts for each in DIGITS]
-    return frozenset([crc32(first + rest) ^ zeros for first in firsts])
+    found = _CHANGES[count] = frozenset([crc32(first + rest) ^ zeros for first in firsts])
+    return found
+
+
+_CHANGES: dict[int, frozenset[int]] = {}
+"""What `_changes` has returned; `functools` takes its time to load, and `--version` needs this module."""
 
 
 def _ends(text: str, mark: str) -> Iterator[int]:
