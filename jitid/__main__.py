@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _end_programs() -> None:
-    """End what the command has started and waits for no longer: its threads end with the process, programs do not."""
+    """Kill the programs of targets that the command no longer waits for; they do not end with the process."""
     issuers = sys.modules.get("jitid.issuers.exec")
     if issuers is not None:
         issuers.end_running()

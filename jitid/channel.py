@@ -296,7 +296,7 @@ class _Watch:
             self._channel.left()
         except TimeoutError as error:
             if not self._sent and patience.is_over():
-                # Nobody was asked: whoever is there is not the one to blame.
+                # Nothing was sent: the service is not at fault.
                 raise LostError(f"{patience.OVER}; nothing was sent", patience.MORE, sent=False) from None
             # What is raised here, no block has entered.
             self.__exit__(TimeoutError, error, None)

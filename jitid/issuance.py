@@ -130,7 +130,7 @@ class Foreseen(NamedTuple):
 
 
 class _Supposing:
-    """A snapshot in which the tasks are open that the first requests of a list open for those that follow."""
+    """A snapshot that also finds the tasks which earlier requests of the same list will open."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -140,11 +140,11 @@ class _Supposing:
         return getattr(self._snapshot, name)
 
     def find_task(self, name: str, opener: str | None = None) -> Task | None:
-        """Return a task as the snapshot does, or one that is still to be opened: it has no number yet."""
+        """Return a task of the snapshot, or one that the list will open; that one has no number yet."""
         return self._tasks.get((name, opener)) or self._snapshot.find_task(name, opener)
 
     def open(self, plan: Plan) -> None:
-        """Suppose that a plan is carried out."""
+        """Add the task that a plan opens, if it opens one."""
         draft = plan.draft
         if plan.task is None:
             self._tasks[draft.task, draft.delegator] = Task(
@@ -210,9 +210,9 @@ class _NotNowError(Exception):
 def _on_opened(
     settled: Settled, opened: Mapping[tuple[str, str], Task], names: AbstractSet[str]
 ) -> Settled | None:
-    """Return what was foreseen of a request, on the task that an earlier one of the same list has opened meanwhile.
+    """Return a foreseen request with the task that an earlier request of the same list has opened by now.
 
-    None if that task is another one than was supposed; `names` are those of all tasks that the list has opened.
+    None if that task differs from the foreseen one. `names` are the names of all tasks that the list has opened.
     """
     plan = settled.plan
     if plan.task is None or plan.task.key != _UNNUMBERED:

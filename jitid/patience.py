@@ -12,10 +12,10 @@ TAKING_BACK = 30.0
 """Seconds for taking back what the command has made, whatever is left of its time then."""
 
 OVER = "the command's time is over (--timeout)"
-"""What an error says that nobody but the command's own time has caused."""
+"""The beginning of an error's message where the command's own time limit is the cause."""
 
 MORE = "repeat the command, or give it more --timeout"
-"""What to do about that."""
+"""Its hint."""
 
 _EARLY = 0.05
 """Seconds by which a timer may be early."""
@@ -68,9 +68,9 @@ def is_over() -> bool:
 
 
 class Pause:
-    """A block that does not count: in it the command waits for its caller, who types, reads, or fills a pipe.
+    """A block that takes none of the command's time: the caller types, reads or fills a pipe meanwhile.
 
-    Servers, other writers and targets that are waited for meanwhile keep what they were given.
+    Waits for servers, other writers and targets in other threads keep the time that they were given.
     """
 
     # Not by `contextlib`: that needs modules which a short command does without.

@@ -86,7 +86,7 @@ def decode_error(document: object) -> JitidError:
     if error.exit_status is ExitStatus.BUG:
         # It is a bug of the other side, and this side cannot be had for now.
         error.exit_status = ExitStatus.STORAGE
-        # Nobody knows how far it came.
+        # How far the other side came is unknown.
         error.unsure = True
     if told.get("unsure") is True:
         error.unsure = True

@@ -49,7 +49,8 @@ class Inside(NamedTuple):
         Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
 
         Raises:
-            InvalidCredentialError: it proves nobody, or is from before the ledger was restored or its clock set back.
+            InvalidCredentialError: the token is not valid, or was issued before the ledger was restored or its
+                clock set back.
 
         """
         from jitid import governance, oidc

@@ -228,7 +228,8 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
     document = _loaded(data) if answer.kind == _JSON else None
     if answer.status < 300 or not isinstance(document, dict) or "error" not in document:
         foreign = _no_document(answer)
-        # Somebody on the way says so, and the authority may have done it; but not what never reached it whole.
+        # An intermediary sent this answer, and the authority may have done the request. A request that is too large
+        # (413) did not reach it whole.
         foreign.unsure = answer.status != 413
         return _Refusal(foreign)
     error = codec.decode_error(document)

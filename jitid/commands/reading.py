@@ -141,7 +141,7 @@ def opened(path: str, what: str) -> int:
         return 0
     try:
         with patience.Pause():
-            # A FIFO that nobody has opened yet is waited for.
+            # Opening a FIFO waits for its writer.
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise unreadable(path, what, error) from error
@@ -150,7 +150,7 @@ def opened(path: str, what: str) -> int:
 
 
 def piece_of(descriptor: int, size: int) -> bytes:
-    """Return what comes next from a file, at most so many bytes; nothing at its end. Raises OSError."""
+    """Return the next bytes of a file, at most `size`; no bytes at its end. Raises OSError."""
     with patience.Pause():
         return os.read(descriptor, size)
 
@@ -161,7 +161,7 @@ def file_of(descriptor: int) -> io.BufferedReader:
 
 
 def spared(pieces: Iterable[T]) -> Iterator[T]:
-    """Yield what is found in something that is read, as it comes; what passes until the next one is there is spared."""
+    """Yield pieces as they come; the wait for each takes none of the command's time."""
     coming = iter(pieces)
     while True:
         with patience.Pause():
@@ -175,7 +175,7 @@ _NONE = object()
 
 
 class _Waiting(io.RawIOBase):
-    """A file that waits for whoever writes it."""
+    """A file whose reads take none of the command's time."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

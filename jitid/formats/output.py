@@ -159,7 +159,7 @@ def _write_all(descriptor: int, text: str) -> None:
 
 def _write_bytes(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
-    # Whoever reads it may take their time.
+    # The reader may be slow: that takes none of the command's time.
     with patience.Pause():
         while left:
             try:

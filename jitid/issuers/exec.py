@@ -45,11 +45,11 @@ TEMPLATE_OPTIONS: Mapping[str, Option] = {
 
 
 _running: set[int] = set()
-"""The process groups of programs that are asked something now, each by a thread of its own."""
+"""The process groups of the programs that run now, each started by a thread of its own."""
 
 
 def end_running() -> None:
-    """End the programs that are asked something now: nobody waits for their answers any more."""
+    """Kill the programs that run now: the command no longer waits for their answers."""
     for group in tuple(_running):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)

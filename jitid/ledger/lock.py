@@ -144,7 +144,7 @@ class _TimedOutError(Exception):
 
 def _busy(seconds: float) -> StorageError:
     if seconds <= 0 and patience.is_over():
-        # They were not waited for.
+        # No time was left to wait for the other writer.
         return StorageError(
             f"{patience.OVER}, and another writer holds the ledger; nothing was changed", patience.MORE
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
     from jitid.ledger.protocol import Snapshot
 
-# Columns of `issued_members` and `ended_rows`; a million rows are compared, so that no loop of ours runs over them.
+# Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
 _EVENT = itemgetter(0)
 _JTI = itemgetter(1)
 _MISTIMED, _RECORDED = itemgetter(5), itemgetter(6)

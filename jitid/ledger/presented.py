@@ -10,7 +10,7 @@ from jitid import strictjson
 from jitid.errors import IntegrityError
 
 REMEMBERED = 86_400
-"""Seconds for which a mark stays after its token has expired: no clock that nobody accepts is further behind."""
+"""Seconds for which a mark is kept after its token has expired; a clock further behind needs --accept-clock."""
 
 MARK = b'"presented":['
 """Stands in the events that record marks, and in no other: in a text the quotes would be escaped."""

@@ -23,7 +23,7 @@ class Names(NamedTuple):
     """The audit event that changed the issuer last; 0 if none has."""
 
     restored_at: int | None = None
-    """When it was last put back from a backup, or to a lower clock: a proof from before counts no more."""
+    """When the ledger was last restored, or its clock set back: it accepts no ID token or assertion from before."""
     agents_until: int = 0
     """The number of the last identity that stands under `/agent/` in SPIFFE ids though its agent is not registered."""
 

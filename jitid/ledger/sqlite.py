@@ -370,7 +370,7 @@ class _Writing:
                 self._transaction.approvals.close_expired()
                 self._transaction.access.close_expired()
                 closed = self._transaction.closed
-                # A mark against repetition may be gone whose token is valid by the lower clock.
+                # The mark of a used token may be deleted, and by the lower clock that token has not expired.
                 self._transaction.set(RESTORED, str(now))
                 self._names = self._read_names(named_at, str(now))
                 self._transaction = self._begun(now)

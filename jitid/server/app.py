@@ -51,7 +51,7 @@ _OPEN = frozenset(
 _OPEN_RATE = 200.0
 """Requests a second of these from one address."""
 _BUGS_RATE, _BUGS_AT_ONCE = 0.1, 5.0
-"""So often one bug is told; whoever can provoke it must not fill the log."""
+"""How often one bug is logged, in a second and at once: a client that provokes it must not fill the log."""
 
 
 def routes(service: Service) -> list[BaseRoute]:

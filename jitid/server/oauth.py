@@ -113,7 +113,7 @@ async def _form(
         return await read_form(request, repeatable), None
     except OAuthError as error:
         if shows_credential(request.scope["query_string"]):
-            # Not read, and so nobody can be told by it.
+            # Credentials in the address are not read, so they authenticate no client.
             raise
         body = await request.body()
         with service.counting_failures(request):

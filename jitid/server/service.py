@@ -341,7 +341,7 @@ class Service:
                         assert peer is not None
                         found = authority.admitted(self._peers.caller(peer))
                 except ClockError as error:
-                    # By such a clock nobody can be authenticated, and so nobody can accept it from afar.
+                    # With such a clock the authority authenticates no caller, so none can accept the clock remotely.
                     error.hint = _CLOCK
                     raise
                 except UnauthenticatedError as error:

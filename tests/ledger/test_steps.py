@@ -25,7 +25,7 @@ def _steps(world: World, done: Callable[[], object]) -> int:
         return 0
 
     # What is counted are the statements of all that is done.
-    db: sqlite3.Connection = world.ledger._db  # type: ignore[attr-defined]
+    db: sqlite3.Connection = world.ledger._db  # type: ignore[attr-defined]  # only the connection counts SQLite's steps
     db.set_progress_handler(step, EVERY)
     try:
         done()

@@ -123,31 +123,22 @@ def test_a_list_may_be_long_in_coming_and_in_going(client: Shell) -> None:
 
 @pytest.mark.parametrize("line", ["revoke --task T1", "retire T1"])
 def test_a_person_may_think_before_they_answer(client: Shell, line: str) -> None:
-    client.good("issue", "--task", "T1", "--delegator", "alice", "--count", "150", "--yes")
-    ours, theirs = os.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW, *line.split(), "--timeout", "1m"],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env=client.environment,
-        cwd=client.home,
-    ) as command:
-        os.close(theirs)
-        os.write(ours, b"150\n")
-        assert command.wait(PATIENCE) == 0, os.read(ours, 1 << 16).decode()
-    os.close(ours)
-    assert client.good("list", "--live") == ""
+    _end_when_confirmed(client, SLOW, line)
 
 
 def test_a_connection_to_a_database_outlives_what_its_caller_takes(postgres_url: str, tmp_path: Path) -> None:
     """It is open while a person thinks, and what cuts it at the end of the time waits too."""
     shell = Shell(tmp_path)
     shell.environment["JITID_LEDGER"] = postgres_url
+    _end_when_confirmed(shell, RINGING, "revoke --task T1")
+
+
+def _end_when_confirmed(shell: Shell, code: str, line: str) -> None:
+    """Issue 150, and end them by a line at a terminal, where the number is typed; `code` is what runs the line."""
     shell.good("issue", "--task", "T1", "--delegator", "alice", "--count", "150", "--yes")
     ours, theirs = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", RINGING, "--timeout", "1m", "revoke", "--task", "T1"],
+        [sys.executable, "-c", code, *line.split(), "--timeout", "1m"],
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
