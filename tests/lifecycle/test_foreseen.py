@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jitid import issuance, naming, planning
+from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.authority.agent_operations import ResumeAgent, SuspendAgent
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
-from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.identifier import parse_id
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
@@ -403,6 +406,50 @@ def test_of_a_list_each_line_is_planned_once(world: World, monkeypatch: pytest.M
     world.check()
 
 
+LINES = (
+    {"task": "T7"},
+    {"task": "T7", "delegator": "user:bob"},
+    {"task": "user:alice/T7", "delegator": "user:bob"},
+    {"task": "T7", "purpose": "why", "sensitivity": "low", "agent": "coder"},
+    {"task": "T1", "delegator": "user:bob"},
+)
+"""One opens a task that the others are on, join, have beside it, or would open with other settings."""
+
+
+@pytest.mark.parametrize("first", range(len(LINES)))
+def test_a_list_comes_to_the_same_whether_it_was_foreseen_or_not(
+    tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, others in enumerate(product(LINES, repeat=2)):
+        told = []
+        for foresees in (True, False):
+            with World(tmp_path / f"{number}-{foresees}") as other:
+                monkeypatch.setattr(SqliteLedger, "foresees", lambda *_, foresees=foresees, **__: foresees)
+                told.append(_told(other, [LINES[first], *others]))
+        assert told[0] == told[1], others
+
+
+def _told(world: World, lines: list[dict[str, str]]) -> list[Any]:
+    """Return what is recorded of a list, or why it is refused, without what each ledger has for itself."""
+    requests = tuple(request(**{"kind": "opaque", **line}) for line in lines)
+    try:
+        made = world.authority.perform(ops.Issue(requests=requests))
+    except JitidError as error:
+        return [error.position, error.message]
+    world.check()
+    with world.ledger.read() as snapshot:
+        found = [snapshot.find_credential("jti", parse_id(one.credentials[0].jti)[1]) for one in made]
+        tasks = [(*task[:6], task.opener) for task, *_ in snapshot.find_tasks(None, None, 9)]
+        events = [Event(*event).document() for event in snapshot.events(1)]
+    own = ("hash", "jti", "rows", "issued", "policy")
+    return [
+        *((one.task, one.task_opener, one.purpose, one.sensitivity, one.expires_at) for one in found if one),
+        *(one.notes for one in made),
+        *tasks,
+        *({name: fact for name, fact in event.items() if name not in own} for event in events),
+    ]
+
+
 def test_of_a_list_two_owners_have_a_task_of_one_name_each(world: World) -> None:
     owners = ["user:alice", "user:bob", "user:alice", "user:bob"]
     foreseen = _foresee_all(world, *(request(kind="opaque", delegator=owner) for owner in owners))
@@ -427,6 +474,21 @@ def test_of_a_list_all_lines_are_on_the_task_that_somebody_else_opens_meanwhile(
     assert [one.sensitivity for one in issued] == [sensitivity] * 2
     with world.ledger.read() as snapshot:
         assert len(snapshot.tasks_named("T1", 2)) == 1
+    world.check()
+
+
+def test_of_a_list_a_line_does_not_open_again_what_one_has_opened_that_waited_for_the_lock(
+    world: World,
+) -> None:
+    """As a line does whose credential a target makes: what follows was foreseen without it."""
+    first, second = request(kind="opaque", purpose="first"), request(kind="opaque", purpose=None)
+    foreseen = _foresee_all(world, second)
+    foreseen = foreseen._replace(each=[None, *foreseen.each])
+    with world.ledger.write() as transaction:
+        keyring = _keyring(world)
+        issuance.issue(transaction, world.ledger.names, [first, second], world.terms, keyring, foreseen)
+        (task,) = transaction.tasks_named("T1", 2)
+        assert task.purpose == "first"
     world.check()
 
 
