@@ -370,14 +370,17 @@ class _Writing:
                 self._transaction.approvals.close_expired()
                 self._transaction.access.close_expired()
                 closed = self._transaction.closed
-                # The mark of a used token may be deleted, and by the lower clock that token has not expired.
-                self._transaction.set(RESTORED, str(now))
-                self._names = self._read_names(named_at, str(now))
+                # The mark of a used token may be deleted, and by the lower clock that token has not expired. What a
+                # restore excludes stays excluded.
+                floor = max(now, self._names.restored_at or 0)
+                self._transaction.set(RESTORED, str(floor))
+                self._names = self._read_names(named_at, str(floor))
                 self._transaction = self._begun(now)
                 self._transaction.closed = closed
             if jump:
                 self._transaction.append(
-                    "accept-clock", {"jump": jump, "restored_at": now if jump < 0 else None}
+                    "accept-clock",
+                    {"jump": jump, "restored_at": self._names.restored_at if jump < 0 else None},
                 )
             self._transaction.close_due(_DUE_AT_ONCE, self._facts)
         except BaseException as error:

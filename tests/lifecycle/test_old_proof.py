@@ -190,6 +190,25 @@ def test_what_a_client_signed_before_its_disabling_or_a_restore_is_refused(tmp_p
         use(office, "3", office.clock.now, office.clock.now + 300)
 
 
+def test_a_lower_clock_lets_nothing_from_before_a_restore_count(tmp_path: Path) -> None:
+    """The clock may be set to a time before the restore, where a token was issued that it excludes."""
+    start = int(time.time()) - 10
+    with Office(tmp_path / "ledger", now=start) as office:
+        back_up(office, tmp_path / "backup", keys=True)
+    restore(tmp_path / "backup", tmp_path / "back", keep=True)
+    with Office(tmp_path / "back", now=int(time.time()) + 1) as back:
+        floor = back.ledger.names.restored_at
+        back.clock.now -= 5 * DAY
+        back.issue(task="BACK", accept_clock=True)
+        between = id_token("dave", iat=back.clock.now + 1)
+        back.clock.now += 60
+        for door in DOORS:
+            with pytest.raises(InvalidCredentialError, match="before the ledger was restored"):
+                door(back, between)
+        assert back.ledger.names.restored_at == floor
+        back.check()
+
+
 def test_nothing_from_before_the_clock_was_set_back_counts(office: Office) -> None:
     """A ledger whose clock was ahead has forgotten which tokens were used, and some of them have not expired."""
     client = office.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=JWK, ttl=90 * DAY))).access
