@@ -129,7 +129,7 @@ def _in_json(message: str, hint: str | None, code: str) -> str:
 def _traceback(error: BaseException) -> str:
     import traceback
 
-    from jitid.tokenform import masked
+    from jitid.redaction.token_format import masked
 
     text = masked("".join(traceback.format_exception(error)), wide=True)
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)

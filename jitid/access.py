@@ -27,10 +27,10 @@ from jitid.ledger import sealing
 from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.lifetime import format_duration, over
 from jitid.name import check_audience, check_delegator
+from jitid.redaction.token_format import is_opaque
 from jitid.revocation import check_reason
 from jitid.secret import Secret, fingerprint, new_opaque
 from jitid.text import label, quote
-from jitid.tokenform import is_opaque
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

@@ -29,9 +29,9 @@ from jitid.ledger.schema import SQLITE_STEPS
 from jitid.lifetime import format_time
 from jitid.minting import current_key_of
 from jitid.policyfiles import LARGEST
+from jitid.redaction.token_format import bare
 from jitid.rotation import still_tells
 from jitid.text import quote
-from jitid.tokenform import bare
 
 SCHEMA = "jitid.ledger-backup/1"
 

@@ -25,8 +25,8 @@ from jitid.identifier import credential_id
 from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.keyring import Signer
 from jitid.lifetime import format_time
+from jitid.redaction.token_format import MAX_TOKEN
 from jitid.text import quote
-from jitid.tokenform import MAX_TOKEN
 
 AUTHORITY_YEARS = 10
 """How long an authority's own certificate is valid: its end is its rotation, and not its date."""

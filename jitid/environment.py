@@ -239,7 +239,7 @@ def examine(config: Config) -> list[Check]:
     """
     from jitid.authority.operations import Examine
     from jitid.files import read_regular
-    from jitid.tokenform import MAX_TOKEN, bare
+    from jitid.redaction.token_format import MAX_TOKEN, bare
 
     place = sweep_head(config)
     head = None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
-from jitid.tokenform import masked
+from jitid.redaction.token_format import masked
 
 
 class ExitStatus(IntEnum):

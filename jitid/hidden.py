@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jitid.layers import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_text, joined, peeled
 from jitid.looks import Looks
+from jitid.redaction.token_format import MAX_TOKEN
 from jitid.searching import BEFORE as HEADER_ROOM
 from jitid.searching import MARK, Finds, jti_of_token
 from jitid.strings import (
@@ -29,7 +30,6 @@ from jitid.strings import (
     likely,
     times,
 )
-from jitid.tokenform import MAX_TOKEN
 
 LONGEST = 8 * MAX_TOKEN
 """How long the longest token may be, in bytes, with all that hides it."""

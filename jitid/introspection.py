@@ -15,10 +15,10 @@ from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
 from jitid.lifetime import ANOTHER, format_time, over
 from jitid.name import spiffe_id
+from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
 from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
 from jitid.text import quote
-from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jitid import strictjson
 from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
 from jitid.lifetime import ANOTHER, format_time
-from jitid.tokenform import MAX_TOKEN as MAX_TOKEN
+from jitid.redaction.token_format import MAX_TOKEN as MAX_TOKEN
 
 MAX_KID = 128
 

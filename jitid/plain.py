@@ -14,7 +14,7 @@ from jitid.commands import GROUPS, RUNNING, changes, function_of
 from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.plain_table import GLOBALS, VERBS
-from jitid.tokenform import names_token
+from jitid.redaction.token_format import names_token
 
 LARGEST = 999_999_999
 """The largest number on a line. Whatever a number bounds, or whatever it makes, is bounded by that."""

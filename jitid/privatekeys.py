@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import sshwire
 from jitid.publickey import public_print, ssh_print
-from jitid.tokenform import MAX_TOKEN
+from jitid.redaction.token_format import MAX_TOKEN
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes

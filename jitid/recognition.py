@@ -10,9 +10,9 @@ from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError
 from jitid.ledger import sealing
 from jitid.ledger.records import Ancestor, Names, SigningKey, ancestors
+from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
 from jitid.secret import fingerprint
 from jitid.task import Task
-from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

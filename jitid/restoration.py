@@ -19,8 +19,8 @@ from jitid.keyring import Keyring
 from jitid.ledger import folder, untouched
 from jitid.ledger.lock import FairLock
 from jitid.places import AUTHORITY
+from jitid.redaction.token_format import bare
 from jitid.text import quote
-from jitid.tokenform import bare
 
 if TYPE_CHECKING:
     from jitid.audit import Head

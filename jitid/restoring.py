@@ -25,9 +25,9 @@ from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import RESTORED, Names, Selection, SigningKey
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
+from jitid.redaction.token_format import bare
 from jitid.task import written_task
 from jitid.text import quote
-from jitid.tokenform import bare
 
 REASON = "restored from a backup, which does not know what was ended since it was made"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitid.errors import UsageError
 from jitid.identifier import parse_id
-from jitid.tokenform import CERTIFICATE, MAX_TOKEN, SIGNED_MARK
+from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, SIGNED_MARK
 
 BEFORE = 384
 """How much of the text a window shows before the first string that it is to find: room for a token's header."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from jitid.tokenform import DIGITS, OPAQUE_PREFIX, RANDOM_LENGTH, checksum
+from jitid.redaction.token_format import DIGITS, OPAQUE_PREFIX, RANDOM_LENGTH, checksum
 
 # 248 is the largest multiple of 62 in a byte. The eight values above are thrown away, for without that the
 # first eight digits would come up more often than the others.

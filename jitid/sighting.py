@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.tokenform import MASK, MAX_TOKEN, names_token
+from jitid.redaction.token_format import MASK, MAX_TOKEN, names_token
 
 if TYPE_CHECKING:
     import re

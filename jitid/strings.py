@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from jitid.looks import Looks
+from jitid.redaction.token_format import OPAQUE_PREFIX, is_opaque
 from jitid.searching import (
     HEADER,
     MARK,
@@ -23,7 +24,6 @@ from jitid.searching import (
     pem_at,
     signed_strings,
 )
-from jitid.tokenform import OPAQUE_PREFIX, is_opaque
 
 JWT = frozenset({"signed", "foreign", "cut"})
 PEM = frozenset({"prints", "keys", "locked"})

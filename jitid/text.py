@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.escaped import meant
-from jitid.tokenform import (
+from jitid.redaction.escapes import meant
+from jitid.redaction.token_format import (
     MASK,
     MAX_TOKEN,
     OPAQUE_PREFIX,

@@ -70,7 +70,9 @@ def test_a_dependency_that_is_broken_is_a_sentence(
 
 @pytest.mark.deep
 @pytest.mark.parametrize("how", BROKEN)
-@pytest.mark.parametrize("module", ["jitid.cli", "jitid.formats.output", "jitid.errors", "jitid.tokenform"])
+@pytest.mark.parametrize(
+    "module", ["jitid.cli", "jitid.formats.output", "jitid.errors", "jitid.redaction.token_format"]
+)
 def test_a_module_of_ours_that_does_not_load_is_a_sentence(module: str, how: str, tmp_path: Path) -> None:
     """Even the one that tells errors."""
     text, status, _ = BROKEN[how]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from jitid import patience
 from jitid.errors import IntegrityError, RefusedError, UsageError
+from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.text import quote
-from jitid.tokenform import MAX_TOKEN, bare
 from jitid.writers import trusted
 
 if TYPE_CHECKING:

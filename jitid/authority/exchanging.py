@@ -16,9 +16,9 @@ from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.name import MAX_NAME, spiffe_id
+from jitid.redaction.token_format import OPAQUE_PREFIX
 from jitid.request import ProvedActor
 from jitid.text import label, operand
-from jitid.tokenform import OPAQUE_PREFIX
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside

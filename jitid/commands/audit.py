@@ -19,10 +19,10 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.lifetime import parse_time
 from jitid.name import check_delegator, check_name
+from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.strictjson import loads
 from jitid.task import check_task
 from jitid.text import quote
-from jitid.tokenform import MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from jitid.commands import options

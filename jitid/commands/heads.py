@@ -10,7 +10,7 @@ from jitid.files import read_regular, write_private
 from jitid.jws import parse_any
 from jitid.leftovers import remove_leftovers
 from jitid.outputplace import is_special
-from jitid.tokenform import MAX_TOKEN, bare
+from jitid.redaction.token_format import MAX_TOKEN, bare
 
 
 def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from jitid.commands import reading
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
 from jitid.identifier import parse_id
+from jitid.redaction.token_format import names_token
 from jitid.text import given_away, quote, safe
-from jitid.tokenform import names_token
 
 if TYPE_CHECKING:
     from jitid.secret import Secret

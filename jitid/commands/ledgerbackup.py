@@ -16,8 +16,8 @@ from jitid.files import read_regular
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.lifetime import format_time
+from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.text import quote, safe
-from jitid.tokenform import MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

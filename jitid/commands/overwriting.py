@@ -68,7 +68,7 @@ class Replaced:
         import time
 
         from jitid.lifetime import format_time
-        from jitid.tokenform import is_opaque
+        from jitid.redaction.token_format import is_opaque
 
         if is_opaque(self._text):
             from jitid.secret import fingerprint
@@ -110,7 +110,7 @@ def _stated(text: str) -> _Stated | None:
     from jitid import jws
     from jitid.errors import InvalidCredentialError, UsageError
     from jitid.identifier import parse_id
-    from jitid.tokenform import CERTIFICATE, is_ssh_certificate
+    from jitid.redaction.token_format import CERTIFICATE, is_ssh_certificate
 
     try:
         if text.startswith(CERTIFICATE):
@@ -143,7 +143,7 @@ def _last_segment(subject: object) -> str | None:
 def _text_in(path: str) -> str:
     """Return what may be a token in a regular file of this user; nothing for anything else, which is never shown."""
     from jitid.files import read_regular
-    from jitid.tokenform import MAX_TOKEN, bare
+    from jitid.redaction.token_format import MAX_TOKEN, bare
 
     try:
         data = read_regular(path, MAX_TOKEN + 1)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jitid import patience
 from jitid.errors import InvalidCredentialError, UsageError
+from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, bare
 from jitid.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
-from jitid.tokenform import CERTIFICATE, MAX_TOKEN, bare
 
 if TYPE_CHECKING:
     from jitid.secret import Secret

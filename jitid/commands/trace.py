@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import JitidError, PartialError, UsageError
+from jitid.redaction.token_format import bare
 from jitid.searching import Finds
-from jitid.tokenform import bare
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:

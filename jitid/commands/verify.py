@@ -13,8 +13,8 @@ from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.lifetime import format_time
 from jitid.name import check_audience, check_issuer
+from jitid.redaction.token_format import bare
 from jitid.text import quote
-from jitid.tokenform import bare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

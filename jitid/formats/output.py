@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 
 from jitid import patience
-from jitid.tokenform import masked
+from jitid.redaction.token_format import masked
 
 DATA = 1
 TALK = 2

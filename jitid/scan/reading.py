@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterator
 
 from jitid.privatekeys import SEED
+from jitid.redaction.token_format import MAX_TOKEN
 from jitid.scan import archives
 from jitid.scan.hits import Searcher
 from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.source import Item
 from jitid.strings import is_wide
-from jitid.tokenform import MAX_TOKEN
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WINDOW = 1 << 20

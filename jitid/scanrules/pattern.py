@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.tokenform import OPAQUE_PREFIX, RANDOM_LENGTH, SIGNED_MARK
+from jitid.redaction.token_format import OPAQUE_PREFIX, RANDOM_LENGTH, SIGNED_MARK
 
 CHECKSUM_LENGTH = 6
 _BASE62 = "[0-9A-Za-z]"

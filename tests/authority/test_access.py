@@ -32,8 +32,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger.access import AccessState
+from jitid.redaction.token_format import is_opaque
 from jitid.secret import Secret
-from jitid.tokenform import is_opaque
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, World, edit
 from tests.tokens import signed

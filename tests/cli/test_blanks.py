@@ -11,7 +11,7 @@ import pytest
 from jitid import cli, der, introspection
 from jitid.authority.bearer import FileBearer
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.tokenform import bare
+from jitid.redaction.token_format import bare
 from tests.builders import World
 
 ALLOWED = " \t\r\n"

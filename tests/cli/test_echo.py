@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from jitid import cli
 from jitid.errors import JitidError
 from jitid.plain_table import GLOBALS, VERBS
+from jitid.redaction.token_format import SIGNED_MARK, masked, names_token
 from jitid.secret import new_opaque
 from jitid.text import foreign, label, quote
-from jitid.tokenform import SIGNED_MARK, masked, names_token
 from tests.cli.test_hostile import LAST, NEEDED, PLACES
 from tests.values.test_name import names
 

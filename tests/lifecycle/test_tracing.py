@@ -13,11 +13,11 @@ from jitid.authority import operations as ops
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.pasted import search_pasted
+from jitid.redaction.token_format import checksum
 from jitid.request import RenewRequest
 from jitid.searching import Finds, mark
 from jitid.secret import Secret, fingerprint
 from jitid.strings import search
-from jitid.tokenform import checksum
 from jitid.traced import Match, Traced, honour, together
 from tests.builders import NOW, World, edit
 from tests.lifecycle.test_introspection import P256_ORDER, parts, signed, stolen

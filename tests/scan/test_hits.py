@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.hidden import AFTER, BEFORE, HiddenSearch
+from jitid.redaction.token_format import checksum
 from jitid.scan import hits
 from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
 from jitid.scan.source import Item
 from jitid.searching import Finds, mark
 from jitid.secret import fingerprint
 from jitid.strings import add
-from jitid.tokenform import checksum
 from tests.builders import World
 
 ITEM = Item("a/b.txt", "c0ffee", "member")

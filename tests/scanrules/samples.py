@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from jitid.tokenform import DIGITS, OPAQUE_PREFIX, SIGNED_MARK
+from jitid.redaction.token_format import DIGITS, OPAQUE_PREFIX, SIGNED_MARK
 
 
 class Left(NamedTuple):

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
+from jitid.redaction.token_format import is_opaque
 from jitid.scanreports.parsing import ReportFormat, parse
 from jitid.scanreports.reported import Reported
 from jitid.scanrules.writing import RuleFormat, rules
 from jitid.searching import Finds
 from jitid.secret import fingerprint
 from jitid.strings import search
-from jitid.tokenform import is_opaque
 from tests import scanners
 from tests.real import Shell, need
 from tests.scanrules import samples

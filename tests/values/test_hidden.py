@@ -24,13 +24,13 @@ from jitid.hidden import AFTER, BEFORE, COSTLY, DEEP, LONGEST, HiddenSearch
 from jitid.layers import DEPTH
 from jitid.pasted import LONGEST as LONGEST_PASTED
 from jitid.pasted import search_pasted
+from jitid.redaction.token_format import DIGITS as BASE62
+from jitid.redaction.token_format import MAX_TOKEN, checksum
 from jitid.scan.files import FileSource
 from jitid.scan.processes import Search
 from jitid.searching import Finds, jti_of_token
 from jitid.secret import fingerprint, new_opaque
 from jitid.strings import ALL, add, search
-from jitid.tokenform import DIGITS as BASE62
-from jitid.tokenform import MAX_TOKEN, checksum
 from tests.cli.test_stream import filling
 from tests.values.test_searching import HEADER, JID, JTI, OPAQUE, PAYLOAD, PRINT, TOKEN, content, signed
 

@@ -20,8 +20,8 @@ from jitid.name import (
     may_reach,
     spiffe_id,
 )
+from jitid.redaction.token_format import SIGNED_MARK, names_token
 from jitid.secret import new_opaque
-from jitid.tokenform import SIGNED_MARK, names_token
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from jitid.redaction.token_format import SIGNED_MARK, holds_token, is_opaque, names_token
 from jitid.secret import Secret, fingerprint, new_opaque
-from jitid.tokenform import SIGNED_MARK, holds_token, is_opaque, names_token
 from tests.values.hostile import NAUGHTY
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from binascii import crc32
 from collections.abc import Iterator
 
-from jitid.escaped import escapes, has_escapes
+from jitid.redaction.escapes import escapes, has_escapes
 
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
