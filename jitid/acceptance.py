@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jitid.lifetime import format_duration, format_time
+from jitid.values.times import format_duration, format_time
 
 LEEWAY = 300
 """Seconds after the expiry for which a verifier may still accept a credential, because clocks differ.

@@ -9,7 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audience, introspection, reach, strictjson
+from jitid import introspection, reach
 from jitid.caller import ROLES, Caller
 from jitid.errors import (
     ExpiredError,
@@ -22,15 +22,16 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.identifier import access_id, new_uuid7, parse_access_id, parse_id
 from jitid.ledger import sealing
 from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
-from jitid.lifetime import format_duration, over
-from jitid.name import check_audience, check_delegator
 from jitid.redaction.token_format import is_opaque
 from jitid.revocation import check_reason
-from jitid.secret import Secret, fingerprint, new_opaque
-from jitid.text import label, quote
+from jitid.values import audience, strict_json
+from jitid.values.ids import access_id, new_uuid7, parse_access_id, parse_id
+from jitid.values.names import check_audience, check_delegator
+from jitid.values.secret import Secret, fingerprint, new_opaque
+from jitid.values.text import label, quote
+from jitid.values.times import format_duration, over
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
@@ -355,7 +356,7 @@ def caller_of(snapshot: Snapshot, presented: Presented) -> Caller:
 @lru_cache(maxsize=1024)
 def must_be_told(access: Access, event: bytes | None) -> None:
     """Refuse access of which the audit log knows nothing: a row is written fast. Raises IntegrityError."""
-    document: Mapping[str, Any] = {} if event is None else strictjson.loads(event, "audit event")
+    document: Mapping[str, Any] = {} if event is None else strict_json.loads(event, "audit event")
     told = _told(access)
     if document.get("op") not in _GRANTS or any(document.get(name) != value for name, value in told.items()):
         raise IntegrityError(
@@ -545,4 +546,4 @@ def _public(text: str) -> str:
     """Return a public key as canonical JSON. Raises UsageError."""
     from jitid.oidc import registered_key
 
-    return strictjson.dumps(registered_key(text))
+    return strict_json.dumps(registered_key(text))

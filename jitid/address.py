@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.name import check_issuer
-from jitid.text import quote
+from jitid.values.names import check_issuer
+from jitid.values.text import quote
 
 _SHAPE = "write https://HOST, http://127.0.0.1:PORT on this machine, or unix:///run/jitid.sock"
 _PORTS = {"https": 443, "http": 80}

@@ -14,7 +14,7 @@ from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Selection
 from jitid.target import Outcome, Settlement
 from jitid.task import ADOPTED
-from jitid.text import label, safe
+from jitid.values.text import label, safe
 
 
 class AdoptedSecret(NamedTuple):

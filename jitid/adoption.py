@@ -13,20 +13,20 @@ from jitid import adopted, audit
 from jitid.adopted import AdoptedSecret
 from jitid.credential import Credential, Kind
 from jitid.errors import UsageError
-from jitid.identifier import credential_id, identity_id
 from jitid.issuers.adopted import reference_of
 from jitid.ledger.adopted import AdoptedRow
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow
 from jitid.ledger.taskrows import adopted_digest
-from jitid.lifetime import format_time
 from jitid.minting import new_ids
 from jitid.roster.place import misplaced
-from jitid.secret import fingerprint
 from jitid.standing import FOR_EVER, StandingSecret
 from jitid.target import BY_HAND
 from jitid.task import ADOPTED, Task
-from jitid.text import label, operand, safe
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.secret import fingerprint
+from jitid.values.text import label, operand, safe
+from jitid.values.times import format_time
 
 PROOF = "adopted"
 """How an owner is proved: nobody has delegated anything, it was stated who answers for it."""

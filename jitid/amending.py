@@ -11,10 +11,10 @@ from jitid.adoption import owners_of, row_of, wrong
 from jitid.errors import UsageError
 from jitid.ledger.adopted import Changed
 from jitid.ledger.protocol import Transaction
-from jitid.lifetime import format_time
 from jitid.standing import FOR_EVER, StandingSecret
 from jitid.target import BY_HAND
-from jitid.text import label, operand
+from jitid.values.text import label, operand
+from jitid.values.times import format_time
 
 
 class Amended(NamedTuple):

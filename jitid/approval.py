@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from jitid import strictjson
 from jitid.credential import USUAL_KINDS, named_kind
 from jitid.delegator import Delegator
 from jitid.errors import (
@@ -19,7 +18,6 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.governance import Objection
-from jitid.identifier import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
 from jitid.ledger.approval import Approval, Word
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Maker
@@ -27,7 +25,9 @@ from jitid.policy.decision import Decision, PolicyRequest
 from jitid.reach import Reach
 from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
-from jitid.text import label, quote
+from jitid.values import strict_json
+from jitid.values.ids import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
+from jitid.values.text import label, quote
 
 _MOST_OPEN = 1_000
 """The maximum number of open requests for one delegator: for agents, and separately for all other requesters."""
@@ -99,7 +99,7 @@ def exact(
         "template": asked.template or None,
         "ttl": asked.lifetime,
     }
-    return strictjson.dumps({name: value for name, value in told.items() if value is not None}).encode()
+    return strict_json.dumps({name: value for name, value in told.items() if value is not None}).encode()
 
 
 def decide(
@@ -462,10 +462,10 @@ def about(id_: str, request: bytes) -> dict[str, Any]:
 
 def _read(request: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = strictjson.loads(request, "request")
+        found: dict[str, Any] = strict_json.loads(request, "request")
         if not found.keys() >= {"task", "agent", "delegator", "copies"}:
-            raise strictjson.StrictJSONError("the request lacks what each has")
-    except (strictjson.StrictJSONError, AttributeError) as error:
+            raise strict_json.StrictJSONError("the request lacks what each has")
+    except (strict_json.StrictJSONError, AttributeError) as error:
         raise IntegrityError(
             "a request for approval in the ledger is none", "run: jitid audit verify"
         ) from error

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import jws, oidc
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.lifetime import over
+from jitid.values.times import over
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from jitid import audit, introspection
 from jitid.credential import kept_kinds, sort_of
-from jitid.identifier import credential_id, parse_id
 from jitid.issuance import Issued, IssuedCredential, record_at_target
 from jitid.issuers import cluster
 from jitid.issuers.protocol import Minted, Order
@@ -14,7 +13,8 @@ from jitid.ledger.records import CredentialRow, Names
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.renewal import plan
 from jitid.request import AttachRequest, Terms
-from jitid.secret import Secret
+from jitid.values.ids import credential_id, parse_id
+from jitid.values.secret import Secret
 
 
 def attach(

@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
 
-from jitid import strictjson
+from jitid.values import strict_json
 
 DENIAL = "denial"
 """The operation of an event that tells of a refusal."""
@@ -23,7 +23,7 @@ class Event(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """Return what the body says, with its place in the chain."""
-        document: dict[str, Any] = strictjson.loads(self.body, "audit event")
+        document: dict[str, Any] = strict_json.loads(self.body, "audit event")
         return {"seq": self.seq, **document, "hash": self.hash.hex()}
 
 
@@ -55,7 +55,7 @@ class BrokenChainError(ValueError):
 def encode(operation: str, at: int, by: str, facts: Mapping[str, Any]) -> bytes:
     """Return the bytes of an event: canonical JSON, facts that are None left out."""
     document = {name: value for name, value in facts.items() if value is not None}
-    return strictjson.dumps({"op": operation, "at": at, "by": by, **document}).encode()
+    return strict_json.dumps({"op": operation, "at": at, "by": by, **document}).encode()
 
 
 def genesis(ledger: str) -> bytes:
@@ -111,7 +111,7 @@ def rows_digest(
     parts = [b"".join(filter(None, each)) for each in (uids, claims, prints)]
     lengths = [len(part) for part in (parts if jtis else parts[:2])]
     listed = [list(place) for place in places if place is not None]
-    told = strictjson.dumps([kid, details, may_audience, *lengths, listed])
+    told = strict_json.dumps([kid, details, may_audience, *lengths, listed])
     return sha256(b"".join((told.encode(), b"\n", *parts, *jtis))).hexdigest()
 
 
@@ -136,7 +136,7 @@ def sighted_digest(rows: Iterable[Sequence[object]]) -> str:
     """
     digest = sha256()
     for row in rows:
-        digest.update(strictjson.dumps(list(row)).encode() + b"\n")
+        digest.update(strict_json.dumps(list(row)).encode() + b"\n")
     return digest.hexdigest()
 
 
@@ -145,4 +145,4 @@ def used_digest(members: Iterable[Sequence[object]]) -> str:
 
     Each has `jti` (null for a token of others), action, resource, scope, 1 or 0 for allowed or not, rules and reason.
     """
-    return sha256(strictjson.dumps(list(members)).encode()).hexdigest()
+    return sha256(strict_json.dumps(list(members)).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from jitid import jws, strictjson
+from jitid import jws
 from jitid.audit import BrokenChainError, Event
 from jitid.auditing import Remembered, Verification, read_head, signed_head
 from jitid.chains import Chain, Walk, is_plain, links
@@ -13,7 +13,8 @@ from jitid.errors import IntegrityError, UsageError
 from jitid.keyring import Signer
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.text import quote
 
 
 def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
@@ -57,7 +58,7 @@ def lines(
         for key in snapshot.signing_keys()
         if key.use == "jws"
     ]
-    yield strictjson.dumps(
+    yield strict_json.dumps(
         {
             "type": "ledger",
             "schema": "jitid.audit-export/1",
@@ -71,8 +72,8 @@ def lines(
     for seq, body, hash_ in snapshot.events(start):
         if through is not None and seq > through:
             break
-        yield strictjson.dumps({"type": "event", "seq": seq, "body": body.decode(), "hash": hash_.hex()})
-    yield strictjson.dumps({"type": "head", "head": head})
+        yield strict_json.dumps({"type": "event", "seq": seq, "body": body.decode(), "hash": hash_.hex()})
+    yield strict_json.dumps({"type": "head", "head": head})
 
 
 def _ends(snapshot: Snapshot, names: Names, after: str, chains: Sequence[Chain]) -> list[list[object]]:
@@ -123,8 +124,8 @@ class _Export:
     def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in self._lines:
             try:
-                document = strictjson.loads(line.rstrip("\n"), "line")
-            except strictjson.StrictJSONError as error:
+                document = strict_json.loads(line.rstrip("\n"), "line")
+            except strict_json.StrictJSONError as error:
                 raise IntegrityError(f"line {number} of the export is damaged: {error}") from error
             if not isinstance(document, dict) or self.head is not None:
                 raise IntegrityError(f"line {number} of the export does not belong there")

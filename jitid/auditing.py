@@ -7,7 +7,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import jws, strictjson
+from jitid import jws
 from jitid.audit import BrokenChainError, Event, Head, Link
 from jitid.chains import Chain, Walk, links, marks, over
 from jitid.errors import IntegrityError, InvalidCredentialError
@@ -19,6 +19,7 @@ from jitid.ledger.segmentrows import CutMembers
 from jitid.ledger.segments import Segment
 from jitid.storedpolicy import kept
 from jitid.task import parse_task
+from jitid.values import strict_json
 
 HEAD_TYPE = "jitid-audit-head+jws"
 
@@ -141,7 +142,7 @@ def sign_head(
 ) -> str:
     """Return a head as a compact JWS, signed at `now`; `facts` are what it vouches for besides."""
     ends = {"chains": [[chain, length, hash_.hex()] for chain, length, hash_ in head.chains]}
-    header = strictjson.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
+    header = strict_json.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
     claims = {
         "ledger": names.uuid,
         "iss": names.issuer,
@@ -151,7 +152,7 @@ def sign_head(
         **facts,
         **(ends if head.chains else {}),
     }
-    signed = f"{jws.b64url(header.encode())}.{jws.b64url(strictjson.dumps(claims).encode())}"
+    signed = f"{jws.b64url(header.encode())}.{jws.b64url(strict_json.dumps(claims).encode())}"
     return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
 
 

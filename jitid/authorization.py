@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, introspection, namerights, narrowing, ownership, reach, strictjson
+from jitid import governance, introspection, namerights, narrowing, ownership, reach
 from jitid.agent import Agent
 from jitid.credential import Credential
 from jitid.delegator import Delegator
@@ -15,14 +15,15 @@ from jitid.errors import UsageError
 from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
-from jitid.lifetime import format_duration
 from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
 from jitid.recognition import Held
 from jitid.request import Terms
-from jitid.scope import Scope, covers, has_wildcard, parse_scope
-from jitid.secret import Secret
 from jitid.task import Task
-from jitid.text import quote, refuse_token
+from jitid.values import strict_json
+from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
+from jitid.values.secret import Secret
+from jitid.values.text import quote, refuse_token
+from jitid.values.times import format_duration
 
 NO_SCOPE = "scope"
 """The rule that stands where no scope of the credential covers the action."""
@@ -98,8 +99,8 @@ def check_context(value: object) -> str:
     if not isinstance(value, dict):
         raise UsageError("the context is no JSON object", 'such as {"ip": "192.0.2.1"}')
     try:
-        text = strictjson.dumps(value)
-    except strictjson.StrictJSONError as error:
+        text = strict_json.dumps(value)
+    except strict_json.StrictJSONError as error:
         raise UsageError(f"the context cannot be kept: {error}") from error
     if len(text) > LONGEST:
         raise UsageError(f"the context has {len(text)} bytes, more than {LONGEST}")

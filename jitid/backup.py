@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import __version__, auditing, backupfile, jws, strictjson
+from jitid import __version__, auditing, backupfile, jws
 from jitid.audit import Head
 from jitid.errors import (
     IntegrityError,
@@ -26,12 +26,13 @@ from jitid.ledger.duplicating import duplicate
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.ledger.schema import SQLITE_STEPS
-from jitid.lifetime import format_time
 from jitid.minting import current_key_of
 from jitid.policyfiles import LARGEST
 from jitid.redaction.token_format import bare
 from jitid.rotation import still_tells
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 SCHEMA = "jitid.ledger-backup/1"
 
@@ -67,7 +68,7 @@ class Manifest(NamedTuple):
     @property
     def text(self) -> str:
         """The manifest as it is stored: canonical JSON."""
-        return strictjson.dumps(
+        return strict_json.dumps(
             {
                 "schema": SCHEMA,
                 "jitid": __version__,
@@ -109,7 +110,7 @@ def read_manifest(data: bytes) -> Told:
 
     """
     try:
-        found = strictjson.loads(data, "the manifest")
+        found = strict_json.loads(data, "the manifest")
         schema = found["schema"]
         if schema != SCHEMA:
             if isinstance(schema, str) and schema.startswith("jitid.ledger-backup/"):

@@ -12,7 +12,7 @@ from typing import IO, Protocol, Self, cast
 
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.files import check_private
-from jitid.text import quote
+from jitid.values.text import quote
 
 DATABASE = "ledger.sqlite"
 """Not the name that it has in a ledger's folder, so that nobody takes a backup for a ledger and writes to it."""

@@ -21,7 +21,7 @@ from jitid.errors import (
 )
 from jitid.files import sync_folder
 from jitid.ledger import folder
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.config import Config

@@ -21,12 +21,12 @@ from cryptography.x509.oid import NameOID
 
 from jitid.der import INTEGER, from_pem, parts
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.identifier import credential_id
 from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.keyring import Signer
-from jitid.lifetime import format_time
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.text import quote
+from jitid.values.ids import credential_id
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 AUTHORITY_YEARS = 10
 """How long an authority's own certificate is valid: its end is its rotation, and not its date."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import strictjson
 from jitid.audit import BrokenChainError, Event, Head, Link, genesis, link
+from jitid.values import strict_json
 
 
 class Chain(NamedTuple):
@@ -62,7 +62,7 @@ def opening(ledger: str, chain: Chain, before: Iterable[Link]) -> bytes:
     if is_plain([chain]):
         return genesis(ledger)
     facts = [ledger, chain.id, chain.epoch, chain.start, chain.stride, _text(before)]
-    return sha256(b"jitid audit chain\0" + strictjson.dumps(facts).encode()).digest()
+    return sha256(b"jitid audit chain\0" + strict_json.dumps(facts).encode()).digest()
 
 
 def _text(links: Iterable[Link]) -> list[list[object]]:
@@ -71,7 +71,7 @@ def _text(links: Iterable[Link]) -> list[list[object]]:
 
 def over(links: Iterable[Link]) -> bytes:
     """Return the hash of a head over several chains: SHA-256 over (chain, length, last link) of each in their order."""
-    return sha256(b"jitid audit head\0" + strictjson.dumps(_text(links)).encode()).digest()
+    return sha256(b"jitid audit head\0" + strict_json.dumps(_text(links)).encode()).digest()
 
 
 def head_of(chains: Sequence[Chain]) -> Head:

@@ -17,7 +17,7 @@ from jitid import patience
 from jitid.address import Address
 from jitid.connecting import connect
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     import ssl

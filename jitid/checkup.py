@@ -22,10 +22,10 @@ from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexam
 from jitid.files import ReadableError, offences
 from jitid.ledger import folder
 from jitid.ledger.records import Filter
-from jitid.lifetime import format_time
 from jitid.oidc import check_names, check_settings
 from jitid.process import Liveness
 from jitid.processes import liveness, orphans, this_process
+from jitid.values.times import format_time
 
 FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
 

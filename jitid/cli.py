@@ -19,7 +19,7 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.formats import output
-from jitid.text import safe
+from jitid.values.text import safe
 
 # What a full disk, a dying one, or a machine at its limits answers to whatever is asked.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)

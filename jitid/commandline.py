@@ -21,7 +21,7 @@ from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.plain import LARGEST, LARGEST_OF, format_asked
-from jitid.text import quote, refuse_token, safe, starred
+from jitid.values.text import quote, refuse_token, safe, starred
 
 # Typer does not publish the class of the contexts that it hands to commands.
 # ruff: noqa: ANN401

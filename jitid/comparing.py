@@ -14,7 +14,7 @@ from jitid.ledger.enrolled import told
 from jitid.ledger.protocol import Snapshot
 from jitid.roster.place import misplaced
 from jitid.roster.stated import KEEP, Keep, Roster, Stated, merged
-from jitid.text import label
+from jitid.values.text import label
 
 _AT_ONCE = 5_000
 

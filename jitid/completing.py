@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-# `jitid.name` and `jitid.identifier` say the same; loading them costs as much as all that is done here.
+# `jitid.values.names` and `jitid.values.ids` say the same; loading them costs as much as all that is done here.
 _NAME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _LENGTH = 26

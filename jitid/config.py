@@ -11,8 +11,8 @@ from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.places import default_ledger, project_files, system_files, user_file
 from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.task import most_sensitive
-from jitid.text import quote, refuse_token, safe
 from jitid.trusted import Settled, Trusted
+from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
     from jitid.oidc import OidcIssuer

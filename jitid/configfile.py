@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from jitid.errors import ConfigurationError, UsageError
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
-from jitid.text import MARK, decoded, foreign, quote, safe
+from jitid.values.text import MARK, decoded, foreign, quote, safe
 from jitid.writers import open_to_others, trusted
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _must_be_among(texts: Iterable[str], allowed: tuple[str, ...], where: str) -
 
 
 def _scope(text: str, shown: str) -> str:
-    from jitid.scope import parse_scope
+    from jitid.values.scope import parse_scope
 
     try:
         return parse_scope(text)
@@ -235,7 +235,7 @@ def _scope(text: str, shown: str) -> str:
 
 
 def _audience(text: str, shown: str) -> str:
-    from jitid.name import check_audience
+    from jitid.values.names import check_audience
 
     try:
         return check_audience(text)
@@ -273,7 +273,7 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
 def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Return whom users and groups of this machine delegate as, and which roles they have, over a Unix socket."""
     from jitid.caller import ROLES
-    from jitid.name import check_delegator
+    from jitid.values.names import check_delegator
 
     section = _section(document, "socket", ("delegator", "role"), shown)
     delegators, roles = {}, {}

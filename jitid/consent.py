@@ -12,9 +12,9 @@ from jitid.errors import UsageError
 from jitid.governance import Objection
 from jitid.ledger.approval import Approval, ApprovalState
 from jitid.ledger.protocol import Transaction
-from jitid.lifetime import format_duration, format_time
 from jitid.request import Terms
-from jitid.text import check_text, label, quote
+from jitid.values.text import check_text, label, quote
+from jitid.values.times import format_duration, format_time
 
 
 class Approver(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.process import Process
-from jitid.text import quote
+from jitid.values.text import quote
 
 FORMER_PROOF = "parent"
 """The proof of a delegated identity from before the root's proof was kept at every depth; old rows have it."""

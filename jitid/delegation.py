@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import audience, strictjson
-from jitid.scope import Scope, uncovered
+from jitid.values import audience, strict_json
+from jitid.values.scope import Scope, uncovered
 
 
 class Grant(NamedTuple):
@@ -37,7 +37,7 @@ def detail_texts(details: str | None) -> list[str]:
     """Return each of the `authorization_details` that a credential has, as canonical JSON text."""
     if details is None:
         return []
-    return [strictjson.dumps(detail) for detail in strictjson.loads(details, "details")]
+    return [strict_json.dumps(detail) for detail in strict_json.loads(details, "details")]
 
 
 def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:

@@ -17,8 +17,8 @@ from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.revocation import check_reason, guard
 from jitid.roster.stated import Stated, few, merged
-from jitid.scope import Scope, covers, may_overlap
-from jitid.text import label, quote
+from jitid.values.scope import Scope, covers, may_overlap
+from jitid.values.text import label, quote
 
 _ALL = 1 << 31
 

@@ -14,7 +14,7 @@ from jitid.errors import ConfigurationError, IntegrityError, JitidError, Storage
 from jitid.ledger import folder, sqlite
 from jitid.ledger.records import Names
 from jitid.places import authority_folder
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from jitid.keyring import Keyring, Signer
     from jitid.ledger.protocol import Ledger
     from jitid.request import Terms
-    from jitid.secret import Secret
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets
+    from jitid.values.secret import Secret
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 _RENAME = "jitid ledger issuer set URL"
@@ -667,10 +667,10 @@ def _use(config: Config, path: str) -> str | None:
 
 
 def _terms(config: Config, path: str) -> Terms:
-    from jitid import strictjson
     from jitid.policy.cedar import Policy
     from jitid.request import Terms
     from jitid.settings import zone
+    from jitid.values import strict_json
 
     files = policy_files(config, path)
     try:
@@ -687,7 +687,7 @@ def _terms(config: Config, path: str) -> Terms:
     zone_name = config.text("timezone") or "UTC"
     return Terms(
         policy,
-        strictjson.dumps(files),
+        strict_json.dumps(files),
         caller(),
         config.many("audience"),
         config.number("ttl"),

@@ -23,8 +23,8 @@ from jitid.ledger.clock import jumped
 from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names, SigningKey
-from jitid.lifetime import format_duration, format_time
 from jitid.rotation import replacing, still_tells
+from jitid.values.times import format_duration, format_time
 
 OLD_KEY = 90 * 86_400
 """So many seconds a key may sign before it should be replaced."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, introspection, namerights, narrowing, reach, strictjson
+from jitid import delegation, governance, introspection, namerights, narrowing, reach
 from jitid.credential import FORMER_PROOF, Credential, named_kind
 from jitid.errors import (
     ConfigurationError,
@@ -17,17 +17,18 @@ from jitid.errors import (
 )
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
-from jitid.lifetime import format_duration, format_time
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
 from jitid.replaying import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.request import Terms
-from jitid.scope import Scope
-from jitid.secret import Secret
 from jitid.storedpolicy import kept
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.text import quote
+from jitid.values.times import format_duration, format_time
 
 Files = Sequence[tuple[str, str]]
 
@@ -224,7 +225,7 @@ def _texts(files: Files, rules: Sequence[str], today: Terms | None) -> Iterator[
     then = {entry.rule.name: entry for entry in catalogue(files)}
     now: Mapping[str, Entry] | None = None
     if today is not None:
-        now = {entry.rule.name: entry for entry in catalogue(strictjson.loads(today.policy_text, "policy"))}
+        now = {entry.rule.name: entry for entry in catalogue(strict_json.loads(today.policy_text, "policy"))}
     for name in rules:
         entry = then.get(name)
         if entry is None:

@@ -12,7 +12,7 @@ from typing import Self
 
 from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, UsageError
 from jitid.outputplace import Place, is_special, place_at
-from jitid.text import quote
+from jitid.values.text import quote
 
 # What a stream collects before it is written.
 _PIECE = 1 << 16

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import audience, strictjson
 from jitid.agent import Agent, AgentState
 from jitid.credential import Kind, bare_kind
 from jitid.delegator import Delegator
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.ledger.directory import DirectorySnapshot, Entry
 from jitid.ledger.leaving import SUSPENDED_AS
-from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
-from jitid.scope import Scope, uncovered
 from jitid.task import most_sensitive
-from jitid.text import label, operand, quote
+from jitid.values import audience, strict_json
+from jitid.values.scope import Scope, uncovered
+from jitid.values.text import label, operand, quote
+from jitid.values.times import format_time
 
 USERS = "agent-users"
 """The rule that limits who may use the name of a registered agent."""
@@ -439,7 +439,7 @@ def beyond_types(types: Sequence[str], details: Sequence[str]) -> list[Objection
     """
     if not types:
         return []
-    unknown = dict.fromkeys(one for text in details if (one := strictjson.loads(text)["type"]) not in types)
+    unknown = dict.fromkeys(one for text in details if (one := strict_json.loads(text)["type"]) not in types)
     return [
         Objection(
             "detail-type",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid import introspection, revocation
 from jitid.credential import Credential
 from jitid.errors import PolicyDeniedError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Names, Selection
 from jitid.revocation import Ended
+from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

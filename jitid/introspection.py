@@ -6,19 +6,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import audience, jws, strictjson
+from jitid import jws
 from jitid.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.identifier import parse_id
 from jitid.ledger import sealing
 from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
-from jitid.lifetime import ANOTHER, format_time, over
-from jitid.name import spiffe_id
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
-from jitid.scope import Scope, intersection, uncovered
-from jitid.secret import fingerprint
-from jitid.text import quote
+from jitid.values import audience, strict_json
+from jitid.values.ids import parse_id
+from jitid.values.names import spiffe_id
+from jitid.values.scope import Scope, intersection, uncovered
+from jitid.values.secret import fingerprint
+from jitid.values.text import quote
+from jitid.values.times import ANOTHER, format_time, over
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -402,7 +403,7 @@ def _as_service_token(credential: Credential, claims: Mapping[str, Any]) -> bool
     ):
         return False
     may_act = claims.get("may_act")
-    signed = None if may_act is None else strictjson.dumps(may_act)
+    signed = None if may_act is None else strict_json.dumps(may_act)
     return signed == credential.may_act and _as_access_token(credential, claims)
 
 
@@ -435,7 +436,7 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
 
 def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - whatever JSON has
     """Tell whether the row has the authorization details that were signed: children and introspection go by the row."""
-    return details is None if claimed is None else details == strictjson.dumps(claimed)
+    return details is None if claimed is None else details == strict_json.dumps(claimed)
 
 
 def _as_svid(credential: Credential, claims: Mapping[str, Any]) -> bool:

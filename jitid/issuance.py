@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from jitid import audit, introspection, namerights, ownership, planning
 from jitid.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
-from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
 from jitid.keyring import Keyring
 from jitid.ledger.records import CredentialRow, IdentityRow, Names
@@ -32,8 +31,9 @@ from jitid.planning import Plan
 from jitid.policy.decision import Decision
 from jitid.process import Process
 from jitid.request import IssueRequest, Terms, questions
-from jitid.secret import Secret
 from jitid.task import Task
+from jitid.values.ids import credential_id
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

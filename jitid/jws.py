@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from jitid import strictjson
 from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
-from jitid.lifetime import ANOTHER, format_time
 from jitid.redaction.token_format import MAX_TOKEN as MAX_TOKEN
+from jitid.values import strict_json
+from jitid.values.times import ANOTHER, format_time
 
 MAX_KID = 128
 
@@ -106,8 +106,8 @@ def decode_object(part: str, name: str) -> tuple[bytes, dict[str, Any]]:
     """
     data = decode_part(part, name)
     try:
-        members = strictjson.loads(data, f"the token's {name}")
-    except strictjson.StrictJSONError as error:
+        members = strict_json.loads(data, f"the token's {name}")
+    except strict_json.StrictJSONError as error:
         raise InvalidCredentialError(str(error)) from None
     if type(members) is not dict:
         raise InvalidCredentialError(f"the token's {name} is not a JSON object")
@@ -277,7 +277,7 @@ def public_jwk(alg: str, public: bytes, kid: str) -> dict[str, str]:
 
 def thumbprint(alg: str, public: bytes) -> str:
     """Return the key's SHA-256 thumbprint in base64url (RFC 7638). Raises IntegrityError."""
-    return b64url(hashlib.sha256(strictjson.dumps(_required(alg, public)).encode("ascii")).digest())
+    return b64url(hashlib.sha256(strict_json.dumps(_required(alg, public)).encode("ascii")).digest())
 
 
 def _required(alg: str, public: bytes) -> dict[str, str]:

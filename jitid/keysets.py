@@ -8,9 +8,10 @@ from threading import Lock, Timer
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from jitid import patience, strictjson
+from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, StorageError
-from jitid.text import quote, safe
+from jitid.values import strict_json
+from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
     import socket
@@ -137,8 +138,8 @@ def read_key_set(place: str, timeout: float) -> KeySet:
     if len(data) > MAX_KEY_SET:
         raise ConfigurationError(f"{name} is larger than {MAX_KEY_SET} bytes")
     try:
-        document = strictjson.loads(data, name)
-    except strictjson.StrictJSONError as error:
+        document = strict_json.loads(data, name)
+    except strict_json.StrictJSONError as error:
         raise ConfigurationError(str(error)) from None
     keys = document.get("keys") if type(document) is dict else None
     if type(keys) is not list or not all(type(key) is dict for key in keys):

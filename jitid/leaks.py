@@ -10,14 +10,14 @@ from jitid import exposure, introspection, matching, tracing
 from jitid.audit import ended_digest
 from jitid.credential import Credential, State
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.identifier import credential_id
 from jitid.ledger.leak import LeakFilter, NewPlaces, Noted
 from jitid.ledger.protocol import Ledger, Snapshot
-from jitid.lifetime import format_time
 from jitid.searching import Finds, mark
 from jitid.sighting import MOST_PLACES, Sighting
-from jitid.text import check_text
 from jitid.traced import Stray
+from jitid.values.ids import credential_id
+from jitid.values.text import check_text
+from jitid.values.times import format_time
 from jitid.whereabouts import distinct
 
 LONGEST_SOURCE = 200

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.identifier import credential_id
 from jitid.ledger.protocol import Snapshot
 from jitid.searching import Finds
-from jitid.secret import fingerprint
+from jitid.values.ids import credential_id
+from jitid.values.secret import fingerprint
 
 _String = tuple[str, bytes | str]
 

@@ -13,12 +13,12 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.past import Practice
 from jitid.ledger.practising import QUARTER
 from jitid.ledger.protocol import Snapshot
-from jitid.lifetime import format_duration, format_time
 from jitid.policy.writing import among, entity, string, within
 from jitid.recurrence import midnight
-from jitid.scope import ALIKE, Scope, gathered, has_wildcard
 from jitid.task import SENSITIVITIES, most_sensitive
-from jitid.text import label, safe
+from jitid.values.scope import ALIKE, Scope, gathered, has_wildcard
+from jitid.values.text import label, safe
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from datetime import tzinfo

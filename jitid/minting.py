@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from jitid.credential import Kind, never_made
 from jitid.errors import IntegrityError, JitidError
-from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.changing import change
 from jitid.ledger.records import Names, SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
-from jitid.secret import Secret
+from jitid.values.ids import credential_id, identity_id, new_uuid7s
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Ledger, Snapshot, Transaction

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import governance, introspection
 from jitid.errors import InvalidCredentialError
-from jitid.identifier import parse_id
-from jitid.text import label
+from jitid.values.ids import parse_id
+from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.agent import Agent

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from jitid import audience, reach
+from jitid import reach
 from jitid.credential import TokenUse
 from jitid.errors import UsageError
 from jitid.ledger.access import ALL_AUDIENCES, AccessState
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names
-from jitid.text import quote
+from jitid.values import audience
+from jitid.values.text import quote
 
 
 class Naming(NamedTuple):

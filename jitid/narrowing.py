@@ -11,13 +11,13 @@ from jitid.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_
 from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.ledger.records import Ancestor, Names
-from jitid.lifetime import format_duration
-from jitid.name import may_reach
 from jitid.policy.decision import Decision
 from jitid.request import MOST_SCOPES, IssueRequest, Terms
-from jitid.scope import Scope, may_overlap, normalise, uncovered
 from jitid.task import Task, most_sensitive
-from jitid.text import label, quote
+from jitid.values.names import may_reach
+from jitid.values.scope import Scope, may_overlap, normalise, uncovered
+from jitid.values.text import label, quote
+from jitid.values.times import format_duration
 
 
 class Judged(NamedTuple):

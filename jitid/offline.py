@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import jws, statuslist, strictjson
+from jitid import jws, statuslist
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError
 from jitid.statuslist import Listing
+from jitid.values import strict_json
 
 MAX_KEYS = 1 << 20
 """The longest key set that is read, in bytes."""
@@ -35,8 +36,8 @@ def read_keys(data: bytes) -> Keys:
     if len(data) > MAX_KEYS:
         raise ConfigurationError(f"the key set is longer than {MAX_KEYS} bytes")
     try:
-        document = strictjson.loads(data, "the key set")
-    except strictjson.StrictJSONError as error:
+        document = strict_json.loads(data, "the key set")
+    except strict_json.StrictJSONError as error:
         raise ConfigurationError(str(error)) from None
     listed = document.get("keys") if type(document) is dict else None
     if type(listed) is not list or not all(type(one) is dict for one in listed):

@@ -9,10 +9,11 @@ from shlex import quote as word
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from jitid import issuernames, jws, keysets, strictjson
+from jitid import jws, keysets
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
-from jitid.name import check_delegator
-from jitid.text import quote, safe
+from jitid.values import issuer_names, strict_json
+from jitid.values.names import check_delegator
+from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
     from jwt.algorithms import Algorithm
@@ -168,7 +169,7 @@ def _mark(claims: dict[str, Any], signed: str) -> bytes:
     The signature is left out: of an ECDSA signature anybody can make another one.
     """
     told = {"iss": claims["iss"], **({"jti": claims["jti"]} if claims.get("jti") else {"signed": signed})}
-    return sha256(strictjson.dumps(told).encode()).digest()
+    return sha256(strict_json.dumps(told).encode()).digest()
 
 
 def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
@@ -219,7 +220,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if issuer.names is not None and not issuer.names:
         raise ConfigurationError(f"{name} has an empty list `names`", "write patterns, such as *@example.com")
     for pattern in issuer.names or ():
-        issuernames.check_pattern(pattern)
+        issuer_names.check_pattern(pattern)
     for client, caller in issuer.clients:
         try:
             check_delegator(caller)
@@ -247,7 +248,7 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
                 f"{both}, and {quote(issuer.issuer)} has no `names`; it proves no delegator",
                 f"state which names it may prove: jitid config set {key} '*@example.com'",
             )
-        shared = issuernames.common(issuer.names, other.names or ())
+        shared = issuer_names.common(issuer.names, other.names or ())
         if shared is not None:
             raise ConfigurationError(
                 f"{both}, and their `names` overlap: {quote(shared[0])} and {quote(shared[1])}; neither proves anybody",
@@ -340,7 +341,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
         raise InvalidCredentialError(f"the ID token's {quote(issuer.claim)} is missing or not a string")
     if issuer.claim == "email" and claims.get("email_verified") is not True:
         raise InvalidCredentialError("the ID token's email address is not verified")
-    if issuer.names is not None and not any(issuernames.matches(one, value) for one in issuer.names):
+    if issuer.names is not None and not any(issuer_names.matches(one, value) for one in issuer.names):
         raise InvalidCredentialError(
             f"the ID token proves {quote(value, _LONGEST)}, which is not among the `names` of "
             f"{quote(issuer.issuer, _LONGEST)}",
@@ -418,8 +419,8 @@ def registered_key(text: str) -> dict[str, Any]:
             raise UsageError("the key is longer than any key is", again)
         if "PRIVATE KEY-----" in text:
             raise _private_key()
-        jwk = _as_jwk(text, again) or strictjson.loads(text, "key")
-    except strictjson.StrictJSONError as error:
+        jwk = _as_jwk(text, again) or strict_json.loads(text, "key")
+    except strict_json.StrictJSONError as error:
         raise UsageError(f"the key is no JWK: {error}", again) from None
     keys = jwk.get("keys") if type(jwk) is dict else None
     if type(keys) is list and len(keys) == 1:
@@ -432,7 +433,7 @@ def registered_key(text: str) -> dict[str, Any]:
     try:
         if key is None:
             raise UsageError(f"the key is for none of {', '.join(_FORMS)}", again)
-        _prepared(key.alg, strictjson.dumps(key.members))
+        _prepared(key.alg, strict_json.dumps(key.members))
     except ConfigurationError:
         raise UsageError("the key is damaged, too short or too long", again) from None
     return {**{name: value for name, value in key.members.items() if value is not None}, "alg": key.alg}
@@ -478,7 +479,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str | None:
             and jwk.get("crv") == crv
             and all(type(one) is str for one in members.values())
         ):
-            return jws.b64url(sha256(strictjson.dumps(members).encode()).digest())
+            return jws.b64url(sha256(strict_json.dumps(members).encode()).digest())
     return None
 
 
@@ -487,7 +488,7 @@ def check_signature(key: Key, signing_input: bytes, signature: bytes) -> None:
 
     Raises InvalidCredentialError; ConfigurationError when the key itself is no good.
     """
-    algorithm, public = _prepared(key.alg, strictjson.dumps(key.members))
+    algorithm, public = _prepared(key.alg, strict_json.dumps(key.members))
     if not algorithm.verify(signing_input, public, signature):
         raise InvalidCredentialError("the ID token's signature does not verify")
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from jitid.errors import OutputError, UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 _NAMED = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _FOLDERS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
-from jitid.identifier import parse_id
 from jitid.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
-from jitid.text import label
+from jitid.values.ids import parse_id
+from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.credential import Credential

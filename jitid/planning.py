@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, namerights, narrowing, ownership, reach, strictjson
+from jitid import governance, introspection, namerights, narrowing, ownership, reach
 from jitid.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
-from jitid.identifier import parse_id
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
 from jitid.ledger.records import Ancestor, Names
-from jitid.lifetime import format_time
-from jitid.name import check_new_agent, spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.scope import Scope, normalise, uncovered
 from jitid.task import Task, most_sensitive
-from jitid.text import check_text, label, quote
+from jitid.values import strict_json
+from jitid.values.ids import parse_id
+from jitid.values.names import check_new_agent, spiffe_id
+from jitid.values.scope import Scope, normalise, uncovered
+from jitid.values.text import check_text, label, quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.agent import Agent
@@ -370,8 +371,8 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
     if request.details:
         try:
             # They are read again, as one list, whenever somebody delegates from them.
-            strictjson.loads(f"[{','.join(request.details)}]", "the list of details")
-        except strictjson.StrictJSONError as error:
+            strict_json.loads(f"[{','.join(request.details)}]", "the list of details")
+        except strict_json.StrictJSONError as error:
             raise UsageError(str(error)) from error
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 from jitid.writers import open_to_others, trusted
 
 CEDAR = ".cedar"

@@ -12,7 +12,6 @@ from contextlib import suppress
 from jitid import introspection, patience, settling
 from jitid.credential import State, is_outside
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
-from jitid.identifier import parse_id
 from jitid.issuance import Issued, IssuedCredential
 from jitid.ledger.changing import change
 from jitid.ledger.outside import Outside
@@ -20,7 +19,8 @@ from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ownership import told_owner
 from jitid.target import Made
 from jitid.targets import Targets
-from jitid.text import safe
+from jitid.values.ids import parse_id
+from jitid.values.text import safe
 
 
 def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> list[Issued]:

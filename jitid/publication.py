@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid import jws, rotation, sshtrust, statuslist, statusplace, strictjson
+from jitid import jws, rotation, sshtrust, statuslist, statusplace
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
 from jitid.minting import current_key_of
+from jitid.values import strict_json
 
 INDEX = "jitid.json"
 KEYS = "jwks.json"
@@ -85,8 +86,8 @@ class Index(NamedTuple):
 def read_index(data: bytes) -> Index:
     """Return what an index says. Raises ConfigurationError for what is none."""
     try:
-        said = strictjson.loads(data, INDEX)
-    except strictjson.StrictJSONError as error:
+        said = strict_json.loads(data, INDEX)
+    except strict_json.StrictJSONError as error:
         raise ConfigurationError(str(error)) from None
     if type(said) is not dict or said.get("schema") != SCHEMA:
         raise ConfigurationError(

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from jitid.errors import BusyError, OutputError
-from jitid.text import quote
+from jitid.values.text import quote
 
 _ASIDE = re.compile(r"\..+\.[0-9a-f]{12}\.part")
 """What a file is called until it is complete."""

@@ -11,7 +11,7 @@ from jitid import jws, krl, publication, statuslist, statusplace
 from jitid.authority.publication_operations import MakePublication
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.publicfolder import PublicFolder
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

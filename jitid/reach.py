@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import audience, strictjson
 from jitid.credential import TOKENS, Credential, Kind, TokenUse
 from jitid.errors import ShownError, UsageError
 from jitid.ledger.records import Names
 from jitid.request import AttachRequest, IssueRequest, MayAct, Terms
-from jitid.text import label, quote
+from jitid.values import audience, strict_json
+from jitid.values.text import label, quote
 
 LISTED = TOKENS | {Kind.JWT_SVID}
 """The kinds that are shown as a text, for an audience: of them none is attached without one."""
@@ -174,7 +174,7 @@ def merely_shown(credential: Credential) -> ShownError:
 
 def actor_of(may_act: str | None) -> Mapping[str, Any]:
     """Return who may exchange a token, by its claim; nothing if nobody may."""
-    found: Mapping[str, Any] = {} if may_act is None else strictjson.loads(may_act, "may_act")
+    found: Mapping[str, Any] = {} if may_act is None else strict_json.loads(may_act, "may_act")
     return found
 
 
@@ -208,7 +208,7 @@ def act_of(
         _must_be_services(one.audiences, names, terms)
         inner = {} if claim is None else {"may_act": claim}
         claim = {"sub": one.caller, "audience": list(one.audiences or services), **inner}
-    return strictjson.dumps(claim)
+    return strict_json.dumps(claim)
 
 
 def _exchanged(request: IssueRequest, parent: Credential) -> Reach:
@@ -224,7 +224,7 @@ def _exchanged(request: IssueRequest, parent: Credential) -> Reach:
             "leave the kind out",
         )
     inner = actor_of(parent.may_act).get("may_act")
-    return _for_services(request.audiences, None if inner is None else strictjson.dumps(inner))
+    return _for_services(request.audiences, None if inner is None else strict_json.dumps(inner))
 
 
 def _for_services(services: tuple[str, ...], may_act: str | None) -> Reach:

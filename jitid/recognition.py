@@ -11,8 +11,8 @@ from jitid.errors import InvalidCredentialError
 from jitid.ledger import sealing
 from jitid.ledger.records import Ancestor, Names, SigningKey, ancestors
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
-from jitid.secret import fingerprint
 from jitid.task import Task
+from jitid.values.secret import fingerprint
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

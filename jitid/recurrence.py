@@ -12,10 +12,10 @@ from jitid.delegator import Delegator
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.past import Past
 from jitid.ledger.protocol import Snapshot
-from jitid.lifetime import format_duration
-from jitid.scope import Scope, gathered, normalise, uncovered
 from jitid.task import MAX_PURPOSE
-from jitid.text import label, operand, safe
+from jitid.values.scope import Scope, gathered, normalise, uncovered
+from jitid.values.text import label, operand, safe
+from jitid.values.times import format_duration
 
 DAYS = 90
 """For how many days of UTC to look back unless it is said."""

@@ -10,14 +10,14 @@ from jitid.agent import Agent
 from jitid.credential import Kind, State
 from jitid.delegator import Delegator
 from jitid.errors import NotFoundError, UsageError
-from jitid.identifier import identity_id
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_time
-from jitid.name import check_new_agent
 from jitid.ownership import GROUP
-from jitid.scope import Scope, normalise, uncovered
-from jitid.text import check_text, label, operand
+from jitid.values.ids import identity_id
+from jitid.values.names import check_new_agent
+from jitid.values.scope import Scope, normalise, uncovered
+from jitid.values.text import check_text, label, operand
+from jitid.values.times import format_time
 
 KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
 """What an agent may be given unless it is said."""

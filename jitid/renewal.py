@@ -30,20 +30,20 @@ from jitid.credential import (
 )
 from jitid.delegation import Grant
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.identifier import parse_id
 from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Order
 from jitid.keyring import Keyring
 from jitid.ledger.records import CredentialRow, Names
-from jitid.lifetime import format_time
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
-from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import AttachRequest, RenewRequest, Terms
-from jitid.scope import Scope, normalise
 from jitid.task import Task
-from jitid.text import quote
+from jitid.values.ids import parse_id
+from jitid.values.names import spiffe_id
+from jitid.values.scope import Scope, normalise
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from jitid.adopted import AdoptedSecret
 from jitid.credential import Kind, is_target_name
-from jitid.lifetime import format_duration
 from jitid.policy.writing import entity, string
 from jitid.target import BY_HAND
-from jitid.text import operand, safe
+from jitid.values.text import operand, safe
+from jitid.values.times import format_duration
 
 _TTL = {"low": 3_600, "moderate": 900, "high": 900, "critical": 300}
 """Seconds that what takes its place lives at most, by the sensitivity of the secret."""

@@ -13,11 +13,11 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
 from jitid.ledger.survey import DirectoryCounts, Survey
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import over_privileged, over_scoped
 from jitid.task import SENSITIVITIES
+from jitid.values.times import format_time
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from jitid.credential import is_outside
 from jitid.errors import UsageError
 from jitid.process import Process
-from jitid.scope import Scope
-from jitid.secret import Secret
-from jitid.text import quote
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from datetime import tzinfo

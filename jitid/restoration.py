@@ -20,7 +20,7 @@ from jitid.ledger import folder, untouched
 from jitid.ledger.lock import FairLock
 from jitid.places import AUTHORITY
 from jitid.redaction.token_format import bare
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.audit import Head

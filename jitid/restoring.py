@@ -17,7 +17,6 @@ from jitid.backup import Told
 from jitid.chains import marks
 from jitid.errors import IntegrityError, StorageError
 from jitid.files import sync_folder
-from jitid.identifier import credential_id
 from jitid.keyring import Keyring
 from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
@@ -27,7 +26,8 @@ from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
 from jitid.redaction.token_format import bare
 from jitid.task import written_task
-from jitid.text import quote
+from jitid.values.ids import credential_id
+from jitid.values.text import quote
 
 REASON = "restored from a backup, which does not know what was ended since it was made"
 

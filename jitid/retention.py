@@ -11,7 +11,7 @@ from jitid.errors import ConflictError, UsageError
 from jitid.ledger.protocol import Ledger
 from jitid.ledger.remains import Pruned
 from jitid.ledger.retention import Chosen
-from jitid.lifetime import format_duration
+from jitid.values.times import format_duration
 
 LEAST = 3_600
 """Seconds for which rows of the dead are kept at least: clocks differ, and what just ended is what is asked about."""

@@ -10,9 +10,9 @@ from jitid import acceptance, ownership
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.records import Radius, Selection
-from jitid.lifetime import format_time
 from jitid.target import Settlement
-from jitid.text import check_text, label
+from jitid.values.text import check_text, label
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

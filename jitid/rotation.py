@@ -11,7 +11,7 @@ from jitid.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Names, Radius, Selection, SigningKey
 from jitid.minting import new_key
-from jitid.text import check_text, quote
+from jitid.values.text import check_text, quote
 
 HERE = "none"
 """Said in the place of a target: the key is in a file of ours."""

@@ -9,8 +9,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from jitid.errors import UsageError
-from jitid.identifier import parse_id
 from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, SIGNED_MARK
+from jitid.values.ids import parse_id
 
 BEFORE = 384
 """How much of the text a window shows before the first string that it is to find: room for a token's header."""

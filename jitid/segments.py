@@ -12,18 +12,19 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import auditexport, auditing, strictjson
+from jitid import auditexport, auditing
 from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, links, opening
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
 from jitid.files import writing_private
-from jitid.identifier import parse_id
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.segments import Segment, digest_of
-from jitid.lifetime import format_duration
 from jitid.outputplace import check_output
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.ids import parse_id
+from jitid.values.text import quote
+from jitid.values.times import format_duration
 
 LEAST = 86_400
 """Seconds for which events are kept at least: sweeps read on from heads that they have kept."""
@@ -160,7 +161,7 @@ def _through(snapshot: Snapshot, start: int, before: int) -> int:
     settled = snapshot.settled()
     through = start
     for seq, body, _ in snapshot.events(start):
-        if seq > settled or strictjson.loads(body, "audit event")["at"] >= before:
+        if seq > settled or strict_json.loads(body, "audit event")["at"] >= before:
             break
         through = seq
     # Something stays behind which the log goes on.
@@ -202,9 +203,9 @@ class _Wanted:
         if seq in self._needed or any(mark in body for mark in _KEPT):
             return True
         if b'"confirmed":"' in body:
-            return parse_id(strictjson.loads(body, "audit event")["jti"])[1] in self._outside
+            return parse_id(strict_json.loads(body, "audit event")["jti"])[1] in self._outside
         if b'"op":"approval-' in body:
-            return strictjson.loads(body, "audit event").get("approval") in self._approvals
+            return strict_json.loads(body, "audit event").get("approval") in self._approvals
         return False
 
 

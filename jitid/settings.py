@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from jitid.errors import ConfigurationError, JitidError
 from jitid.task import SENSITIVITIES
-from jitid.text import quote, refuse_token
+from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -348,7 +348,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
     kind = setting.kind
     match kind:
         case "name":
-            from jitid.name import check_name
+            from jitid.values.names import check_name
 
             return check_name(_text(raw), setting.name)
         case "text":
@@ -356,21 +356,21 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
         case "place":
             return absolute(_text(raw), folder)
         case "issuer":
-            from jitid.name import check_issuer
+            from jitid.values.names import check_issuer
 
             return check_issuer(_text(raw))
         case "trust domain":
-            from jitid.name import check_trust_domain
+            from jitid.values.names import check_trust_domain
 
             return check_trust_domain(_text(raw))
         case "audiences":
-            from jitid.name import check_audience
+            from jitid.values.names import check_audience
 
             return tuple(dict.fromkeys(check_audience(each) for each in _texts(raw)))
         case "texts":
             return tuple(dict.fromkeys(_texts(raw)))
         case "duration":
-            from jitid.lifetime import parse_duration
+            from jitid.values.times import parse_duration
 
             return parse_duration(str(raw) if type(raw) is int else _text(raw))
         case "count":

@@ -20,7 +20,7 @@ from jitid.ledger.protocol import Ledger, Transaction
 from jitid.standing import FOR_EVER
 from jitid.target import BY_HAND, Outcome, Settlement
 from jitid.targets import Targets
-from jitid.text import safe
+from jitid.values.text import safe
 
 FIRST_AFTER = 10
 """Seconds after which a target that was out of reach is tried again: twice as long each time, up to an hour."""

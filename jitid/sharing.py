@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import ownership
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
-from jitid.lifetime import format_time
-from jitid.name import check_delegator, check_name
 from jitid.task import ADOPTED
-from jitid.text import label
+from jitid.values.names import check_delegator, check_name
+from jitid.values.text import label
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

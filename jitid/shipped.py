@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, assert_never
 from jitid.errors import NotFoundError, OutputError
 from jitid.files import write_public
 from jitid.places import shared_configuration, shared_data, shared_data_of_the_system
-from jitid.text import quote
+from jitid.values.text import quote
 
 Reader = Literal["bash", "zsh", "fish", "man"]
 """Who reads a file: a shell, or `man`."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jitid import sshwire
 from jitid.errors import IntegrityError, RefusedError, StorageError
 from jitid.sshwire import Reader, string
-from jitid.text import quote
+from jitid.values.text import quote
 
 # Section 6.1 of the draft.
 _FAILURE = 5

@@ -7,10 +7,10 @@ from hashlib import sha256
 from jitid import sshwire
 from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.identifier import parse_id
 from jitid.issuers.sshcert import TOLERANCE, serial_of
 from jitid.ledger.protocol import Snapshot
 from jitid.sshwire import Certificate
+from jitid.values.ids import parse_id
 
 _UNKNOWN = "the ledger does not know this certificate"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitid import krl, sshwire
-from jitid.identifier import credential_id
 from jitid.krl import RevokedCertificate
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
+from jitid.values.ids import credential_id
 
 SLACK = 3600
 """Seconds that a certificate stays on the list after its expiry: a host's clock may be that late."""

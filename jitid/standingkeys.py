@@ -10,7 +10,7 @@ from jitid import sshwire
 from jitid.errors import UsageError
 from jitid.redaction.token_format import CERTIFICATE, SIGNED_MARK, bare, holds_token, is_ssh_certificate
 from jitid.standing import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
-from jitid.text import quote
+from jitid.values.text import quote
 
 _BITS = 56
 """So many bits a secret has at least, reckoned by its length and by how many different characters it has."""

@@ -6,9 +6,10 @@ import zlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from jitid import jws, strictjson
+from jitid import jws
 from jitid.errors import InvalidCredentialError
-from jitid.lifetime import format_time
+from jitid.values import strict_json
+from jitid.values.times import format_time
 
 TYPES = frozenset({"statuslist+jwt"})
 """The `typ` of a status list (section 5.1)."""
@@ -211,5 +212,5 @@ def check(token: Mapping[str, Any], listings: Collection[Listing]) -> Listing:
 def signing_input(said: Mapping[str, Any], kid: str, algorithm: str) -> str:
     """Return what is signed of a status list: its header and its claims."""
     (typ,) = TYPES
-    header = strictjson.dumps({"alg": algorithm, "kid": kid, "typ": typ})
-    return f"{jws.b64url(header.encode())}.{jws.b64url(strictjson.dumps(said).encode())}"
+    header = strict_json.dumps({"alg": algorithm, "kid": kid, "typ": typ})
+    return f"{jws.b64url(header.encode())}.{jws.b64url(strict_json.dumps(said).encode())}"

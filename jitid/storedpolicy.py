@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.policy.source import digest_of
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -23,7 +23,7 @@ def kept(snapshot: Snapshot, digest: str) -> list[tuple[str, str]] | None:
     if text is None:
         return None
     try:
-        files = [(name, body) for name, body in strictjson.loads(text, "policy")]
+        files = [(name, body) for name, body in strict_json.loads(text, "policy")]
         whole = digest_of(files) == digest
     except (ValueError, TypeError, AttributeError):
         whole = False

@@ -256,7 +256,9 @@ def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | Non
     text = _OPAQUE.match(window, at)
     token = "" if text is None else text[0].decode("ascii")
     if text is not None and is_opaque(token):
-        from jitid.secret import fingerprint  # what hashes takes its time to load, and most texts hold none
+        from jitid.values.secret import (
+            fingerprint,  # what hashes takes its time to load, and most texts hold none
+        )
 
         yield Found(at, "opaque", fingerprint(token))
         return

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
-from jitid.identifier import parse_id
-from jitid.secret import Secret
+from jitid.values.ids import parse_id
+from jitid.values.secret import Secret
 
 
 class Target(NamedTuple):

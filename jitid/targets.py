@@ -12,9 +12,9 @@ from jitid.errors import ConfigurationError, JitidError, StorageError, UsageErro
 from jitid.issuers.opening import COMMON, LONGEST, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
-from jitid.lifetime import parse_duration
 from jitid.target import StatedTarget, Target
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
+from jitid.values.times import parse_duration
 
 MOST_COUNT = 1_000_000_000
 

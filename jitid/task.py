@@ -4,8 +4,8 @@
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.name import check_name
-from jitid.text import label
+from jitid.values.names import check_name
+from jitid.values.text import label
 
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 """From the least to the most sensitive; the policy gives each its own limits."""

@@ -7,13 +7,11 @@ from hashlib import sha256
 from jitid import introspection, jws
 from jitid.credential import Credential, is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
-from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.privatekeys import UNREADABLE
 from jitid.publickey import public_print
 from jitid.searching import Finds, jti_of_token, mark
-from jitid.secret import fingerprint
 from jitid.traced import (
     MISTYPED,
     SHOWN,
@@ -26,6 +24,8 @@ from jitid.traced import (
     joined,
     parted,
 )
+from jitid.values.ids import parse_id
+from jitid.values.secret import fingerprint
 
 _OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
 _UNKNOWN = "the ledger does not know this credential"

@@ -10,7 +10,7 @@ from jitid.configfile import Layer, read_layers
 from jitid.errors import ConfigurationError
 from jitid.places import own_files
 from jitid.settings import Setting, Value, strictest
-from jitid.text import safe
+from jitid.values.text import safe
 
 
 class Settled(NamedTuple):
@@ -124,7 +124,7 @@ class Trusted:
 
 def _told(setting: Setting, value: Value) -> str:
     if setting.kind == "duration" and isinstance(value, int):
-        from jitid.lifetime import format_duration
+        from jitid.values.times import format_duration
 
         return format_duration(value)
     return safe(str(value))

@@ -12,7 +12,7 @@ from jitid.environment import caller, is_database, ledger_path, must_be_beside
 from jitid.errors import StorageError
 from jitid.examination import Check, ok
 from jitid.ledger import folder
-from jitid.lifetime import format_time
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from typing import IO

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from jitid.errors import ConfigurationError
-from jitid.text import quote
+from jitid.values.text import quote
 
 _DAY = 86_400
 

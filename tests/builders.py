@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from jitid import audit, strictjson
+from jitid import audit
 from jitid.agent import Agent
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.credential import Credential
 from jitid.delegator import Delegator
-from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
 from jitid.ledger import enrolled, folder, home, sqlite
 from jitid.ledger.protocol import Ledger, Transaction
@@ -28,10 +27,12 @@ from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms
 from jitid.revocation import Ended
-from jitid.scope import parse_scope
-from jitid.secret import Secret, fingerprint
 from jitid.target import StatedTarget
 from jitid.targets import Targets
+from jitid.values import strict_json
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.scope import parse_scope
+from jitid.values.secret import Secret, fingerprint
 
 if TYPE_CHECKING:
     from jitid.ledger.postgres import PostgresLedger
@@ -50,7 +51,7 @@ DEFAULT_POLICY = Policy(default_files())
 
 def policed(terms: Terms, files: Sequence[tuple[str, str]]) -> Terms:
     """Return the terms under another policy."""
-    return terms._replace(policy=Policy(files), policy_text=strictjson.dumps(list(files)))
+    return terms._replace(policy=Policy(files), policy_text=strict_json.dumps(list(files)))
 
 
 _numbers = itertools.count(1)
@@ -298,7 +299,7 @@ def request(**fields: Any) -> IssueRequest:
             given["parent"] = Secret.single(given["parent"])
     given["scopes"] = tuple(parse_scope(text) for text in given.get("scopes", ()))
     given["details"] = tuple(
-        text if isinstance(text, str) else strictjson.dumps(text) for text in given.get("details", ())
+        text if isinstance(text, str) else strict_json.dumps(text) for text in given.get("details", ())
     )
     return IssueRequest(**given)
 
@@ -361,7 +362,7 @@ class World:
         self._audiences = tuple(audiences)
         self.terms = Terms(
             Policy(policy) if policy else DEFAULT_POLICY,
-            strictjson.dumps(list(policy or default_files())),
+            strict_json.dumps(list(policy or default_files())),
             "tester",
             self._audiences,
             targets=self.supply_targets,

@@ -55,14 +55,14 @@ from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.scope import Scope
 from jitid.searching import mark
-from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.sighting import Sighting
 from jitid.standing import StandingSecret
-from jitid.strictjson import dumps
 from jitid.sweep.limits import Limits
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.strict_json import dumps
 from tests.builders import DAY, KINDS, NOW, World, policed, request
 from tests.governance import people
 from tests.lifecycle import test_registry as registry

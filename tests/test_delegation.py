@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.delegation import Grant, widenings
-from jitid.scope import Scope, covers
+from jitid.values.scope import Scope, covers
 
 _SEGMENTS = st.sampled_from(["db", "d*", "*", "read", "repo"])
 _SCOPES = st.lists(_SEGMENTS, min_size=1, max_size=2).map(lambda parts: Scope(":".join(parts)))

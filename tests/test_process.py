@@ -15,7 +15,7 @@ from jitid.ledger.records import Filter
 from jitid.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.processes import liveness, orphans, this_process
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.real import missing, need
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jitid.access import AccessEnded, Granted, Wanted
     from jitid.caller import Caller
     from jitid.ledger.access import Access
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 
 class GrantAccess(AccessOperation["Granted"]):

@@ -9,10 +9,10 @@ from jitid.assertion import CLOCK_LEEWAY, LONGEST
 from jitid.authority import access_operations as ops
 from jitid.authority.repeating import GRANTED, once
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
-from jitid.identifier import parse_access_id
 from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.markrows import assertion_digest
-from jitid.lifetime import over
+from jitid.values.ids import parse_access_id
+from jitid.values.times import over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import PresenterError, RefusedError
-from jitid.identifier import parse_id
 from jitid.namerights import objections_to
-from jitid.text import label, quote
+from jitid.values.ids import parse_id
+from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.caller import Caller

@@ -20,7 +20,7 @@ from jitid.ledger.changing import change
 from jitid.standing import FOR_EVER
 from jitid.target import BY_HAND, Life, Probe, Record
 from jitid.task import ADOPTED
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
     from jitid.adopted import AdoptedSecret, Finished

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from jitid.delegator import Delegator
     from jitid.ledger.approval import Approval, ApprovalFilter
-    from jitid.secret import Secret
     from jitid.task import Task
+    from jitid.values.secret import Secret
 
 
 class ApprovalPage(NamedTuple):

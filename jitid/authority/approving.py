@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import approval, consent, strictjson
+from jitid import approval, consent
 from jitid.authority import approval_operations as ops
 from jitid.authority import owning
 from jitid.authority.actors import is_owner
 from jitid.authority.presenting import must_be_first, present
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
-from jitid.identifier import parse_approval_id
 from jitid.policy.source import text_of
 from jitid.storedpolicy import kept
+from jitid.values import strict_json
+from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -130,7 +131,7 @@ def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approva
     if task is not None and not owning.is_kept_from(snapshot, caller, task):
         return found
     told = {name: value for name, value in request.items() if name != "purpose"}
-    return found._replace(request=strictjson.dumps(told).encode())
+    return found._replace(request=strict_json.dumps(told).encode())
 
 
 def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from jitid import patience
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.text import quote
+from jitid.values.text import quote
 from jitid.writers import trusted
 
 if TYPE_CHECKING:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _ROOM = 4_096
 """White space that may stand around it."""
@@ -104,7 +104,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _secret(data: bytes, what: str) -> Secret:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
     text = bare(data.decode("ascii", "replace"))
     # It goes into a header, where a line break would begin another one.

@@ -15,14 +15,14 @@ from jitid.ledger.records import Selection
 from jitid.request import IssueRequest
 from jitid.sweep.canary import Canary, Fate
 from jitid.target import Life, Probe
-from jitid.text import safe
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Snapshot, Transaction
-    from jitid.secret import Secret
     from jitid.targets import Targets
+    from jitid.values.secret import Secret
 
 DELEGATOR = "system:jitid"
 AGENT = "jitid-canary"

@@ -12,7 +12,7 @@ from jitid.authority.operations import Operation, Result
 from jitid.authority.shapes import Definitions, Schema, UnfitError
 from jitid.authority.shaping import item_of, record_of, shape_of
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 __all__ = [
     "decode_error",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.shapes import Definitions, Schema, UnfitError
 
 if TYPE_CHECKING:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 # What comes may be anything that JSON has.
 # ruff: noqa: ANN401
@@ -33,7 +33,7 @@ class Presented:
         return value.reveal()
 
     def decode(self, raw: Any) -> Secret:
-        from jitid.secret import Secret
+        from jitid.values.secret import Secret
 
         if type(raw) is not str or not raw.strip() or len(raw) > _TOKEN:
             raise UnfitError(f"a token of at most {_TOKEN} characters is wanted")
@@ -53,7 +53,7 @@ class Given:
         return {name: value.reveal(name) for name in value.names}
 
     def decode(self, raw: Any) -> Secret:
-        from jitid.secret import Secret
+        from jitid.values.secret import Secret
 
         if type(raw) is dict:
             if not 0 < len(raw) <= _PARTS:

@@ -15,10 +15,10 @@ from jitid.authority.operations import Issue
 from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.ledger.records import Selection
-from jitid.name import MAX_NAME, spiffe_id
 from jitid.redaction.token_format import OPAQUE_PREFIX
 from jitid.request import ProvedActor
-from jitid.text import label, operand
+from jitid.values.names import MAX_NAME, spiffe_id
+from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
     from jitid.oidc import Sort
     from jitid.revocation import Ended
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _RANDOM = 10
 

@@ -6,17 +6,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jitid import strictjson
-from jitid.audience import check_reach
 from jitid.credential import MADE, Kind, check_made, named_kind, parse_kind
 from jitid.errors import UsageError
-from jitid.identifier import parse_access_id, parse_id
 from jitid.issuers.protocol import MAX_PUBLIC_KEY
-from jitid.lifetime import MAX_DURATION
-from jitid.name import MAX_NAME, check_audience, check_delegator, check_name
-from jitid.scope import MAX_LENGTH, parse_scope
 from jitid.task import SENSITIVITIES, check_task
-from jitid.text import check_text, refuse_token
+from jitid.values import strict_json
+from jitid.values.audience import check_reach
+from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.names import MAX_NAME, check_audience, check_delegator, check_name
+from jitid.values.scope import MAX_LENGTH, parse_scope
+from jitid.values.text import check_text, refuse_token
+from jitid.values.times import MAX_DURATION
 
 MOST_ROWS = 10_000
 """So many rows one answer has at most: what lists more asks again."""
@@ -125,11 +125,11 @@ def _rule(value: str) -> str:
 
 def _detail(value: str) -> str:
     try:
-        detail = strictjson.loads(value, "a detail")
+        detail = strict_json.loads(value, "a detail")
         if isinstance(detail, dict) and isinstance(detail.get("type"), str) and detail["type"]:
             refuse_token(value, "a detail")
-            return strictjson.dumps(detail)
-    except strictjson.StrictJSONError as error:
+            return strict_json.dumps(detail)
+    except strict_json.StrictJSONError as error:
         raise UsageError(str(error)) from None
     raise UsageError("a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2")
 
@@ -150,8 +150,8 @@ def _context(value: str) -> str:
     from jitid.authorization import check_context
 
     try:
-        return check_context(strictjson.loads(value, "the context"))
-    except strictjson.StrictJSONError as error:
+        return check_context(strict_json.loads(value, "the context"))
+    except strict_json.StrictJSONError as error:
         raise UsageError(str(error)) from None
 
 

@@ -23,16 +23,16 @@ from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
-from jitid.identifier import parse_approval_id, parse_id
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_duration
 from jitid.request import named as named_delegator
+from jitid.values.ids import parse_approval_id, parse_id
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
     from jitid.ledger.protocol import Look, Snapshot, Transaction
     from jitid.ledger.records import Names
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 
 class Duty(NamedTuple):

@@ -12,7 +12,7 @@ from jitid.errors import RefusedError
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.authority.operations import Operation, Result
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 
 class HeldAuthority:

@@ -8,12 +8,13 @@ from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from jitid import audience, introspection, reach
+from jitid import introspection, reach
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
-from jitid.secret import Secret
-from jitid.text import label, quote
+from jitid.values import audience
+from jitid.values.secret import Secret
+from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Exchange

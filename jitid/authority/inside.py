@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from jitid.ledger.records import Names
     from jitid.oidc import OidcIssuer, Proof, Sort
     from jitid.request import Terms
-    from jitid.secret import Secret
     from jitid.targets import Targets
+    from jitid.values.secret import Secret
 
 
 class Inside(NamedTuple):

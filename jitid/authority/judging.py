@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid.authority import policy_operations as ops
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.storedpolicy import kept
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside

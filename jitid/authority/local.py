@@ -21,7 +21,7 @@ from jitid.keyring import Keyring
 from jitid.ledger import sealing
 from jitid.ledger.changing import change
 from jitid.ledger.records import Names, Selection
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
-    from jitid.secret import Secret
     from jitid.targets import Targets
+    from jitid.values.secret import Secret
 
 
 class LocalAuthority:
@@ -641,7 +641,7 @@ class LocalAuthority:
                 # Whoever asks why must find the rules that said so.
                 transaction.keep_policy(facts["policy"], self._agreed.policy_text)
             if reused:
-                from jitid.identifier import parse_id
+                from jitid.values.ids import parse_id
 
                 transaction.mark_reused(parse_id(facts["of"])[1])
             transaction.append("denial", facts)
@@ -843,7 +843,7 @@ def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
 
 def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
     """Return the first and the last `jti` of what was issued, 16 bytes each."""
-    from jitid.identifier import parse_id
+    from jitid.values.ids import parse_id
 
     first, last = issued[0].credentials[0].jti, issued[-1].credentials[-1].jti
     return parse_id(first)[1], parse_id(last)[1]

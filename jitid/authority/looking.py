@@ -13,7 +13,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, 
 from jitid.keyring import Keyring
 from jitid.ledger.records import Filter, Names
 from jitid.ledger.sealing import sealed
-from jitid.text import label, quote
+from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid import auditing, exposure, timeline

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
-    from jitid.secret import Secret
     from jitid.segments import Cut
     from jitid.sighting import Sighting
     from jitid.sshtrust import SshAuthority, SshRevocations
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from jitid.task import Task
     from jitid.timeline import Account
     from jitid.traced import Traced
+    from jitid.values.secret import Secret
 
 Result = TypeVar("Result")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 from jitid import ownership
 from jitid.authority import operations as ops
 from jitid.errors import NotFoundError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.task import ADOPTED, TaskName
-from jitid.text import label
+from jitid.values.ids import parse_id
+from jitid.values.text import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

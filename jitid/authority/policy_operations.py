@@ -9,7 +9,7 @@ from jitid.authority.operations import PolicyOperation
 if TYPE_CHECKING:
     from jitid.explaining import Explanation
     from jitid.replaying import Replayed
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 Files = tuple[tuple[str, str], ...]
 """Names and texts of the files of a policy."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import strictjson
 from jitid.authority.actors import client_actor, is_owner, must_be_let, names_of, own_agent
 from jitid.errors import PresenterError
-from jitid.identifier import parse_access_id, parse_id
 from jitid.ledger.presented import Presentation
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.caller import Caller
     from jitid.ledger.protocol import Snapshot, Transaction
     from jitid.oidc import Proof, Sort
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _LONGEST = 100
 
@@ -121,7 +121,7 @@ def _holds(snapshot: Snapshot, caller: Caller | None, cnf: Mapping[str, Any]) ->
     access = snapshot.access.find(parse_access_id(caller.credential))
     if access is None or access.public is None:
         return False
-    own = oidc.thumbprint(strictjson.loads(access.public, "key"))
+    own = oidc.thumbprint(strict_json.loads(access.public, "key"))
     match cnf:
         case {"jkt": str(bound), **rest} if not rest:
             return own is not None and bound == own

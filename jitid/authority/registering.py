@@ -9,7 +9,7 @@ from jitid.authority.inside import Inside
 from jitid.authority.proving import prove
 from jitid.errors import NotFoundError, PolicyDeniedError
 from jitid.ledger.records import Filter
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import patience, strictjson
+from jitid import patience
 from jitid.authority import codec, fitting, guarding, paging
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
@@ -28,6 +28,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.address import Address
@@ -294,6 +295,6 @@ _NONE = object()
 
 def _loaded(data: bytes) -> Any:  # noqa: ANN401
     try:
-        return strictjson.loads(data)
-    except strictjson.StrictJSONError:
+        return strict_json.loads(data)
+    except strict_json.StrictJSONError:
         return _NONE

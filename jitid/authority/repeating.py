@@ -11,13 +11,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid import strictjson
 from jitid.errors import JitidError, StorageError, UsageError
-from jitid.identifier import access_id, credential_id, identity_id
 from jitid.ledger.changing import change
 from jitid.ledger.idempotency import Answered
 from jitid.ledger.markrows import request_digest
 from jitid.ledger.records import Selection
+from jitid.values import strict_json
+from jitid.values.ids import access_id, credential_id, identity_id
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Operation
@@ -115,7 +115,7 @@ def digest_of(operation: Operation[Any]) -> bytes:
     from jitid.authority.codec import encode_operation
 
     told = [type(operation).__name__, encode_operation(operation)]
-    return sha256(strictjson.dumps(told).encode()).digest()
+    return sha256(strict_json.dumps(told).encode()).digest()
 
 
 _TRIES = 5

@@ -87,7 +87,7 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
         return Plain(bool)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return Choice(kind)
-    if (kind.__module__, kind.__name__) == ("jitid.secret", "Secret"):
+    if (kind.__module__, kind.__name__) == ("jitid.values.secret", "Secret"):
         return Presented() if request else Given()
     ours = _OURS.get((kind.__module__, kind.__name__))
     return ours() if ours else record_of(kind, request=request)

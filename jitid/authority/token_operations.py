@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitid.oidc import Sort
     from jitid.request import IssueRequest
     from jitid.revocation import Ended
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 
 class Exchange(TokenOperation["Issued"]):

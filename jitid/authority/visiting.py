@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jitid.credential import is_outside
 from jitid.errors import JitidError
 from jitid.examination import Check, failure, ok, warning
-from jitid.text import safe
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside

@@ -24,11 +24,11 @@ from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.identifier import parse_access_id
-from jitid.lifetime import format_time, parse_duration
-from jitid.name import check_audience, check_delegator
 from jitid.outputplace import check_output
-from jitid.text import decoded, quote
+from jitid.values.ids import parse_access_id
+from jitid.values.names import check_audience, check_delegator
+from jitid.values.text import decoded, quote
+from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.ledger.use import UseFilter
-from jitid.lifetime import parse_duration, parse_time
+from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.auditing import LogFilter

@@ -14,9 +14,9 @@ from jitid.environment import open_authority, open_for_preview, open_or_create_a
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.name import check_delegator
 from jitid.standing import MOST_SECRET, check_own_name
-from jitid.text import check_text, mark_of, safe
+from jitid.values.names import check_delegator
+from jitid.values.text import check_text, mark_of, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

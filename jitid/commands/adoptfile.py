@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jitid import standingkeys, strictjson
+from jitid import standingkeys
 from jitid.commands import reading
 from jitid.commands.adoptstated import check_elsewhere, standing
 from jitid.commands.rosterfile import Content
@@ -15,7 +15,8 @@ from jitid.errors import UsageError
 from jitid.roster.place import at, misplaced
 from jitid.standing import MOST_SECRETS, StandingSecret
 from jitid.standingkeys import Kept
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.text import quote
 
 FORMS = ("csv", "jsonl")
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -107,8 +108,8 @@ def _jsonl(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, st
             continue
         place = f"line {number}"
         try:
-            found: Any = strictjson.loads(text, "it")
-        except strictjson.StrictJSONError:
+            found: Any = strict_json.loads(text, "it")
+        except strict_json.StrictJSONError:
             # What is wrong with it might repeat a part of a secret.
             raise misplaced(place, "it is no strict JSON") from None
         if not isinstance(found, dict):

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from jitid.amending import Amended
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
-from jitid.lifetime import parse_time
-from jitid.name import check_name
 from jitid.redaction.token_format import bare
 from jitid.roster.stated import check_person, check_sensitivity
 from jitid.standing import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, check_own_name
 from jitid.standingkeys import Kept
 from jitid.task import MAX_PURPOSE
-from jitid.text import check_text
+from jitid.values.names import check_name
+from jitid.values.text import check_text
+from jitid.values.times import parse_time
 
 
 def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:

@@ -12,7 +12,7 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.standing import check_own_name
-from jitid.text import safe
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

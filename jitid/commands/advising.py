@@ -13,10 +13,10 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.lifetime import format_duration
-from jitid.name import check_name
 from jitid.recurrence import DAYS, Rule
 from jitid.task import check_task
+from jitid.values.names import check_name
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -14,14 +14,14 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.lifetime import format_time, parse_duration, parse_moment
-from jitid.name import check_audience, check_delegator, check_name
 from jitid.registry import Due, Stated
-from jitid.scope import parse_scope
 from jitid.settings import nearest
 from jitid.sharing import check_shared
 from jitid.task import MAX_PURPOSE
-from jitid.text import operand, quote
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import parse_scope
+from jitid.values.text import operand, quote
+from jitid.values.times import format_time, parse_duration, parse_moment
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import revocation
 from jitid.commands import revoke, rows
-from jitid.lifetime import format_duration
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.registry import Described, Kept

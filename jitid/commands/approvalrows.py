@@ -9,9 +9,9 @@ from jitid import approval
 from jitid.authority.approval_operations import ListApprovals
 from jitid.commands import rows
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
-from jitid.lifetime import brief_duration, format_duration
 from jitid.roster.csv import joined
-from jitid.text import label, quote
+from jitid.values.text import label, quote
+from jitid.values.times import brief_duration, format_duration
 
 if TYPE_CHECKING:
     from jitid.authority.approval_operations import ApprovalDetails, Decided

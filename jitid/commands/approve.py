@@ -14,17 +14,17 @@ from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.identifier import parse_approval_id
 from jitid.ledger.approval import ApprovalFilter
-from jitid.lifetime import parse_duration
-from jitid.text import safe
+from jitid.values.ids import parse_approval_id
+from jitid.values.text import safe
+from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jitid.authority.approval_operations import Decided
     from jitid.commands import options
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 
 def list_(

@@ -17,12 +17,12 @@ from jitid.environment import open_authority, standing
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.lifetime import parse_time
-from jitid.name import check_delegator, check_name
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.strictjson import loads
 from jitid.task import check_task
-from jitid.text import quote
+from jitid.values.names import check_delegator, check_name
+from jitid.values.strict_json import loads
+from jitid.values.text import quote
+from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options

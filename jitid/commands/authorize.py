@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid import strictjson
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.commands import reading, rows
@@ -13,7 +12,8 @@ from jitid.commands.verdicts import FIELDS, row_of
 from jitid.environment import open_authority
 from jitid.errors import ExitStatus, UsageError
 from jitid.formats.view import View
-from jitid.name import check_audience
+from jitid.values import strict_json
+from jitid.values.names import check_audience
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -77,6 +77,6 @@ def _context(text: str, token_file: str) -> str:
     if len(data) > _LONGEST_CONTEXT:
         raise UsageError(f"the context is longer than {_LONGEST_CONTEXT} bytes")
     try:
-        return check_context(strictjson.loads(data, "the context"))
-    except strictjson.StrictJSONError as error:
+        return check_context(strict_json.loads(data, "the context"))
+    except strict_json.StrictJSONError as error:
         raise UsageError(str(error), 'write a JSON object, such as {"ip": "192.0.2.1"}, or @FILE') from error

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import strictjson
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.commands import incoming, rows
@@ -16,8 +15,9 @@ from jitid.environment import open_authority, policy_mark, standing
 from jitid.errors import ConfigurationError, DiskError, JitidError, PartialError, StorageError, UsageError
 from jitid.formats import output
 from jitid.formats.json import dumps
-from jitid.secret import Secret
-from jitid.text import quote, refuse_token
+from jitid.values import strict_json
+from jitid.values.secret import Secret
+from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -156,10 +156,10 @@ def _read(line: incoming.Line) -> _Read:
             raise UsageError(f"it is longer than {incoming.LONGEST} bytes")
         if not line.text.strip():
             raise UsageError("it is blank")
-        stated = strictjson.loads(line.text, "it")
+        stated = strict_json.loads(line.text, "it")
         if type(stated) is not dict:
             raise UsageError("it is no JSON object")
-    except (strictjson.StrictJSONError, UsageError) as error:
+    except (strict_json.StrictJSONError, UsageError) as error:
         return _Read(line.number, None, None, _at(line.number, error))
     try:
         id_ = _id(stated.get("id"))
@@ -203,7 +203,7 @@ def _id(value: object) -> str | int | None:
     return value
 
 
-def _at(number: int, error: strictjson.StrictJSONError | UsageError) -> UsageError:
+def _at(number: int, error: strict_json.StrictJSONError | UsageError) -> UsageError:
     hint = error.hint if isinstance(error, UsageError) else None
     return UsageError(f"line {number}: {error}", hint)
 

@@ -15,7 +15,7 @@ from jitid.files import writing_private
 from jitid.leftovers import remove_leftovers
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.known import Known
-from jitid.text import quote
+from jitid.values.text import quote
 
 SCHEMA = "jitid.baseline/1"
 _LONGEST = 1 << 20

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.authority.operations import Issue
 from jitid.commands import incoming, reading
 from jitid.commands.asking import can_ask, confirm
@@ -19,13 +18,14 @@ from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.formats import output
 from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
     from jitid.request import IssueRequest
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")
 _TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
@@ -161,9 +161,9 @@ def _written(issued: Issued, request: IssueRequest) -> str:
     if row["template"] is None:
         del row["template"]
     if not issued.credentials:
-        return strictjson.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
+        return strict_json.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
     # What they have in common is written once; ids and tokens of ours need no escapes in JSON.
-    common = strictjson.dumps(row)[1:]
+    common = strict_json.dumps(row)[1:]
     if is_outside(issued.kind) or issued.credentials[0].secret.names != ("token",):
         return "".join(
             [
@@ -180,7 +180,7 @@ def _written(issued: Issued, request: IssueRequest) -> str:
 
 
 def _parts(secret: Secret) -> str:
-    return strictjson.dumps({name: secret.reveal(name) for name in secret.names})
+    return strict_json.dumps({name: secret.reveal(name) for name in secret.names})
 
 
 def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
@@ -253,11 +253,11 @@ def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tupl
 def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
     """Return the request that a line states; what it leaves out is as on the command line."""
     try:
-        stated = strictjson.loads(text, "it")
+        stated = strict_json.loads(text, "it")
         if not isinstance(stated, dict):
             raise UsageError("it is no JSON object")
         return _merged(template, stated)
-    except (strictjson.StrictJSONError, JitidError) as error:
+    except (strict_json.StrictJSONError, JitidError) as error:
         hint = error.hint if isinstance(error, JitidError) else None
         raise UsageError(f"line {number}: {error}", hint) from error
 
@@ -265,7 +265,7 @@ def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
 def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
     if unknown := sorted(stated.keys() - _MEMBERS):
         from jitid.settings import meant
-        from jitid.text import quote
+        from jitid.values.text import quote
 
         known = tuple(sorted(_MEMBERS))
         raise UsageError(
@@ -316,7 +316,7 @@ def _value(name: str, value: object) -> str | list[str]:
         else [value]
     )
     if name == "detail":
-        return [strictjson.dumps(each) for each in values]
+        return [strict_json.dumps(each) for each in values]
     texts = [each for each in values if isinstance(each, str)]
     if len(texts) != len(values):
         raise UsageError(f"its member `{name}` is not a list of texts")

@@ -17,7 +17,7 @@ from jitid.errors import IntegrityError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.issuers.protocol import MAX_CHAIN
-from jitid.lifetime import parse_duration
+from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -13,7 +13,7 @@ from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, U
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.shipped import Reader, Shipped
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -15,7 +15,7 @@ from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.settings import SETTINGS, Value, absolute, convert, nearest
-from jitid.text import MARK, quote, safe
+from jitid.values.text import MARK, quote, safe
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -183,7 +183,7 @@ def _holds(table: Any, names: list[str]) -> bool:  # noqa: ANN401 - TOML
 
 def _written(name: str, value: Value) -> Value:
     if SETTINGS[name].kind == "duration" and isinstance(value, int):
-        from jitid.lifetime import format_duration
+        from jitid.values.times import format_duration
 
         return format_duration(value)
     return value

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from jitid import patience
 from jitid.authority.target_operations import Settle
 from jitid.errors import JitidError, PartialError
-from jitid.lifetime import format_time
 from jitid.target import BY_HAND
-from jitid.text import safe
+from jitid.values.text import safe
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

@@ -19,7 +19,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.roster import stated
 from jitid.roster.stated import KEEP, Stated
-from jitid.text import operand
+from jitid.values.text import operand
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Operation, Result

@@ -11,8 +11,8 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.lifetime import format_duration
-from jitid.text import safe
+from jitid.values.text import safe
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -10,10 +10,10 @@ from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
 from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows, covered
-from jitid.lifetime import format_time
 from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
 from jitid.sweep.rules import rule_of
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 FIELDS = (
     "state",

@@ -10,8 +10,8 @@ from jitid.commands.hinting import OTHER_LEDGER
 from jitid.credential import Credential, State
 from jitid.errors import IncompleteError, NotFoundError
 from jitid.ledger.access import AccessState
-from jitid.lifetime import format_duration
 from jitid.traced import first_of, honour
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

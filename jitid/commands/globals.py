@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid import patience
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
-from jitid.text import safe
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,7 +146,7 @@ class Globals:
         if self.format is None or self.format in FORMATS:
             return None
         if self.format not in own:
-            from jitid.text import quote
+            from jitid.values.text import quote
 
             raise UsageError(
                 f"{quote(self.format)} is no format here", f"choose one of: {', '.join((*FORMATS, *own))}"

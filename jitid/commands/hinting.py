@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from jitid.commands import reading
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
-from jitid.identifier import parse_id
 from jitid.redaction.token_format import names_token
-from jitid.text import given_away, quote, safe
+from jitid.values.ids import parse_id
+from jitid.values.text import given_away, quote, safe
 
 if TYPE_CHECKING:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 OTHER_LEDGER = "it may be another ledger's: name it with --ledger"
 _OTHER_ISSUER = "the token is from another issuer"

@@ -12,15 +12,15 @@ from jitid.commands.renew import hand_over
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_time
 from jitid.process import renewal_due
 from jitid.request import RenewRequest
 from jitid.runner.supervision import Clock
 from jitid.runner.tokenplace import TokenPlace
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.issuance import Issued
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _PATIENCE = 2.0
 """Seconds that a renewal waits for the ledger: signals wait with it, and there is time to try again."""

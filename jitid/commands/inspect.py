@@ -88,7 +88,7 @@ _NO_BEARERS = (Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)
 
 
 def _row(found: Inspection) -> dict[str, Any]:
-    from jitid import strictjson
+    from jitid.values import strict_json
 
     credential, task = found.credential, found.task
     event, ended = found.event or {}, found.ended_event
@@ -112,7 +112,9 @@ def _row(found: Inspection) -> dict[str, Any]:
         "txn": credential.task,
         "delegator_proof": credential.delegator_proof,
         "delegator_state": credential.delegator_state,
-        "authorization_details": None if credential.details is None else strictjson.loads(credential.details),
+        "authorization_details": None
+        if credential.details is None
+        else strict_json.loads(credential.details),
         "id": credential.id,
         "parent": credential.parent,
         "depth": credential.depth,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jitid.environment import caller
 from jitid.errors import ConfigurationError, UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

@@ -13,8 +13,8 @@ from jitid.errors import ApprovalNeededError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.secrettext import ended, files_of, paths_of, text_of, usable_until
-from jitid.lifetime import format_duration, parse_duration, parse_time
 from jitid.outputplace import check_output
+from jitid.values.times import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options

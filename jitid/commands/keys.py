@@ -16,7 +16,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.keyring import USES
 from jitid.ledger.records import Selection
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

@@ -10,8 +10,8 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.errors import UsageError
 from jitid.ledger.leak import LeakFilter
-from jitid.lifetime import parse_time
 from jitid.task import check_task
+from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -211,8 +211,8 @@ def _format_of(text: str | None) -> ReportFormat | None:
 
 def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the numbers and the jtis among some ids. Raises UsageError for anything else, and does not repeat it."""
-    from jitid.identifier import parse_id
-    from jitid.text import refuse_mark
+    from jitid.values.ids import parse_id
+    from jitid.values.text import refuse_mark
 
     numbers, jtis = [], []
     for text in texts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import ListLeaks
 from jitid.commands import rows
 from jitid.commands.found import number
-from jitid.lifetime import format_duration, format_time
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

@@ -9,7 +9,7 @@ from jitid.commands import timelinerows
 from jitid.formats import output
 from jitid.formats.markdown import code
 from jitid.formats.view import View
-from jitid.lifetime import format_time
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,9 @@ from jitid.environment import place_text
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.name import check_issuer
-from jitid.text import safe
 from jitid.transfer import Wanted, copy_ledger
+from jitid.values.names import check_issuer
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -15,9 +15,9 @@ from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.files import read_regular
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.lifetime import format_time
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

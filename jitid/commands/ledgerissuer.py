@@ -11,9 +11,9 @@ from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.view import View
-from jitid.lifetime import format_time
-from jitid.name import check_issuer
-from jitid.text import quote
+from jitid.values.names import check_issuer
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -11,16 +11,16 @@ from jitid.credential import FORMER_PROOF, State, sort_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.identifier import parse_id
 from jitid.ledger.records import Filter
-from jitid.lifetime import parse_time
-from jitid.name import check_audience, check_delegator, check_name
 from jitid.policy import decision
 from jitid.process import Liveness
 from jitid.processes import orphans
-from jitid.scope import parse_scope
 from jitid.task import SENSITIVITIES, check_task
-from jitid.text import quote
+from jitid.values.ids import parse_id
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import parse_scope
+from jitid.values.text import quote
+from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 
 class Replaced:
@@ -30,7 +30,7 @@ class Replaced:
         """
         if not self._text or given.quiet:
             return
-        from jitid.secret import fingerprint
+        from jitid.values.secret import fingerprint
 
         if renewed is not None and fingerprint(self._text) in renewed.fingerprints().values():
             # The predecessor of a renewed token ends by itself.
@@ -47,8 +47,8 @@ class Replaced:
         """Return what the ledger of this process says of the old token."""
         from jitid.authority.operations import Inspect
         from jitid.errors import JitidError
-        from jitid.lifetime import format_time
-        from jitid.secret import Secret
+        from jitid.values.secret import Secret
+        from jitid.values.times import format_time
 
         try:
             found = authority.perform(Inspect(token=Secret.single(self._text)))
@@ -67,11 +67,11 @@ class Replaced:
         """Return what the old token itself says, which neither a signature nor a ledger proves."""
         import time
 
-        from jitid.lifetime import format_time
         from jitid.redaction.token_format import is_opaque
+        from jitid.values.times import format_time
 
         if is_opaque(self._text):
-            from jitid.secret import fingerprint
+            from jitid.values.secret import fingerprint
 
             command = given.command(f"jitid trace {fingerprint(self._text).hex()}")
             return f"{self._shown} held an opaque token, which was not looked up; to look it up: {command}"
@@ -85,7 +85,7 @@ class Replaced:
 
     @property
     def _shown(self) -> str:
-        from jitid.text import quote
+        from jitid.values.text import quote
 
         return quote(self._path, 200)
 
@@ -109,8 +109,8 @@ def _stated(text: str) -> _Stated | None:
     """Return what a text states if it has the form of a signed token or a certificate of jitid; else None."""
     from jitid import jws
     from jitid.errors import InvalidCredentialError, UsageError
-    from jitid.identifier import parse_id
     from jitid.redaction.token_format import CERTIFICATE, is_ssh_certificate
+    from jitid.values.ids import parse_id
 
     try:
         if text.startswith(CERTIFICATE):

@@ -11,8 +11,8 @@ from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageErr
 from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.view import View
-from jitid.lifetime import format_duration
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -273,7 +273,7 @@ def diff(
     from jitid.commands.list import limit_of
     from jitid.commands.policyplace import compared, usable
     from jitid.environment import open_authority
-    from jitid.lifetime import parse_time
+    from jitid.values.times import parse_time
 
     given.expect(policydiff.FIELDS)
     after = None if since is None else parse_time(since)

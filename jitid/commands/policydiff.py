@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
 from jitid.formats.figures import counted
-from jitid.lifetime import format_duration
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.policy.classes import Names

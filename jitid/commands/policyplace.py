@@ -10,7 +10,7 @@ from jitid.environment import home_path, policy_files, policy_place
 from jitid.errors import ConfigurationError, UsageError
 from jitid.policy.default import DEFAULT_NAME, default_files
 from jitid.policyfiles import CASES, CEDAR, USE, Folder, look_into, read_named
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

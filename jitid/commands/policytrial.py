@@ -9,12 +9,12 @@ from jitid.commands.policyplace import SHIPPED, grouped, in_force, named, place_
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.figures import counted
-from jitid.lifetime import format_duration
 from jitid.policy.cases import read_cases
 from jitid.policy.trial import Result, attempt, unreached
 from jitid.policyfiles import CASES, Folder, look_into
 from jitid.settings import zone
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

@@ -13,8 +13,8 @@ from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.view import View
-from jitid.lifetime import format_time, parse_duration
-from jitid.text import safe
+from jitid.values.text import safe
+from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

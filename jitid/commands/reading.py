@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from jitid import patience
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, bare
-from jitid.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
+from jitid.values.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
 
 if TYPE_CHECKING:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def token(path: str, what: str) -> Secret:
         UsageError: the file cannot be read, or there is nothing in it.
 
     """
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
     data = read(path, MAX_TOKEN + _ROOM, what)
     if data.startswith(_DER):

@@ -18,16 +18,16 @@ from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
-from jitid.lifetime import format_time, parse_duration
 from jitid.outputplace import check_output
 from jitid.request import RenewRequest
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.issuance import Issued
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _TURN = 0.02
 """Seconds between two looks at a token file that somebody else renews."""

@@ -14,8 +14,8 @@ from jitid.files import write_private, write_public
 from jitid.formats import output
 from jitid.formats.view import Format, View
 from jitid.ledger.survey import Totals
-from jitid.lifetime import parse_time
 from jitid.report import DEFAULT_DAYS, Report
+from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid import patience
-from jitid.audience import check_reach
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_time, parse_duration, parse_moment
-from jitid.name import check_audience, check_delegator, check_name
 from jitid.request import IssueRequest, MayAct
-from jitid.scope import parse_scope
 from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
-from jitid.text import quote
+from jitid.values.audience import check_reach
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import parse_scope
+from jitid.values.text import quote
+from jitid.values.times import format_time, parse_duration, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jitid.authority.protocol import Authority
     from jitid.issuance import Issued
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 FIELDS = (
     "token",
@@ -164,11 +164,11 @@ def parse_may_act(text: str) -> MayAct:
 
 
 def _detail(text: str) -> str:
-    from jitid import strictjson
+    from jitid.values import strict_json
 
     try:
-        detail = strictjson.loads(text, "the detail")
-    except strictjson.StrictJSONError as error:
+        detail = strict_json.loads(text, "the detail")
+    except strict_json.StrictJSONError as error:
         raise UsageError(
             str(error), 'a detail is a JSON object with a type, such as {"type":"payment"}'
         ) from error
@@ -176,7 +176,7 @@ def _detail(text: str) -> str:
         raise UsageError(
             "a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2"
         )
-    return strictjson.dumps(detail)
+    return strict_json.dumps(detail)
 
 
 def hand_out(

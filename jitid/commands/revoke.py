@@ -13,12 +13,12 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
-from jitid.lifetime import parse_duration
-from jitid.name import check_delegator, check_name
 from jitid.task import check_task
-from jitid.text import check_text
+from jitid.values.ids import parse_id
+from jitid.values.names import check_delegator, check_name
+from jitid.values.text import check_text
+from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

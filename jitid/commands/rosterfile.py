@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from jitid.commands import reading
 from jitid.errors import UsageError
 from jitid.reconciling import Source
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.roster.stated import Roster

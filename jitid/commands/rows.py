@@ -8,9 +8,9 @@ from typing import Any
 from jitid.commands.globals import Globals
 from jitid.credential import Credential, State
 from jitid.formats import output
-from jitid.lifetime import format_duration, format_time
-from jitid.name import spiffe_id
 from jitid.standing import FOR_EVER
+from jitid.values.names import spiffe_id
+from jitid.values.times import format_duration, format_time
 
 _TOLD = 5
 """So many orphans are named one by one."""

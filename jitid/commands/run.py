@@ -17,13 +17,13 @@ from jitid.credential import USUAL_KINDS, named_kind
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.formats import output
-from jitid.lifetime import LATEST, format_duration, format_time, parse_duration, parse_time
-from jitid.name import MAX_NAME
 from jitid.processes import this_process
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch
 from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
-from jitid.text import quote
+from jitid.values.names import MAX_NAME
+from jitid.values.text import quote
+from jitid.values.times import LATEST, format_duration, format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -14,20 +14,20 @@ from jitid.credential import Kind, is_outside, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secrettext import text_of, usable_until
-from jitid.lifetime import format_time
 from jitid.reach import LISTED
 from jitid.request import AttachRequest, MayAct
 from jitid.runner.delivery.choosing import own_way
 from jitid.runner.delivery.files import PREFIX, Files, variable
 from jitid.runner.delivery.protocol import Delivered, Delivery
 from jitid.runner.tokenplace import RUN_SERVICE
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
     from jitid.runner.tokenplace import TokenPlace
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _NEVER = float("inf")
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.formats.swept import RuleInfo
 from jitid.ledger.access import AccessState
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.traced import honour
+from jitid.values.times import format_time
 from jitid.whereabouts import starred
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ def write(given: Globals, asked: Asked, found: Iterable[Finding | Coverage | Swe
 def _name() -> str:
     from uuid import UUID
 
-    from jitid.identifier import new_uuid7
+    from jitid.values.ids import new_uuid7
 
     return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 

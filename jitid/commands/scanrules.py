@@ -8,7 +8,7 @@ from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.scanrules.place import check_place
 from jitid.scanrules.writing import RuleFormat, rules
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

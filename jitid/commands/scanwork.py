@@ -16,7 +16,7 @@ from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.searching import Finds, mark
-from jitid.text import safe
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

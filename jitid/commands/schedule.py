@@ -14,9 +14,9 @@ from jitid.environment import caller, home_path, is_database
 from jitid.errors import UsageError
 from jitid.files import write_public
 from jitid.formats import crontab, output, unit
-from jitid.lifetime import format_duration, parse_duration
 from jitid.settings import SETTINGS
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from jitid.commands import options

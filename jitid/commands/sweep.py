@@ -22,13 +22,13 @@ from jitid.formats.show import pieces
 from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
 from jitid.leftovers import remove_leftovers
-from jitid.lifetime import parse_duration, parse_time
 from jitid.outputplace import check_output
 from jitid.settings import nearest
 from jitid.sweep.finding import Severity
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES, rule_of
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options

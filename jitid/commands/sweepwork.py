@@ -51,7 +51,7 @@ class Work:
         """Take what is asked; `targets`, none for all, and how many seconds each of them has."""
         from uuid import UUID
 
-        from jitid.identifier import new_uuid7
+        from jitid.values.ids import new_uuid7
 
         self._given = given
         self._rules = rules

@@ -11,10 +11,10 @@ from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.name import check_delegator
 from jitid.sharing import check_shared
 from jitid.task import check_task
-from jitid.text import quote
+from jitid.values.names import check_delegator
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -10,8 +10,8 @@ from jitid.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.commands import leakrows, rows
 from jitid.commands.found import number
 from jitid.credential import Kind
-from jitid.lifetime import format_duration, format_time
 from jitid.target import BY_HAND
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.exposure import LeakDetails

@@ -94,7 +94,7 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
     finds = Finds()
     name = bare(subject or "")
     if _ID.fullmatch(name):
-        from jitid.identifier import parse_id
+        from jitid.values.ids import parse_id
 
         parse_id(name.lower())
         finds.ids[name.lower()] = 1

@@ -12,7 +12,7 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.task import check_task
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options

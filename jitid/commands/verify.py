@@ -11,10 +11,10 @@ from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.lifetime import format_time
-from jitid.name import check_audience, check_issuer
 from jitid.redaction.token_format import bare
-from jitid.text import quote
+from jitid.values.names import check_audience, check_issuer
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

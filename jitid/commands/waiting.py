@@ -13,8 +13,8 @@ from jitid.authority.approval_operations import FindApprovals, ShowApproval
 from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
 from jitid.ledger.approval import Approval, ApprovalState
-from jitid.lifetime import format_duration, format_time
-from jitid.text import label, quote, safe
+from jitid.values.text import label, quote, safe
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Issue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jitid.text import safe
+from jitid.values.text import safe
 
 
 def plain(value: object) -> str:
@@ -18,7 +18,7 @@ def plain(value: object) -> str:
     if type(value) is int:
         return str(value)
     if isinstance(value, Mapping):
-        from jitid.strictjson import dumps
+        from jitid.values.strict_json import dumps
 
         return dumps(value)
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from jitid.formats.cell import plain
 from jitid.formats.view import View
-from jitid.text import safe
+from jitid.values.text import safe
 
 # With the full-width forms, which some spreadsheets read alike.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jitid.formats.cell import cell
-from jitid.text import safe
+from jitid.values.text import safe
 
 Node = Mapping[str, Any]
 """One identity by the names of its columns; `id` and `parent` join them."""

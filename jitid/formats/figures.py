@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.lifetime import brief_duration
+from jitid.values.times import brief_duration
 
 NONE = "-"
 """What stands where there is nothing to measure."""

@@ -22,7 +22,7 @@ from jitid.formats.swept import (
     as_it_is,
     covered,
 )
-from jitid.lifetime import format_duration
+from jitid.values.times import format_duration
 
 MOST = 200
 """How many findings of a rule are shown."""

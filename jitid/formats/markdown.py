@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jitid.text import safe
+from jitid.values.text import safe
 
 _TICKS = re.compile(r"`+")
 

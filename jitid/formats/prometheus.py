@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from jitid.formats.swept import STATES, SWEEP, RuleInfo, SweptRows, Wording
-from jitid.lifetime import parse_time
-from jitid.text import safe
+from jitid.values.text import safe
+from jitid.values.times import parse_time
 
 Sample = tuple[Mapping[str, str], int | float]
 """Labels and value."""

@@ -7,7 +7,6 @@ from typing import Any
 from jitid.acceptance import LEEWAY
 from jitid.formats.figures import percent
 from jitid.ledger.survey import Breakdown, Day, Leaks, Spread
-from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
@@ -20,6 +19,7 @@ from jitid.report import (
     Report,
 )
 from jitid.sweep.finding import Finding
+from jitid.values.times import format_time
 
 NO_OLD_LEAK = "no leak that worked when it was reported is five days old yet"
 NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of the past leaves them out"

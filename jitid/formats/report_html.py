@@ -19,7 +19,6 @@ from jitid.formats.report_document import (
 from jitid.formats.report_living import composition, directory
 from jitid.formats.report_style import STYLE
 from jitid.ledger.survey import Day, Leaks, Spread
-from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
@@ -30,6 +29,7 @@ from jitid.report import (
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
+from jitid.values.times import format_time
 
 _TREND = {
     "live": ("Alive at the end of the day", "bar"),

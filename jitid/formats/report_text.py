@@ -24,7 +24,6 @@ from jitid.formats.report_document import (
 )
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
 from jitid.ledger.survey import Day, Spread
-from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
@@ -36,6 +35,7 @@ from jitid.report import (
     Report,
 )
 from jitid.sweep.finding import Severity
+from jitid.values.times import format_time
 
 _LINE = 100
 """Beyond so many columns a figure stands too far from its name."""

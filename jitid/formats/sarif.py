@@ -19,7 +19,7 @@ from jitid.formats.swept import (
     Wording,
     covered,
 )
-from jitid.text import safe
+from jitid.values.text import safe
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 CERTIFICATE_SUFFIX = "-cert.pub"
 """What ssh(1) looks for beside a private key."""
@@ -62,7 +62,7 @@ def paths_of(kind: str, path: str, *, key: bool) -> tuple[str, ...]:
 
 def credential_process(secret: Secret, expires_at: int) -> str:
     """Return what a program of `credential_process` prints (AWS SDKs and Tools, process credential provider)."""
-    from jitid.lifetime import format_time
+    from jitid.values.times import format_time
 
     return _object(
         {

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, final
 
 from jitid import acceptance
-from jitid.lifetime import format_time, parse_time
 from jitid.sweep.finding import Severity
+from jitid.values.times import format_time, parse_time
 
 FindingState = Literal["open", "known", "ended"]
 """`known`: the baseline has it; `ended`: this sweep has ended it."""

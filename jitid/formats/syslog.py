@@ -7,8 +7,8 @@ from typing import Any
 
 from jitid.audit import DENIAL, Event
 from jitid.formats.cell import plain
-from jitid.lifetime import format_time
-from jitid.text import safe
+from jitid.values.text import safe
+from jitid.values.times import format_time
 
 # RFC 5424, section 6.2.1: 10 is "security/authorization messages", which others call authpriv.
 _FACILITY = 10

@@ -17,7 +17,7 @@ from rich.text import Text
 from jitid.formats import output
 from jitid.formats.cell import cell
 from jitid.formats.view import View
-from jitid.text import safe
+from jitid.values.text import safe
 
 GAP = 2
 """So many blanks stand between two columns."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid.formats.cell import cell, plain
 from jitid.formats.view import View
-from jitid.text import safe
+from jitid.values.text import safe
 
 
 def text(view: View) -> Iterator[str]:

@@ -39,6 +39,6 @@ class View(NamedTuple):
 
 def no_such_field(field: str, fields: tuple[str, ...]) -> UsageError:
     """Return the error for a field that a view does not have."""
-    from jitid.text import quote
+    from jitid.values.text import quote
 
     return UsageError(f"there is no field {quote(field)} here", f"the fields are: {', '.join(fields)}")

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 ACCESS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,124}")
 """The id of AWS's access keys (IAM User Guide, "IAM identifiers"), which is no secret."""

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jitid import jws, strictjson
+from jitid import jws
 from jitid.errors import ConfigurationError, RefusedError
 from jitid.files import check_private, read_regular
 from jitid.issuers.awsclient import Aws, Keys
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, ledger_mark
 from jitid.keyring import Signer
-from jitid.secret import Secret
 from jitid.target import Target
-from jitid.text import quote, safe
+from jitid.values import strict_json
+from jitid.values.secret import Secret
+from jitid.values.text import quote, safe
 
 AUDIENCE = "sts.amazonaws.com"
 PARTS = ("access_key_id", "secret_access_key", "session_token")
@@ -110,7 +111,7 @@ class Access:
             "jti": name,
             **claims,
         }
-        signed = ".".join(jws.b64url(strictjson.dumps(part).encode()) for part in (header, payload))
+        signed = ".".join(jws.b64url(strict_json.dumps(part).encode()) for part in (header, payload))
         return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
 
     def keys_of(self, answer: Mapping[str, Any]) -> tuple[Secret, int]:

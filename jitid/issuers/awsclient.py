@@ -15,7 +15,7 @@ from jitid import patience
 from jitid.address import parse_address
 from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.text import foreign, quote, safe
+from jitid.values.text import foreign, quote, safe
 
 MAX_ANSWER = 8 << 20
 """Bytes of one answer of AWS: a page of a list has at most a thousand members."""

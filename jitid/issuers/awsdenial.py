@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from jitid import strictjson
 from jitid.errors import JitidError, StorageError
 from jitid.issuers.awsclient import Aws, AwsError, Keys
 from jitid.issuers.awspolicy import Denial, denial, denied_in, parse_denial
+from jitid.values import strict_json
 
 _CHUNK = 100
 """Sessions in one policy: all inline policies of a role have 10,240 characters together."""
@@ -163,8 +163,8 @@ class Denials:
         document = answer.get("PolicyDocument")
         if isinstance(document, str):
             try:
-                document = strictjson.loads(unquote(document))
-            except strictjson.StrictJSONError:
+                document = strict_json.loads(unquote(document))
+            except strict_json.StrictJSONError:
                 raise self._aws.garbled("a policy that is no JSON") from None
         return denied_in(document)
 

@@ -6,7 +6,7 @@ from jitid.errors import JitidError, StorageError
 from jitid.issuers.awsaccess import Access
 from jitid.issuers.awsclient import Aws, AwsError
 from jitid.target import Life, Outcome, Probe, Settlement
-from jitid.text import safe
+from jitid.values.text import safe
 
 _ACTIVE = "Active"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 
-from jitid import strictjson
 from jitid.address import Address
 from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, StorageError
 from jitid.issuers.awsclient import Keys
+from jitid.values import strict_json
 
 METADATA = Address("http", "169.254.169.254", 80, "")
 """A link-local address: nothing that is sent there leaves the machine's own host."""
@@ -60,12 +60,12 @@ def machine_keys(timeout: float) -> Keys:
         if not role:
             raise ConfigurationError("this machine has no role", "give it one, or set credentials_file")
         told = ask("GET", f"{_ROLES}{role}", bearer, token) if _ROLE.fullmatch(role) else None
-        found = strictjson.loads(told or "", "what the machine's role has")
+        found = strict_json.loads(told or "", "what the machine's role has")
         keys = [found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
         if not all(isinstance(one, str) and one for one in keys):
             raise TypeError
         return Keys(*keys)
-    except (KeyError, TypeError, strictjson.StrictJSONError):
+    except (KeyError, TypeError, strict_json.StrictJSONError):
         raise StorageError(
             "the instance metadata service gives no keys for the machine's role",
             "may EC2 assume that role? see its trust policy",

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid import strictjson
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.names import agent_of, task_of
-from jitid.lifetime import format_time
-from jitid.scope import Scope, common, parse_scope
 from jitid.target import Record
 from jitid.task import NOBODY
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.scope import Scope, common, parse_scope
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 VERSION = "2012-10-17"
 """Of the policy language; no newer one exists."""
@@ -169,7 +169,7 @@ def session_policy(granted: Grant, expires_at: int) -> str:
 
 def document(statements: Sequence[Mapping[str, Any]]) -> str:
     """Return a policy as text, without a space: AWS counts characters."""
-    return strictjson.dumps({"Version": VERSION, "Statement": list(statements)})
+    return strict_json.dumps({"Version": VERSION, "Statement": list(statements)})
 
 
 def _everything(effect: str, condition: Mapping[str, Any], sid: str | None = None) -> dict[str, Any]:

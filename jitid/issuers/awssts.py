@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from jitid import strictjson
 from jitid.credential import Kind
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.awsaccess import PARTS, Access
@@ -29,11 +28,12 @@ from jitid.issuers.awspolicy import (
 from jitid.issuers.awstable import Template, template_of
 from jitid.issuers.outside import OutsideIssuer
 from jitid.keyring import Signer
-from jitid.lifetime import format_duration, format_time
-from jitid.name import spiffe_id
-from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
-from jitid.text import safe
+from jitid.values import strict_json
+from jitid.values.names import spiffe_id
+from jitid.values.secret import Secret
+from jitid.values.text import safe
+from jitid.values.times import format_duration, format_time
 
 _AT_ONCE = 8
 """So many calls about users are made at the same time."""
@@ -112,7 +112,7 @@ class AwsStsIssuer(OutsideIssuer):
         facts: dict[str, Any] = {
             "role_arn": template.arn,
             "source_identity": source_identity(record.delegator),
-            "session_policy": strictjson.loads(policy),
+            "session_policy": strict_json.loads(policy),
             "policy_arns": list(granted.policy_arns),
             "scopes_without_rights": [scope for scope in record.scopes if scope not in granted.scopes],
             # AWS refuses the keys from then on; the session policy denies all from our own expiry on.

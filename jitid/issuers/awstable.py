@@ -9,9 +9,9 @@ from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
 from jitid.issuers.outside import Option
-from jitid.lifetime import parse_duration
 from jitid.target import Target
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import parse_duration
 
 OPTIONS: Mapping[str, Option] = {
     "region": Option("text", "the region whose STS is asked, such as eu-central-1", required=True),

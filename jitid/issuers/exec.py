@@ -13,12 +13,13 @@ from contextlib import suppress
 from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
-from jitid import patience, strictjson
+from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.outside import Option
-from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of, prefix_of
-from jitid.text import safe
+from jitid.values import strict_json
+from jitid.values.secret import Secret
+from jitid.values.text import safe
 from jitid.writers import changeable
 
 VERSION = 1
@@ -175,7 +176,7 @@ class ExecIssuer:
         )
 
     def _ask(self, operation: str, **values: object) -> dict[str, Any]:
-        request = strictjson.dumps(
+        request = strict_json.dumps(
             {
                 "version": VERSION,
                 "operation": operation,
@@ -199,8 +200,8 @@ class ExecIssuer:
             )
             raise StorageError(f"the program {self._shown} {how}{wrote}")
         try:
-            answer = strictjson.loads(ran.output, "its answer")
-        except strictjson.StrictJSONError:
+            answer = strict_json.loads(ran.output, "its answer")
+        except strict_json.StrictJSONError:
             # What is wrong with it might repeat a part of it.
             raise self._unclear(f"what is no strict JSON{wrote}") from None
         version = answer.get("version") if isinstance(answer, dict) else None

@@ -9,7 +9,7 @@ from typing import Any
 from jitid.errors import ConfigurationError
 from jitid.issuers.names import proved_agent, task_of
 from jitid.target import Record
-from jitid.text import quote
+from jitid.values.text import quote
 
 _PLACE = re.compile(r"\{([^{}]*)\}|([{}])")
 FIELDS = ("task", "agent", "delegator", "id", "jti", "name", "ttl")

@@ -8,13 +8,14 @@ from hashlib import sha256
 from json import loads
 from typing import Any
 
-from jitid import jws, strictjson
+from jitid import jws
 from jitid.credential import claimed_kinds
 from jitid.errors import UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.keyring import Signer
-from jitid.name import spiffe_id
-from jitid.secret import Secret, fingerprint
+from jitid.values import strict_json
+from jitid.values.names import spiffe_id
+from jitid.values.secret import Secret, fingerprint
 
 TYPE = "at+jwt"
 """The `typ` of a service token: an access token (RFC 9068, section 2.1)."""
@@ -105,13 +106,13 @@ class JwtIssuer:
 
 @lru_cache(maxsize=8)
 def _header(algorithm: str, kid: str, typ: str) -> str:
-    return jws.b64url(strictjson.dumps({"alg": algorithm, "kid": kid, "typ": typ}).encode())
+    return jws.b64url(strict_json.dumps({"alg": algorithm, "kid": kid, "typ": typ}).encode())
 
 
 def _check_nesting(payload: bytes) -> None:
     try:
-        strictjson.loads(payload, "the token's payload")
-    except strictjson.StrictJSONError as error:
+        strict_json.loads(payload, "the token's payload")
+    except strict_json.StrictJSONError as error:
         raise UsageError(
             f"{error}, and no verifier takes that",
             "delegate less deep, ask for flatter details, or use --kind opaque",
@@ -127,7 +128,7 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
     earlier: dict[str, Any] | None = None
     for one in reversed(draft.actors):
         earlier = {"sub": one} if earlier is None else {"sub": one, "act": earlier}
-    acted_before = "" if earlier is None else f',"act":{strictjson.dumps(earlier)}'
+    acted_before = "" if earlier is None else f',"act":{strict_json.dumps(earlier)}'
     context: dict[str, Any] = {"depth": draft.depth, "sensitivity": draft.sensitivity}
     if draft.purpose is not None:
         context["purpose"] = draft.purpose
@@ -152,7 +153,7 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
         claims["authorization_details"] = loads(draft.details)
     if draft.may_act is not None:
         claims["may_act"] = loads(draft.may_act)
-    rest = strictjson.dumps(claims)[1:]
+    rest = strict_json.dumps(claims)[1:]
     # Ids and names in SPIFFE's characters need no escapes in JSON.
     return lambda ids: (
         f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{status_claim(ids)}{rest}'
@@ -161,4 +162,4 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
 
 def status_claim(ids: Ids) -> str:
     """Return the member that says where in a status list a token stands; nothing for one that is in none."""
-    return "" if ids.listed is None else f'"status":{strictjson.dumps(ids.listed.claim())},'
+    return "" if ids.listed is None else f'"status":{strict_json.dumps(ids.listed.claim())},'

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitid import jws, strictjson
+from jitid import jws
 from jitid.issuers.jwt import JwtIssuer, status_claim
 from jitid.issuers.protocol import Draft, Ids
-from jitid.name import spiffe_id
+from jitid.values import strict_json
+from jitid.values.names import spiffe_id
 
 ALGORITHM = "ES256"
 """JWT-SVIDs are not signed with Ed25519 (JWT-SVID, section 2.1)."""
@@ -30,7 +31,7 @@ class JwtSvidIssuer(JwtIssuer):
         agent = spiffe_id(
             draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered
         ).removesuffix(placeholder)
-        rest = strictjson.dumps(
+        rest = strict_json.dumps(
             {
                 "iss": draft.issuer,
                 "aud": draft.audiences[0] if len(draft.audiences) == 1 else list(draft.audiences),

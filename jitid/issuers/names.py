@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.name import EPHEMERAL
 from jitid.target import Record
 from jitid.task import NOBODY, written_task
-from jitid.text import label
+from jitid.values.names import EPHEMERAL
+from jitid.values.text import label
 
 
 def agent_of(record: Record) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 
 from jitid.issuers.protocol import Minted, Order
-from jitid.secret import DRAW, Secret, fingerprint, new_opaque
+from jitid.values.secret import DRAW, Secret, fingerprint, new_opaque
 
 
 class OpaqueIssuer:

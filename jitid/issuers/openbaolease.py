@@ -15,9 +15,9 @@ from jitid.issuers.openbaolooking import Looking, Reference
 from jitid.issuers.openbaomaking import Making
 from jitid.issuers.openbaoreply import plain
 from jitid.issuers.outside import Option, OutsideIssuer
-from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target
-from jitid.text import quote
+from jitid.values.secret import Secret
+from jitid.values.text import quote
 
 OPTIONS: Mapping[str, Option] = {
     **openbao.OPTIONS,

@@ -12,7 +12,7 @@ from jitid.files import check_private, read_regular
 from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
 from jitid.issuers.outside import Option
 from jitid.target import Target
-from jitid.text import quote
+from jitid.values.text import quote
 
 OPTIONS: Mapping[str, Option] = {
     "role_id": Option("text", "of the AppRole that jitid logs in with"),

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from jitid.issuers.openbao import Call
 from jitid.issuers.openbaoreply import Reply, unclear
 from jitid.target import Life, Probe, Record
-from jitid.text import quote
+from jitid.values.text import quote
 
 BRIEF = 60
 """Seconds that a token lives of which the ledger does not know the accessor yet."""

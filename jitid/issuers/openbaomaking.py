@@ -11,9 +11,9 @@ from jitid.issuers.filling import fill
 from jitid.issuers.openbao import Call
 from jitid.issuers.openbaolooking import BRIEF, Reference
 from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
-from jitid.secret import Secret
 from jitid.target import Made, Record
-from jitid.text import quote
+from jitid.values.secret import Secret
+from jitid.values.text import quote
 
 _METHODS = frozenset({"GET", "PUT", "POST"})
 _MOST_PARTS = 32

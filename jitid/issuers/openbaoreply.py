@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jitid import strictjson
 from jitid.errors import ConfigurationError, StorageError
 from jitid.target import Target
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.text import quote
 
 _LONGEST = 16 << 10
 """Characters of a token."""
@@ -57,8 +57,8 @@ def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None]
     """
     body: Any = {}
     try:
-        body = strictjson.loads(text, "the answer") if text else {}
-    except strictjson.StrictJSONError as error:
+        body = strict_json.loads(text, "the answer") if text else {}
+    except strict_json.StrictJSONError as error:
         if status < 500:
             raise unclear(target, str(error)) from None
     if type(body) is not dict:

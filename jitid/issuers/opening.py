@@ -12,7 +12,7 @@ from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
 from jitid.ledger.database import must_be_installed
 from jitid.target import Target
-from jitid.text import quote
+from jitid.values.text import quote
 
 TIMEOUT = 10
 """Seconds that one call of a target may take unless it is said."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
-from jitid.secret import Secret
 from jitid.target import Existing, Made, Outcome, Probe, Record
+from jitid.values.secret import Secret
 
 
 class Option(NamedTuple):

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from jitid.errors import ConfigurationError, JitidError, RefusedError
 from jitid.issuers.postgresserver import Call, Database, said
 from jitid.target import Outcome, Settlement
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
 
 _BATCH = 200
 """So many roles are changed in one transaction. Each change of what many of them have a right to leaves a version of it

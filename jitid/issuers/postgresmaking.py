@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 from jitid.errors import ConfigurationError, RefusedError, StorageError
 from jitid.issuers.postgresserver import Database, meaning, said
 from jitid.target import Record
-from jitid.text import quote
+from jitid.values.text import quote
 
 _MET = "tuple concurrently updated"
 """What PostgreSQL says to the second of two that grant rights on the same thing at the same time (SQLSTATE XX000)."""

@@ -9,7 +9,6 @@ from urllib.parse import quote as percent
 
 import psycopg
 
-from jitid import strictjson
 from jitid.credential import Kind
 from jitid.errors import ConfigurationError
 from jitid.issuers import postgresending, postgresmaking
@@ -17,9 +16,10 @@ from jitid.issuers.names import agent_of, task_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.issuers.postgresending import Wanted
 from jitid.issuers.postgresserver import Call, Server, said
-from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target, jti_of, prefix_of
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.secret import Secret
+from jitid.values.text import quote
 
 CONNECTIONS = 10
 """So many sessions a role may have at the same time, unless its template says otherwise."""
@@ -118,7 +118,7 @@ class PostgresRoleIssuer(OutsideIssuer):
 
     def _comment(self, record: Record) -> str:
         about = {"iss": self._issuer, "jti": record.jti, "task": task_of(record), "agent": agent_of(record)}
-        return _COMMENT + strictjson.dumps(about)
+        return _COMMENT + strict_json.dumps(about)
 
     def revoke(self, records: Sequence[Record]) -> list[Outcome]:
         """Lock the roles, end their sessions, take away what they own and may, and drop them."""
@@ -202,8 +202,8 @@ class PostgresRoleIssuer(OutsideIssuer):
         if comment is None or not comment.startswith(_COMMENT):
             return None
         try:
-            about = strictjson.loads(comment.removeprefix(_COMMENT), "the comment")
-        except strictjson.StrictJSONError:
+            about = strict_json.loads(comment.removeprefix(_COMMENT), "the comment")
+        except strict_json.StrictJSONError:
             return None
         if not isinstance(about, dict) or about.get("iss") != self._issuer:
             return None

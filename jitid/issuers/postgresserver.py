@@ -20,7 +20,7 @@ from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageEr
 from jitid.files import check_private, read_regular
 from jitid.ledger.postgresfailure import connecting
 from jitid.target import Target
-from jitid.text import foreign
+from jitid.values.text import foreign
 
 Database = psycopg.Connection[tuple[Any, ...]]
 """A connection on which each statement is a transaction of its own, unless a block says otherwise."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from jitid.credential import TOKENS
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 
 MAX_PUBLIC_KEY = 16_384
 """Characters of the text of a public key: the longest RSA keys have a tenth of it."""

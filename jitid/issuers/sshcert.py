@@ -9,13 +9,13 @@ from typing import Any
 
 from jitid import sshwire
 from jitid.errors import ConfigurationError, UsageError
-from jitid.identifier import parse_id
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
 from jitid.keyring import Signer
 from jitid.publickey import is_pem, load, public_print, ssh_print
-from jitid.secret import Secret
 from jitid.sshwire import PublicKey, options, string, strings
+from jitid.values.ids import parse_id
+from jitid.values.secret import Secret
 
 OPTIONS: Mapping[str, Option] = {}
 TEMPLATE_OPTIONS: Mapping[str, Option] = {
@@ -205,7 +205,7 @@ def _network(name: str, text: str) -> str:
 
 
 def _wrong(name: str, what: str, wanted: str) -> ConfigurationError:
-    from jitid.text import quote
+    from jitid.values.text import quote
 
     return ConfigurationError(
         f"the template {quote(name)} for ssh-cert cannot be used: {what}", f"write {wanted}"

@@ -25,14 +25,14 @@ from jitid.der import (
     to_pem,
 )
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
-from jitid.identifier import parse_id
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
 from jitid.keyring import Signer, uncompressed
-from jitid.lifetime import format_time
-from jitid.name import spiffe_id
-from jitid.secret import Secret
-from jitid.text import quote
+from jitid.values.ids import parse_id
+from jitid.values.names import spiffe_id
+from jitid.values.secret import Secret
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 OPTIONS: Mapping[str, Option] = {}
 TEMPLATE_OPTIONS: Mapping[str, Option] = {

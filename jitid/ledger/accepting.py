@@ -12,7 +12,7 @@ from typing import Any
 from jitid.ledger.accepted import AT_TARGET, SIGNED, UNSETTLED
 from jitid.ledger.selecting import DEATH, LIVE
 from jitid.ledger.walking import below
-from jitid.lifetime import check_times
+from jitid.values.times import check_times
 
 _FACTS = f"""
     WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")}

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from jitid import strictjson
 from jitid.looks import Shape
+from jitid.values import strict_json
 
 
 class AdoptedRow(NamedTuple):
@@ -101,7 +101,7 @@ def digest_of(members: Iterable[Sequence[Any]]) -> str:
     told = sha256()
     for member in members:
         told.update(
-            strictjson.dumps([each.hex() if isinstance(each, bytes) else each for each in member]).encode()
+            strict_json.dumps([each.hex() if isinstance(each, bytes) else each for each in member]).encode()
         )
         told.update(b"\n")
     return told.hexdigest()

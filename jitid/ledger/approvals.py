@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.identifier import IDENTITY, approval_id, identity_id
 from jitid.ledger import selecting
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
-from jitid.lifetime import check_times
+from jitid.values.ids import IDENTITY, approval_id, identity_id
+from jitid.values.times import check_times
 
 _APPROVAL = """
     SELECT p.id, p.uid, p.digest, p.request, p.delegator, p.asked_by, p.asked_at, p.expires_at, p.ended_at,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, opening, settled
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Names
+from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
     from jitid.ledger.runs import Run

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jitid.errors import ClockError, IntegrityError
 from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import SETTING as SEALED
-from jitid.lifetime import format_duration
+from jitid.values.times import format_duration
 
 _DAY = 86_400
 

@@ -24,7 +24,7 @@ from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
 from jitid.ledger.sealing import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
-from jitid.text import quote
+from jitid.values.text import quote
 
 _MARK = "copying"
 """The file that says of which ledger, at which head, the folder aside is to become a copy."""

@@ -10,7 +10,7 @@ from jitid.errors import JitidError, OutputError
 from jitid.ledger import untouched
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.sqlite import SqliteLedger
-from jitid.text import quote
+from jitid.values.text import quote
 
 _PAGES = 4096
 """So many pages are copied between two reports of progress: 16 MiB."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from jitid import strictjson
 from jitid.delegator import Delegator
 from jitid.errors import IntegrityError
 from jitid.ledger.directory import DirectorySnapshot
-from jitid.text import label
+from jitid.values import strict_json
+from jitid.values.text import label
 
 MARK = b'"op":"delegator-'
 """What stands in each event about delegators, and in no other: in a text the quotes would be escaped."""
@@ -42,7 +42,7 @@ def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
     for one in people:
         # Numbers are the ledger's own, and say nothing of anybody.
         fields = one[1:] if form == FORM else one[1:-1]
-        found.update(strictjson.dumps(fields).encode() + b"\n")
+        found.update(strict_json.dumps(fields).encode() + b"\n")
     return found.hexdigest()
 
 

@@ -23,7 +23,7 @@ from jitid.ledger import sqlite
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.records import Names
 from jitid.ledger.writing import Known, SqlTransaction
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
 
 DATABASE = "ledger.db"
 KEYS = "keys"

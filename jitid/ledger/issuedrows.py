@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid import audit
 from jitid.credential import ANY_KIND
 from jitid.errors import IntegrityError
-from jitid.identifier import parse_id
 from jitid.ledger.runs import OF_CREDENTIAL, OF_IDENTITY
+from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.identifier import credential_id
 from jitid.ledger import selecting
 from jitid.ledger.selecting import KEPT, Gone, bounds, left
 from jitid.ledger.walking import LIVING, below
+from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
     from jitid.ledger.aftermath import Aftermath

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.idempotency import REMEMBERED
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.ledger.naming import NamesMembers
@@ -22,12 +22,12 @@ ASSERTION = b'"op":"assertion"'
 
 def assertion_digest(client: str, jti: str, until: int) -> str:
     """Return SHA-256 over what the mark of a used assertion says, as hex: a canonical JSON array."""
-    return sha256(strictjson.dumps([client, jti, until]).encode()).hexdigest()
+    return sha256(strict_json.dumps([client, jti, until]).encode()).hexdigest()
 
 
 def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
     """Return SHA-256 over a request and the key by which its caller may repeat it, as hex: a canonical JSON array."""
-    return sha256(strictjson.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()
+    return sha256(strict_json.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()
 
 
 class MarkMembers:

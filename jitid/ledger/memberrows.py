@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id
 from jitid.ledger.eventrows import EventRows
+from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

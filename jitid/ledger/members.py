@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from jitid import audit, strictjson
+from jitid import audit
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id, identity_id, parse_access_id, parse_id
 from jitid.ledger import (
     accessmembers,
     approvalrows,
@@ -29,6 +28,8 @@ from jitid.ledger.issuedrows import IssuedMembers
 from jitid.ledger.memberrows import IssuedRows, MemberRows, not_as_told
 from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import Seal
+from jitid.values import strict_json
+from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
 
 if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
@@ -132,29 +133,29 @@ class Members:
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
         if any(mark in body for mark in naming.MARKS):
-            self._names.take(seq, strictjson.loads(body, "audit event"))
+            self._names.take(seq, strict_json.loads(body, "audit event"))
         if presented.MARK in body:
             # Besides what the event says itself.
-            self._presented.check(seq, strictjson.loads(body, "audit event"))
+            self._presented.check(seq, strict_json.loads(body, "audit event"))
         if keyrows.KEY in body or keyrows.RETIRED in body:
-            self._keys.take(strictjson.loads(body, "audit event"))
+            self._keys.take(strict_json.loads(body, "audit event"))
         if _ROWS in body or _ISSUED in body:
-            self._check_issued(seq, strictjson.loads(body, "audit event"))
+            self._check_issued(seq, strict_json.loads(body, "audit event"))
             return
         if b'"op":"adopt-change"' in body:
-            event = strictjson.loads(body, "audit event")
+            event = strict_json.loads(body, "audit event")
             self._adopted[event["of"]] = event["adopted"]
             self._at_targets().changed(event["at"])
             return
         if b'"confirmed":"' in body or b'"settled":"' in body:
-            self._at_targets().check(seq, strictjson.loads(body, "audit event"))
+            self._at_targets().check(seq, strict_json.loads(body, "audit event"))
             return
         if any(mark in body for mark in sealing.MARKS):
-            self._take_move(strictjson.loads(body, "audit event"))
+            self._take_move(strict_json.loads(body, "audit event"))
         if any(mark in body for mark in approvalrows.MARKS):
-            self._approvals.check(seq, strictjson.loads(body, "audit event"))
+            self._approvals.check(seq, strict_json.loads(body, "audit event"))
         if any(mark in body for mark in accessmembers.MARKS):
-            event = strictjson.loads(body, "audit event")
+            event = strict_json.loads(body, "audit event")
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
                 # Events from before do not say it, and then the ledger has not kept it.
@@ -164,27 +165,27 @@ class Members:
             elif isinstance(event.get("access"), str):
                 self._marks.made(event, [parse_access_id(event["access"])])
         if markrows.ASSERTION in body:
-            self._marks.use(strictjson.loads(body, "audit event"))
+            self._marks.use(strict_json.loads(body, "audit event"))
         if taskrows.MARK in body or taskrows.RETIRED in body:
-            self._tasks.take(seq, strictjson.loads(body, "audit event"))
+            self._tasks.take(seq, strict_json.loads(body, "audit event"))
         if registered.MARK in body:
-            self._agents.take(seq, strictjson.loads(body, "audit event"))
+            self._agents.take(seq, strict_json.loads(body, "audit event"))
         if enrolled.MARK in body:
-            event = strictjson.loads(body, "audit event")
+            event = strict_json.loads(body, "audit event")
             self._delegators.take(seq, event)
             self._agents.take_leaving(event)
         if _REUSED in body and b'"op":"denial"' in body:
-            event = strictjson.loads(body, "audit event")
+            event = strict_json.loads(body, "audit event")
             if event.get("rules") == ["renewed-twice"] and "of" in event:
                 self._reused.setdefault(parse_id(event["of"])[1], event["at"])
         if b'"ended":"' in body:
-            self._check_ended(seq, strictjson.loads(body, "audit event"))
+            self._check_ended(seq, strict_json.loads(body, "audit event"))
         elif leakrows.MARK in body:
-            self._leaks.check(seq, strictjson.loads(body, "audit event"))
+            self._leaks.check(seq, strict_json.loads(body, "audit event"))
         elif userows.MARK in body:
-            self._uses.check(seq, strictjson.loads(body, "audit event"))
+            self._uses.check(seq, strict_json.loads(body, "audit event"))
         elif pruned.MARK in body:
-            self._pruned.tell(seq, strictjson.loads(body, "audit event"))
+            self._pruned.tell(seq, strict_json.loads(body, "audit event"))
 
     def _take_move(self, event: Mapping[str, Any]) -> None:
         match event["op"]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from jitid import strictjson
 from jitid.ledger.records import Selection
 from jitid.target import Outcome, Record
+from jitid.values import strict_json
 
 
 class Outside(NamedTuple):
@@ -211,7 +211,7 @@ def evidence_digest(members: Iterable[tuple[bytes, int | None, str | None]]) -> 
     it (seconds since the epoch, or null), and the proof.
     """
     told = [[jti.hex(), until, proof] for jti, until, proof in members]
-    return sha256(strictjson.dumps(told).encode()).hexdigest()
+    return sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 def settled_digest(members: Iterable[tuple[bytes, str]]) -> str:

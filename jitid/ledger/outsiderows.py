@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id, parse_id
 from jitid.ledger.outside import (
     LAST_AFTER,
     OutsideRow,
@@ -17,6 +16,7 @@ from jitid.ledger.outside import (
 )
 from jitid.ledger.pruned import PrunedMembers
 from jitid.target import Settlement
+from jitid.values.ids import credential_id, parse_id
 
 _OWN = "jti_"
 """With what follows it, the name at a target ends: it is the target's prefix and the rest of the id."""

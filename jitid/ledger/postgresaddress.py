@@ -9,7 +9,7 @@ from typing import Any
 from jitid.errors import ConfigurationError
 from jitid.ledger.postgresoptions import Options
 from jitid.ledger.postgresschema import SCHEMA
-from jitid.text import safe
+from jitid.values.text import safe
 
 SCHEMES = ("postgresql://", "postgres://")
 

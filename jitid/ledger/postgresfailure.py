@@ -18,7 +18,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.text import foreign
+from jitid.values.text import foreign
 
 _REPEAT = "repeat the command"
 _UNCHANGED = "nothing was changed"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
+from jitid.values import strict_json
 
 REMEMBERED = 86_400
 """Seconds for which a mark is kept after its token has expired; a clock further behind needs --accept-clock."""
@@ -29,7 +29,7 @@ class Presentation(NamedTuple):
     def digest(self) -> str:
         """The digest that the audit event of the first use carries."""
         told = [self.token.hex(), self.presenter, self.until]
-        return sha256(strictjson.dumps(told).encode()).hexdigest()
+        return sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 class SqlPresented:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
-from jitid.identifier import parse_approval_id
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.remains import Pruned, Remains
 from jitid.ledger.selecting import KEPT, Gone
+from jitid.values import strict_json
+from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
     from jitid.ledger.approval import Approval
@@ -136,5 +136,5 @@ def request_parts(row: Approval, through: int) -> list[bytes]:
     """Return the parts of `Remains` for a request."""
     parts = [parse_approval_id(row.id)]
     if row.ended_event is not None and row.ended_event <= through:
-        parts.append(strictjson.dumps([row.ended_as, row.ended_at, row.ended_event]).encode())
+        parts.append(strict_json.dumps([row.ended_as, row.ended_at, row.ended_event]).encode())
     return parts

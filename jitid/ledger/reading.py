@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import sealing, selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.dialect import dialect_of
@@ -30,10 +28,12 @@ from jitid.ledger.records import (
 )
 from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.ledger.sqluse import SqlUse
-from jitid.lifetime import check_times
 from jitid.process import Process
 from jitid.task import Task
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.ids import credential_id, identity_id, parse_id
+from jitid.values.text import quote
+from jitid.values.times import check_times
 
 if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot
@@ -519,7 +519,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         # An event may be long: only these members are taken out of it.
         members = dialect.member(*Maker._fields)
         rows = self._db.execute(f"SELECT DISTINCT {members} FROM {dialect.told} WHERE {made}", {"uid": uid})
-        return {Maker(*strictjson.loads(row[0], "members")) for row in rows}, size
+        return {Maker(*strict_json.loads(row[0], "members")) for row in rows}, size
 
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""

@@ -9,7 +9,7 @@ from jitid.agent import Agent
 from jitid.errors import IntegrityError
 from jitid.ledger.directory import DirectorySnapshot
 from jitid.ledger.leaving import SUSPENDED_AS
-from jitid.text import label
+from jitid.values.text import label
 
 MARK = b'"op":"agent-'
 """What stands in each event about agents, and in no other: in a text the quotes would be escaped."""

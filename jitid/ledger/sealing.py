@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
-from jitid.lifetime import format_time
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
@@ -32,15 +32,15 @@ class Seal(NamedTuple):
 
     def text(self) -> str:
         """Return it as the setting has it."""
-        return strictjson.dumps(self._asdict())
+        return strict_json.dumps(self._asdict())
 
 
 def read(text: str) -> Seal:
     """Return what the setting says. Raises IntegrityError: whatever it says, the ledger is not to be used."""
     try:
-        found = strictjson.loads(text, "seal")
+        found = strict_json.loads(text, "seal")
         seal = Seal(found["to"], found["at"], found["mark"], found["done"])
-    except (strictjson.StrictJSONError, KeyError, TypeError) as error:
+    except (strict_json.StrictJSONError, KeyError, TypeError) as error:
         raise _damaged() from error
     if (
         type(seal.to) is not str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid import strictjson
 from jitid.audit import Event
 from jitid.errors import IntegrityError
 from jitid.ledger.segments import Segment, SqlSegments, digest_of
+from jitid.values import strict_json
 
 MARK = b'"op":"cut"'
 """What stands in each event that tells of a segment, and in no other: in a text the quotes would be escaped."""
@@ -48,7 +48,7 @@ class CutMembers:
     def check(self, seq: int, body: bytes) -> None:
         """Take an event."""
         if MARK in body:
-            event = strictjson.loads(body, "audit event")
+            event = strict_json.loads(body, "audit event")
             self._told.append(Segment(seq, *(event.get(name) for name in Segment._fields[1:])))
 
     def must_be_done(self) -> None:

@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid.audit import Event
-from jitid.identifier import credential_id
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
+from jitid.values.ids import credential_id
 
 _FIELDS = "event, through, head, file, sha256, kept, digest"
 

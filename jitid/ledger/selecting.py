@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
 
-from jitid.identifier import parse_id
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Filter, Radius, Selection
 from jitid.task import parse_task
+from jitid.values.ids import parse_id
 
 MANY = 50_000
 """From so many identities on, a pass over all rows is cheaper than looking them up."""

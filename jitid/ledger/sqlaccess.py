@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.identifier import access_id, parse_access_id
 from jitid.ledger import selecting
 from jitid.ledger.access import ASSERTION_LEEWAY, Access, AccessState, Presented
-from jitid.lifetime import check_times
+from jitid.values.ids import access_id, parse_access_id
+from jitid.values.times import check_times
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
        a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event, a.audiences"""

@@ -7,12 +7,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from jitid import strictjson
 from jitid.ledger import selecting
 from jitid.ledger.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.ledger.dialect import dialect_of
 from jitid.looks import Shape
 from jitid.target import BY_HAND, Settlement
+from jitid.values import strict_json
 
 # Whatever is missing is told as missing: then it is not what the event says.
 _MEMBERS = """
@@ -146,7 +146,7 @@ class SqlAdoptedChanges(SqlAdopted):
             "target": row.target,
             "name": row.name,
             "reference": row.reference,
-            "facts": strictjson.dumps(dict(row.facts)) if row.facts else None,
+            "facts": strict_json.dumps(dict(row.facts)) if row.facts else None,
             "settlement": Settlement.STUCK.value if row.target == BY_HAND else None,
             "proof": row.waits_for,
             "now": self._now,
@@ -183,7 +183,7 @@ class SqlAdoptedChanges(SqlAdopted):
                     row.target,
                     row.name,
                     row.reference,
-                    strictjson.dumps(dict(row.facts)) if row.facts else None,
+                    strict_json.dumps(dict(row.facts)) if row.facts else None,
                     Settlement.STUCK.value if row.target == BY_HAND else None,
                     0,
                     self._now,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger.aftermath import Acted, Aftermath, AtTarget, Made, Over
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import check_times
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.times import check_times
 
 # Depth bounds the walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """

@@ -10,8 +10,8 @@ from jitid.delegator import Delegator
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.directory import Holder
-from jitid.lifetime import check_times
 from jitid.task import SENSITIVITIES
+from jitid.values.times import check_times
 
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
            d.external, d.disabled_last

@@ -15,7 +15,7 @@ from jitid.ledger.directory import Entry, Holding, LiveUnder
 from jitid.ledger.leaving import SqlLeaving
 from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
 from jitid.ledger.sqldelegators import delegator as delegator_of
-from jitid.lifetime import check_times
+from jitid.values.times import check_times
 
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
            r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at, r.users

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import spared
 from jitid.ledger.outside import (
@@ -22,8 +20,10 @@ from jitid.ledger.outside import (
     settled_digest,
 )
 from jitid.ledger.records import Selection
-from jitid.lifetime import check_times
 from jitid.target import BY_HAND, Outcome, Record, Settlement
+from jitid.values import strict_json
+from jitid.values.ids import credential_id, identity_id, parse_id
+from jitid.values.times import check_times
 
 _DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
 _FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
@@ -237,7 +237,7 @@ class SqlOutsideChanges(SqlOutside):
         )
         if changed.rowcount != 1:
             return None
-        told = strictjson.dumps(dict(facts)) if facts else None
+        told = strict_json.dumps(dict(facts)) if facts else None
         self._db.execute(
             "UPDATE outside SET reference = coalesce(:reference, reference), facts = :facts WHERE credential = :key",
             {"reference": reference, "facts": told, "key": key},
@@ -309,7 +309,7 @@ def _outside(row: Any) -> Outside:
             bool(under),
             opener,
         )
-        told = {} if facts is None else strictjson.loads(facts, "the facts of a credential at a target")
+        told = {} if facts is None else strict_json.loads(facts, "the facts of a credential at a target")
         return Outside(
             key,
             record,

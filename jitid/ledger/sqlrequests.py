@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid import strictjson
 from jitid.credential import FORMER_PROOF
 from jitid.ledger import selecting
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.ledger.requests import Alike, Apart
 from jitid.policy.classes import STANDING, Names
+from jitid.values import strict_json
 
 _AT_ONCE = 500
 
@@ -76,7 +76,7 @@ class SqlRequests:
             for seq, body in self._db.execute(
                 f"SELECT seq, body FROM audit_event WHERE seq IN ({among})", values
             ):
-                found[seq] = strictjson.loads(body, "audit event")
+                found[seq] = strict_json.loads(body, "audit event")
         return found
 
     def approved_living(self) -> dict[int, frozenset[str]]:
@@ -200,7 +200,7 @@ def _names(dialect: Dialect, name: str, told: Names | None, values: dict[str, An
         yield name
         return
     if told.values:
-        values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
+        values[f"{name}_names"] = strict_json.dumps(sorted(told.values))
         # It is read once, and found in as in an index.
         yield f"CASE WHEN {name} IN ({dialect.listed(f'{name}_names')}) THEN {name} ELSE '' END"
     for number, beginning in enumerate(sorted(told.beginnings)):
@@ -251,7 +251,7 @@ def _kept(
         return column
     if not told.values:
         return None
-    values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
+    values[f"{name}_names"] = strict_json.dumps(sorted(told.values))
     table, text = ("task", "name") if name == "task" else ("term", "text")
     numbers = f"SELECT id FROM {table} WHERE {text} IN ({dialect.listed(f'{name}_names')})"
     return f"CASE WHEN {column} IN ({numbers}) THEN {column} ELSE 0 END"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.audit import used_digest
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import by_event, spared
 from jitid.ledger.dialect import dialect_of
-from jitid.lifetime import check_times
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.times import check_times
 
 if TYPE_CHECKING:
     from jitid.ledger.use import NewUse, Use, Used, UseFilter, UseRow

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.standing import FOR_EVER
 from jitid.task import ADOPTED, NOBODY
-from jitid.text import label
+from jitid.values import strict_json
+from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
@@ -27,7 +27,7 @@ def adopted_digest(tasks: Iterable[Task]) -> str:
     It has an array for each: name, opener and sensitivity.
     """
     told = [[task.name, task.opener, task.sensitivity] for task in tasks]
-    return sha256(strictjson.dumps(told).encode()).hexdigest()
+    return sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 class TaskMembers:

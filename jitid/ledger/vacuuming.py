@@ -10,7 +10,7 @@ from jitid.ledger import folder
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.lock import FairLock
 from jitid.ledger.vacuumed import Vacuumed
-from jitid.text import quote
+from jitid.values.text import quote
 
 _SPARE = 8 << 20
 """Bytes that must be left over, so that those who write next are not the first to find the disk full."""

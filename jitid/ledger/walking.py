@@ -8,11 +8,11 @@ from operator import itemgetter
 from typing import Any
 
 from jitid.credential import named_kind, read_kinds
-from jitid.identifier import identity_id
 from jitid.ledger.records import Ancestor, Family, Ground
 from jitid.ledger.selecting import IDENTITY_UNDER_AGENT, LIVE
-from jitid.lifetime import check_times
 from jitid.task import most_sensitive
+from jitid.values.ids import identity_id
+from jitid.values.times import check_times
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _ABOVE = (

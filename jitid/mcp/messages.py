@@ -8,8 +8,8 @@ import select
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from jitid import strictjson
 from jitid.errors import UsageError
+from jitid.values import strict_json
 
 LONGEST = 1 << 16
 """The longest message that is read, in bytes; of a longer one no more than this is ever held."""
@@ -101,8 +101,8 @@ def read(line: bytes | None) -> Request | None:
     if line is None:
         raise MessageError(INVALID_REQUEST, f"the message is longer than {LONGEST} bytes")
     try:
-        message = strictjson.loads(line, "the message")
-    except strictjson.StrictJSONError as error:
+        message = strict_json.loads(line, "the message")
+    except strict_json.StrictJSONError as error:
         raise MessageError(PARSE_ERROR, str(error)) from None
     if isinstance(message, list):
         raise MessageError(INVALID_REQUEST, "batches are not taken: write each message on a line of its own")

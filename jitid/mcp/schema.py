@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.acceptance import LEEWAY_TEXT
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 Schema = Mapping[str, Any]
 

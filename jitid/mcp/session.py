@@ -22,13 +22,13 @@ from jitid.errors import (
     ShownError,
     UsageError,
 )
-from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_time
 from jitid.mcp import telling
 from jitid.mcp.handed import Handed, HandedOut
 from jitid.mcp.limits import LimitError, Limits, Pace
 from jitid.processes import this_process
+from jitid.values.ids import parse_id
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Inspection
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
     from jitid.request import IssueRequest
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _PATIENCE = 2.0
 """Seconds that a call waits for the ledger; its agent can try again, and a signal waits no longer either."""

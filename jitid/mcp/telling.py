@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.lifetime import format_duration, format_time
 from jitid.mcp.limits import LimitError
-from jitid.text import safe
+from jitid.values.text import safe
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Inspection
@@ -22,7 +22,7 @@ _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
 
 def own(found: Inspection) -> dict[str, Any]:
     """Tell of the agent's own credential."""
-    from jitid import strictjson
+    from jitid.values import strict_json
 
     credential = found.credential
     return {
@@ -46,7 +46,7 @@ def own(found: Inspection) -> dict[str, Any]:
             parent=credential.parent,
             authorization_details=None
             if credential.details is None
-            else strictjson.loads(credential.details),
+            else strict_json.loads(credential.details),
         ),
     }
 

@@ -8,14 +8,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from jitid import strictjson
 from jitid.credential import FORMER_PROOF, judged_kinds
 from jitid.errors import JitidError, UsageError
-from jitid.lifetime import parse_duration, parse_time
-from jitid.name import check_audience, check_delegator, check_name
 from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
-from jitid.scope import normalise, parse_scope
-from jitid.text import MARK, foreign, quote
+from jitid.values import strict_json
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import normalise, parse_scope
+from jitid.values.text import MARK, foreign, quote
+from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -384,6 +384,6 @@ def _depth(number: int) -> int:
 
 def _used(value: Mapping[str, Any]) -> str:
     try:
-        return strictjson.dumps(value)
+        return strict_json.dumps(value)
     except (TypeError, ValueError):
         raise UsageError("`request.use` holds what JSON cannot say, such as a date") from None

@@ -44,7 +44,7 @@ from jitid.policy.source import (
     read_rules,
     statements,
 )
-from jitid.text import MARK, foreign, quote
+from jitid.values.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
     from jitid.policy.outcome import Outcome

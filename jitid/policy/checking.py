@@ -16,7 +16,7 @@ from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.placing import Place, Places, Statement
 from jitid.policy.source import ACTIONS, MARKED, Rule, name_of, rule_of
 from jitid.policy.validation import NO_ACTION, objections, spots
-from jitid.text import MARK, quote, safe
+from jitid.values.text import MARK, quote, safe
 
 ANNOTATIONS = ("id", "max_ttl", "renew_ttl", "approval")
 """Those that mean something to jitid."""

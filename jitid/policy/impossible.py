@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from jitid.credential import FORMER_PROOF, MADE, Kind
 from jitid.policy.classes import KINDS
 from jitid.policy.decision import PROOFS, SENSITIVITIES
-from jitid.text import quote
+from jitid.values.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")
 _PROGRAM = "exec:NAME"

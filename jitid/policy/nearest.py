@@ -7,10 +7,10 @@ from itertools import combinations, islice, product
 from shlex import quote as word
 from typing import Any, NamedTuple
 
-from jitid.lifetime import format_duration, format_time
 from jitid.policy.decision import SENSITIVITIES, PolicyRequest, Standing
 from jitid.policy.facts import has_purpose, local_time
-from jitid.text import label, quote, safe
+from jitid.values.text import label, quote, safe
+from jitid.values.times import format_duration, format_time
 
 MOST_QUESTIONS = 1000
 """Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""

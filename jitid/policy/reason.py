@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jitid.lifetime import format_duration
 from jitid.policy.decision import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest, Refusal
 from jitid.policy.facts import has_purpose
-from jitid.text import label, quote
+from jitid.values.text import label, quote
+from jitid.values.times import format_duration
 
 _NO_CONTEXT = "failed to parse schema from request"
 """What Cedar says of a context that it cannot take; all of it but what an enforcement point states is made here."""

@@ -14,10 +14,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.lifetime import parse_duration
 from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME
 from jitid.policy.facts import FACTS
-from jitid.text import quote
+from jitid.values.text import quote
+from jitid.values.times import parse_duration
 
 # Cedar's tokens: a comment ends at CR or LF, a string holds escapes, all else is a word or one character.
 TOKEN = re.compile(r'//[^\n\r]*|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]')

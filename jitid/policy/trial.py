@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from jitid.lifetime import format_duration
 from jitid.policy.cases import Case
 from jitid.policy.cedar import Policy
 from jitid.policy.outcome import Outcome, outcome
 from jitid.policy.source import Rule
+from jitid.values.times import format_duration
 
 
 class Difference(NamedTuple):

@@ -12,7 +12,7 @@ from jitid.errors import UsageError
 from jitid.roster import stated
 from jitid.roster.place import at, misplaced
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
-from jitid.text import quote
+from jitid.values.text import quote
 
 POLICY_ALONE = "(policy)"
 """What stands in a cell of entitlements where the policy alone decides; no scope has such characters."""

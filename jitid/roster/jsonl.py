@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jitid import strictjson
 from jitid.errors import UsageError
 from jitid.roster import stated
 from jitid.roster.place import at
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
-from jitid.text import quote
+from jitid.values import strict_json
+from jitid.values.text import quote
 
 _STATED = ("name", "entitlements", "sensitivity", "groups", "manager", "aliases", "external_id", "imported")
 _WHETHER = ("active", "disabled", "state")
@@ -31,7 +31,7 @@ def _read(lines: Iterable[tuple[int, str]]) -> Iterator[Stated]:
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    found = strictjson.loads(text, "it")
+    found = strict_json.loads(text, "it")
     if not isinstance(found, dict):
         raise UsageError("it is no JSON object")
     for name in found:

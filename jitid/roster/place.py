@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jitid.errors import JitidError, UsageError
-from jitid.strictjson import StrictJSONError
+from jitid.values.strict_json import StrictJSONError
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitid.errors import UsageError
-from jitid.jsonstream import Elements
 from jitid.roster import stated
 from jitid.roster.place import at, misplaced
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
-from jitid.strictjson import StrictJSONError
-from jitid.text import quote
+from jitid.values.json_stream import Elements
+from jitid.values.strict_json import StrictJSONError
+from jitid.values.text import quote
 
 _USER = "urn:ietf:params:scim:schemas:core:2.0:user"
 _ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:user"

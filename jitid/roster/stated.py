@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeVar
 
 from jitid.delegator import Delegator
 from jitid.errors import UsageError
-from jitid.name import MAX_NAME, MAX_URI, check_delegator
-from jitid.scope import normalise, parse_scope
 from jitid.task import SENSITIVITIES
-from jitid.text import check_text, quote, safe
+from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
+from jitid.values.scope import normalise, parse_scope
+from jitid.values.text import check_text, quote, safe
 
 MOST = 1_000
 """How many groups, aliases or entitlements one delegator has at most."""

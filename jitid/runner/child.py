@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from jitid.errors import ExitStatus, NotRunError
-from jitid.text import quote
+from jitid.values.text import quote
 
 _PR_SET_PDEATHSIG = 1
 

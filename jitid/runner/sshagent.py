@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from jitid import sshagent
 from jitid.errors import NotRunError, StorageError, UsageError
-from jitid.lifetime import over
 from jitid.runner import child
+from jitid.values.times import over
 
 _SOCKET = "agent"
 _LONGEST_PATH = 100

@@ -11,7 +11,7 @@ from typing import Protocol
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.outputplace import check_output
-from jitid.text import quote
+from jitid.values.text import quote
 from jitid.writers import open_to_others
 
 _FILE = "token"

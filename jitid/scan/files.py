@@ -15,7 +15,7 @@ from jitid.scan.reading import SPECIAL, STDIN, Reading, why
 from jitid.scan.sharing import Sharing
 from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
-from jitid.text import given_away, quote
+from jitid.values.text import given_away, quote
 
 _MOST_RULES = 4_000
 """So many folders' rules are remembered."""

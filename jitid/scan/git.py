@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 
 from jitid.errors import NotRunError, RefusedError, StorageError, UsageError
 from jitid.runner.child import find
-from jitid.text import quote, safe
+from jitid.values.text import quote, safe
 
 # What would make git run a program, or believe what only speeds it up: a repository's own configuration comes before
 # a user's, and after this.

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from jitid.scan.git import Repository
 from jitid.scan.source import Tally
-from jitid.text import safe
+from jitid.values.text import safe
 
 _SHARES = 16
 _WORTH_SHARING = 4 << 20

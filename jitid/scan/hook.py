@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jitid.errors import OutputError, UsageError
 from jitid.scan.git import Repository
-from jitid.text import quote
+from jitid.values.text import quote
 
 NAME = "pre-commit"
 _SETTING = "core.hooksPath"

@@ -10,7 +10,7 @@ from jitid.scan.blobs import Reading
 from jitid.scan.git import EMPTY_TREES, Repository
 from jitid.scan.history import Share, output, records
 from jitid.scan.hits import Hit, Searcher
-from jitid.text import quote
+from jitid.values.text import quote
 
 _MOST_NAMES = 1 << 28
 """Bytes of the names of files that are staged at once."""

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
-from jitid.lifetime import parse_time
 from jitid.redaction.token_format import names_token
 from jitid.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
+from jitid.values.times import parse_time
 
 _MOST_LINES = 1 << 31
 _LONGEST_TIME = 40

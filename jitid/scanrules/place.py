@@ -6,7 +6,7 @@ import re
 
 from jitid.address import parse_address
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 STATUS = "/token-status"
 """Tells whoever shows a token whether it works."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from jitid import strictjson
 from jitid.errors import JitidError, UsageError
-from jitid.name import check_audience
-from jitid.secret import Secret
 from jitid.server.answers import LimitedError, dumps, headers_of, status_of
 from jitid.server.record import record_of
+from jitid.values import strict_json
+from jitid.values.names import check_audience
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -161,8 +161,8 @@ def _object(request: Request, text: bytes) -> dict[str, Any]:
     if kind != "application/json":
         raise UsageError("the content type must be application/json")
     try:
-        body = strictjson.loads(text, "the request")
-    except strictjson.StrictJSONError as error:
+        body = strict_json.loads(text, "the request")
+    except strict_json.StrictJSONError as error:
         raise UsageError(str(error)) from None
     if type(body) is not dict:
         raise UsageError("the request is no JSON object")

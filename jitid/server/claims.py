@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.credential import TokenUse
-from jitid.name import spiffe_id
+from jitid.values import strict_json
+from jitid.values.names import spiffe_id
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Introspected
@@ -50,9 +50,9 @@ def told(found: Introspected) -> dict[str, Any]:
         "jitid": context,
     }
     if credential.details is not None:
-        claims["authorization_details"] = strictjson.loads(credential.details)
+        claims["authorization_details"] = strict_json.loads(credential.details)
     if credential.may_act is not None:
-        claims["may_act"] = strictjson.loads(credential.may_act)
+        claims["may_act"] = strict_json.loads(credential.may_act)
     return claims
 
 

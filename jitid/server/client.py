@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from jitid import assertion, strictjson
+from jitid import assertion
 from jitid.assertion import ALGORITHMS as ALGORITHMS
 from jitid.authority.access_operations import Authenticate, FindClientKeys, UseAssertion
 from jitid.errors import InvalidCredentialError, UnauthenticatedError, UsageError
-from jitid.secret import Secret
 from jitid.server.oautherror import OAuthError
+from jitid.values import strict_json
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -153,7 +154,9 @@ def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAu
             signed = assertion.parse(text)
             audiences = (*authority.names_now().accepted(now), *places)
             keys = authority.perform(FindClientKeys(client=signed.client))
-            id_ = assertion.check(signed, {key.id: strictjson.loads(key.jwk) for key in keys}, audiences, now)
+            id_ = assertion.check(
+                signed, {key.id: strict_json.loads(key.jwk) for key in keys}, audiences, now
+            )
         except (InvalidCredentialError, UsageError) as error:
             raise UnauthenticatedError(f"{error.message}; nothing was done") from None
         return authority.perform(

@@ -12,14 +12,14 @@ from jitid.authority.operations import Verify
 from jitid.caller import Caller
 from jitid.credential import TOKENS, TokenUse
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.name import check_audience
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.scope import Scope, parse_scope, uncovered
-from jitid.secret import Secret
 from jitid.server.form import MAX_FORM, parse_form
 from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, plain
 from jitid.server.original import path_of
 from jitid.server.record import record_of
+from jitid.values.names import check_audience
+from jitid.values.scope import Scope, parse_scope, uncovered
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request

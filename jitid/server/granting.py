@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid import strictjson
 from jitid.authority.actors import own_agent
 from jitid.authority.exchanging import new_task
 from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
 from jitid.credential import Kind
 from jitid.errors import UsageError
-from jitid.lifetime import parse_duration
-from jitid.name import check_audience, check_name
 from jitid.request import IssueRequest
-from jitid.scope import Scope, parse_scope
-from jitid.secret import Secret
 from jitid.server.oautherror import OAuthError, document, usage
 from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
+from jitid.values import strict_json
+from jitid.values.names import check_audience, check_name
+from jitid.values.scope import Scope, parse_scope
+from jitid.values.secret import Secret
+from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -138,7 +138,7 @@ def answer(wanted: Wanted, issued: Issued) -> Response:
         told["scope"] = " ".join(issued.scopes)
     if wanted.request.details:
         # RFC 9396, section 7.
-        told["authorization_details"] = [strictjson.loads(text) for text in wanted.request.details]
+        told["authorization_details"] = [strict_json.loads(text) for text in wanted.request.details]
     return document(told)
 
 
@@ -213,13 +213,13 @@ def _details(text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
     try:
-        details = strictjson.loads(text, "authorization_details")
+        details = strict_json.loads(text, "authorization_details")
         if type(details) is not list or not details:
-            raise strictjson.StrictJSONError("authorization_details is no JSON array with something in it")
+            raise strict_json.StrictJSONError("authorization_details is no JSON array with something in it")
         if not all(type(one) is dict and type(one.get("type")) is str and one["type"] for one in details):
-            raise strictjson.StrictJSONError("each of the authorization_details is an object with a type")
-        return tuple([strictjson.dumps(one) for one in details])
-    except strictjson.StrictJSONError as error:
+            raise strict_json.StrictJSONError("each of the authorization_details is an object with a type")
+        return tuple([strict_json.dumps(one) for one in details])
+    except strict_json.StrictJSONError as error:
         raise OAuthError("invalid_authorization_details", str(error)) from None
 
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from shlex import quote as word
 
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 from jitid.writers import changeable, trusted
 
 _BACKLOG = 1024

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from jitid import __version__, strictjson
+from jitid import __version__
 from jitid.authority import codec
 from jitid.authority.annotations import operations
 from jitid.authority.extent import is_long
@@ -20,6 +20,7 @@ from jitid.errors import JitidError, UsageError
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, WHOAMI, document
 from jitid.server.record import record_of
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -90,8 +91,8 @@ async def _operation(request: Request, name: str) -> Callable[[], Operation[obje
         if said.partition(";")[0].strip().lower() != "application/json":
             raise RequestError(415, "the body is to be application/json; nothing was done")
         try:
-            values = strictjson.loads(body or b"{}", "the body")
-        except strictjson.StrictJSONError as error:
+            values = strict_json.loads(body or b"{}", "the body")
+        except strict_json.StrictJSONError as error:
             raise UsageError(f"{error}; nothing was done") from None
         try:
             return codec.decode_operation(name, values)

@@ -12,13 +12,13 @@ from starlette.routing import BaseRoute, Route
 from jitid.authority.access_operations import RevokeAccess
 from jitid.authority.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.secret import Secret
 from jitid.server import client, granting
 from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.claims import DEAD, told
 from jitid.server.form import Form, credentials_of, read_form, shows_credential
 from jitid.server.oautherror import OAuthError, as_oauth, document
 from jitid.server.record import record_of
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request

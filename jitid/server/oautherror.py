@@ -18,7 +18,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.server.answers import dumps, headers_of, status_of
-from jitid.text import safe
+from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

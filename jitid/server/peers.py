@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from jitid.caller import Caller
 from jitid.errors import JitidError, UnauthenticatedError
-from jitid.name import check_delegator
 from jitid.server.record import Peer
+from jitid.values.names import check_delegator
 
 if TYPE_CHECKING:
     from jitid.config import Config

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from jitid.text import safe
+from jitid.values.text import safe
 
 Line = Callable[[dict[str, Any]], str]
 

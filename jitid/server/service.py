@@ -21,7 +21,6 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
-from jitid.secret import Secret
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.counting import Counting
 from jitid.server.pace import Pace
@@ -31,6 +30,7 @@ from jitid.server.record import record_of
 from jitid.server.seat import Seat
 from jitid.server.settling import Settler
 from jitid.server.together import Together
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request

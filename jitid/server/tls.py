@@ -7,7 +7,7 @@ import ssl
 import stat
 
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.text import quote
+from jitid.values.text import quote
 
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext:

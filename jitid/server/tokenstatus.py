@@ -11,9 +11,9 @@ from jitid.authority.access_operations import Authenticate
 from jitid.authority.token_operations import Introspect
 from jitid.caller import Caller
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
-from jitid.secret import Secret
 from jitid.server.forward import shown_token, shows_token
 from jitid.server.oautherror import KEPT_NOWHERE, document
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from jitid.identifier import parse_id
 from jitid.sweep.seen import Observed
+from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from jitid.sweep.rule import Sight

@@ -16,7 +16,7 @@ from jitid.sweep.finding import Finding, Remedied, Unfixed
 from jitid.sweep.rule import Rule
 from jitid.target import Outcome, Record, Settlement
 from jitid.targets import Targets
-from jitid.text import safe
+from jitid.values.text import safe
 
 _AT_ONCE = 200
 

@@ -14,7 +14,7 @@ from jitid.errors import JitidError
 from jitid.ledger.protocol import Ledger
 from jitid.sweep.seen import Observed, Seen
 from jitid.targets import Targets
-from jitid.text import safe
+from jitid.values.text import safe
 
 LIMIT = 60
 """Seconds that a target may take to tell what exists there, unless it is said."""

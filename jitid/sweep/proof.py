@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jitid import introspection
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.identifier import credential_id
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.sweep.finding import Remedied
+from jitid.values.ids import credential_id
 
 _ASKED = 100
 """So many of what one event has ended are put before the judge of `verify` one by one."""

@@ -12,9 +12,9 @@ from jitid.credential import USUAL_KINDS, read_kinds
 from jitid.governance import Objection
 from jitid.ledger.directory import Entry
 from jitid.ledger.selecting import LIVE
-from jitid.scope import uncovered
 from jitid.sweep.rule import Sight, scopes_of
-from jitid.text import quote
+from jitid.values.scope import uncovered
+from jitid.values.text import quote
 
 OTHERS = ("delegator-disabled", "agent-overdue")
 """What other rules report."""

@@ -15,10 +15,10 @@ from jitid.ledger.condition import ClockReading
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, Selection
 from jitid.ledger.selecting import LIVE
-from jitid.scope import Scope, parse_scope
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
 from jitid.sweep.seen import Observed
+from jitid.values.scope import Scope, parse_scope
 
 if TYPE_CHECKING:
     from jitid.request import Terms

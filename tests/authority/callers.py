@@ -9,7 +9,7 @@ from jitid.authority import operations as ops
 from jitid.caller import Caller
 from jitid.issuance import Issued
 from jitid.request import ProvedActor
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import World, request
 
 FOUND_OUT: Mapping[str, Any] = {

@@ -36,9 +36,9 @@ from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.roster import csv
 from jitid.roster.stated import Stated as Person
-from jitid.secret import Secret
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
+from jitid.values.secret import Secret
 from tests.authority.scene import API, BACKEND, Held, Scene, standing
 from tests.builders import DAY, NAMES, NOW, request
 

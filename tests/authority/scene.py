@@ -24,9 +24,9 @@ from jitid.ledger.records import Filter
 from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.secret import Secret
 from jitid.standing import StandingSecret
 from jitid.standingkeys import of_secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask
 from tests.builders import KINDS, World, policed, request
 from tests.offlineroot import certified

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from jitid import access, strictjson
+from jitid import access
 from jitid.access import Granted, Wanted
 from jitid.authority import access_operations as ops
 from jitid.authority import delegator_operations as delegators
@@ -33,12 +33,13 @@ from jitid.errors import (
 )
 from jitid.ledger.access import AccessState
 from jitid.redaction.token_format import is_opaque
-from jitid.secret import Secret
+from jitid.values import strict_json
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, World, edit
 from tests.tokens import signed
 
-JWK = strictjson.dumps(signed.jwk(signed.ED25519, kid="k1"))
+JWK = strict_json.dumps(signed.jwk(signed.ED25519, kid="k1"))
 
 
 def grant(world: World, name: str = "user:alice", *roles: str, **more: Any) -> Granted:
@@ -461,7 +462,7 @@ def test_a_client_has_a_key_in_place_of_a_bearer(world: World) -> None:
     for client in ("system:ci", granted.access.id):
         (key,) = world.authority.perform(ops.FindClientKeys(client=client))
         assert key.id == granted.access.id
-        assert strictjson.loads(key.jwk)["alg"] == "EdDSA"
+        assert strict_json.loads(key.jwk)["alg"] == "EdDSA"
     assert world.authority.perform(ops.FindClientKeys(client="system:other")) == []
     with pytest.raises(UsageError, match="no bearer"):
         world.authority.perform(ops.RotateAccess(id=granted.access.id))
@@ -510,7 +511,7 @@ def test_a_key_is_the_same_in_every_form_that_issue_takes(
     """A client has it as its tools write it: openssl, ssh-keygen, or a JWK."""
     text = private.public_key().public_bytes(*form).decode()
     stated = [grant(world, "system:ci", key=each).access.public for each in (text, f"\n{text}\r\n")]
-    assert stated == [grant(world, "system:ci", key=strictjson.dumps(signed.jwk(private))).access.public] * 2
+    assert stated == [grant(world, "system:ci", key=strict_json.dumps(signed.jwk(private))).access.public] * 2
 
 
 @pytest.mark.parametrize(

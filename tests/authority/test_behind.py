@@ -31,7 +31,7 @@ from jitid.ledger.approval import ApprovalState
 from jitid.oidc import OidcIssuer, Sort
 from jitid.request import RenewRequest
 from jitid.roster.stated import Stated
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
 from tests.builders import World, request

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import jitid.authority
-from jitid import strictjson
 from jitid.authority import codec, forms
 from jitid.authority import operations as ops
 from jitid.authority.annotations import operations, result_of
@@ -35,7 +34,8 @@ from jitid.ledger.records import Selection
 from jitid.request import IssueRequest, RenewRequest
 from jitid.revocation import TooManyError
 from jitid.searching import Finds
-from jitid.secret import Secret, new_opaque
+from jitid.values import strict_json
+from jitid.values.secret import Secret, new_opaque
 from tests import real
 from tests.authority.callers import FOUND_OUT
 from tests.authority.values import JSON, answers, operation_values, told
@@ -46,7 +46,7 @@ FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(Health
 
 def through(document: Any) -> Any:
     """Return a document as another process reads it."""
-    return strictjson.loads(json.dumps(document))
+    return strict_json.loads(json.dumps(document))
 
 
 @pytest.mark.deep

@@ -26,7 +26,7 @@ from jitid.errors import (
 from jitid.issuance import Issued
 from jitid.oidc import OidcIssuer, Sort
 from jitid.request import AttachRequest, MayAct
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import NOW, PERMIT_ALL, World, policed, request
 from tests.tokens.signed import P256, jwk, token

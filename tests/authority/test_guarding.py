@@ -16,7 +16,7 @@ from jitid.authority.token_operations import Exchange
 from jitid.caller import ROLES
 from jitid.errors import RefusedError
 from jitid.ledger.records import Selection
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue
 from tests.builders import World, request
 from tests.programs import Shop

@@ -34,7 +34,7 @@ from jitid.errors import (
 from jitid.issuance import Issued
 from jitid.ledger.records import Selection
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.secret import Secret, fingerprint, new_opaque
+from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller
 from tests.builders import NAMES, Made, World, edit, request
 from tests.lifecycle.test_lines import OVERLAP, attach, renew

@@ -21,8 +21,8 @@ from jitid.authority.token_operations import Exchange
 from jitid.certifying import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.issuance import Issued
-from jitid.lifetime import MAX_DURATION
 from jitid.request import AttachRequest, RenewRequest
+from jitid.values.times import MAX_DURATION
 from tests.authority.callers import ask
 from tests.authority.scene import API, Scene
 from tests.builders import DAY, request

@@ -24,8 +24,8 @@ from jitid.credential import Credential
 from jitid.errors import JitidError, RefusedError
 from jitid.ledger.approval import ApprovalFilter
 from jitid.ledger.records import Filter, Selection
-from jitid.secret import fingerprint
 from jitid.usage import Recorded
+from jitid.values.secret import fingerprint
 from tests.authority import examples, rules
 from tests.authority.rules import DONE, INVALID, REFUSED, UNKNOWN, USAGE, has_role
 from tests.authority.scene import Scene

@@ -30,11 +30,11 @@ from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
-from jitid.name import spiffe_id
 from jitid.oidc import OidcIssuer
 from jitid.registry import Stated
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.secret import Secret
+from jitid.values.names import spiffe_id
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
 from tests.builders import World, request

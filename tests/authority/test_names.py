@@ -26,7 +26,7 @@ from jitid.ledger.records import Filter
 from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.revocation import TooManyError
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit, request
 from tests.lifecycle.test_issuance import claims

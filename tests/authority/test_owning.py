@@ -15,7 +15,7 @@ from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedEr
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit
 

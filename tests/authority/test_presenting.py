@@ -34,7 +34,7 @@ from jitid.ledger.sqlite import SqliteLedger
 from jitid.oidc import OidcIssuer, thumbprint
 from jitid.registry import Stated
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, NOW, World, edit, request
 from tests.lifecycle.test_copying import copied

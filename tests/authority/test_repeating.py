@@ -26,7 +26,7 @@ from jitid.ledger.access import AccessState
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.records import Filter
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, policed, request
 

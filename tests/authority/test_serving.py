@@ -18,7 +18,7 @@ from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World
 

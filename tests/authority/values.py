@@ -17,14 +17,14 @@ from jitid.authority import form as common
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import UsageError
-from jitid.identifier import access_id, credential_id, identity_id
 from jitid.ledger.survey import PROPERTIES
 from jitid.roster.stated import KEEP
 from jitid.searching import Finds
-from jitid.secret import Secret
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
+from jitid.values.ids import access_id, credential_id, identity_id
+from jitid.values.secret import Secret
 
 _BIG = 10**18 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

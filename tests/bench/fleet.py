@@ -11,7 +11,6 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from jitid import strictjson
 from jitid.authority.local import LocalAuthority
 from jitid.ledger import folder as ledgers
 from jitid.ledger import sqlite
@@ -20,8 +19,9 @@ from jitid.ledger.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values import strict_json
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.bench import ground
 
 DELEGATORS = 1_000
@@ -88,7 +88,7 @@ def open_fleet(place: Path) -> LocalAuthority:
 def terms() -> Terms:
     """Return the terms of the default policy."""
     files = default_files()
-    return Terms(Policy(files), strictjson.dumps(list(files)), "bench", ttl=28_800, sensitivity="low")
+    return Terms(Policy(files), strict_json.dumps(list(files)), "bench", ttl=28_800, sensitivity="low")
 
 
 def _fill(place: Path) -> None:

@@ -17,7 +17,7 @@ from jitid.credential import PROOFS
 from jitid.environment import open_or_create_local
 from jitid.issuance import Issued
 from jitid.request import MOST_AT_ONCE, IssueRequest
-from jitid.scope import Scope
+from jitid.values.scope import Scope
 
 ROOT = Path(jitid.__file__).parent.parent
 SCOPES = (Scope("repo:acme/web:read"), Scope("tickets:INC-4821:write"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Revoke, Verify
 from jitid.ledger.records import Selection
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, in_turns, per_second, rate

@@ -22,8 +22,8 @@ from jitid.authorization import Asked
 from jitid.commands.incoming import LONGEST, MOST
 from jitid.errors import ClockError
 from jitid.ledger.use import UseFilter
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.builders import DAY, World
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command, need

@@ -21,8 +21,8 @@ from jitid import cli
 from jitid.errors import JitidError
 from jitid.plain_table import GLOBALS, VERBS
 from jitid.redaction.token_format import SIGNED_MARK, masked, names_token
-from jitid.secret import new_opaque
-from jitid.text import foreign, label, quote
+from jitid.values.secret import new_opaque
+from jitid.values.text import foreign, label, quote
 from tests.cli.test_hostile import LAST, NEEDED, PLACES
 from tests.values.test_name import names
 

@@ -11,8 +11,8 @@ import pytest
 from jitid.access import Wanted, caller_of
 from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
-from jitid.lifetime import format_time
-from jitid.secret import Secret
+from jitid.values.secret import Secret
+from jitid.values.times import format_time
 from tests.builders import World
 from tests.real import Shell, faked
 

@@ -11,7 +11,7 @@ import pytest
 
 from jitid import cli
 from jitid.plain_table import GLOBALS, VERBS
-from jitid.text import safe
+from jitid.values.text import safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 # NUL cannot be passed to a process, and half a surrogate pair is no text that a process could be passed either.

@@ -18,7 +18,7 @@ import pytest
 from jitid.authority.operations import Renew
 from jitid.ledger.leak import LeakFilter
 from jitid.request import RenewRequest
-from jitid.secret import Secret, fingerprint
+from jitid.values.secret import Secret, fingerprint
 from tests.builders import World, edit
 from tests.cli.test_trace import FILLER, SPOILT, pieces
 from tests.ledger.test_crash import CALLS

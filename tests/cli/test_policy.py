@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.text import safe
+from jitid.values.text import safe
 from tests.real import Shell, command, other_user, reachable
 
 PERMIT = '@id("all") permit (principal, action, resource);\n'

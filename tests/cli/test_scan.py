@@ -18,7 +18,7 @@ from jitid.commands.scancount import Counted
 from jitid.commands.scanfound import offline
 from jitid.scan.hits import Hit, Searcher
 from jitid.scan.source import Item
-from jitid.secret import fingerprint
+from jitid.values.secret import fingerprint
 from tests.real import Shell, command, until
 from tests.scan.test_hits import opaque
 

@@ -20,10 +20,10 @@ import pytest
 from jitid.commands.stream import CHUNK, StreamSearch
 from jitid.errors import StorageError, UsageError
 from jitid.hidden import AFTER
-from jitid.identifier import credential_id
 from jitid.pasted import LONGEST
 from jitid.searching import Finds
-from jitid.secret import fingerprint, new_opaque
+from jitid.values.ids import credential_id
+from jitid.values.secret import fingerprint, new_opaque
 from tests.values.test_searching import JTI, OPAQUE, TOKEN, content, signed
 
 WHAT = "the text"

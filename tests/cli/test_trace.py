@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from jitid.secret import fingerprint
+from jitid.values.secret import fingerprint
 from tests.real import Shell, command
 
 FILLER = b"2026-11-24T12:00:00Z info job fetch request_id=0f8b2d job done in 12ms, nothing of ours here\n"

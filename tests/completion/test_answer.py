@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import completing, name
+from jitid import completing
 from jitid.completingkinds import KINDS
 from jitid.credential import MADE
-from jitid.identifier import approval_id, credential_id, identity_id, parse_approval_id
 from jitid.ledger.schema import APPLICATION_ID
+from jitid.values import names as name
+from jitid.values.ids import approval_id, credential_id, identity_id, parse_approval_id
 from tests.builders import World, edit, make_folder, put
 from tests.completion.asking import lines, names, rows
 from tests.real import Shell

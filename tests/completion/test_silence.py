@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid import completing, name
+from jitid import completing
+from jitid.values import names as name
 from tests.builders import edit
 from tests.completion.asking import lines, names, rows
 from tests.real import Shell, command, other_user, reachable

@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 
 from jitid.issuers.awspolicy import denied_in
-from jitid.lifetime import parse_time
+from jitid.values.times import parse_time
 from tests.issuers.between import between, refused
 from tests.moto import ACCOUNT, REGION, Moto
 from tests.real import Shell, command, module

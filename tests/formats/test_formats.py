@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jitid.formats import checklist, csv, drawing, json, jsonl, show, table, tsv
 from jitid.formats.stream import Stream
 from jitid.formats.view import Format, View
-from jitid.text import safe
+from jitid.values.text import safe
 
 FIELDS = ("id", "purpose", "scopes")
 

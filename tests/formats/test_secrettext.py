@@ -7,7 +7,7 @@ import json
 import pytest
 
 from jitid.formats.secrettext import files_of, text_of
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 
 NOON = 1_763_985_600
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jitid.audit import Event, encode
 from jitid.formats import syslog
-from jitid.text import safe
+from jitid.values.text import safe
 from tests.formats.test_formats import texts
 from tests.real import need
 

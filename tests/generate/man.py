@@ -8,8 +8,8 @@ from pathlib import Path
 
 import jitid
 from jitid.errors import ExitStatus
-from jitid.lifetime import format_duration
 from jitid.settings import SETTINGS, Setting
+from jitid.values.times import format_duration
 from tests.generate import prose as told
 from tests.generate import targets
 from tests.generate.endings import ENDS, FIELDS, OF_RUN, STATUSES

@@ -10,10 +10,10 @@ from jitid.agent import Agent
 from jitid.authority import delegator_operations as ops
 from jitid.delegator import Delegator
 from jitid.delegators import Disabled, Edit, Edited
-from jitid.identifier import approval_id
 from jitid.reconciling import Reconciled, Source
 from jitid.roster import csv
 from jitid.roster.stated import Roster, Stated
+from jitid.values.ids import approval_id
 from tests.builders import World
 
 _numbers = count(1)

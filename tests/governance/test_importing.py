@@ -21,7 +21,7 @@ from jitid.oidc import OidcIssuer
 from jitid.reconciling import Reconciled, Source
 from jitid.request import RenewRequest
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
 from tests.governance.people import (
     add,

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from jitid.identifier import credential_id, identity_id, new_uuid7
 from jitid.issuers.outside import OutsideIssuer
 from jitid.target import Made, Record
+from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import free_port
 
 ISSUER = "urn:jitid:test"

@@ -23,9 +23,9 @@ from jitid.issuers.awspolicy import (
     session_tags,
     source_identity,
 )
-from jitid.lifetime import parse_time
-from jitid.name import check_delegator
-from jitid.scope import Scope, covers
+from jitid.values.names import check_delegator
+from jitid.values.scope import Scope, covers
+from jitid.values.times import parse_time
 from tests.issuers.places import Place, some
 from tests.real import module
 

@@ -27,9 +27,9 @@ from jitid.issuers.awspolicy import delegator_of, denied_in
 from jitid.issuers.awssts import AwsStsIssuer
 from jitid.jws import public_jwk
 from jitid.keyring import Keyring
-from jitid.lifetime import parse_time
-from jitid.secret import Secret
 from jitid.target import Life, Made, Record, Settlement
+from jitid.values.secret import Secret
+from jitid.values.times import parse_time
 from tests.issuers.awsplace import AwsPlace, private
 from tests.issuers.between import Between, Said, between, refused
 from tests.issuers.places import ISSUER, make

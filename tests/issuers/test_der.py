@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from jitid import der
 from jitid.certificates import key_usage, self_signed
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.identifier import credential_id, identity_id
 from jitid.issuers.protocol import Draft, Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
 from jitid.keyring import Keyring, Signer
-from jitid.name import spiffe_id
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.names import spiffe_id
 
 NOW = 1_795_521_600
 LAST = 4_000_000_000

@@ -184,7 +184,7 @@ def test_it_learns_nothing_of_our_environment_or_arguments(
 
 
 def test_a_secret_to_probe_comes_by_standard_input_alone(written: Written) -> None:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
     body = """
 shown = open("/proc/self/cmdline").read() + open("/proc/self/environ").read()

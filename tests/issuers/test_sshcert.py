@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from jitid import sshwire
 from jitid.errors import ConfigurationError, UsageError
-from jitid.identifier import credential_id, identity_id, new_uuid7
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.issuers.sshcert import SshCertIssuer, callers_key, serial_of
 from jitid.keyring import Signer
+from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import need
 
 NOW = 1_795_521_600

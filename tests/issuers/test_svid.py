@@ -23,8 +23,8 @@ from jitid.authority.operations import ListKeys, RevokeKey, RotateKey
 from jitid.certifying import Bundle
 from jitid.der import to_pem
 from jitid.errors import NotFoundError, UsageError
-from jitid.name import decode_segment, spiffe_id
-from jitid.secret import Secret
+from jitid.values.names import decode_segment, spiffe_id
+from jitid.values.secret import Secret
 from tests.builders import Made, World
 from tests.issuers.tlsplace import Peer, meet
 from tests.real import module, need

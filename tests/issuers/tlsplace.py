@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 
 
 class Peer(NamedTuple):

@@ -9,9 +9,9 @@ from jitid.audit import ended_digest
 from jitid.chains import Walk
 from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
-from jitid.secret import fingerprint
+from jitid.values.ids import parse_id
+from jitid.values.secret import fingerprint
 from tests.builders import DAY, NAMES, NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key
 

@@ -16,9 +16,9 @@ import pytest
 
 from jitid import auditexport
 from jitid.errors import InvalidCredentialError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.ledger.use import UseFilter
+from jitid.values.ids import parse_id
 from tests.builders import DAY, World
 from tests.lifecycle.test_retention import prune, tables
 from tests.lifecycle.test_segments import cut

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jitid.credential import State
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Family, Selection
+from jitid.values.ids import credential_id, identity_id
 from tests.builders import Row, put, put_chain
 from tests.ledger.places import Place
 
@@ -99,6 +99,6 @@ def test_many_families_are_those_of_each(place: Place, rows: list[Row]) -> None:
 
 
 def _uid(row: Row) -> bytes:
-    from jitid.identifier import parse_id
+    from jitid.values.ids import parse_id
 
     return parse_id(row.id)[1]

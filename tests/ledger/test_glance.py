@@ -7,10 +7,10 @@ import pytest
 from jitid import access
 from jitid.access import Wanted
 from jitid.credential import State
-from jitid.identifier import parse_id
 from jitid.ledger.presented import Presentation
 from jitid.ledger.records import Selection
-from jitid.secret import fingerprint
+from jitid.values.ids import parse_id
+from jitid.values.secret import fingerprint
 from tests.builders import put, put_delegator
 from tests.ledger.places import Place, public_key
 

@@ -12,8 +12,8 @@ from jitid.authority.token_operations import Introspect
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import InvalidCredentialError
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.builders import DAY, Made, World
 
 

@@ -19,7 +19,7 @@ from jitid.ledger import folder, schema
 from jitid.ledger.records import Filter, Selection
 from jitid.ledger.writing import SqlTransaction
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put
 from tests.eventful import leave_marks, live_through_everything
 from tests.former import two_digests

@@ -24,10 +24,10 @@ from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.postgresvacuuming import vacuum
 from jitid.ledger.records import Filter, Names, Selection
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
+from jitid.values.secret import Secret
 from tests import pgbouncer, postgres
 from tests.builders import put_chain, request
 from tests.pgbouncer import IGNORING, PgBouncer

@@ -31,7 +31,7 @@ from jitid.ledger.postgresaddress import parameters, shown
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.records import Filter, Selection
 from jitid.request import IssueRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request
 from tests.ledger.proxy import Proxy
 from tests.postgres import Postgres

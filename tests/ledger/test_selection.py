@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from jitid.acceptance import LEEWAY
 from jitid.credential import State
-from jitid.identifier import parse_id
 from jitid.ledger import selecting, writing
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Radius, Selection
 from jitid.ledger.schema import LIVE_INDEXES
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.values.ids import parse_id
 from tests.builders import NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key
 

@@ -9,9 +9,9 @@ import pytest
 
 from jitid.credential import State
 from jitid.errors import JitidError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Filter, Selection
 from jitid.process import Process
+from jitid.values.ids import parse_id
 from tests.builders import NOW, Row, put
 from tests.ledger.places import Place
 

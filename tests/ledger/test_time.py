@@ -11,8 +11,8 @@ from jitid import auditing, config
 from jitid.credential import State
 from jitid.environment import open_local
 from jitid.errors import ClockError, IntegrityError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Filter, Selection
+from jitid.values.ids import parse_id
 from tests.builders import DAY, NAMES, NOW, Row, World, put
 from tests.ledger.places import Place, with_a_mark
 

@@ -18,7 +18,7 @@ from jitid.authority.approval_operations import (
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState
 from jitid.oidc import OidcIssuer
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.tokens import signed
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from jitid.credential import FORMER_PROOF
-from jitid.identifier import parse_id
 from jitid.ledger.past import Past
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import CredentialRow
 from jitid.ledger.survey import Spread
-from jitid.secret import fingerprint
 from jitid.task import SENSITIVITIES
+from jitid.values.ids import parse_id
+from jitid.values.secret import fingerprint
 from tests.builders import DAY, Row, World, delegator, put
 
 SCOPES = ("", "repo:a", "repo:a repo:b", "repo:*", "log:read repo:a")

@@ -26,13 +26,13 @@ from jitid.exposure import Leaked
 from jitid.issuance import Issued
 from jitid.leaks import LeakReport
 from jitid.ledger.records import Radius, Selection
-from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.publication import Document
 from jitid.request import AttachRequest, RenewRequest
 from jitid.scan.hits import Hit
-from jitid.secret import Secret
 from jitid.sweep.limits import Limits
+from jitid.values.secret import Secret
+from jitid.values.times import format_time
 from tests.builders import NOW, PERMIT_ALL, Made, World, request
 from tests.programs import Shop
 from tests.sweep.asking import found

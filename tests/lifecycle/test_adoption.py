@@ -22,10 +22,10 @@ from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, 
 from jitid.looks import PRINT, Shape
 from jitid.pasted import search_pasted
 from jitid.recurrence import Rule
-from jitid.secret import Secret, new_opaque
 from jitid.standing import FOR_EVER, StandingSecret
 from jitid.sweep.limits import Limits
 from jitid.target import Life
+from jitid.values.secret import Secret, new_opaque
 from tests.builders import DAY, NOW, World, edit
 from tests.lifecycle.test_leaks import add, only, prove
 from tests.programs import Shop
@@ -206,7 +206,7 @@ def test_a_name_is_free_again_once_its_secret_has_ended_and_that_secret_never_is
 
 
 def test_what_this_ledger_issued_itself_is_not_adopted(world: World) -> None:
-    from jitid.secret import fingerprint
+    from jitid.values.secret import fingerprint
 
     made = world.issue(kind="opaque")
     with pytest.raises(UsageError, match=made.jti):

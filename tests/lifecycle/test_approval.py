@@ -23,12 +23,12 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
-from jitid.identifier import approval_id
 from jitid.ledger import folder
 from jitid.ledger.approval import ApprovalState
 from jitid.policy.cedar import Policy
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret
+from jitid.values.ids import approval_id
+from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, PERMIT_ALL, Made, edit, policed, request
 from tests.lifecycle.office import BOTH, ISSUER, PAY, POLICY, Office, id_token
 
@@ -738,6 +738,6 @@ def test_a_request_is_shown_with_the_rule_that_asks_as_it_was_then(office: Offic
 
 
 def _quoted(text: str) -> str:
-    from jitid.strictjson import dumps
+    from jitid.values.strict_json import dumps
 
     return dumps(text)

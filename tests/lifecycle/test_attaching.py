@@ -14,7 +14,7 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger.records import Selection
 from jitid.request import AttachRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import KINDS, World
 from tests.programs import Shop
 

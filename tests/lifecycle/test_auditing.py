@@ -26,11 +26,11 @@ from jitid.authority.operations import (
 from jitid.authority.repeating import digest_of
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
-from jitid.identifier import parse_access_id
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret
+from jitid.values.ids import parse_access_id
+from jitid.values.secret import Secret
 from tests.authority.callers import caller, issue
 from tests.builders import DAY, NOW, World, edit, request
 from tests.former import two_digests

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import narrowing, strictjson
+from jitid import narrowing
 from jitid.authority.operations import Inspect, Issue, Renew
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize, ListUses
@@ -28,10 +28,11 @@ from jitid.ledger.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest, Terms
-from jitid.scope import Scope, covers, parse_scope
-from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
+from jitid.values import strict_json
+from jitid.values.scope import Scope, covers, parse_scope
+from jitid.values.secret import Secret
 from tests.builders import DEFAULT_POLICY, NAMES, NOW, PERMIT_ALL, Made, World, request
 from tests.lifecycle.office import PAY, Office
 from tests.values.hostile import NAUGHTY
@@ -76,7 +77,7 @@ def rules(world: World, made: Made, *stated: Any, **fields: Any) -> tuple[str, .
 def repoliced(world: World, *texts: str, **terms: Any) -> None:
     """Go on under another policy."""
     files = [(f"{number}.cedar", text) for number, text in enumerate(texts)]
-    world.terms = world.terms._replace(policy=Policy(files), policy_text=strictjson.dumps(files), **terms)
+    world.terms = world.terms._replace(policy=Policy(files), policy_text=strict_json.dumps(files), **terms)
     world.reopen()
 
 

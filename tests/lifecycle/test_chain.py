@@ -22,12 +22,12 @@ from jitid.credential import Credential
 from jitid.errors import PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter
-from jitid.name import may_reach
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest, Terms
-from jitid.scope import Scope, may_overlap
-from jitid.secret import Secret
 from jitid.task import SENSITIVITIES, rank
+from jitid.values.names import may_reach
+from jitid.values.scope import Scope, may_overlap
+from jitid.values.secret import Secret
 from tests.builders import DEFAULT_POLICY, PERMIT_ALL, Made, World, edit, policed
 from tests.lifecycle.test_issuance import claims, denied
 

@@ -38,7 +38,7 @@ from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.records import Filter
 from jitid.publication import Document
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit, request
 from tests.lifecycle.test_naming import IN_USE
 from tests.lifecycle.test_naming import NEW as SERVICE

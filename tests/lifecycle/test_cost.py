@@ -17,8 +17,8 @@ from jitid.authority.target_operations import Attach
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, MOST_SCOPES, AttachRequest, RenewRequest
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.builders import Made, World, request
 
 _FOLDER = requests.__file__.rpartition("/")[0]

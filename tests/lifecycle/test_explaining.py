@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid import strictjson
 from jitid.authority.operations import Renew
 from jitid.authority.policy_operations import Explain, StoredPolicy
 from jitid.errors import (
@@ -25,8 +24,9 @@ from jitid.explaining import Explanation
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.settings import zone
+from jitid.values import strict_json
+from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, World, edit
 from tests.lifecycle.office import BOTH, PAY, POLICY, Office
 
@@ -41,7 +41,7 @@ forbid (principal, action == Action::"grant", resource) when { context.scope lik
 def enact(world: World, *files: tuple[str, str]) -> Policy:
     """Put a policy in force, as another process would find it."""
     policy = Policy(files)
-    world.terms = world.terms._replace(policy=policy, policy_text=strictjson.dumps(sorted(files)))
+    world.terms = world.terms._replace(policy=policy, policy_text=strict_json.dumps(sorted(files)))
     world.reopen()
     return policy
 

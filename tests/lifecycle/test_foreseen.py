@@ -17,7 +17,6 @@ from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.identifier import parse_id
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
@@ -25,8 +24,9 @@ from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.planning import Plan
 from jitid.request import IssueRequest, RenewRequest
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values.ids import parse_id
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.builders import NOW, Made, World, request
 
 

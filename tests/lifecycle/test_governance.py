@@ -16,15 +16,15 @@ from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.operations import Issue, Renew
 from jitid.errors import PolicyDeniedError
 from jitid.ledger.directory import Entry
-from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.registry import Stated
 from jitid.request import RenewRequest
-from jitid.scope import Scope, uncovered
-from jitid.secret import Secret
 from jitid.settings import zone
-from jitid.strictjson import dumps, loads
 from jitid.task import SENSITIVITIES
+from jitid.values.scope import Scope, uncovered
+from jitid.values.secret import Secret
+from jitid.values.strict_json import dumps, loads
+from jitid.values.times import format_time
 from tests.builders import NAMES, NOW, Made, World, delegator, recurring_agent, request
 
 

@@ -7,7 +7,7 @@ import pytest
 from jitid.authority.operations import HandBack, Inspect
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.handback import HandedBack
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import Made, World
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jitid import introspection, jws
 from jitid.credential import Kind
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NAMES, NOW, World, edit
 from tests.tokens.signed import encode
 

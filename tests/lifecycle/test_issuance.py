@@ -15,8 +15,8 @@ from jitid.authority.target_operations import Attach
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.records import Filter
 from jitid.request import AttachRequest
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, policed, request
 from tests.tokens import signed
 from tests.values.hostile import NAUGHTY
@@ -149,7 +149,7 @@ def test_a_delegate_never_holds_more_than_its_parent(
     *,
     narrow: bool,
 ) -> None:
-    from jitid.scope import Scope, uncovered
+    from jitid.values.scope import Scope, uncovered
 
     parent = world.issue(scopes=held, may_audience=("urn:a",), ttl=ttls[0], kind="opaque")
     try:

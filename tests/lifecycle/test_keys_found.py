@@ -23,9 +23,9 @@ from jitid.leaks import LeakReport
 from jitid.pasted import search_pasted
 from jitid.request import AttachRequest
 from jitid.searching import Finds
-from jitid.secret import Secret
 from jitid.strings import search
 from jitid.traced import Match, Traced, honour
+from jitid.values.secret import Secret
 from tests.builders import World, edit, request
 
 KINDS = ("x509-svid", "ssh-cert")

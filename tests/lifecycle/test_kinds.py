@@ -18,8 +18,8 @@ from jitid.credential import kept_kinds, read_kinds
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.folder import DATABASE
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret
 from jitid.target import StatedTarget
+from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, Made, World, edit, policed, request
 from tests.programs import Shop
 

@@ -23,13 +23,13 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.exposure import Leaked
-from jitid.identifier import parse_id
 from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.ledger.leak import Kin, LeakFilter
 from jitid.ledger.records import Selection
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.secret import Secret, fingerprint
+from jitid.values.ids import parse_id
+from jitid.values.secret import Secret, fingerprint
 from tests.builders import DAY, NOW, Made, World, edit
 from tests.lifecycle.test_introspection import P256_ORDER
 from tests.sweep.asking import fixed, found

@@ -17,11 +17,11 @@ from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.identifier import parse_id
 from jitid.ledger.folder import DATABASE
 from jitid.request import AttachRequest, RenewRequest
-from jitid.scope import Scope, uncovered
-from jitid.secret import Secret
+from jitid.values.ids import parse_id
+from jitid.values.scope import Scope, uncovered
+from jitid.values.secret import Secret
 from tests.builders import NAMES, NOW, Made, World, edit, policed
 
 OVERLAP = 30
@@ -145,7 +145,7 @@ def test_nothing_in_common_is_no_right(world: World) -> None:
 
 
 def _raw(made: Made) -> str:
-    from jitid.identifier import parse_id
+    from jitid.values.ids import parse_id
 
     return parse_id(made.jti)[1].hex()
 

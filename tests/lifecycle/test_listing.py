@@ -15,7 +15,7 @@ from jitid import jws
 from jitid.authority.operations import Issue, Renew
 from jitid.errors import StorageError
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request
 
 URL = "https://tokens.example"

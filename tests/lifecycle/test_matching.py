@@ -14,7 +14,7 @@ from jitid import matching, tracing
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.searching import Finds
-from jitid.secret import fingerprint, new_opaque
+from jitid.values.secret import fingerprint, new_opaque
 from tests.builders import World
 
 COUNTS = st.integers(1, 3)

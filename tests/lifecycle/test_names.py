@@ -10,9 +10,9 @@ from jitid.authority.operations import ListCredentials
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.jws import b64url_decode
 from jitid.ledger.records import Filter
-from jitid.name import check_delegator
-from jitid.secret import Secret
-from jitid.strictjson import loads
+from jitid.values.names import check_delegator
+from jitid.values.secret import Secret
+from jitid.values.strict_json import loads
 from tests.builders import NOW, World
 from tests.tokens import signed
 

@@ -29,7 +29,7 @@ from jitid.ledger import folder
 from jitid.ledger.records import FOREVER, Names
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, edit, request
 
 OLD, NEW, NEWER = NAMES.issuer, "https://id.example.com", "https://id.example.org/team"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid import strictjson
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess, UseAssertion
 from jitid.authority.approval_operations import GrantApproval
@@ -19,14 +18,15 @@ from jitid.authority.token_operations import Exchange
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.ledger.approval import ApprovalState
 from jitid.roster.stated import Roster, Stated
-from jitid.secret import Secret
+from jitid.values import strict_json
+from jitid.values.secret import Secret
 from tests.builders import DAY, edit, request
 from tests.governance.people import bring_roster
 from tests.lifecycle.office import PAY, Office, id_token
 from tests.lifecycle.test_backup import back_up, restore
 from tests.tokens import signed
 
-JWK = strictjson.dumps(signed.jwk(signed.ED25519, kid="k1"))
+JWK = strict_json.dumps(signed.jwk(signed.ED25519, kid="k1"))
 
 
 @pytest.fixture

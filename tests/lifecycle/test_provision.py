@@ -34,9 +34,9 @@ from jitid.issuance import Issued
 from jitid.ledger.outside import LAST_AFTER
 from jitid.ledger.records import Filter, Selection
 from jitid.request import AttachRequest, RenewRequest
-from jitid.secret import Secret, fingerprint
 from jitid.settling import FIRST_AFTER, MINTING, _Tally, backoff
 from jitid.target import Outcome, Settlement, StatedTarget
+from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller
 from tests.authority.callers import issue as issue_for
 from tests.builders import World, edit, request

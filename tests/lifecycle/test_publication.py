@@ -16,7 +16,7 @@ from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialEr
 from jitid.publication import Document
 from jitid.publishing import publish
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World
 
 URL = "https://tokens.example"

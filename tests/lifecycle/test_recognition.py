@@ -10,9 +10,9 @@ import pytest
 from jitid import recognition
 from jitid.authority.operations import Renew, RevokeKey, RotateKey
 from jitid.errors import InvalidCredentialError
-from jitid.identifier import parse_id
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.ids import parse_id
+from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit
 
 ES256 = "urn:es256"

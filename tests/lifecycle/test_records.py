@@ -19,8 +19,8 @@ from jitid.authority.token_operations import Exchange
 from jitid.credential import Credential, TokenUse
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.scope import Scope, uncovered
-from jitid.secret import Secret
+from jitid.values.scope import Scope, uncovered
+from jitid.values.secret import Secret
 from tests.builders import DAY, KINDS, NOW, Made, World, request
 
 ALL = '@id("all") permit(principal, action, resource);\n'

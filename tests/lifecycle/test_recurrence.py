@@ -14,7 +14,7 @@ from jitid import governance, recurrence
 from jitid.authority import agent_operations as ops
 from jitid.errors import NotFoundError, UsageError
 from jitid.recurrence import Advice, Classified, Need, Rule, Verdict
-from jitid.scope import Scope, uncovered
+from jitid.values.scope import Scope, uncovered
 from tests.builders import DAY, NAMES, NOW, World, put, recurring_agent
 from tests.lifecycle import pasts
 from tests.lifecycle.test_registry import register, suspend, unregister

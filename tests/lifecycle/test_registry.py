@@ -22,11 +22,11 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
-from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
 from jitid.revocation import TooManyError
-from jitid.scope import parse_scope
+from jitid.values.ids import parse_id
+from jitid.values.scope import parse_scope
 from jitid.withdrawal import Withdrawn
 from tests.builders import DAY, NOW, World, edit
 from tests.lifecycle.test_leaks import add, only

@@ -6,13 +6,13 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.identifier import parse_id
 from jitid.ledger.records import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.request import RenewRequest
-from jitid.secret import Secret
+from jitid.values.ids import parse_id
+from jitid.values.secret import Secret
 from tests.builders import NOW, Made, World, edit, policed
 
 OVERLAP = 30

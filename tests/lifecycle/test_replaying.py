@@ -19,8 +19,8 @@ from jitid.policy.default import default_files
 from jitid.policy.outcome import outcome
 from jitid.replaying import BEYOND_POLICY, DECISIONS, Replayed, is_whole, request_of
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.settings import zone
+from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, edit, request
 from tests.lifecycle.office import BOTH, PAY, Office
 

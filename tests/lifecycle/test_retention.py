@@ -36,15 +36,15 @@ from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite import SqliteLedger
-from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.retention import Pruning
-from jitid.scope import Scope
 from jitid.searching import Finds, mark
-from jitid.secret import Secret
 from jitid.sighting import Sighting
 from jitid.sweep.limits import Limits
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.times import format_time
 from tests.builders import DAY, PERMIT_ALL, Made, World, edit, request
 from tests.lifecycle.office import PAY, Office
 from tests.programs import Shop

@@ -24,7 +24,7 @@ from jitid.authority.operations import (
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.revocation import Ended
-from jitid.secret import Secret, fingerprint
+from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, Made, World, edit
 from tests.lifecycle.test_lines import OVERLAP, attach, issue, renew, verify
 from tests.values.hostile import NAUGHTY

@@ -19,10 +19,10 @@ from jitid.authority.operations import CutLog, Examine, ExportLog, ReadLog, Rene
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.ledger.segments import digest_of
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.segments import Cut
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
+from jitid.values.secret import Secret
 from tests.builders import DAY, PERMIT_ALL, Made, World, edit
 from tests.lifecycle.test_copying import copied
 from tests.lifecycle.test_retention import _act, _steps, inspect, leak, prune, tables, wait

@@ -16,9 +16,9 @@ from jitid.exposure import LeakDetails
 from jitid.leaks import LeakReport, Reported
 from jitid.ledger.leak import LeakFilter
 from jitid.searching import Finds, mark
-from jitid.secret import fingerprint
 from jitid.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
-from jitid.strictjson import dumps
+from jitid.values.secret import fingerprint
+from jitid.values.strict_json import dumps
 from jitid.whereabouts import distinct, is_kept, kept, parts
 from tests.builders import NOW, World, edit
 

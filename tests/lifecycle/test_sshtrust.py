@@ -29,8 +29,8 @@ from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.sshcert import SshCertIssuer
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.sshtrust import SLACK, SshRevocations
+from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, request
 from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.real import need

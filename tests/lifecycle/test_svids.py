@@ -43,17 +43,17 @@ from jitid.errors import (
     NotFoundError,
     UsageError,
 )
-from jitid.identifier import credential_id
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.records import Selection, SigningKey
-from jitid.name import spiffe_id
 from jitid.pasted import search_pasted
 from jitid.request import AttachRequest, RenewRequest
 from jitid.searching import Finds
-from jitid.secret import Secret
 from jitid.strings import search
+from jitid.values.ids import credential_id
+from jitid.values.names import spiffe_id
+from jitid.values.secret import Secret
 from tests.builders import NAMES, Made, World, edit, request
 from tests.lifecycle.test_introspection import refused
 from tests.offlineroot import certified
@@ -143,7 +143,7 @@ def test_an_access_token_is_no_jwt_svid_and_a_jwt_svid_no_access_token(
 
 
 def _print(token: str) -> str:
-    from jitid.secret import fingerprint
+    from jitid.values.secret import fingerprint
 
     return fingerprint(token).hex()
 

@@ -17,15 +17,15 @@ from jitid.commands import leaktimeline, timelinerows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.leaks import LeakReport
-from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.scope import Scope
 from jitid.searching import mark
-from jitid.secret import Secret
 from jitid.sighting import Sighting
-from jitid.text import safe
 from jitid.timeline import MOST, Account
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.text import safe
+from jitid.values.times import format_time
 from tests.builders import NOW, World
 
 HOSTILE = "`x` ``y``|<script>alert(1)</script> [a](http://e.example) ![i](//e) @all #1 \x1b[31m\n# h\u202e"

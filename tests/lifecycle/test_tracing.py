@@ -10,15 +10,15 @@ import pytest
 from jitid import jws
 from jitid.acceptance import LEEWAY
 from jitid.authority import operations as ops
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.pasted import search_pasted
 from jitid.redaction.token_format import checksum
 from jitid.request import RenewRequest
 from jitid.searching import Finds, mark
-from jitid.secret import Secret, fingerprint
 from jitid.strings import search
 from jitid.traced import Match, Traced, honour, together
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, World, edit
 from tests.lifecycle.test_introspection import P256_ORDER, parts, signed, stolen
 from tests.tokens.signed import encode

@@ -14,9 +14,9 @@ from jitid.authorization import Asked
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.recognition import Presented
-from jitid.scope import Scope
-from jitid.secret import Secret
-from jitid.strictjson import loads
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.strict_json import loads
 from tests.builders import DAY, NAMES, NOW, Made, World, edit
 
 AUDIENCES = (NAMES.issuer,)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from jitid.caller import ROLES
-from jitid.lifetime import format_duration
 from jitid.server.metrics import Metrics
 from jitid.settings import SETTINGS
+from jitid.values.times import format_duration
 from tests import postgres
 from tests.man.source import displays, items, read, section
 from tests.real import Shell, command, free_port, need, need_root, other_user, reachable, until

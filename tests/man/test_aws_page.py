@@ -13,9 +13,9 @@ import pytest
 
 from jitid.issuers import awspolicy, awssts, awstable
 from jitid.issuers.outside import OutsideIssuer
-from jitid.lifetime import parse_time
 from jitid.target import StatedTarget
 from jitid.targets import Targets
+from jitid.values.times import parse_time
 from tests.man.source import displays, items, plain, read, section
 
 PAGE = read("jitid-aws.7")

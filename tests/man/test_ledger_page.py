@@ -25,7 +25,6 @@ from jitid.credential import State
 from jitid.errors import (
     PolicyDeniedError,
 )
-from jitid.identifier import approval_id
 from jitid.jws import b64url_decode
 from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
@@ -33,7 +32,8 @@ from jitid.ledger.sqlite import create
 from jitid.ledger.writing import SqlTransaction
 from jitid.policy.decision import Standing
 from jitid.restoring import revive
-from jitid.strictjson import loads
+from jitid.values.ids import approval_id
+from jitid.values.strict_json import loads
 from tests.builders import DAY, NAMES, NOW, World, make_database
 from tests.cli import transcripts
 from tests.eventful import live_through_everything

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from jitid.credential import MADE, Kind, sort_of
 from jitid.errors import UsageError
-from jitid.name import check_delegator
 from jitid.policy.cedar import Policy
 from jitid.policy.checking import Problem, check
 from jitid.policy.decision import PolicyRequest, Standing
@@ -19,6 +18,7 @@ from jitid.policy.facts import FACTS
 from jitid.policy.impossible import RANGES, WORDS
 from jitid.policy.placing import statements_of, tokens_of
 from jitid.registry import KINDS
+from jitid.values.names import check_delegator
 from tests.man.source import displays, read, section
 from tests.policy.asking import PERMIT_ALL, request, requests
 from tests.policy.test_large import team

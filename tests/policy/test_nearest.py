@@ -7,9 +7,9 @@ import re
 import pytest
 from hypothesis import given
 
-from jitid.lifetime import parse_duration, parse_time
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest, Standing
+from jitid.values.times import parse_duration, parse_time
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
 
 OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import ConfigurationError
-from jitid.lifetime import format_duration
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.facts import FACTS
 from jitid.policy.source import ACTIONS, read_rules
+from jitid.values.times import format_duration
 from tests.policy.asking import PERMIT_ALL, policy, request
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy import writing
-from jitid.text import safe
+from jitid.values.text import safe
 from tests.policy.asking import NOON, policy, request
 from tests.policy.test_hostile import TEXTS
 

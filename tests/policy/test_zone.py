@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.lifetime import parse_time
 from jitid.policy.facts import FACTS
+from jitid.values.times import parse_time
 from tests.policy.asking import policy, request
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -27,7 +27,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.request import IssueRequest, RenewRequest
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.remote.peer import answer, answering, error
 
 TASK = {"key": 1, "name": "T1", "purpose": None, "sensitivity": "low", "deadline": 2, "opened_at": 1}

@@ -23,8 +23,8 @@ from jitid.authority.shaping import item_of, shape_of
 from jitid.credential import PARTS
 from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.issuance import Issued
-from jitid.secret import Secret
 from jitid.sweep.finding import Swept
+from jitid.values.secret import Secret
 from tests.authority.values import answers, operation_values
 from tests.remote.peer import Peer, Request, answer, answering, error
 

@@ -9,8 +9,8 @@ from subprocess import run
 
 import pytest
 
-from jitid.lifetime import format_time
-from jitid.secret import new_opaque
+from jitid.values.secret import new_opaque
+from jitid.values.times import format_time
 from tests.cli.test_out import LINES
 from tests.real import Shell, need
 from tests.remote.peer import Peer, Request, answer

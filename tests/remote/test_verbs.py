@@ -18,7 +18,7 @@ from jitid.authority import operations as ops
 from jitid.authority import paging
 from jitid.authority.remote import RemoteAuthority
 from jitid.ledger.records import Filter
-from jitid.secret import new_opaque
+from jitid.values.secret import new_opaque
 from tests.cli.approving import ISSUER, POLICY
 from tests.mcp.asking import API, OPENING, called, lines, piped
 from tests.real import Shell, command, until

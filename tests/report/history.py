@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from jitid.credential import State
-from jitid.identifier import parse_id
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Selection
 from jitid.task import SENSITIVITIES
+from jitid.values.ids import parse_id
 from tests.builders import DAY, Row, World, put, put_agent, put_delegator
 
 _tasks = st.sampled_from(["T1", "T2", "T3"]) | st.integers(10, 24).map(lambda number: f"T{number}")

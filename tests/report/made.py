@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jitid.identifier import parse_id
 from jitid.ledger.survey import Breakdown, Part
 from jitid.report import Report, make
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
+from jitid.values.ids import parse_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, edit
 
 HOSTILE = (

@@ -9,7 +9,7 @@ import pytest
 
 from jitid.formats import report_html
 from jitid.report import Report
-from jitid.text import safe
+from jitid.values.text import safe
 from tests.browser import Browser, browser
 from tests.report.made import HOSTILE, hostile, lifeless, lively, ownerless
 

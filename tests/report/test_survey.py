@@ -14,8 +14,8 @@ from jitid.authority import operations as ops
 from jitid.errors import UsageError
 from jitid.ledger.survey import People, Survey, Use
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.sweep.limits import Limits
+from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World, edit, put
 from tests.lifecycle.test_leaks import add
 from tests.report.history import histories, live_through

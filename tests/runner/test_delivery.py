@@ -19,7 +19,7 @@ from jitid.runner.delivery.files import Files, variable
 from jitid.runner.delivery.kube import Clusters
 from jitid.runner.delivery.postgres import Services
 from jitid.runner.delivery.protocol import Delivered, Delivery
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 
 NOON = 1_763_985_600
 

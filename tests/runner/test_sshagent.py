@@ -22,7 +22,7 @@ from jitid.errors import JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.protocol import Order
 from jitid.issuers.sshcert import SshCertIssuer
 from jitid.runner.sshagent import SshAgent
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.real import need, other_user, reachable, until
 

@@ -26,7 +26,7 @@ from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
 from jitid.searching import mark
-from jitid.secret import fingerprint
+from jitid.values.secret import fingerprint
 from tests.scan.test_hits import opaque
 
 TOKEN = opaque(1).encode()

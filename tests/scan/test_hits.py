@@ -14,8 +14,8 @@ from jitid.scan import hits
 from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
 from jitid.scan.source import Item
 from jitid.searching import Finds, mark
-from jitid.secret import fingerprint
 from jitid.strings import add
+from jitid.values.secret import fingerprint
 from tests.builders import World
 
 ITEM = Item("a/b.txt", "c0ffee", "member")

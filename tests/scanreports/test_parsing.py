@@ -16,8 +16,8 @@ from jitid.redaction.token_format import OPAQUE_PREFIX, checksum
 from jitid.scanreports.parsing import ReportFormat, parse
 from jitid.scanreports.reading import MAX_DEPTH, MAX_VALUE
 from jitid.scanreports.reported import Reported
-from jitid.secret import fingerprint
 from jitid.sighting import LONGEST_PLACE, Sighting
+from jitid.values.secret import fingerprint
 
 _DIGITS = "0123456789abcdefABCDEFghijklmnop"
 TOKEN = f"{OPAQUE_PREFIX}{_DIGITS}{checksum(_DIGITS.encode())}"

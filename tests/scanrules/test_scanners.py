@@ -14,8 +14,8 @@ from jitid.scanreports.parsing import ReportFormat, parse
 from jitid.scanreports.reported import Reported
 from jitid.scanrules.writing import RuleFormat, rules
 from jitid.searching import Finds
-from jitid.secret import fingerprint
 from jitid.strings import search
+from jitid.values.secret import fingerprint
 from tests import scanners
 from tests.real import Shell, need
 from tests.scanrules import samples

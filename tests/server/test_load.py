@@ -17,8 +17,8 @@ from jitid.authority.target_operations import Attach
 from jitid.config import load
 from jitid.environment import open_authority
 from jitid.request import AttachRequest
-from jitid.scope import Scope
-from jitid.secret import Secret
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
 from tests.real import Shell
 from tests.server.asking import API, FORM, grant
 from tests.server.test_ending import Asking, held

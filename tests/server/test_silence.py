@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.secret import new_opaque
+from jitid.values.secret import new_opaque
 from tests.server.asking import API, Asked, asking, grant
 
 OWN = "https://own.example"

@@ -14,13 +14,13 @@ from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
 from jitid.authority.target_operations import Settle
 from jitid.errors import PolicyDeniedError
-from jitid.identifier import parse_id
 from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.settling import MINTING
+from jitid.values.ids import parse_id
+from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Row, World, edit, policed, put
 from tests.programs import Shop
 

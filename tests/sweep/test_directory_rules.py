@@ -6,13 +6,13 @@ import shlex
 
 import pytest
 
-from jitid import strictjson
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess, RevokeAccess
 from jitid.errors import InvalidCredentialError
-from jitid.scope import Scope, uncovered
 from jitid.sweep.finding import Coverage, Remedied, Severity
 from jitid.sweep.limits import Limits
+from jitid.values import strict_json
+from jitid.values.scope import Scope, uncovered
 from tests.builders import DAY, NOW, World, edit
 from tests.sweep.asking import fixed, fixing, found, swept
 from tests.tokens import signed
@@ -214,7 +214,7 @@ def test_a_directory_that_was_edited_is_a_doubt_and_no_bug(world: World, name: s
 
 
 def test_access_of_the_disabled_and_old_keys_stand(world: World) -> None:
-    key = strictjson.dumps(signed.jwk(signed.ED25519))
+    key = strict_json.dumps(signed.jwk(signed.ED25519))
     wanted = (Wanted("user:bob"), Wanted("system:ci", ("issuer",), 300 * DAY, key), Wanted("user:alice"))
     bob, ci, _ = (world.authority.perform(GrantAccess(wanted=one)).access.id for one in wanted)
     assert found(world, "standing-access") == []

@@ -7,8 +7,8 @@ import pytest
 from jitid.authority.operations import Renew
 from jitid.process import Process, silent_from
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.sweep.finding import Coverage
+from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.sweep.asking import fixed, found, swept
 

@@ -14,10 +14,10 @@ from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import sealing
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES
+from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World
 from tests.lifecycle.office import PAY, Office
 from tests.real import Shell, faked

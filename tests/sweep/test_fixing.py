@@ -10,12 +10,12 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Filter, Selection
 from jitid.request import RenewRequest
 from jitid.revocation import TooManyError
-from jitid.secret import Secret
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Unfixed
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Sight
 from jitid.sweep.rules import rule_of
+from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, put
 from tests.sweep.asking import fixed, fixing, found, swept
 from tests.sweep.cases import leak

@@ -14,13 +14,13 @@ from jitid import replaying
 from jitid.credential import Credential
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.governance import standing_of
-from jitid.identifier import identity_id
 from jitid.introspection import root_proof
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest
 from jitid.sweep.finding import Coverage, Severity
+from jitid.values.ids import identity_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, policed
 from tests.lifecycle.office import PAY, POLICY, Office
 from tests.report.history import histories, live_through

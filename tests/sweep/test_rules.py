@@ -14,13 +14,13 @@ from jitid.authority.operations import Renew
 from jitid.commands import COMMANDS
 from jitid.errors import InvalidCredentialError
 from jitid.request import RenewRequest
-from jitid.secret import Secret
 from jitid.settings import SETTINGS
 from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Sight
 from jitid.sweep.rules import NAMES as EVERY
 from jitid.sweep.rules import rule_of
+from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit
 from tests.sweep.asking import fixed, found, swept
 from tests.sweep.cases import APART, CASES, leak

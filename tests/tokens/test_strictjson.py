@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.strictjson import StrictJSONError, dumps, loads
+from jitid.values.strict_json import StrictJSONError, dumps, loads
 from tests.tokens.vectors import json_cases
 
 DUPLICATES = ["y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.audience import check_one, check_reach, covers, is_named, uncovered
 from jitid.errors import UsageError
+from jitid.values.audience import check_one, check_reach, covers, is_named, uncovered
 
 _LABELS = st.sampled_from(["a", "b", "api", "*"])
 _ORIGINS = st.builds(

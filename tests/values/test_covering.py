@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import audience, covering, scope
 from jitid.delegation import Grant, widenings
 from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
-from jitid.scope import Scope, common, covers, intersection, normalise, uncovered
+from jitid.values import audience, pattern_index, scope
+from jitid.values.scope import Scope, common, covers, intersection, normalise, uncovered
 
 # Few letters and short segments make most pairs of scopes related to each other.
 _literals = st.text("ab", min_size=1, max_size=3)
@@ -71,7 +71,7 @@ def test_audiences_are_those_of_comparing_each_with_each(entries: list[str], oth
 
 def _lines(work: Callable[[], Any]) -> int:
     """Return how many lines of the modules of scopes and audiences some work runs."""
-    files = {module.__file__ for module in (scope, audience, covering)}
+    files = {module.__file__ for module in (scope, audience, pattern_index)}
     count = 0
 
     def follow(frame: FrameType, event: str, _: object) -> Any:

@@ -29,8 +29,8 @@ from jitid.redaction.token_format import MAX_TOKEN, checksum
 from jitid.scan.files import FileSource
 from jitid.scan.processes import Search
 from jitid.searching import Finds, jti_of_token
-from jitid.secret import fingerprint, new_opaque
 from jitid.strings import ALL, add, search
+from jitid.values.secret import fingerprint, new_opaque
 from tests.cli.test_stream import filling
 from tests.values.test_searching import HEADER, JID, JTI, OPAQUE, PAYLOAD, PRINT, TOKEN, content, signed
 

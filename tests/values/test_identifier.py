@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.identifier import credential_id, identity_id, new_uuid7, new_uuid7s, parse_id
+from jitid.values.ids import credential_id, identity_id, new_uuid7, new_uuid7s, parse_id
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 times = st.integers(0, 2**48 - 1)

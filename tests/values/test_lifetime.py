@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.lifetime import (
+from jitid.values.times import (
     EARLIEST,
     LATEST,
     MAX_DURATION,

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.name import (
+from jitid.redaction.token_format import SIGNED_MARK, names_token
+from jitid.values.names import (
     check_audience,
     check_delegator,
     check_issuer,
@@ -20,8 +21,7 @@ from jitid.name import (
     may_reach,
     spiffe_id,
 )
-from jitid.redaction.token_format import SIGNED_MARK, names_token
-from jitid.secret import new_opaque
+from jitid.values.secret import new_opaque
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"

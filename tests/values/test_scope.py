@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.scope import (
+from jitid.values.scope import (
     Scope,
     common,
     covers,

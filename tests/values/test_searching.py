@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.identifier import credential_id, identity_id
 from jitid.searching import AFTER, BEFORE, Finds
-from jitid.secret import fingerprint, new_opaque
 from jitid.strings import search
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.secret import fingerprint, new_opaque
 from tests.tokens.signed import encode
 
 OPAQUE = new_opaque(random.Random(1).randbytes)

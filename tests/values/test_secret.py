@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jitid.redaction.token_format import SIGNED_MARK, holds_token, is_opaque, names_token
-from jitid.secret import Secret, fingerprint, new_opaque
+from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.values.hostile import NAUGHTY
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -9,11 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.name import check_audience, check_name, decode_segment, encode_segment
 from jitid.redaction.token_format import SIGNED_MARK
-from jitid.scope import parse_scope
-from jitid.secret import new_opaque
-from jitid.text import MARK, check_text, decoded, mark_of, quote, safe
+from jitid.values.names import check_audience, check_name, decode_segment, encode_segment
+from jitid.values.scope import parse_scope
+from jitid.values.secret import new_opaque
+from jitid.values.text import MARK, check_text, decoded, mark_of, quote, safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 any_text = st.one_of(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _MOST = 65_536
 """Bytes that a program says at most: what git and docker say has a thousandth of it."""

@@ -10,7 +10,7 @@ from jitid.commands.obtaining import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.json import dumps
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from jitid import strictjson
 from jitid.commands.globals import Globals
 from jitid.commands.helper import asked
 from jitid.commands.obtaining import hand_over, obtain
@@ -13,6 +12,7 @@ from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.json import dumps
 from jitid.runner.delivery.kube import VERSION, exec_credential
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -67,8 +67,8 @@ def _server(info: str | None) -> tuple[str, ...]:
     if not info:
         return ()
     try:
-        stated = strictjson.loads(info, _INFO)
-    except strictjson.StrictJSONError as error:
+        stated = strict_json.loads(info, _INFO)
+    except strict_json.StrictJSONError as error:
         raise UsageError(str(error)) from None
     if not isinstance(stated, dict) or stated.get("apiVersion") != VERSION:
         raise UsageError(

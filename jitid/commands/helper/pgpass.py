@@ -11,11 +11,11 @@ from jitid.errors import UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.runner.delivery import postgres as libpq
-from jitid.text import quote
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options
-    from jitid.secret import Secret
+    from jitid.values.secret import Secret
 
 _LONGEST = 64
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jitid.errors import UsageError
 from jitid.runner.delivery.protocol import Delivered
 from jitid.runner.tokenplace import TokenPlace, open_place
-from jitid.text import label, quote
+from jitid.values.text import label, quote
 
 PREFIX = "JITID_SECRET_"
 

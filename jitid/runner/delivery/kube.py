@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError, StorageError
-from jitid.lifetime import format_time
 from jitid.runner.delivery.files import Files
 from jitid.runner.delivery.protocol import Delivered
-from jitid.secret import Secret
+from jitid.values.secret import Secret
+from jitid.values.times import format_time
 
 VERSION = "client.authentication.k8s.io/v1"
 _CONFIG = "KUBECONFIG"

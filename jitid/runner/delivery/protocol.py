@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from jitid.secret import Secret
+from jitid.values.secret import Secret
 
 
 class Delivered(NamedTuple):

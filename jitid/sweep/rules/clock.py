@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.lifetime import brief_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.times import brief_duration, format_time
 
 TOLERANCE = 5
 """So many seconds the time mark may be ahead: machines that share a ledger differ that much."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.lifetime import format_duration, format_time
 from jitid.rotation import replacing
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.times import format_duration, format_time
 
 
 def _find(sight: Sight) -> Iterator[Finding]:

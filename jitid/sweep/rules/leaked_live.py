@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger.records import Selection
 from jitid.ledger.selecting import DEATH, LIVE
 from jitid.ledger.walking import LIVING, below
-from jitid.lifetime import brief_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
-from jitid.text import quote
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.text import quote
+from jitid.values.times import brief_duration, format_time
 
 _TOLD = """c.jti, i.uid, c.kind, a.text, t.name, found.reported_at, found.reports,
            (SELECT l.source FROM leak l WHERE l.credential = c.id AND l.closed_at IS NULL

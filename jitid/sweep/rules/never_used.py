@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.identifier import identity_id
 from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.ids import identity_id
+from jitid.values.times import format_duration, format_time
 
 # Whoever renews it or delegates from it needs it too.
 _QUESTION = f"""

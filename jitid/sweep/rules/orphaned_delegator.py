@@ -9,9 +9,9 @@ from shlex import quote as word
 
 from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.times import format_time
 
 # By each of their names: an alias was none yet, perhaps, when something was issued under it.
 _DISABLED = f"""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.identifier import credential_id
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_time
 from jitid.settling import MINTING
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
-from jitid.text import safe
+from jitid.values.ids import credential_id
+from jitid.values.text import safe
+from jitid.values.times import format_time
 
 # Only what was surely made before the target was asked, and only where a target lists all that it has.
 _QUESTION = f"""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from jitid.identifier import identity_id
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_time
 from jitid.process import Liveness, Process, silent_from
 from jitid.processes import liveness, this_process
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.ids import identity_id
+from jitid.values.times import format_time
 
 # What the wrapper renews is what it began with: whatever else its identity has was asked for by the command.
 _RENEWED = "(SELECT f.kind FROM credential f WHERE f.identity = i.id ORDER BY f.id LIMIT 1)"

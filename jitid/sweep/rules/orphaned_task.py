@@ -7,10 +7,10 @@ from shlex import quote as word
 
 from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.task import written_task
+from jitid.values.times import format_time
 
 _QUESTION = f"""
     SELECT t.name, o.text, t.ended_at, t.deadline, live.credentials, live.last

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.identifier import credential_id
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
-from jitid.text import quote, safe
+from jitid.values.ids import credential_id
+from jitid.values.text import quote, safe
+from jitid.values.times import format_time
 
 _QUESTION = """
     SELECT e.target, e.name, e.jti, e.created_at, e.used_at, e.detail

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.ledger.selecting import LIVE
-from jitid.scope import Scope, common, normalise, uncovered
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
-from jitid.text import operand
+from jitid.values.scope import Scope, common, normalise, uncovered
+from jitid.values.text import operand
 
 _QUESTION = f"""
     SELECT r.name, r.owner, r.scopes, o.scopes,

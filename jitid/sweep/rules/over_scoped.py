@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from jitid.ledger.selecting import LIVE
-from jitid.scope import Scope, overlap
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
-from jitid.text import operand
+from jitid.values.scope import Scope, overlap
+from jitid.values.text import operand
 
 _RIPE = f"""{LIVE} AND c.issued_at < :before AND c.superseded_at IS NULL AND c.scopes <> ''
        AND r.audiences = c.audiences AND r.until >= c.issued_at AND i.id = c.identity"""

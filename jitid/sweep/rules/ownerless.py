@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
-from jitid.text import operand
+from jitid.values.text import operand
+from jitid.values.times import format_time
 
 _QUESTION = f"""
     SELECT r.name, r.owner, r.suspended_at, o.disabled_at,

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from jitid import replaying
 from jitid.errors import JitidError
-from jitid.identifier import identity_id
 from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
 from jitid.policy.cedar import Policy
@@ -15,6 +14,7 @@ from jitid.request import Terms
 from jitid.sweep import refusals
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.ids import identity_id
 
 _SORTS = ("delegator", "agent")
 _CHANGED = """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.times import format_time
 
 _QUESTION = f"""
     SELECT r.jti, i.uid, a.text, t.name, r.reused_at, r.superseded_at, count(*),

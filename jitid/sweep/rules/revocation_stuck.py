@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.credential import Kind
-from jitid.identifier import credential_id
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.sweep.rules.revoked_live import DIED
 from jitid.target import BY_HAND, Settlement
-from jitid.text import operand, safe
+from jitid.values.ids import credential_id
+from jitid.values.text import operand, safe
+from jitid.values.times import format_time
 
 _LATE = 3_600
 """Seconds after which trying again is no longer enough."""

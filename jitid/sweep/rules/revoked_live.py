@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.identifier import credential_id
-from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.target import Settlement
-from jitid.text import safe
+from jitid.values.ids import credential_id
+from jitid.values.text import safe
+from jitid.values.times import format_time
 
 DIED = """coalesce(c.ended_at, CASE WHEN c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
 """When a credential died, or will."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.credential import Kind
-from jitid.identifier import credential_id, identity_id
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_duration, format_time
 from jitid.standing import FOR_EVER
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.task import ADOPTED, SENSITIVITIES
-from jitid.text import operand, safe
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.text import operand, safe
+from jitid.values.times import format_duration, format_time
 
 _LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
 _QUESTION = """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.identifier import access_id
-from jitid.lifetime import format_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.values.ids import access_id
+from jitid.values.times import format_duration, format_time
 
 _LONG = 7 * 86_400
 """Seconds: a bearer that changes something is for less; for longer there is a key, or another bearer."""

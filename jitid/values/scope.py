@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NewType
 
-from jitid.covering import Covering
 from jitid.errors import UsageError
-from jitid.text import quote, refuse_mark, refuse_token
+from jitid.values.pattern_index import Covering
+from jitid.values.text import quote, refuse_mark, refuse_token
 
 Scope = NewType("Scope", str)
 """A well-formed scope: `repo:acme/web:read`, `repo:acme/*:read`, `*`."""

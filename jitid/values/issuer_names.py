@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.name import check_name
-from jitid.text import quote
+from jitid.values.names import check_name
+from jitid.values.text import quote
 
 STAR = "*"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from jitid.covering import Covering
 from jitid.errors import UsageError
-from jitid.name import check_audience
-from jitid.text import quote
+from jitid.values.names import check_audience
+from jitid.values.pattern_index import Covering
+from jitid.values.text import quote
 
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+.-")
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.text import quote, refuse_mark, refuse_token
+from jitid.values.text import quote, refuse_mark, refuse_token
 
 MAX_NAME = 128
 MAX_URI = 255

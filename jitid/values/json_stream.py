@@ -6,8 +6,8 @@ import re
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from jitid import strictjson
-from jitid.strictjson import StrictJSONError
+from jitid.values import strict_json
+from jitid.values.strict_json import StrictJSONError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -43,7 +43,7 @@ class Elements:
                 at = yield from self._object(at)
             else:
                 place = self._place(at)
-                value, at = strictjson.loads_at(self._text, at, self._what)
+                value, at = strict_json.loads_at(self._text, at, self._what)
                 yield place, value
             at = self._skip(at)
 
@@ -53,7 +53,7 @@ class Elements:
             return at + 1
         number = 0
         while True:
-            value, at = strictjson.loads_at(self._text, at, self._what)
+            value, at = strict_json.loads_at(self._text, at, self._what)
             yield f"{name}[{number}]", value
             number += 1
             at = self._skip(at)
@@ -68,7 +68,7 @@ class Elements:
         listed: str | None = None
         at = self._skip(start + 1)
         while not (self._stands("}", at) and not members and listed is None):
-            name, at = strictjson.loads_at(self._text, at, self._what)
+            name, at = strict_json.loads_at(self._text, at, self._what)
             if not isinstance(name, str):
                 raise self._broken(at)
             at = self._skip(self._past(":", self._skip(at)))
@@ -78,7 +78,7 @@ class Elements:
                 listed = name
                 at = yield from self._list(at, f".{name}")
             else:
-                members[name], at = strictjson.loads_at(self._text, at, self._what)
+                members[name], at = strict_json.loads_at(self._text, at, self._what)
             at = self._skip(at)
             if self._stands("}", at):
                 break

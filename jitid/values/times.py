@@ -6,7 +6,7 @@ import time
 from functools import lru_cache
 
 from jitid.errors import IntegrityError, UsageError
-from jitid.text import quote, refuse_mark
+from jitid.values.text import quote, refuse_mark
 
 MAX_DURATION = 100 * 31_557_600
 """A hundred years of 365.25 days in seconds: the longest duration; what is longer is cut to it."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal
 
 from jitid.errors import UsageError
-from jitid.text import quote, refuse_mark
+from jitid.values.text import quote, refuse_mark
 
 # RFC 4648 section 7, in lower case; these are also the digits that `int(text, 32)` reads.
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"

@@ -1,0 +1,1 @@
+"""Pure values and their laws: names, ids, scopes, times, texts, secrets."""
