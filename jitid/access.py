@@ -9,8 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import introspection, reach
-from jitid.caller import ROLES, Caller
+from jitid import introspection
 from jitid.errors import (
     ExpiredError,
     IntegrityError,
@@ -23,7 +22,9 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import sealing
-from jitid.ledger.access import ALL_AUDIENCES, Access, AccessState, Presented
+from jitid.model import reach
+from jitid.model.access import ALL_AUDIENCES, Access, AccessState, Presented
+from jitid.model.caller import ROLES, Caller
 from jitid.redaction.token_format import is_opaque
 from jitid.revocation import check_reason
 from jitid.values import audience, strict_json
@@ -35,7 +36,7 @@ from jitid.values.times import format_duration, over
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
-    from jitid.ledger.records import Names
+    from jitid.model.ledger_rows import Names
 
 LIFETIME = 43_200
 """Seconds that a bearer counts unless another lifetime is asked for: half a day."""

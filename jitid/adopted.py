@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitid import revocation
-from jitid.credential import Credential
 from jitid.errors import NotFoundError
-from jitid.ledger.adopted import Adopted
-from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Selection
-from jitid.target import Outcome, Settlement
-from jitid.task import ADOPTED
+from jitid.model.adopted import Adopted
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Selection
+from jitid.model.outside import Outside
+from jitid.model.target import Outcome, Settlement
+from jitid.model.task import ADOPTED
 from jitid.values.text import label, safe
 
 

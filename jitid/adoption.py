@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jitid import adopted, audit
+from jitid import adopted
 from jitid.adopted import AdoptedSecret
-from jitid.credential import Credential, Kind
 from jitid.errors import UsageError
 from jitid.issuers.adopted import reference_of
-from jitid.ledger.adopted import AdoptedRow
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import CredentialRow, IdentityRow
 from jitid.ledger.taskrows import adopted_digest
 from jitid.minting import new_ids
+from jitid.model import event as audit
+from jitid.model.adopted import AdoptedRow
+from jitid.model.credential import Credential, Kind
+from jitid.model.ledger_rows import CredentialRow, IdentityRow
+from jitid.model.standing_secret import FOR_EVER, StandingSecret
+from jitid.model.target import BY_HAND
+from jitid.model.task import ADOPTED, Task
 from jitid.roster.place import misplaced
-from jitid.standing import FOR_EVER, StandingSecret
-from jitid.target import BY_HAND
-from jitid.task import ADOPTED, Task
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import fingerprint
 from jitid.values.text import label, operand, safe

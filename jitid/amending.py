@@ -9,10 +9,10 @@ from jitid import adopted
 from jitid.adopted import AdoptedSecret
 from jitid.adoption import owners_of, row_of, wrong
 from jitid.errors import UsageError
-from jitid.ledger.adopted import Changed
 from jitid.ledger.protocol import Transaction
-from jitid.standing import FOR_EVER, StandingSecret
-from jitid.target import BY_HAND
+from jitid.model.adopted import Changed
+from jitid.model.standing_secret import FOR_EVER, StandingSecret
+from jitid.model.target import BY_HAND
 from jitid.values.text import label, operand
 from jitid.values.times import format_time
 

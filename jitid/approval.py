@@ -9,8 +9,6 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from jitid.credential import USUAL_KINDS, named_kind
-from jitid.delegator import Delegator
 from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
@@ -18,13 +16,15 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.governance import Objection
-from jitid.ledger.approval import Approval, Word
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Maker
+from jitid.model.approval import Approval, Word
+from jitid.model.credential import USUAL_KINDS, named_kind
+from jitid.model.delegator import Delegator
+from jitid.model.ledger_rows import Maker
+from jitid.model.reach import Reach
+from jitid.model.task import Task
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.reach import Reach
 from jitid.request import IssueRequest, Terms, named
-from jitid.task import Task
 from jitid.values import strict_json
 from jitid.values.ids import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
 from jitid.values.text import label, quote

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from jitid import audit, introspection
-from jitid.credential import kept_kinds, sort_of
+from jitid import introspection
 from jitid.issuance import Issued, IssuedCredential, record_at_target
 from jitid.issuers import cluster
 from jitid.issuers.protocol import Minted, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import CredentialRow, Names
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.model import event
+from jitid.model.credential import kept_kinds, sort_of
+from jitid.model.ledger_rows import CredentialRow, Names
 from jitid.renewal import plan
 from jitid.request import AttachRequest, Terms
 from jitid.values.ids import credential_id, parse_id
@@ -89,8 +90,8 @@ def attach(
             **planned.facts,
             "jti": ids.jti,
             "made_from": held.jti,
-            "certified": audit.certified_digest([minted.public]),
-            "rows": audit.rows_digest(
+            "certified": event.certified_digest([minted.public]),
+            "rows": event.rows_digest(
                 key.kid if key else None,
                 *(draft.details, draft.recorded_reach(request.kind)),
                 [raw[0][0]],

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jitid import jws
-from jitid.audit import BrokenChainError, Event
 from jitid.auditing import Remembered, Verification, read_head, signed_head
-from jitid.chains import Chain, Walk, is_plain, links
 from jitid.errors import IntegrityError, UsageError
 from jitid.keyring import Signer
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names, SigningKey
+from jitid.model.chain import Chain, Walk, is_plain, links
+from jitid.model.event import BrokenChainError, Event
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values import strict_json
 from jitid.values.text import quote
 

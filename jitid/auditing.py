@@ -8,17 +8,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid import jws
-from jitid.audit import BrokenChainError, Event, Head, Link
-from jitid.chains import Chain, Walk, links, marks, over
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.members import Members
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names, SigningKey
 from jitid.ledger.segmentrows import CutMembers
 from jitid.ledger.segments import Segment
+from jitid.model.chain import Chain, Walk, links, marks, over
+from jitid.model.event import BrokenChainError, Event, Head, Link
+from jitid.model.ledger_rows import Names, SigningKey
+from jitid.model.task import parse_task
 from jitid.storedpolicy import kept
-from jitid.task import parse_task
 from jitid.values import strict_json
 
 HEAD_TYPE = "jitid-audit-head+jws"

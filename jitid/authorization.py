@@ -7,18 +7,19 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, introspection, namerights, narrowing, ownership, reach
-from jitid.agent import Agent
-from jitid.credential import Credential
-from jitid.delegator import Delegator
+from jitid import governance, introspection, namerights, narrowing, ownership
 from jitid.errors import UsageError
-from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Ancestor, Names
+from jitid.model import reach
+from jitid.model.agent import Agent
+from jitid.model.credential import Credential
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Entry
+from jitid.model.ledger_rows import Ancestor, Names
+from jitid.model.task import Task
 from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
 from jitid.recognition import Held
 from jitid.request import Terms
-from jitid.task import Task
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
 from jitid.values.secret import Secret

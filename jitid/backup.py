@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from jitid import __version__, auditing, backupfile, jws
-from jitid.audit import Head
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -24,9 +23,10 @@ from jitid.keyring import Keyring, Signer
 from jitid.ledger import folder, sqlite
 from jitid.ledger.duplicating import duplicate
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names, SigningKey
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.minting import current_key_of
+from jitid.model.event import Head
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.policyfiles import LARGEST
 from jitid.redaction.token_format import bare
 from jitid.rotation import still_tells

@@ -19,8 +19,8 @@ from jitid.certificates import UNREADABLE, check_chain, ends_at, request
 from jitid.der import from_pem, split
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import Keyring
-from jitid.ledger.records import Names, SigningKey, Withdrawn
 from jitid.minting import told
+from jitid.model.ledger_rows import Names, SigningKey, Withdrawn
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction

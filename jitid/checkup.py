@@ -21,9 +21,9 @@ from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.files import ReadableError, offences
 from jitid.ledger import folder
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
+from jitid.model.process import Liveness
 from jitid.oidc import check_names, check_settings
-from jitid.process import Liveness
 from jitid.processes import liveness, orphans, this_process
 from jitid.values.times import format_time
 

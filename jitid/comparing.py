@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from jitid.delegator import Delegator
 from jitid.delegators import taken
 from jitid.errors import UsageError
-from jitid.ledger.directory import Holder
 from jitid.ledger.enrolled import told
 from jitid.ledger.protocol import Snapshot
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Holder
 from jitid.roster.place import misplaced
 from jitid.roster.stated import KEEP, Keep, Roster, Stated, merged
 from jitid.values.text import label

@@ -215,7 +215,7 @@ def _records(db: sqlite3.Connection, current: str) -> Candidates:
             WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
         _alike(current),
     ):
-        # `jitid.agent` says the same.
+        # `jitid.model.agent` says the same.
         state = "overdue" if now >= review_at else "registered"
         if suspended_at is not None:
             state = "suspended"

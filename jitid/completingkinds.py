@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-# `jitid.credential` says the same; a test holds the two together.
+# `jitid.model.credential` says the same; a test holds the two together.
 KINDS = ("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert", "aws-sts", "postgres-role", "openbao-lease")
 
 

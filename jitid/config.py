@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.configfile import Layer, read_layers, stricter
 from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.model.task import most_sensitive
 from jitid.places import default_ledger, project_files, system_files, user_file
 from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
-from jitid.task import most_sensitive
 from jitid.trusted import Settled, Trusted
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
+    from jitid.model.target import StatedTarget
     from jitid.oidc import OidcIssuer
-    from jitid.target import StatedTarget
 
 
 class Config:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
+from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
-from jitid.task import SENSITIVITIES, most_sensitive
 from jitid.values.text import MARK, decoded, foreign, quote, safe
 from jitid.writers import open_to_others, trusted
 
 if TYPE_CHECKING:
-    from jitid.target import StatedTarget
+    from jitid.model.target import StatedTarget
 
 Owner = Literal["project", "user", "system"]
 
@@ -272,7 +272,7 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
 
 def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Return whom users and groups of this machine delegate as, and which roles they have, over a Unix socket."""
-    from jitid.caller import ROLES
+    from jitid.model.caller import ROLES
     from jitid.values.names import check_delegator
 
     section = _section(document, "socket", ("delegator", "role"), shown)
@@ -303,8 +303,8 @@ def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) 
     targets = _table(document.get("target", {}), "target", shown)
     if not targets:
         return {}
-    from jitid.credential import MADE, is_target_name
-    from jitid.target import StatedTarget
+    from jitid.model.credential import MADE, is_target_name
+    from jitid.model.target import StatedTarget
 
     for name, table in targets.items():
         where = f"target.{name}"

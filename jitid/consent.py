@@ -7,11 +7,11 @@ from typing import NamedTuple, assert_never
 
 from jitid import governance
 from jitid.approval import a_member, about, find, objections, requested
-from jitid.delegator import Delegator
 from jitid.errors import UsageError
 from jitid.governance import Objection
-from jitid.ledger.approval import Approval, ApprovalState
 from jitid.ledger.protocol import Transaction
+from jitid.model.approval import Approval, ApprovalState
+from jitid.model.delegator import Delegator
 from jitid.request import Terms
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_duration, format_time

@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from jitid import auditing, naming
-from jitid.audit import Head
-from jitid.chains import head_of
 from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copying import Copied, Source, Stage, Target, carry, compare, shared
-from jitid.ledger.records import SigningKey
 from jitid.ledger.sealing import Seal, sealed
+from jitid.model.chain import head_of
+from jitid.model.event import Head
+from jitid.model.ledger_rows import SigningKey
 
 
 class Copy(NamedTuple):

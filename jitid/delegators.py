@@ -7,14 +7,14 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import departing
-from jitid.agent import Agent
-from jitid.delegator import Delegator
 from jitid.departing import Departure
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.directory import Ties
 from jitid.ledger.enrolled import TOLD, told
 from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.model.agent import Agent
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Ties
 from jitid.revocation import check_reason, guard
 from jitid.roster.stated import Stated, few, merged
 from jitid.values.scope import Scope, covers, may_overlap

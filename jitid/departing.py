@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.credential import State
-from jitid.ledger.directory import Ties
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Radius, Selection
+from jitid.model.credential import State
+from jitid.model.directory import Ties
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.revocation import counts
 
 NOTHING = Radius(0, 0, 0, 0, 0, None, 0)

@@ -12,7 +12,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
-from jitid.ledger.records import Names
+from jitid.model.ledger_rows import Names
 from jitid.places import authority_folder
 from jitid.values.text import quote
 
@@ -594,9 +594,9 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
-        from jitid.credential import Kind
         from jitid.issuers.opening import TIMEOUT
         from jitid.issuers.transit import Transit
+        from jitid.model.credential import Kind
         from jitid.targets import Targets
 
         target = Targets(config.targets(), "").get(name)

@@ -22,7 +22,7 @@ from jitid.keyring import Keyring
 from jitid.ledger.clock import jumped
 from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Snapshot
-from jitid.ledger.records import Names, SigningKey
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.rotation import replacing, still_tells
 from jitid.values.times import format_duration, format_time
 

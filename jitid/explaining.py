@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, introspection, namerights, narrowing, reach
-from jitid.credential import FORMER_PROOF, Credential, named_kind
+from jitid import governance, introspection, namerights, narrowing
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -16,7 +15,9 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Ancestor, Names
+from jitid.model import delegation, reach
+from jitid.model.credential import FORMER_PROOF, Credential, named_kind
+from jitid.model.ledger_rows import Ancestor, Names
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest, Standing

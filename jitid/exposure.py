@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import introspection
-from jitid.credential import Credential, State
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.ledger.leak import Leak, LeakFilter, Places, Seen
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Ancestor
+from jitid.model.credential import Credential, State
+from jitid.model.leak import Leak, LeakFilter, Places, Seen
+from jitid.model.ledger_rows import Ancestor
 
 PAGE = 5_000
 """So many leaks are looked at together."""

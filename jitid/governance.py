@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.agent import Agent, AgentState
-from jitid.credential import Kind, bare_kind
-from jitid.delegator import Delegator
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
-from jitid.ledger.directory import DirectorySnapshot, Entry
 from jitid.ledger.leaving import SUSPENDED_AS
+from jitid.model.agent import Agent, AgentState
+from jitid.model.credential import Kind, bare_kind
+from jitid.model.delegator import Delegator
+from jitid.model.directory import DirectorySnapshot, Entry
+from jitid.model.task import most_sensitive
 from jitid.policy.decision import STRANGERS, Standing
-from jitid.task import most_sensitive
 from jitid.values import audience, strict_json
 from jitid.values.scope import Scope, uncovered
 from jitid.values.text import label, operand, quote

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import introspection, revocation
-from jitid.credential import Credential
 from jitid.errors import PolicyDeniedError
-from jitid.ledger.records import Names, Selection
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Names, Selection
 from jitid.revocation import Ended
 from jitid.values.ids import parse_id
 

@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import jws
-from jitid.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.ledger import sealing
-from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
+from jitid.model.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
+from jitid.model.ledger_rows import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
 from jitid.values import audience, strict_json
 from jitid.values.ids import parse_id
@@ -158,7 +158,7 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     head = grounds[0] if grounds else None
     if head is None or head.how != "renewed" or head.expires_at is None:
         return credential
-    from jitid.delegation import detail_texts
+    from jitid.model.delegation import detail_texts
 
     kept = set(_details(head))
     details = [text for text in detail_texts(credential.details) if text in kept]
@@ -536,7 +536,7 @@ def _kinds_beyond(ground: Ground, below: Credential | Ground) -> str | None:
 
 
 def _details(held: Credential | Ground) -> list[str]:
-    from jitid.delegation import detail_texts
+    from jitid.model.delegation import detail_texts
 
     lists = (held.details,) if isinstance(held, Credential) else held.details
     return [text for each in lists for text in detail_texts(each)]

@@ -8,12 +8,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import audit, introspection, namerights, ownership, planning
-from jitid.credential import Kind, is_outside, kept_kinds, sort_of
+from jitid import introspection, namerights, ownership, planning
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.protocol import Draft, Minted
 from jitid.keyring import Keyring
-from jitid.ledger.records import CredentialRow, IdentityRow, Names
 from jitid.minting import (
     Mint,
     Settled,
@@ -27,11 +25,14 @@ from jitid.minting import (
     signing,
     usable_key,
 )
+from jitid.model import event as audit
+from jitid.model.credential import Kind, is_outside, kept_kinds, sort_of
+from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
+from jitid.model.process import Process
+from jitid.model.task import Task
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
-from jitid.process import Process
 from jitid.request import IssueRequest, Terms, questions
-from jitid.task import Task
 from jitid.values.ids import credential_id
 from jitid.values.secret import Secret
 
@@ -568,7 +569,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
 
 def record_at_target(transaction: Transaction, key: int, jti: str, chosen: Chosen) -> None:
     """Record that a target is about to make a credential, of which there is a row already."""
-    from jitid.target import name_at
+    from jitid.model.target import name_at
 
     assert chosen.target is not None
     transaction.outside.add(key, chosen.target.name, name_at(chosen.target, jti))

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid import exposure, introspection, matching, tracing
-from jitid.audit import ended_digest
-from jitid.credential import Credential, State
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.ledger.leak import LeakFilter, NewPlaces, Noted
 from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.model.credential import Credential, State
+from jitid.model.event import ended_digest
+from jitid.model.leak import LeakFilter, NewPlaces, Noted
+from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.searching import Finds, mark
-from jitid.sighting import MOST_PLACES, Sighting
 from jitid.traced import Stray
 from jitid.values.ids import credential_id
 from jitid.values.text import check_text

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid import ownership
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.past import Practice
 from jitid.ledger.practising import QUARTER
 from jitid.ledger.protocol import Snapshot
+from jitid.model.agent_history import Practice
+from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.writing import among, entity, string, within
 from jitid.recurrence import midnight
-from jitid.task import SENSITIVITIES, most_sensitive
 from jitid.values.scope import ALIKE, Scope, gathered, has_wildcard
 from jitid.values.text import label, safe
 from jitid.values.times import format_duration, format_time

@@ -9,12 +9,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-from jitid.credential import Kind, never_made
 from jitid.errors import IntegrityError, JitidError
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.changing import change
-from jitid.ledger.records import Names, SigningKey
+from jitid.model.credential import Kind, never_made
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
 from jitid.values.ids import credential_id, identity_id, new_uuid7s

@@ -10,10 +10,10 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
-    from jitid.agent import Agent
-    from jitid.credential import Credential
-    from jitid.ledger.directory import Entry
     from jitid.ledger.protocol import Snapshot
+    from jitid.model.agent import Agent
+    from jitid.model.credential import Credential
+    from jitid.model.directory import Entry
     from jitid.request import IssueRequest, Terms
 
 BY_ROLE = "issuer"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from jitid import reach
-from jitid.credential import TokenUse
 from jitid.errors import UsageError
-from jitid.ledger.access import ALL_AUDIENCES, AccessState
 from jitid.ledger.protocol import Ledger, Snapshot
-from jitid.ledger.records import Names
+from jitid.model import reach
+from jitid.model.access import ALL_AUDIENCES, AccessState
+from jitid.model.credential import TokenUse
+from jitid.model.ledger_rows import Names
 from jitid.values import audience
 from jitid.values.text import quote
 

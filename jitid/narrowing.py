@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, governance, reach
-from jitid.agent import Agent
-from jitid.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_kind, parse_kind
-from jitid.delegation import Grant
+from jitid import governance
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.ledger.records import Ancestor, Names
+from jitid.model import delegation, reach
+from jitid.model.agent import Agent
+from jitid.model.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_kind, parse_kind
+from jitid.model.delegation import Grant
+from jitid.model.ledger_rows import Ancestor, Names
+from jitid.model.task import Task, most_sensitive
 from jitid.policy.decision import Decision
 from jitid.request import MOST_SCOPES, IssueRequest, Terms
-from jitid.task import Task, most_sensitive
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap, normalise, uncovered
 from jitid.values.text import label, quote

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
-from jitid.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
+from jitid.model.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
 from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
-    from jitid.credential import Credential
-    from jitid.ledger.directory import Entry
     from jitid.ledger.protocol import Snapshot
+    from jitid.model.credential import Credential
+    from jitid.model.directory import Entry
+    from jitid.model.task import Task
     from jitid.request import IssueRequest, Terms
-    from jitid.task import Task
 
 GROUP = "group:"
 """Before the name of a group with which a task is shared."""

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, namerights, narrowing, ownership, reach
-from jitid.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
+from jitid import governance, introspection, namerights, narrowing, ownership
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
-from jitid.ledger.directory import Entry
-from jitid.ledger.records import Ancestor, Names
+from jitid.model import reach
+from jitid.model.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
+from jitid.model.directory import Entry
+from jitid.model.ledger_rows import Ancestor, Names
+from jitid.model.task import Task, most_sensitive
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.task import Task, most_sensitive
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.names import check_new_agent, spiffe_id
@@ -23,9 +24,9 @@ from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.agent import Agent
-    from jitid.ledger.approval import Approval
     from jitid.ledger.protocol import Snapshot
+    from jitid.model.agent import Agent
+    from jitid.model.approval import Approval
     from jitid.targets import Chosen
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from jitid.credential import Credential, State
-from jitid.process import Liveness, Process, ended_with_boot, is_in_sight
+from jitid.model.credential import Credential, State
+from jitid.model.process import Liveness, Process, ended_with_boot, is_in_sight
 
 _STATE = 0
 _STARTED = 19

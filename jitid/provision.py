@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from jitid import introspection, patience, settling
-from jitid.credential import State, is_outside
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.issuance import Issued, IssuedCredential
 from jitid.ledger.changing import change
-from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.model.credential import State, is_outside
+from jitid.model.outside import Outside
+from jitid.model.target import Made
 from jitid.ownership import told_owner
-from jitid.target import Made
 from jitid.targets import Targets
 from jitid.values.ids import parse_id
 from jitid.values.text import safe

@@ -12,8 +12,8 @@ from jitid import jws, rotation, sshtrust, statuslist, statusplace
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names
 from jitid.minting import current_key_of
+from jitid.model.ledger_rows import Names
 from jitid.values import strict_json
 
 INDEX = "jitid.json"

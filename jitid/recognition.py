@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import introspection, jws
-from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError
 from jitid.ledger import sealing
-from jitid.ledger.records import Ancestor, Names, SigningKey, ancestors
+from jitid.model.credential import Credential, Kind
+from jitid.model.ledger_rows import Ancestor, Names, SigningKey, ancestors
+from jitid.model.task import Task
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
-from jitid.task import Task
 from jitid.values.secret import fingerprint
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from jitid.agent import Agent, AgentState
-from jitid.delegator import Delegator
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.past import Past
 from jitid.ledger.protocol import Snapshot
-from jitid.task import MAX_PURPOSE
+from jitid.model.agent import Agent, AgentState
+from jitid.model.agent_history import Past
+from jitid.model.delegator import Delegator
+from jitid.model.task import MAX_PURPOSE
 from jitid.values.scope import Scope, gathered, normalise, uncovered
 from jitid.values.text import label, operand, safe
 from jitid.values.times import format_duration

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jitid import governance, revocation
-from jitid.agent import Agent
-from jitid.credential import Kind, State
-from jitid.delegator import Delegator
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Selection
+from jitid.model.agent import Agent
+from jitid.model.credential import Kind, State
+from jitid.model.delegator import Delegator
+from jitid.model.ledger_rows import Selection
 from jitid.ownership import GROUP
 from jitid.values.ids import identity_id
 from jitid.values.names import check_new_agent

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import (
-    audit,
-    delegation,
-    governance,
-    introspection,
-    namerights,
-    narrowing,
-    ownership,
-    planning,
-    reach,
-)
-from jitid.credential import (
+from jitid import governance, introspection, namerights, narrowing, ownership, planning
+from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.introspection import Verified
+from jitid.issuance import Issued, IssuedCredential
+from jitid.issuers.protocol import Draft, Order
+from jitid.keyring import Keyring
+from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.model import delegation, reach
+from jitid.model import event as audit
+from jitid.model.credential import (
     PROOFS,
     USUAL_KINDS,
     Credential,
@@ -28,17 +26,11 @@ from jitid.credential import (
     sort_of,
     told_kinds,
 )
-from jitid.delegation import Grant
-from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.introspection import Verified
-from jitid.issuance import Issued, IssuedCredential
-from jitid.issuers.protocol import Draft, Order
-from jitid.keyring import Keyring
-from jitid.ledger.records import CredentialRow, Names
-from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.model.delegation import Grant
+from jitid.model.ledger_rows import CredentialRow, Names
+from jitid.model.task import Task
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import AttachRequest, RenewRequest, Terms
-from jitid.task import Task
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, normalise

@@ -9,9 +9,9 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid.adopted import AdoptedSecret
-from jitid.credential import Kind, is_target_name
+from jitid.model.credential import Kind, is_target_name
+from jitid.model.target import BY_HAND
 from jitid.policy.writing import entity, string
-from jitid.target import BY_HAND
 from jitid.values.text import operand, safe
 from jitid.values.times import format_duration
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.governance import read_standing, standing_of
 from jitid.introspection import root_of, root_proof
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.requests import Alike, Apart, Decided
+from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
+from jitid.model.decided import Alike, Apart, Decided
 from jitid.ownership import told_owner
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Looks, PolicyRequest

@@ -4,9 +4,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jitid.credential import is_outside
 from jitid.errors import UsageError
-from jitid.process import Process
+from jitid.model.credential import is_outside
+from jitid.model.process import Process
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote
@@ -14,7 +14,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from jitid.caller import Caller
+    from jitid.model.caller import Caller
     from jitid.policy.cedar import Policy
     from jitid.targets import Chosen, Targets
 

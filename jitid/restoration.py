@@ -23,10 +23,10 @@ from jitid.redaction.token_format import bare
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.audit import Head
     from jitid.config import Config
-    from jitid.ledger.records import SigningKey
     from jitid.ledger.sqlite import SqliteLedger
+    from jitid.model.event import Head
+    from jitid.model.ledger_rows import SigningKey
     from jitid.restoring import Restored
 
 

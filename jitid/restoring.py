@@ -12,20 +12,20 @@ from tarfile import TarError
 from typing import Any, NamedTuple
 
 from jitid import access, auditing, backup, backupfile, revocation, rotation
-from jitid.audit import BrokenChainError, Head
 from jitid.backup import Told
-from jitid.chains import marks
 from jitid.errors import IntegrityError, StorageError
 from jitid.files import sync_folder
 from jitid.keyring import Keyring
 from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
-from jitid.ledger.records import RESTORED, Names, Selection, SigningKey
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
+from jitid.model.chain import marks
+from jitid.model.event import BrokenChainError, Head
+from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey
+from jitid.model.task import written_task
 from jitid.redaction.token_format import bare
-from jitid.task import written_task
 from jitid.values.ids import credential_id
 from jitid.values.text import quote
 

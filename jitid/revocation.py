@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import acceptance, ownership
-from jitid.credential import State
+from jitid import ownership
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.records import Radius, Selection
-from jitid.target import Settlement
+from jitid.model import acceptance
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Radius, Selection
+from jitid.model.target import Settlement
 from jitid.values.text import check_text, label
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.model.task import Task
     from jitid.settling import Left
-    from jitid.task import Task
 
 
 class TooManyError(UsageError):

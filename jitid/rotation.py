@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from jitid import jws, revocation
-from jitid.credential import State
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Names, Radius, Selection, SigningKey
 from jitid.minting import new_key
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Names, Radius, Selection, SigningKey
 from jitid.values.text import check_text, quote
 
 HERE = "none"

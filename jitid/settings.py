@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from jitid.errors import ConfigurationError, JitidError
-from jitid.task import SENSITIVITIES
+from jitid.model.task import SENSITIVITIES
 from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid import patience
-from jitid.credential import Kind
 from jitid.errors import JitidError
 from jitid.ledger import resting
 from jitid.ledger.changing import change
-from jitid.ledger.outside import LAST_AFTER, Outside
 from jitid.ledger.protocol import Ledger, Transaction
-from jitid.standing import FOR_EVER
-from jitid.target import BY_HAND, Outcome, Settlement
+from jitid.model.credential import Kind
+from jitid.model.outside import LAST_AFTER, Outside
+from jitid.model.standing_secret import FOR_EVER
+from jitid.model.target import BY_HAND, Outcome, Settlement
 from jitid.targets import Targets
 from jitid.values.text import safe
 

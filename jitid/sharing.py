@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import ownership
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
-from jitid.task import ADOPTED
+from jitid.model.task import ADOPTED
 from jitid.values.names import check_delegator, check_name
 from jitid.values.text import label
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot, Transaction
-    from jitid.task import Task
+    from jitid.model.task import Task
 
 MOST_SHARES = 100
 """With how many delegators and groups a task is shared at most."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 
 from jitid import sshwire
-from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.issuers.sshcert import TOLERANCE, serial_of
 from jitid.ledger.protocol import Snapshot
+from jitid.model.credential import Credential, Kind
 from jitid.sshwire import Certificate
 from jitid.values.ids import parse_id
 

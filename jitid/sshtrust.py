@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid import krl, sshwire
 from jitid.krl import RevokedCertificate
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names, SigningKey
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.ids import credential_id
 
 SLACK = 3600

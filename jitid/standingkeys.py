@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from jitid import sshwire
 from jitid.errors import UsageError
+from jitid.model.standing_secret import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
 from jitid.redaction.token_format import CERTIFICATE, SIGNED_MARK, bare, holds_token, is_ssh_certificate
-from jitid.standing import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
 from jitid.values.text import quote
 
 _BITS = 56

@@ -7,12 +7,12 @@ from contextlib import suppress
 from threading import get_ident
 from typing import Any, NamedTuple
 
-from jitid.credential import MADE, Kind, is_outside, is_target_name, sort_of
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, LONGEST, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
-from jitid.target import StatedTarget, Target
+from jitid.model.credential import MADE, Kind, is_outside, is_target_name, sort_of
+from jitid.model.target import StatedTarget, Target
 from jitid.values.text import quote, safe
 from jitid.values.times import parse_duration
 

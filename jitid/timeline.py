@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from jitid import exposure
 from jitid.errors import IntegrityError, UsageError
 from jitid.exposure import LeakDetails
-from jitid.ledger.aftermath import Aftermath
-from jitid.ledger.leak import Leak, LeakFilter
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.selecting import bounds
-from jitid.task import Task
+from jitid.model.aftermath import Aftermath
+from jitid.model.leak import Leak, LeakFilter
+from jitid.model.task import Task
 
 MOST = 100
 """So many leaks are told of at once."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.acceptance import accepted_until
-from jitid.credential import Credential, Kind
-from jitid.ledger.records import Ancestor, Family
-from jitid.task import Task
+from jitid.model.acceptance import accepted_until
+from jitid.model.credential import Credential, Kind
+from jitid.model.ledger_rows import Ancestor, Family
+from jitid.model.task import Task
 
 MATCHES = ("opaque", "jwt", "private-key", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
 """What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 
 from jitid import introspection, jws
-from jitid.credential import Credential, is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names, SigningKey
+from jitid.model.credential import Credential, is_taken_elsewhere
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.privatekeys import UNREADABLE
 from jitid.publickey import public_print
 from jitid.searching import Finds, jti_of_token, mark

@@ -22,7 +22,7 @@ from jitid.keyring import Keyring
 from jitid.ledger import folder, home
 from jitid.ledger.copying import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
-from jitid.ledger.records import SigningKey
+from jitid.model.ledger_rows import SigningKey
 from jitid.places import authority_folder
 from jitid.rotation import still_tells
 

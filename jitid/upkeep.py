@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from jitid.config import Config
-    from jitid.ledger.vacuumed import Vacuumed
+    from jitid.model.vacuumed import Vacuumed
 
 
 def check(config: Config) -> list[Check]:

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from jitid import authorization, introspection, recognition
-from jitid.audit import Event
 from jitid.authorization import Asked, Verdict
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Names
-from jitid.ledger.use import NewUse
+from jitid.model.event import Event
+from jitid.model.ledger_rows import Names
+from jitid.model.use import NewUse
 from jitid.recognition import Presented
 from jitid.request import Terms
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import revocation
-from jitid.agent import Agent
-from jitid.credential import State
 from jitid.departing import NOTHING
-from jitid.ledger.records import Radius, Selection
+from jitid.model.agent import Agent
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.registry import in_service, record_of
 from jitid.revocation import Ended
 

@@ -12,22 +12,22 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from jitid import audit
-from jitid.agent import Agent
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
-from jitid.credential import Credential
-from jitid.delegator import Delegator
 from jitid.issuance import Issued
 from jitid.ledger import enrolled, folder, home, sqlite
 from jitid.ledger.protocol import Ledger, Transaction
-from jitid.ledger.records import CredentialRow, IdentityRow, Names, Selection, SigningKey
+from jitid.model import event as audit
+from jitid.model.agent import Agent
+from jitid.model.credential import Credential
+from jitid.model.delegator import Delegator
+from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names, Selection, SigningKey
+from jitid.model.target import StatedTarget
 from jitid.oidc import OidcIssuer
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms
 from jitid.revocation import Ended
-from jitid.target import StatedTarget
 from jitid.targets import Targets
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id

@@ -41,7 +41,6 @@ from jitid.authority.operations import (
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
-from jitid.caller import Caller
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -51,14 +50,15 @@ from jitid.errors import (
 )
 from jitid.leaks import LeakReport
 from jitid.ledger.presented import Presentation
+from jitid.model.caller import Caller
+from jitid.model.process import Process
+from jitid.model.sighting import Sighting
+from jitid.model.standing_secret import StandingSecret
 from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
-from jitid.process import Process
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.searching import mark
 from jitid.settings import zone
-from jitid.sighting import Sighting
-from jitid.standing import StandingSecret
 from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from jitid import audit
-from jitid.audit import Event
 from jitid.ledger.writing import SqlTransaction
+from jitid.model import event
+from jitid.model.event import Event
 
 
 @contextmanager
 def two_digests() -> Iterator[None]:
     """Let the events of issues have a digest `issued` too, and their `rows` not cover ids and fingerprints."""
-    digest, linked = audit.rows_digest, SqlTransaction._linked
+    digest, linked = event.rows_digest, SqlTransaction._linked
     issued: dict[str, str] = {}
 
     def rows_digest(*columns: Any) -> str:
         *others, jtis, prints = columns
         told = digest(*others)
-        issued[told] = audit.issued_digest(zip(jtis, prints, strict=True))
+        issued[told] = event.issued_digest(zip(jtis, prints, strict=True))
         return told
 
     def with_both(self: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
@@ -30,6 +30,6 @@ def two_digests() -> Iterator[None]:
         return linked(self, operation, {**facts, **told})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit, "rows_digest", rows_digest)
+        patch.setattr(event, "rows_digest", rows_digest)
         patch.setattr(SqlTransaction, "_linked", with_both)
         yield

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jitid.target import StatedTarget
+from jitid.model.target import StatedTarget
 
 _SHOP = f"""#!{sys.executable} -I
 import json, os, subprocess, sys, time

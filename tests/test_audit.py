@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.audit import Event, encode, ended_digest, genesis, issued_digest, link
+from jitid.model.event import Event, encode, ended_digest, genesis, issued_digest, link
 from tests.values.hostile import NAUGHTY
 
 

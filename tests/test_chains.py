@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.audit import BrokenChainError, Event, Head, Link, genesis, link
-from jitid.chains import Chain, Held, Walk, following, head_of, is_plain, links, marks, settled
+from jitid.model.chain import Chain, Held, Walk, following, head_of, is_plain, links, marks, settled
+from jitid.model.event import BrokenChainError, Event, Head, Link, genesis, link
 
 LEDGER = "5e0c2f7e"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.delegation import Grant, widenings
+from jitid.model.delegation import Grant, widenings
 from jitid.values.scope import Scope, covers
 
 _SEGMENTS = st.sampled_from(["db", "d*", "*", "read", "repo"])

@@ -11,8 +11,8 @@ import pytest
 
 from jitid.authority.operations import ListCredentials, Renew
 from jitid.authority.target_operations import Attach
-from jitid.ledger.records import Filter
-from jitid.process import FIRST_NAMESPACE, Liveness, Process
+from jitid.model.ledger_rows import Filter
+from jitid.model.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.processes import liveness, orphans, this_process
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret

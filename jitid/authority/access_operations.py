@@ -8,8 +8,8 @@ from jitid.authority.operations import AccessOperation
 
 if TYPE_CHECKING:
     from jitid.access import AccessEnded, Granted, Wanted
-    from jitid.caller import Caller
-    from jitid.ledger.access import Access
+    from jitid.model.access import Access
+    from jitid.model.caller import Caller
     from jitid.values.secret import Secret
 
 

@@ -9,8 +9,8 @@ from jitid.assertion import CLOCK_LEEWAY, LONGEST
 from jitid.authority import access_operations as ops
 from jitid.authority.repeating import GRANTED, once
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
-from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.markrows import assertion_digest
+from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values.ids import parse_access_id
 from jitid.values.times import over
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from jitid.authority.inside import Inside
     from jitid.authority.operations import AccessOperation
-    from jitid.caller import Caller
     from jitid.ledger.protocol import Snapshot, Transaction
-    from jitid.ledger.records import Names
+    from jitid.model.caller import Caller
+    from jitid.model.ledger_rows import Names
 
 _BOOTSTRAPPED = "system:bootstrap"
 _LONGEST_ASSERTION_ID = 256

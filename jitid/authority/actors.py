@@ -10,11 +10,11 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid.caller import Caller
-    from jitid.credential import Credential
-    from jitid.ledger.directory import DirectorySnapshot
     from jitid.ledger.presented import Presentation
     from jitid.ledger.protocol import Snapshot
+    from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
+    from jitid.model.directory import DirectorySnapshot
     from jitid.oidc import Proof
     from jitid.request import ProvedActor
 

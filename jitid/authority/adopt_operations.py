@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from jitid.adoption import Adoption
     from jitid.amending import Amended
     from jitid.looks import Shapes
+    from jitid.model.standing_secret import StandingSecret
+    from jitid.model.target import Probe
     from jitid.replacing import Replacement
-    from jitid.standing import StandingSecret
-    from jitid.target import Probe
 
 
 class Adopt(AdoptionOperation["Adoption"]):

@@ -13,21 +13,21 @@ from jitid.authority.operations import AdoptionOperation
 from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
 from jitid.authority.shaped import shapes
-from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted import reference_of
 from jitid.ledger.changing import change
-from jitid.standing import FOR_EVER
-from jitid.target import BY_HAND, Life, Probe, Record
-from jitid.task import ADOPTED
+from jitid.model.credential import Kind
+from jitid.model.standing_secret import FOR_EVER
+from jitid.model.target import BY_HAND, Life, Probe, Record
+from jitid.model.task import ADOPTED
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
     from jitid.adopted import AdoptedSecret, Finished
     from jitid.adoption import Adoption
     from jitid.ledger.protocol import Transaction
+    from jitid.model.standing_secret import StandingSecret
     from jitid.replacing import Replacement
-    from jitid.standing import StandingSecret
     from jitid.targets import Targets
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.operations import DirectoryOperation
 
 if TYPE_CHECKING:
-    from jitid.agent import AgentState
-    from jitid.credential import Credential
     from jitid.mining import Suggestion
+    from jitid.model.agent import AgentState
+    from jitid.model.credential import Credential
     from jitid.recurrence import Classified, Rule
     from jitid.registry import Described, Due, Kept, Stated
     from jitid.withdrawal import Withdrawn

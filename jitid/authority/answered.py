@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jitid.authority.form import RULE, SENSITIVITY, Form, among, number
-from jitid.credential import State
 from jitid.errors import UsageError
-from jitid.ledger.access import AccessState
-from jitid.ledger.approval import ApprovalState
-from jitid.ledger.survey import PROPERTIES
-from jitid.task import SENSITIVITIES
+from jitid.model.access import AccessState
+from jitid.model.approval import ApprovalState
+from jitid.model.credential import State
+from jitid.model.survey import PROPERTIES
+from jitid.model.task import SENSITIVITIES
 from jitid.traced import MATCHES
 
 if TYPE_CHECKING:
-    from jitid.ledger.survey import Survey
+    from jitid.model.survey import Survey
     from jitid.report import Report
 
 BY_FIELD: Mapping[str, Form] = {

@@ -9,9 +9,9 @@ from jitid.authority.operations import ApprovalOperation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitid.delegator import Delegator
-    from jitid.ledger.approval import Approval, ApprovalFilter
-    from jitid.task import Task
+    from jitid.model.approval import Approval, ApprovalFilter
+    from jitid.model.delegator import Delegator
+    from jitid.model.task import Task
     from jitid.values.secret import Secret
 
 

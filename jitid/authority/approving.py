@@ -19,12 +19,12 @@ from jitid.values.ids import parse_approval_id
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import ApprovalOperation
-    from jitid.caller import Caller
-    from jitid.ledger.approval import Approval
     from jitid.ledger.presented import Presentation
     from jitid.ledger.protocol import Snapshot
+    from jitid.model.approval import Approval
+    from jitid.model.caller import Caller
+    from jitid.model.task import Task
     from jitid.request import Terms
-    from jitid.task import Task
 
 
 def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:

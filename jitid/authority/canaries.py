@@ -8,13 +8,13 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from jitid import introspection, issuance, provision, revocation, settling
-from jitid.credential import MADE, is_outside
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.changing import change
-from jitid.ledger.records import Selection
+from jitid.model.credential import MADE, is_outside
+from jitid.model.ledger_rows import Selection
+from jitid.model.target import Life, Probe
 from jitid.request import IssueRequest
 from jitid.sweep.canary import Canary, Fate
-from jitid.target import Life, Probe
 from jitid.values.text import safe
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import DirectoryOperation
 
 if TYPE_CHECKING:
-    from jitid.delegator import Delegator
     from jitid.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
+    from jitid.model.delegator import Delegator
     from jitid.reconciling import Reconciled, Source
     from jitid.roster.stated import Roster, Stated
 

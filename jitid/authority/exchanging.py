@@ -14,7 +14,7 @@ from jitid.authority.actors import Actor, client_actor, is_owner, names_of_ident
 from jitid.authority.operations import Issue
 from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.redaction.token_format import OPAQUE_PREFIX
 from jitid.request import ProvedActor
 from jitid.values.names import MAX_NAME, spiffe_id
@@ -23,10 +23,10 @@ from jitid.values.text import label, operand
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import TokenOperation
-    from jitid.caller import Caller
-    from jitid.credential import Credential
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Snapshot
+    from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
     from jitid.oidc import Sort
     from jitid.revocation import Ended
     from jitid.values.secret import Secret

@@ -10,8 +10,8 @@ from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority.operations import Operation, Result
-from jitid.credential import PARTS, TOKENS, Kind
 from jitid.errors import JitidError, StorageError
+from jitid.model.credential import PARTS, TOKENS, Kind
 
 if TYPE_CHECKING:
     from jitid.access import Granted

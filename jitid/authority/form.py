@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jitid.credential import MADE, Kind, check_made, named_kind, parse_kind
 from jitid.errors import UsageError
 from jitid.issuers.protocol import MAX_PUBLIC_KEY
-from jitid.task import SENSITIVITIES, check_task
+from jitid.model.credential import MADE, Kind, check_made, named_kind, parse_kind
+from jitid.model.task import SENSITIVITIES, check_task
 from jitid.values import strict_json
 from jitid.values.audience import check_reach
 from jitid.values.ids import parse_access_id, parse_id
@@ -176,7 +176,7 @@ def _access(value: str) -> str:
 
 
 def _adopted(value: str) -> str:
-    from jitid.standing import check_own_name
+    from jitid.model.standing_secret import check_own_name
 
     return check_own_name(value)
 

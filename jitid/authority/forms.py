@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from jitid import standing
 from jitid.authority.form import (
     ACCESS,
     ACTION,
@@ -55,16 +54,17 @@ from jitid.authority.form import (
     seen_text,
     text,
 )
-from jitid.caller import ROLES
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
 from jitid.issuers.protocol import MAX_CHAIN
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
+from jitid.model import standing_secret
+from jitid.model.caller import ROLES
+from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
+from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
 from jitid.oidc import MAX_KEY
 from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
-from jitid.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
-from jitid.task import MAX_PURPOSE, SENSITIVITIES
 
 if TYPE_CHECKING:
     from jitid.authority.operations import AddLeaks, ReadLog
@@ -214,23 +214,23 @@ BY_FIELD: Mapping[str, Form] = {
     "StandingSecret.line": COUNT,
     "StandingSecret.name": ADOPTED,
     "StandingSecret.owner": PERSON,
-    "StandingSecret.place": kept_text(standing.LONGEST_PLACE, "the place"),
+    "StandingSecret.place": kept_text(standing_secret.LONGEST_PLACE, "the place"),
     "StandingSecret.purpose": kept_text(MAX_PURPOSE, "the purpose"),
     "StandingSecret.expires_at": TIME,
     "StandingSecret.target": text(64, "the target"),
-    "StandingSecret.reference": kept_text(standing.LONGEST_REFERENCE, "the reference"),
-    "StandingSecret.prefix": kept_text(standing.LONGEST_PREFIX, "the prefix"),
-    "StandingSecret.length": number(standing.LEAST_SECRET, standing.MOST_SECRET),
+    "StandingSecret.reference": kept_text(standing_secret.LONGEST_REFERENCE, "the reference"),
+    "StandingSecret.prefix": kept_text(standing_secret.LONGEST_PREFIX, "the prefix"),
+    "StandingSecret.length": number(standing_secret.LEAST_SECRET, standing_secret.MOST_SECRET),
     "StandingSecret.fingerprint": FINGERPRINT,
     "StandingSecret.public": FINGERPRINT,
     "StandingSecret.access_key_id": pattern(ACCESS_KEY.pattern, "the id of an access key"),
     "ChangeAdopted.names": ADOPTED,
     "Amended.owner": PERSON,
-    "Amended.place": kept_text(standing.LONGEST_PLACE, "the place"),
+    "Amended.place": kept_text(standing_secret.LONGEST_PLACE, "the place"),
     "Amended.purpose": kept_text(MAX_PURPOSE, "the purpose"),
     "Amended.expires_at": TIME,
     "Amended.target": text(64, "the target"),
-    "Amended.reference": kept_text(standing.LONGEST_REFERENCE, "the reference"),
+    "Amended.reference": kept_text(standing_secret.LONGEST_REFERENCE, "the reference"),
     "EndAdopted.names": ADOPTED,
     "EndAdopted.proof": REASON,
     "ListAdopted.names": ADOPTED,
@@ -317,7 +317,7 @@ MOST: Mapping[str, int] = {
     "Issue.requests": MOST_ITEMS,
     "Selection.ids": 100_000,
     "Roster.people": 1_000_000,
-    "Adopt.secrets": standing.MOST_SECRETS,
+    "Adopt.secrets": standing_secret.MOST_SECRETS,
     "ProbeAdopted.names": 100,
     "SuggestReplacements.names": 100,
     "Roster.notes": 1_000_000,

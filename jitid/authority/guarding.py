@@ -23,15 +23,15 @@ from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.request import named as named_delegator
 from jitid.values.ids import parse_approval_id, parse_id
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.caller import Caller
     from jitid.ledger.protocol import Look, Snapshot, Transaction
-    from jitid.ledger.records import Names
+    from jitid.model.caller import Caller
+    from jitid.model.ledger_rows import Names
     from jitid.values.secret import Secret
 
 

@@ -8,19 +8,20 @@ from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from jitid import introspection, reach
+from jitid import introspection
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
+from jitid.model import reach
 from jitid.values import audience
 from jitid.values.secret import Secret
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Exchange
-    from jitid.caller import Caller
-    from jitid.credential import Credential
     from jitid.ledger.protocol import Look
+    from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
 
 
 class Use(StrEnum):

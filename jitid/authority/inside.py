@@ -9,8 +9,8 @@ from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger
 
 if TYPE_CHECKING:
-    from jitid.caller import Caller
-    from jitid.ledger.records import Names
+    from jitid.model.caller import Caller
+    from jitid.model.ledger_rows import Names
     from jitid.oidc import OidcIssuer, Proof, Sort
     from jitid.request import Terms
     from jitid.targets import Targets

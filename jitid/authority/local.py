@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
 from jitid.authority.owning import gives_freely, resolved
-from jitid.credential import is_outside
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -20,7 +19,8 @@ from jitid.errors import (
 from jitid.keyring import Keyring
 from jitid.ledger import sealing
 from jitid.ledger.changing import change
-from jitid.ledger.records import Names, Selection
+from jitid.model.credential import is_outside
+from jitid.model.ledger_rows import Names, Selection
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.serving import ServingAuthority
     from jitid.authority.tally import Tally
-    from jitid.caller import Caller
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.ledger.presented import Presentation
     from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+    from jitid.model.caller import Caller
     from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -748,7 +748,7 @@ class LocalAuthority:
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
         from jitid import leaks
-        from jitid.ledger.leak import LeakFilter
+        from jitid.model.leak import LeakFilter
 
         ledger, accept_clock = self._ledger, operation.accept_clock
         match operation:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from jitid import introspection
 from jitid.authority import operations as ops
 from jitid.authority import owning
-from jitid.credential import is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring
-from jitid.ledger.records import Filter, Names
 from jitid.ledger.sealing import sealed
+from jitid.model.credential import is_taken_elsewhere
+from jitid.model.ledger_rows import Filter, Names
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid import auditing, exposure, timeline
-    from jitid.caller import Caller
     from jitid.ledger.protocol import Ledger, Snapshot
-    from jitid.task import Task
+    from jitid.model.caller import Caller
+    from jitid.model.task import Task
 
 
 def inspect(
@@ -90,7 +90,7 @@ def look_at_leaks(
 ) -> exposure.LeakPage | list[exposure.LeakDetails] | list[timeline.Account]:
     """List leaks, or tell everything about some, or what became of them."""
     from jitid import exposure, timeline
-    from jitid.ledger.leak import LeakFilter
+    from jitid.model.leak import LeakFilter
 
     if isinstance(operation, ops.RecountLeaks):
         return timeline.tell(snapshot, LeakFilter(operation.numbers, operation.jtis))

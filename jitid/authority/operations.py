@@ -9,16 +9,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jitid.auditing import LogFilter, Verification
-    from jitid.credential import Credential
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
     from jitid.handback import HandedBack
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
-    from jitid.ledger.leak import LeakFilter
-    from jitid.ledger.outside import Outside
-    from jitid.ledger.records import Ancestor, Filter, Selection, SigningKey
-    from jitid.ledger.use import Used
+    from jitid.model.credential import Credential
+    from jitid.model.leak import LeakFilter
+    from jitid.model.ledger_rows import Ancestor, Filter, Selection, SigningKey
+    from jitid.model.outside import Outside
+    from jitid.model.sighting import Sighting
+    from jitid.model.task import Task
+    from jitid.model.use import Used
     from jitid.oidc import Sort
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
@@ -27,14 +29,12 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.segments import Cut
-    from jitid.sighting import Sighting
     from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.sweep.canary import Canary
     from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
     from jitid.sweep.known import Known
     from jitid.sweep.limits import Limits
     from jitid.sweep.remedies import Foreseen
-    from jitid.task import Task
     from jitid.timeline import Account
     from jitid.traced import Traced
     from jitid.values.secret import Secret

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, cast
 from jitid import ownership
 from jitid.authority import operations as ops
 from jitid.errors import NotFoundError
-from jitid.ledger.records import Selection
-from jitid.task import ADOPTED, TaskName
+from jitid.model.ledger_rows import Selection
+from jitid.model.task import ADOPTED, TaskName
 from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jitid.caller import Caller
-    from jitid.credential import Credential
     from jitid.ledger.protocol import Look, Snapshot
-    from jitid.task import Task
+    from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
+    from jitid.model.task import Task
 
 # By the names of operations: for one of them, the modules of the others need not be imported.
 _FIELDS = {

@@ -15,8 +15,8 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
     from jitid.authority.inside import Inside
-    from jitid.caller import Caller
     from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.model.caller import Caller
     from jitid.oidc import Proof, Sort
     from jitid.values.secret import Secret
 

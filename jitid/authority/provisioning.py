@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from jitid import provision, settling
 from jitid.authority import target_operations as ops
 from jitid.authority.proving import prove
-from jitid.credential import is_outside
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Transaction
+from jitid.model.credential import is_outside
 from jitid.request import check_size
 from jitid.targets import Targets
 

@@ -8,7 +8,7 @@ from jitid.authority import agent_operations as ops
 from jitid.authority.inside import Inside
 from jitid.authority.proving import prove
 from jitid.errors import NotFoundError, PolicyDeniedError
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

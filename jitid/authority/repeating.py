@@ -15,14 +15,14 @@ from jitid.errors import JitidError, StorageError, UsageError
 from jitid.ledger.changing import change
 from jitid.ledger.idempotency import Answered
 from jitid.ledger.markrows import request_digest
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.values import strict_json
 from jitid.values.ids import access_id, credential_id, identity_id
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Operation
-    from jitid.caller import Caller
     from jitid.ledger.protocol import Ledger, Transaction
+    from jitid.model.caller import Caller
 
 T = TypeVar("T")
 

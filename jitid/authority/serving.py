@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from jitid.authority.operations import Operation, Result
     from jitid.authority.protocol import Authority
     from jitid.authority.tally import Tally
-    from jitid.caller import Caller
     from jitid.ledger.acting import ActingLedger
     from jitid.ledger.protocol import Transaction
+    from jitid.model.caller import Caller
 
 
 class ServingAuthority:

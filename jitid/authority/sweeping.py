@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jitid import auditing
-from jitid.audit import Head
 from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.protocol import Ledger, Snapshot
-from jitid.ledger.records import Names, SigningKey
+from jitid.model.event import Head
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.sweep.limits import Limits

@@ -12,8 +12,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.caller import Caller
     from jitid.ledger.protocol import Ledger
+    from jitid.model.caller import Caller
 
 INTERVAL = 60
 """Seconds for which reads, and refusals after the first, are told together."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.operations import TokenOperation
 
 if TYPE_CHECKING:
-    from jitid.credential import Credential
     from jitid.issuance import Issued
-    from jitid.ledger.records import Ancestor
+    from jitid.model.credential import Credential
+    from jitid.model.ledger_rows import Ancestor
     from jitid.oidc import Sort
     from jitid.request import IssueRequest
     from jitid.revocation import Ended

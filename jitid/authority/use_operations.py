@@ -8,8 +8,8 @@ from jitid.authority.operations import UseOperation
 
 if TYPE_CHECKING:
     from jitid.authorization import Asked
-    from jitid.ledger.records import Ancestor
-    from jitid.ledger.use import Use, UseFilter
+    from jitid.model.ledger_rows import Ancestor
+    from jitid.model.use import Use, UseFilter
     from jitid.usage import Recorded
 
 

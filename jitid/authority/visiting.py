@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid.credential import is_outside
 from jitid.errors import JitidError
 from jitid.examination import Check, failure, ok, warning
+from jitid.model.credential import is_outside
 from jitid.values.text import safe
 
 if TYPE_CHECKING:

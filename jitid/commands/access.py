@@ -14,7 +14,6 @@ from jitid.authority.access_operations import (
     RevokeAccess,
     RotateAccess,
 )
-from jitid.caller import ROLES
 from jitid.commands import accessrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -24,6 +23,7 @@ from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
+from jitid.model.caller import ROLES
 from jitid.outputplace import check_output
 from jitid.values.ids import parse_access_id
 from jitid.values.names import check_audience, check_delegator

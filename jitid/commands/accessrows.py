@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
-from jitid.ledger.access import ALL_AUDIENCES, AccessState
+from jitid.model.access import ALL_AUDIENCES, AccessState
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.access import Granted
-    from jitid.ledger.access import Access
+    from jitid.model.access import Access
 
 FIELDS = (
     "id",

@@ -10,14 +10,14 @@ from jitid.commands.list import DEFAULT_LIMIT, limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.ledger.use import UseFilter
+from jitid.model.use import UseFilter
 from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.auditing import LogFilter
     from jitid.authority.use_operations import UsePage
     from jitid.commands.globals import Globals
-    from jitid.ledger.use import Use
+    from jitid.model.use import Use
 
 FIELDS = (
     "at",

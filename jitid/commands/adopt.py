@@ -14,7 +14,7 @@ from jitid.environment import open_authority, open_for_preview, open_or_create_a
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.standing import MOST_SECRET, check_own_name
+from jitid.model.standing_secret import MOST_SECRET, check_own_name
 from jitid.values.names import check_delegator
 from jitid.values.text import check_text, mark_of, safe
 

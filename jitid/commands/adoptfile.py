@@ -12,8 +12,8 @@ from jitid.commands import reading
 from jitid.commands.adoptstated import check_elsewhere, standing
 from jitid.commands.rosterfile import Content
 from jitid.errors import UsageError
+from jitid.model.standing_secret import MOST_SECRETS, StandingSecret
 from jitid.roster.place import at, misplaced
-from jitid.standing import MOST_SECRETS, StandingSecret
 from jitid.standingkeys import Kept
 from jitid.values import strict_json
 from jitid.values.text import quote

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
-from jitid.standing import FOR_EVER
-from jitid.target import BY_HAND
+from jitid.model.standing_secret import FOR_EVER
+from jitid.model.target import BY_HAND
 
 if TYPE_CHECKING:
     from jitid.adopted import AdoptedSecret, Finished

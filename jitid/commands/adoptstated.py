@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from jitid.amending import Amended
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
+from jitid.model.standing_secret import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, check_own_name
+from jitid.model.task import MAX_PURPOSE
 from jitid.redaction.token_format import bare
 from jitid.roster.stated import check_person, check_sensitivity
-from jitid.standing import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, check_own_name
 from jitid.standingkeys import Kept
-from jitid.task import MAX_PURPOSE
 from jitid.values.names import check_name
 from jitid.values.text import check_text
 from jitid.values.times import parse_time

@@ -11,7 +11,7 @@ from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.standing import check_own_name
+from jitid.model.standing_secret import check_own_name
 from jitid.values.text import safe
 
 if TYPE_CHECKING:

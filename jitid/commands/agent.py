@@ -9,15 +9,15 @@ from jitid.commands import agentrows, revoke, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.credential import check_made
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
+from jitid.model.credential import check_made
+from jitid.model.task import MAX_PURPOSE
 from jitid.registry import Due, Stated
 from jitid.settings import nearest
 from jitid.sharing import check_shared
-from jitid.task import MAX_PURPOSE
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope
 from jitid.values.text import operand, quote
@@ -146,7 +146,7 @@ def list_(
     In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
     is issued nothing until it is.
     """
-    from jitid.agent import AgentState
+    from jitid.model.agent import AgentState
 
     given.expect(agentrows.FIELDS)
     if state is not None and state not in STATES:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid import approval
 from jitid.authority.approval_operations import ListApprovals
 from jitid.commands import rows
-from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
+from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.roster.csv import joined
 from jitid.values.text import label, quote
 from jitid.values.times import brief_duration, format_duration

@@ -14,7 +14,7 @@ from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.ledger.approval import ApprovalFilter
+from jitid.model.approval import ApprovalFilter
 from jitid.values.ids import parse_approval_id
 from jitid.values.text import safe
 from jitid.values.times import parse_duration

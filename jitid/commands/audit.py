@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.audit import Event
 from jitid.auditexport import verify_export
 from jitid.auditing import LogFilter, UnreadableHeadError, Verification
 from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
@@ -17,8 +16,9 @@ from jitid.environment import open_authority, standing
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
+from jitid.model.event import Event
+from jitid.model.task import check_task
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.task import check_task
 from jitid.values.names import check_delegator, check_name
 from jitid.values.strict_json import loads
 from jitid.values.text import quote

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jitid import patience
 from jitid.authority.target_operations import Settle
 from jitid.errors import JitidError, PartialError
-from jitid.target import BY_HAND
+from jitid.model.target import BY_HAND
 from jitid.values.text import safe
 from jitid.values.times import format_time
 

@@ -12,9 +12,9 @@ from jitid.roster.csv import NO_SCOPE, POLICY_ALONE, joined
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.comparing import Change
-    from jitid.delegator import Delegator
     from jitid.delegators import DelegatorDetails, Disabled
     from jitid.departing import Departure
+    from jitid.model.delegator import Delegator
 
 FIELDS = (
     "name",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jitid import revocation
 from jitid.authority.operations import Revoke
 from jitid.commands.revoke import confirmed, perform
-from jitid.ledger.records import Radius, Selection
+from jitid.model.ledger_rows import Radius, Selection
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

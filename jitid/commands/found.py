@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
 from jitid.commands.hinting import OTHER_LEDGER
-from jitid.credential import Credential, State
 from jitid.errors import IncompleteError, NotFoundError
-from jitid.ledger.access import AccessState
+from jitid.model.access import AccessState
+from jitid.model.credential import Credential, State
 from jitid.traced import first_of, honour
 from jitid.values.times import format_duration
 

@@ -97,7 +97,7 @@ def subject(word: str | None) -> Secret:
 
 def _task(text: str) -> str | None:
     """Return a word that may be the name of a task; None for any other, or what may be a secret."""
-    from jitid.task import check_task
+    from jitid.model.task import check_task
 
     try:
         return None if names_token(text) or given_away(text) else check_task(text)

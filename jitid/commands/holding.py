@@ -11,8 +11,8 @@ from jitid.commands.globals import Globals
 from jitid.commands.renew import hand_over
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.ledger.records import Selection
-from jitid.process import renewal_due
+from jitid.model.ledger_rows import Selection
+from jitid.model.process import renewal_due
 from jitid.request import RenewRequest
 from jitid.runner.supervision import Clock
 from jitid.runner.tokenplace import TokenPlace

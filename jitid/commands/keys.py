@@ -15,13 +15,13 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.keyring import USES
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands import options
-    from jitid.ledger.records import SigningKey
+    from jitid.model.ledger_rows import SigningKey
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 

@@ -9,8 +9,8 @@ from jitid.commands import leakrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.errors import UsageError
-from jitid.ledger.leak import LeakFilter
-from jitid.task import check_task
+from jitid.model.leak import LeakFilter
+from jitid.model.task import check_task
 from jitid.values.times import parse_time
 
 if TYPE_CHECKING:

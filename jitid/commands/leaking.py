@@ -18,8 +18,8 @@ from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.leaks import LeakReport, check_source
-from jitid.ledger.leak import LeakFilter
-from jitid.ledger.records import Selection
+from jitid.model.leak import LeakFilter
+from jitid.model.ledger_rows import Selection
 from jitid.traced import first_of
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.exposure import LeakDetails, Leaked
     from jitid.leaks import Closed
-    from jitid.ledger.leak import LeakFilter, Seen
-    from jitid.sighting import Sighting
+    from jitid.model.leak import LeakFilter, Seen
+    from jitid.model.sighting import Sighting
 
 FIELDS = (
     "leak",

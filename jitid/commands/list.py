@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import ListCredentials
 from jitid.commands import rows
 from jitid.commands.globals import Globals
-from jitid.credential import FORMER_PROOF, State, sort_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.ledger.records import Filter
+from jitid.model.credential import FORMER_PROOF, State, sort_of
+from jitid.model.ledger_rows import Filter
+from jitid.model.process import Liveness
+from jitid.model.task import SENSITIVITIES, check_task
 from jitid.policy import decision
-from jitid.process import Liveness
 from jitid.processes import orphans
-from jitid.task import SENSITIVITIES, check_task
 from jitid.values.ids import parse_id
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope

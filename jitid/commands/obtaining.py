@@ -13,7 +13,7 @@ from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_authority, open_for_issue
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
-from jitid.reach import LISTED
+from jitid.model.reach import LISTED
 from jitid.request import AttachRequest
 from jitid.runner.tokenplace import RUN_TOKEN
 

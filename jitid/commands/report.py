@@ -13,7 +13,7 @@ from jitid.errors import UsageError
 from jitid.files import write_private, write_public
 from jitid.formats import output
 from jitid.formats.view import Format, View
-from jitid.ledger.survey import Totals
+from jitid.model.survey import Totals
 from jitid.report import DEFAULT_DAYS, Report
 from jitid.values.times import parse_time
 

@@ -8,11 +8,11 @@ from jitid import patience
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.ledger.records import Selection
+from jitid.model.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
+from jitid.model.ledger_rows import Selection
+from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.request import IssueRequest, MayAct
-from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.values.audience import check_reach
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope

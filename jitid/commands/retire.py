@@ -9,7 +9,7 @@ from jitid.commands.confirming import confirm
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS, check_reason, tell
 from jitid.environment import open_authority
-from jitid.task import check_task
+from jitid.model.task import check_task
 from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.ledger.records import Selection
-from jitid.task import check_task
+from jitid.model.ledger_rows import Selection
+from jitid.model.task import check_task
 from jitid.values.ids import parse_id
 from jitid.values.names import check_delegator, check_name
 from jitid.values.text import check_text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jitid.authority.protocol import Authority
     from jitid.commands import options
-    from jitid.ledger.records import Radius
+    from jitid.model.ledger_rows import Radius
     from jitid.revocation import Ended
 
 FIELDS = (

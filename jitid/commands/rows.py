@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitid.commands.globals import Globals
-from jitid.credential import Credential, State
 from jitid.formats import output
-from jitid.standing import FOR_EVER
+from jitid.model.credential import Credential, State
+from jitid.model.standing_secret import FOR_EVER
 from jitid.values.names import spiffe_id
 from jitid.values.times import format_duration, format_time
 

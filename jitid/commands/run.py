@@ -13,10 +13,10 @@ from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
 from jitid.commands.requesting import hand_out, parse_may_act, stated_request
-from jitid.credential import USUAL_KINDS, named_kind
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.formats import output
+from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.processes import this_process
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch

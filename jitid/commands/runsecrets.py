@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
-from jitid.credential import Kind, is_outside, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secrettext import text_of, usable_until
-from jitid.reach import LISTED
+from jitid.model.credential import Kind, is_outside, parse_kind
+from jitid.model.reach import LISTED
 from jitid.request import AttachRequest, MayAct
 from jitid.runner.delivery.choosing import own_way
 from jitid.runner.delivery.files import PREFIX, Files, variable

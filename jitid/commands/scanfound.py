@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.formats.swept import RuleInfo
-from jitid.ledger.access import AccessState
+from jitid.model.access import AccessState
 from jitid.sweep.finding import Finding, Severity
 from jitid.traced import honour
 from jitid.values.times import format_time
 from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
-    from jitid.credential import Credential
+    from jitid.model.credential import Credential
     from jitid.scan.hits import Hit
     from jitid.traced import Match, Stray, Traced
 

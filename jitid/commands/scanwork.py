@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from jitid.commands.scanasked import Action, Asked
     from jitid.leaks import LeakReport
     from jitid.looks import Looks
+    from jitid.model.sighting import Sighting
     from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
-    from jitid.sighting import Sighting
     from jitid.sweep.finding import Coverage, Finding, Swept
     from jitid.traced import Evidence, Traced
 
@@ -69,7 +69,7 @@ def _looks(given: Globals) -> Looks | None:
 
 
 def _sighting(hit: Hit) -> Sighting:
-    from jitid.sighting import Sighting
+    from jitid.model.sighting import Sighting
 
     place = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
     time = None if hit.origin is None else hit.origin.time
@@ -312,7 +312,7 @@ class _Work:
     def _end(self, authority: Authority, action: Action) -> None:
         from jitid.authority.operations import Revoke
         from jitid.commands.revoke import perform
-        from jitid.ledger.records import Selection
+        from jitid.model.ledger_rows import Selection
 
         if not self._sure:
             return

@@ -11,8 +11,8 @@ from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
+from jitid.model.task import check_task
 from jitid.sharing import check_shared
-from jitid.task import check_task
 from jitid.values.names import check_delegator
 from jitid.values.text import quote
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid import acceptance
-from jitid.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.commands import leakrows, rows
 from jitid.commands.found import number
-from jitid.credential import Kind
-from jitid.target import BY_HAND
+from jitid.model import acceptance
+from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
+from jitid.model.credential import Kind
+from jitid.model.target import BY_HAND
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.exposure import LeakDetails
-    from jitid.ledger.aftermath import Aftermath
+    from jitid.model.aftermath import Aftermath
     from jitid.timeline import Account, Step
 
 FIELDS = ("at", "leak", "what", "by", "event", "told")

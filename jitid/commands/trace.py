@@ -156,7 +156,7 @@ def _end(
 ) -> Ended:
     from jitid.authority.operations import Revoke
     from jitid.commands.revoke import perform
-    from jitid.ledger.records import Selection
+    from jitid.model.ledger_rows import Selection
 
     operation = Revoke(
         selection=Selection(ids=tuple(match.credential.jti for match in matches)),

@@ -11,12 +11,12 @@ from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.task import check_task
+from jitid.model.task import check_task
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options
-    from jitid.credential import Credential
+    from jitid.model.credential import Credential
 
 FIELDS = ("depth", "id", "parent", "agent", "task", "delegator", "state", "scopes", "expires_at")
 SHAPES = ("mermaid", "dot")

@@ -12,7 +12,7 @@ from jitid.approval import a_member
 from jitid.authority.approval_operations import FindApprovals, ShowApproval
 from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
-from jitid.ledger.approval import Approval, ApprovalState
+from jitid.model.approval import Approval, ApprovalState
 from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.acceptance import LEEWAY
 from jitid.formats.figures import percent
-from jitid.ledger.survey import Breakdown, Day, Leaks, Spread
+from jitid.model.acceptance import LEEWAY
+from jitid.model.survey import Breakdown, Day, Leaks, Spread
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,

@@ -18,7 +18,7 @@ from jitid.formats.report_document import (
 )
 from jitid.formats.report_living import composition, directory
 from jitid.formats.report_style import STYLE
-from jitid.ledger.survey import Day, Leaks, Spread
+from jitid.model.survey import Day, Leaks, Spread
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,

@@ -9,7 +9,7 @@ from jitid.formats.page import card, folded, prose, sentence, table
 from jitid.formats.page import text as shown
 from jitid.formats.plot import Bar, bars, read_out
 from jitid.formats.report_document import NO_DIRECTORY_THEN, over_scoped
-from jitid.ledger.survey import Breakdown
+from jitid.model.survey import Breakdown
 from jitid.report import Report
 
 # In this order: those with few names make one row of cards, those with many another.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.formats import prometheus
 from jitid.formats.report_document import rounded
-from jitid.ledger.survey import Breakdown, DirectoryCounts, Spread
+from jitid.model.survey import Breakdown, DirectoryCounts, Spread
 from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
 from jitid.sweep.finding import Finding
 from jitid.values.times import format_time

@@ -23,7 +23,7 @@ from jitid.formats.report_document import (
     use_unknown,
 )
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
-from jitid.ledger.survey import Day, Spread
+from jitid.model.survey import Day, Spread
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,

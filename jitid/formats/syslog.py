@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jitid.audit import DENIAL, Event
 from jitid.formats.cell import plain
+from jitid.model.event import DENIAL, Event
 from jitid.values.text import safe
 from jitid.values.times import format_time
 

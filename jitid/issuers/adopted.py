@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import assert_never
 
-from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
+from jitid.model.credential import Kind, sort_of
 from jitid.values.text import quote
 
 ACCESS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,124}")

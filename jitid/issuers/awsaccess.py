@@ -14,7 +14,7 @@ from jitid.issuers.awsclient import Aws, Keys
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, ledger_mark
 from jitid.keyring import Signer
-from jitid.target import Target
+from jitid.model.target import Target
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote, safe

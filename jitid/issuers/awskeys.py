@@ -5,7 +5,7 @@ from __future__ import annotations
 from jitid.errors import JitidError, StorageError
 from jitid.issuers.awsaccess import Access
 from jitid.issuers.awsclient import Aws, AwsError
-from jitid.target import Life, Outcome, Probe, Settlement
+from jitid.model.target import Life, Outcome, Probe, Settlement
 from jitid.values.text import safe
 
 _ACTIVE = "Active"

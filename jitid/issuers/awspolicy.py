@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.names import agent_of, task_of
-from jitid.target import Record
-from jitid.task import NOBODY
+from jitid.model.target import Record
+from jitid.model.task import NOBODY
 from jitid.values import strict_json
 from jitid.values.scope import Scope, common, parse_scope
 from jitid.values.text import quote

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from jitid.credential import Kind
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.awsaccess import PARTS, Access
 from jitid.issuers.awsclient import SKEWED, Aws, AwsError, Keys
@@ -28,7 +27,8 @@ from jitid.issuers.awspolicy import (
 from jitid.issuers.awstable import Template, template_of
 from jitid.issuers.outside import OutsideIssuer
 from jitid.keyring import Signer
-from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
+from jitid.model.credential import Kind
+from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret

@@ -9,7 +9,7 @@ from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
 from jitid.issuers.outside import Option
-from jitid.target import Target
+from jitid.model.target import Target
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
 

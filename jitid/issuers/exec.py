@@ -16,7 +16,18 @@ from typing import Any, ClassVar, NamedTuple
 from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.outside import Option
-from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of, prefix_of
+from jitid.model.target import (
+    Existing,
+    Life,
+    Made,
+    Outcome,
+    Probe,
+    Record,
+    Settlement,
+    Target,
+    jti_of,
+    prefix_of,
+)
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import safe

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.errors import ConfigurationError
 from jitid.issuers.names import proved_agent, task_of
-from jitid.target import Record
+from jitid.model.target import Record
 from jitid.values.text import quote
 
 _PLACE = re.compile(r"\{([^{}]*)\}|([{}])")

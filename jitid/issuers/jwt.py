@@ -9,10 +9,10 @@ from json import loads
 from typing import Any
 
 from jitid import jws
-from jitid.credential import claimed_kinds
 from jitid.errors import UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.keyring import Signer
+from jitid.model.credential import claimed_kinds
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret, fingerprint

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.target import Record
-from jitid.task import NOBODY, written_task
+from jitid.model.target import Record
+from jitid.model.task import NOBODY, written_task
 from jitid.values.names import EPHEMERAL
 from jitid.values.text import label
 

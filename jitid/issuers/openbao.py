@@ -28,7 +28,7 @@ from jitid.issuers import openbaologin, openbaoreply
 from jitid.issuers.openbaologin import Access, Login
 from jitid.issuers.openbaoreply import Reply, plain, unclear
 from jitid.issuers.outside import Option
-from jitid.target import Target
+from jitid.model.target import Target
 
 OPTIONS: Mapping[str, Option] = {
     "address": Option("text", "where it is: https://HOST:8200", required=True),

@@ -12,7 +12,7 @@ from jitid.errors import JitidError, RefusedError, StorageError
 from jitid.issuers.openbao import Call
 from jitid.issuers.openbaolooking import BRIEF, Looking, Reference, reference_of
 from jitid.issuers.openbaoreply import plain
-from jitid.target import Outcome, Record, Settlement
+from jitid.model.target import Outcome, Record, Settlement
 from jitid.values.text import quote
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

@@ -15,7 +15,7 @@ from jitid.issuers.openbaolooking import Looking, Reference
 from jitid.issuers.openbaomaking import Making
 from jitid.issuers.openbaoreply import plain
 from jitid.issuers.outside import Option, OutsideIssuer
-from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target
+from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 

@@ -11,7 +11,7 @@ from jitid.errors import ConfigurationError, RefusedError
 from jitid.files import check_private, read_regular
 from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
 from jitid.issuers.outside import Option
-from jitid.target import Target
+from jitid.model.target import Target
 from jitid.values.text import quote
 
 OPTIONS: Mapping[str, Option] = {

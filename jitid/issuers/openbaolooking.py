@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 from jitid.issuers.openbao import Call
 from jitid.issuers.openbaoreply import Reply, unclear
-from jitid.target import Life, Probe, Record
+from jitid.model.target import Life, Probe, Record
 from jitid.values.text import quote
 
 BRIEF = 60

@@ -11,7 +11,7 @@ from jitid.issuers.filling import fill
 from jitid.issuers.openbao import Call
 from jitid.issuers.openbaolooking import BRIEF, Reference
 from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
-from jitid.target import Made, Record
+from jitid.model.target import Made, Record
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, StorageError
-from jitid.target import Target
+from jitid.model.target import Target
 from jitid.values import strict_json
 from jitid.values.text import quote
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
 from jitid.issuers import cluster
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
 from jitid.ledger.database import must_be_installed
-from jitid.target import Target
+from jitid.model.credential import Kind, sort_of
+from jitid.model.target import Target
 from jitid.values.text import quote
 
 TIMEOUT = 10

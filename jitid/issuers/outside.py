@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
-from jitid.target import Existing, Made, Outcome, Probe, Record
+from jitid.model.target import Existing, Made, Outcome, Probe, Record
 from jitid.values.secret import Secret
 
 

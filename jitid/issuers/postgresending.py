@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError
 from jitid.issuers.postgresserver import Call, Database, said
-from jitid.target import Outcome, Settlement
+from jitid.model.target import Outcome, Settlement
 from jitid.values.text import quote, safe
 
 _BATCH = 200

@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
 from jitid.issuers.postgresserver import Database, meaning, said
-from jitid.target import Record
+from jitid.model.target import Record
 from jitid.values.text import quote
 
 _MET = "tuple concurrently updated"

@@ -9,14 +9,14 @@ from urllib.parse import quote as percent
 
 import psycopg
 
-from jitid.credential import Kind
 from jitid.errors import ConfigurationError
 from jitid.issuers import postgresending, postgresmaking
 from jitid.issuers.names import agent_of, task_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.issuers.postgresending import Wanted
 from jitid.issuers.postgresserver import Call, Server, said
-from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target, jti_of, prefix_of
+from jitid.model.credential import Kind
+from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target, jti_of, prefix_of
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote

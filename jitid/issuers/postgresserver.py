@@ -19,7 +19,7 @@ from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.files import check_private, read_regular
 from jitid.ledger.postgresfailure import connecting
-from jitid.target import Target
+from jitid.model.target import Target
 from jitid.values.text import foreign
 
 Database = psycopg.Connection[tuple[Any, ...]]

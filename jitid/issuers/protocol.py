@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from jitid.credential import TOKENS
+from jitid.model.credential import TOKENS
 from jitid.values.secret import Secret
 
 MAX_PUBLIC_KEY = 16_384

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.openbao import Call, OpenBao
 from jitid.issuers.openbaoreply import plain, unclear
-from jitid.target import Target
+from jitid.model.target import Target
 
 _TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
 """What the engine calls a key of an algorithm."""

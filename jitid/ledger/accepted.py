@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from jitid.acceptance import LEEWAY
-from jitid.standing import FOR_EVER
+from jitid.model.acceptance import LEEWAY
+from jitid.model.standing_secret import FOR_EVER
 
 SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"
 """Until when a verifier may accept a credential `c` that is signed, whatever the ledger says."""

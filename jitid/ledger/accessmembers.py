@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.access import Access, AccessSnapshot, AccessState
+from jitid.model.access import Access, AccessSnapshot, AccessState
 
 MARKS = (
     b'"op":"access-',

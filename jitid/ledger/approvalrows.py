@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
-from jitid.ledger.approval import Approval, ApprovalSnapshot, ApprovalState
 from jitid.ledger.pruned import PrunedMembers
+from jitid.model.approval import Approval, ApprovalSnapshot, ApprovalState
 
 MARKS = (
     b'"op":"approval-',

@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
-from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
+from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.values.ids import IDENTITY, approval_id, identity_id
 from jitid.values.times import check_times
 

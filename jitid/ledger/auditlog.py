@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.audit import Event, Head
-from jitid.chains import Chain, head_of, opening, settled
 from jitid.errors import IntegrityError
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.records import Names
+from jitid.model.chain import Chain, head_of, opening, settled
+from jitid.model.event import Event, Head
+from jitid.model.ledger_rows import Names
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jitid.errors import ClockError, IntegrityError
-from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import SETTING as SEALED
+from jitid.model.ledger_rows import RESTORED
 from jitid.values.times import format_duration
 
 _DAY = 86_400

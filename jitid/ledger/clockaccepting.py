@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.condition import Condition
     from jitid.ledger.protocol import Ledger, Snapshot, Transaction
-    from jitid.ledger.records import Names
+    from jitid.model.ledger_condition import Condition
+    from jitid.model.ledger_rows import Names
 
 
 class AcceptingLedger:

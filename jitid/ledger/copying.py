@@ -9,13 +9,13 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-from jitid.audit import Head
-from jitid.chains import Chain
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names
 from jitid.ledger.sealing import Seal
 from jitid.ledger.writing import SqlTransaction
+from jitid.model.chain import Chain
+from jitid.model.event import Head
+from jitid.model.ledger_rows import Names
 
 OWN = frozenset({"setting", "chain", "clock_mark", "schema_version"})
 """Tables that each database has its own way with; what is copied of them, the target writes itself."""

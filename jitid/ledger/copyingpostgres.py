@@ -10,8 +10,6 @@ from typing import Any, Self
 
 import psycopg
 
-from jitid.audit import Head
-from jitid.chains import Chain
 from jitid.errors import BusyError, ClockError, RefusedError, UsageError
 from jitid.ledger import postgresaddress
 from jitid.ledger.copying import OWN, Stage, Table, in_order
@@ -22,9 +20,11 @@ from jitid.ledger.postgresschema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_ST
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import Names
 from jitid.ledger.sealing import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
+from jitid.model.chain import Chain
+from jitid.model.event import Head
+from jitid.model.ledger_rows import Names
 
 _CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 _FOREVER = "SET idle_in_transaction_session_timeout = 0"

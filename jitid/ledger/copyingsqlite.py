@@ -12,8 +12,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from jitid import files
-from jitid.audit import Head
-from jitid.chains import Chain
 from jitid.errors import BusyError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.clock import machine
@@ -21,9 +19,11 @@ from jitid.ledger.copying import OWN, Stage, Table, in_order
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.lock import FairLock
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import Names
 from jitid.ledger.sealing import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
+from jitid.model.chain import Chain
+from jitid.model.event import Head
+from jitid.model.ledger_rows import Names
 from jitid.values.text import quote
 
 _MARK = "copying"

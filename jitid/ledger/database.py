@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from jitid.errors import ConfigurationError, LostConnectionError
 from jitid.ledger import home
-from jitid.ledger.records import Names
+from jitid.model.ledger_rows import Names
 
 if TYPE_CHECKING:
     from jitid.ledger.postgres import PostgresLedger

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from jitid.delegator import Delegator
 from jitid.errors import IntegrityError
-from jitid.ledger.directory import DirectorySnapshot
+from jitid.model.delegator import Delegator
+from jitid.model.directory import DirectorySnapshot
 from jitid.values import strict_json
 from jitid.values.text import label
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.chains import Chain, following
+from jitid.model.chain import Chain, following
 
 
 def open_epoch(

@@ -10,7 +10,7 @@ from jitid import jws
 from jitid.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from jitid.ledger.records import SigningKey
+    from jitid.model.ledger_rows import SigningKey
 
 KEY, RETIRED = b'"kid":"', b'"retired":['
 """What stands in each event that makes, retires or revokes a key: in a text the quotes would be escaped."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from jitid.audit import ended_digest, sighted_digest
 from jitid.errors import IntegrityError
 from jitid.ledger.eventrows import EventRows
-from jitid.ledger.leak import LeakSnapshot
 from jitid.ledger.pruned import PrunedMembers
 from jitid.ledger.selecting import bounds
+from jitid.model.event import ended_digest, sighted_digest
+from jitid.model.leak import LeakSnapshot
 
 MARK = b'"op":"leak'
 """What stands in each event about leaks, and in no other: in a text the quotes would be escaped."""

@@ -11,8 +11,8 @@ from jitid.ledger.walking import LIVING, below
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.aftermath import Aftermath
-    from jitid.ledger.leak import Leak, LeakFilter, LeakRow, Places, Printed, Recorded, Refused, Seen
+    from jitid.model.aftermath import Aftermath
+    from jitid.model.leak import Leak, LeakFilter, LeakRow, Places, Printed, Recorded, Refused, Seen
 
 _LEAK = """
     SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
@@ -74,7 +74,7 @@ class SqlLeaks:
 
     def printed(self, fingerprints: Iterable[bytes]) -> Printed:
         """Return what has these fingerprints, of which there may be very many."""
-        from jitid.ledger.leak import Printed
+        from jitid.model.leak import Printed
 
         selecting.give(self._db, (), sorted(fingerprints))
         found = self._db.execute(
@@ -126,7 +126,7 @@ class SqlLeaks:
         if not rows:
             return []
         from jitid.ledger import accepting
-        from jitid.ledger.leak import Kin, Leak
+        from jitid.model.leak import Kin, Leak
 
         selecting.give(self._db, (), (), {identity for identity, *_ in rows})
         living = {
@@ -176,7 +176,7 @@ class SqlLeaks:
 
     def leak_rows(self, without: Gone = KEPT) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
-        from jitid.ledger.leak import LeakRow
+        from jitid.model.leak import LeakRow
 
         rows = self._db.execute(
             f"""SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, c.issued_at
@@ -209,7 +209,7 @@ def add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
 ) -> Recorded:
     """Record that credentials leaked; those in an open report from that source stay as they are."""
-    from jitid.ledger.leak import Recorded
+    from jitid.model.leak import Recorded
 
     selecting.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from jitid.ledger import selecting
-from jitid.ledger.directory import Holder, Ties
+from jitid.model.directory import Holder, Ties
 
 SUSPENDED_AS = "owner disabled"
 WITHDRAWN = "withdrawn"

@@ -7,8 +7,8 @@ from typing import Any
 
 from jitid.ledger.accepted import AT_TARGET, SIGNED, UNSETTLED
 from jitid.ledger.selecting import DEATH
-from jitid.ledger.survey import Day, Leaks, Retirement, Spread
 from jitid.ledger.walking import below
+from jitid.model.survey import Day, Leaks, Retirement, Spread
 
 FIVE_DAYS = 5 * 86_400
 

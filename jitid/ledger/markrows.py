@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.idempotency import REMEMBERED
+from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

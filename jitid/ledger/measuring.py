@@ -11,9 +11,9 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.clock import read_clock
-from jitid.ledger.condition import ClockReading, Remark, Schema, Size
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
+from jitid.model.ledger_condition import ClockReading, Remark, Schema, Size
 
 _MOST = 5
 """How many damages are looked for: one is enough to restore a backup."""

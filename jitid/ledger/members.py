@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from jitid import audit
 from jitid.errors import IntegrityError
 from jitid.ledger import (
     accessmembers,
@@ -26,8 +25,9 @@ from jitid.ledger import (
 )
 from jitid.ledger.issuedrows import IssuedMembers
 from jitid.ledger.memberrows import IssuedRows, MemberRows, not_as_told
-from jitid.ledger.records import RESTORED
 from jitid.ledger.sealing import Seal
+from jitid.model import event as audit
+from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import sealing
-from jitid.ledger.records import FOREVER, OF_NAMES, Names
+from jitid.model.ledger_rows import FOREVER, OF_NAMES, Names
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

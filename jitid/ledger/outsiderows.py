@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
-from jitid.ledger.outside import (
+from jitid.ledger.pruned import PrunedMembers
+from jitid.model.outside import (
     LAST_AFTER,
     OutsideRow,
     OutsideSnapshot,
@@ -14,8 +15,7 @@ from jitid.ledger.outside import (
     evidence_digest,
     settled_digest,
 )
-from jitid.ledger.pruned import PrunedMembers
-from jitid.target import Settlement
+from jitid.model.target import Settlement
 from jitid.values.ids import credential_id, parse_id
 
 _OWN = "jti_"

@@ -21,11 +21,11 @@ from jitid.ledger.postgreswriting import (
     SharedTransaction,
 )
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import Names
+from jitid.model.ledger_rows import Names
 
 if TYPE_CHECKING:
-    from jitid.ledger.condition import Condition
     from jitid.ledger.protocol import Ledger
+    from jitid.model.ledger_condition import Condition
 
 _THAT_ONE = f"{CHAIN} WHERE id = :id AND closed_at IS NULL FOR UPDATE"
 _ALL = f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE"

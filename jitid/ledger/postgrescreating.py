@@ -6,15 +6,15 @@ import time
 
 import psycopg
 
-from jitid.chains import following
 from jitid.errors import RefusedError
 from jitid.keyring import Signer
 from jitid.ledger.postgresconnection import Connection
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction
-from jitid.ledger.records import Names
 from jitid.ledger.writing import Known
+from jitid.model.chain import following
+from jitid.model.ledger_rows import Names
 
 _EXISTS = (
     "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'setting'"

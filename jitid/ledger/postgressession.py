@@ -28,8 +28,8 @@ from jitid.ledger.postgresfailure import ConnectingError, connecting, is_refused
 from jitid.ledger.postgresoptions import IDENTITY, Options
 from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgreswriting import Seen, due, rows_of
-from jitid.ledger.records import Names
 from jitid.ledger.writing import Known
+from jitid.model.ledger_rows import Names
 
 _SCHEMA = """(SELECT n.nspname FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace
        WHERE k.oid = to_regclass('setting'))"""

@@ -10,7 +10,7 @@ from psycopg import sql
 from jitid.errors import RefusedError
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgressession import Session
-from jitid.ledger.vacuumed import Vacuumed
+from jitid.model.vacuumed import Vacuumed
 
 _TABLES = """
     SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.audit import Event
-from jitid.chains import Chain, Held
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgreslane import prepared
 from jitid.ledger.presented import SqlPresented
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import (
+from jitid.ledger.shares import SqlShareChanges
+from jitid.ledger.sqlaccess import SqlAccess
+from jitid.ledger.writing import Known, SqlTransaction
+from jitid.model.chain import Chain, Held
+from jitid.model.event import Event
+from jitid.model.ledger_rows import (
     CREDENTIAL_COLUMNS,
     IDENTITY_COLUMNS,
     CredentialRow,
@@ -19,19 +22,16 @@ from jitid.ledger.records import (
     Names,
     SigningKey,
 )
-from jitid.ledger.shares import SqlShareChanges
-from jitid.ledger.sqlaccess import SqlAccess
-from jitid.ledger.writing import Known, SqlTransaction
-from jitid.task import Task
+from jitid.model.task import Task
 
 if TYPE_CHECKING:
-    from jitid.agent import Agent
-    from jitid.credential import Credential
-    from jitid.ledger.access import Access, AccessSnapshot, AccessTransaction, Presented
-    from jitid.ledger.approval import ApprovalTransaction
-    from jitid.ledger.directory import Entry
-    from jitid.ledger.outside import OutsideTransaction
     from jitid.ledger.sealing import Seal
+    from jitid.model.access import Access, AccessSnapshot, AccessTransaction, Presented
+    from jitid.model.agent import Agent
+    from jitid.model.approval import ApprovalTransaction
+    from jitid.model.credential import Credential
+    from jitid.model.directory import Entry
+    from jitid.model.outside import OutsideTransaction
 
 Row = TypeVar("Row")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jitid.credential import FORMER_PROOF, judged_kinds, read_kinds
 from jitid.ledger.lifespans import GRANTED
-from jitid.ledger.past import Practice
 from jitid.ledger.selecting import of_task
+from jitid.model.agent_history import Practice
+from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
 
 QUARTER = 900
 """Seconds: every zone's hours begin with a quarter of an hour of UTC."""

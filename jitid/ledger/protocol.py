@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jitid.audit import Event, Head
-from jitid.chains import Chain
-from jitid.credential import Credential, State
-from jitid.ledger.directory import DirectorySnapshot, DirectoryTransaction
-from jitid.ledger.leak import LeakSnapshot, LeakTransaction
-from jitid.ledger.records import (
+from jitid.model.chain import Chain
+from jitid.model.credential import Credential, State
+from jitid.model.directory import DirectorySnapshot, DirectoryTransaction
+from jitid.model.event import Event, Head
+from jitid.model.leak import LeakSnapshot, LeakTransaction
+from jitid.model.ledger_rows import (
     Ancestor,
     Closed,
     CredentialRow,
@@ -28,27 +28,27 @@ from jitid.ledger.records import (
     SigningKey,
     Withdrawn,
 )
-from jitid.ledger.use import UseSnapshot, UseTransaction
-from jitid.process import Process
-from jitid.task import Task
+from jitid.model.process import Process
+from jitid.model.task import Task
+from jitid.model.use import UseSnapshot, UseTransaction
 
 if TYPE_CHECKING:
-    from jitid.ledger.access import AccessSnapshot, AccessTransaction
-    from jitid.ledger.adopted import AdoptedSnapshot, AdoptedTransaction
-    from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
-    from jitid.ledger.condition import Condition
     from jitid.ledger.idempotency import Answered, SqlIdempotency
-    from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
-    from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.presented import Presentation, SqlPresented
-    from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.runs import Run
     from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShareChanges, SqlShares
     from jitid.ledger.statuses import SqlStatuses
-    from jitid.ledger.survey import DirectoryCounts, Survey
+    from jitid.model.access import AccessSnapshot, AccessTransaction
+    from jitid.model.adopted import AdoptedSnapshot, AdoptedTransaction
+    from jitid.model.agent_history import Pasts, Practice
+    from jitid.model.approval import ApprovalSnapshot, ApprovalTransaction
+    from jitid.model.decided import Decided
+    from jitid.model.ledger_condition import Condition
+    from jitid.model.outside import OutsideSnapshot, OutsideTransaction
+    from jitid.model.survey import DirectoryCounts, Survey
 
 
 class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):

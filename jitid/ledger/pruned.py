@@ -13,8 +13,8 @@ from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.approval import Approval
     from jitid.ledger.retention import SqlRetention
+    from jitid.model.approval import Approval
 
 MARK = b'"op":"prune"'
 """What stands in each event about a pruning, and in no other: in a text the quotes would be escaped."""

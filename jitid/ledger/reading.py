@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jitid.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import sealing, selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
-from jitid.ledger.records import (
+from jitid.ledger.sqldirectory import SqlDirectory
+from jitid.ledger.sqluse import SqlUse
+from jitid.model.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
+from jitid.model.ledger_rows import (
     Ancestor,
     Family,
     Filter,
@@ -26,31 +28,29 @@ from jitid.ledger.records import (
     SigningKey,
     Withdrawn,
 )
-from jitid.ledger.sqldirectory import SqlDirectory
-from jitid.ledger.sqluse import SqlUse
-from jitid.process import Process
-from jitid.task import Task
+from jitid.model.process import Process
+from jitid.model.task import Task
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.text import quote
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.ledger.access import AccessSnapshot
-    from jitid.ledger.adopted import AdoptedSnapshot
-    from jitid.ledger.approval import ApprovalSnapshot
-    from jitid.ledger.directory import Entry
     from jitid.ledger.idempotency import Answered
-    from jitid.ledger.outside import OutsideSnapshot
-    from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.presented import SqlPresented
-    from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention
     from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShares
     from jitid.ledger.statuses import SqlStatuses
-    from jitid.ledger.survey import DirectoryCounts, Survey
+    from jitid.model.access import AccessSnapshot
+    from jitid.model.adopted import AdoptedSnapshot
+    from jitid.model.agent_history import Pasts, Practice
+    from jitid.model.approval import ApprovalSnapshot
+    from jitid.model.decided import Decided
+    from jitid.model.directory import Entry
+    from jitid.model.outside import OutsideSnapshot
+    from jitid.model.survey import DirectoryCounts, Survey
 
 _CREDENTIAL = f"""
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,

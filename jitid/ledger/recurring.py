@@ -7,9 +7,9 @@ from typing import Any
 
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lifespans import GRANTED
-from jitid.ledger.past import Past, Pasts
 from jitid.ledger.selecting import DEATH, MANY, placeholders
-from jitid.ledger.survey import Spread
+from jitid.model.agent_history import Past, Pasts
+from jitid.model.survey import Spread
 
 _DAY = 86_400
 _NO_SPREAD = Spread(0, None, None, None)

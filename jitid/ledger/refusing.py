@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.credential import State
 from jitid.ledger import selecting
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.leak import Refused
 from jitid.ledger.walking import below
+from jitid.model.credential import State
+from jitid.model.leak import Refused
 
 _WAYS = ", ".join(f"'{state}'" for state in State if state not in (State.ACTIVE, State.PENDING))
 _INACTIVE = f"(c.ended_as IN ({_WAYS}) OR c.superseded_at <= :now OR c.expires_at <= :now)"

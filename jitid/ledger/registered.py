@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.agent import Agent
 from jitid.errors import IntegrityError
-from jitid.ledger.directory import DirectorySnapshot
 from jitid.ledger.leaving import SUSPENDED_AS
+from jitid.model.agent import Agent
+from jitid.model.directory import DirectorySnapshot
 from jitid.values.text import label
 
 MARK = b'"op":"agent-'

@@ -14,18 +14,18 @@ from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.audit import sighted_digest, used_digest
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import selecting
-from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.outside import settled_digest
 from jitid.ledger.presented import REMEMBERED as PRESENTED
 from jitid.ledger.pruned import issued_parts, request_parts
 from jitid.ledger.remains import Pruned, Remains
 from jitid.ledger.selecting import OVER, Gone
+from jitid.model.access import ASSERTION_LEEWAY
+from jitid.model.event import sighted_digest, used_digest
+from jitid.model.outside import settled_digest
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

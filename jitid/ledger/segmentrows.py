@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.audit import Event
 from jitid.errors import IntegrityError
 from jitid.ledger.segments import Segment, SqlSegments, digest_of
+from jitid.model.event import Event
 from jitid.values import strict_json
 
 MARK = b'"op":"cut"'

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.audit import Event
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
+from jitid.model.event import Event
 from jitid.values.ids import credential_id
 
 _FIELDS = "event, through, head, file, sha256, kept, digest"

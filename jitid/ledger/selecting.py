@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.records import Filter, Radius, Selection
-from jitid.task import parse_task
+from jitid.model.ledger_rows import Filter, Radius, Selection
+from jitid.model.task import parse_task
 from jitid.values.ids import parse_id
 
 MANY = 50_000

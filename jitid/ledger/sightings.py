@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jitid.audit import sighted_digest
 from jitid.ledger import selecting
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.leak import NewPlaces, Noted, Places, Seen
 from jitid.ledger.selecting import KEPT, Gone, left
-from jitid.sighting import MOST_PLACES, Sighting
+from jitid.model.event import sighted_digest
+from jitid.model.leak import NewPlaces, Noted, Places, Seen
+from jitid.model.sighting import MOST_PLACES, Sighting
 
 _GIVEN = """credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT,
     PRIMARY KEY (credential, nth)"""

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
-from jitid.ledger.access import ASSERTION_LEEWAY, Access, AccessState, Presented
+from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, Presented
 from jitid.values.ids import access_id, parse_access_id
 from jitid.values.times import check_times
 

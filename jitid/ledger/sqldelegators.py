@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid.delegator import Delegator
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
-from jitid.ledger.directory import Holder
-from jitid.task import SENSITIVITIES
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Holder
+from jitid.model.task import SENSITIVITIES
 from jitid.values.times import check_times
 
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,

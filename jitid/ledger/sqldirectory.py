@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid.agent import Agent, AgentState
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.directory import Entry, Holding, LiveUnder
 from jitid.ledger.leaving import SqlLeaving
 from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
 from jitid.ledger.sqldelegators import delegator as delegator_of
+from jitid.model.agent import Agent, AgentState
+from jitid.model.directory import Entry, Holding, LiveUnder
 from jitid.values.times import check_times
 
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,

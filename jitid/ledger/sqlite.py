@@ -15,9 +15,9 @@ from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.inplace import InPlace
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import RESTORED, Names
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
+from jitid.model.ledger_rows import RESTORED, Names
 
 if TYPE_CHECKING:
     from jitid.ledger.measuring import SqliteCondition

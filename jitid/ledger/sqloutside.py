@@ -9,7 +9,8 @@ from typing import Any
 from jitid.errors import IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import spared
-from jitid.ledger.outside import (
+from jitid.model.ledger_rows import Selection
+from jitid.model.outside import (
     Name,
     Outside,
     OutsideRow,
@@ -19,8 +20,7 @@ from jitid.ledger.outside import (
     fingerprint_of,
     settled_digest,
 )
-from jitid.ledger.records import Selection
-from jitid.target import BY_HAND, Outcome, Record, Settlement
+from jitid.model.target import BY_HAND, Outcome, Record, Settlement
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.times import check_times

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid.credential import FORMER_PROOF
 from jitid.ledger import selecting
 from jitid.ledger.dialect import Dialect, dialect_of
-from jitid.ledger.requests import Alike, Apart
+from jitid.model.credential import FORMER_PROOF
+from jitid.model.decided import Alike, Apart
 from jitid.policy.classes import STANDING, Names
 from jitid.values import strict_json
 

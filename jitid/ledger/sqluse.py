@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.audit import used_digest
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import by_event, spared
 from jitid.ledger.dialect import dialect_of
+from jitid.model.event import used_digest
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.ledger.use import NewUse, Use, Used, UseFilter, UseRow
+    from jitid.model.use import NewUse, Use, Used, UseFilter, UseRow
 
 _USE = """
     SELECT n.id, n.at, n.allowed, n.action, n.resource, n.scope, n.rules, n.reason, n.event, c.jti, i.uid, i.id,
@@ -73,7 +73,7 @@ class SqlUse:
 
     def used_by(self, identities: Iterable[int]) -> dict[int, list[Used]]:
         """Return for each of these identities that was used what it was used for, by scope."""
-        from jitid.ledger.use import Used
+        from jitid.model.use import Used
 
         selecting.give(self._db, (), (), identities)
         rows = self._db.execute(
@@ -110,7 +110,7 @@ class SqlUse:
 
     def use_rows(self, without: str = "", before: tuple[int, int] = (0, 0)) -> Iterator[UseRow]:
         """Yield every action, ordered by the event that accounts for it."""
-        from jitid.ledger.use import UseRow
+        from jitid.model.use import UseRow
 
         rows = dialect_of(self._db).stream(
             self._db,
@@ -131,7 +131,7 @@ class SqlUse:
 
 
 def _use(row: Any) -> Use:
-    from jitid.ledger.use import Use
+    from jitid.model.use import Use
 
     key, at, allowed, action, resource, scope, rules, reason, event, jti, uid, *who = row
     check_times(at)

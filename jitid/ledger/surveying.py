@@ -8,18 +8,8 @@ from typing import Any
 from jitid.ledger import usereports
 from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
 from jitid.ledger.selecting import LIVE
-from jitid.ledger.survey import (
-    Band,
-    Breakdown,
-    DirectoryCounts,
-    Part,
-    People,
-    Sensitive,
-    Survey,
-    Totals,
-    Use,
-)
-from jitid.task import SENSITIVITIES
+from jitid.model.survey import Band, Breakdown, DirectoryCounts, Part, People, Sensitive, Survey, Totals, Use
+from jitid.model.task import SENSITIVITIES
 
 TOP = 10
 """So many names of tasks, agents and delegators are told one by one."""

@@ -7,14 +7,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.standing import FOR_EVER
-from jitid.task import ADOPTED, NOBODY
+from jitid.model.standing_secret import FOR_EVER
+from jitid.model.task import ADOPTED, NOBODY
 from jitid.values import strict_json
 from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
-    from jitid.task import Task
+    from jitid.model.task import Task
 
 MARK = b'"op":"task-'
 """What stands in each event about the owner or the shares of a task: in a text the quotes would be escaped."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
-from jitid.audit import used_digest
 from jitid.errors import IntegrityError
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.pruned import PrunedMembers
-from jitid.ledger.use import UseRow, UseSnapshot
+from jitid.model.event import used_digest
+from jitid.model.use import UseRow, UseSnapshot
 
 MARK = b'"op":"use"'
 """What stands in each event about actions, and in no other: in a text the quotes would be escaped."""

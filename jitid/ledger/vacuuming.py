@@ -9,7 +9,7 @@ from jitid.errors import StorageError
 from jitid.ledger import folder
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.lock import FairLock
-from jitid.ledger.vacuumed import Vacuumed
+from jitid.model.vacuumed import Vacuumed
 from jitid.values.text import quote
 
 _SPARE = 8 << 20

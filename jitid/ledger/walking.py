@@ -7,10 +7,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from jitid.credential import named_kind, read_kinds
-from jitid.ledger.records import Ancestor, Family, Ground
 from jitid.ledger.selecting import IDENTITY_UNDER_AGENT, LIVE
-from jitid.task import most_sensitive
+from jitid.model.credential import named_kind, read_kinds
+from jitid.model.ledger_rows import Ancestor, Family, Ground
+from jitid.model.task import most_sensitive
 from jitid.values.ids import identity_id
 from jitid.values.times import check_times
 

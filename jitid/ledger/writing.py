@@ -7,17 +7,18 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.agent import Agent
-from jitid.audit import Event, encode, ended_digest
-from jitid.chains import Chain, Held
-from jitid.credential import State
-from jitid.delegator import Delegator
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import leaks, leaving, resting, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.directory import Ties
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import (
+from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
+from jitid.model.agent import Agent
+from jitid.model.chain import Chain, Held
+from jitid.model.credential import State
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Ties
+from jitid.model.event import Event, encode, ended_digest
+from jitid.model.ledger_rows import (
     CHANGEABLE,
     CREDENTIAL_COLUMNS,
     IDENTITY_COLUMNS,
@@ -29,21 +30,20 @@ from jitid.ledger.records import (
     Selection,
     SigningKey,
 )
-from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
-from jitid.process import Process
-from jitid.task import Task
+from jitid.model.process import Process
+from jitid.model.task import Task
 
 if TYPE_CHECKING:
-    from jitid.ledger.access import AccessTransaction
-    from jitid.ledger.adopted import AdoptedTransaction
-    from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
-    from jitid.ledger.leak import NewPlaces, Noted, Recorded
-    from jitid.ledger.outside import OutsideTransaction
     from jitid.ledger.presented import Presentation
     from jitid.ledger.retention import SqlRetentionChanges
     from jitid.ledger.shares import SqlShareChanges
-    from jitid.ledger.use import NewUse
+    from jitid.model.access import AccessTransaction
+    from jitid.model.adopted import AdoptedTransaction
+    from jitid.model.approval import ApprovalTransaction
+    from jitid.model.leak import NewPlaces, Noted, Recorded
+    from jitid.model.outside import OutsideTransaction
+    from jitid.model.use import NewUse
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""

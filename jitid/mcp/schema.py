@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.acceptance import LEEWAY_TEXT
 from jitid.errors import UsageError
+from jitid.model.acceptance import LEEWAY_TEXT
 from jitid.values.text import quote
 
 Schema = Mapping[str, Any]

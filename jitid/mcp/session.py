@@ -22,10 +22,10 @@ from jitid.errors import (
     ShownError,
     UsageError,
 )
-from jitid.ledger.records import Selection
 from jitid.mcp import telling
 from jitid.mcp.handed import Handed, HandedOut
 from jitid.mcp.limits import LimitError, Limits, Pace
+from jitid.model.ledger_rows import Selection
 from jitid.processes import this_process
 from jitid.values.ids import parse_id
 from jitid.values.times import format_time

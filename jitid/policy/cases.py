@@ -8,8 +8,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from jitid.credential import FORMER_PROOF, judged_kinds
 from jitid.errors import JitidError, UsageError
+from jitid.model.credential import FORMER_PROOF, judged_kinds
 from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_delegator, check_name

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from jitid.credential import FORMER_PROOF, MADE, Kind
+from jitid.model.credential import FORMER_PROOF, MADE, Kind
 from jitid.policy.classes import KINDS
 from jitid.policy.decision import PROOFS, SENSITIVITIES
 from jitid.values.text import quote

@@ -7,9 +7,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from jitid.delegator import Delegator
 from jitid.errors import UsageError
-from jitid.task import SENSITIVITIES
+from jitid.model.delegator import Delegator
+from jitid.model.task import SENSITIVITIES
 from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
 from jitid.values.scope import normalise, parse_scope
 from jitid.values.text import check_text, quote, safe

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
+from jitid.model.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
 from jitid.redaction.token_format import names_token
-from jitid.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
 from jitid.values.times import parse_time
 
 _MOST_LINES = 1 << 31

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jitid.authority.protocol import Authority
     from jitid.authorization import Asked, Verdict
-    from jitid.caller import Caller
+    from jitid.model.caller import Caller
     from jitid.server.service import Service
     from jitid.usage import Recorded
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.credential import TokenUse
+from jitid.model.credential import TokenUse
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Introspected
-    from jitid.credential import Credential
-    from jitid.ledger.records import Ancestor
+    from jitid.model.credential import Credential
+    from jitid.model.ledger_rows import Ancestor
 
 DEAD: dict[str, Any] = {"active": False}
 """All that is ever said of what is not valid, whatever it is not valid for."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jitid.authority.local import LocalAuthority
     from jitid.authority.protocol import Authority
-    from jitid.caller import Caller
+    from jitid.model.caller import Caller
     from jitid.server.form import Form
     from jitid.server.service import Asks, Service
 

@@ -9,9 +9,9 @@ from starlette.routing import BaseRoute, Route
 
 from jitid import introspection
 from jitid.authority.operations import Verify
-from jitid.caller import Caller
-from jitid.credential import TOKENS, TokenUse
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
+from jitid.model.caller import Caller
+from jitid.model.credential import TOKENS, TokenUse
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.server.form import MAX_FORM, parse_form
 from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, plain
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.authority.local import LocalAuthority
-    from jitid.credential import Credential
+    from jitid.model.credential import Credential
     from jitid.server.service import Service
 
 PLACE = "/forward-auth"

@@ -9,11 +9,11 @@ from jitid.authority.actors import own_agent
 from jitid.authority.exchanging import new_task
 from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
-from jitid.credential import Kind
 from jitid.errors import UsageError
+from jitid.model.credential import Kind
+from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.request import IssueRequest
 from jitid.server.oautherror import OAuthError, document, usage
-from jitid.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_name
 from jitid.values.scope import Scope, parse_scope
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from jitid.authority.protocol import Authority
-    from jitid.caller import Caller
     from jitid.issuance import Issued
+    from jitid.model.caller import Caller
     from jitid.oidc import Sort
     from jitid.server.form import Form
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from jitid.authority.operations import Operation
     from jitid.authority.protocol import Authority
-    from jitid.caller import Caller
-    from jitid.ledger.records import Names
+    from jitid.model.caller import Caller
+    from jitid.model.ledger_rows import Names
     from jitid.server.service import Service
 
 _LINES = "application/x-ndjson"

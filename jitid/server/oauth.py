@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.authority.protocol import Authority
-    from jitid.caller import Caller
     from jitid.issuance import Issued
+    from jitid.model.caller import Caller
     from jitid.server.service import Service
 
 AUTHORIZE = "/authorize"

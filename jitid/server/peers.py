@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jitid.caller import Caller
 from jitid.errors import JitidError, UnauthenticatedError
+from jitid.model.caller import Caller
 from jitid.server.record import Peer
 from jitid.values.names import check_delegator
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from jitid.config import Config
-    from jitid.ledger.records import Names
+    from jitid.model.ledger_rows import Names
     from jitid.server.limits import Limits
     from jitid.server.requestlog import Log
 

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.authority.operations import Operation, Result
     from jitid.authority.protocol import Authority
-    from jitid.caller import Caller
     from jitid.config import Config
-    from jitid.ledger.records import Names
+    from jitid.model.caller import Caller
+    from jitid.model.ledger_rows import Names
     from jitid.server.limits import Limits
     from jitid.server.metrics import Metrics
     from jitid.server.requestlog import Log

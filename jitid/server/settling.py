@@ -14,7 +14,7 @@ from jitid.server.pool import Pool
 if TYPE_CHECKING:
     from jitid.authority.operations import Operation, Result
     from jitid.authority.protocol import Authority
-    from jitid.caller import Caller
+    from jitid.model.caller import Caller
     from jitid.server.seat import Seat
 
 _LIMIT = 20

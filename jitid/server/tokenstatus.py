@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute, Route
 
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.token_operations import Introspect
-from jitid.caller import Caller
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
+from jitid.model.caller import Caller
 from jitid.server.forward import shown_token, shows_token
 from jitid.server.oautherror import KEPT_NOWHERE, document
 from jitid.values.secret import Secret

@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 
 
 class Severity(StrEnum):

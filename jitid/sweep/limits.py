@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.task import SENSITIVITIES
+from jitid.model.task import SENSITIVITIES
 
 
 class Limits(NamedTuple):

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from jitid import settling
 from jitid.errors import JitidError
 from jitid.ledger.changing import change
-from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Ledger, Transaction
+from jitid.model.outside import Outside
+from jitid.model.target import Outcome, Record, Settlement
 from jitid.sweep.finding import Finding, Remedied, Unfixed
 from jitid.sweep.rule import Rule
-from jitid.target import Outcome, Record, Settlement
 from jitid.targets import Targets
 from jitid.values.text import safe
 

@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from jitid import governance
-from jitid.credential import USUAL_KINDS, read_kinds
 from jitid.governance import Objection
-from jitid.ledger.directory import Entry
 from jitid.ledger.selecting import LIVE
+from jitid.model.credential import USUAL_KINDS, read_kinds
+from jitid.model.directory import Entry
 from jitid.sweep.rule import Sight, scopes_of
 from jitid.values.scope import uncovered
 from jitid.values.text import quote

@@ -18,7 +18,7 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
-from jitid.ledger.records import Radius, Selection
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.revocation import TooManyError
 from jitid.sweep import proof
 from jitid.sweep.finding import Finding, Remedied, Unfixed

@@ -8,13 +8,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.audit import Head
 from jitid.errors import IntegrityError, UsageError
 from jitid.ledger import usereports
-from jitid.ledger.condition import ClockReading
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Names, Selection
 from jitid.ledger.selecting import LIVE
+from jitid.model.event import Head
+from jitid.model.ledger_condition import ClockReading
+from jitid.model.ledger_rows import Names, Selection
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
 from jitid.sweep.seen import Observed

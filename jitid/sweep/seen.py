@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid.target import Existing
+from jitid.model.target import Existing
 
 
 class Seen(NamedTuple):

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.clock import jumped
-from jitid.ledger.condition import ClockReading
-from jitid.ledger.records import Selection
+from jitid.model.ledger_condition import ClockReading
+from jitid.model.ledger_rows import Selection
 from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.rule import Group, Rule, Sight
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.authority import operations as ops
-from jitid.caller import Caller
 from jitid.issuance import Issued
+from jitid.model.caller import Caller
 from jitid.request import ProvedActor
 from jitid.values.secret import Secret
 from tests.builders import World, request

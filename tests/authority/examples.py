@@ -22,12 +22,12 @@ from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.authority.actors import own_agent
 from jitid.authorization import Asked, check_action
-from jitid.caller import Caller
 from jitid.delegators import Edit
 from jitid.leaks import LeakReport
-from jitid.ledger.leak import LeakFilter
-from jitid.ledger.records import Filter, Selection
-from jitid.ledger.use import UseFilter
+from jitid.model.caller import Caller
+from jitid.model.leak import LeakFilter
+from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.use import UseFilter
 from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.reconciling import Source

@@ -15,16 +15,16 @@ from jitid.authority.certificate_operations import RequestAuthority
 from jitid.authority.operations import Operation
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
-from jitid.caller import ROLES, Caller
-from jitid.credential import Credential
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.issuance import Issued
 from jitid.leaks import LeakReport
-from jitid.ledger.records import Filter
+from jitid.model.caller import ROLES, Caller
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Filter
+from jitid.model.standing_secret import StandingSecret
 from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.standing import StandingSecret
 from jitid.standingkeys import of_secret
 from jitid.values.secret import Secret
 from tests.authority.callers import ask

@@ -22,7 +22,6 @@ from jitid.access import Granted, Wanted
 from jitid.authority import access_operations as ops
 from jitid.authority import delegator_operations as delegators
 from jitid.authority.operations import Operation, PublishKeys
-from jitid.caller import Caller
 from jitid.errors import (
     IntegrityError,
     NotFoundError,
@@ -31,7 +30,8 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.ledger.access import AccessState
+from jitid.model.access import AccessState
+from jitid.model.caller import Caller
 from jitid.redaction.token_format import is_opaque
 from jitid.values import strict_json
 from jitid.values.secret import Secret

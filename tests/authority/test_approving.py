@@ -16,10 +16,10 @@ from jitid.authority.approval_operations import (
     ShowApproval,
 )
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
-from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
 from jitid.issuance import Issued
-from jitid.ledger.approval import ApprovalFilter, ApprovalState
+from jitid.model.approval import ApprovalFilter, ApprovalState
+from jitid.model.caller import Caller
 from jitid.request import RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, edit, policed, request

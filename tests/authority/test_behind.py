@@ -24,10 +24,10 @@ from jitid.authority.delegator_operations import AddDelegator, DisableDelegator,
 from jitid.authority.token_operations import Exchange
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
-from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.issuance import Issued
-from jitid.ledger.approval import ApprovalState
+from jitid.model.approval import ApprovalState
+from jitid.model.caller import Caller
 from jitid.oidc import OidcIssuer, Sort
 from jitid.request import RenewRequest
 from jitid.roster.stated import Stated

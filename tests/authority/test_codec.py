@@ -30,7 +30,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.request import IssueRequest, RenewRequest
 from jitid.revocation import TooManyError
 from jitid.searching import Finds

@@ -14,8 +14,6 @@ from jitid.authority import exchanging
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
-from jitid.caller import Caller
-from jitid.credential import MADE, OUTSIDE
 from jitid.errors import (
     InvalidCredentialError,
     PolicyDeniedError,
@@ -24,6 +22,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuance import Issued
+from jitid.model.caller import Caller
+from jitid.model.credential import MADE, OUTSIDE
 from jitid.oidc import OidcIssuer, Sort
 from jitid.request import AttachRequest, MayAct
 from jitid.values.secret import Secret

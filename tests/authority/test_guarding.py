@@ -13,9 +13,9 @@ from jitid.authority import target_operations as targets
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.annotations import operations
 from jitid.authority.token_operations import Exchange
-from jitid.caller import ROLES
 from jitid.errors import RefusedError
-from jitid.ledger.records import Selection
+from jitid.model.caller import ROLES
+from jitid.model.ledger_rows import Selection
 from jitid.values.secret import Secret
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue
 from tests.builders import World, request

@@ -19,8 +19,6 @@ from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
-from jitid.caller import ROLES, Caller
-from jitid.credential import Kind
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -32,7 +30,9 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuance import Issued
-from jitid.ledger.records import Selection
+from jitid.model.caller import ROLES, Caller
+from jitid.model.credential import Kind
+from jitid.model.ledger_rows import Selection
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller

@@ -19,11 +19,11 @@ from jitid.authority.approval_operations import ApprovalPage, ListApprovals
 from jitid.authority.form import ID, TASK, WHOSE_TASK
 from jitid.authority.forms import KEPT_BACK, form_of, owned
 from jitid.authority.holding import tokens_of
-from jitid.caller import Caller
-from jitid.credential import Credential
 from jitid.errors import JitidError, RefusedError
-from jitid.ledger.approval import ApprovalFilter
-from jitid.ledger.records import Filter, Selection
+from jitid.model.approval import ApprovalFilter
+from jitid.model.caller import Caller
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Filter, Selection
 from jitid.usage import Recorded
 from jitid.values.secret import fingerprint
 from tests.authority import examples, rules

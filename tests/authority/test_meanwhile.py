@@ -26,10 +26,10 @@ from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
-from jitid.caller import Caller
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.model.caller import Caller
+from jitid.model.ledger_rows import Selection
 from jitid.oidc import OidcIssuer
 from jitid.registry import Stated
 from jitid.request import AttachRequest, MayAct, RenewRequest

@@ -17,12 +17,12 @@ from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
-from jitid.caller import Caller
-from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger import reading
-from jitid.ledger.records import Filter
+from jitid.model.caller import Caller
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Filter
 from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.revocation import TooManyError

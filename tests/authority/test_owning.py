@@ -10,10 +10,10 @@ import pytest
 from jitid.authority import guarding
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach, Settle
-from jitid.caller import Caller
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuance import Issued
-from jitid.ledger.records import Filter, Selection
+from jitid.model.caller import Caller
+from jitid.model.ledger_rows import Filter, Selection
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

@@ -18,7 +18,6 @@ from jitid.authority.agent_operations import ChangeAgent, SuspendAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.local import LocalAuthority
 from jitid.authority.token_operations import Exchange
-from jitid.caller import Caller
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -31,6 +30,7 @@ from jitid.errors import (
 from jitid.issuance import Issued
 from jitid.ledger.presented import REMEMBERED, Presentation
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.model.caller import Caller
 from jitid.oidc import OidcIssuer, thumbprint
 from jitid.registry import Stated
 from jitid.request import RenewRequest

@@ -12,7 +12,6 @@ from jitid.access import Wanted
 from jitid.authority import access_operations as accesses
 from jitid.authority import operations as ops
 from jitid.authority.token_operations import Exchange
-from jitid.caller import Caller
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -22,9 +21,10 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuance import Issued
-from jitid.ledger.access import AccessState
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.records import Filter
+from jitid.model.access import AccessState
+from jitid.model.caller import Caller
+from jitid.model.ledger_rows import Filter
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

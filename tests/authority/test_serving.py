@@ -13,9 +13,9 @@ from jitid.authority.access_operations import Authenticate
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
 from jitid.authority.target_operations import Attach
-from jitid.caller import Caller
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
-from jitid.ledger.records import Selection
+from jitid.model.caller import Caller
+from jitid.model.ledger_rows import Selection
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret

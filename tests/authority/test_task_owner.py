@@ -12,9 +12,9 @@ from jitid.authority.policy_operations import Explain, ReplayDecisions
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
-from jitid.caller import Caller
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.issuance import Issued
+from jitid.model.caller import Caller
 from jitid.request import AttachRequest, RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, policed, request

@@ -17,12 +17,12 @@ from jitid.authority import form as common
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import UsageError
-from jitid.ledger.survey import PROPERTIES
+from jitid.model.survey import PROPERTIES
+from jitid.model.task import SENSITIVITIES
 from jitid.roster.stated import KEEP
 from jitid.searching import Finds
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES
-from jitid.task import SENSITIVITIES
 from jitid.values.ids import access_id, credential_id, identity_id
 from jitid.values.secret import Secret
 

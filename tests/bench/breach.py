@@ -17,7 +17,7 @@ from jitid.authority.operations import AddLeaks
 from jitid.commands.stream import StreamSearch
 from jitid.leaks import LeakReport
 from jitid.ledger.folder import DATABASE
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.request import MOST_AT_ONCE, IssueRequest
 from tests.bench import ground
 from tests.bench.ground import SCOPES, Ground

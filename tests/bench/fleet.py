@@ -14,8 +14,8 @@ from pathlib import Path
 from jitid.authority.local import LocalAuthority
 from jitid.ledger import folder as ledgers
 from jitid.ledger import sqlite
-from jitid.ledger.records import Names
 from jitid.ledger.schema import LIVE_INDEXES, SQLITE_STEPS
+from jitid.model.ledger_rows import Names
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms

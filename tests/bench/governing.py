@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jitid.delegator import Delegator
 from jitid.ledger import enrolled
 from jitid.ledger import folder as ledger_folder
+from jitid.model.delegator import Delegator
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns

@@ -13,9 +13,9 @@ import jitid
 from jitid import config
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue
-from jitid.credential import PROOFS
 from jitid.environment import open_or_create_local
 from jitid.issuance import Issued
+from jitid.model.credential import PROOFS
 from jitid.request import MOST_AT_ONCE, IssueRequest
 from jitid.values.scope import Scope
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jitid.ledger import folder as ledgers
-from jitid.ledger.records import Names
 from jitid.ledger.schema import LIVE_INDEXES
+from jitid.model.ledger_rows import Names
 from jitid.policy.default import default_files
 from jitid.processes import this_process
 from tests.bench.fleet import terms

@@ -13,7 +13,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import AddLeaks, ListLeaks
 from jitid.leaks import LeakReport
 from jitid.ledger.folder import DATABASE
-from jitid.ledger.leak import LeakFilter
+from jitid.model.leak import LeakFilter
 from jitid.searching import Finds
 from tests.bench import fleet, ground
 from tests.bench.ground import Ground

@@ -13,10 +13,10 @@ from typing import Any, cast
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Sweep
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.model.target import Target
 from jitid.request import IssueRequest
 from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.limits import Limits
-from jitid.target import Target
 from tests.bench import secretstore
 from tests.bench.ground import Ground, authority, copies, issue
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

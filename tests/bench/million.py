@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import ListCredentials, Revoke, RevokeKey, VerifyLog
-from jitid.ledger.records import Filter, Selection
+from jitid.model.ledger_rows import Filter, Selection
 from tests.bench import fleet, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, duration, in_turns, seconds, under

@@ -17,7 +17,7 @@ from jitid.authority.operations import Revoke
 from jitid.environment import open_or_create_local
 from jitid.files import sync_folder
 from jitid.ledger import folder as ledgers
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.publishing import publish
 from jitid.request import IssueRequest
 from tests.bench import ground, peers

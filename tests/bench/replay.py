@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from jitid import audit
 from jitid.ledger import folder as ledgers
+from jitid.model import event
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files, example_files
 from tests.bench import history
@@ -90,7 +90,7 @@ def _events(credentials: int, seq: int, hash_: bytes) -> Iterator[tuple[int, byt
     for number in range(credentials):
         who = number * 7 % history.DELEGATORS
         sensitivity = ("low", "moderate", "moderate", "high")[number % 4]
-        body = audit.encode(
+        body = event.encode(
             "issue",
             NOW - _YEAR + _YEAR * number // credentials,
             "bench",
@@ -112,7 +112,7 @@ def _events(credentials: int, seq: int, hash_: bytes) -> Iterator[tuple[int, byt
                 "zone": _ZONE,
             },
         )
-        seq, hash_ = seq + 1, audit.link(hash_, body)
+        seq, hash_ = seq + 1, event.link(hash_, body)
         yield seq, body, hash_
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Revoke, Verify
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.values.secret import Secret
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

@@ -21,7 +21,7 @@ from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import Asked
 from jitid.commands.incoming import LONGEST, MOST
 from jitid.errors import ClockError
-from jitid.ledger.use import UseFilter
+from jitid.model.use import UseFilter
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import DAY, World

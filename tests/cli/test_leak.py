@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.authority.operations import Renew
-from jitid.ledger.leak import LeakFilter
+from jitid.model.leak import LeakFilter
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import World, edit

@@ -18,11 +18,11 @@ from jitid.errors import IncompleteError, PartialError, UsageError
 from jitid.hidden import DEEP
 from jitid.layers import DEPTH
 from jitid.leaks import LeakReport, Reported
-from jitid.ledger.leak import LeakFilter
-from jitid.ledger.records import Selection
+from jitid.model.leak import LeakFilter
+from jitid.model.ledger_rows import Selection
+from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.pasted import LONGEST
 from jitid.revocation import TooManyError
-from jitid.sighting import MOST_PLACES, Sighting
 from tests.authority.scene import standing
 from tests.builders import World
 from tests.real import Shell

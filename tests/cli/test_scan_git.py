@@ -14,7 +14,7 @@ from jitid.commands import scanwork
 from jitid.commands.globals import Globals
 from jitid.commands.scan import scan
 from jitid.errors import UsageError
-from jitid.sighting import Sighting
+from jitid.model.sighting import Sighting
 from tests.builders import World
 from tests.scan.gitrepo import WHEN, Made, opaque
 

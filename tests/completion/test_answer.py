@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jitid import completing
 from jitid.completingkinds import KINDS
-from jitid.credential import MADE
 from jitid.ledger.schema import APPLICATION_ID
+from jitid.model.credential import MADE
 from jitid.values import names as name
 from jitid.values.ids import approval_id, credential_id, identity_id, parse_approval_id
 from tests.builders import World, edit, make_folder, put

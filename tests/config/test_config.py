@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from jitid.config import Config, load
 from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.model.task import SENSITIVITIES, rank
 from jitid.oidc import check_settings
 from jitid.settings import SETTINGS, Setting
-from jitid.task import SENSITIVITIES, rank
 
 ORDER = ("flag", "environment", "project", "user", "system", "default")
 

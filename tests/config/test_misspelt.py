@@ -9,16 +9,16 @@ import pytest
 import tomli_w
 
 from jitid import oidc, settings
-from jitid.caller import ROLES
 from jitid.config import load
 from jitid.configfile import TABLES
-from jitid.credential import MADE
 from jitid.errors import ConfigurationError, ExitStatus
 from jitid.issuers.opening import COMMON, options_of
+from jitid.model.caller import ROLES
+from jitid.model.credential import MADE
+from jitid.model.target import StatedTarget
+from jitid.model.task import SENSITIVITIES
 from jitid.settings import SETTINGS
-from jitid.target import StatedTarget
 from jitid.targets import check
-from jitid.task import SENSITIVITIES
 from tests.config.test_config import surroundings, write
 from tests.real import Shell
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.config import load
-from jitid.credential import OUTSIDE, Kind
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, options_of
 from jitid.keyring import Signer
-from jitid.target import StatedTarget, Target, jti_of, name_at
+from jitid.model.credential import OUTSIDE, Kind
+from jitid.model.target import StatedTarget, Target, jti_of, name_at
 from jitid.targets import Targets, check
 from tests.config.test_config import surroundings, write
 from tests.issuers.places import new_jti

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.audit import Event, encode
 from jitid.formats import syslog
+from jitid.model.event import Event, encode
 from jitid.values.text import safe
 from tests.formats.test_formats import texts
 from tests.real import need

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from jitid.credential import OUTSIDE, Kind
 from jitid.issuers.opening import COMMON, TIMEOUT, options_of
 from jitid.issuers.outside import Option
-from jitid.ledger.outside import LAST_AFTER
+from jitid.model.credential import OUTSIDE, Kind
+from jitid.model.outside import LAST_AFTER
 from jitid.settling import FIRST_AFTER
 from tests.generate.roff import display, entries, paragraphs, prose, spaced
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from jitid.caller import ROLES
 from jitid.commands import (
     accessrows,
     actions,
@@ -54,17 +53,18 @@ from jitid.commands import (
 )
 from jitid.commands import list as listing
 from jitid.commands.helper import docker, git
-from jitid.credential import MADE, Kind, State
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.ledger.selecting import SORTS
-from jitid.process import Liveness
+from jitid.model.caller import ROLES
+from jitid.model.credential import MADE, Kind, State
+from jitid.model.process import Liveness
+from jitid.model.task import SENSITIVITIES
 from jitid.scanreports.parsing import ReportFormat
 from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.shipped import SHELLS
 from jitid.sweep.finding import SEVERITIES
 from jitid.sweep.rules import NAMES
-from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
 Source = Literal[

@@ -6,10 +6,10 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from jitid.agent import Agent
 from jitid.authority import delegator_operations as ops
-from jitid.delegator import Delegator
 from jitid.delegators import Disabled, Edit, Edited
+from jitid.model.agent import Agent
+from jitid.model.delegator import Delegator
 from jitid.reconciling import Reconciled, Source
 from jitid.roster import csv
 from jitid.roster.stated import Roster, Stated

@@ -15,8 +15,8 @@ from jitid.delegators import Amendment
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.leaks import LeakReport
 from jitid.ledger import folder
-from jitid.ledger.leak import LeakFilter
-from jitid.ledger.records import Filter
+from jitid.model.leak import LeakFilter
+from jitid.model.ledger_rows import Filter
 from jitid.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
 from tests.governance.people import (

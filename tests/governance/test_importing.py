@@ -16,7 +16,7 @@ from jitid.authority.operations import Inspect, Renew, Revoke
 from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.oidc import OidcIssuer
 from jitid.reconciling import Reconciled, Source
 from jitid.request import RenewRequest

@@ -11,7 +11,7 @@ from typing import Any
 
 from jitid.issuers.awssts import AwsStsIssuer
 from jitid.issuers.outside import OutsideIssuer
-from jitid.target import Record, Target
+from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.ledger.proxy import Proxy
 from tests.moto import REGION, Moto

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jitid.issuers.exec import ExecIssuer
 from jitid.issuers.outside import OutsideIssuer
-from jitid.target import Record
+from jitid.model.target import Record
 from jitid.targets import Targets
 from tests.issuers.places import ISSUER, Place
 from tests.programs import Shop

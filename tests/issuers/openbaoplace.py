@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
-from jitid.target import Record, Target
+from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.openbao import TOKEN_ROLE, OpenBaoServer
 from tests.postgres import Postgres

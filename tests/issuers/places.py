@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from jitid.issuers.outside import OutsideIssuer
-from jitid.target import Made, Record
+from jitid.model.target import Made, Record
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import free_port
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.issuers.outside import OutsideIssuer
 from jitid.issuers.postgresrole import PostgresRoleIssuer
-from jitid.target import Record, Target
+from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.ledger.proxy import Proxy
 from tests.postgres import QUICK, SUPERUSER, Postgres, place

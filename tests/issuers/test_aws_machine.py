@@ -13,7 +13,7 @@ from jitid.address import Address
 from jitid.errors import ConfigurationError, StorageError
 from jitid.issuers import awsmachine
 from jitid.issuers.awsclient import Keys
-from jitid.target import Settlement
+from jitid.model.target import Settlement
 from tests.issuers.awsplace import AwsPlace
 from tests.issuers.places import make, troubled_port
 

@@ -27,7 +27,7 @@ from jitid.issuers.awspolicy import delegator_of, denied_in
 from jitid.issuers.awssts import AwsStsIssuer
 from jitid.jws import public_jwk
 from jitid.keyring import Keyring
-from jitid.target import Life, Made, Record, Settlement
+from jitid.model.target import Life, Made, Record, Settlement
 from jitid.values.secret import Secret
 from jitid.values.times import parse_time
 from tests.issuers.awsplace import AwsPlace, private

@@ -14,7 +14,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.exec import MOST_ANSWER, ExecIssuer
-from jitid.target import Life, Settlement, StatedTarget
+from jitid.model.target import Life, Settlement, StatedTarget
 from jitid.targets import Targets
 from tests.issuers.execplace import ExecPlace
 from tests.real import until

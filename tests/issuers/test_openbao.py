@@ -24,8 +24,8 @@ from jitid.errors import (
 from jitid.issuers.adopted import reference_of
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
 from jitid.issuers.openbaolooking import Reference
-from jitid.standing import FOR_EVER
-from jitid.target import Life, Record, Settlement
+from jitid.model.standing_secret import FOR_EVER
+from jitid.model.target import Life, Record, Settlement
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import make, try_to_make
 from tests.openbao import certify, write_secret

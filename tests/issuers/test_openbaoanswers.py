@@ -11,7 +11,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
-from jitid.target import Record, Settlement, Target
+from jitid.model.target import Record, Settlement, Target
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import ISSUER, try_to_make
 from tests.openbao import write_secret

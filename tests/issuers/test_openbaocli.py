@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from jitid.target import Life
+from jitid.model.target import Life
 from tests.issuers.openbaoplace import Cutting, OpenBaoPlace
 from tests.issuers.places import make
 from tests.issuers.test_transit import configure

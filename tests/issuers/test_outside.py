@@ -10,7 +10,7 @@ import pytest
 
 from jitid.errors import StorageError
 from jitid.issuers.outside import OutsideIssuer
-from jitid.target import Life, Record, Settlement
+from jitid.model.target import Life, Record, Settlement
 from tests.issuers.places import Place, live_names, make, try_to_make
 
 KINDS = {

@@ -13,7 +13,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
 from jitid.issuers.postgresrole import PostgresRoleIssuer
-from jitid.target import Life, Made, Outcome, Record, Settlement
+from jitid.model.target import Life, Made, Outcome, Record, Settlement
 from tests.issuers.places import make
 from tests.issuers.postgresplace import TEMPLATES, PostgresPlace
 from tests.real import module, until

@@ -12,7 +12,7 @@ import pytest
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
 from jitid.issuers.transit import Transit
 from jitid.keyring import Elsewhere
-from jitid.target import Target
+from jitid.model.target import Target
 from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.test_openbaoanswers import http
 from tests.openbao import write_secret

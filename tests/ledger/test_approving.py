@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import pytest
 
-from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.ledger.protocol import Transaction
+from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from tests.builders import DAY, NOW, put, put_delegator
 from tests.ledger.places import Place, with_a_mark
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jitid import auditing
-from jitid.audit import ended_digest
-from jitid.chains import Walk
-from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError
-from jitid.ledger.records import Selection
+from jitid.model.chain import Walk
+from jitid.model.credential import State
+from jitid.model.event import ended_digest
+from jitid.model.ledger_rows import Selection
 from jitid.values.ids import parse_id
 from jitid.values.secret import fingerprint
 from tests.builders import DAY, NAMES, NOW, Row, put, put_chain

@@ -16,8 +16,8 @@ import pytest
 
 from jitid import auditexport
 from jitid.errors import InvalidCredentialError
-from jitid.ledger.records import Selection
-from jitid.ledger.use import UseFilter
+from jitid.model.ledger_rows import Selection
+from jitid.model.use import UseFilter
 from jitid.values.ids import parse_id
 from tests.builders import DAY, World
 from tests.lifecycle.test_retention import prune, tables

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.agent import Agent
-from jitid.credential import State
-from jitid.delegator import Delegator
-from jitid.ledger.directory import Holder, Ties
-from jitid.ledger.records import Selection
+from jitid.model.agent import Agent
+from jitid.model.credential import State
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Holder, Ties
+from jitid.model.ledger_rows import Selection
 from tests.builders import DAY, NOW, put
 from tests.ledger.places import Place
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from jitid.errors import JitidError
-from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Filter, Selection
+from jitid.model.directory import Entry
+from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, delegator, put, put_agent, put_delegator, recurring_agent
 from tests.ledger.places import Place
 

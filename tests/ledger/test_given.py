@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.credential import State
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import Family, Selection
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Family, Selection
 from jitid.values.ids import credential_id, identity_id
 from tests.builders import Row, put, put_chain
 from tests.ledger.places import Place

@@ -6,9 +6,9 @@ import pytest
 
 from jitid import access
 from jitid.access import Wanted
-from jitid.credential import State
 from jitid.ledger.presented import Presentation
-from jitid.ledger.records import Selection
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Selection
 from jitid.values.ids import parse_id
 from jitid.values.secret import fingerprint
 from tests.builders import put, put_delegator

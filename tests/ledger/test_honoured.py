@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from jitid.credential import State
 from jitid.ledger import writing
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import Selection, SigningKey
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Selection, SigningKey
 from tests.builders import NOW, put
 from tests.ledger.places import Place, public_key
 

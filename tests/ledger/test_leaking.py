@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.audit import sighted_digest
-from jitid.ledger.leak import Kin, LeakFilter, NewPlaces, Noted, Places
 from jitid.ledger.protocol import Transaction
-from jitid.sighting import MOST_PLACES, Sighting
+from jitid.model.event import sighted_digest
+from jitid.model.leak import Kin, LeakFilter, NewPlaces, Noted, Places
+from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.values.ids import parse_id
 from tests.builders import NOW, put, put_chain
 from tests.ledger.places import Place

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.records import Filter, Selection
 from jitid.ledger.selecting import SORTS
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, Row, put
 from tests.ledger.places import Place, public_key
 

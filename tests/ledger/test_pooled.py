@@ -22,7 +22,7 @@ from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
 from jitid.ledger.postgres import PostgresLedger
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.postgresvacuuming import vacuum
-from jitid.ledger.records import Filter, Names, Selection
+from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits

@@ -29,7 +29,7 @@ from jitid.ledger import home, postgrescreating, postgresdialect, postgresschema
 from jitid.ledger.postgres import PostgresLedger
 from jitid.ledger.postgresaddress import parameters, shown
 from jitid.ledger.postgressession import Session, open_connection
-from jitid.ledger.records import Filter, Selection
+from jitid.model.ledger_rows import Filter, Selection
 from jitid.request import IssueRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request
@@ -158,7 +158,7 @@ def test_writers_that_only_add_run_side_by_side(address: str) -> None:
 
 def tuple_event(row: Any) -> Any:
     """Return an event from its row."""
-    from jitid.audit import Event
+    from jitid.model.event import Event
 
     return Event._make(row)
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import exposure, introspection
-from jitid.credential import State
 from jitid.errors import InvalidCredentialError
-from jitid.ledger.leak import LeakFilter, Refused
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Selection
+from jitid.model.credential import State
+from jitid.model.leak import LeakFilter, Refused
+from jitid.model.ledger_rows import Selection
 from tests.builders import NOW, Clock, Row, edit, make_folder, open_sqlite, put
 from tests.ledger.places import Place
 

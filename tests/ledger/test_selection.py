@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.acceptance import LEEWAY
-from jitid.credential import State
 from jitid.ledger import selecting, writing
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import Radius, Selection
 from jitid.ledger.schema import LIVE_INDEXES
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.values.ids import parse_id
 from tests.builders import NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.operations import Issue, Retire, Revoke
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from tests.builders import World, request
 
 EVERY = 50

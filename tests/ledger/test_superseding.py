@@ -7,10 +7,10 @@ import sqlite3
 import psycopg
 import pytest
 
-from jitid.credential import State
 from jitid.errors import JitidError
-from jitid.ledger.records import Filter, Selection
-from jitid.process import Process
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.process import Process
 from jitid.values.ids import parse_id
 from tests.builders import NOW, Row, put
 from tests.ledger.places import Place

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from jitid import auditing, config
-from jitid.credential import State
 from jitid.environment import open_local
 from jitid.errors import ClockError, IntegrityError
-from jitid.ledger.records import Filter, Selection
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Filter, Selection
 from jitid.values.ids import parse_id
 from tests.builders import DAY, NAMES, NOW, Row, World, put
 from tests.ledger.places import Place, with_a_mark

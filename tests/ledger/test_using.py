@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from jitid.audit import used_digest
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.use import NewUse, Use, Used, UseFilter
+from jitid.model.event import used_digest
+from jitid.model.use import NewUse, Use, Used, UseFilter
 from tests.builders import NOW, Row, delegator, put, put_agent, put_chain, put_delegator
 from tests.ledger.places import Place
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from jitid.errors import NotFoundError
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
 from tests.builders import World
 
 

@@ -15,7 +15,7 @@ from jitid import config, environment
 from jitid.authority.operations import Issue, Revoke
 from jitid.authority.protocol import Authority
 from jitid.errors import StorageError
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.request import IssueRequest
 
 ISSUED, REVOKED, FAILED, WRONG = "issued", "revoked", "failed", "wrong"

@@ -16,7 +16,7 @@ from jitid.authority.approval_operations import (
     ListApprovals,
 )
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
-from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState
+from jitid.model.approval import Approval, ApprovalFilter, ApprovalState
 from jitid.oidc import OidcIssuer
 from jitid.values.secret import Secret
 from tests.builders import NOW, World

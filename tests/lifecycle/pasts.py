@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from jitid.credential import FORMER_PROOF
-from jitid.ledger.past import Past
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import CredentialRow
-from jitid.ledger.survey import Spread
-from jitid.task import SENSITIVITIES
+from jitid.model.agent_history import Past
+from jitid.model.credential import FORMER_PROOF
+from jitid.model.ledger_rows import CredentialRow
+from jitid.model.survey import Spread
+from jitid.model.task import SENSITIVITIES
 from jitid.values.ids import parse_id
 from jitid.values.secret import fingerprint
 from tests.builders import DAY, Row, World, delegator, put

@@ -11,8 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
-from jitid import acceptance, offline, revocation, rotation, traced
-from jitid.acceptance import LEEWAY
+from jitid import offline, revocation, rotation, traced
 from jitid.authority import operations as ops
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
@@ -25,7 +24,9 @@ from jitid.errors import InvalidCredentialError
 from jitid.exposure import Leaked
 from jitid.issuance import Issued
 from jitid.leaks import LeakReport
-from jitid.ledger.records import Radius, Selection
+from jitid.model import acceptance
+from jitid.model.acceptance import LEEWAY
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.pasted import search_pasted
 from jitid.publication import Document
 from jitid.request import AttachRequest, RenewRequest

@@ -24,7 +24,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import folder
-from jitid.ledger.approval import ApprovalState
+from jitid.model.approval import ApprovalState
 from jitid.policy.cedar import Policy
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import approval_id

@@ -10,14 +10,14 @@ import pytest
 
 from jitid import approval, planning
 from jitid.errors import ApprovalNeededError
-from jitid.ledger.approval import ApprovalState
+from jitid.model.approval import ApprovalState
+from jitid.model.process import Process
+from jitid.model.reach import Reach
+from jitid.model.target import StatedTarget
+from jitid.model.task import Task
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
-from jitid.process import Process
-from jitid.reach import Reach
 from jitid.request import IssueRequest, MayAct, ProvedActor
-from jitid.target import StatedTarget
-from jitid.task import Task
 from tests.builders import DAY, NOW, request
 from tests.lifecycle.office import ISSUER, Office
 

@@ -10,7 +10,7 @@ import pytest
 
 from jitid.authority.approval_operations import ShowApproval
 from jitid.errors import IntegrityError
-from jitid.ledger.approval import Approval, ApprovalState
+from jitid.model.approval import Approval, ApprovalState
 from tests.builders import DAY, NOW, edit
 from tests.lifecycle.office import BOTH, PAY, Office
 

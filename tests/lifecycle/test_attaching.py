@@ -12,7 +12,7 @@ from jitid.authority.operations import Inspect, Retire, Revoke, Verify
 from jitid.authority.target_operations import Attach, Settle
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.request import AttachRequest
 from jitid.values.secret import Secret
 from tests.builders import KINDS, World

@@ -24,7 +24,7 @@ from jitid.authorization import (
     covering,
 )
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.ledger.use import UseFilter
+from jitid.model.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest, Terms

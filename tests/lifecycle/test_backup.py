@@ -33,8 +33,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import folder
-from jitid.ledger.approval import ApprovalState
 from jitid.ledger.schema import SQLITE_STEPS
+from jitid.model.approval import ApprovalState
 from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
 from tests.lifecycle.office import BOTH, PAY, Office

@@ -17,14 +17,14 @@ from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
-from jitid.caller import Caller
-from jitid.credential import Credential
 from jitid.errors import PolicyDeniedError
 from jitid.issuance import Issued
-from jitid.ledger.records import Filter
+from jitid.model.caller import Caller
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Filter
+from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest, Terms
-from jitid.task import SENSITIVITIES, rank
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap
 from jitid.values.secret import Secret

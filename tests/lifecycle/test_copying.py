@@ -35,7 +35,7 @@ from jitid.errors import (
 from jitid.ledger import copying, folder, sqlite
 from jitid.ledger.copying import Table
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
 from jitid.publication import Document
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from jitid import issuance, naming, planning
-from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.authority.agent_operations import ResumeAgent, SuspendAgent
 from jitid.authority.delegator_operations import DisableDelegator
@@ -20,8 +19,9 @@ from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
-from jitid.ledger.records import Selection
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.model.event import Event
+from jitid.model.ledger_rows import Selection
 from jitid.planning import Plan
 from jitid.request import IssueRequest, RenewRequest
 from jitid.values.ids import parse_id

@@ -15,12 +15,12 @@ from jitid.authority.agent_operations import ChangeAgent, ResumeAgent
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.operations import Issue, Renew
 from jitid.errors import PolicyDeniedError
-from jitid.ledger.directory import Entry
+from jitid.model.directory import Entry
+from jitid.model.task import SENSITIVITIES
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.registry import Stated
 from jitid.request import RenewRequest
 from jitid.settings import zone
-from jitid.task import SENSITIVITIES
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps, loads

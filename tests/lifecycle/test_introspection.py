@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import introspection, jws
-from jitid.credential import Kind
 from jitid.errors import InvalidCredentialError, JitidError
+from jitid.model.credential import Kind
 from jitid.values.secret import Secret
 from tests.builders import NAMES, NOW, World, edit
 from tests.tokens.signed import encode

@@ -13,7 +13,7 @@ from jitid import jws
 from jitid.authority.operations import Inspect, Issue, ListCredentials
 from jitid.authority.target_operations import Attach
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
 from jitid.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

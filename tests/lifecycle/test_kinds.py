@@ -14,11 +14,11 @@ from jitid.authority import operations as ops
 from jitid.authority.operations import Inspect, RotateKey
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
-from jitid.credential import kept_kinds, read_kinds
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.folder import DATABASE
+from jitid.model.credential import kept_kinds, read_kinds
+from jitid.model.target import StatedTarget
 from jitid.request import AttachRequest, RenewRequest
-from jitid.target import StatedTarget
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, Made, World, edit, policed, request
 from tests.programs import Shop

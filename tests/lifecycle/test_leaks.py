@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import jws, leaks, revocation
-from jitid.audit import ended_digest
 from jitid.auditing import LogFilter
 from jitid.authority import operations as ops
 from jitid.errors import (
@@ -24,8 +23,9 @@ from jitid.errors import (
 )
 from jitid.exposure import Leaked
 from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
-from jitid.ledger.leak import Kin, LeakFilter
-from jitid.ledger.records import Selection
+from jitid.model.event import ended_digest
+from jitid.model.leak import Kin, LeakFilter
+from jitid.model.ledger_rows import Selection
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.values.ids import parse_id

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from jitid import introspection
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
-from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.folder import DATABASE
+from jitid.model.credential import Credential
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope, uncovered

@@ -13,14 +13,14 @@ from jitid import recurrence
 from jitid.authority import agent_operations as ops
 from jitid.authority.operations import Revoke
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.past import Practice
-from jitid.ledger.records import Selection
 from jitid.mining import Suggestion, suggestion
+from jitid.model.agent_history import Practice
+from jitid.model.ledger_rows import Selection
+from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.cedar import Policy
 from jitid.policy.checking import must_be_valid
 from jitid.policy.decision import PolicyRequest
 from jitid.settings import zone
-from jitid.task import SENSITIVITIES, rank
 from jitid.values.times import parse_time
 from tests.builders import NAMES, NOW, World, put
 from tests.lifecycle import pasts

@@ -9,7 +9,7 @@ import pytest
 from jitid.authority.operations import ListCredentials
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.jws import b64url_decode
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
 from jitid.values.names import check_delegator
 from jitid.values.secret import Secret
 from jitid.values.strict_json import loads

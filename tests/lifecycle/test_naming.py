@@ -26,8 +26,8 @@ from jitid.errors import (
 )
 from jitid.jws import b64url_decode
 from jitid.ledger import folder
-from jitid.ledger.records import FOREVER, Names
 from jitid.ledger.schema import SQLITE_STEPS
+from jitid.model.ledger_rows import FOREVER, Names
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, edit, request

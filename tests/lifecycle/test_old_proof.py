@@ -16,7 +16,7 @@ from jitid.authority.delegator_operations import DisableDelegator, EnableDelegat
 from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
-from jitid.ledger.approval import ApprovalState
+from jitid.model.approval import ApprovalState
 from jitid.roster.stated import Roster, Stated
 from jitid.values import strict_json
 from jitid.values.secret import Secret

@@ -31,11 +31,11 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuance import Issued
-from jitid.ledger.outside import LAST_AFTER
-from jitid.ledger.records import Filter, Selection
+from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.outside import LAST_AFTER
+from jitid.model.target import Outcome, Settlement, StatedTarget
 from jitid.request import AttachRequest, RenewRequest
 from jitid.settling import FIRST_AFTER, MINTING, _Tally, backoff
-from jitid.target import Outcome, Settlement, StatedTarget
 from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller
 from tests.authority.callers import issue as issue_for

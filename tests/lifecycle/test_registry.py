@@ -10,10 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.agent import Agent, AgentState
-from jitid.audit import ended_digest
 from jitid.authority import agent_operations as ops
-from jitid.credential import State
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -22,7 +19,10 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
-from jitid.ledger.records import Selection
+from jitid.model.agent import Agent, AgentState
+from jitid.model.credential import State
+from jitid.model.event import ended_digest
+from jitid.model.ledger_rows import Selection
 from jitid.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
 from jitid.revocation import TooManyError
 from jitid.values.ids import parse_id

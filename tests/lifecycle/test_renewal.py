@@ -6,10 +6,10 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
+from jitid.model.process import Process
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.process import Process
 from jitid.request import RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret

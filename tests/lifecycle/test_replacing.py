@@ -13,8 +13,8 @@ from jitid import targets
 from jitid.authority.adopt_operations import SuggestReplacements
 from jitid.commandline import options_of
 from jitid.commands import COMMANDS
+from jitid.model.target import StatedTarget
 from jitid.replacing import Replacement
-from jitid.target import StatedTarget
 from tests.builders import World
 from tests.lifecycle.test_adoption import adopt, ended, stated
 from tests.policy.test_checking import problems

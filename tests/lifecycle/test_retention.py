@@ -30,17 +30,17 @@ from jitid.authority.operations import (
 from jitid.authority.target_operations import Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
-from jitid.caller import Caller
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.model.caller import Caller
+from jitid.model.sighting import Sighting
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.retention import Pruning
 from jitid.searching import Finds, mark
-from jitid.sighting import Sighting
 from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -22,7 +22,7 @@ from jitid.authority.operations import (
     ShowTask,
 )
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.ledger.records import Selection
+from jitid.model.ledger_rows import Selection
 from jitid.revocation import Ended
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, Made, World, edit

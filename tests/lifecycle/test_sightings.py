@@ -14,9 +14,9 @@ from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, UsageError
 from jitid.exposure import LeakDetails
 from jitid.leaks import LeakReport, Reported
-from jitid.ledger.leak import LeakFilter
+from jitid.model.leak import LeakFilter
+from jitid.model.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
 from jitid.searching import Finds, mark
-from jitid.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
 from jitid.values.secret import fingerprint
 from jitid.values.strict_json import dumps
 from jitid.whereabouts import distinct, is_kept, kept, parts

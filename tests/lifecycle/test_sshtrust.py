@@ -22,11 +22,11 @@ from jitid.authority.operations import (
     RotateKey,
     Trace,
 )
-from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError
 from jitid.issuance import IssuedCredential
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.sshcert import SshCertIssuer
+from jitid.model.credential import Credential
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.sshtrust import SLACK, SshRevocations

@@ -46,7 +46,7 @@ from jitid.errors import (
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
 from jitid.keyring import Keyring, Signer
-from jitid.ledger.records import Selection, SigningKey
+from jitid.model.ledger_rows import Selection, SigningKey
 from jitid.pasted import search_pasted
 from jitid.request import AttachRequest, RenewRequest
 from jitid.searching import Finds

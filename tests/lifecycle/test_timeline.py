@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from jitid.acceptance import LEEWAY
 from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
@@ -17,10 +16,11 @@ from jitid.commands import leaktimeline, timelinerows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.leaks import LeakReport
+from jitid.model.acceptance import LEEWAY
+from jitid.model.sighting import Sighting
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.searching import mark
-from jitid.sighting import Sighting
 from jitid.timeline import MOST, Account
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from jitid import jws
-from jitid.acceptance import LEEWAY
 from jitid.authority import operations as ops
 from jitid.ledger.sqlite import SqliteLedger
+from jitid.model.acceptance import LEEWAY
 from jitid.pasted import search_pasted
 from jitid.redaction.token_format import checksum
 from jitid.request import RenewRequest

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.caller import ROLES
+from jitid.model.caller import ROLES
 from jitid.server.metrics import Metrics
 from jitid.settings import SETTINGS
 from jitid.values.times import format_duration

@@ -13,7 +13,7 @@ import pytest
 
 from jitid.issuers import awspolicy, awssts, awstable
 from jitid.issuers.outside import OutsideIssuer
-from jitid.target import StatedTarget
+from jitid.model.target import StatedTarget
 from jitid.targets import Targets
 from jitid.values.times import parse_time
 from tests.man.source import displays, items, plain, read, section

@@ -11,7 +11,7 @@ import pytest
 from jitid.authority.operations import Issue, Retire
 from jitid.authority.target_operations import Settle
 from jitid.issuers import exec as program
-from jitid.target import Life, Record, Settlement, StatedTarget
+from jitid.model.target import Life, Record, Settlement, StatedTarget
 from jitid.targets import Targets
 from tests.builders import World, request
 from tests.man.source import displays, items, macros, read, section

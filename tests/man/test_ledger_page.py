@@ -20,8 +20,6 @@ from jitid.authority.operations import (
     SignHead,
 )
 from jitid.backup import Told
-from jitid.chains import Chain
-from jitid.credential import State
 from jitid.errors import (
     PolicyDeniedError,
 )
@@ -30,6 +28,8 @@ from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
 from jitid.ledger.writing import SqlTransaction
+from jitid.model.chain import Chain
+from jitid.model.credential import State
 from jitid.policy.decision import Standing
 from jitid.restoring import revive
 from jitid.values.ids import approval_id

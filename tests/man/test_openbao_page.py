@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from jitid.issuers import openbaolease
 from jitid.issuers.filling import FIELDS
-from jitid.target import StatedTarget
+from jitid.model.target import StatedTarget
 from jitid.targets import Targets
 from tests.man.source import displays, items, plain, read, section
 from tests.openbao import POLICY

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from jitid.issuers import postgresrole
-from jitid.target import Settlement, StatedTarget
+from jitid.model.target import Settlement, StatedTarget
 from jitid.targets import Targets
 from tests.issuers.places import make
 from tests.issuers.postgresplace import PostgresPlace, roles_server

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jitid.issuers import sshcert
-from jitid.target import StatedTarget
+from jitid.model.target import StatedTarget
 from jitid.targets import Targets
 from tests.man.source import displays, items, plain, read, section
 from tests.real import need

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.credential import MADE, Kind, sort_of
 from jitid.errors import UsageError
+from jitid.model.credential import MADE, Kind, sort_of
 from jitid.policy.cedar import Policy
 from jitid.policy.checking import Problem, check
 from jitid.policy.decision import PolicyRequest, Standing

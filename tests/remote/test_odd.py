@@ -20,9 +20,9 @@ from jitid.authority import codec, fitting, remote
 from jitid.authority.annotations import operations, result_of
 from jitid.authority.remote import RemoteAuthority
 from jitid.authority.shaping import item_of, shape_of
-from jitid.credential import PARTS
 from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.issuance import Issued
+from jitid.model.credential import PARTS
 from jitid.sweep.finding import Swept
 from jitid.values.secret import Secret
 from tests.authority.values import answers, operation_values

@@ -17,7 +17,7 @@ from jitid.auditing import LogFilter
 from jitid.authority import operations as ops
 from jitid.authority import paging
 from jitid.authority.remote import RemoteAuthority
-from jitid.ledger.records import Filter
+from jitid.model.ledger_rows import Filter
 from jitid.values.secret import new_opaque
 from tests.cli.approving import ISSUER, POLICY
 from tests.mcp.asking import API, OPENING, called, lines, piped

@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jitid.credential import State
 from jitid.ledger.protocol import Transaction
-from jitid.ledger.records import Selection
-from jitid.task import SENSITIVITIES
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Selection
+from jitid.model.task import SENSITIVITIES
 from jitid.values.ids import parse_id
 from tests.builders import DAY, Row, World, put, put_agent, put_delegator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jitid.ledger.survey import Breakdown, Part
+from jitid.model.survey import Breakdown, Part
 from jitid.report import Report, make
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits

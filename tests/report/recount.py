@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.acceptance import LEEWAY
 from jitid.ledger import folder
-from jitid.ledger.survey import (
+from jitid.model.acceptance import LEEWAY
+from jitid.model.survey import (
     Band,
     Breakdown,
     Day,
@@ -25,8 +25,8 @@ from jitid.ledger.survey import (
     Totals,
     Use,
 )
+from jitid.model.task import SENSITIVITIES
 from jitid.sweep.limits import Limits
-from jitid.task import SENSITIVITIES
 from tests.builders import DAY
 
 LIMITS = {sensitivity: Limits().standing(sensitivity) for sensitivity in SENSITIVITIES}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jitid.formats import csv, json, report_document, report_html, report_metrics, report_text
 from jitid.formats.figures import count, duration, percent
 from jitid.formats.view import View
-from jitid.ledger.survey import Breakdown, Part, Spread
+from jitid.model.survey import Breakdown, Part, Spread
 from jitid.report import Report, gravest
 from jitid.sweep.finding import Finding
 from tests.real import need

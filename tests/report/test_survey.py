@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jitid.authority import operations as ops
 from jitid.errors import UsageError
-from jitid.ledger.survey import People, Survey, Use
+from jitid.model.survey import People, Survey, Use
 from jitid.request import RenewRequest
 from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from jitid.commands import delegatorrows
 from jitid.commands.globals import Globals
-from jitid.delegator import Delegator
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.view import View
+from jitid.model.delegator import Delegator
 from jitid.roster import csv
 from jitid.roster.stated import KEEP, Stated, check_group, merged
 from tests.builders import NOW

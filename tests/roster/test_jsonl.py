@@ -7,8 +7,8 @@ import json
 import pytest
 
 from jitid.commands import delegatorrows
-from jitid.delegator import Delegator
 from jitid.errors import UsageError
+from jitid.model.delegator import Delegator
 from jitid.roster import jsonl
 from jitid.roster.stated import KEEP, Stated, merged
 from tests.builders import NOW

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
+from jitid.model.sighting import LONGEST_PLACE, Sighting
 from jitid.redaction.token_format import OPAQUE_PREFIX, checksum
 from jitid.scanreports.parsing import ReportFormat, parse
 from jitid.scanreports.reading import MAX_DEPTH, MAX_VALUE
 from jitid.scanreports.reported import Reported
-from jitid.sighting import LONGEST_PLACE, Sighting
 from jitid.values.secret import fingerprint
 
 _DIGITS = "0123456789abcdefABCDEFghijklmnop"

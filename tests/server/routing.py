@@ -7,7 +7,7 @@ from typing import cast
 from starlette.routing import Route
 
 from jitid.config import load
-from jitid.ledger.records import Names
+from jitid.model.ledger_rows import Names
 from jitid.server import app
 from jitid.server.limits import Limits
 from jitid.server.metrics import Metrics

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jitid.caller import ROLES
+from jitid.model.caller import ROLES
 from tests.real import Shell, module
 from tests.server.asking import grant
 from tests.serving import serving

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jitid.acceptance import LEEWAY
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
 from jitid.authority.target_operations import Settle
 from jitid.errors import PolicyDeniedError
+from jitid.model.acceptance import LEEWAY
+from jitid.model.process import Process
 from jitid.policy.default import default_files
-from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.settling import MINTING

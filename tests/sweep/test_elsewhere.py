@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.authority.operations import Renew
-from jitid.process import Process, silent_from
+from jitid.model.process import Process, silent_from
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Coverage
 from jitid.values.secret import Secret

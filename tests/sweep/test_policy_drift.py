@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import replaying
-from jitid.credential import Credential
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.governance import standing_of
 from jitid.introspection import root_proof
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Filter
+from jitid.model.credential import Credential
+from jitid.model.ledger_rows import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest
 from jitid.sweep.finding import Coverage, Severity

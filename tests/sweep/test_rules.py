@@ -9,10 +9,10 @@ from inspect import getdoc
 
 import pytest
 
-from jitid.acceptance import LEEWAY
 from jitid.authority.operations import Renew
 from jitid.commands import COMMANDS
 from jitid.errors import InvalidCredentialError
+from jitid.model.acceptance import LEEWAY
 from jitid.request import RenewRequest
 from jitid.settings import SETTINGS
 from jitid.sweep.finding import Coverage, Severity, Swept

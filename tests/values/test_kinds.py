@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.credential import Kind, is_outside, parse_kind, sort_of
 from jitid.errors import UsageError
+from jitid.model.credential import Kind, is_outside, parse_kind, sort_of
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
-from jitid.credential import Kind
 from jitid.errors import UsageError
 from jitid.files import write_private
 from jitid.formats import output
+from jitid.model.credential import Kind
 from jitid.runner.delivery import postgres as libpq
 from jitid.values.text import quote
 

@@ -11,9 +11,9 @@ from jitid import sshagent, sshwire
 from jitid.authority.operations import Inspect
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
-from jitid.credential import Kind, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
+from jitid.model.credential import Kind, parse_kind
 from jitid.runner.tokenplace import RUN_TOKEN
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jitid.caller import ROLES
 from jitid.commands.options.declaring import option
+from jitid.model.caller import ROLES
 
 # access
 AccessName = Annotated[

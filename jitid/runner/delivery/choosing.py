@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from jitid.credential import Kind, sort_of
+from jitid.model.credential import Kind, sort_of
 from jitid.runner.delivery.protocol import Delivery
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
-from jitid.audit import BrokenChainError, Event, Head
 from jitid.auditing import UnreadableHeadError, begins_after, put_back
-from jitid.chains import Chain, Walk, marks
 from jitid.errors import IntegrityError
+from jitid.model.chain import Chain, Walk, marks
+from jitid.model.event import BrokenChainError, Event, Head
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jitid.ledger.records import Selection
 from jitid.ledger.selecting import DEATH, LIVE
 from jitid.ledger.walking import LIVING, below
+from jitid.model.ledger_rows import Selection
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.ids import credential_id, identity_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
+from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.times import format_time

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from jitid.ledger.records import Selection
-from jitid.process import Liveness, Process, silent_from
+from jitid.model.ledger_rows import Selection
+from jitid.model.process import Liveness, Process, silent_from
 from jitid.processes import liveness, this_process
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight

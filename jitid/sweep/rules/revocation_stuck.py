@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.credential import Kind
+from jitid.model.credential import Kind
+from jitid.model.target import BY_HAND, Settlement
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.sweep.rules.revoked_live import DIED
-from jitid.target import BY_HAND, Settlement
 from jitid.values.ids import credential_id
 from jitid.values.text import operand, safe
 from jitid.values.times import format_time

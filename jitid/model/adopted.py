@@ -22,7 +22,7 @@ class AdoptedRow(NamedTuple):
     length: int | None
     """How many bytes it has."""
     target: str
-    """Which target ends it; `BY_HAND` of `jitid.target` where somebody has to."""
+    """Which target ends it; `BY_HAND` of `jitid.model.target` where somebody has to."""
     name: str
     """What it is called there."""
     reference: str | None

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from jitid.ledger.aftermath import Aftermath
     from jitid.ledger.selecting import Gone
-    from jitid.sighting import Sighting
+    from jitid.model.aftermath import Aftermath
+    from jitid.model.sighting import Sighting
 
 
 class Kin(NamedTuple):

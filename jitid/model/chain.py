@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid.audit import BrokenChainError, Event, Head, Link, genesis, link
+from jitid.model.event import BrokenChainError, Event, Head, Link, genesis, link
 from jitid.values import strict_json
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.task import ADOPTED
+from jitid.model.task import ADOPTED
 from jitid.values.names import MAX_NAME, check_name
 
 FOR_EVER = 253_402_300_799  # 9999-12-31T23:59:59Z

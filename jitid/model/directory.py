@@ -4,8 +4,8 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from jitid.agent import Agent, AgentState
-from jitid.delegator import Delegator
+from jitid.model.agent import Agent, AgentState
+from jitid.model.delegator import Delegator
 
 
 class Entry(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.credential import TOKENS, Credential, Kind, TokenUse
 from jitid.errors import ShownError, UsageError
-from jitid.ledger.records import Names
+from jitid.model.credential import TOKENS, Credential, Kind, TokenUse
+from jitid.model.ledger_rows import Names
 from jitid.request import AttachRequest, IssueRequest, MayAct, Terms
 from jitid.values import audience, strict_json
 from jitid.values.text import label, quote

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from jitid.ledger.records import Selection
-from jitid.target import Outcome, Record
+from jitid.model.ledger_rows import Selection
+from jitid.model.target import Outcome, Record
 from jitid.values import strict_json
 
 

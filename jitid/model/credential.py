@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.process import Process
+from jitid.model.process import Process
 from jitid.values.text import quote
 
 FORMER_PROOF = "parent"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.ledger.survey import Spread
+from jitid.model.survey import Spread
 
 
 class Past(NamedTuple):

@@ -1,0 +1,1 @@
+"""The nouns of jitid, one a file: frozen records, and their state at a given time."""
