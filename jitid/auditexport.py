@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from jitid import jws
 from jitid.auditing import Remembered, Verification, read_head, signed_head
+from jitid.crypto import jws
 from jitid.errors import IntegrityError, UsageError
 from jitid.keyring import Signer
 from jitid.ledger.protocol import Snapshot

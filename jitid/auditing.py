@@ -7,7 +7,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.members import Members

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import __version__, auditing, backupfile, jws
+from jitid import __version__, auditing, backupfile
+from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,

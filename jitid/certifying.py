@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
-from jitid import jws, rotation
-from jitid.certificates import UNREADABLE, check_chain, ends_at, request
-from jitid.der import from_pem, split
+from jitid import rotation
+from jitid.crypto import jws
+from jitid.crypto.der import from_pem, split
+from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import Keyring
 from jitid.minting import told

@@ -318,8 +318,8 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
 def _authority(key: SigningKey, now: int) -> Check:
     if key.certificates is None:
         return warning("keys", f"x509 {key.kid} waits for its certificate", "jitid keys import CHAIN")
-    from jitid.certificates import ends_at
-    from jitid.der import split
+    from jitid.crypto.der import split
+    from jitid.crypto.x509 import ends_at
 
     until = ends_at(split(key.certificates))
     if until - now < ENDS_SOON:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.ledger import sealing
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
@@ -311,7 +311,7 @@ def _recognise_ssh_certificate(snapshot: Snapshot, text: str, *, shown: bool) ->
 def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
-    from jitid.certificates import is_signed_by, parse
+    from jitid.crypto.x509 import is_signed_by, parse
     from jitid.issuers.x509svid import TOLERANCE
 
     presented = parse(text)

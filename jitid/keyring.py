@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
 from jitid.files import check_private, sync_folder, write_private
 

@@ -213,7 +213,7 @@ def new_key(
     signer = keyring.create(algorithm) if make is None else make()
     certificates = None
     if use == "x509":
-        from jitid.certificates import self_signed
+        from jitid.crypto.x509 import self_signed
 
         certificates = self_signed(signer, names.trust_domain, transaction.now)
     key = transaction.add_key(signer.kid, signer.algorithm, signer.public, use, certificates)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import jws, statuslist
+from jitid.crypto import jws, status_list
+from jitid.crypto.status_list import Listing
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError
-from jitid.statuslist import Listing
 from jitid.values import strict_json
 
 MAX_KEYS = 1 << 20
@@ -109,8 +109,8 @@ def verify(
     if isinstance(named, str) and now < former.get(named, 0):
         issuer = named
     jws.check_claims(parsed.claims, issuer=issuer, audiences=audiences, now=now)
-    listings = [statuslist.read(one, keys, now) for one in lists]
-    return Offline(parsed.claims, statuslist.check(parsed.claims, listings))
+    listings = [status_list.read(one, keys, now) for one in lists]
+    return Offline(parsed.claims, status_list.check(parsed.claims, listings))
 
 
 def named_list(text: str) -> str:
@@ -120,4 +120,4 @@ def named_list(text: str) -> str:
         InvalidCredentialError: it names none.
 
     """
-    return statuslist.reference(jws.parse(text, types=jws.TOKENS).claims).uri
+    return status_list.reference(jws.parse(text, types=jws.TOKENS).claims).uri

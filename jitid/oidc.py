@@ -9,7 +9,8 @@ from shlex import quote as word
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from jitid import jws, keysets
+from jitid import keysets
+from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.values import issuer_names, strict_json
 from jitid.values.names import check_delegator
@@ -453,10 +454,10 @@ def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-    from jitid import publickey
+    from jitid.crypto import public_key
 
     try:
-        key = publickey.load(text)
+        key = public_key.load(text)
     except ValueError:
         raise UsageError("the key is no JWK, no PEM and no line of OpenSSH", again) from None
     match key:

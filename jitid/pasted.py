@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
 
-from jitid import sshwire
+from jitid.crypto import openssh
+from jitid.crypto.private_key import SEED, bare_key, of_seed
 from jitid.hidden import HiddenSearch
 from jitid.layers import TO_STANDARD, from_base64, peeled
-from jitid.privatekeys import SEED, bare_key, of_seed
 from jitid.searching import PEM, Finds, print_of
 from jitid.strings import ALL, add
 
@@ -89,7 +89,7 @@ def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
 def _named(found: re.Match[bytes], finds: Finds) -> bytes:
     """Note the fingerprint of an SSH certificate, and leave it out: ids of ours stand in it, and no part of a token."""
     try:
-        blob = sshwire.parse_certificate(b" ".join(found.groups()).decode("ascii")).blob
+        blob = openssh.parse_certificate(b" ".join(found.groups()).decode("ascii")).blob
     except ValueError:
         return found[0]
     raw = sha256(blob).digest()

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid import jws, rotation, sshtrust, statuslist, statusplace
+from jitid import rotation, sshtrust, statusplace
+from jitid.crypto import jws
+from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.protocol import Snapshot
@@ -221,7 +223,7 @@ def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[
         return
     # Costs start-up, and few ledgers have an authority.
     from jitid import certifying
-    from jitid.der import to_pem
+    from jitid.crypto.der import to_pem
 
     if authorities:
         lists = certifying.revocation_lists(snapshot, keyring)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import jws, krl, publication, statuslist, statusplace
+from jitid import publication, statusplace
 from jitid.authority.publication_operations import MakePublication
+from jitid.crypto import jws, krl, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.publicfolder import PublicFolder
 from jitid.values.text import quote
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.publication import Document
 
-_MOST = statuslist.MAX_LIST_TOKEN
+_MOST = status_list.MAX_LIST_TOKEN
 _HEAD = 32_768
 """In so many bytes of a list its header stands."""
 
@@ -172,13 +173,13 @@ def _is_as_good(there: bytes, document: Document) -> bool:
     if document.name == publication.SSH_REVOKED:
         return krl.same(there, document.data)
     if document.name.startswith(f"{publication.X509}/") and "crl" in document.name:
-        from jitid.crls import as_good
+        from jitid.crypto.crl import as_good
 
         return as_good(there, document.data)
     if not _is_list(document.name):
         return False
     try:
-        old, new = (jws.parse(data, types=statuslist.TYPES, most=_MOST) for data in (there, document.data))
+        old, new = (jws.parse(data, types=status_list.TYPES, most=_MOST) for data in (there, document.data))
     except InvalidCredentialError:
         return False
     said, says = dict(old.claims), dict(new.claims)

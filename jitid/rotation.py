@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jitid import jws, revocation
+from jitid import revocation
+from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.protocol import Snapshot, Transaction
@@ -155,7 +156,7 @@ def is_under_a_root(key: SigningKey) -> bool:
     """Tell whether a key is an authority that another one has certified."""
     if key.certificates is None:
         return False
-    from jitid.der import split
+    from jitid.crypto.der import split
 
     return len(split(key.certificates)) > 1
 

@@ -192,7 +192,7 @@ def pem_at(window: bytes | bytearray, at: int) -> tuple[str, bytes] | None:
         return ("prints", raw) if raw else None
     if b"PRIVATE KEY-----" not in window[at : at + _LABEL]:
         return None
-    from jitid.privatekeys import key_at  # what parses them takes its time to load
+    from jitid.crypto.private_key import key_at  # what parses them takes its time to load
 
     key = key_at(window, at)
     return None if key is None else ("keys" if key.proved else "locked", key.public)

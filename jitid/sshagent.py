@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from jitid import sshwire
+from jitid.crypto import openssh
+from jitid.crypto.openssh import Reader, string
 from jitid.errors import IntegrityError, RefusedError, StorageError
-from jitid.sshwire import Reader, string
 from jitid.values.text import quote
 
 # Section 6.1 of the draft.
@@ -73,8 +73,8 @@ class AgentConnection:
             StorageError: it does not answer.
 
         """
-        seed, public = sshwire.parse_private(key)
-        parsed = sshwire.parse_certificate(certificate)
+        seed, public = openssh.parse_private(key)
+        parsed = openssh.parse_certificate(certificate)
         # Section 4.2.6 of the draft, for certificates as OpenSSH does it: the certificate stands before the key.
         body = b"".join(
             [

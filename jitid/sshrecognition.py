@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from jitid import sshwire
+from jitid.crypto import openssh
+from jitid.crypto.openssh import Certificate
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.issuers.sshcert import TOLERANCE, serial_of
 from jitid.ledger.protocol import Snapshot
 from jitid.model.credential import Credential, Kind
-from jitid.sshwire import Certificate
 from jitid.values.ids import parse_id
 
 _UNKNOWN = "the ledger does not know this certificate"
@@ -23,7 +23,7 @@ def recognise(snapshot: Snapshot, text: str) -> Credential:
 
     """
     try:
-        parsed = sshwire.parse_certificate(text)
+        parsed = openssh.parse_certificate(text)
     except ValueError:
         raise InvalidCredentialError(
             "the text is not the line of an SSH certificate as an authority of a ledger signs it"
@@ -32,7 +32,7 @@ def recognise(snapshot: Snapshot, text: str) -> Credential:
         (
             key
             for key in snapshot.signing_keys()
-            if key.use == "ssh" and sshwire.public_blob(key.public) == parsed.authority
+            if key.use == "ssh" and openssh.public_blob(key.public) == parsed.authority
         ),
         None,
     )
@@ -80,7 +80,7 @@ def _as_signed(credential: Credential, parsed: Certificate) -> bool:
     """Tell whether the ledger's row still says what the certificate does."""
     return (
         credential.kind == Kind.SSH_CERT
-        and parsed.sort == sshwire.USER_CERTIFICATE
+        and parsed.sort == openssh.USER_CERTIFICATE
         and parsed.key_id == credential.jti
         and parsed.serial == serial_of(credential.jti)
         and parsed.valid_before == credential.expires_at

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import krl, sshwire
-from jitid.krl import RevokedCertificate
+from jitid.crypto import krl, openssh
+from jitid.crypto.krl import RevokedCertificate
 from jitid.ledger.protocol import Snapshot
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.ids import credential_id
@@ -48,7 +48,7 @@ def authorities(snapshot: Snapshot, names: Names) -> list[SshAuthority]:
     return [
         SshAuthority(
             key.kid,
-            sshwire.line(sshwire.ED25519, sshwire.public_blob(key.public), f"{names.issuer} {key.kid}"),
+            openssh.line(openssh.ED25519, openssh.public_blob(key.public), f"{names.issuer} {key.kid}"),
             key.retired_at is None,
         )
         for key in _keys(snapshot)
@@ -60,9 +60,9 @@ def authorities(snapshot: Snapshot, names: Names) -> list[SshAuthority]:
 def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
     """Return the list of certificates that ended before their expiry, and of authorities whose key was revoked."""
     keys = {key.key: key for key in _keys(snapshot)}
-    revoked = [sshwire.public_blob(key.public) for key in keys.values() if key.revoked_at is not None]
+    revoked = [openssh.public_blob(key.public) for key in keys.values() if key.revoked_at is not None]
     by_authority: dict[bytes, list[RevokedCertificate]] = {
-        sshwire.public_blob(key.public): [] for key in keys.values()
+        openssh.public_blob(key.public): [] for key in keys.values()
     }
     count = 0
     # Where no key ever signed certificates, nothing is looked for among all that was issued.
@@ -71,7 +71,7 @@ def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
         key = keys.get(signed_by)
         raw = bytes(jti)
         # A row that does not say which of them signed it was damaged: whichever did, it is refused.
-        authority = krl.ANY if key is None else sshwire.public_blob(key.public)
+        authority = krl.ANY if key is None else openssh.public_blob(key.public)
         by_authority.setdefault(authority, []).append(
             RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))
         )

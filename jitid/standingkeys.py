@@ -6,7 +6,7 @@ import math
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import sshwire
+from jitid.crypto import openssh
 from jitid.errors import UsageError
 from jitid.model.standing_secret import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
 from jitid.redaction.token_format import CERTIFICATE, SIGNED_MARK, bare, holds_token, is_ssh_certificate
@@ -114,7 +114,7 @@ def of_public(text: str) -> Kept:
         if text.startswith(CERTIFICATE):
             return _of_certificate(text)
         if is_ssh_certificate(text):
-            found = sshwire.parse_certificate(text)
+            found = openssh.parse_certificate(text)
             return Kept(sha256(found.blob).digest(), None, _begins(text), None)
         if text.startswith("-----BEGIN"):
             from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -124,7 +124,7 @@ def of_public(text: str) -> Kept:
         from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
         key = load_ssh_public_key(text.encode("ascii"))
-        blob = sshwire.parse_public(text).blob if text.startswith("ssh-ed25519 ") else _blob(text)
+        blob = openssh.parse_public(text).blob if text.startswith("ssh-ed25519 ") else _blob(text)
         return Kept(sha256(blob).digest(), _spki(key), _begins(text), None)
     except UsageError:
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from jitid import statuslist
+from jitid.crypto import status_list
 from jitid.errors import StorageError
 from jitid.issuers.protocol import Listed
 from jitid.ledger.protocol import Snapshot
@@ -26,7 +26,7 @@ def draw(
         StorageError: the list is as good as full.
 
     """
-    list_ = statuslist.number(expires_at)
+    list_ = status_list.number(expires_at)
     uri = address(url, list_, algorithm)
     found: list[Listed] = []
     for _ in range(_ROUNDS):
@@ -46,4 +46,4 @@ def draw(
 
 def address(url: str, list_: int, algorithm: str) -> str:
     """Return the address of a list."""
-    return f"{url}/{FOLDER}/{statuslist.file_name(list_, algorithm)}"
+    return f"{url}/{FOLDER}/{status_list.file_name(list_, algorithm)}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from jitid import introspection, jws
+from jitid import introspection
+from jitid.crypto import jws
+from jitid.crypto.private_key import UNREADABLE
+from jitid.crypto.public_key import public_print
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.ledger.protocol import Snapshot
 from jitid.model.credential import Credential, is_taken_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
-from jitid.privatekeys import UNREADABLE
-from jitid.publickey import public_print
 from jitid.searching import Finds, jti_of_token, mark
 from jitid.traced import (
     MISTYPED,

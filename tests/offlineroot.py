@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from jitid.certificates import key_usage
+from jitid.crypto.x509 import key_usage
 
 
 def certified(request: str, now: int) -> str:

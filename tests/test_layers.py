@@ -202,7 +202,7 @@ def imports(path: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
             for alias in node.names:
-                # `from jitid import jws` loads a module, `from jitid.jws import parse` a name out of one.
+                # `from jitid import jws` loads a module, `from jitid.crypto.jws import parse` a name out of one.
                 inner = f"{node.module}.{alias.name}"
                 target = inner if inner in MODULES else str(node.module)
                 yield Import(target, node.lineno, id(node) in typing_only)

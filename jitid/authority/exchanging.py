@@ -8,11 +8,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import governance, introspection, jws, revocation
+from jitid import governance, introspection, revocation
 from jitid.authority import token_operations as ops
 from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.authority.operations import Issue
 from jitid.authority.presenting import present
+from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.redaction.token_format import OPAQUE_PREFIX

@@ -54,10 +54,10 @@ from jitid.authority.form import (
     seen_text,
     text,
 )
+from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
 from jitid.issuers.protocol import MAX_CHAIN
-from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.model import standing_secret
 from jitid.model.caller import ROLES

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jitid.crypto.jws import b64url, b64url_decode
 from jitid.errors import UsageError
-from jitid.jws import b64url, b64url_decode
 
 if TYPE_CHECKING:
     from jitid.authority.form import Form

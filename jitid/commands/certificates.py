@@ -76,7 +76,7 @@ def bundle(given: Globals, out: options.PublicOut = None) -> None:
         given.expect_own_form("json")
     found = open_authority(given.config()).perform(PublishBundle())
     if form == "pem":
-        from jitid.der import to_pem
+        from jitid.crypto.der import to_pem
 
         if not found.roots:
             raise IntegrityError(
@@ -118,7 +118,7 @@ def crl(given: Globals, lifetime: options.ListLifetime = None, out: options.Publ
             )
         _write(found[0].der, out)
         return
-    from jitid.der import to_pem
+    from jitid.crypto.der import to_pem
 
     _write("".join(to_pem(one.der, "X509 CRL") for one in found).encode("ascii"), out)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 
+from jitid.crypto.jws import parse_any
 from jitid.errors import InvalidCredentialError, OutputError, UsageError
 from jitid.files import read_regular, write_private
-from jitid.jws import parse_any
 from jitid.leftovers import remove_leftovers
 from jitid.outputplace import is_special
 from jitid.redaction.token_format import MAX_TOKEN, bare

@@ -37,7 +37,7 @@ def advised(token: Secret | None = None) -> Iterator[None]:
 
 
 def _meant_for(text: str) -> str:
-    from jitid import jws
+    from jitid.crypto import jws
 
     try:
         found = jws.parse_any(text).claims.get("aud")

@@ -107,21 +107,21 @@ def _to_revoke(given: Globals, jti: str, identity: str | None, new: Issued) -> s
 
 def _stated(text: str) -> _Stated | None:
     """Return what a text states if it has the form of a signed token or a certificate of jitid; else None."""
-    from jitid import jws
+    from jitid.crypto import jws
     from jitid.errors import InvalidCredentialError, UsageError
     from jitid.redaction.token_format import CERTIFICATE, is_ssh_certificate
     from jitid.values.ids import parse_id
 
     try:
         if text.startswith(CERTIFICATE):
-            from jitid import certificates
+            from jitid.crypto import x509
 
-            presented = certificates.parse(text)
+            presented = x509.parse(text)
             stated = _Stated(presented.jti, _last_segment(presented.uri), presented.not_after)
         elif is_ssh_certificate(text):
-            from jitid import sshwire
+            from jitid.crypto import openssh
 
-            parsed = sshwire.parse_certificate(text)
+            parsed = openssh.parse_certificate(text)
             stated = _Stated(parsed.key_id, None, parsed.valid_before)
         else:
             claims = jws.parse(text, types=jws.TOKENS).claims

@@ -44,7 +44,7 @@ def token(path: str, what: str) -> Secret:
 
     data = read(path, MAX_TOKEN + _ROOM, what)
     if data.startswith(_DER):
-        from jitid.der import to_pem
+        from jitid.crypto.der import to_pem
 
         return Secret.single(bare(to_pem(data)))
     if mark := mark_of(data):

@@ -231,7 +231,7 @@ class Secrets:
         if kind != Kind.X509_SVID:
             return {}
         from jitid.authority.certificate_operations import PublishBundle
-        from jitid.der import to_pem
+        from jitid.crypto.der import to_pem
 
         found = open_authority(self._given.config()).perform(PublishBundle())
         return {"bundle": "".join(map(to_pem, found.roots))}

@@ -86,7 +86,8 @@ def _place(
 
 
 def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ...]) -> None:
-    from jitid import offline, publication, statuslist
+    from jitid import offline, publication
+    from jitid.crypto import status_list as statuslist
 
     config = given.config()
     issuer = place.issuer or config.text("issuer")

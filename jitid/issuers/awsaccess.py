@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import ConfigurationError, RefusedError
 from jitid.files import check_private, read_regular
 from jitid.issuers.awsclient import Aws, Keys

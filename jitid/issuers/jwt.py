@@ -8,7 +8,7 @@ from hashlib import sha256
 from json import loads
 from typing import Any
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.keyring import Signer

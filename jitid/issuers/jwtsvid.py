@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.issuers.jwt import JwtIssuer, status_claim
 from jitid.issuers.protocol import Draft, Ids
 from jitid.values import strict_json

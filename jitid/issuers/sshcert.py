@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from jitid import sshwire
+from jitid.crypto import openssh
+from jitid.crypto.openssh import PublicKey, options, string, strings
+from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
 from jitid.keyring import Signer
-from jitid.publickey import is_pem, load, public_print, ssh_print
-from jitid.sshwire import PublicKey, options, string, strings
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 
@@ -54,7 +54,7 @@ class SshCertIssuer:
 
     def __init__(self, signer: Signer) -> None:
         self._sign = signer.sign
-        self._authority = string(sshwire.public_blob(signer.public))
+        self._authority = string(openssh.public_blob(signer.public))
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one certificate for each name of each order, and a key for it unless the caller has one.
@@ -97,8 +97,8 @@ class SshCertIssuer:
             if given is not None:
                 return self._certified(given, ids, named + rest, None)._replace(public=theirs)
             seed, public = _new_pair()
-            pair = PublicKey(sshwire.ED25519, sshwire.public_blob(public))
-            private = sshwire.private_file(seed, public, os.urandom(4), ids.jti)
+            pair = PublicKey(openssh.ED25519, openssh.public_blob(public))
+            private = openssh.private_file(seed, public, os.urandom(4), ids.jti)
             return self._certified(pair, ids, named + rest, private)._replace(
                 public=public_print("EdDSA", public)
             )
@@ -113,13 +113,13 @@ class SshCertIssuer:
                 string(os.urandom(32)),
                 key.fields,
                 serial_of(ids.jti).to_bytes(8),
-                sshwire.USER_CERTIFICATE.to_bytes(4),
+                openssh.USER_CERTIFICATE.to_bytes(4),
                 string(ids.jti),
                 rest,
             ]
         )
-        blob = signed + string(strings((sshwire.ED25519, self._sign(signed))))
-        certificate = sshwire.line(kind, blob, ids.jti)
+        blob = signed + string(strings((openssh.ED25519, self._sign(signed))))
+        certificate = openssh.line(kind, blob, ids.jti)
         parts = (
             {"certificate": certificate} if private is None else {"key": private, "certificate": certificate}
         )
@@ -239,7 +239,7 @@ def callers_key(text: str) -> PublicKey:
             text = loaded.public_bytes(
                 serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
             ).decode()
-        key = sshwire.parse_public(text)
+        key = openssh.parse_public(text)
     except ValueError:
         raise refusal from None
     if isinstance(loaded, rsa.RSAPublicKey) and loaded.key_size > _MAX_RSA:

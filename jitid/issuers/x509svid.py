@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from jitid.der import (
+from jitid.crypto.der import (
     BITS,
     INTEGER,
     OCTETS,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import IntegrityError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
+from jitid.crypto.private_key import SEED
 from jitid.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.looks import Looks
-from jitid.privatekeys import SEED
 from jitid.scan.source import Item, Origin, Tally
 from jitid.searching import AFTER as LONGEST_ALONE
 from jitid.searching import Finds, mark
@@ -216,7 +216,7 @@ class Searcher:
         """Look whether an item is nothing but a key as a keyring has it, or a key or certificate in DER (X.690)."""
         if not self._sorts & PEM or len(content) > LONGEST_ALONE:
             return
-        from jitid.privatekeys import bare_key, of_seed
+        from jitid.crypto.private_key import bare_key, of_seed
 
         found: list[tuple[str, bytes]] = []
         if len(content) == SEED:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from jitid.privatekeys import SEED
+from jitid.crypto.private_key import SEED
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.scan import archives
 from jitid.scan.hits import Searcher

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.authority.operations import PublishKeys
-from jitid.jws import ALGORITHMS
+from jitid.crypto.jws import ALGORITHMS
 from jitid.publication import RESPONSE_TYPES
 from jitid.server import granting, oauth
 from jitid.server.answers import dumps

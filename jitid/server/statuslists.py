@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid import publication, statuslist, statusplace
+from jitid import publication, statusplace
 from jitid.authority.publication_operations import MakeStatusList
+from jitid.crypto import status_list
+from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import NotFoundError
-from jitid.jws import ALGORITHMS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,7 +50,7 @@ class _Lists:
         number = publication.number_of(name)
         if number < 0:
             raise NotFoundError("there is no such status list")
-        (algorithm,) = [one for one in ALGORITHMS if statuslist.file_name(number, one) == name]
+        (algorithm,) = [one for one in ALGORITHMS if status_list.file_name(number, one) == name]
         asked = MakeStatusList(number=number, algorithm=algorithm)
         async with self._making:
             found = self._fresh(name)
@@ -76,6 +77,6 @@ def routes(service: Service) -> list[BaseRoute]:
         known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
         if kept.etag in known or f"W/{kept.etag}" in known:
             return Response(None, 304, headers)
-        return Response(kept.text, 200, headers, statuslist.MEDIA_TYPE)
+        return Response(kept.text, 200, headers, status_list.MEDIA_TYPE)
 
     return [Route(f"/{statusplace.FOLDER}/{{name}}", listed)]

@@ -581,7 +581,7 @@ def test_unregistered_agents_stand_under_ephemeral(world: World) -> None:
 
 
 def test_a_certificate_bears_the_name_of_a_registered_agent_alone(world: World) -> None:
-    from jitid import sshwire
+    from jitid.crypto import openssh
 
     register(world, kinds=("ssh-cert",))
     for issued, principals in (
@@ -589,7 +589,7 @@ def test_a_certificate_bears_the_name_of_a_registered_agent_alone(world: World) 
         (issue(world, EVE, delegator=None, kind="ssh-cert", agent="root", task="T2"), ()),
     ):
         (one,) = issued.credentials
-        found = sshwire.parse_certificate(one.secret.reveal("certificate"))
+        found = openssh.parse_certificate(one.secret.reveal("certificate"))
         assert found.principals == (*principals, one.id)
 
 

@@ -11,9 +11,10 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from jitid import config, jws, offline, statuslist
+from jitid import config, offline
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Revoke
+from jitid.crypto import jws, status_list
 from jitid.environment import open_or_create_local
 from jitid.files import sync_folder
 from jitid.ledger import folder as ledgers
@@ -108,7 +109,7 @@ def _bare(database: Path, to: Path) -> None:
         """SELECT s.place FROM status s JOIN credential c ON c.id = s.credential
             WHERE s.list IN (SELECT DISTINCT list FROM status) AND c.ended_at IS NOT NULL"""
     )
-    bits = bytearray(statuslist.PLACES // 8)
+    bits = bytearray(status_list.PLACES // 8)
     for (place,) in asked:
         bits[place >> 3] |= 1 << (place & 7)
     db.close()
@@ -142,7 +143,7 @@ def _verifying(place: Ground, folder: Path, authority: LocalAuthority, tokens: l
 
     def unpack() -> None:
         (text, *_) = texts.values()
-        packed = statuslist.encode(statuslist.read(text, keys, now).statuses.data)
+        packed = status_list.encode(status_list.read(text, keys, now).statuses.data)
         data = jws.b64url_decode(packed)
         for _ in range(_VERIFIED):
             zlib.decompress(data)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jitid.authority.local import LocalAuthority
-from jitid.certificates import authority_name, key_usage
+from jitid.crypto.x509 import authority_name, key_usage
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, at_most, duration, in_turns, per_second, rate

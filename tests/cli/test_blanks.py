@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid import cli, der, introspection
+from jitid import cli, introspection
 from jitid.authority.bearer import FileBearer
+from jitid.crypto import der
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.redaction.token_format import bare
 from tests.builders import World

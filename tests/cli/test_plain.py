@@ -180,7 +180,7 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 """What costs as much as the rest of an issue; the first certificate, which makes an authority, needs it."""
 
 
-LISTING = ("jitid.statusplace", "jitid.statuslist", "jitid.ledger.statuses")
+LISTING = ("jitid.statusplace", "jitid.crypto.status_list", "jitid.ledger.statuses")
 """What tokens need that name their place in a status list."""
 
 
@@ -198,7 +198,7 @@ def _issue(kind: str, *unwanted: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_plain_issue_loads_nothing_that_it_does_not_need() -> None:
-    unwanted = (*UNWANTED.split(), *CERTIFYING.split(), *LISTING, "jitid.certificates", "jitid.der")
+    unwanted = (*UNWANTED.split(), *CERTIFYING.split(), *LISTING, "jitid.crypto.x509", "jitid.crypto.der")
     result = _issue("jwt", *unwanted)
     assert (result.returncode, result.stderr.strip()) == (0, "")
 
@@ -214,7 +214,7 @@ def test_a_place_in_a_status_list_loads_no_more_than_that(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("kind", ["jwt-svid", "x509-svid", "ssh-cert"])
 def test_a_certificate_loads_no_more_than_it_needs(kind: str) -> None:
     assert _issue(kind).returncode == 0
-    result = _issue(kind, *UNWANTED.split(), *CERTIFYING.split(), "jitid.certificates")
+    result = _issue(kind, *UNWANTED.split(), *CERTIFYING.split(), "jitid.crypto.x509")
     assert (result.returncode, result.stderr.strip()) == (0, "")
 
 

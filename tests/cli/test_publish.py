@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 import pytest
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.publicfolder import PublicFolder
 from tests.builders import modes
 from tests.nginx import get, nginx

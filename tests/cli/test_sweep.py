@@ -569,7 +569,7 @@ def test_a_head_is_never_replaced_by_an_older_one(shell: Shell) -> None:
     assert len({early, late}) == 2
     told = shell.good("audit", "verify", "--expect-head", "head")
     assert "3 events" in told
-    from jitid.jws import parse_any
+    from jitid.crypto.jws import parse_any
 
     assert parse_any(Path(shell.home, "head").read_text().strip()).claims["seq"] == 3
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid import sshagent, sshwire
+from jitid import sshagent
+from jitid.crypto import openssh
 from jitid.runner.sshagent import SshAgent
 from tests.real import Shell, command, need, until
 from tests.sshd import Sshd, sshd
@@ -57,7 +58,7 @@ def held(agent: SshAgent) -> list[sshagent.Held]:
 def ids(agent: SshAgent) -> list[str]:
     """Return the ids of the certificates that an agent holds, in their order."""
     return [
-        sshwire.parse_certificate(sshwire.line("ssh-ed25519-cert-v01@openssh.com", one.blob)).key_id
+        openssh.parse_certificate(openssh.line("ssh-ed25519-cert-v01@openssh.com", one.blob)).key_id
         for one in held(agent)
     ]
 
@@ -139,7 +140,7 @@ def test_within_a_run_it_descends_from_what_the_run_holds(
     )
     assert done.returncode == 0, done.stderr
     (jti,) = ids(agent)
-    assert sshwire.parse_certificate(done.stdout.strip()).key_id == jti
+    assert openssh.parse_certificate(done.stdout.strip()).key_id == jti
     assert shell.good("inspect", jti, "--field", "txn") == "NIGHT-1\n"
     # The run has ended, and with it what descends from it.
     assert state(shell, jti) == "revoked"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid import krl, sshwire
+from jitid.crypto import krl, openssh
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.sshcert import SshCertIssuer, serial_of
 from jitid.keyring import Signer
@@ -24,7 +24,7 @@ THEIRS = signer(b"\2" * 32)
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     with sshd(tmp_path_factory.mktemp("sshd")) as server:
-        server.authorities.write_text(sshwire.line(sshwire.ED25519, sshwire.public_blob(OURS.public)) + "\n")
+        server.authorities.write_text(openssh.line(openssh.ED25519, openssh.public_blob(OURS.public)) + "\n")
         server.principals.write_text("agent:deployer\nweb:restart\n")
         yield server
 
@@ -84,7 +84,7 @@ def test_a_revoked_certificate_is_refused_and_its_sibling_is_not(server: Sshd, t
     (tmp_path / "other").mkdir()
     key, other = certified(tmp_path, names), certified(tmp_path / "other")
     assert server.run(key, "true").returncode == 0
-    blob = sshwire.public_blob(OURS.public)
+    blob = openssh.public_blob(OURS.public)
     revoked = [krl.RevokedCertificate(serial_of(names.jti), names.jti)]
     server.revoked.write_bytes(krl.spell({blob: revoked}, (), int(time.time()), "test"))
     assert server.run(key, "true").returncode == 255
@@ -117,7 +117,7 @@ def test_nothing_is_permitted_besides_unless_the_template_says_so(server: Sshd, 
 def test_an_agent_of_the_name_of_a_login_is_not_let_in_as_that(tmp_path: Path) -> None:
     login = getpass.getuser()
     with sshd(tmp_path / "sshd", principals=False) as server:
-        server.authorities.write_text(sshwire.line(sshwire.ED25519, sshwire.public_blob(OURS.public)) + "\n")
+        server.authorities.write_text(openssh.line(openssh.ED25519, openssh.public_blob(OURS.public)) + "\n")
         refused = server.run(certified(tmp_path, agent=login, task=login), "true")
         assert refused.returncode == 255
         # It is the principal alone that keeps it out: a template may name a login.

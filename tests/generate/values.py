@@ -53,7 +53,7 @@ from jitid.commands import (
 )
 from jitid.commands import list as listing
 from jitid.commands.helper import docker, git
-from jitid.jws import ALGORITHMS
+from jitid.crypto.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.ledger.selecting import SORTS
 from jitid.model.caller import ROLES

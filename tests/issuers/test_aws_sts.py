@@ -14,6 +14,7 @@ from typing import Any
 import jwt
 import pytest
 
+from jitid.crypto.jws import public_jwk
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -25,7 +26,6 @@ from jitid.errors import (
 from jitid.issuers.awsclient import AwsError, hermetic_session
 from jitid.issuers.awspolicy import delegator_of, denied_in
 from jitid.issuers.awssts import AwsStsIssuer
-from jitid.jws import public_jwk
 from jitid.keyring import Keyring
 from jitid.model.target import Life, Made, Record, Settlement
 from jitid.values.secret import Secret

@@ -19,8 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import der
-from jitid.certificates import key_usage, self_signed
+from jitid.crypto import der
+from jitid.crypto.x509 import key_usage, self_signed
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.protocol import Draft, Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from jitid import krl, sshwire
+from jitid.crypto import krl, openssh
 from jitid.issuers.protocol import Order
 from jitid.issuers.sshcert import SshCertIssuer, serial_of
 from tests.issuers.test_sshcert import NOW, draft, new_ids, signer
 from tests.real import need
 
-OURS = sshwire.public_blob(signer().public)
-THEIRS = sshwire.public_blob(signer(b"\2" * 32).public)
+OURS = openssh.public_blob(signer().public)
+THEIRS = openssh.public_blob(signer(b"\2" * 32).public)
 
 
 def revoked(jti: str) -> krl.RevokedCertificate:

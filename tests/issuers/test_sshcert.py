@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import sshwire
+from jitid.crypto import openssh
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.issuers.sshcert import SshCertIssuer, callers_key, serial_of
@@ -88,7 +88,7 @@ def test_the_name_of_an_agent_that_nobody_registered_is_no_principal() -> None:
 
 def test_what_is_kept_is_of_the_blob_and_of_what_was_signed() -> None:
     made = mint()
-    parsed = sshwire.parse_certificate(made.secret.reveal("certificate"))
+    parsed = openssh.parse_certificate(made.secret.reveal("certificate"))
     assert made.fingerprint == sha256(parsed.blob).digest()
     assert made.claims_hash == sha256(parsed.signed).digest()
     assert parsed.blob.startswith(parsed.signed)
@@ -128,7 +128,7 @@ def test_ssh_keygen_reads_what_a_template_says(tmp_path: Path) -> None:
     public = subprocess.run(
         [need("ssh-keygen"), "-y", "-f", "key"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
-    assert sshwire.parse_public(public) == sshwire.parse_certificate(made.secret.reveal("certificate")).key
+    assert openssh.parse_public(public) == openssh.parse_certificate(made.secret.reveal("certificate")).key
 
 
 def test_without_extensions_nothing_is_permitted_besides() -> None:
@@ -213,7 +213,7 @@ def test_the_callers_own_key_is_certified(name: str, spell: Any) -> None:
 def security_key() -> str:
     public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
     kind = "sk-ssh-ed25519@openssh.com"
-    return sshwire.line(kind, sshwire.strings((kind, public, "ssh:")))
+    return openssh.line(kind, openssh.strings((kind, public, "ssh:")))
 
 
 def test_a_key_that_never_leaves_its_token_is_certified(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def weak() -> list[tuple[str, str]]:
         ("a private key", private),
         ("long", f"{good} {'x' * 20_000}"),
         ("not ascii", f"{good} \u202e"),
-        ("a point that is none", sshwire.line(curve, sshwire.strings((curve, "nistp256", b"\4" + b"\1" * 64)))),
+        ("a point that is none", openssh.line(curve, openssh.strings((curve, "nistp256", b"\4" + b"\1" * 64)))),
     ]  # fmt: skip
 
 
@@ -268,8 +268,8 @@ def test_a_key_of_the_caller_may_have_a_comment() -> None:
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=4, max_size=4), st.text("abc_0", max_size=40))
 def test_a_private_key_comes_back_out_of_its_file(seed: bytes, check: bytes, comment: str) -> None:
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    text = sshwire.private_file(seed, public, check, comment)
-    assert sshwire.parse_private(text) == (seed, public)
+    text = openssh.private_file(seed, public, check, comment)
+    assert openssh.parse_private(text) == (seed, public)
     loaded = serialization.load_ssh_private_key(text.encode(), None)
     assert loaded.private_bytes_raw() == seed  # type: ignore[union-attr]
 
@@ -281,10 +281,10 @@ def test_no_changed_certificate_reads_as_the_same(data: st.DataObject) -> None:
     other = data.draw(st.characters(min_codepoint=1, max_codepoint=0x2FF))
     changed = line[:at] + other + line[at + 1 :]
     try:
-        found = sshwire.parse_certificate(changed)
+        found = openssh.parse_certificate(changed)
     except ValueError:
         return
-    before = sshwire.parse_certificate(line)
+    before = openssh.parse_certificate(line)
     key = Ed25519PrivateKey.from_private_bytes(b"\1" * 32).public_key()
     same = found.blob == before.blob
     try:
@@ -301,6 +301,6 @@ CERTIFICATE = mint().secret.reveal("certificate").rpartition(" ")[0]
 @given(st.binary(max_size=600))
 def test_what_is_no_certificate_raises_value_errors_alone(blob: bytes) -> None:
     kind = "ssh-ed25519-cert-v01@openssh.com"
-    for text in (sshwire.line(kind, blob), sshwire.line(kind, sshwire.string(kind) + blob)):
+    for text in (openssh.line(kind, blob), openssh.line(kind, openssh.string(kind) + blob)):
         with pytest.raises(ValueError):
-            sshwire.parse_certificate(text)
+            openssh.parse_certificate(text)

@@ -21,7 +21,7 @@ from jitid.authority.certificate_operations import (
 )
 from jitid.authority.operations import ListKeys, RevokeKey, RotateKey
 from jitid.certifying import Bundle
-from jitid.der import to_pem
+from jitid.crypto.der import to_pem
 from jitid.errors import NotFoundError, UsageError
 from jitid.values.names import decode_segment, spiffe_id
 from jitid.values.secret import Secret

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitid import approval, issuance, sshwire
+from jitid import approval, issuance
 from jitid.approval import is_requester, requested
 from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
+from jitid.crypto import openssh
 from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
@@ -606,9 +607,9 @@ forbid (principal, action == Action::"issue", resource) when { context.kind == "
     office.reopen()
     pay = {"agent": "payer", "kind": "ssh-cert"}
     keys = [
-        sshwire.line(
-            sshwire.ED25519,
-            sshwire.public_blob(
+        openssh.line(
+            openssh.ED25519,
+            openssh.public_blob(
                 Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32).public_key().public_bytes_raw()
             ),
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from jitid import jws
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.operations import (
     Inspect,
@@ -24,6 +23,7 @@ from jitid.authority.operations import (
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.token_operations import Introspect
 from jitid.copying import Copy, copy
+from jitid.crypto import jws
 from jitid.errors import (
     BusyError,
     ExitStatus,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import jws
 from jitid.authority.operations import Inspect, Issue, ListCredentials
 from jitid.authority.target_operations import Attach
+from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
 from jitid.request import AttachRequest

@@ -134,14 +134,14 @@ def test_a_key_that_was_found_has_leaked(world: World, kind: str) -> None:
 
 def test_what_an_encrypted_key_says_of_itself_proves_nothing(world: World) -> None:
     """Anybody can write the public key of another into such a file."""
-    from jitid import sshwire
+    from jitid.crypto import openssh
 
     made = issue(world, "ssh-cert")
     lines = key_of(made).splitlines()
     raw = base64.b64decode("".join(lines[1:-1]))
-    cipher = sshwire.string("none") * 2
+    cipher = openssh.string("none") * 2
     assert raw.count(cipher) == 1
-    locked = base64.b64encode(raw.replace(cipher, sshwire.string("aes256-ctr") + sshwire.string("bcrypt")))
+    locked = base64.b64encode(raw.replace(cipher, openssh.string("aes256-ctr") + openssh.string("bcrypt")))
     match = one(world, f"{lines[0]}\n{locked.decode()}\n{lines[-1]}")
     assert (match.credential.jti, match.evidence.match, match.evidence.proof) == (
         made.jti,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jitid import jws
 from jitid.authority import operations as ops
 from jitid.authority.operations import Inspect, RotateKey
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
+from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.folder import DATABASE
 from jitid.model.credential import kept_kinds, read_kinds

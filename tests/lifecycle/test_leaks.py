@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import jws, leaks, revocation
+from jitid import leaks, revocation
 from jitid.auditing import LogFilter
 from jitid.authority import operations as ops
+from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,

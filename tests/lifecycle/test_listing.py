@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jitid import jws
 from jitid.authority.operations import Issue, Renew
+from jitid.crypto import jws
 from jitid.errors import StorageError
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret

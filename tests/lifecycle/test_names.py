@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from jitid.authority.operations import ListCredentials
+from jitid.crypto.jws import b64url_decode
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.jws import b64url_decode
 from jitid.model.ledger_rows import Filter
 from jitid.values.names import check_delegator
 from jitid.values.secret import Secret

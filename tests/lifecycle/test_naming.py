@@ -17,6 +17,7 @@ from jitid.authority.access_operations import GrantAccess, RevokeAccess
 from jitid.authority.operations import Inspect, Renew
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Introspect
+from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -24,7 +25,6 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.jws import b64url_decode
 from jitid.ledger import folder
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from jitid import jws, offline, publication, statuslist
+from jitid import offline, publication
 from jitid.authority.operations import Renew, RevokeKey, RotateKey
 from jitid.authority.publication_operations import MakePublication, MakeStatusList
+from jitid.crypto import jws, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError
 from jitid.publication import Document
 from jitid.publishing import publish
@@ -42,10 +43,10 @@ def kids(document: Document) -> list[str]:
     return [key["kid"] for key in json.loads(document.data)["keys"]]
 
 
-def listing(document: Document, world: World) -> statuslist.Listing:
+def listing(document: Document, world: World) -> status_list.Listing:
     """Return a published list, verified by the keys that are published with it."""
     keys = offline.read_keys(next(one.data for one in made(world) if one.name == "jwks.json"))
-    return statuslist.read(document.data.decode(), keys, world.clock.now)
+    return status_list.read(document.data.decode(), keys, world.clock.now)
 
 
 @pytest.mark.usefixtures("kept_in")
@@ -61,7 +62,7 @@ def test_a_key_goes_only_after_the_lists_that_name_it(world: World) -> None:
     (new,) = kids(documents[-1])
     assert kids(documents[1]) == [new, old]
     lists = [one for one in documents if one.name.startswith("status/")]
-    types = statuslist.TYPES
+    types = status_list.TYPES
     assert {jws.parse(one.data, types=types, most=1 << 22).kid for one in lists} == {new}
     # Where no list names it, it is gone at once.
     assert kids(made(world)[1]) == [new]
@@ -90,9 +91,9 @@ def test_each_list_says_which_of_its_tokens_were_ended(world: World) -> None:
     assert (today.uri, today.issued_at) == (f"{URL}/status/{TODAY}.jwt", world.clock.now)
     assert today.expires_at == world.clock.now + 900
     place = jws.parse(ended.token, types=jws.TOKENS).claims["status"]["status_list"]["idx"]
-    assert today.statuses.at(place) == statuslist.INVALID
+    assert today.statuses.at(place) == status_list.INVALID
     assert sum(byte.bit_count() for byte in today.statuses.data) == 1
-    assert statuslist.check(
+    assert status_list.check(
         jws.parse(far.token, types=jws.TOKENS).claims, [listing(documents[f"status/{TODAY + 30}.jwt"], world)]
     )
 
@@ -109,12 +110,12 @@ def test_a_list_names_what_rests_on_a_line_that_expired_early(world: World) -> N
         return listing(today, world).statuses.at(place)
 
     world.clock.now += 59
-    assert told() == statuslist.VALID
+    assert told() == status_list.VALID
     world.clock.now += 1
     # Nobody has written since, and then somebody does.
-    assert told() == statuslist.INVALID
+    assert told() == status_list.INVALID
     world.issue(task="T2")
-    assert told() == statuslist.INVALID
+    assert told() == status_list.INVALID
 
 
 def test_a_list_stays_for_an_hour_after_its_day(world: World) -> None:
@@ -128,7 +129,7 @@ def test_a_list_stays_for_an_hour_after_its_day(world: World) -> None:
 def test_a_single_list_is_made_for_whoever_serves_it(world: World) -> None:
     text = world.authority.perform(MakeStatusList(number=TODAY, algorithm="EdDSA"))
     keys = offline.read_keys(made(world)[1].data)
-    assert statuslist.read(text, keys, world.clock.now).uri == f"{URL}/status/{TODAY}.jwt"
+    assert status_list.read(text, keys, world.clock.now).uri == f"{URL}/status/{TODAY}.jwt"
     for number, algorithm in ((TODAY, "ES256"), (TODAY - 2, "EdDSA"), (TODAY + 9, "EdDSA")):
         with pytest.raises(NotFoundError):
             world.authority.perform(MakeStatusList(number=number, algorithm=algorithm))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from jitid import sshwire
 from jitid.authority.certificate_operations import PublishRevocations
 from jitid.authority.operations import (
     Inspect,
@@ -22,6 +21,7 @@ from jitid.authority.operations import (
     RotateKey,
     Trace,
 )
+from jitid.crypto import openssh
 from jitid.errors import InvalidCredentialError
 from jitid.issuance import IssuedCredential
 from jitid.issuers.protocol import Ids, Order
@@ -80,10 +80,10 @@ def test_the_first_certificate_makes_a_key_that_signs_nothing_else(world: World)
     assert authorities(world) == []
     made = one(world)
     (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.use == "ssh"]
-    parsed = sshwire.parse_certificate(line(made))
-    assert parsed.authority == sshwire.public_blob(key.public)
+    parsed = openssh.parse_certificate(line(made))
+    assert parsed.authority == openssh.public_blob(key.public)
     assert authorities(world) == [
-        sshwire.line("ssh-ed25519", parsed.authority, f"{world.ledger.names.issuer} {key.kid}")
+        openssh.line("ssh-ed25519", parsed.authority, f"{world.ledger.names.issuer} {key.kid}")
     ]
     assert key.kid not in [each["kid"] for each in world.authority.perform(PublishKeys())["keys"]]
     assert recognise(world, line(made)).jti == made.jti
@@ -95,7 +95,7 @@ def test_the_ledger_keeps_of_it_what_it_keeps_of_a_token(world: World) -> None:
     found = recognise(world, line(made))
     assert (found.kind, found.expires_at) == ("ssh-cert", NOW + 600)
     assert found.claims_hash is not None
-    assert sshwire.parse_certificate(line(made)).valid_before == found.expires_at
+    assert openssh.parse_certificate(line(made)).valid_before == found.expires_at
 
 
 def test_copies_are_many_certificates(world: World) -> None:
@@ -234,11 +234,11 @@ def test_a_certificate_is_no_token(world: World) -> None:
 
 
 def test_a_callers_key_is_certified_and_none_is_made(world: World) -> None:
-    public = sshwire.line("ssh-ed25519", sshwire.public_blob(signer(b"\7" * 32).public), "mine")
+    public = openssh.line("ssh-ed25519", openssh.public_blob(signer(b"\7" * 32).public), "mine")
     made = one(world, public_key=public)
     assert isinstance(made.secret, Secret)
     assert made.secret.names == ("certificate",)
-    assert sshwire.parse_certificate(line(made)).key.blob == sshwire.parse_public(public).blob
+    assert openssh.parse_certificate(line(made)).key.blob == openssh.parse_public(public).blob
 
 
 def test_what_it_tells_of_itself_is_verified_as_a_token_is(world: World) -> None:

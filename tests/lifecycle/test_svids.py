@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import jws
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.operations import (
@@ -34,8 +33,9 @@ from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
-from jitid.certificates import self_signed
-from jitid.der import from_pem, split, to_pem
+from jitid.crypto import jws
+from jitid.crypto.der import from_pem, split, to_pem
+from jitid.crypto.x509 import self_signed
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jitid import jws
 from jitid.authority import operations as ops
+from jitid.crypto import jws
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.model.acceptance import LEEWAY
 from jitid.pasted import search_pasted

@@ -20,10 +20,10 @@ from jitid.authority.operations import (
     SignHead,
 )
 from jitid.backup import Told
+from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     PolicyDeniedError,
 )
-from jitid.jws import b64url_decode
 from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from jitid import jws
 from jitid.commands import COMMANDS
+from jitid.crypto import jws
 from jitid.issuers.x509svid import TEMPLATE_OPTIONS
 from tests.builders import World
 from tests.man.source import displays, items, plain, read, section

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from jitid import sshwire
+from jitid.crypto import openssh
 from tests.real import Shell, need
 
 
@@ -13,11 +13,11 @@ def test_certificates_come_from_there_and_hosts_hear_of_their_end(client: Shell,
     key, authorities, revoked = tmp_path / "deploy", tmp_path / "ca.pub", tmp_path / "krl"
     client.good("issue", "--task", "T1", "--kind", "ssh-cert", "--out", str(key))
     certificate = tmp_path / "deploy-cert.pub"
-    parsed = sshwire.parse_certificate(certificate.read_text())
+    parsed = openssh.parse_certificate(certificate.read_text())
     # Nobody has registered the agent: no host lets anybody in by a name that whoever asks has chosen.
     assert parsed.principals == (client.good("inspect", str(certificate), "--field", "id").strip(),)
     client.good("keys", "ssh", "--out", str(authorities))
-    assert sshwire.parse_public(authorities.read_text()).blob == parsed.authority
+    assert openssh.parse_public(authorities.read_text()).blob == parsed.authority
     assert client.good("inspect", str(certificate), "--field", "jti").strip() == parsed.key_id
     client.good("retire", "T1")
     client.good("keys", "krl", "--out", str(revoked))
@@ -32,8 +32,8 @@ def test_a_key_made_here_is_certified_there(client: Shell, tmp_path: Path) -> No
     subprocess.run([need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     line = ("issue", "--task", "T1", "--kind", "ssh-cert", "--public-key", f"{key}.pub")
     certificate = client.good(*line)
-    own = sshwire.parse_public((tmp_path / "own.pub").read_text())
-    assert sshwire.parse_certificate(certificate).key == own
+    own = openssh.parse_public((tmp_path / "own.pub").read_text())
+    assert openssh.parse_certificate(certificate).key == own
     weak = tmp_path / "weak"
     subprocess.run(
         [need("ssh-keygen"), "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(weak)], check=True

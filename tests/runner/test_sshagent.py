@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid import sshagent, sshwire
+from jitid import sshagent
+from jitid.crypto import openssh
 from jitid.errors import JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.protocol import Order
 from jitid.issuers.sshcert import SshCertIssuer
@@ -51,7 +52,7 @@ def made() -> Secret:
 
 
 def blob_of(secret: Secret) -> bytes:
-    return sshwire.parse_certificate(secret.reveal("certificate")).blob
+    return openssh.parse_certificate(secret.reveal("certificate")).blob
 
 
 def put(agent: SshAgent, secret: Secret, name: str = "") -> None:

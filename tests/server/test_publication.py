@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid import jws, offline, statuslist
+from jitid import offline
+from jitid.crypto import jws, status_list
 from jitid.errors import InvalidCredentialError
 from tests.real import Shell
 from tests.server.asking import API, ISSUER, Asked, asking
@@ -33,7 +34,7 @@ def test_anybody_fetches_the_list_that_a_token_names(asked: Asked) -> None:
     token = asked.token()
     found = asked.served.ask("GET", path_of(token))
     assert found.status == 200
-    assert found.headers["content-type"] == statuslist.MEDIA_TYPE
+    assert found.headers["content-type"] == status_list.MEDIA_TYPE
     assert found.headers["cache-control"] == "public, max-age=60"
     keys = offline.read_keys(asked.served.ask("GET", "/jwks").body)
     text = found.body.decode()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.jws import b64url_decode
+from jitid.crypto.jws import b64url_decode
 from jitid.server.openapi import WHOAMI
 from tests.postgres import Postgres
 from tests.real import Shell

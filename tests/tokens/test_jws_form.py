@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from tests.tokens.signed import CLAIMS, ED25519, HEADER, NOW, encode, token
 from tests.tokens.vectors import jws_cases, load, ranges

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from tests.tokens.signed import ED25519, HEADER, P256, Private, encode, jwk, raw_public, token
 from tests.tokens.vectors import ed25519_cases, jws_cases, load, ranges

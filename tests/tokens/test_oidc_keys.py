@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from jitid import jws, keysets, oidc
+from jitid import keysets, oidc
+from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError
 from jitid.keysets import key_set, read_key_set
 from jitid.oidc import OidcIssuer, verify_id_token

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import statuslist
+from jitid.crypto import status_list
 from jitid.errors import InvalidCredentialError
 from tests.tokens.signed import ED25519, NOW, P256, encode, raw_public, token
 from tests.tokens.vectors import load
@@ -45,14 +45,14 @@ def place(index: Any = 0, uri: Any = URI) -> dict[str, Any]:
 def refused(text: str, now: int = NOW) -> str:
     """Return why a list is refused."""
     with pytest.raises(InvalidCredentialError) as refusal:
-        statuslist.read(text, KEYS, now)
+        status_list.read(text, KEYS, now)
     return refusal.value.message
 
 
 @pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["name"])
 def test_published_vectors_are_read(vector: dict[str, Any]) -> None:
     """Each state stands where the draft says, and all others are 0."""
-    found = statuslist.decode(vector["bits"], vector["lst"])
+    found = status_list.decode(vector["bits"], vector["lst"])
     if "values" in vector:
         assert found.data == bytes(vector["bytes"])
         assert [found.at(index) for index in range(len(found))] == vector["values"]
@@ -68,7 +68,7 @@ def test_published_vectors_are_read(vector: dict[str, Any]) -> None:
 def test_what_is_no_list_is_refused(vector: dict[str, Any]) -> None:
     """Neither text nor an index beyond the end is ever taken for valid, and no bomb is unpacked."""
     with pytest.raises(InvalidCredentialError):
-        statuslist.decode(vector["bits"], vector["lst"]).at(vector.get("idx", 0))
+        status_list.decode(vector["bits"], vector["lst"]).at(vector.get("idx", 0))
 
 
 def test_the_drafts_own_token_has_the_form_that_is_read() -> None:
@@ -80,20 +80,20 @@ def test_the_drafts_own_token_has_the_form_that_is_read() -> None:
 
 def _reason(text: str, keys: dict[str, tuple[str, bytes]]) -> str:
     with pytest.raises(InvalidCredentialError) as refusal:
-        statuslist.read(text, keys, 1_700_000_000)
+        status_list.read(text, keys, 1_700_000_000)
     return refusal.value.message
 
 
 def test_what_is_written_is_read_again() -> None:
     """The claims of our own lists, signed, tell of each token what was marked."""
-    data = bytearray(statuslist.PLACES // 8)
-    for index in (0, 7, 8, statuslist.PLACES - 1):
+    data = bytearray(status_list.PLACES // 8)
+    for index in (0, 7, 8, status_list.PLACES - 1):
         data[index >> 3] |= 1 << (index & 7)
-    said = statuslist.claims(URI, NOW, 900, statuslist.encode(data))
-    signed = statuslist.signing_input(said, "k1", "EdDSA")
-    found = statuslist.read(f"{signed}.{encode(ED25519.sign(signed.encode()))}", KEYS, NOW)
+    said = status_list.claims(URI, NOW, 900, status_list.encode(data))
+    signed = status_list.signing_input(said, "k1", "EdDSA")
+    found = status_list.read(f"{signed}.{encode(ED25519.sign(signed.encode()))}", KEYS, NOW)
     assert (found.uri, found.issued_at, found.expires_at) == (URI, NOW, NOW + 900)
-    assert [found.statuses.at(index) for index in (0, 1, 7, 8, 9, statuslist.PLACES - 1)] == [
+    assert [found.statuses.at(index) for index in (0, 1, 7, 8, 9, status_list.PLACES - 1)] == [
         1,
         0,
         1,
@@ -110,17 +110,17 @@ def test_whatever_is_packed_comes_out_again(bits: int, data: st.DataObject) -> N
     whole = sum(state << bits * at for at, state in enumerate(states)).to_bytes(
         -(-len(states) * bits // 8), "little"
     )
-    found = statuslist.decode(bits, packed(whole))
+    found = status_list.decode(bits, packed(whole))
     assert [found.at(at) for at in range(len(states))] == states
     assert len(found) == len(whole) * 8 // bits
-    assert statuslist.decode(bits, statuslist.encode(whole)) == found
+    assert status_list.decode(bits, status_list.encode(whole)) == found
 
 
 def test_a_list_is_good_until_its_end() -> None:
     """At `exp` it is stale; without one `ttl` counts from `iat`, and without both it never is."""
-    assert statuslist.read(listing(), KEYS, NOW + 899).expires_at == NOW + 900
+    assert status_list.read(listing(), KEYS, NOW + 899).expires_at == NOW + 900
     assert "stale" in refused(listing(), NOW + 900)
-    assert statuslist.read(listing(exp=None), KEYS, NOW + 299).expires_at == NOW + 300
+    assert status_list.read(listing(exp=None), KEYS, NOW + 299).expires_at == NOW + 300
     assert "stale" in refused(listing(exp=None), NOW + 300)
     assert "until when" in refused(listing(exp=None, ttl=None))
     assert "future" in refused(listing(), NOW - 1)
@@ -143,7 +143,7 @@ def test_a_list_is_good_until_its_end() -> None:
         ({"status_list": {"bits": True, "lst": packed(b"\0")}}, "`bits`"),
         ({"status_list": {"bits": 1, "lst": packed(b"\0") + "="}}, "`lst`"),
         ({"status_list": {"bits": 1, "lst": encode(zlib.compress(b"\0") + b"\0")}}, "follows"),
-        ({"status_list": {"bits": 1, "lst": packed(bytes(statuslist.MAX_BYTES + 1))}}, "more than"),
+        ({"status_list": {"bits": 1, "lst": packed(bytes(status_list.MAX_BYTES + 1))}}, "more than"),
     ],
 )
 def test_a_list_that_says_too_little_is_refused(said: dict[str, Any], why: str) -> None:
@@ -159,7 +159,7 @@ def test_only_a_status_list_is_taken_for_one() -> None:
     assert "algorithm" in refused(token({**HEADER, "kid": "k2"}, json.loads(_payload(text))))
     head, payload, signature = text.split(".")
     assert "signature" in refused(f"{head}.{payload}.{signature[:-8]}{signature[:8]}")
-    assert "longer" in refused(f"{head}.{'A' * statuslist.MAX_LIST_TOKEN}.{signature}")
+    assert "longer" in refused(f"{head}.{'A' * status_list.MAX_LIST_TOKEN}.{signature}")
     assert "header" in refused(f"{'A' * 20_000}.{payload}.{signature}")
 
 
@@ -172,8 +172,8 @@ def _payload(text: str) -> bytes:
 
 def test_a_token_is_judged_by_the_list_that_it_names() -> None:
     """The list of another address tells nothing, however valid; so does a place that the list has not."""
-    found = [statuslist.read(listing(), KEYS, NOW)]
-    assert statuslist.check(place(0), found) == found[0]
+    found = [status_list.read(listing(), KEYS, NOW)]
+    assert status_list.check(place(0), found) == found[0]
     for claims, why in (
         (place(1), "ended before its time"),
         (place(16), "place is not in"),
@@ -181,10 +181,10 @@ def test_a_token_is_judged_by_the_list_that_it_names() -> None:
         ({}, "names no status list"),
     ):
         with pytest.raises(InvalidCredentialError, match=why):
-            statuslist.check(claims, found)
+            status_list.check(claims, found)
     # Of two under one name nobody knows which is meant.
     with pytest.raises(InvalidCredentialError, match="not the one"):
-        statuslist.check(place(0), found * 2)
+        status_list.check(place(0), found * 2)
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_a_token_is_judged_by_the_list_that_it_names() -> None:
 def test_a_place_that_cannot_be_read_is_refused(status: object) -> None:
     """A token that is not clear about its state has none."""
     with pytest.raises(InvalidCredentialError, match="`status`"):
-        statuslist.reference({"status": status})
+        status_list.reference({"status": status})
 
 
 def test_states_that_we_do_not_write_are_not_valid() -> None:
     """Of eight bits only 0 is valid: 2 is suspended, and what others mean by 3 or 12 nobody says."""
-    found = [statuslist.read(listing(bytes([0, 1, 2, 3, 12]), 8), KEYS, NOW)]
-    assert statuslist.check(place(0), found)
+    found = [status_list.read(listing(bytes([0, 1, 2, 3, 12]), 8), KEYS, NOW)]
+    assert status_list.check(place(0), found)
     for index, why in ((1, "ended"), (2, "suspended"), (3, "status 3"), (4, "status 12"), (5, "not in")):
         with pytest.raises(InvalidCredentialError, match=why):
-            statuslist.check(place(index), found)
+            status_list.check(place(index), found)

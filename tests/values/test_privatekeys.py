@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import sshwire
+from jitid.crypto import openssh
+from jitid.crypto.private_key import UNREADABLE, bare_key, key_of, of_seed
+from jitid.crypto.public_key import public_print, ssh_print
 from jitid.keyring import Keyring
 from jitid.pasted import search_pasted
-from jitid.privatekeys import UNREADABLE, bare_key, key_of, of_seed
-from jitid.publickey import public_print, ssh_print
 from jitid.searching import AFTER, BEFORE, Finds
 from jitid.strings import search
 from tests.real import need
@@ -156,7 +156,7 @@ def test_our_own_fingerprints_are_those_of_the_library() -> None:
     assert public_print("EdDSA", EDWARDS.public_key().public_bytes_raw()) == print_of(EDWARDS)
     for key in KEYS.values():
         line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        assert ssh_print(sshwire.parse_public(line)) == print_of(key)
+        assert ssh_print(openssh.parse_public(line)) == print_of(key)
 
 
 def test_an_encrypted_key_does_not_show_whose_it_is() -> None:
@@ -178,7 +178,7 @@ def test_nobody_makes_a_key_pass_for_one_that_he_does_not_have() -> None:
         assert forged is None or forged.public == print_of(own)
     seed = EDWARDS.private_bytes_raw()
     other = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
-    file = sshwire.private_file(seed, other, b"1234", "comment")
+    file = openssh.private_file(seed, other, b"1234", "comment")
     assert set(searched(file).keys) <= {print_of(EDWARDS)}
     numbers = RSA.private_numbers()
     wrong = rsa.RSAPrivateNumbers(
@@ -279,7 +279,7 @@ def test_what_ssh_keygen_writes_is_found(tmp_path: Path, sort: str, form: str) -
     path = tmp_path / "key"
     line = [need("ssh-keygen"), "-q", "-t", sort, "-N", "", "-f", str(path), *(["-m", form] if form else [])]
     subprocess.run(line, check=True)
-    print_ = ssh_print(sshwire.parse_public((tmp_path / "key.pub").read_text()))
+    print_ = ssh_print(openssh.parse_public((tmp_path / "key.pub").read_text()))
     assert print_ is not None
     assert searched(path.read_bytes()).keys == {print_: 1}
     subprocess.run(

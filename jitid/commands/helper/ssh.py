@@ -7,10 +7,11 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from jitid import sshagent, sshwire
+from jitid import sshagent
 from jitid.authority.operations import Inspect
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
+from jitid.crypto import openssh
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import Kind, parse_kind
@@ -101,8 +102,8 @@ def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[Held
 
 def _lasts(held: Held) -> bool:
     try:
-        kind = sshwire.Reader(held.blob).text()
-        certificate = sshwire.parse_certificate(sshwire.line(kind, held.blob))
+        kind = openssh.Reader(held.blob).text()
+        certificate = openssh.parse_certificate(openssh.line(kind, held.blob))
     except ValueError:
         return False
     left = certificate.valid_before - int(time.time())

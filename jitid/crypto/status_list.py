@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from jitid import jws
+from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.values import strict_json
 from jitid.values.times import format_time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from jitid.sshwire import string
+from jitid.crypto.openssh import string
 
 ANY = b""
 """Stands for every authority."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from jitid import sshwire
+from jitid.crypto import openssh
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -24,12 +24,12 @@ def public_print(algorithm: str, public: bytes) -> bytes:
     return sha256((_ED25519 if algorithm == "EdDSA" else _P256) + public).digest()
 
 
-def ssh_print(key: sshwire.PublicKey) -> bytes | None:
+def ssh_print(key: openssh.PublicKey) -> bytes | None:
     """Return the fingerprint of an SSH key; None for one whose private half never leaves its device.
 
     Raises ValueError for what is no key.
     """
-    if key.type == sshwire.ED25519:
+    if key.type == openssh.ED25519:
         return public_print("EdDSA", key.fields[4:])
     if key.type.startswith("sk-"):
         return None
@@ -38,7 +38,7 @@ def ssh_print(key: sshwire.PublicKey) -> bytes | None:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 
     try:
-        loaded = load_ssh_public_key(sshwire.line(key.type, key.blob).encode())
+        loaded = load_ssh_public_key(openssh.line(key.type, key.blob).encode())
     except UnsupportedAlgorithm:
         raise ValueError("no key of a known sort") from None
     return sha256(loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
@@ -65,7 +65,7 @@ def load(text: str) -> PublicKeyTypes:
             if text.count("-----BEGIN ") > 1:
                 raise ValueError("more than one key")
             return serialization.load_pem_public_key(text.encode())
-        key = sshwire.parse_public(text)
-        return serialization.load_ssh_public_key(sshwire.line(key.type, key.blob).encode())
+        key = openssh.parse_public(text)
+        return serialization.load_ssh_public_key(openssh.line(key.type, key.blob).encode())
     except UnsupportedAlgorithm:
         raise ValueError("no key of a known sort") from None

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
-from jitid.der import INTEGER, from_pem, parts
+from jitid.crypto.der import INTEGER, from_pem, parts
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.keyring import Signer

@@ -11,8 +11,8 @@ import warnings
 from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import sshwire
-from jitid.publickey import public_print, ssh_print
+from jitid.crypto import openssh
+from jitid.crypto.public_key import public_print, ssh_print
 from jitid.redaction.token_format import MAX_TOKEN
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _plain(body: bytes, before: bytes) -> bytes:
 
 def _openssh(raw: bytes) -> Key | None:
     """Return the key of a file of OpenSSH. Raises ValueError for what is none."""
-    cipher, key = sshwire.shown_public(raw)
+    cipher, key = openssh.shown_public(raw)
     if cipher != "none":
         public = ssh_print(key)
         return None if public is None else Key(public, proved=False)
