@@ -13,7 +13,7 @@ from jitid.model.credential import Credential, State
 from jitid.model.event import ended_digest
 from jitid.model.leak import LeakFilter, NewPlaces, Noted
 from jitid.model.sighting import MOST_PLACES, Sighting
-from jitid.searching import Finds, mark
+from jitid.search.find import Finds, mark
 from jitid.traced import Stray
 from jitid.values.ids import credential_id
 from jitid.values.text import check_text

@@ -12,7 +12,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.ledger.protocol import Snapshot
 from jitid.model.credential import Credential, is_taken_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
-from jitid.searching import Finds, jti_of_token, mark
+from jitid.search.find import Finds, jti_of_token, mark
 from jitid.traced import (
     MISTYPED,
     SHOWN,

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES, Sighting
 from jitid.redaction.token_format import MAX_TOKEN, names_token
-from jitid.searching import Finds, mark
+from jitid.search.find import Finds, mark
 
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 _LAST_LINE = 1 << 53

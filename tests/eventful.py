@@ -54,10 +54,10 @@ from jitid.model.caller import Caller
 from jitid.model.process import Process
 from jitid.model.sighting import Sighting
 from jitid.model.standing_secret import StandingSecret
-from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
-from jitid.searching import mark
+from jitid.search.find import mark
+from jitid.search.pasted import search_pasted
 from jitid.settings import zone
 from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope

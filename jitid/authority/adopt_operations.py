@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from jitid.adopted import AdoptedSecret, Finished
     from jitid.adoption import Adoption
     from jitid.amending import Amended
-    from jitid.looks import Shapes
     from jitid.model.standing_secret import StandingSecret
     from jitid.model.target import Probe
     from jitid.replacing import Replacement
+    from jitid.search.secret_shapes import Shapes
 
 
 class Adopt(AdoptionOperation["Adoption"]):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.retention import Pruning
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
-    from jitid.searching import Finds
+    from jitid.search.find import Finds
     from jitid.segments import Cut
     from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.sweep.canary import Canary

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.shapes import Definitions, Schema, Shape, UnfitError
 
 if TYPE_CHECKING:
-    from jitid.searching import Finds
+    from jitid.search.find import Finds
     from jitid.sweep.known import Known
 
 # ruff: noqa: ANN401
@@ -148,7 +148,7 @@ class FindsShape:
         )
 
     def decode(self, raw: Any) -> Finds:
-        from jitid.searching import Finds
+        from jitid.search.find import Finds
 
         if type(raw) is not dict or not raw.keys() <= {*self._PRINTS, *self._TEXTS, "mistyped"}:
             raise UnfitError("what was found is an object with a list for each sort of strings")
@@ -265,7 +265,7 @@ def _text(raw: Any, name: str) -> str:
 
 def _is_whole(token: str) -> bool:
     """Tell whether it begins as all tokens of ours do, which whoever looks it up counts on."""
-    from jitid.searching import jti_of
+    from jitid.search.find import jti_of
 
     parts = token.split(".")
     try:

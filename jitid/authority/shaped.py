@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.looks import PRINT, Shapes
+from jitid.search.secret_shapes import PRINT, Shapes
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot

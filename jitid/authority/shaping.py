@@ -33,7 +33,7 @@ from jitid.authority.shapes import (
 # ruff: noqa: ANN401
 
 _OURS: Mapping[tuple[str, str], Callable[[], Shape]] = {
-    ("jitid.searching", "Finds"): FindsShape,
+    ("jitid.search.find", "Finds"): FindsShape,
     ("jitid.sweep.known", "Known"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
 }

@@ -12,14 +12,14 @@ from typing import NamedTuple, Self
 from jitid.commands import reading
 from jitid.commands.stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
-from jitid.hidden import HiddenSearch
-from jitid.looks import Shapes
 from jitid.model.sighting import MOST_PLACES, Sighting
-from jitid.pasted import LONGEST, SHORTEST, search_pasted
 from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
 from jitid.scanreports.reported import Reported
-from jitid.searching import MARK, Finds, mark
-from jitid.strings import ALL, add, search
+from jitid.search.find import MARK, Finds, mark
+from jitid.search.hidden import HiddenSearch
+from jitid.search.pasted import LONGEST, SHORTEST, search_pasted
+from jitid.search.secret_shapes import Shapes
+from jitid.search.strings import ALL, add, search
 from jitid.whereabouts import kept, parts
 
 _PIECE = 1 << 18

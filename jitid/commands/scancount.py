@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.scan.hits import MOST_PLACES
-from jitid.searching import Finds, mark
+from jitid.search.find import Finds, mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
-from jitid.searching import Finds, mark
+from jitid.search.find import Finds, mark
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Action, Asked
     from jitid.leaks import LeakReport
-    from jitid.looks import Looks
     from jitid.model.sighting import Sighting
     from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
+    from jitid.search.secret_shapes import Looks
     from jitid.sweep.finding import Coverage, Finding, Swept
     from jitid.traced import Evidence, Traced
 
@@ -62,7 +62,7 @@ def run(given: Globals, asked: Asked, action: Action | None, source: Source, sor
 def _looks(given: Globals) -> Looks | None:
     """Return what finds adopted secrets; None where there is no ledger, or it has none."""
     from jitid.commands.stream import shapes_of
-    from jitid.looks import Looks
+    from jitid.search.secret_shapes import Looks
 
     found = shapes_of(given)
     return None if found is None or not found.shapes else Looks(found.shapes, found.prints)

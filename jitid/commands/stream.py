@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from jitid import patience
 from jitid.commands import reading
 from jitid.errors import StorageError, UsageError
-from jitid.hidden import AFTER, BEFORE, HiddenSearch
-from jitid.looks import Looks, Shapes
-from jitid.pasted import LONGEST, search_pasted
-from jitid.searching import Finds
-from jitid.strings import ALL, add
+from jitid.search.find import Finds
+from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
+from jitid.search.pasted import LONGEST, search_pasted
+from jitid.search.secret_shapes import Looks, Shapes
+from jitid.search.strings import ALL, add
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.redaction.token_format import bare
-from jitid.searching import Finds
+from jitid.search.find import Finds
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 from jitid.ledger import selecting
 from jitid.ledger.dialect import dialect_of
-from jitid.looks import Shape
 from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement
+from jitid.search.secret_shapes import Shape
 from jitid.values import strict_json
 
 # Whatever is missing is told as missing: then it is not what the event says.

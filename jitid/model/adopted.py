@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from jitid.looks import Shape
+from jitid.search.secret_shapes import Shape
 from jitid.values import strict_json
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.source import Item
-from jitid.searching import AFTER
+from jitid.search.find import AFTER
 
 if TYPE_CHECKING:
     import zipfile

@@ -16,7 +16,7 @@ from jitid.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list
 from jitid.scan.hits import CHUNK, Hit, Searcher
 from jitid.scan.provenance import Appearance, locate
 from jitid.scan.source import Item, Origin, Tally
-from jitid.strings import is_wide
+from jitid.search.strings import is_wide
 
 _LONG = CHUNK // 4
 """From how many bytes on an object is searched by itself."""

@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 from jitid.crypto.private_key import SEED
-from jitid.hidden import AFTER, BEFORE, HiddenSearch
-from jitid.looks import Looks
 from jitid.scan.source import Item, Origin, Tally
-from jitid.searching import AFTER as LONGEST_ALONE
-from jitid.searching import Finds, mark
-from jitid.strings import PEM, is_wide
+from jitid.search.find import AFTER as LONGEST_ALONE
+from jitid.search.find import Finds, mark
+from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
+from jitid.search.secret_shapes import Looks
+from jitid.search.strings import PEM, is_wide
 
 CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""

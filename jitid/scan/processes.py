@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from jitid.errors import StorageError
-from jitid.looks import Looks
 from jitid.scan.hits import SORTS, Batch, Searcher
 from jitid.scan.source import Source
 from jitid.scan.waiting import readable
+from jitid.search.secret_shapes import Looks
 
 MOST_PROCESSES = 4
 # What is sent between processes of ours has no common type.

@@ -12,7 +12,7 @@ from jitid.scan import archives
 from jitid.scan.hits import Searcher
 from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.source import Item
-from jitid.strings import is_wide
+from jitid.search.strings import is_wide
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WINDOW = 1 << 20

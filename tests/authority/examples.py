@@ -28,7 +28,6 @@ from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.use import UseFilter
-from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.reconciling import Source
 from jitid.recurrence import Rule
@@ -36,6 +35,7 @@ from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.roster import csv
 from jitid.roster.stated import Stated as Person
+from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
 from jitid.values.secret import Secret

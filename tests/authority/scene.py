@@ -22,9 +22,9 @@ from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.model.standing_secret import StandingSecret
-from jitid.pasted import search_pasted
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
+from jitid.search.pasted import search_pasted
 from jitid.standingkeys import of_secret
 from jitid.values.secret import Secret
 from tests.authority.callers import ask

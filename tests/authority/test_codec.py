@@ -33,7 +33,7 @@ from jitid.errors import (
 from jitid.model.ledger_rows import Selection
 from jitid.request import IssueRequest, RenewRequest
 from jitid.revocation import TooManyError
-from jitid.searching import Finds
+from jitid.search.find import Finds
 from jitid.values import strict_json
 from jitid.values.secret import Secret, new_opaque
 from tests import real

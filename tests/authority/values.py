@@ -20,7 +20,7 @@ from jitid.errors import UsageError
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
 from jitid.roster.stated import KEEP
-from jitid.searching import Finds
+from jitid.search.find import Finds
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES
 from jitid.values.ids import access_id, credential_id, identity_id

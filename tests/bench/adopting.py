@@ -10,9 +10,9 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
-from jitid.looks import PRINT, Looks, Shape
 from jitid.scan.hits import Searcher
 from jitid.scan.source import Item
+from jitid.search.secret_shapes import PRINT, Looks, Shape
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds, under

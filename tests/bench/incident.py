@@ -14,7 +14,7 @@ from jitid.authority.operations import AddLeaks, ListLeaks
 from jitid.leaks import LeakReport
 from jitid.ledger.folder import DATABASE
 from jitid.model.leak import LeakFilter
-from jitid.searching import Finds
+from jitid.search.find import Finds
 from tests.bench import fleet, ground
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, duration, in_turns, seconds, under

@@ -15,14 +15,14 @@ from jitid.authority.adopt_operations import Adopt
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
-from jitid.hidden import DEEP
-from jitid.layers import DEPTH
 from jitid.leaks import LeakReport, Reported
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.sighting import MOST_PLACES, Sighting
-from jitid.pasted import LONGEST
 from jitid.revocation import TooManyError
+from jitid.search.encodings import DEPTH
+from jitid.search.hidden import DEEP
+from jitid.search.pasted import LONGEST
 from tests.authority.scene import standing
 from tests.builders import World
 from tests.real import Shell

@@ -19,9 +19,9 @@ import pytest
 
 from jitid.commands.stream import CHUNK, StreamSearch
 from jitid.errors import StorageError, UsageError
-from jitid.hidden import AFTER
-from jitid.pasted import LONGEST
-from jitid.searching import Finds
+from jitid.search.find import Finds
+from jitid.search.hidden import AFTER
+from jitid.search.pasted import LONGEST
 from jitid.values.ids import credential_id
 from jitid.values.secret import fingerprint, new_opaque
 from tests.values.test_searching import JTI, OPAQUE, TOKEN, content, signed

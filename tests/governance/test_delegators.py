@@ -17,7 +17,7 @@ from jitid.leaks import LeakReport
 from jitid.ledger import folder
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter
-from jitid.pasted import search_pasted
+from jitid.search.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
 from tests.governance.people import (
     add,

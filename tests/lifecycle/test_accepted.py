@@ -27,10 +27,10 @@ from jitid.leaks import LeakReport
 from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.pasted import search_pasted
 from jitid.publication import Document
 from jitid.request import AttachRequest, RenewRequest
 from jitid.scan.hits import Hit
+from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret
 from jitid.values.times import format_time

@@ -19,11 +19,11 @@ from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.operations import MakeReport, Trace
 from jitid.authority.target_operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.looks import PRINT, Shape
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
-from jitid.pasted import search_pasted
 from jitid.recurrence import Rule
+from jitid.search.pasted import search_pasted
+from jitid.search.secret_shapes import PRINT, Shape
 from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret, new_opaque
 from tests.builders import DAY, NOW, World, edit

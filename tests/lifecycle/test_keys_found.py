@@ -20,10 +20,10 @@ from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError
 from jitid.leaks import LeakReport
-from jitid.pasted import search_pasted
 from jitid.request import AttachRequest
-from jitid.searching import Finds
-from jitid.strings import search
+from jitid.search.find import Finds
+from jitid.search.pasted import search_pasted
+from jitid.search.strings import search
 from jitid.traced import Match, Traced, honour
 from jitid.values.secret import Secret
 from tests.builders import World, edit, request

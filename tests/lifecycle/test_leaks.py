@@ -27,8 +27,8 @@ from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.model.event import ended_digest
 from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection
-from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
+from jitid.search.pasted import search_pasted
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import DAY, NOW, Made, World, edit

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jitid import matching, tracing
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
-from jitid.searching import Finds
+from jitid.search.find import Finds
 from jitid.values.secret import fingerprint, new_opaque
 from tests.builders import World
 

@@ -37,10 +37,10 @@ from jitid.leaks import LeakReport
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.sighting import Sighting
-from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.retention import Pruning
-from jitid.searching import Finds, mark
+from jitid.search.find import Finds, mark
+from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -16,7 +16,7 @@ from jitid.exposure import LeakDetails
 from jitid.leaks import LeakReport, Reported
 from jitid.model.leak import LeakFilter
 from jitid.model.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
-from jitid.searching import Finds, mark
+from jitid.search.find import Finds, mark
 from jitid.values.secret import fingerprint
 from jitid.values.strict_json import dumps
 from jitid.whereabouts import distinct, is_kept, kept, parts

@@ -27,8 +27,8 @@ from jitid.issuance import IssuedCredential
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.sshcert import SshCertIssuer
 from jitid.model.credential import Credential
-from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
+from jitid.search.pasted import search_pasted
 from jitid.sshtrust import SLACK, SshRevocations
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, request

@@ -47,10 +47,10 @@ from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
 from jitid.keyring import Keyring, Signer
 from jitid.model.ledger_rows import Selection, SigningKey
-from jitid.pasted import search_pasted
 from jitid.request import AttachRequest, RenewRequest
-from jitid.searching import Finds
-from jitid.strings import search
+from jitid.search.find import Finds
+from jitid.search.pasted import search_pasted
+from jitid.search.strings import search
 from jitid.values.ids import credential_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret

@@ -18,9 +18,9 @@ from jitid.formats.markdown import code
 from jitid.leaks import LeakReport
 from jitid.model.acceptance import LEEWAY
 from jitid.model.sighting import Sighting
-from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.searching import mark
+from jitid.search.find import mark
+from jitid.search.pasted import search_pasted
 from jitid.timeline import MOST, Account
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

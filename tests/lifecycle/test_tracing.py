@@ -11,11 +11,11 @@ from jitid.authority import operations as ops
 from jitid.crypto import jws
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.model.acceptance import LEEWAY
-from jitid.pasted import search_pasted
 from jitid.redaction.token_format import checksum
 from jitid.request import RenewRequest
-from jitid.searching import Finds, mark
-from jitid.strings import search
+from jitid.search.find import Finds, mark
+from jitid.search.pasted import search_pasted
+from jitid.search.strings import search
 from jitid.traced import Match, Traced, honour, together
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import Secret, fingerprint

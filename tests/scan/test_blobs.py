@@ -22,7 +22,7 @@ from jitid.scan.history import BROKEN, BROKEN_REF, DAMAGED, INDEX, MISSING, SHAL
 from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.scan.provenance import MESSAGE
 from jitid.scan.source import Origin
-from jitid.searching import mark
+from jitid.search.find import mark
 from tests.scan.gitrepo import WHEN, Made, Searched, opaque
 
 

@@ -25,7 +25,7 @@ from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
-from jitid.searching import mark
+from jitid.search.find import mark
 from jitid.values.secret import fingerprint
 from tests.scan.test_hits import opaque
 

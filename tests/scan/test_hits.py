@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.redaction.token_format import checksum
 from jitid.scan import hits
 from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
 from jitid.scan.source import Item
-from jitid.searching import Finds, mark
-from jitid.strings import add
+from jitid.search.find import Finds, mark
+from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
+from jitid.search.strings import add
 from jitid.values.secret import fingerprint
 from tests.builders import World
 

@@ -13,8 +13,8 @@ from jitid.redaction.token_format import is_opaque
 from jitid.scanreports.parsing import ReportFormat, parse
 from jitid.scanreports.reported import Reported
 from jitid.scanrules.writing import RuleFormat, rules
-from jitid.searching import Finds
-from jitid.strings import search
+from jitid.search.find import Finds
+from jitid.search.strings import search
 from jitid.values.secret import fingerprint
 from tests import scanners
 from tests.real import Shell, need

@@ -18,18 +18,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import hidden as hidden_module
 from jitid.commands.stream import CHUNK, StreamSearch
-from jitid.hidden import AFTER, BEFORE, COSTLY, DEEP, LONGEST, HiddenSearch
-from jitid.layers import DEPTH
-from jitid.pasted import LONGEST as LONGEST_PASTED
-from jitid.pasted import search_pasted
 from jitid.redaction.token_format import DIGITS as BASE62
 from jitid.redaction.token_format import MAX_TOKEN, checksum
 from jitid.scan.files import FileSource
 from jitid.scan.processes import Search
-from jitid.searching import Finds, jti_of_token
-from jitid.strings import ALL, add, search
+from jitid.search import hidden as hidden_module
+from jitid.search.encodings import DEPTH
+from jitid.search.find import Finds, jti_of_token
+from jitid.search.hidden import AFTER, BEFORE, COSTLY, DEEP, LONGEST, HiddenSearch
+from jitid.search.pasted import LONGEST as LONGEST_PASTED
+from jitid.search.pasted import search_pasted
+from jitid.search.strings import ALL, add, search
 from jitid.values.secret import fingerprint, new_opaque
 from tests.cli.test_stream import filling
 from tests.values.test_searching import HEADER, JID, JTI, OPAQUE, PAYLOAD, PRINT, TOKEN, content, signed

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.looks import LONGEST, PRINT, Looks, Shape
 from jitid.scan.hits import Searcher
 from jitid.scan.source import Item
-from jitid.searching import AFTER, BEFORE
+from jitid.search.find import AFTER, BEFORE
+from jitid.search.secret_shapes import LONGEST, PRINT, Looks, Shape
 
 TOKEN = b"ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
 WORD = b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"

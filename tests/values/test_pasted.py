@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jitid.issuers.protocol import Order
 from jitid.issuers.sshcert import SshCertIssuer
-from jitid.pasted import search_pasted
+from jitid.search.pasted import search_pasted
 from jitid.values.secret import fingerprint
 from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.values.test_searching import JID, JTI, OPAQUE, PAYLOAD, PRINT, SIGNATURE, TOKEN, content, signed

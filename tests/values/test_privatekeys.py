@@ -27,9 +27,9 @@ from jitid.crypto import openssh
 from jitid.crypto.private_key import UNREADABLE, bare_key, key_of, of_seed
 from jitid.crypto.public_key import public_print, ssh_print
 from jitid.keyring import Keyring
-from jitid.pasted import search_pasted
-from jitid.searching import AFTER, BEFORE, Finds
-from jitid.strings import search
+from jitid.search.find import AFTER, BEFORE, Finds
+from jitid.search.pasted import search_pasted
+from jitid.search.strings import search
 from tests.real import need
 
 P256 = ec.generate_private_key(ec.SECP256R1())

@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from jitid import hidden, layers, pasted, searching, strings
-from jitid.hidden import HiddenSearch
-from jitid.pasted import search_pasted
-from jitid.searching import Finds
-from jitid.strings import ALL
+from jitid.search import encodings, find, hidden, pasted, strings
+from jitid.search.find import Finds
+from jitid.search.hidden import HiddenSearch
+from jitid.search.pasted import search_pasted
+from jitid.search.strings import ALL
 from tests.regexsteps import steps
 
-MODULES = (hidden, layers, pasted, searching, strings)
+MODULES = (hidden, encodings, pasted, find, strings)
 BOUNDED = {
     "hidden._OPAQUE_SPAN": "begins at a broken prefix only",
     "hidden._TAIL": "begins at a broken token only",

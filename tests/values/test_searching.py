@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.searching import AFTER, BEFORE, Finds
-from jitid.strings import search
+from jitid.search.find import AFTER, BEFORE, Finds
+from jitid.search.strings import search
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import fingerprint, new_opaque
 from tests.tokens.signed import encode

@@ -9,10 +9,10 @@ from hashlib import sha256
 
 from jitid.crypto import openssh
 from jitid.crypto.private_key import SEED, bare_key, of_seed
-from jitid.hidden import HiddenSearch
-from jitid.layers import TO_STANDARD, from_base64, peeled
-from jitid.searching import PEM, Finds, print_of
-from jitid.strings import ALL, add
+from jitid.search.encodings import TO_STANDARD, from_base64, peeled
+from jitid.search.find import PEM, Finds, print_of
+from jitid.search.hidden import HiddenSearch
+from jitid.search.strings import ALL, add
 
 LONGEST = 1 << 16
 """The longest text that is searched so closely, in bytes."""

@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from jitid.looks import Looks
 from jitid.redaction.token_format import OPAQUE_PREFIX, is_opaque
-from jitid.searching import (
+from jitid.search.find import (
     HEADER,
     MARK,
     OBJECT,
@@ -24,6 +23,7 @@ from jitid.searching import (
     pem_at,
     signed_strings,
 )
+from jitid.search.secret_shapes import Looks
 
 JWT = frozenset({"signed", "foreign", "cut"})
 PEM = frozenset({"prints", "keys", "locked"})

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from jitid.layers import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_text, joined, peeled
-from jitid.looks import Looks
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.searching import BEFORE as HEADER_ROOM
-from jitid.searching import MARK, Finds, jti_of_token
-from jitid.strings import (
+from jitid.search.encodings import DEPTH, TO_STANDARD, Layer, decoded, from_base64, is_text, joined, peeled
+from jitid.search.find import BEFORE as HEADER_ROOM
+from jitid.search.find import MARK, Finds, jti_of_token
+from jitid.search.secret_shapes import Looks
+from jitid.search.strings import (
     DIGITS,
     EACH,
     EITHER,

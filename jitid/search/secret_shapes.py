@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid.searching import AFTER, BEFORE, each
+from jitid.search.find import AFTER, BEFORE, each
 
 PRINT = 8
 """So many bytes of a fingerprint are compared here; the ledger compares all of it."""

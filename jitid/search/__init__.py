@@ -1,0 +1,1 @@
+"""Find strings that jitid issued in any text."""
