@@ -365,7 +365,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
     from jitid.policy.cedar import Policy
-    from jitid.policy.checking import must_be_valid
+    from jitid.policy.check import must_be_valid
     from jitid.policyfiles import USE, read_named
 
     config = installation.config

@@ -676,7 +676,7 @@ def _terms(config: Config, path: str) -> Terms:
     try:
         policy = Policy(files)
     except ConfigurationError as error:
-        from jitid.policy.checking import first_error
+        from jitid.policy.check import first_error
 
         raise ConfigurationError(
             first_error(files, policy_place(config, path) or ".") or error.message,

@@ -14,7 +14,7 @@ from jitid.ledger.practising import QUARTER
 from jitid.ledger.protocol import Snapshot
 from jitid.model.agent_history import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
-from jitid.policy.writing import among, entity, string, within
+from jitid.policy.cedar_text import among, entity, string, within
 from jitid.recurrence import midnight
 from jitid.values.scope import ALIKE, Scope, gathered, has_wildcard
 from jitid.values.text import label, safe

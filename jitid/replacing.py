@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jitid.adopted import AdoptedSecret
 from jitid.model.credential import Kind, is_target_name
 from jitid.model.target import BY_HAND
-from jitid.policy.writing import entity, string
+from jitid.policy.cedar_text import entity, string
 from jitid.values.text import operand, safe
 from jitid.values.times import format_duration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.errors import IntegrityError
-from jitid.policy.source import digest_of
+from jitid.policy.policy_text import digest_of
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from jitid.authority.actors import is_owner
 from jitid.authority.presenting import must_be_first, present
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
-from jitid.policy.source import text_of
+from jitid.policy.policy_text import text_of
 from jitid.storedpolicy import kept
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jitid.commands import options
     from jitid.policy.catalogue import Entry
-    from jitid.policy.source import Rule
+    from jitid.policy.policy_text import Rule
     from jitid.policyfiles import Folder
 
 CHECKED = ("file", "line", "column", "severity", "rule", "message")
@@ -36,7 +36,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
     what is said of a use.
     """
     from jitid.commands.policyplace import grouped, in_force, must_hold_rules, place_of
-    from jitid.policy.checking import check as examine
+    from jitid.policy.check import check as examine
     from jitid.policyfiles import CEDAR
 
     given.expect(CHECKED)

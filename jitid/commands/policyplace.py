@@ -112,7 +112,7 @@ def usable(found: Folder) -> Policy:
     except ConfigurationError as error:
         from shlex import quote as word
 
-        from jitid.policy.checking import first_error
+        from jitid.policy.check import first_error
 
         told = first_error(found.files, found.path if whole else ".") or error.message
         hint = f"all that is wrong: jitid policy check {word(found.path)}" if whole else error.hint

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from jitid.policy.placing import Places, statements_of
-from jitid.policy.source import ALL_FACTS, Rule, rule_of
+from jitid.policy.policy_text import ALL_FACTS, Rule, rule_of
+from jitid.policy.position import Places, statements_of
 
 
 class Entry(NamedTuple):

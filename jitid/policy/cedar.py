@@ -21,7 +21,18 @@ from jitid.policy.decision import (
     Use,
 )
 from jitid.policy.nesting import NESTED, too_deep
-from jitid.policy.questions import Question, Questions
+from jitid.policy.policy_text import (
+    ALL_FACTS,
+    MARKED,
+    Rule,
+    digest_of,
+    guarded,
+    integers,
+    line_of,
+    read_rules,
+    statements,
+)
+from jitid.policy.question import Question, Questions
 from jitid.policy.reason import (
     about_use,
     denied,
@@ -32,17 +43,6 @@ from jitid.policy.reason import (
     scopes_denied,
     unapproved,
     unnamed,
-)
-from jitid.policy.source import (
-    ALL_FACTS,
-    MARKED,
-    Rule,
-    digest_of,
-    guarded,
-    integers,
-    line_of,
-    read_rules,
-    statements,
 )
 from jitid.values.text import MARK, foreign, quote
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from jitid.policy.placing import tokens_of
-from jitid.policy.source import ALL_FACTS, rule_of, statements, word_at
+from jitid.policy.policy_text import ALL_FACTS, rule_of, statements, word_at
+from jitid.policy.position import tokens_of
 
 NUMBERS = ("hour", "minute", "weekday", "now")
 """Facts whose values are told apart by what they are compared with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jitid.policy.source import TOKEN, statements
+from jitid.policy.policy_text import TOKEN, statements
 
 MOST_LEVELS = 100
 """Brackets inside one another; a stack of 8 MiB, the usual one, holds some 600."""

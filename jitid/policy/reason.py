@@ -45,7 +45,7 @@ def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
 def naming_rule(request: PolicyRequest) -> str:
     """Return in words what a request lacks: a rule of the policy that names its kind and its template."""
     # Denials are rare, and permitted requests should not pay for loading this.
-    from jitid.policy.writing import string
+    from jitid.policy.cedar_text import string
 
     return (
         "the same with a rule of the policy that names the kind, such as permit(principal, "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid.policy.cases import Case
 from jitid.policy.cedar import Policy
 from jitid.policy.outcome import Outcome, outcome
-from jitid.policy.source import Rule
+from jitid.policy.policy_text import Rule
 from jitid.values.times import format_duration
 
 

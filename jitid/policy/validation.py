@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import cedarpy
 
-from jitid.policy import placing
-from jitid.policy.placing import Statement
+from jitid.policy import position
+from jitid.policy.position import Statement
 
 AT_ONCE = 100
 """The validator takes so many rules together: what it says of each takes longer the more they are."""
@@ -33,16 +33,16 @@ def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int
     It names no place: what is looked for are the smallest expressions of which it says the same.
     """
     text = statement.text
-    end = placing.head_end(text)
+    end = position.head_end(text)
     if _is_told(message, text[:end], known):
-        at = placing.find(text[:end], message)
-        return [placing.effect_start(text) if at is None else at]
+        at = position.find(text[:end], message)
+        return [position.effect_start(text) if at is None else at]
     found = []
-    for condition in placing.conditions(text):
+    for condition in position.conditions(text):
         for start, stop in _narrowed(text, end, condition, message, known):
-            at = placing.find(text[:stop], message, start)
-            found.append(placing.tokens_of(text[start:stop])[0].start + start if at is None else at)
-    return list(dict.fromkeys(found)) or [placing.effect_start(text)]
+            at = position.find(text[:stop], message, start)
+            found.append(position.tokens_of(text[start:stop])[0].start + start if at is None else at)
+    return list(dict.fromkeys(found)) or [position.effect_start(text)]
 
 
 def _narrowed(
@@ -53,7 +53,7 @@ def _narrowed(
         return
     inner = [
         spot
-        for smaller in placing.parts(text, *part)
+        for smaller in position.parts(text, *part)
         for spot in _narrowed(text, head, smaller, message, known)
     ]
     yield from inner or [part]

@@ -302,7 +302,7 @@ def test_a_policy_that_this_jitid_cannot_read_is_told(world: World) -> None:
     """As one that an older jitid took."""
     made = world.issue()
     files = [["p.cedar", "permit (principal, action, resource);"]]
-    from jitid.policy.source import digest_of
+    from jitid.policy.policy_text import digest_of
 
     digest = digest_of([("p.cedar", files[0][1])])
     edit(

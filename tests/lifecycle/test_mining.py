@@ -18,7 +18,7 @@ from jitid.model.agent_history import Practice
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.cedar import Policy
-from jitid.policy.checking import must_be_valid
+from jitid.policy.check import must_be_valid
 from jitid.policy.decision import PolicyRequest
 from jitid.settings import zone
 from jitid.values.times import parse_time

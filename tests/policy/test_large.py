@@ -14,7 +14,7 @@ from jitid.policy.cedar import Policy
 from jitid.policy.decision import Standing
 from jitid.policy.default import default_files
 from jitid.policy.nesting import MOST_CHOICES, MOST_LEVELS, too_deep
-from jitid.policy.source import TOKEN
+from jitid.policy.policy_text import TOKEN
 from tests.policy.asking import PERMIT_ALL, policy, request
 
 RULES = 10_000

@@ -15,7 +15,7 @@ from jitid.errors import ConfigurationError
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.facts import FACTS
-from jitid.policy.source import ACTIONS, read_rules
+from jitid.policy.policy_text import ACTIONS, read_rules
 from jitid.values.times import format_duration
 from tests.policy.asking import PERMIT_ALL, policy, request
 

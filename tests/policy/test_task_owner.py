@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jitid.policy.cases import read_cases
-from jitid.policy.checking import check
+from jitid.policy.check import check
 from jitid.policy.classes import Names, classes_of
-from jitid.policy.source import ACTIONS
+from jitid.policy.policy_text import ACTIONS
 from jitid.policy.trial import attempt
 from jitid.policy.unowned import BY_NAME
 from tests.man.source import displays, read, section

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy import writing
+from jitid.policy import cedar_text
 from jitid.values.text import safe
 from tests.policy.asking import NOON, policy, request
 from tests.policy.test_hostile import TEXTS
@@ -21,7 +21,7 @@ HOURS = st.frozensets(st.integers(0, 23), min_size=1)
 @given(text=texts, other=texts)
 def test_a_string_is_the_text_and_no_other(text: str, other: str) -> None:
     rule = policy(
-        f'@id("it") permit(principal, action, resource) when {{ context.purpose == {writing.string(text)} }};'
+        f'@id("it") permit(principal, action, resource) when {{ context.purpose == {cedar_text.string(text)} }};'
     )
     assert rule.decide(request(purpose=text), explain=False).permit
     assert rule.decide(request(purpose=other), explain=False).permit == (other == text)
@@ -30,12 +30,12 @@ def test_a_string_is_the_text_and_no_other(text: str, other: str) -> None:
 @given(text=texts | st.sampled_from(["a\u3164b", "\u2800", "x\ufe0f", "\u202e", "\U0001d159"]))
 def test_what_is_written_hides_nothing(text: str) -> None:
     """An operator reads it before it becomes a rule."""
-    assert safe(writing.string(text)) == writing.string(text)
+    assert safe(cedar_text.string(text)) == cedar_text.string(text)
 
 
 @given(text=texts)
 def test_an_entity_is_the_one_of_that_name(text: str) -> None:
-    rule = policy(f'@id("it") permit(principal == {writing.entity("Agent", text)}, action, resource);')
+    rule = policy(f'@id("it") permit(principal == {cedar_text.entity("Agent", text)}, action, resource);')
     assert rule.decide(request(agent=text), explain=False).permit
     assert not rule.decide(request(agent=f"{text}x"), explain=False).permit
 
@@ -53,7 +53,7 @@ def _allowed(condition: str | None) -> list[int]:
 
 @given(HOURS)
 def test_a_range_has_all_that_was_seen_and_leaves_out_the_widest_gap(seen: frozenset[int]) -> None:
-    allowed = _allowed(writing.within("context.hour", seen, 0, 23))
+    allowed = _allowed(cedar_text.within("context.hour", seen, 0, 23))
     assert seen <= set(allowed)
     missing = 24 - len(allowed)
     widest = max(next(size for size in range(24) if (hour + size + 1) % 24 in seen) for hour in seen)
@@ -73,12 +73,13 @@ def test_a_range_has_all_that_was_seen_and_leaves_out_the_widest_gap(seen: froze
     ],
 )
 def test_a_range_is_written_as_one_would(seen: set[int], condition: str | None) -> None:
-    assert writing.within("context.hour", seen, 0, 23) == condition
+    assert cedar_text.within("context.hour", seen, 0, 23) == condition
 
 
 def test_the_days_of_a_week_go_round() -> None:
-    assert writing.within("context.weekday", [1, 2, 3, 4, 5], 1, 7) == "context.weekday <= 5"
+    assert cedar_text.within("context.weekday", [1, 2, 3, 4, 5], 1, 7) == "context.weekday <= 5"
     assert (
-        writing.within("context.weekday", [6, 7, 1], 1, 7) == "(context.weekday >= 6 || context.weekday <= 1)"
+        cedar_text.within("context.weekday", [6, 7, 1], 1, 7)
+        == "(context.weekday >= 6 || context.weekday <= 1)"
     )
-    assert writing.within("context.weekday", range(1, 8), 1, 7) is None
+    assert cedar_text.within("context.weekday", range(1, 8), 1, 7) is None

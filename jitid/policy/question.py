@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.policy.decision import PolicyRequest
 from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, Record
-from jitid.policy.source import Rule
+from jitid.policy.policy_text import Rule
 
 if TYPE_CHECKING:
-    from jitid.policy.usetypes import Type
+    from jitid.policy.use_types import Type
 
 NO_ENTITIES = "[]"
 """Cedar reads this as fast as it takes a handle of its own."""
@@ -108,7 +108,7 @@ class Questions:
         if self.declared is None:
             return None
         # Only who is asked about uses pays for loading this.
-        from jitid.policy.usetypes import read_use
+        from jitid.policy.use_types import read_use
 
         return read_use(self.declared)
 
@@ -116,7 +116,7 @@ class Questions:
         """Return the question whether what was issued on the terms of a request may be used on a resource."""
         use = self._about["authorize"]
         if "use" in use.facts and (type_ := self._type_of_use) is not None:
-            from jitid.policy.usetypes import convert
+            from jitid.policy.use_types import convert
 
             request = request._replace(used=_encode(convert(json.loads(request.used), type_)))
         return Question(

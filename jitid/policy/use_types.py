@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.policy.placing import Token
+    from jitid.policy.position import Token
 
 FUNCTIONS = {"ipaddr": "ip", "decimal": "decimal", "datetime": "datetime", "duration": "duration"}
 """By the type: what Cedar calls to make it of a text."""
@@ -40,7 +40,7 @@ def read_use(text: str) -> Type | None:
 
     from jitid.policy.default import schema
     from jitid.policy.nesting import too_deep
-    from jitid.policy.placing import tokens_of
+    from jitid.policy.position import tokens_of
 
     if too_deep(text) is not None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import cedarpy
 
 from jitid.policy.impossible import NEVER, Remark, remarks
-from jitid.policy.source import Rule
+from jitid.policy.policy_text import Rule
 from jitid.policy.unowned import of_whosever_task
 from jitid.policy.validation import AT_ONCE
 

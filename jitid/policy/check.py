@@ -9,12 +9,12 @@ from typing import NamedTuple
 import cedarpy
 
 from jitid.errors import ConfigurationError
-from jitid.policy import placing
-from jitid.policy.dead import never_effective
+from jitid.policy import position
+from jitid.policy.dead_rules import never_effective
 from jitid.policy.default import USE_NAME, schema
 from jitid.policy.nesting import NESTED, too_deep
-from jitid.policy.placing import Place, Places, Statement
-from jitid.policy.source import ACTIONS, MARKED, Rule, name_of, rule_of
+from jitid.policy.policy_text import ACTIONS, MARKED, Rule, name_of, rule_of
+from jitid.policy.position import Place, Places, Statement
 from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.values.text import MARK, quote, safe
 
@@ -152,13 +152,13 @@ class _Examination:
             if not any(objections([probe], self._schema)):
                 return
             told = "the type `Use` is no record: write `type Use = { NAME?: TYPE };`"
-            at = placing.find(text, "`Use`") or 0
-        elif (wrong := placing.wrong_token(text, _refusal_of_schema)) is not None:
+            at = position.find(text, "`Use`") or 0
+        elif (wrong := position.wrong_token(text, _refusal_of_schema)) is not None:
             at, told = wrong
         elif "failed to resolve type: Use" in told:
             told = "it declares no `type Use`"
         else:
-            at = placing.find(text, told) or 0
+            at = position.find(text, told) or 0
         self._use_is_known = False
         told = safe(told.removeprefix("error parsing schema: ")[:200])
         self._problems[Problem(USE_NAME, Places(text)(at), None, told)] = None
@@ -167,7 +167,7 @@ class _Examination:
         """Read every statement by itself."""
         first: dict[str, Statement] = {}
         for file, text in self._files:
-            for statement in placing.statements_of(file, text):
+            for statement in position.statements_of(file, text):
                 self._read_one(statement, first)
 
     def validate(self) -> None:
@@ -185,7 +185,7 @@ class _Examination:
             one = asked[number]
             for message in _telling(messages, one.refusal):
                 left -= 1
-                places = [placing.effect_start(one.statement.text)]
+                places = [position.effect_start(one.statement.text)]
                 if left >= 0:
                     places = spots(one.statement, message, self._schema)
                 shown = _HEADS if message.startswith(NO_ACTION) else _plainer(_OF_ACTION.sub("", message))
@@ -201,7 +201,7 @@ class _Examination:
         texts, rules = [statement.text for statement, _ in valid], [rule for _, rule in valid]
         for number, remark in never_effective(texts, rules, self._schema):
             statement, _ = valid[number]
-            at = placing.nearest(statement.text, remark.words)
+            at = position.nearest(statement.text, remark.words)
             self._tell(statement, at, safe(remark.message[:200]), warning=True)
 
     def look_for_permits(self) -> None:
@@ -225,7 +225,7 @@ class _Examination:
     def _read_one(self, statement: Statement, first: dict[str, Statement]) -> None:
         text = statement.text
         if too_deep(text) is not None:
-            place = self._places[statement.file](statement.start + placing.effect_start(text))
+            place = self._places[statement.file](statement.start + position.effect_start(text))
             self._problems[Problem(statement.file, place, None, NESTED)] = None
             return
         told = _refusal_of_policy(text)
@@ -243,7 +243,7 @@ class _Examination:
             rule = rule_of(statement.file, text)
         except ConfigurationError as error:
             message = _OF_RULE.sub("", error.message, count=1)
-            at = placing.effect_start(text) if name_of(text) is None else _found(text, message)
+            at = position.effect_start(text) if name_of(text) is None else _found(text, message)
             self._tell(statement, at, message)
             self._read.append(_Read(statement, None, message))
             return
@@ -274,7 +274,7 @@ def _refused(text: str, told: str) -> tuple[int, str]:
     """Return where a statement is wrong that Cedar refuses, and what is said of it."""
     if text.startswith(MARK):
         return 0, MARKED
-    wrong = placing.wrong_token(text, _refusal_of_policy)
+    wrong = position.wrong_token(text, _refusal_of_policy)
     if wrong is not None:
         at, told = wrong
     elif "unexpected end of input" in told:
@@ -285,8 +285,8 @@ def _refused(text: str, told: str) -> tuple[int, str]:
 
 
 def _found(text: str, message: str) -> int:
-    at = placing.find(text, message)
-    return placing.effect_start(text) if at is None else at
+    at = position.find(text, message)
+    return position.effect_start(text) if at is None else at
 
 
 def _refusal_of_policy(text: str) -> str | None:
@@ -313,7 +313,7 @@ def _telling(messages: list[str], refusal: str) -> Iterator[str]:
     """Yield each objection once, without those that follow from another or were told in other words."""
     several = len(set(messages)) > 1
     for message in dict.fromkeys(messages):
-        name = placing.QUOTED.search(message)
+        name = position.QUOTED.search(message)
         if several and message.startswith(NO_ACTION):
             continue
         if name is not None and " in context" in message and f"`context.{name[1]}`" in refusal:
@@ -327,7 +327,7 @@ def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]
 
     text = statement.text
     some = _ANNOTATION.findall(text)
-    for token, name in placing.annotated(text) if not set(ANNOTATIONS).issuperset(some) else ():
+    for token, name in position.annotated(text) if not set(ANNOTATIONS).issuperset(some) else ():
         if name not in ANNOTATIONS and (near := get_close_matches(name, ANNOTATIONS, 1, 0.75)):
             yield token, f"`@{name}` means nothing to jitid: is `@{near[0]}` meant?"
     if len(text) > _LONG:
@@ -335,25 +335,25 @@ def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]
         if operators > MOST_OPERATORS:
             why = f"{operators:,} operators: Cedar gives up on more than some {MOST_OPERATORS:,} in a row"
             yield (
-                placing.effect_start(text),
+                position.effect_start(text),
                 f"{why}, which is a refusal; `contains` of a set has no such limit",
             )
     if rule.effect == "permit" and len(rule.facts) > 1:
-        head = placing.head_end(text)
+        head = position.head_end(text)
         tokens = statement.tokens
         for type_, named in zip(tokens, tokens[2:], strict=False):
             if named.start < head and (type_.text, named.text) == ("Action", '"authorize"'):
                 yield named.start, _NAMES_USE
     if not rule.facts:
         actions = ", ".join(f"`{action}`" for action in ACTIONS)
-        yield placing.effect_start(text), f"it applies to no action that there is: {actions}"
+        yield position.effect_start(text), f"it applies to no action that there is: {actions}"
 
 
 def _beyond_references(statement: Statement) -> Iterator[tuple[int, str]]:
     """Yield where a rule asks for more of an owner or a manager than who they are."""
     if not any(name in statement.text for name in _REFERENCES):
         return
-    tokens, body = statement.tokens, placing.head_end(statement.text)
+    tokens, body = statement.tokens, position.head_end(statement.text)
     for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (
             token.start > body

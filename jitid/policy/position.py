@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from jitid.policy.source import TOKEN, statements, word_at
+from jitid.policy.policy_text import TOKEN, statements, word_at
 
 MOST_TOKENS = 3_000
 """In a longer statement the place of a wrong token is not looked for: each try reads it up to there."""
