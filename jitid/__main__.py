@@ -12,7 +12,7 @@ def main() -> None:
     # Nothing that is made while modules load becomes garbage; the command switches the collector on again.
     gc.disable()
     try:
-        from jitid.formats import output
+        from jitid.system import output
 
         output.claim_descriptors()
         if sys.argv[1:2] == ["__complete"]:
@@ -45,7 +45,7 @@ def docker() -> None:
 
 def _say_version() -> bool:
     from jitid import __version__
-    from jitid.formats import output
+    from jitid.system import output
 
     try:
         output.write(f"jitid {__version__}\n")
@@ -57,7 +57,7 @@ def _say_version() -> bool:
 def _complete() -> int:
     try:
         from jitid import completing
-        from jitid.formats import output
+        from jitid.system import output
 
         output.write(completing.answer(sys.argv[2:]))
     except Exception:  # noqa: BLE001, S110 - a message would land in the middle of the line that is being typed
@@ -93,9 +93,9 @@ def _told(error: BaseException) -> tuple[str, str | None, int, str]:
     if isinstance(error, MemoryError):
         return "the system refuses: out of memory", None, 5, "storage"
     try:
-        from jitid import installation
+        from jitid.system import dependencies
 
-        found = installation.fault(error)
+        found = dependencies.fault(error)
     except Exception:  # noqa: BLE001 - what reads the installation may be what is broken
         found = None
     if found is not None:

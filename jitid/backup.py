@@ -19,7 +19,6 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.files import sync_folder, write_private
 from jitid.keyring import Keyring, Signer
 from jitid.ledger import folder, sqlite
 from jitid.ledger.duplicating import duplicate
@@ -31,6 +30,7 @@ from jitid.model.ledger_rows import Names, SigningKey
 from jitid.policyfiles import LARGEST
 from jitid.redaction.token_format import bare
 from jitid.rotation import still_tells
+from jitid.system.files import sync_folder, write_private
 from jitid.values import strict_json
 from jitid.values.text import quote
 from jitid.values.times import format_time
@@ -259,7 +259,7 @@ def must_hold(ledger: sqlite.SqliteLedger) -> None:
 
 def _kept_head(path: str) -> str | None:
     """Return the signed head up to which a sweep found the ledger whole, if there is one that can be read."""
-    from jitid.files import read_regular
+    from jitid.system.files import read_regular
 
     try:
         data = read_regular(os.path.join(path, folder.VERIFIED), backupfile.MAX_HEAD)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Protocol, Self, cast
 
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.files import check_private
+from jitid.system.files import check_private
 from jitid.values.text import quote
 
 DATABASE = "ledger.sqlite"

@@ -19,8 +19,8 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.files import sync_folder
 from jitid.ledger import folder
+from jitid.system.files import sync_folder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _place(to: str, ledger: str) -> str:
 @contextmanager
 def aside_for(to: str, place: str) -> Iterator[str]:
     """Make the private folder in which a backup is put together, and remove it if it is still there at the end."""
-    from jitid.files import check_private
+    from jitid.system.files import check_private
 
     if to == OUT:
         import tempfile

@@ -12,19 +12,20 @@ from contextlib import suppress
 from shlex import quote as word
 from typing import NamedTuple
 
-from jitid import __version__, environment, examination, shipped
+from jitid import __version__, environment, examination
 from jitid.authority.operations import ListCredentials
 from jitid.authority.target_operations import ExamineTargets
 from jitid.authority.whoami import Confinement
 from jitid.config import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
-from jitid.files import ReadableError, offences
 from jitid.ledger import folder
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.oidc import check_names, check_settings
-from jitid.processes import liveness, orphans, this_process
+from jitid.system import installed_files
+from jitid.system.files import ReadableError, offences
+from jitid.system.processes import liveness, orphans, this_process
 from jitid.values.times import format_time
 
 FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
@@ -124,7 +125,7 @@ def _versions(_: Installation) -> Iterator[Check]:
 
 def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
     """Say of the versions of what jitid runs on whether they are known to work."""
-    from jitid.installation import installing
+    from jitid.system.dependencies import installing
 
     shown = ", ".join(f"{what} {version}" for what, version in found.items())
     yield ok("versions", f"jitid {__version__}, {shown}")
@@ -144,11 +145,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _completions(_: Installation) -> Iterator[Check]:
     try:
-        found = shipped.installed()
+        found = installed_files.installed()
     except JitidError as error:
         yield warning("completions", error.message, error.hint)
         return
-    here = [each for each in found if shipped.which(each.reader)]
+    here = [each for each in found if installed_files.which(each.reader)]
     fine = []
     for each in here:
         what = "man pages" if each.reader == "man" else "completion"
@@ -167,7 +168,7 @@ def _completions(_: Installation) -> Iterator[Check]:
 def _confinement(installation: Installation) -> Iterator[Check]:
     """Tell what a process of this user can do beyond its own credential."""
     installation.known("ledger")
-    from jitid.confinement import examine
+    from jitid.system.confinement import examine
 
     found = examine(installation.config)
     if found.confinement is Confinement.CONFINED:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from jitid import patience, plain
+from jitid import plain
 from jitid.commands.globals import Globals, Option
 from jitid.errors import (
     ApprovalNeededError,
@@ -18,7 +18,7 @@ from jitid.errors import (
     OutputError,
     StorageError,
 )
-from jitid.formats import output
+from jitid.system import output, time_limit
 from jitid.values.text import safe
 
 # What a full disk, a dying one, or a machine at its limits answers to whatever is asked.
@@ -42,7 +42,7 @@ def run(argv: list[str]) -> int:
     """
     given = Globals()
     given.read_line = _read_line
-    patience.lift()
+    time_limit.lift()
     try:
         _listen()
         line = plain.read(argv, os.environ, given)
@@ -131,7 +131,7 @@ def _report_bug(error: BaseException, given: Globals) -> int:
     if given.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
             output.say(safe(line))
-    from jitid.installation import fault
+    from jitid.system.dependencies import fault
 
     found = fault(error)
     if found is not None:

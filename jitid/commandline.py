@@ -19,8 +19,8 @@ from jitid.commands import COMMANDS, GROUPS, RUNNING, changes, function_of, opti
 from jitid.commands.globals import Globals, Option
 from jitid.config import check_environment
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.plain import LARGEST, LARGEST_OF, format_asked
+from jitid.system import output
 from jitid.values.text import quote, refuse_token, safe, starred
 
 # Typer does not publish the class of the contexts that it hands to commands.

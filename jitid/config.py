@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.configfile import Layer, read_layers, stricter
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import most_sensitive
-from jitid.places import default_ledger, project_files, system_files, user_file
 from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
+from jitid.system.xdg import default_ledger, project_files, system_files, user_file
 from jitid.trusted import Settled, Trusted
 from jitid.values.text import quote, refuse_token, safe
 

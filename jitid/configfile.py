@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
+from jitid.system.writers import open_to_others, trusted
 from jitid.values.text import MARK, decoded, foreign, quote, safe
-from jitid.writers import open_to_others, trusted
 
 if TYPE_CHECKING:
     from jitid.model.target import StatedTarget

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.address import parse_address
 from jitid.authority.bearer import DescriptorBearer, FileBearer
 from jitid.authority.remote import RemoteAuthority
+from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
     from jitid.authority.bearer import Bearer

@@ -13,7 +13,7 @@ from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.model.ledger_rows import Names
-from jitid.places import authority_folder
+from jitid.system.xdg import authority_folder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -238,8 +238,8 @@ def examine(config: Config) -> list[Check]:
 
     """
     from jitid.authority.operations import Examine
-    from jitid.files import read_regular
     from jitid.redaction.token_format import MAX_TOKEN, bare
+    from jitid.system.files import read_regular
 
     place = sweep_head(config)
     head = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
-from jitid.files import check_private, sync_folder, write_private
+from jitid.system.files import check_private, sync_folder, write_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

@@ -8,8 +8,8 @@ from threading import Lock, Timer
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, StorageError
+from jitid.system import time_limit
 from jitid.values import strict_json
 from jitid.values.text import quote, safe
 
@@ -72,7 +72,7 @@ class _Place:
         keys = self._serving(now)
         if keys is not None and not self._is_due(keys, now, kid):
             return keys
-        seconds = patience.left(min(timeout, LONGEST))
+        seconds = time_limit.left(min(timeout, LONGEST))
         if not self._fetching.acquire(blocking=False):
             if keys is not None:
                 return keys
@@ -269,7 +269,7 @@ class _Watch:
             OpenerDirector,
         )
 
-        from jitid.connecting import connect
+        from jitid.system.connect import connect
 
         watch = self
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
+from jitid.system.writers import open_to_others, trusted
 from jitid.values.text import quote
-from jitid.writers import open_to_others, trusted
 
 CEDAR = ".cedar"
 CASES = ".test.toml"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from jitid import introspection, patience, settling
+from jitid import introspection, settling
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.issuance import Issued, IssuedCredential
 from jitid.ledger.changing import change
@@ -18,6 +18,7 @@ from jitid.model.credential import State, is_outside
 from jitid.model.outside import Outside
 from jitid.model.target import Made
 from jitid.ownership import told_owner
+from jitid.system import time_limit
 from jitid.targets import Targets
 from jitid.values.ids import parse_id
 from jitid.values.text import safe
@@ -61,13 +62,13 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
             confirmed = change(ledger, _confirmation(outside, made))
         except BaseException:
             # A ledger that cannot be written now cannot be told either that it has ended.
-            patience.take_back()
+            time_limit.take_back()
             with suppress(Exception):
                 issuer.revoke([there])
             raise
         if not confirmed:
             # Somebody who was quicker than the target may have settled it already, and then nothing waits in the queue.
-            patience.take_back()
+            time_limit.take_back()
             (outcome,) = issuer.revoke([there])
             raise InvalidCredentialError(
                 f"{credential.jti} ended while it was made; at the target: {safe(outcome.proof)}"
@@ -164,7 +165,7 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
                 },
             )
 
-    patience.take_back()
+    time_limit.take_back()
     try:
         change(ledger, end)
         left = settling.settle(ledger, targets, ids=jtis, waiting=True, over=True).open

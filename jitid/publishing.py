@@ -11,7 +11,7 @@ from jitid import publication, statusplace
 from jitid.authority.publication_operations import MakePublication
 from jitid.crypto import jws, krl, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
-from jitid.publicfolder import PublicFolder
+from jitid.system.public_folder import PublicFolder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 from jitid import __version__, elsewhere
-from jitid.address import parse_address
 from jitid.authority.remote import RemoteAuthority
 from jitid.authority.whoami import WhoAmI
 from jitid.config import Config
 from jitid.errors import JitidError
 from jitid.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning
+from jitid.system.authority_address import parse_address
 
 
 def _credential(config: Config) -> Iterator[Check]:

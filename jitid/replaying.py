@@ -14,7 +14,7 @@ from jitid.ownership import told_owner
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome
-from jitid.zones import load, offsets
+from jitid.system.time_zones import load, offsets
 
 if TYPE_CHECKING:
     from datetime import tzinfo

@@ -14,12 +14,12 @@ from jitid import auditing, backup, backupfile, restoring, rotation
 from jitid.backups import OUT
 from jitid.environment import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
-from jitid.files import read_regular, sync_folder
 from jitid.keyring import Keyring
 from jitid.ledger import folder, untouched
 from jitid.ledger.lock import FairLock
-from jitid.places import AUTHORITY
 from jitid.redaction.token_format import bare
+from jitid.system.files import read_regular, sync_folder
+from jitid.system.xdg import AUTHORITY
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

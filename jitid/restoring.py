@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from jitid import access, auditing, backup, backupfile, revocation, rotation
 from jitid.backup import Told
 from jitid.errors import IntegrityError, StorageError
-from jitid.files import sync_folder
 from jitid.keyring import Keyring
 from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
@@ -26,6 +25,7 @@ from jitid.model.event import BrokenChainError, Head
 from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey
 from jitid.model.task import written_task
 from jitid.redaction.token_format import bare
+from jitid.system.files import sync_folder
 from jitid.values.ids import credential_id
 from jitid.values.text import quote
 

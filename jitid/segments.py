@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from jitid import auditexport, auditing
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
-from jitid.files import writing_private
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.segments import Segment, digest_of
 from jitid.model.chain import Chain, head_of, links, opening
 from jitid.model.event import Event, Head
-from jitid.outputplace import check_output
+from jitid.system.files import writing_private
+from jitid.system.output_place import check_output
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.text import quote

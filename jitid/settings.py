@@ -391,7 +391,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
             zone(name)
             return name
         case "authority":
-            from jitid.address import parse_address
+            from jitid.system.authority_address import parse_address
 
             return str(parse_address(_text(raw)))
         case "url":
@@ -421,7 +421,7 @@ def zone(name: str) -> tzinfo | None:
     """Return the time zone of an IANA name; None for UTC, which needs no table. Raises ConfigurationError."""
     if name == "UTC":
         return None
-    from jitid.zones import load
+    from jitid.system.time_zones import load
 
     return load(name)
 
@@ -440,7 +440,7 @@ def absolute(path: str, folder: str) -> str:
     if "://" in path or path.startswith("/"):
         return path
     if path == "~" or path.startswith("~/"):
-        from jitid.places import home
+        from jitid.system.xdg import home
 
         return home() + path[1:]
     return f"{folder.rstrip('/')}/{path}"

@@ -10,7 +10,6 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from jitid import patience
 from jitid.errors import JitidError
 from jitid.ledger import resting
 from jitid.ledger.changing import change
@@ -19,6 +18,7 @@ from jitid.model.credential import Kind
 from jitid.model.outside import LAST_AFTER, Outside
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Outcome, Settlement
+from jitid.system import time_limit
 from jitid.targets import Targets
 from jitid.values.text import safe
 
@@ -112,7 +112,7 @@ def settle(
         }
     tally = _Tally(ledger, over=over)
     work = {name: some for name, some in due.items() if some}
-    limit = patience.left(limit)
+    limit = time_limit.left(limit)
     if limit <= 0:
         # No target was asked, so that there is no outcome to record, and no later try is put off.
         with ledger.read() as snapshot:

@@ -17,14 +17,14 @@ from jitid.environment import (
     must_be_beside,
 )
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.files import write_private
 from jitid.keyring import Keyring
 from jitid.ledger import folder, home
 from jitid.ledger.copying import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import SigningKey
-from jitid.places import authority_folder
 from jitid.rotation import still_tells
+from jitid.system.files import write_private
+from jitid.system.xdg import authority_folder
 
 if TYPE_CHECKING:
     from jitid.config import Config

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from jitid.configfile import Layer, read_layers
 from jitid.errors import ConfigurationError
-from jitid.places import own_files
 from jitid.settings import Setting, Value, strictest
+from jitid.system.xdg import own_files
 from jitid.values.text import safe
 
 

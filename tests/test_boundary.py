@@ -71,7 +71,7 @@ def test_a_dependency_that_is_broken_is_a_sentence(
 @pytest.mark.deep
 @pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize(
-    "module", ["jitid.cli", "jitid.formats.output", "jitid.errors", "jitid.redaction.token_format"]
+    "module", ["jitid.cli", "jitid.system.output", "jitid.errors", "jitid.redaction.token_format"]
 )
 def test_a_module_of_ours_that_does_not_load_is_a_sentence(module: str, how: str, tmp_path: Path) -> None:
     """Even the one that tells errors."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jitid.errors import OutputError
-from jitid.files import Replacement, write_private, write_public, writing_private, writing_public
+from jitid.system.files import Replacement, write_private, write_public, writing_private, writing_public
 from tests.real import need, surroundings, tmpfs
 
 WRITERS = [(writing_private, 0o600), (writing_public, 0o644)]
@@ -121,7 +121,7 @@ def test_standard_output_by_its_name_is_written_even_where_it_is_a_file(name: st
     """The link in /dev stays, and what others have appended to the file too."""
     path = tmp_path / "out"
     path.write_text("before\n")
-    code = "import sys; from jitid.files import write_private; write_private(sys.argv[1], b'data\\n')"
+    code = "import sys; from jitid.system.files import write_private; write_private(sys.argv[1], b'data\\n')"
     with path.open("ab") as out:
         subprocess.run([sys.executable, "-c", code, name], stdout=out, check=True, env=surroundings(tmp_path))
     assert path.read_text() == "before\ndata\n"
@@ -133,7 +133,7 @@ def test_standard_output_by_its_name_is_written_even_where_it_is_a_file(name: st
 def test_killed_at_any_system_call_it_leaves_the_old_file_or_the_new_one(call: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
     code = (
-        "import sys; from jitid.files import writing_private\n"
+        "import sys; from jitid.system.files import writing_private\n"
         "with writing_private(sys.argv[1]) as file:\n"
         "    for _ in range(3): file.write('n' * 70000)\n"
     )

@@ -13,8 +13,8 @@ from jitid.authority.operations import ListCredentials, Renew
 from jitid.authority.target_operations import Attach
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import FIRST_NAMESPACE, Liveness, Process
-from jitid.processes import liveness, orphans, this_process
 from jitid.request import AttachRequest, RenewRequest
+from jitid.system.processes import liveness, orphans, this_process
 from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.real import missing, need
@@ -84,7 +84,7 @@ def test_without_a_start_the_number_alone_proves_nothing() -> None:
 
 def test_where_times_are_told_otherwise_nothing_is_known() -> None:
     """In a time namespace of its own a process would seem to be another one."""
-    script = "from jitid.processes import this_process; print(this_process().started)"
+    script = "from jitid.system.processes import this_process; print(this_process().started)"
     apart = [need("unshare"), "--time", "--boottime", "100000", "--fork"]
     done = subprocess.run(
         [*apart, sys.executable, "-c", script],

@@ -6,11 +6,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from jitid import patience
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN, bare
+from jitid.system import time_limit
+from jitid.system.writers import trusted
 from jitid.values.text import quote
-from jitid.writers import trusted
 
 if TYPE_CHECKING:
     from jitid.values.secret import Secret
@@ -96,7 +96,7 @@ Bearer = FileBearer | DescriptorBearer
 def _read(descriptor: int) -> bytes:
     pieces = []
     left = MAX_TOKEN + _ROOM
-    with patience.Pause():
+    with time_limit.Pause():
         while left and (piece := os.read(descriptor, left)):
             pieces.append(piece)
             left -= len(piece)

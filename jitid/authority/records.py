@@ -223,7 +223,7 @@ class ZoneShape:
 
     def decode(self, raw: Any) -> Any:
         from jitid.errors import ConfigurationError
-        from jitid.zones import load
+        from jitid.system.time_zones import load
 
         if type(raw) is not str:
             raise UnfitError("the name of a time zone is wanted")

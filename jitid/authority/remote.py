@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import patience
 from jitid.authority import codec, fitting, guarding, paging
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
@@ -19,7 +18,6 @@ from jitid.authority.shaping import shape_of
 from jitid.authority.target_operations import Settle
 from jitid.authority.token_operations import Exchange
 from jitid.authority.whoami import WhoAmI
-from jitid.channel import Answer, Channel, LostError, new_key
 from jitid.errors import (
     ConfigurationError,
     JitidError,
@@ -28,11 +26,13 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.system import time_limit
+from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.address import Address
     from jitid.authority.bearer import Bearer
+    from jitid.system.authority_address import Address
 
 _LONG = 900.0
 """Seconds that an answer may take which looks at the whole ledger, unless the command has less."""
@@ -167,7 +167,7 @@ class RemoteAuthority:
                 if self._bearer is not None:
                     headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
                 # The caller may have been long in giving it.
-                end = end or time.monotonic() + patience.usual(self._timeout)
+                end = end or time.monotonic() + time_limit.usual(self._timeout)
                 seconds = max(end - time.monotonic(), 0.001)
                 thinking = _LONG if long else None
                 refusal = _asked(channel, (method, path, body, headers), kind, seconds, thinking)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jitid import patience
 from jitid.access import Wanted
 from jitid.authority.access_operations import (
     BootstrapAccess,
@@ -20,11 +19,11 @@ from jitid.commands.list import limit_of
 from jitid.commands.revoke import check_reason
 from jitid.environment import open_authority, open_or_create_authority, open_or_create_local
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.files import write_private
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.caller import ROLES
-from jitid.outputplace import check_output
+from jitid.system import output, time_limit
+from jitid.system.files import write_private
+from jitid.system.output_place import check_output
 from jitid.values.ids import parse_access_id
 from jitid.values.names import check_audience, check_delegator
 from jitid.values.text import decoded, quote
@@ -251,7 +250,7 @@ def _show(given: Globals, made: Granted, out: str | None) -> None:
 
 
 def _end(authority: Authority, made: Granted, error: BaseException | None = None) -> None:
-    patience.take_back()
+    time_limit.take_back()
     try:
         authority.perform(RevokeAccess(ids=(made.access.id,), reason="it could not be handed out"))
     except JitidError as failure:

@@ -12,9 +12,9 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority, open_for_preview, open_or_create_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.standing_secret import MOST_SECRET, check_own_name
+from jitid.system import output
 from jitid.values.names import check_delegator
 from jitid.values.text import check_text, mark_of, safe
 

@@ -9,9 +9,9 @@ from jitid.authority.adopt_operations import ListAdopted, SuggestReplacements
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.standing_secret import check_own_name
+from jitid.system import output
 from jitid.values.text import safe
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.task import check_task
 from jitid.recurrence import DAYS, Rule
+from jitid.system import output
 from jitid.values.names import check_name
 from jitid.values.times import format_duration
 

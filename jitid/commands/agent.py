@@ -11,13 +11,13 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.credential import check_made
 from jitid.model.task import MAX_PURPOSE
 from jitid.registry import Due, Stated
 from jitid.settings import nearest
 from jitid.sharing import check_shared
+from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope
 from jitid.values.text import operand, quote

@@ -12,9 +12,9 @@ from jitid.commands.revoke import check_reason
 from jitid.commands.waiting import with_authority
 from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.approval import ApprovalFilter
+from jitid.system import output
 from jitid.values.ids import parse_approval_id
 from jitid.values.text import safe
 from jitid.values.times import parse_duration

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jitid.commands import reading
 from jitid.errors import UsageError
-from jitid.formats import output
+from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

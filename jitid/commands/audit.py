@@ -14,11 +14,11 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority, standing
 from jitid.errors import IntegrityError, PartialError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.event import Event
 from jitid.model.task import check_task
 from jitid.redaction.token_format import MAX_TOKEN, bare
+from jitid.system import output
 from jitid.values.names import check_delegator, check_name
 from jitid.values.strict_json import loads
 from jitid.values.text import quote

@@ -13,8 +13,8 @@ from jitid.commands import incoming, rows
 from jitid.commands.verdicts import row_of
 from jitid.environment import open_authority, policy_mark, standing
 from jitid.errors import ConfigurationError, DiskError, JitidError, PartialError, StorageError, UsageError
-from jitid.formats import output
 from jitid.formats.json import dumps
+from jitid.system import output
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token

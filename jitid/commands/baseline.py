@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self
 
 from jitid.commands import reading
 from jitid.errors import UsageError
-from jitid.files import writing_private
-from jitid.leftovers import remove_leftovers
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.known import Known
+from jitid.system.files import writing_private
+from jitid.system.temp_files import remove_leftovers
 from jitid.values.text import quote
 
 SCHEMA = "jitid.baseline/1"

@@ -15,9 +15,9 @@ from jitid.commands.asking import can_ask, confirm
 from jitid.commands.requesting import hand_out, request_from, row_of
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
-from jitid.formats import output
 from jitid.model.credential import is_outside
 from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
+from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

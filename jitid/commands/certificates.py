@@ -14,9 +14,9 @@ from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import IntegrityError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.issuers.protocol import MAX_CHAIN
+from jitid.system import output
 from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
@@ -127,6 +127,6 @@ def _write(data: bytes, out: str | None) -> None:
     if out is None:
         output.write(data.decode("ascii"))
         return
-    from jitid.files import write_public
+    from jitid.system.files import write_public
 
     write_public(out, data)

@@ -6,13 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from jitid import shipped
 from jitid.commands.globals import Globals
 from jitid.commands.rows import by_eye
 from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
-from jitid.shipped import Reader, Shipped
+from jitid.system import installed_files, output
+from jitid.system.installed_files import Reader, Shipped
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def show(given: Globals, shell: options.Shell) -> None:  # noqa: ARG001 - every 
     For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
     jitid completion show fish | source. To keep it: jitid completion install.
     """
-    output.write(shipped.completion(_shell(shell)).text())
+    output.write(installed_files.completion(_shell(shell)).text())
 
 
 def install(given: Globals, shell: options.Shells = None) -> None:
@@ -49,13 +48,16 @@ def install(given: Globals, shell: options.Shells = None) -> None:
         raise NotFoundError(
             "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
         )
-    files = [*(shipped.completion(each) for each in dict.fromkeys(shells)), *shipped.man_pages()]
+    files = [
+        *(installed_files.completion(each) for each in dict.fromkeys(shells)),
+        *installed_files.man_pages(),
+    ]
     rows = []
     failures: list[JitidError] = []
     for file in files:
-        path = shipped.target(file)
+        path = installed_files.target(file)
         try:
-            state: str = shipped.install(file, path)
+            state: str = installed_files.install(file, path)
         except OutputError as error:
             failures.append(error)
             state = "failed"
@@ -89,33 +91,35 @@ def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _shell(name: str) -> Reader:
-    for shell in shipped.SHELLS:
+    for shell in installed_files.SHELLS:
         if shell == name:
             return shell
     raise UsageError(
-        f"{quote(name)} is no shell that completes", f"choose one of: {', '.join(shipped.SHELLS)}"
+        f"{quote(name)} is no shell that completes", f"choose one of: {', '.join(installed_files.SHELLS)}"
     )
 
 
 def _present(environ: Mapping[str, str]) -> list[Reader]:
     """Return the shells that are installed, and the user's own one in any case."""
     own = os.path.basename(environ.get("SHELL", ""))
-    return [shell for shell in shipped.SHELLS if shell == own or shipped.which(shell, environ)]
+    return [
+        shell for shell in installed_files.SHELLS if shell == own or installed_files.which(shell, environ)
+    ]
 
 
 def _left_to_do(files: list[Shipped], environ: Mapping[str, str]) -> Iterator[str]:
     readers = {file.reader: file for file in files}
     if "bash" in readers:
-        yield from _left_for_bash(shipped.target(readers["bash"], environ))
+        yield from _left_for_bash(installed_files.target(readers["bash"], environ))
     if "zsh" in readers:
-        yield from _left_for_zsh(os.path.dirname(shipped.target(readers["zsh"], environ)), environ)
+        yield from _left_for_zsh(os.path.dirname(installed_files.target(readers["zsh"], environ)), environ)
     if "man" in readers:
         yield from _left_for_man(
-            os.path.dirname(os.path.dirname(shipped.target(readers["man"], environ))), environ
+            os.path.dirname(os.path.dirname(installed_files.target(readers["man"], environ))), environ
         )
     if readers.keys() & {"bash", "zsh"}:
         yield "shells that are started from now on complete; to start this one anew: exec $SHELL"
-    if readers.keys() - {"man"} and not shipped.which(shipped.PROGRAM, environ):
+    if readers.keys() - {"man"} and not installed_files.which(installed_files.PROGRAM, environ):
         yield "ids and names complete only where `jitid` is in PATH, and here it is not"
 
 
@@ -142,8 +146,8 @@ def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
-    found = next((each for each in shipped.installed(environ) if each.reader == "man"), None)
-    if folder not in shipped.folders("man", environ) and not (found and found.current):
+    found = next((each for each in installed_files.installed(environ) if each.reader == "man"), None)
+    if folder not in installed_files.folders("man", environ) and not (found and found.current):
         yield f'man: put into the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
 
 

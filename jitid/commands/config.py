@@ -11,10 +11,10 @@ from jitid.commands.globals import Globals
 from jitid.config import Config, here, own_file
 from jitid.configfile import TABLES, parse, read_layer, read_text
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
-from jitid.files import write_private
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.settings import SETTINGS, Value, absolute, convert, nearest
+from jitid.system import output
+from jitid.system.files import write_private
 from jitid.values.text import MARK, quote, safe
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from jitid import patience
 from jitid.authority.target_operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.model.target import BY_HAND
+from jitid.system import time_limit
 from jitid.values.text import safe
 from jitid.values.times import format_time
 
@@ -33,7 +33,7 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
         return ended
     if wait is not None:
         # Targets have the time that --wait gives them.
-        patience.lift()
+        time_limit.lift()
     # Of more than are named here nobody asks now.
     more = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
     event = None if ended.earlier else ended.event

@@ -15,10 +15,10 @@ from jitid.commands.revoke import check_reason, confirmed, most_of, unproved
 from jitid.delegators import Amendment, Edit
 from jitid.environment import open_authority, open_or_create_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.roster import stated
 from jitid.roster.stated import KEEP, Stated
+from jitid.system import output
 from jitid.values.text import operand
 
 if TYPE_CHECKING:

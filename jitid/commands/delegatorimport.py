@@ -13,8 +13,8 @@ from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import check_reason, most_of, unproved
 from jitid.environment import open_for_preview, open_or_create_authority
-from jitid.formats import output
 from jitid.formats.view import View
+from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority

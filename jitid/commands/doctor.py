@@ -13,9 +13,10 @@ from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import ExitStatus, JitidError
 from jitid.examination import Check, Status
-from jitid.formats import checklist, output
+from jitid.formats import checklist
 from jitid.formats.view import View
 from jitid.ledger import folder
+from jitid.system import output
 
 FIELDS = ("check", "status", "detail", "repair")
 

@@ -9,8 +9,8 @@ from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_duration
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jitid import patience
 from jitid.auditing import LogFilter
 from jitid.authority.operations import FollowLog
 from jitid.authority.protocol import Authority
 from jitid.errors import BusyError, IntegrityError
-from jitid.formats import output
+from jitid.system import output, time_limit
 
 PAUSE = 0.5
 """Seconds between two looks at the log: one costs a fraction of a millisecond."""
@@ -36,7 +35,7 @@ def follow(
     `check` raises when the ledger is no longer there. Raises OutputError when nobody reads any longer.
     """
     # It waits for events until it is ended.
-    patience.lift()
+    time_limit.lift()
     left = limit
     last = not start
     seen = 0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import patience
 from jitid.errors import ConfigurationError, UsageError
-from jitid.formats import output
+from jitid.system import output, time_limit
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Globals:
 
         """
         if arguments.get("out") is not None:
-            from jitid.outputplace import check_output
+            from jitid.system.output_place import check_output
 
             check_output(arguments["out"])
         verb(self, **arguments)
@@ -95,7 +94,7 @@ class Globals:
         """
         config = self.config()
         if config.origin("timeout") != "default":
-            patience.bound(config.number("timeout"))
+            time_limit.bound(config.number("timeout"))
 
     def try_config(self) -> ConfigurationError | None:
         """Read the configuration, and go on without its files if it cannot be used; return why.

@@ -8,10 +8,9 @@ from collections import deque
 from time import monotonic
 from typing import NamedTuple
 
-from jitid import patience
 from jitid.commands import reading
 from jitid.errors import UsageError
-from jitid.formats import output
+from jitid.system import output, time_limit
 
 LONGEST = 1 << 16
 """So many bytes a line has at most."""
@@ -88,7 +87,7 @@ class Lines:
             self._read()
 
     def _wait(self) -> None:
-        with patience.Pause():
+        with time_limit.Pause():
             came = self._both.poll()
         for descriptor, _ in came:
             if descriptor == output.DATA and not self._input.poll(0):

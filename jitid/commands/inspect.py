@@ -212,7 +212,7 @@ def _at_target(found: Inspection) -> dict[str, Any] | None:
 
 
 def _process(found: Inspection) -> dict[str, Any] | None:
-    from jitid.processes import liveness, this_process
+    from jitid.system.processes import liveness, this_process
 
     process = found.credential.process
     if process is None:

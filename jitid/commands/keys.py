@@ -12,10 +12,10 @@ from jitid.commands.revoke import FIELDS as FORESEEN
 from jitid.commands.revoke import check_reason, most_of, tell, unproved
 from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.keyring import USES
 from jitid.model.ledger_rows import Selection
+from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -178,6 +178,6 @@ def jwks(given: Globals, out: options.PublicOut = None) -> None:
     if out is None:
         output.write(f"{text}\n")
     else:
-        from jitid.files import write_public
+        from jitid.system.files import write_public
 
         write_public(out, f"{text}\n".encode())

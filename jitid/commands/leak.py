@@ -119,8 +119,8 @@ def show(given: Globals, leak: options.LeakId) -> None:
     """
     from jitid.authority.operations import ShowLeaks
     from jitid.environment import open_authority
-    from jitid.formats import output
     from jitid.formats.view import View
+    from jitid.system import output
 
     given.expect(leakrows.DETAILS)
     numbers, jtis = _named([leak])
@@ -168,8 +168,8 @@ def close(
     from jitid.authority.operations import CloseLeaks
     from jitid.commands.revoke import check_reason
     from jitid.environment import open_authority
-    from jitid.formats import output
     from jitid.formats.view import View
+    from jitid.system import output
 
     given.expect(leakrows.CLOSED)
     numbers, jtis = _named(leaks)

@@ -15,11 +15,11 @@ from jitid.commands.leaksources import ReportSearch, TextSearch
 from jitid.commands.revoke import check_reason, most_of, row, sentence
 from jitid.environment import open_authority, room
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.leaks import LeakReport, check_source
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
+from jitid.system import output
 from jitid.traced import first_of
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jitid.commands import timelinerows
-from jitid.formats import output
 from jitid.formats.markdown import code
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from jitid.commands.globals import Globals
 from jitid.environment import place_text
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.transfer import Wanted, copy_ledger
 from jitid.values.names import check_issuer
 from jitid.values.text import safe

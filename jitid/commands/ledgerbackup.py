@@ -12,10 +12,10 @@ from jitid.backups import OUT
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import IntegrityError, OutputError, UsageError
-from jitid.files import read_regular
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.redaction.token_format import MAX_TOKEN, bare
+from jitid.system import output
+from jitid.system.files import read_regular
 from jitid.values.text import quote, safe
 from jitid.values.times import format_time
 

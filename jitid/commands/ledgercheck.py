@@ -9,8 +9,9 @@ from jitid.backups import OUT
 from jitid.commands import doctor, reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.ledgerbackup import Talk, another_one, must_be_a_path
-from jitid.formats import checklist, output
+from jitid.formats import checklist
 from jitid.formats.view import View
+from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -8,9 +8,9 @@ from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
 from jitid.environment import must_be_beside, open_local
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.values.names import check_issuer
 from jitid.values.text import quote
 from jitid.values.times import format_time

@@ -15,7 +15,7 @@ from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES, check_task
 from jitid.policy import decision
-from jitid.processes import orphans
+from jitid.system.processes import orphans
 from jitid.values.ids import parse_id
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope

@@ -6,11 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from jitid import patience
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
-from jitid.formats import output
+from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -52,7 +51,7 @@ def mcp(
     # What is wrong with the configuration is told before a client waits for answers.
     given.config()
     # It waits for as long as its client lives, and each answer has its own time.
-    patience.lift()
+    time_limit.lift()
     session = Session(given, token_file, limits)
     server = Server(given, session)
     if os.isatty(0):

@@ -6,7 +6,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid import patience
 from jitid.authority.operations import AbandonAttachment, Issue
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
@@ -16,6 +15,7 @@ from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
 from jitid.model.reach import LISTED
 from jitid.request import AttachRequest
 from jitid.runner.tokenplace import RUN_TOKEN
+from jitid.system import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -131,7 +131,7 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
 
 def abandon(given: Globals, jti: str) -> bool:
     """End a credential that was attached to an identity, and nothing else of that; tell whether it was one."""
-    patience.take_back()
+    time_limit.take_back()
     authority = open_authority(given.config())
     try:
         authority.perform(AbandonAttachment(jti=jti))

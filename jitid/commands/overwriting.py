@@ -142,8 +142,8 @@ def _last_segment(subject: object) -> str | None:
 
 def _text_in(path: str) -> str:
     """Return what may be a token in a regular file of this user; nothing for anything else, which is never shown."""
-    from jitid.files import read_regular
     from jitid.redaction.token_format import MAX_TOKEN, bare
+    from jitid.system.files import read_regular
 
     try:
         data = read_regular(path, MAX_TOKEN + 1)

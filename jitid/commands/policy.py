@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
-from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from jitid.formats import output
+from jitid.system import output
 
 if TYPE_CHECKING:
     import threading

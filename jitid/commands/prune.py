@@ -10,9 +10,9 @@ from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_time, parse_duration
 

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from jitid import patience
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, bare
+from jitid.system import time_limit
 from jitid.values.text import MARK, decoded, given_away, mark_of, quote, refuse_mark
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def opened(path: str, what: str) -> int:
             )
         return 0
     try:
-        with patience.Pause():
+        with time_limit.Pause():
             # Opening a FIFO waits for its writer.
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -151,7 +151,7 @@ def opened(path: str, what: str) -> int:
 
 def piece_of(descriptor: int, size: int) -> bytes:
     """Return the next bytes of a file, at most `size`; no bytes at its end. Raises OSError."""
-    with patience.Pause():
+    with time_limit.Pause():
         return os.read(descriptor, size)
 
 
@@ -164,7 +164,7 @@ def spared(pieces: Iterable[T]) -> Iterator[T]:
     """Yield pieces as they come; the wait for each takes none of the command's time."""
     coming = iter(pieces)
     while True:
-        with patience.Pause():
+        with time_limit.Pause():
             piece = next(coming, _NONE)
         if piece is _NONE:
             return
@@ -184,7 +184,7 @@ class _Waiting(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        with patience.Pause():
+        with time_limit.Pause():
             return os.readv(self._descriptor, [buffer])
 
     def close(self) -> None:

@@ -9,17 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid import patience
 from jitid.authority.operations import AbandonRenewal, Renew
 from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, row_of
 from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.files import write_private
-from jitid.formats import output
-from jitid.outputplace import check_output
 from jitid.request import RenewRequest
+from jitid.system import output, time_limit
+from jitid.system.files import write_private
+from jitid.system.output_place import check_output
 from jitid.values.text import quote
 from jitid.values.times import format_time, parse_duration
 
@@ -100,7 +99,7 @@ def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callab
         show()
     except BaseException as error:
         (one,) = issued.credentials
-        patience.take_back()
+        time_limit.take_back()
         try:
             authority.perform(AbandonRenewal(token=one.secret))
         except JitidError as failure:

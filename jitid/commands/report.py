@@ -10,11 +10,11 @@ from jitid.commands.findings import remedy
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
 from jitid.errors import UsageError
-from jitid.files import write_private, write_public
-from jitid.formats import output
 from jitid.formats.view import Format, View
 from jitid.model.survey import Totals
 from jitid.report import DEFAULT_DAYS, Report
+from jitid.system import output
+from jitid.system.files import write_private, write_public
 from jitid.values.times import parse_time
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid import patience
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
@@ -13,6 +12,7 @@ from jitid.model.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.request import IssueRequest, MayAct
+from jitid.system import time_limit
 from jitid.values.audience import check_reach
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope
@@ -193,7 +193,7 @@ def hand_out(
         show()
     except BaseException as error:
         ids = tuple(credential.jti for one in issued for credential in one.credentials)
-        patience.take_back()
+        time_limit.take_back()
         try:
             ended = authority.perform(
                 Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)

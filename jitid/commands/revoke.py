@@ -11,10 +11,10 @@ from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.view import View
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import check_task
+from jitid.system import output
 from jitid.values.ids import parse_id
 from jitid.values.names import check_delegator, check_name
 from jitid.values.text import check_text

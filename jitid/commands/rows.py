@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitid.commands.globals import Globals
-from jitid.formats import output
 from jitid.model.credential import Credential, State
 from jitid.model.standing_secret import FOR_EVER
+from jitid.system import output
 from jitid.values.names import spiffe_id
 from jitid.values.times import format_duration, format_time
 
@@ -67,7 +67,7 @@ def process_state(row: Credential, now: int) -> str | None:
     """Return whether the process is there that a live credential was given to, as far as it can be told from here."""
     if row.process is None or row.state_at(now) is not State.ACTIVE:
         return None
-    from jitid.processes import liveness, this_process
+    from jitid.system.processes import liveness, this_process
 
     return liveness(row.process, this_process()).value
 

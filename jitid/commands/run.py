@@ -7,7 +7,6 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid import patience as bounds
 from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
@@ -15,12 +14,13 @@ from jitid.commands.holding import Hold
 from jitid.commands.requesting import hand_out, parse_may_act, stated_request
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
-from jitid.formats import output
 from jitid.model.credential import USUAL_KINDS, named_kind
-from jitid.processes import this_process
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch
 from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
+from jitid.system import output
+from jitid.system import time_limit as bounds
+from jitid.system.processes import this_process
 from jitid.values.names import MAX_NAME
 from jitid.values.text import quote
 from jitid.values.times import LATEST, format_duration, format_time, parse_duration, parse_time

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands.findings import Telling, Whole, document, lines
 from jitid.commands.scanfound import RULES
-from jitid.files import writing_public
-from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.swept import SCAN, SweptRows, covered
 from jitid.sweep.finding import Coverage, Finding, Swept
+from jitid.system import output
+from jitid.system.files import writing_public
 from jitid.whereabouts import starred
 
 if TYPE_CHECKING:

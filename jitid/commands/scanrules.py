@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.scanrules.place import check_place
 from jitid.scanrules.writing import RuleFormat, rules
+from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

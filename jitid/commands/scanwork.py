@@ -368,7 +368,7 @@ class _Work:
         if action is None:
             return
         from jitid.commands.found import number
-        from jitid.formats import output
+        from jitid.system import output
 
         if action.report is not None:
             would = "would record" if action.dry_run else "recorded"

@@ -12,9 +12,10 @@ from jitid.commands import installed
 from jitid.commands.globals import Globals
 from jitid.environment import caller, home_path, is_database
 from jitid.errors import UsageError
-from jitid.files import write_public
-from jitid.formats import crontab, output, unit
+from jitid.formats import crontab, unit
 from jitid.settings import SETTINGS
+from jitid.system import output
+from jitid.system.files import write_public
 from jitid.values.text import quote
 from jitid.values.times import format_duration, parse_duration
 

@@ -6,14 +6,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid import patience
 from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
 from jitid.config import here
 from jitid.environment import open_or_create_local
 from jitid.errors import ConfigurationError, UsageError
-from jitid.formats import output
 from jitid.settings import convert, named
+from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
@@ -46,7 +45,7 @@ def serve(
     given.expect_own_form()
     config = given.config()
     # It waits for as long as it serves, and each request has its own time.
-    patience.lift()
+    time_limit.lift()
     stated = {
         "serve_bind": bind,
         "serve_socket": socket,
@@ -107,7 +106,7 @@ def _plan(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
             raise
-        from jitid.installation import adding
+        from jitid.system.dependencies import adding
 
         raise ConfigurationError(
             f"`serve` needs {error.name}, which is not installed", adding("server")

@@ -8,7 +8,7 @@ from jitid.authority.operations import PublishSshAuthorities, PublishSshRevocati
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
-from jitid.formats import output
+from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -31,7 +31,7 @@ def ssh(given: Globals, out: options.PublicOut = None) -> None:
     if out is None:
         output.write(text)
         return
-    from jitid.files import write_public
+    from jitid.system.files import write_public
 
     write_public(out, text.encode())
 
@@ -49,7 +49,7 @@ def krl(given: Globals, out: options.PublicOut = None) -> None:
     if out is None:
         output.write_bytes(found.krl)
     else:
-        from jitid.files import write_public
+        from jitid.system.files import write_public
 
         write_public(out, found.krl)
     keys = (

@@ -13,7 +13,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from jitid import patience
 from jitid.commands import reading
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds
@@ -21,6 +20,7 @@ from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.pasted import LONGEST, search_pasted
 from jitid.search.secret_shapes import Looks, Shapes
 from jitid.search.strings import ALL, add
+from jitid.system import time_limit
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
@@ -171,7 +171,7 @@ class StreamSearch:
 
     def _begin(self) -> None:
         _widen(self._descriptor)
-        with patience.Pause():
+        with time_limit.Pause():
             size, ended = self._fill(0, LONGEST + 1)
         self.caveat = _caveat(bytes(self._window[:8]), self._command, is_short=ended)
         if self.caveat not in (None, _LONG):

@@ -16,17 +16,17 @@ from jitid.commands.revoke import most_of
 from jitid.commands.sweepwork import Work, in_time
 from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
-from jitid.files import writing_private, writing_public
-from jitid.formats import output
 from jitid.formats.show import pieces
 from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
-from jitid.leftovers import remove_leftovers
-from jitid.outputplace import check_output
 from jitid.settings import nearest
 from jitid.sweep.finding import Severity
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES, rule_of
+from jitid.system import output
+from jitid.system.files import writing_private, writing_public
+from jitid.system.output_place import check_output
+from jitid.system.temp_files import remove_leftovers
 from jitid.values.text import quote
 from jitid.values.times import parse_duration, parse_time
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid import patience, revocation
+from jitid import revocation
 from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.authority.target_operations import FlyCanaries, Settle
 from jitid.commands import progress, reading
@@ -24,8 +24,8 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.formats import output
 from jitid.sweep.finding import Coverage, Remedied
+from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -125,7 +125,7 @@ class Work:
                     examined.add(each.rule)
                 yield each
         except StorageError:
-            if patience.is_over():
+            if time_limit.is_over():
                 for rule in self._rules:
                     if rule not in examined:
                         yield Coverage(rule, "nothing", ("the time that --timeout gives was over",))
@@ -225,7 +225,7 @@ def in_time() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        if patience.is_over():
+        if time_limit.is_over():
             error.message = f"the sweep is incomplete, its time is over: {error.message}"
             error.exit_status = ExitStatus.INCOMPLETE
         raise
@@ -233,7 +233,7 @@ def in_time() -> Iterator[None]:
 
 def _share(limit: int) -> int:
     """Return how many seconds targets have: no more than half of what is left, for the rest is still to be done."""
-    left = patience.left(limit * 2) / 2
+    left = time_limit.left(limit * 2) / 2
     return max(1, int(left))
 
 

@@ -184,8 +184,8 @@ def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
 
 def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.commands import found, rows
-    from jitid.formats import output
     from jitid.formats.view import View
+    from jitid.system import output
 
     shown = [
         {**one, "revoke": one["revoke"] and given.command(one["revoke"])} for one in found.rows_of(traced)
@@ -210,7 +210,7 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
 def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.commands.found import some, summary, warn_of_thieves
-    from jitid.formats import output
+    from jitid.system import output
 
     warn_of_thieves(given, traced.strays)
     forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]

@@ -53,7 +53,8 @@ def tree(
             limit=limit_of(limit),
         )
     )
-    from jitid.formats import drawing, output
+    from jitid.formats import drawing
+    from jitid.system import output
 
     nodes = [_node(row, page) for row in page.credentials]
     by_eye = given.format_name() is None and given.field is None and output.is_terminal()

@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid import patience as bounds
 from jitid.approval import a_member
 from jitid.authority.approval_operations import FindApprovals, ShowApproval
 from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
 from jitid.model.approval import Approval, ApprovalState
+from jitid.system import time_limit as bounds
 from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 

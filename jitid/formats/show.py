@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from jitid.formats import output
 from jitid.formats.view import Format, View, no_such_field
+from jitid.system import output
 
 
 def show(

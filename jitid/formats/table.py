@@ -14,9 +14,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jitid.formats import output
 from jitid.formats.cell import cell
 from jitid.formats.view import View
+from jitid.system import output
 from jitid.values.text import safe
 
 GAP = 2

@@ -11,10 +11,10 @@ from threading import Lock, local
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid import patience
-from jitid.address import parse_address
-from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
+from jitid.system import time_limit
+from jitid.system.authority_address import parse_address
+from jitid.system.http import Channel, Words
 from jitid.values.text import foreign, quote, safe
 
 MAX_ANSWER = 8 << 20
@@ -113,7 +113,7 @@ class Aws:
 
     def begin(self, seconds: float) -> float:
         """Give what this thread does from now on so many seconds; return when they are over (monotonic clock)."""
-        self._now.end = time.monotonic() + patience.left(seconds)
+        self._now.end = time.monotonic() + time_limit.left(seconds)
         return self._now.end
 
     def share(self, end: float) -> None:
@@ -320,7 +320,7 @@ def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
         import botocore.parsers
         import botocore.session
     except ImportError as error:
-        from jitid.installation import adding
+        from jitid.system.dependencies import adding
 
         raise ConfigurationError(
             f"credentials of AWS need botocore, which cannot be loaded: {error}", adding("aws")

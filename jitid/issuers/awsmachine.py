@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 
-from jitid.address import Address
-from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, StorageError
 from jitid.issuers.awsclient import Keys
+from jitid.system.authority_address import Address
+from jitid.system.http import Channel, Words
 from jitid.values import strict_json
 
 METADATA = Address("http", "169.254.169.254", 80, "")

@@ -13,7 +13,6 @@ from contextlib import suppress
 from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
-from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.outside import Option
 from jitid.model.target import (
@@ -28,10 +27,11 @@ from jitid.model.target import (
     jti_of,
     prefix_of,
 )
+from jitid.system import time_limit
+from jitid.system.writers import changeable
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import safe
-from jitid.writers import changeable
 
 VERSION = 1
 """Of requests and answers."""
@@ -248,7 +248,7 @@ class ExecIssuer:
             raise StorageError(f"the program {self._shown} cannot be started: {error.strerror}") from None
         _running.add(child.pid)
         try:
-            return _converse(child, request, time.monotonic() + patience.left(self._timeout), self._shown)
+            return _converse(child, request, time.monotonic() + time_limit.left(self._timeout), self._shown)
         finally:
             # Also what it left behind, for nothing of it may go on with a request that is over.
             with suppress(ProcessLookupError, PermissionError):

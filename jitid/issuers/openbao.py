@@ -13,9 +13,6 @@ from typing import Any, Self
 from urllib.parse import quote as percent
 from urllib.parse import urlencode
 
-from jitid import patience
-from jitid.address import parse_address
-from jitid.channel import Channel, LostError, Words
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -29,6 +26,9 @@ from jitid.issuers.openbaologin import Access, Login
 from jitid.issuers.openbaoreply import Reply, plain, unclear
 from jitid.issuers.outside import Option
 from jitid.model.target import Target
+from jitid.system import time_limit
+from jitid.system.authority_address import parse_address
+from jitid.system.http import Channel, LostError, Words
 
 OPTIONS: Mapping[str, Option] = {
     "address": Option("text", "where it is: https://HOST:8200", required=True),
@@ -79,7 +79,7 @@ class OpenBao:
 
     def call(self) -> Call:
         """Return what makes the requests of one call; its time begins now."""
-        return Call(self, monotonic() + patience.left(self._timeout))
+        return Call(self, monotonic() + time_limit.left(self._timeout))
 
     def connect(self) -> Channel:
         """Return a connection that nobody else uses."""

@@ -8,10 +8,10 @@ from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from jitid.errors import ConfigurationError, RefusedError
-from jitid.files import check_private, read_regular
 from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
 from jitid.issuers.outside import Option
 from jitid.model.target import Target
+from jitid.system.files import check_private, read_regular
 from jitid.values.text import quote
 
 OPTIONS: Mapping[str, Option] = {

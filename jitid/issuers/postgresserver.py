@@ -15,11 +15,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
-from jitid import patience
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.files import check_private, read_regular
 from jitid.ledger.postgresfailure import connecting
 from jitid.model.target import Target
+from jitid.system import time_limit
+from jitid.system.files import check_private, read_regular
 from jitid.values.text import foreign
 
 Database = psycopg.Connection[tuple[Any, ...]]
@@ -49,7 +49,7 @@ class Server:
 
     def call(self) -> Call:
         """Begin a call: from now on its time is running."""
-        return Call(self, time.monotonic() + patience.left(self.timeout))
+        return Call(self, time.monotonic() + time_limit.left(self.timeout))
 
     @property
     def database(self) -> str:

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from jitid import files
 from jitid.errors import BusyError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.clock import machine
@@ -24,6 +23,7 @@ from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
+from jitid.system import files
 from jitid.values.text import quote
 
 _MARK = "copying"

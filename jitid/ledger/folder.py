@@ -17,12 +17,12 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.ledger_rows import Names
+from jitid.system.files import check_private, sync_folder, write_private
 from jitid.values.text import quote, safe
 
 DATABASE = "ledger.db"

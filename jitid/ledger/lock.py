@@ -10,8 +10,8 @@ import threading
 import time
 from types import FrameType
 
-from jitid import patience
 from jitid.errors import IntegrityError, StorageError
+from jitid.system import time_limit
 
 _SHORTEST, _LONGEST = 0.0005, 0.005
 """Seconds between two looks at a lock that another process holds."""
@@ -57,7 +57,7 @@ class FairLock:
                     f"the lock file {self._path} cannot be used: {error.strerror}",
                     "jitid ledger restore --replace BACKUP",
                 ) from error
-        seconds = patience.usual(self._timeout)
+        seconds = time_limit.usual(self._timeout)
         until = time.monotonic() + seconds
         if threading.current_thread() is not threading.main_thread():
             turn = _TURNS.setdefault(self._path, threading.Lock())
@@ -143,11 +143,11 @@ class _TimedOutError(Exception):
 
 
 def _busy(seconds: float) -> StorageError:
-    if seconds <= 0 and patience.is_over():
+    if seconds <= 0 and time_limit.is_over():
         # No time was left to wait for the other writer.
         return StorageError(
-            f"{patience.OVER}, and another writer holds the ledger; nothing was changed", patience.MORE
+            f"{time_limit.OVER}, and another writer holds the ledger; nothing was changed", time_limit.MORE
         )
     return StorageError(
-        f"other writers held the ledger for {seconds:.3g} s; nothing was changed", patience.MORE
+        f"other writers held the ledger for {seconds:.3g} s; nothing was changed", time_limit.MORE
     )

@@ -6,7 +6,7 @@ import os
 import sqlite3
 
 from jitid.errors import DiskError
-from jitid.files import sync_folder
+from jitid.system.files import sync_folder
 
 
 class WriteAheadLog:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from jitid import patience
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
 from jitid.ledger import sealing
@@ -22,6 +21,7 @@ from jitid.ledger.postgreswriting import (
 )
 from jitid.ledger.reading import SqlSnapshot
 from jitid.model.ledger_rows import Names
+from jitid.system import time_limit
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Ledger
@@ -306,7 +306,7 @@ class _Writing:
                 if (
                     not isinstance(again, StorageError)
                     or time.monotonic() >= self._until
-                    or patience.is_over()
+                    or time_limit.is_over()
                 ):
                     lost = StorageError(
                         f"the connection to the database was lost, and whether {_what(event)} is not known",

@@ -6,7 +6,6 @@ import re
 
 import psycopg
 
-from jitid import patience
 from jitid.errors import (
     BusyError,
     ConfigurationError,
@@ -18,6 +17,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
+from jitid.system import time_limit
 from jitid.values.text import foreign
 
 _REPEAT = "repeat the command"
@@ -74,7 +74,7 @@ def translated(error: psycopg.Error) -> JitidError:
         case "55P03":
             return BusyError(
                 f"other writers held the ledger for too long; {_UNCHANGED}",
-                patience.MORE,
+                time_limit.MORE,
             )
         case "57014":
             return StorageError(
@@ -127,10 +127,10 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
 
 
 def _lost(error: psycopg.Error) -> LostConnectionError:
-    if patience.is_over():
+    if time_limit.is_over():
         # The connection was cut here (`postgressession`): libpq tells of that as of a server that has failed.
         return LostConnectionError(
-            f"{patience.OVER}: the database was not waited for any longer", patience.MORE
+            f"{time_limit.OVER}: the database was not waited for any longer", time_limit.MORE
         )
     return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
 

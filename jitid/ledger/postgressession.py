@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 
-from jitid import patience
 from jitid.errors import (
     ConflictError,
     IntegrityError,
@@ -30,6 +29,7 @@ from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgreswriting import Seen, due, rows_of
 from jitid.ledger.writing import Known
 from jitid.model.ledger_rows import Names
+from jitid.system import time_limit
 
 _SCHEMA = """(SELECT n.nspname FROM pg_catalog.pg_class k JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace
        WHERE k.oid = to_regclass('setting'))"""
@@ -276,9 +276,9 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
         StorageError: it cannot be reached.
 
     """
-    if patience.is_over():
-        raise StorageError(f"{patience.OVER}; nothing was asked of the database", patience.MORE)
-    timeout = patience.usual(timeout)
+    if time_limit.is_over():
+        raise StorageError(f"{time_limit.OVER}; nothing was asked of the database", time_limit.MORE)
+    timeout = time_limit.usual(timeout)
     given: dict[str, Any] = postgresaddress.parameters(address, timeout)
     options = Options.parse(given["options"])
     mark: str | None = os.urandom(8).hex()
@@ -288,7 +288,7 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
         try:
             raw = psycopg.connect(**given, autocommit=True)
             # A server that hangs answers nothing, and its own limits do not count.
-            patience.at_end(partial(_cut, raw))
+            time_limit.at_end(partial(_cut, raw))
             break
         except psycopg.Error as error:
             if given["options"] and is_refused_option(error):

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import JitidError
-from jitid.files import write_private
 from jitid.runner.tokenplace import private_folder
+from jitid.system.files import write_private
 
 if TYPE_CHECKING:
     from jitid.issuance import Issued

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import __version__
 from jitid.errors import JitidError
-from jitid.formats import output
 from jitid.mcp import messages, schema, telling
 from jitid.mcp.messages import MessageError, Request
 from jitid.mcp.session import Session
 from jitid.mcp.tools import TOOLS
+from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

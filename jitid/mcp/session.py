@@ -26,7 +26,7 @@ from jitid.mcp import telling
 from jitid.mcp.handed import Handed, HandedOut
 from jitid.mcp.limits import LimitError, Limits, Pace
 from jitid.model.ledger_rows import Selection
-from jitid.processes import this_process
+from jitid.system.processes import this_process
 from jitid.values.ids import parse_id
 from jitid.values.times import format_time
 
@@ -70,8 +70,8 @@ class Session:
 
     def _confinement(self) -> dict[str, Any]:
         """Tell what the processes of this user can do beyond the agent's credential, if that can be found out."""
-        from jitid.confinement import examine
         from jitid.examination import UnexaminedError
+        from jitid.system.confinement import examine
 
         try:
             return {"confinement": examine(self._given.config()).confinement.value}

@@ -6,9 +6,9 @@ import os
 import time
 from contextlib import suppress
 
-from jitid import sshagent
 from jitid.errors import NotRunError, StorageError, UsageError
 from jitid.runner import child
+from jitid.system import ssh_agent
 from jitid.values.times import over
 
 _SOCKET = "agent"
@@ -83,7 +83,7 @@ class SshAgent:
                 "the certificate has expired before the ssh-agent could have it",
                 over(expires_at, "run the same command again"),
             )
-        with sshagent.connected(self.path, _PATIENCE) as agent:
+        with ssh_agent.connected(self.path, _PATIENCE) as agent:
             blob = agent.add(key, certificate, lifetime, certificate.rpartition(" ")[2])
             # The new one first: at no time is there none.
             earlier = self._held.pop(name, None)

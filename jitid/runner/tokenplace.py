@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Protocol
 
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.files import write_private
-from jitid.outputplace import check_output
+from jitid.system.files import write_private
+from jitid.system.output_place import check_output
+from jitid.system.writers import open_to_others
 from jitid.values.text import quote
-from jitid.writers import open_to_others
 
 _FILE = "token"
 IDENTITY = "identity"

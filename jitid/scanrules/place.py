@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from jitid.address import parse_address
 from jitid.errors import UsageError
+from jitid.system.authority_address import parse_address
 from jitid.values.text import quote
 
 STATUS = "/token-status"

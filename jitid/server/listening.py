@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from shlex import quote as word
 
 from jitid.errors import IntegrityError, StorageError, UsageError
+from jitid.system.writers import changeable, trusted
 from jitid.values.text import quote
-from jitid.writers import changeable, trusted
 
 _BACKLOG = 1024
 

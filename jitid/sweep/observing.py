@@ -9,10 +9,10 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from jitid import patience
 from jitid.errors import JitidError
 from jitid.ledger.protocol import Ledger
 from jitid.sweep.seen import Observed, Seen
+from jitid.system import time_limit
 from jitid.targets import Targets
 from jitid.values.text import safe
 
@@ -47,7 +47,7 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
     for name in wanted:
         # A daemon: a target that hangs keeps no process from ending.
         Thread(target=_ask, args=(targets, name, open_there[name], now, answers), daemon=True).start()
-    limit = patience.left(limit)
+    limit = time_limit.left(limit)
     waited, deadline = set(wanted), monotonic() + limit
     seen: dict[str, Seen] = {}
     missed: dict[str, str] = {}

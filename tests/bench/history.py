@@ -13,7 +13,7 @@ from jitid.ledger import folder as ledgers
 from jitid.ledger.schema import LIVE_INDEXES
 from jitid.model.ledger_rows import Names
 from jitid.policy.default import default_files
-from jitid.processes import this_process
+from jitid.system.processes import this_process
 from tests.bench.fleet import terms
 
 DELEGATORS = 1_000

@@ -16,11 +16,11 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Revoke
 from jitid.crypto import jws, status_list
 from jitid.environment import open_or_create_local
-from jitid.files import sync_folder
 from jitid.ledger import folder as ledgers
 from jitid.model.ledger_rows import Selection
 from jitid.publishing import publish
 from jitid.request import IssueRequest
+from jitid.system.files import sync_folder
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, at_most, duration, in_turns, per_second, rate, seconds

@@ -15,10 +15,10 @@ import pytest
 
 from jitid import cli
 from jitid.errors import OutputError, UsageError
-from jitid.files import writing_private
 from jitid.ledger import folder
-from jitid.outputplace import check_output
 from jitid.plain_table import VERBS
+from jitid.system.files import writing_private
+from jitid.system.output_place import check_output
 from tests.real import Shell, need_root, other_user, reachable
 
 NOBODY = 65534

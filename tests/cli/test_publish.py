@@ -17,7 +17,7 @@ import jwt
 import pytest
 
 from jitid.crypto import jws
-from jitid.publicfolder import PublicFolder
+from jitid.system.public_folder import PublicFolder
 from tests.builders import modes
 from tests.nginx import get, nginx
 from tests.real import Shell, need, tmpfs, until

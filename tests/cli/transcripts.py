@@ -45,7 +45,7 @@ from pwd import getpwuid
 from typing import NamedTuple
 
 import jitid
-from jitid.shipped import SHELLS
+from jitid.system.installed_files import SHELLS
 from tests.real import LIBFAKETIME
 
 FOLDER = Path(__file__).parent / "transcripts"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from jitid import shipped
 from jitid.errors import NotFoundError
-from jitid.shipped import Shipped
+from jitid.system import installed_files
+from jitid.system.installed_files import Shipped
 from tests.completion import shells
 from tests.generate.producers import ROOT
 from tests.real import Shell, need, other_user, reachable
@@ -225,7 +225,7 @@ def test_what_is_installed_is_compared_with_ours(shell: Shell) -> None:
     def found() -> dict[str, tuple[str | None, bool]]:
         return {
             each.reader: (each.path, each.current)
-            for each in shipped.installed(environ)
+            for each in installed_files.installed(environ)
             if each.reader != "man"
         }
 
@@ -239,14 +239,15 @@ def test_what_is_installed_is_compared_with_ours(shell: Shell) -> None:
     assert found()["fish"] == (str(own), True)
     own.write_text("old")
     assert found()["fish"] == (str(own), False)
-    (bash,) = [each for each in shipped.installed(environ) if each.reader == "bash"]
+    (bash,) = [each for each in installed_files.installed(environ) if each.reader == "bash"]
     assert bash.places[0] == bash.path == str(shell.home / COMPLETIONS["bash"][0])
 
 
 def test_a_man_page_goes_into_the_folder_of_its_section() -> None:
     page = Shipped("man", "/source/jitid-promises.7", "man7/jitid-promises.7")
     assert (
-        shipped.target(page, {"HOME": "/home/alice"}) == "/home/alice/.local/share/man/man7/jitid-promises.7"
+        installed_files.target(page, {"HOME": "/home/alice"})
+        == "/home/alice/.local/share/man/man7/jitid-promises.7"
     )
 
 
@@ -271,7 +272,7 @@ def test_man_looks_where_we_believe(tmp_path: Path, manpath: str | None) -> None
     said = subprocess.run(
         [need("manpath"), "-q"], env=environ, capture_output=True, text=True, check=True
     ).stdout
-    ours = [folder for folder in shipped.folders("man", environ) if Path(folder).is_dir()]
+    ours = [folder for folder in installed_files.folders("man", environ) if Path(folder).is_dir()]
     here = str(tmp_path)
     assert sorted(each for each in ours if each.startswith(here)) == sorted(
         each for each in said.strip().split(":") if each.startswith(here)
@@ -279,9 +280,9 @@ def test_man_looks_where_we_believe(tmp_path: Path, manpath: str | None) -> None
 
 
 def test_an_installation_without_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipped, "__file__", str(tmp_path / "lib" / "jitid" / "shipped.py"))
+    monkeypatch.setattr(installed_files, "__file__", str(tmp_path / "lib" / "jitid" / "shipped.py"))
     with pytest.raises(NotFoundError, match="came without its completions"):
-        shipped.installed({"HOME": "/"})
+        installed_files.installed({"HOME": "/"})
 
 
 def test_the_wheel_and_the_source_archive_hold_every_file() -> None:
@@ -291,7 +292,10 @@ def test_the_wheel_and_the_source_archive_hold_every_file() -> None:
         "completions/jitid.bash": "share/bash-completion/completions/jitid",
         "completions/_jitid": "share/zsh/site-functions/_jitid",
         "completions/jitid.fish": "share/fish/vendor_completions.d/jitid.fish",
-        **{f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}" for page in shipped.man_pages()},
+        **{
+            f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}"
+            for page in installed_files.man_pages()
+        },
     }
     folders = sorted({path.partition("/")[0] for path in wanted})
     assert wheel["shared-data"] == wanted

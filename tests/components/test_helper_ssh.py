@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid import sshagent
 from jitid.crypto import openssh
 from jitid.runner.sshagent import SshAgent
+from jitid.system import ssh_agent
 from tests.real import Shell, command, need, until
 from tests.sshd import Sshd, sshd
 
@@ -50,8 +50,8 @@ def agent() -> Iterator[SshAgent]:
             started.close()
 
 
-def held(agent: SshAgent) -> list[sshagent.Held]:
-    with sshagent.connected(agent.path, 10) as connection:
+def held(agent: SshAgent) -> list[ssh_agent.Held]:
+    with ssh_agent.connected(agent.path, 10) as connection:
         return connection.held()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from jitid import shipped
+from jitid.system import installed_files
 
 _TARGET = "tool.hatch.build.targets.wheel"
 _COMPLETIONS = {
@@ -18,7 +18,9 @@ _COMPLETIONS = {
 
 def text(path: Path) -> str:
     """Return the text of the file with both tables up to date; the rest of it is as it was."""
-    pages = {f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}" for page in shipped.man_pages()}
+    pages = {
+        f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}" for page in installed_files.man_pages()
+    }
     shared = {**_COMPLETIONS, **pages}
     inside = {
         folder: f"jitid/share/{folder}" for folder in dict.fromkeys(name.partition("/")[0] for name in shared)

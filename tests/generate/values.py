@@ -62,9 +62,9 @@ from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES
 from jitid.scanreports.parsing import ReportFormat
 from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
-from jitid.shipped import SHELLS
 from jitid.sweep.finding import SEVERITIES
 from jitid.sweep.rules import NAMES
+from jitid.system.installed_files import SHELLS
 from tests.generate.tree import Argument, Option, Verb
 
 Source = Literal[

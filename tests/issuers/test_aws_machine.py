@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from jitid.address import Address
 from jitid.errors import ConfigurationError, StorageError
 from jitid.issuers import awsmachine
 from jitid.issuers.awsclient import Keys
 from jitid.model.target import Settlement
+from jitid.system.authority_address import Address
 from tests.issuers.awsplace import AwsPlace
 from tests.issuers.places import make, troubled_port
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from jitid import patience
 from jitid.authority.operations import (
     GiveTask,
     Inspect,
@@ -36,6 +35,7 @@ from jitid.model.outside import LAST_AFTER
 from jitid.model.target import Outcome, Settlement, StatedTarget
 from jitid.request import AttachRequest, RenewRequest
 from jitid.settling import FIRST_AFTER, MINTING, _Tally, backoff
+from jitid.system import time_limit
 from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller
 from tests.authority.callers import issue as issue_for
@@ -217,10 +217,10 @@ def test_a_mint_that_fails_when_the_time_is_over_leaves_nothing(
 ) -> None:
     """What the target has made, it is asked to end in a time of its own."""
     asked = shop.folder / "asked-mint"
-    monkeypatch.setattr(patience, "monotonic", lambda: time.monotonic() + 3_600 * asked.exists())
-    monkeypatch.setattr(patience, "_end", None)
-    monkeypatch.setattr(patience, "_least", 0.0)
-    patience.bound(60)
+    monkeypatch.setattr(time_limit, "monotonic", lambda: time.monotonic() + 3_600 * asked.exists())
+    monkeypatch.setattr(time_limit, "_end", None)
+    monkeypatch.setattr(time_limit, "_least", 0.0)
+    time_limit.bound(60)
     shop.fail("lost", "mint")
     with pytest.raises(StorageError) as raised:
         issue(world)
@@ -236,13 +236,13 @@ def test_what_no_target_was_asked_for_has_no_outcome(
     (made,) = issue(world).credentials
     event = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None)).event
     before = inspect(world, made.jti).outside
-    monkeypatch.setattr(patience, "_end", 0.0)
+    monkeypatch.setattr(time_limit, "_end", 0.0)
     tried = world.authority.perform(Settle(event=event, waiting=True))
     assert (tried.done, tried.open, tried.late, tried.events) == (0, 1, ("shop",), ())
     assert [left.jti for left in tried.left] == [made.jti]
     assert inspect(world, made.jti).outside == before
     assert not (shop.folder / "asked-revoke").exists()
-    monkeypatch.setattr(patience, "_end", None)
+    monkeypatch.setattr(time_limit, "_end", None)
     assert world.authority.perform(Settle(event=event)).done == 1
     assert shop.made == {}
 

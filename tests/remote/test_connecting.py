@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from jitid import channel, connecting
-from jitid.address import parse_address
-from jitid.channel import Channel, LostError
 from jitid.errors import StorageError
 from jitid.keysets import read_key_set
+from jitid.system import connect as connecting
+from jitid.system import http
+from jitid.system.authority_address import parse_address
+from jitid.system.http import Channel, LostError
 
 PATIENCE = 120
 
@@ -66,7 +67,7 @@ def test_addresses_that_swallow_what_they_are_sent_share_one_time(monkeypatch: p
     places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", 443))] * 4
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
     monkeypatch.setattr(socket, "socket", Swallowing)
-    monkeypatch.setattr(channel, "monotonic", lambda: now)
+    monkeypatch.setattr(http, "monotonic", lambda: now)
     with pytest.raises(LostError, match="did not answer in time"):
         Channel(parse_address("https://authority.example")).ask("GET", "/", None, {}, seconds=8)
     assert waits == pytest.approx([2, 2, 2, 2])

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from jitid import channel
-from jitid.address import parse_address
 from jitid.authority import operations as ops
 from jitid.authority.bearer import FileBearer
 from jitid.authority.remote import RemoteAuthority
@@ -27,6 +25,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.request import IssueRequest, RenewRequest
+from jitid.system import http
+from jitid.system.authority_address import parse_address
 from jitid.values.secret import Secret
 from tests.remote.peer import answer, answering, error
 
@@ -210,7 +210,7 @@ def test_a_large_answer_is_read_to_its_end() -> None:
 
 
 def test_an_answer_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "LARGEST", 1 << 16)
+    monkeypatch.setattr(http, "LARGEST", 1 << 16)
     assert "larger" in failure(answer(200, b'"' + b"x" * (1 << 17) + b'"'), ops.SignHead()).message
 
 
@@ -247,7 +247,7 @@ def test_an_answer_that_breaks_off_is_never_taken_for_whole(reply: bytes) -> Non
 
 
 def test_a_piece_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "LONGEST_LINE", 1 << 12)
+    monkeypatch.setattr(http, "LONGEST_LINE", 1 << 12)
     assert "longer than" in failure(chunks(b"x" * (1 << 14)), ops.ExportLog()).message
 
 

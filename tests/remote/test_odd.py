@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from jitid import cli
-from jitid.address import parse_address
 from jitid.authority import codec, fitting, remote
 from jitid.authority.annotations import operations, result_of
 from jitid.authority.remote import RemoteAuthority
@@ -24,6 +23,7 @@ from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.issuance import Issued
 from jitid.model.credential import PARTS
 from jitid.sweep.finding import Swept
+from jitid.system.authority_address import parse_address
 from jitid.values.secret import Secret
 from tests.authority.values import answers, operation_values
 from tests.remote.peer import Peer, Request, answer, answering, error

@@ -19,12 +19,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from jitid import cli, patience
+from jitid import cli
 from jitid.authority.annotations import result_of
 from jitid.authority.operations import Sweep
 from jitid.authority.shaping import item_of, shape_of
 from jitid.sweep.finding import Coverage
 from jitid.sweep.rules import NAMES
+from jitid.system import time_limit
 from tests.programs import Shop
 from tests.real import Shell
 from tests.remote.peer import answering, error
@@ -317,38 +318,38 @@ def test_a_command_that_was_started_has_all_its_time(tmp_path: Path) -> None:
 @pytest.fixture
 def _unbound() -> Iterator[None]:
     yield
-    patience.lift()
+    time_limit.lift()
 
 
 @pytest.mark.usefixtures("_unbound")
 def test_the_time_that_is_left_is_never_more_than_was_asked() -> None:
-    assert patience.left(7) == 7
-    assert not patience.is_over()
-    patience.bound(1_000)
-    assert patience.left(7) == 7
-    assert 0 < patience.left(10_000) <= 1_000
-    patience.bound(0)
-    assert patience.left(7) == 0
-    assert patience.is_over()
+    assert time_limit.left(7) == 7
+    assert not time_limit.is_over()
+    time_limit.bound(1_000)
+    assert time_limit.left(7) == 7
+    assert 0 < time_limit.left(10_000) <= 1_000
+    time_limit.bound(0)
+    assert time_limit.left(7) == 0
+    assert time_limit.is_over()
     called = threading.Event()
-    patience.at_end(called.set)
+    time_limit.at_end(called.set)
     assert called.wait(PATIENCE)
-    patience.lift()
-    assert patience.left(7) == 7
+    time_limit.lift()
+    assert time_limit.left(7) == 7
 
 
 @pytest.mark.usefixtures("_unbound")
 def test_what_is_taken_back_has_a_time_of_its_own() -> None:
-    patience.take_back()
-    assert patience.usual(1_000) == 1_000
-    patience.bound(0)
-    assert patience.usual(1) == 0
-    patience.take_back()
-    assert 20 < patience.usual(1) <= patience.TAKING_BACK
-    assert patience.left(7) == 7
-    assert not patience.is_over()
-    patience.bound(5)
-    assert patience.usual(1) == 1
+    time_limit.take_back()
+    assert time_limit.usual(1_000) == 1_000
+    time_limit.bound(0)
+    assert time_limit.usual(1) == 0
+    time_limit.take_back()
+    assert 20 < time_limit.usual(1) <= time_limit.TAKING_BACK
+    assert time_limit.left(7) == 7
+    assert not time_limit.is_over()
+    time_limit.bound(5)
+    assert time_limit.usual(1) == 1
 
 
 @pytest.mark.usefixtures("_unbound")
@@ -357,10 +358,10 @@ def test_what_ends_with_the_time_ends_with_the_one_that_was_bound_last(
 ) -> None:
     """A connection that was made before is cut later, and one that is made later is cut too."""
     early, late = threading.Event(), threading.Event()
-    patience.bound(0)
-    patience.at_end(early.set)
+    time_limit.bound(0)
+    time_limit.at_end(early.set)
     assert early.wait(PATIENCE)
-    monkeypatch.setattr(patience, "TAKING_BACK", 0.3)
-    patience.take_back()
-    patience.at_end(late.set)
+    monkeypatch.setattr(time_limit, "TAKING_BACK", 0.3)
+    time_limit.take_back()
+    time_limit.at_end(late.set)
     assert late.wait(PATIENCE)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from jitid import patience
-from jitid.address import parse_address
-from jitid.channel import Channel, LostError
 from jitid.commands import reading
 from jitid.errors import StorageError
 from jitid.ledger.lock import FairLock
+from jitid.system import time_limit
+from jitid.system.authority_address import parse_address
+from jitid.system.http import Channel, LostError
 from tests.real import Shell
 from tests.remote.test_time import PATIENCE
 
@@ -156,31 +156,31 @@ def _end_when_confirmed(shell: Shell, code: str, line: str) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Return what the clock of the command's time shows, to be changed."""
     now = [1_000.0]
-    monkeypatch.setattr(patience, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time_limit, "monotonic", lambda: now[0])
     yield now
-    patience.lift()
+    time_limit.lift()
 
 
 def test_what_passes_in_a_pause_does_not_count(clock: list[float]) -> None:
-    patience.bound(10)
-    with patience.Pause():
+    time_limit.bound(10)
+    with time_limit.Pause():
         clock[0] += 3_600
-        assert patience.left(100) == 10
-        with patience.Pause():
+        assert time_limit.left(100) == 10
+        with time_limit.Pause():
             clock[0] += 3_600
-        assert not patience.is_over()
-    assert patience.left(100) == 10
+        assert not time_limit.is_over()
+    assert time_limit.left(100) == 10
     clock[0] += 4
-    assert patience.left(100) == 6
-    with pytest.raises(ZeroDivisionError), patience.Pause():
+    assert time_limit.left(100) == 6
+    with pytest.raises(ZeroDivisionError), time_limit.Pause():
         clock[0] += 3_600
         raise ZeroDivisionError
-    assert patience.left(100) == 6
+    assert time_limit.left(100) == 6
     clock[0] += 6
-    assert patience.is_over()
-    with patience.Pause():
-        assert patience.is_over()
-    assert patience.is_over()
+    assert time_limit.is_over()
+    with time_limit.Pause():
+        assert time_limit.is_over()
+    assert time_limit.is_over()
 
 
 def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
@@ -189,40 +189,40 @@ def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
             clock[0] += 3_600
             yield number
 
-    patience.bound(10)
+    time_limit.bound(10)
     for number in reading.spared(pieces()):
-        assert patience.left(100) == 10 - number
+        assert time_limit.left(100) == 10 - number
         clock[0] += 1
-    assert patience.left(100) == 7
+    assert time_limit.left(100) == 7
 
 
 @pytest.mark.usefixtures("clock")
 def test_a_time_without_bound_has_no_pause() -> None:
-    with patience.Pause():
-        patience.bound(10)
-    assert patience.left(100) == 10
+    with time_limit.Pause():
+        time_limit.bound(10)
+    assert time_limit.left(100) == 10
 
 
 def test_nothing_is_cut_in_a_pause_and_after_it_in_time() -> None:
     called = threading.Event()
-    patience.bound(0.2)
+    time_limit.bound(0.2)
     try:
-        patience.at_end(called.set)
-        with patience.Pause():
+        time_limit.at_end(called.set)
+        with time_limit.Pause():
             time.sleep(0.5)
             assert not called.is_set()
         assert called.wait(PATIENCE)
     finally:
-        patience.lift()
+        time_limit.lift()
 
 
 def test_what_is_nearly_over_is_not_cut_in_a_pause_either(clock: list[float]) -> None:
     called = threading.Event()
-    patience.bound(10)
-    patience.at_end(called.set)
+    time_limit.bound(10)
+    time_limit.at_end(called.set)
     clock[0] += 9.99
-    with patience.Pause():
-        patience._ring()
+    with time_limit.Pause():
+        time_limit._ring()
         assert not called.is_set()
     assert called.wait(PATIENCE)
 
@@ -233,7 +233,7 @@ def test_who_was_not_asked_is_not_blamed(tmp_path: Path) -> None:
     path.touch()
     holder, lock = FairLock(str(path), 1), FairLock(str(path), 1)
     holder.acquire()
-    patience.bound(0)
+    time_limit.bound(0)
     try:
         with pytest.raises(StorageError, match=r"the command's time is over.*--timeout.*nothing was changed"):
             lock.acquire()
@@ -241,5 +241,5 @@ def test_who_was_not_asked_is_not_blamed(tmp_path: Path) -> None:
             Channel(parse_address("http://127.0.0.1:1")).ask("GET", "/", None, {}, seconds=5)
         assert not raised.value.sent
     finally:
-        patience.lift()
+        time_limit.lift()
         holder.close()

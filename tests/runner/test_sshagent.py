@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from jitid import sshagent
 from jitid.crypto import openssh
 from jitid.errors import JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.protocol import Order
 from jitid.issuers.sshcert import SshCertIssuer
 from jitid.runner.sshagent import SshAgent
+from jitid.system import ssh_agent
 from jitid.values.secret import Secret
 from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.real import need, other_user, reachable, until
@@ -60,7 +60,7 @@ def put(agent: SshAgent, secret: Secret, name: str = "") -> None:
 
 
 def held(agent: SshAgent) -> list[bytes]:
-    with sshagent.connected(agent.path, 10) as connection:
+    with ssh_agent.connected(agent.path, 10) as connection:
         return [one.blob for one in connection.held()]
 
 
@@ -137,13 +137,13 @@ def test_it_dies_with_whoever_started_it_even_by_a_kill(folder: str) -> None:
     )
     assert holder.stdout is not None
     path = holder.stdout.readline().strip()
-    with sshagent.connected(path, 10) as connection:
+    with ssh_agent.connected(path, 10) as connection:
         assert connection.held() == []
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
 
     def gone() -> bool:
-        with suppress(StorageError), sshagent.connected(path, 10):
+        with suppress(StorageError), ssh_agent.connected(path, 10):
             return False
         return True
 
@@ -204,7 +204,7 @@ def test_what_is_no_agent_is_told_apart(folder: str, answer: bytes) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            with sshagent.connected(path, 10) as connection, pytest.raises(StorageError):
+            with ssh_agent.connected(path, 10) as connection, pytest.raises(StorageError):
                 connection.held()
         finally:
             thread.join()
@@ -225,7 +225,7 @@ def test_no_key_goes_to_another_users_agent() -> None:
         theirs = subprocess.Popen([*prefix, need("ssh-agent"), "-D", "-a", path], stdout=subprocess.DEVNULL)
         try:
             until(lambda: _listens(path), "the agent does not listen")
-            with pytest.raises(JitidError, match="another user's"), sshagent.connected(path, 10):
+            with pytest.raises(JitidError, match="another user's"), ssh_agent.connected(path, 10):
                 pass
         finally:
             theirs.terminate()
@@ -234,7 +234,7 @@ def test_no_key_goes_to_another_users_agent() -> None:
 
 @pytest.mark.parametrize("path", ["", "/nowhere/agent", "x" * 300, "a\0b"])
 def test_a_path_without_an_agent_is_out_of_reach(path: str) -> None:
-    with pytest.raises(StorageError), sshagent.connected(path, 10):
+    with pytest.raises(StorageError), ssh_agent.connected(path, 10):
         pass
 
 

@@ -16,9 +16,9 @@ from jitid.errors import PolicyDeniedError
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process
 from jitid.policy.default import default_files
-from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.settling import MINTING
+from jitid.system.processes import this_process
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Row, World, edit, policed, put

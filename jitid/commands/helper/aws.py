@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
-from jitid.formats import output
 from jitid.formats.secrettext import credential_process
 from jitid.model.credential import Kind
+from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.commands import options

@@ -9,9 +9,9 @@ from jitid.commands.globals import Globals
 from jitid.commands.helper import asked
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.errors import UsageError
-from jitid.formats import output
 from jitid.formats.json import dumps
 from jitid.runner.delivery.kube import VERSION, exec_credential
+from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

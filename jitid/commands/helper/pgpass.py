@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.errors import UsageError
-from jitid.files import write_private
-from jitid.formats import output
 from jitid.model.credential import Kind
 from jitid.runner.delivery import postgres as libpq
+from jitid.system import output
+from jitid.system.files import write_private
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from jitid import sshagent
 from jitid.authority.operations import Inspect
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
@@ -16,13 +15,14 @@ from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import Kind, parse_kind
 from jitid.runner.tokenplace import RUN_TOKEN
+from jitid.system import ssh_agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jitid.commands import options
     from jitid.issuance import Issued
-    from jitid.sshagent import AgentConnection, Held
+    from jitid.system.ssh_agent import AgentConnection, Held
 
 _AGENT = "SSH_AUTH_SOCK"
 _PATIENCE = 10.0
@@ -62,7 +62,7 @@ def ssh(
     if not path:
         raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
     slot = _slot(given, (wanted, task, delegator, agent, ttl, parent_file, *(scope or ())))
-    with sshagent.connected(path, _PATIENCE) as connection:
+    with ssh_agent.connected(path, _PATIENCE) as connection:
         found = [one for one in connection.held() if one.comment.startswith(f"{_MARK} {slot} ")]
         if _is_enough(given, connection, found):
             return

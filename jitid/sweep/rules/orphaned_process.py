@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, silent_from
-from jitid.processes import liveness, this_process
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.system.processes import liveness, this_process
 from jitid.values.ids import identity_id
 from jitid.values.times import format_time
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, UsageError
-from jitid.outputplace import Place, is_special, place_at
+from jitid.system.output_place import Place, is_special, place_at
 from jitid.values.text import quote
 
 # What a stream collects before it is written.

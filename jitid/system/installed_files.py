@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, assert_never
 
 from jitid.errors import NotFoundError, OutputError
-from jitid.files import write_public
-from jitid.places import shared_configuration, shared_data, shared_data_of_the_system
+from jitid.system.files import write_public
+from jitid.system.xdg import shared_configuration, shared_data, shared_data_of_the_system
 from jitid.values.text import quote
 
 Reader = Literal["bash", "zsh", "fish", "man"]

@@ -6,8 +6,8 @@ import errno
 import os
 from collections.abc import Iterable
 
-from jitid import patience
 from jitid.redaction.token_format import masked
+from jitid.system import time_limit
 
 DATA = 1
 TALK = 2
@@ -78,7 +78,7 @@ def put(pieces: Iterable[str], out: str | None) -> None:
     if out is None:
         write_pieces(pieces)
         return
-    from jitid.files import writing_private
+    from jitid.system.files import writing_private
 
     with writing_private(out) as file:
         for piece in pieces:
@@ -160,7 +160,7 @@ def _write_all(descriptor: int, text: str) -> None:
 def _write_bytes(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     # The reader may be slow: that takes none of the command's time.
-    with patience.Pause():
+    with time_limit.Pause():
         while left:
             try:
                 left = left[os.write(descriptor, left) :]

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import patience
-from jitid.address import Address
-from jitid.connecting import connect
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
+from jitid.system import time_limit
+from jitid.system.authority_address import Address
+from jitid.system.connect import connect
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Channel:
 
     def left(self) -> float:
         """Return how many seconds are left. Raises TimeoutError when none are."""
-        left = patience.left(self._end - monotonic())
+        left = time_limit.left(self._end - monotonic())
         if left <= 0:
             raise TimeoutError
         return left
@@ -295,9 +295,9 @@ class _Watch:
         try:
             self._channel.left()
         except TimeoutError as error:
-            if not self._sent and patience.is_over():
+            if not self._sent and time_limit.is_over():
                 # Nothing was sent: the service is not at fault.
-                raise LostError(f"{patience.OVER}; nothing was sent", patience.MORE, sent=False) from None
+                raise LostError(f"{time_limit.OVER}; nothing was sent", time_limit.MORE, sent=False) from None
             # What is raised here, no block has entered.
             self.__exit__(TimeoutError, error, None)
 

@@ -9,13 +9,13 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import environment
-from jitid.address import parse_address
 from jitid.authority.whoami import Confinement, WhoAmI
 from jitid.config import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.examination import UnexaminedError
 from jitid.ledger import folder
 from jitid.runner.tokenplace import STARTED_BY
+from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
     from jitid.authority.bearer import Bearer
