@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.environment import is_database
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 WHY = "by the configuration of this command, no second person can approve beside a private ledger"
 HOW = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from jitid import __version__, auditing, backupfile
+from jitid.config.policy_files import LARGEST
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
@@ -27,7 +28,6 @@ from jitid.ledger.schema import SQLITE_STEPS
 from jitid.minting import current_key_of
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
-from jitid.policyfiles import LARGEST
 from jitid.redaction.token_format import bare
 from jitid.rotation import still_tells
 from jitid.system.files import sync_folder, write_private

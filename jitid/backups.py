@@ -24,7 +24,7 @@ from jitid.system.files import sync_folder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 OUT = "-"
 """In the place of a path: standard output, or standard input."""

@@ -16,7 +16,7 @@ from jitid import __version__, environment, examination
 from jitid.authority.operations import ListCredentials
 from jitid.authority.target_operations import ExamineTargets
 from jitid.authority.whoami import Confinement
-from jitid.config import Config
+from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.ledger import folder
@@ -365,9 +365,9 @@ def _processes(installation: Installation) -> Iterator[Check]:
 
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
+    from jitid.config.policy_files import USE, read_named
     from jitid.policy.cedar import Policy
     from jitid.policy.check import must_be_valid
-    from jitid.policyfiles import USE, read_named
 
     config = installation.config
     path, _ = installation.content()

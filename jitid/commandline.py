@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from jitid import __version__
 from jitid.commands import COMMANDS, GROUPS, RUNNING, changes, function_of, options
 from jitid.commands.globals import Globals, Option
-from jitid.config import check_environment
+from jitid.config.effective import check_environment
 from jitid.errors import UsageError
 from jitid.plain import LARGEST, LARGEST_OF, format_asked
 from jitid.system import output

@@ -86,7 +86,7 @@ def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
         raise LookupError("an authority elsewhere is not asked at a TAB")
     place = given["--ledger"] or environ.get("JITID_LEDGER")
     if not place:
-        from jitid.config import load
+        from jitid.config.effective import load
 
         config = load(file=given["--config"], profile=given["--profile"], environ=environ)
         if config.remote is not None:
@@ -94,7 +94,7 @@ def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
         place = config.ledger
     place = place.removeprefix("sqlite://")
     if place.startswith("~"):
-        from jitid.settings import absolute
+        from jitid.config.settings import absolute
 
         place = absolute(place, "")
     return os.path.abspath(place)

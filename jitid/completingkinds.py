@@ -24,7 +24,7 @@ def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[st
 
 
 def _targets(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, object]]]:
-    from jitid.config import load
+    from jitid.config.effective import load
 
     given: dict[str, str | None] = {"--config": None, "--profile": None}
     rest = iter(words)

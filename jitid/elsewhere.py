@@ -12,7 +12,7 @@ from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
     from jitid.authority.bearer import Bearer
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 
 def open_remote(config: Config, patience: float | None = None) -> RemoteAuthority:

@@ -19,7 +19,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.authority.remote import RemoteAuthority
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.examination import Check
     from jitid.issuers.transit import Transit
     from jitid.keyring import Keyring, Signer
@@ -636,7 +636,7 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
         from jitid.policy.default import default_files
 
         return list(default_files())
-    from jitid.policyfiles import read_policy
+    from jitid.config.policy_files import read_policy
 
     stated = config.text("policy") is not None
     if stated and not os.path.lexists(place):
@@ -660,16 +660,16 @@ def _use(config: Config, path: str) -> str | None:
     place = policy_place(config, path)
     if place is None or not os.path.lexists(os.path.join(place, USE_NAME)):
         return None
-    from jitid.policyfiles import read_named
+    from jitid.config.policy_files import read_named
 
     ((_, text),) = read_named(place, [USE_NAME])
     return text
 
 
 def _terms(config: Config, path: str) -> Terms:
+    from jitid.config.settings import zone
     from jitid.policy.cedar import Policy
     from jitid.request import Terms
-    from jitid.settings import zone
     from jitid.values import strict_json
 
     files = policy_files(config, path)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jitid.commands import GROUPS, RUNNING, changes, function_of
 from jitid.commands.globals import Globals
-from jitid.config import check_environment
+from jitid.config.effective import check_environment
 from jitid.plain_table import GLOBALS, VERBS
 from jitid.redaction.token_format import names_token
 

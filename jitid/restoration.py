@@ -23,7 +23,7 @@ from jitid.system.xdg import AUTHORITY
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.ledger.sqlite import SqliteLedger
     from jitid.model.event import Head
     from jitid.model.ledger_rows import SigningKey

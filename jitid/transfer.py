@@ -27,7 +27,7 @@ from jitid.system.files import write_private
 from jitid.system.xdg import authority_folder
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 
 class Wanted(NamedTuple):

@@ -17,7 +17,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from typing import IO
 
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.model.vacuumed import Vacuumed
 
 

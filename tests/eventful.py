@@ -41,6 +41,7 @@ from jitid.authority.operations import (
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -58,7 +59,6 @@ from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
-from jitid.settings import zone
 from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -9,13 +9,13 @@ from jitid.commands import agentrows, revoke, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
+from jitid.config.settings import nearest
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.credential import check_made
 from jitid.model.task import MAX_PURPOSE
 from jitid.registry import Due, Stated
-from jitid.settings import nearest
 from jitid.sharing import check_shared
 from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name

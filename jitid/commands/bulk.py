@@ -264,7 +264,7 @@ def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
 
 def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
     if unknown := sorted(stated.keys() - _MEMBERS):
-        from jitid.settings import meant
+        from jitid.config.settings import meant
         from jitid.values.text import quote
 
         known = tuple(sorted(_MEMBERS))

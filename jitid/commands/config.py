@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands.globals import Globals
-from jitid.config import Config, here, own_file
-from jitid.configfile import TABLES, parse, read_layer, read_text
+from jitid.config.config_file import TABLES, parse, read_layer, read_text
+from jitid.config.effective import Config, here, own_file
+from jitid.config.settings import SETTINGS, Value, absolute, convert, nearest
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.formats.view import View
-from jitid.settings import SETTINGS, Value, absolute, convert, nearest
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.values.text import MARK, quote, safe
@@ -72,7 +72,7 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
     floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
     """
     # What reads and writes TOML takes its time to load.
-    from jitid.configtext import with_value
+    from jitid.config.config_text import with_value
 
     path, profile = own_file(given.config_file), _profile(given)
     names, new = _assignment(key, value)
@@ -97,7 +97,7 @@ def unset(given: Globals, key: options.Key) -> None:
     What another file or the default says counts from then on. With --profile it is taken out of that profile; with
     --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
     """
-    from jitid.configtext import without
+    from jitid.config.config_text import without
 
     path = own_file(given.config_file)
     with _locked(path):

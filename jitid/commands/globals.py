@@ -12,7 +12,7 @@ from jitid.values.text import safe
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.formats.view import View
 
 
@@ -77,7 +77,7 @@ class Globals:
     def config(self) -> Config:
         """Return the configuration in force, read once. Raises ConfigurationError."""
         if self._config is None:
-            from jitid.config import load
+            from jitid.config.effective import load
 
             self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
             self._config.credential_fd = self._descriptor()
@@ -104,7 +104,7 @@ class Globals:
         try:
             self.config().check_guard_rails()
         except ConfigurationError as error:
-            from jitid.config import without_files
+            from jitid.config.effective import without_files
 
             self._config = without_files(self._flags())
             return error
@@ -140,7 +140,7 @@ class Globals:
 
         Raises UsageError for a format that is neither.
         """
-        from jitid.settings import FORMATS
+        from jitid.config.settings import FORMATS
 
         if self.format is None or self.format in FORMATS:
             return None

@@ -14,7 +14,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOMES = ("/home", "/root", "/run/user")

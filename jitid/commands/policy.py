@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jitid.commands import options
+    from jitid.config.policy_files import Folder
     from jitid.policy.catalogue import Entry
     from jitid.policy.policy_text import Rule
-    from jitid.policyfiles import Folder
 
 CHECKED = ("file", "line", "column", "severity", "rule", "message")
 RULE = ("rule", "effect", "actions", "max_ttl", "approval", "reads", "file", "line", "sha256")
@@ -36,8 +36,8 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
     what is said of a use.
     """
     from jitid.commands.policyplace import grouped, in_force, must_hold_rules, place_of
+    from jitid.config.policy_files import CEDAR
     from jitid.policy.check import check as examine
-    from jitid.policyfiles import CEDAR
 
     given.expect(CHECKED)
     folders = grouped(paths, CEDAR) if paths else [in_force(given)]
@@ -185,8 +185,8 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     """
     from shlex import quote as word
 
+    from jitid.config.policy_files import write_new
     from jitid.policy.default import example_files
-    from jitid.policyfiles import write_new
 
     given.expect_own_form()
     if not folder.strip():
@@ -236,7 +236,7 @@ def _told(entry: Entry) -> dict[str, Any]:
 
 
 def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
-    from jitid.settings import nearest
+    from jitid.config.settings import nearest
 
     found = next((entry for entry in entries if entry.rule.name == name), None)
     if found is None:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jitid.config.policy_files import CASES, CEDAR, USE, Folder, look_into, read_named
 from jitid.environment import home_path, policy_files, policy_place
 from jitid.errors import ConfigurationError, UsageError
 from jitid.policy.default import DEFAULT_NAME, default_files
-from jitid.policyfiles import CASES, CEDAR, USE, Folder, look_into, read_named
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands.policyplace import SHIPPED, grouped, in_force, named, place_of, usable
+from jitid.config.policy_files import CASES, Folder, look_into
+from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.figures import counted
 from jitid.policy.cases import read_cases
 from jitid.policy.trial import Result, attempt, unreached
-from jitid.policyfiles import CASES, Folder, look_into
-from jitid.settings import zone
 from jitid.system import output
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration

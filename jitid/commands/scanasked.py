@@ -10,7 +10,7 @@ from jitid.errors import JitidError, UsageError
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.formats.swept import Wording
     from jitid.leaks import LeakReport
     from jitid.sweep.finding import Severity

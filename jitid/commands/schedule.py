@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands import installed
 from jitid.commands.globals import Globals
+from jitid.config.settings import SETTINGS
 from jitid.environment import caller, home_path, is_database
 from jitid.errors import UsageError
 from jitid.formats import crontab, unit
-from jitid.settings import SETTINGS
 from jitid.system import output
 from jitid.system.files import write_public
 from jitid.values.text import quote
@@ -151,8 +151,8 @@ def _check_values(values: Mapping[str, Any]) -> None:
     """Raise UsageError for values that the sweep itself would refuse."""
     from jitid.commands import findings, sweep
     from jitid.commands.baseline import entries
+    from jitid.config.settings import FORMATS
     from jitid.formats.view import no_such_field
-    from jitid.settings import FORMATS
 
     if values.get("--list-rules"):
         raise UsageError("--list-rules explains the rules, and asks none", "leave it out")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
-from jitid.config import here
+from jitid.config.effective import here
+from jitid.config.settings import convert, named
 from jitid.environment import open_or_create_local
 from jitid.errors import ConfigurationError, UsageError
-from jitid.settings import convert, named
 from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.commands import options
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.server.plan import Plan, Tls
 
 _BIND = "127.0.0.1:8477"

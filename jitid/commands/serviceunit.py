@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jitid.commands import installed
-from jitid.config import here
+from jitid.config.effective import here
+from jitid.config.settings import absolute, named
 from jitid.environment import home_path
 from jitid.errors import UsageError
 from jitid.formats import unit
-from jitid.settings import absolute, named
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 _ABOUT = "The authority of jitid"
 _RUN = "/run/"

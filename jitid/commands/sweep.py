@@ -14,12 +14,12 @@ from jitid.commands.globals import Globals
 from jitid.commands.heads import keep_head, keep_own_head, kept_heads
 from jitid.commands.revoke import most_of
 from jitid.commands.sweepwork import Work, in_time
+from jitid.config.settings import nearest
 from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.show import pieces
 from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
-from jitid.settings import nearest
 from jitid.sweep.finding import Severity
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES, rule_of

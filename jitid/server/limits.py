@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 
 _COUNTS = ("serve_body", "serve_connections", "serve_requests", "serve_rate", "serve_threads")

@@ -16,7 +16,7 @@ from jitid.server.record import Peer
 from jitid.values.names import check_delegator
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 _CREDENTIALS = struct.Struct("iII")
 _SO_PEERGROUPS = 59

@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.model.ledger_rows import Names
     from jitid.server.limits import Limits
     from jitid.server.requestlog import Log

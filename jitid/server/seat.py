@@ -14,7 +14,7 @@ from jitid.server.oautherror import OAuthError
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.authority.tally import Tally
-    from jitid.config import Config
+    from jitid.config.effective import Config
 
 
 _LOOK = 0.2

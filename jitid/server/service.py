@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.authority.operations import Operation, Result
     from jitid.authority.protocol import Authority
-    from jitid.config import Config
+    from jitid.config.effective import Config
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
     from jitid.server.limits import Limits

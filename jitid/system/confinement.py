@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import environment
 from jitid.authority.whoami import Confinement, WhoAmI
-from jitid.config import Config
+from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.examination import UnexaminedError
 from jitid.ledger import folder

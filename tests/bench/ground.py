@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jitid
-from jitid import config
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue
+from jitid.config import effective
 from jitid.environment import open_or_create_local
 from jitid.issuance import Issued
 from jitid.model.credential import PROOFS
@@ -65,7 +65,7 @@ class Command:
 
 def authority(folder: Path) -> LocalAuthority:
     """Return the authority over the ledger in `folder`, as the command line composes it; it is made if need be."""
-    settings = config.load(flags={"ledger": str(folder)}, environ={"HOME": str(folder.parent)})
+    settings = effective.load(flags={"ledger": str(folder)}, environ={"HOME": str(folder.parent)})
     return open_or_create_local(settings, lambda _: None)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from jitid import config
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Sweep
+from jitid.config import effective
 from jitid.environment import open_or_create_local
 from jitid.ledger import folder as ledgers
 from jitid.ledger import home, sqlite
@@ -167,7 +167,7 @@ def seed(folder: Path, server: Postgres, address: str) -> None:
 def authority(address: str, folder: Path) -> LocalAuthority:
     """Return the authority over the ledger at an address, as the command line composes it; it is made if need be."""
     flags = {"ledger": address}
-    settings = config.load(flags=flags, environ={"HOME": str(folder), "JITID_HOME": str(folder / "home")})
+    settings = effective.load(flags=flags, environ={"HOME": str(folder), "JITID_HOME": str(folder / "home")})
     return open_or_create_local(settings, lambda _: None)
 
 

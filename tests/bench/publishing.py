@@ -11,9 +11,10 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from jitid import config, offline
+from jitid import offline
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Revoke
+from jitid.config import effective
 from jitid.crypto import jws, status_list
 from jitid.environment import open_or_create_local
 from jitid.ledger import folder as ledgers
@@ -46,7 +47,7 @@ def rows(place: Ground) -> Iterator[Row]:
 def _publisher(folder: Path) -> LocalAuthority:
     environ = {"HOME": str(folder), "JITID_PUBLISH_URL": _URL, "JITID_ISSUER": _URL}
     flags = {"ledger": str(folder / "ledger")}
-    return open_or_create_local(config.load(flags=flags, environ=environ), lambda _: None)
+    return open_or_create_local(effective.load(flags=flags, environ=environ), lambda _: None)
 
 
 def _issuing(place: Ground) -> Iterator[Row]:

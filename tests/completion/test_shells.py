@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.settings import SETTINGS
+from jitid.config.settings import SETTINGS
 from tests.completion.shells import SHELLS, Completing, commands
 from tests.generate.producers import ROOT
 from tests.generate.tree import tree

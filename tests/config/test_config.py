@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.config import Config, load
+from jitid.config.effective import Config, load
+from jitid.config.settings import SETTINGS, Setting
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.oidc import check_settings
-from jitid.settings import SETTINGS, Setting
 
 ORDER = ("flag", "environment", "project", "user", "system", "default")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.configtext import remove, with_value, without
+from jitid.config.config_text import remove, with_value, without
 from jitid.errors import ConfigurationError
 
 Path_ = tuple[str, ...]

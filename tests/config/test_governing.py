@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jitid.config import load
+from jitid.config.effective import load
+from jitid.config.settings import zone
 from jitid.errors import ConfigurationError
-from jitid.settings import zone
 from tests.real import Shell
 from tests.values.hostile import INTRUDERS, NAUGHTY
 

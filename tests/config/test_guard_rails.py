@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.config import load, without_files
+from jitid.config.effective import load, without_files
+from jitid.config.settings import DELEGATORS, GUARD_RAILS, SETTINGS, Setting, Value, convert, strictest
 from jitid.errors import ConfigurationError
 from jitid.model.task import SENSITIVITIES
-from jitid.settings import DELEGATORS, GUARD_RAILS, SETTINGS, Setting, Value, convert, strictest
 from tests.real import Shell
 
 WAYS = ("JITID_CONFIG", "JITID_PROFILE", "XDG_CONFIG_HOME", "HOME", "XDG_CONFIG_DIRS")

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import tomli_w
 
-from jitid import oidc, settings
-from jitid.config import load
-from jitid.configfile import TABLES
+from jitid import oidc
+from jitid.config import settings
+from jitid.config.config_file import TABLES
+from jitid.config.effective import load
+from jitid.config.settings import SETTINGS
 from jitid.errors import ConfigurationError, ExitStatus
 from jitid.issuers.opening import COMMON, options_of
 from jitid.model.caller import ROLES
 from jitid.model.credential import MADE
 from jitid.model.target import StatedTarget
 from jitid.model.task import SENSITIVITIES
-from jitid.settings import SETTINGS
 from jitid.targets import check
 from tests.config.test_config import surroundings, write
 from tests.real import Shell

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.config import load
+from jitid.config.effective import load
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, options_of
 from jitid.keyring import Signer

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jitid
+from jitid.config.settings import SETTINGS, Setting
 from jitid.errors import ExitStatus
-from jitid.settings import SETTINGS, Setting
 from jitid.values.times import format_duration
 from tests.generate import prose as told
 from tests.generate import targets

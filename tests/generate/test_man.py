@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jitid.commands import COMMANDS
+from jitid.config.settings import SETTINGS
 from jitid.errors import ExitStatus
-from jitid.settings import SETTINGS
 from tests.cli import transcripts
 from tests.generate.endings import ENDS, FIELDS, OF_RUN, STATUSES
 from tests.generate.examples import EXAMPLES, FIRST, NOT_YET, RELATED, Example, options_of

@@ -53,6 +53,7 @@ from jitid.commands import (
 )
 from jitid.commands import list as listing
 from jitid.commands.helper import docker, git
+from jitid.config.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.crypto.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.ledger.selecting import SORTS
@@ -61,7 +62,6 @@ from jitid.model.credential import MADE, Kind, State
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES
 from jitid.scanreports.parsing import ReportFormat
-from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.sweep.finding import SEVERITIES
 from jitid.sweep.rules import NAMES
 from jitid.system.installed_files import SHELLS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.settings import SETTINGS, strictest
+from jitid.config.settings import SETTINGS, strictest
 from tests.real import Shell
 from tests.server.asking import Asked, asking
 

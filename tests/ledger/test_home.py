@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from jitid import config
 from jitid.authority import operations as ops
 from jitid.authority.certificate_operations import RequestAuthority
 from jitid.authority.local import LocalAuthority
+from jitid.config import effective
 from jitid.environment import examine, open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
 from jitid.ledger import home
@@ -55,11 +55,11 @@ class Machine:
         """The folder of the default ledger."""
         return self.folder / ".local/share/jitid"
 
-    def settings(self, address: str, folder: str | None = None) -> config.Config:
+    def settings(self, address: str, folder: str | None = None) -> effective.Config:
         """Return the configuration that names a ledger and a folder of keys, `authority` unless it is named."""
         flags = {"ledger": address}
         home_folder = folder or str(self.data / "authority")
-        return config.load(flags=flags, environ={"HOME": str(self.folder), "JITID_HOME": home_folder})
+        return effective.load(flags=flags, environ={"HOME": str(self.folder), "JITID_HOME": home_folder})
 
     def first_use(self, address: str, folder: str | None = None) -> LocalAuthority:
         """Open a ledger, and make it if need be."""

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from jitid import config
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
+from jitid.config import effective
 from jitid.environment import open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, InvalidCredentialError, JitidError, StorageError
 from jitid.ledger import home
@@ -99,10 +99,10 @@ def opening(address: str, folder: Path) -> LocalAuthority:
     return open_or_create_local(settings(address, folder), lambda _: None)
 
 
-def settings(address: str, folder: Path) -> config.Config:
+def settings(address: str, folder: Path) -> effective.Config:
     """Return the configuration of a machine whose keys are in a folder."""
     environ = {"HOME": str(folder), "JITID_HOME": str(folder / "home")}
-    return config.load(flags={"ledger": address}, environ=environ)
+    return effective.load(flags={"ledger": address}, environ=environ)
 
 
 def issue(authority: LocalAuthority, **fields: Any) -> Any:

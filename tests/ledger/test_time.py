@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid import auditing, config
+from jitid import auditing
+from jitid.config import effective
 from jitid.environment import open_local
 from jitid.errors import ClockError, IntegrityError
 from jitid.model.credential import State
@@ -219,7 +220,7 @@ def test_the_clock_is_read_after_the_lock(place: Place) -> None:
 def test_a_ledger_that_a_command_has_opened_is_closed_by_it(tmp_path: Path, *, accept_clock: bool) -> None:
     """Processes that search a text are started after that, and a connection must not be carried over a fork."""
     World(tmp_path / "ledger").close()
-    settings = config.load(flags={"ledger": str(tmp_path / "ledger")}, environ={"HOME": str(tmp_path)})
+    settings = effective.load(flags={"ledger": str(tmp_path / "ledger")}, environ={"HOME": str(tmp_path)})
     open_local(settings, accept_clock=accept_clock).close()
     held = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
     assert not [path for path in held if path.startswith(str(tmp_path))]

@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from jitid import config, environment
+from jitid import environment
 from jitid.authority.operations import Issue, Revoke
 from jitid.authority.protocol import Authority
+from jitid.config import effective
 from jitid.errors import StorageError
 from jitid.model.ledger_rows import Selection
 from jitid.request import IssueRequest
@@ -32,7 +33,7 @@ def main() -> None:
     number = 0
     while True:
         try:
-            authority = environment.open_authority(config.load())
+            authority = environment.open_authority(effective.load())
             try:
                 while True:
                     number += 1

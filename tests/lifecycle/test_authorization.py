@@ -23,12 +23,12 @@ from jitid.authorization import (
     check_resource,
     covering,
 )
+from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest, Terms
-from jitid.settings import zone
 from jitid.usage import Recorded
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, parse_scope

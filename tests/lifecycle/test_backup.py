@@ -22,7 +22,7 @@ from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import RotateKey, SignHead, VerifyLog
 from jitid.backup import Progress
 from jitid.backups import Made
-from jitid.config import Config, load
+from jitid.config.effective import Config, load
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,

@@ -11,6 +11,7 @@ import pytest
 
 from jitid.authority.operations import Renew
 from jitid.authority.policy_operations import Explain, StoredPolicy
+from jitid.config.settings import zone
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -24,7 +25,6 @@ from jitid.explaining import Explanation
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import RenewRequest
-from jitid.settings import zone
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, World, edit

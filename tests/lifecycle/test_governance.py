@@ -14,13 +14,13 @@ from jitid import governance
 from jitid.authority.agent_operations import ChangeAgent, ResumeAgent
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.operations import Issue, Renew
+from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
 from jitid.model.directory import Entry
 from jitid.model.task import SENSITIVITIES
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.registry import Stated
 from jitid.request import RenewRequest
-from jitid.settings import zone
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps, loads

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jitid import recurrence
 from jitid.authority import agent_operations as ops
 from jitid.authority.operations import Revoke
+from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
 from jitid.mining import Suggestion, suggestion
 from jitid.model.agent_history import Practice
@@ -20,7 +21,6 @@ from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.cedar import Policy
 from jitid.policy.check import must_be_valid
 from jitid.policy.decision import PolicyRequest
-from jitid.settings import zone
 from jitid.values.times import parse_time
 from tests.builders import NAMES, NOW, World, put
 from tests.lifecycle import pasts

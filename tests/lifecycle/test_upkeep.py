@@ -14,7 +14,7 @@ import pytest
 
 from jitid import backups, upkeep
 from jitid.backup import Progress
-from jitid.config import Config, load
+from jitid.config.effective import Config, load
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.examination import Status
 from jitid.ledger import folder

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from jitid.config.settings import SETTINGS
 from jitid.model.caller import ROLES
 from jitid.server.metrics import Metrics
-from jitid.settings import SETTINGS
 from jitid.values.times import format_duration
 from tests import postgres
 from tests.man.source import displays, items, read, section

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from jitid.config.settings import zone
 from jitid.policy.cases import Case, read_cases
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Standing
 from jitid.policy.default import example_files
 from jitid.policy.trial import Result, attempt, unreached
-from jitid.settings import zone
 from tests.policy.asking import PERMIT_ALL, policy
 
 NEEDS = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid import elsewhere
-from jitid.config import load
+from jitid.config.effective import load
 from jitid.errors import IntegrityError
 from tests.real import Shell, command
 from tests.remote.conftest import EVERYTHING

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
-from jitid.config import load
+from jitid.config.effective import load
 from jitid.environment import open_authority
 from tests.real import Shell
 from tests.serving import Answer, Served, serving

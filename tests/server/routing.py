@@ -6,7 +6,7 @@ from typing import cast
 
 from starlette.routing import Route
 
-from jitid.config import load
+from jitid.config.effective import load
 from jitid.model.ledger_rows import Names
 from jitid.server import app
 from jitid.server.limits import Limits

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid import config, elsewhere
+from jitid import elsewhere
+from jitid.config import effective
 from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
 from tests.serving import Served, serving
@@ -241,8 +242,8 @@ def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person
 
 def test_a_run_within_a_run_does_not_say_that_it_started_the_command() -> None:
     """It asks with the agent's identity token; who started the outer run stays named."""
-    settings = config.load(flags={"remote": "http://127.0.0.1:1"}, environ={"HOME": "/nonexistent"})
-    named = config.load(
+    settings = effective.load(flags={"remote": "http://127.0.0.1:1"}, environ={"HOME": "/nonexistent"})
+    named = effective.load(
         flags={"remote": "http://127.0.0.1:1", "remote_credential_file": "/f"},
         environ={"HOME": "/nonexistent"},
     )

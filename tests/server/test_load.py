@@ -14,7 +14,7 @@ import pytest
 
 from jitid.assertion import TYPE
 from jitid.authority.target_operations import Attach
-from jitid.config import load
+from jitid.config.effective import load
 from jitid.environment import open_authority
 from jitid.request import AttachRequest
 from jitid.values.scope import Scope

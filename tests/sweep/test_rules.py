@@ -11,10 +11,10 @@ import pytest
 
 from jitid.authority.operations import Renew
 from jitid.commands import COMMANDS
+from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
 from jitid.request import RenewRequest
-from jitid.settings import SETTINGS
 from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Sight

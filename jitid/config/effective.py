@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.configfile import Layer, read_layers, stricter
+from jitid.config.config_file import Layer, read_layers, stricter
+from jitid.config.guard_rails import Settled, Trusted
+from jitid.config.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import most_sensitive
-from jitid.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.system.xdg import default_ledger, project_files, system_files, user_file
-from jitid.trusted import Settled, Trusted
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from jitid.configfile import Layer, read_layers
+from jitid.config.config_file import Layer, read_layers
+from jitid.config.settings import Setting, Value, strictest
 from jitid.errors import ConfigurationError
-from jitid.settings import Setting, Value, strictest
 from jitid.system.xdg import own_files
 from jitid.values.text import safe
 
