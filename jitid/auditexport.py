@@ -8,7 +8,7 @@ from typing import Any
 from jitid.auditing import Remembered, Verification, read_head, signed_head
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, UsageError
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.ledger.protocol import Snapshot
 from jitid.model.chain import Chain, Walk, is_plain, links
 from jitid.model.event import BrokenChainError, Event

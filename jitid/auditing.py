@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.members import Members
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.segmentrows import CutMembers

@@ -20,7 +20,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger import folder, sqlite
 from jitid.ledger.duplicating import duplicate
 from jitid.ledger.protocol import Snapshot

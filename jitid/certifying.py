@@ -19,7 +19,7 @@ from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
 from jitid.errors import NotFoundError, UsageError
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.minting import told
 from jitid.model.ledger_rows import Names, SigningKey, Withdrawn
 

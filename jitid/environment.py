@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.examination import Check
     from jitid.issuers.transit import Transit
-    from jitid.keyring import Keyring, Signer
+    from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.protocol import Ledger
     from jitid.request import Terms
     from jitid.sweep.limits import Limits

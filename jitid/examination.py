@@ -18,7 +18,7 @@ from jitid.errors import (
     NewerSchemaError,
     StorageError,
 )
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger.clock import jumped
 from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Snapshot

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from jitid.errors import IntegrityError, JitidError
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
-from jitid.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.changing import change
 from jitid.model.credential import Kind, never_made
 from jitid.model.ledger_rows import Names, SigningKey

@@ -12,7 +12,7 @@ from jitid import rotation, sshtrust, statusplace
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
-from jitid.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.protocol import Snapshot
 from jitid.minting import current_key_of
 from jitid.model.ledger_rows import Names

@@ -11,7 +11,7 @@ from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedErro
 from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Order
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.model import delegation, reach
 from jitid.model import event as audit

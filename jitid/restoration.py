@@ -14,7 +14,7 @@ from jitid import auditing, backup, backupfile, restoring, rotation
 from jitid.backups import OUT
 from jitid.environment import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import folder, untouched
 from jitid.ledger.lock import FairLock
 from jitid.redaction.token_format import bare

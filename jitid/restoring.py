@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jitid import access, auditing, backup, backupfile, revocation, rotation
 from jitid.backup import Told
 from jitid.errors import IntegrityError, StorageError
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction

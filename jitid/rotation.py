@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jitid import revocation
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
-from jitid.keyring import USES, Keyring, Signer, rotating
+from jitid.keys.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.minting import new_key
 from jitid.model.credential import State

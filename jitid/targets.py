@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, LONGEST, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.model.credential import MADE, Kind, is_outside, is_target_name, sort_of
 from jitid.model.target import StatedTarget, Target
 from jitid.values.text import quote, safe

@@ -17,7 +17,7 @@ from jitid.environment import (
     must_be_beside,
 )
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import folder, home
 from jitid.ledger.copying import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget

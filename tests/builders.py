@@ -267,7 +267,7 @@ def open_sqlite(path: Path, clock: Callable[[], float], *, timeout: float = 5.0)
 
 def make_database(address: str, home: Path, *, now: int = NOW) -> None:
     """Make a ledger in the empty database at `address`, with its keys in the folder `home`."""
-    from jitid.keyring import Keyring
+    from jitid.keys.keyring import Keyring
     from jitid.ledger import postgrescreating, postgressession
 
     (home / folder.KEYS).mkdir(parents=True, mode=0o700)

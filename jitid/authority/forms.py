@@ -58,7 +58,7 @@ from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
 from jitid.issuers.protocol import MAX_CHAIN
-from jitid.keyring import USES
+from jitid.keys.keyring import USES
 from jitid.model import standing_secret
 from jitid.model.caller import ROLES
 from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger.protocol import Ledger
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jitid.errors import (
     PolicyDeniedError,
     ShownError,
 )
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import sealing
 from jitid.ledger.changing import change
 from jitid.model.credential import is_outside

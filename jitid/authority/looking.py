@@ -9,7 +9,7 @@ from jitid import introspection
 from jitid.authority import operations as ops
 from jitid.authority import owning
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger.sealing import sealed
 from jitid.model.credential import is_taken_elsewhere
 from jitid.model.ledger_rows import Filter, Names

@@ -13,7 +13,7 @@ from jitid.commands.revoke import check_reason, most_of, tell, unproved
 from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.view import View
-from jitid.keyring import USES
+from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
 from jitid.values.text import quote

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from jitid.crypto.der import INTEGER, from_pem, parts
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.values.ids import credential_id
 from jitid.values.text import quote

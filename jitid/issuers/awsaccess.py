@@ -12,7 +12,7 @@ from jitid.errors import ConfigurationError, RefusedError
 from jitid.issuers.awsclient import Aws, Keys
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, ledger_mark
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
 from jitid.values import strict_json

@@ -26,7 +26,7 @@ from jitid.issuers.awspolicy import (
 )
 from jitid.issuers.awstable import Template, template_of
 from jitid.issuers.outside import OutsideIssuer
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind
 from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
 from jitid.values import strict_json

@@ -8,7 +8,7 @@ from typing import assert_never
 from jitid.errors import UsageError
 from jitid.issuers import cluster
 from jitid.issuers.outside import Option, OutsideIssuer
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.ledger.database import must_be_installed
 from jitid.model.credential import Kind, sort_of
 from jitid.model.target import Target

@@ -27,7 +27,7 @@ from jitid.crypto.der import (
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.keyring import Signer, uncompressed
+from jitid.keys.keyring import Signer, uncompressed
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret

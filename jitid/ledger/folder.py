@@ -17,7 +17,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.writing import Known, SqlTransaction

@@ -7,7 +7,7 @@ import time
 import psycopg
 
 from jitid.errors import RefusedError
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.ledger.postgresconnection import Connection
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS

@@ -13,7 +13,7 @@ import pytest
 from jitid.crypto import krl, openssh
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.sshcert import SshCertIssuer, serial_of
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.sshd import Sshd, sshd
 

@@ -55,7 +55,7 @@ from jitid.commands import list as listing
 from jitid.commands.helper import docker, git
 from jitid.config.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.crypto.jws import ALGORITHMS
-from jitid.keyring import USES
+from jitid.keys.keyring import USES
 from jitid.ledger.selecting import SORTS
 from jitid.model.caller import ROLES
 from jitid.model.credential import MADE, Kind, State

@@ -26,7 +26,7 @@ from jitid.errors import (
 from jitid.issuers.awsclient import AwsError, hermetic_session
 from jitid.issuers.awspolicy import delegator_of, denied_in
 from jitid.issuers.awssts import AwsStsIssuer
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.model.target import Life, Made, Record, Settlement
 from jitid.values.secret import Secret
 from jitid.values.times import parse_time

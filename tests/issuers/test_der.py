@@ -24,7 +24,7 @@ from jitid.crypto.x509 import key_usage, self_signed
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.protocol import Draft, Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
-from jitid.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.names import spiffe_id
 

@@ -21,7 +21,7 @@ from jitid.crypto import openssh
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.issuers.sshcert import SshCertIssuer, callers_key, serial_of
-from jitid.keyring import Signer
+from jitid.keys.keyring import Signer
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import need
 

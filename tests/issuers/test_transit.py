@@ -11,7 +11,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
 from jitid.issuers.transit import Transit
-from jitid.keyring import Elsewhere
+from jitid.keys.keyring import Elsewhere
 from jitid.model.target import Target
 from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.test_openbaoanswers import http

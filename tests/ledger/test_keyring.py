@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 
 DASHED = (33).to_bytes(32)
 """The seed of an Ed25519 key whose thumbprint begins with a dash."""

@@ -24,7 +24,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import home, postgrescreating, postgresdialect, postgresschema
 from jitid.ledger.postgres import PostgresLedger
 from jitid.ledger.postgresaddress import parameters, shown

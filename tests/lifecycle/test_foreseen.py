@@ -17,7 +17,7 @@ from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
-from jitid.keyring import Keyring
+from jitid.keys.keyring import Keyring
 from jitid.ledger import folder
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.model.event import Event

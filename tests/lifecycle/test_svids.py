@@ -45,7 +45,7 @@ from jitid.errors import (
 )
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
-from jitid.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer
 from jitid.model.ledger_rows import Selection, SigningKey
 from jitid.request import AttachRequest, RenewRequest
 from jitid.search.find import Finds

@@ -1,0 +1,1 @@
+"""The keyring: the signing keys of a ledger."""
