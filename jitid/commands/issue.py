@@ -10,7 +10,7 @@ from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, expect, hand_out, row_of, stated_request
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, UsageError
-from jitid.formats.secrettext import ended, files_of, paths_of, text_of, usable_until
+from jitid.formats.secret_text import ended, files_of, paths_of, text_of, usable_until
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output

@@ -12,7 +12,7 @@ from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
-from jitid.formats.secrettext import text_of, usable_until
+from jitid.formats.secret_text import text_of, usable_until
 from jitid.model.credential import Kind, is_outside, parse_kind
 from jitid.model.reach import LISTED
 from jitid.request import AttachRequest, MayAct

@@ -13,7 +13,7 @@ from jitid.commands.globals import Globals
 from jitid.config.settings import SETTINGS
 from jitid.environment import caller, home_path, is_database
 from jitid.errors import UsageError
-from jitid.formats import crontab, unit
+from jitid.formats import crontab, systemd_unit
 from jitid.system import output
 from jitid.system.files import write_public
 from jitid.values.text import quote
@@ -49,7 +49,7 @@ def systemd(
     name = _NAME if name is None else _unit_name(name)
     work = _work(given, option or [])
     installed.check_for_systemd(work.command)
-    job = unit.Job(
+    job = systemd_unit.Job(
         _ABOUT,
         work.command,
         installed.owner(work.ledger),
@@ -58,7 +58,10 @@ def systemd(
         reaches_temporary=installed.in_temporary(work.needs),
         reaches_network=is_database(given.config()) or bool(given.config().targets()),
     )
-    files = {f"{name}.service": unit.service(job), f"{name}.timer": unit.timer(_ABOUT, name, seconds)}
+    files = {
+        f"{name}.service": systemd_unit.service(job),
+        f"{name}.timer": systemd_unit.timer(_ABOUT, name, seconds),
+    }
     if folder is None:
         output.write("\n".join(f"# /etc/systemd/system/{file}\n{text}" for file, text in files.items()))
         return

@@ -12,7 +12,7 @@ from jitid.config.effective import here
 from jitid.config.settings import absolute, named
 from jitid.environment import home_path
 from jitid.errors import UsageError
-from jitid.formats import unit
+from jitid.formats import systemd_unit
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
@@ -49,7 +49,7 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
             writes.append(place)
     files = [said[name] for name in ("serve_tls_cert", "serve_tls_key")]
     needs += [*writes, *(each for each in files if each), config.text("policy") or "/"]
-    job = unit.Job(
+    job = systemd_unit.Job(
         _ABOUT,
         command,
         installed.owner(folder),
@@ -64,7 +64,7 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
                 f"jitid config set {name} VALUE"
             )
     stop = 2 * config.number("serve_stop") + _SPARE
-    return unit.server(job, runtime, config.number("serve_connections") + 256, stop)
+    return systemd_unit.server(job, runtime, config.number("serve_connections") + 256, stop)
 
 
 def _name_ledger(config: Config, command: list[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import crontab, unit
+from jitid.formats import crontab, systemd_unit
 from tests.real import Shell, need
 from tests.values.hostile import NAUGHTY
 
@@ -74,7 +74,7 @@ def parsed_by_systemd(text: str) -> list[str]:
 
 @given(lines)
 def test_systemd_reads_the_words_that_were_asked_for(asked: list[str]) -> None:
-    assert parsed_by_systemd(unit.line(asked)) == asked
+    assert parsed_by_systemd(systemd_unit.line(asked)) == asked
 
 
 def values(text: str, name: str) -> list[str]:
@@ -164,9 +164,11 @@ def test_a_program_of_any_name_is_found_by_systemd(tmp_path: Path) -> None:
         program.parent.mkdir()
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
-        job = unit.Job("Try", [str(program), "x"], "root", ["/"], reaches_homes=False, reaches_temporary=True)
+        job = systemd_unit.Job(
+            "Try", [str(program), "x"], "root", ["/"], reaches_homes=False, reaches_temporary=True
+        )
         file = tmp_path / f"try{number}.service"
-        file.write_text(unit.service(job))
+        file.write_text(systemd_unit.service(job))
         assert verified(file) == "", name
 
 
@@ -186,11 +188,11 @@ def test_a_program_that_systemd_cannot_start_is_refused(shell: Shell, tmp_path: 
 
 def test_where_the_ledger_lies_decides_what_is_hidden(shell: Shell) -> None:
     assert values(shell.good("schedule", "systemd"), "PrivateTmp") == ["no"]
-    job = unit.Job("Try", ["/x"], "ops", ["/x"], reaches_homes=False, reaches_temporary=False)
-    hidden = unit.service(job)
+    job = systemd_unit.Job("Try", ["/x"], "ops", ["/x"], reaches_homes=False, reaches_temporary=False)
+    hidden = systemd_unit.service(job)
     assert (values(hidden, "PrivateTmp"), values(hidden, "ProtectHome")) == (["yes"], ["yes"])
     assert values(hidden, "CapabilityBoundingSet") == [""]
-    seen = unit.service(job._replace(reaches_homes=True))
+    seen = systemd_unit.service(job._replace(reaches_homes=True))
     assert values(seen, "ProtectHome") == ["read-only"]
 
 

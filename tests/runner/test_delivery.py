@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from jitid.errors import ConfigurationError, StorageError, UsageError
-from jitid.formats.secrettext import text_of
+from jitid.formats.secret_text import text_of
 from jitid.runner.delivery.aws import Profiles
 from jitid.runner.delivery.files import Files, variable
 from jitid.runner.delivery.kube import Clusters

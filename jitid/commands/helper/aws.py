@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
-from jitid.formats.secrettext import credential_process
+from jitid.formats.secret_text import credential_process
 from jitid.model.credential import Kind
 from jitid.system import output
 
