@@ -21,7 +21,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.ledger import sealing
+from jitid.ledger import seal
 from jitid.model import reach
 from jitid.model.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.model.caller import ROLES, Caller
@@ -35,7 +35,7 @@ from jitid.values.text import label, quote
 from jitid.values.times import format_duration, over
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.ledger_rows import Names
 
 LIFETIME = 43_200
@@ -283,7 +283,7 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret, client: str |
         UnauthenticatedError: the token does not count, or belongs to another caller than `client`.
 
     """
-    sealing.must_not_be(snapshot)
+    seal.must_not_be(snapshot)
     text = bearer.reveal()
     if is_opaque(text):
         # Looked up by its fingerprint: how long that takes says nothing about the text.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jitid import revocation
 from jitid.errors import NotFoundError
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.adopted import Adopted
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection

@@ -13,7 +13,7 @@ from jitid import adopted
 from jitid.adopted import AdoptedSecret
 from jitid.errors import UsageError
 from jitid.issuers.adopted import reference_of
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.ledger.taskrows import adopted_digest
 from jitid.minting import new_ids
 from jitid.model import event as audit

@@ -9,7 +9,7 @@ from jitid import adopted
 from jitid.adopted import AdoptedSecret
 from jitid.adoption import owners_of, row_of, wrong
 from jitid.errors import UsageError
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.adopted import Changed
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import BY_HAND

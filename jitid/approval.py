@@ -16,7 +16,7 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.governance import Objection
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.approval import Approval, Word
 from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.model.delegator import Delegator

@@ -7,7 +7,7 @@ from jitid.issuance import Issued, IssuedCredential, record_at_target
 from jitid.issuers import cluster
 from jitid.issuers.protocol import Minted, Order
 from jitid.keys.keyring import Keyring
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.model import event
 from jitid.model.credential import kept_kinds, sort_of

@@ -9,7 +9,7 @@ from jitid.auditing import Remembered, Verification, read_head, signed_head
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, UsageError
 from jitid.keys.keyring import Signer
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.chain import Chain, Walk, is_plain, links
 from jitid.model.event import BrokenChainError, Event
 from jitid.model.ledger_rows import Names, SigningKey

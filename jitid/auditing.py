@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keys.keyring import Keyring, Signer
+from jitid.ledger.contract import Snapshot
 from jitid.ledger.members import Members
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.policies import kept
 from jitid.ledger.segmentrows import CutMembers
 from jitid.ledger.segments import Segment
 from jitid.model.chain import Chain, Walk, links, marks, over
 from jitid.model.event import BrokenChainError, Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.task import parse_task
-from jitid.storedpolicy import kept
 from jitid.values import strict_json
 
 HEAD_TYPE = "jitid-audit-head+jws"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jitid import governance, introspection, namerights, narrowing, ownership
 from jitid.errors import UsageError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model import reach
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential

@@ -22,8 +22,8 @@ from jitid.errors import (
 )
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger import folder, sqlite
+from jitid.ledger.contract import Snapshot
 from jitid.ledger.duplicating import duplicate
-from jitid.ledger.protocol import Snapshot
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.minting import current_key_of
 from jitid.model.event import Head

@@ -24,7 +24,7 @@ from jitid.minting import told
 from jitid.model.ledger_rows import Names, SigningKey, Withdrawn
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
 
 REFRESH = 300
 """Seconds after which whoever trusts a bundle should look for a newer one: a new authority signs at once."""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from jitid.delegators import taken
 from jitid.errors import UsageError
+from jitid.ledger.contract import Snapshot
 from jitid.ledger.enrolled import told
-from jitid.ledger.protocol import Snapshot
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Holder
 from jitid.roster.place import misplaced

@@ -9,7 +9,7 @@ from jitid import governance
 from jitid.approval import a_member, about, find, objections, requested
 from jitid.errors import UsageError
 from jitid.governance import Objection
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.delegator import Delegator
 from jitid.request import Terms

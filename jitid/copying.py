@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from jitid import auditing, naming
 from jitid.errors import IntegrityError, JitidError, StorageError
-from jitid.ledger.copying import Copied, Source, Stage, Target, carry, compare, shared
-from jitid.ledger.sealing import Seal, sealed
+from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
+from jitid.ledger.seal import Seal, sealed
 from jitid.model.chain import head_of
 from jitid.model.event import Head
 from jitid.model.ledger_rows import SigningKey

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from jitid import departing
 from jitid.departing import Departure
 from jitid.errors import NotFoundError, UsageError
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.ledger.enrolled import TOLD, told
 from jitid.ledger.leaving import SUSPENDED_AS
-from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Ties

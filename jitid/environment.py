@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.examination import Check
     from jitid.issuers.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.contract import Ledger
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets

@@ -14,7 +14,8 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
+from jitid.ledger.policies import kept
 from jitid.model import delegation, reach
 from jitid.model.credential import FORMER_PROOF, Credential, named_kind
 from jitid.model.ledger_rows import Ancestor, Names
@@ -24,7 +25,6 @@ from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
 from jitid.replaying import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.request import Terms
-from jitid.storedpolicy import kept
 from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import introspection
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential, State
 from jitid.model.leak import Leak, LeakFilter, Places, Seen
 from jitid.model.ledger_rows import Ancestor

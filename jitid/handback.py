@@ -12,7 +12,7 @@ from jitid.revocation import Ended
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
 
 RULE = "own-subtree"
 """What refuses to end an identity that is not below the holder's; it stands in the place of a rule's name."""

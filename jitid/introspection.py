@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.crypto import jws
 from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.ledger import sealing
-from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
+from jitid.ledger import seal
+from jitid.ledger.lineage import MAX_GROUNDS as MAX_GROUNDS
 from jitid.model.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.model.ledger_rows import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
@@ -22,7 +22,7 @@ from jitid.values.text import quote
 from jitid.values.times import ANOTHER, format_time, over
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 UNKNOWN = "the ledger does not know this credential"
 """Why a token is refused that is well made and none of this ledger's."""
@@ -83,7 +83,7 @@ def verify(
         InvalidCredentialError: it is not; the message says why and never echoes the token.
 
     """
-    sealing.must_not_be(snapshot)
+    seal.must_not_be(snapshot)
     if text.startswith("jitid_"):
         credential = _recognise_opaque(snapshot, text)
     elif text.startswith(CERTIFICATE):

@@ -37,7 +37,7 @@ from jitid.values.ids import credential_id
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.targets import Chosen
 
 

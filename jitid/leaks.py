@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jitid import exposure, introspection, matching, tracing
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.credential import Credential, State
 from jitid.model.event import ended_digest
 from jitid.model.leak import LeakFilter, NewPlaces, Noted

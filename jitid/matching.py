@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.search.find import Finds
 from jitid.values.ids import credential_id
 from jitid.values.secret import fingerprint

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid import ownership
 from jitid.errors import NotFoundError, UsageError
+from jitid.ledger.contract import Snapshot
 from jitid.ledger.practising import QUARTER
-from jitid.ledger.protocol import Snapshot
 from jitid.model.agent_history import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.cedar_text import among, entity, string, within

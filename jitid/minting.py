@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from jitid.errors import IntegrityError, JitidError
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.changing import change
+from jitid.ledger.retry import change
 from jitid.model.credential import Kind, never_made
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.planning import Plan
@@ -21,7 +21,7 @@ from jitid.values.ids import credential_id, identity_id, new_uuid7s
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger, Snapshot, Transaction
 
 LISTED = frozenset({"jwt", "jwt-svid"})
 """The kinds whose credentials name their place in a status list, where one is published."""

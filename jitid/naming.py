@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model import reach
 from jitid.model.access import ALL_AUDIENCES, AccessState
 from jitid.model.credential import TokenUse

@@ -11,7 +11,7 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
     from jitid.model.credential import Credential
     from jitid.model.directory import Entry
     from jitid.model.task import Task

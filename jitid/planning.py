@@ -24,7 +24,7 @@ from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
     from jitid.model.agent import Agent
     from jitid.model.approval import Approval
     from jitid.targets import Chosen

@@ -12,8 +12,8 @@ from contextlib import suppress
 from jitid import introspection, settling
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.issuance import Issued, IssuedCredential
-from jitid.ledger.changing import change
-from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.ledger.contract import Ledger, Snapshot, Transaction
+from jitid.ledger.retry import change
 from jitid.model.credential import State, is_outside
 from jitid.model.outside import Outside
 from jitid.model.target import Made

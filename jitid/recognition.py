@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid import introspection
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
-from jitid.ledger import sealing
+from jitid.ledger import seal
 from jitid.model.credential import Credential, Kind
 from jitid.model.ledger_rows import Ancestor, Names, SigningKey, ancestors
 from jitid.model.task import Task
@@ -16,7 +16,7 @@ from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certific
 from jitid.values.secret import fingerprint
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 
 class Presented(NamedTuple):
@@ -70,7 +70,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
 
 def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collection[str] | None) -> list[Held]:
     """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
-    sealing.must_not_be(snapshot)
+    seal.must_not_be(snapshot)
     keys = keys_of(snapshot)
     found = snapshot.find_given(
         {one.jti for one in presented if one.jti is not None},

@@ -9,7 +9,7 @@ from jitid import departing
 from jitid.comparing import Change, Comparison, compare
 from jitid.departing import Departure
 from jitid.ledger import enrolled
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.revocation import TooManyError, blast, check_reason
 from jitid.roster.stated import Roster
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.agent import Agent, AgentState
 from jitid.model.agent_history import Past
 from jitid.model.delegator import Delegator

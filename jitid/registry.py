@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid import governance, revocation
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.agent import Agent
 from jitid.model.credential import Kind, State
 from jitid.model.delegator import Delegator

@@ -38,7 +38,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.targets import Chosen
 
 

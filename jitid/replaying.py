@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.governance import read_standing, standing_of
 from jitid.introspection import root_of, root_proof
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.model.decided import Alike, Apart, Decided
 from jitid.ownership import told_owner

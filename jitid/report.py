@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.acceptance import LEEWAY_TEXT
 from jitid.model.ledger_rows import Names
 from jitid.model.survey import DirectoryCounts, Survey

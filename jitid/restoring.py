@@ -16,8 +16,8 @@ from jitid.backup import Told
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger import folder, sqlite
-from jitid.ledger.changing import change
-from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.ledger.contract import Ledger, Snapshot, Transaction
+from jitid.ledger.retry import change
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
 from jitid.model.chain import marks

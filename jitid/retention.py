@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jitid import auditing
 from jitid.errors import ConflictError, UsageError
-from jitid.ledger.protocol import Ledger
+from jitid.ledger.contract import Ledger
 from jitid.ledger.remains import Pruned
 from jitid.ledger.retention import Chosen
 from jitid.values.times import format_duration

@@ -16,7 +16,7 @@ from jitid.values.text import check_text, label
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.task import Task
     from jitid.settling import Left
 

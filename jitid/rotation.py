@@ -8,7 +8,7 @@ from jitid import revocation
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keys.keyring import USES, Keyring, Signer, rotating
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.minting import new_key
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Names, Radius, Selection, SigningKey

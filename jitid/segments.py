@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jitid import auditexport, auditing
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.contract import Ledger, Snapshot
 from jitid.ledger.segments import Segment, digest_of
 from jitid.model.chain import Chain, head_of, links, opening
 from jitid.model.event import Event, Head

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from jitid.errors import JitidError
 from jitid.ledger import resting
-from jitid.ledger.changing import change
-from jitid.ledger.protocol import Ledger, Transaction
+from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.retry import change
 from jitid.model.credential import Kind
 from jitid.model.outside import LAST_AFTER, Outside
 from jitid.model.standing_secret import FOR_EVER

@@ -13,7 +13,7 @@ from jitid.values.text import label
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.task import Task
 
 MOST_SHARES = 100

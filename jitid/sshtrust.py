@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jitid.crypto import krl, openssh
 from jitid.crypto.krl import RevokedCertificate
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.ids import credential_id
 

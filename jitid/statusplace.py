@@ -7,7 +7,7 @@ import os
 from jitid.crypto import status_list
 from jitid.errors import StorageError
 from jitid.issuers.protocol import Listed
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 
 FOLDER = "status"
 """Where the lists lie, seen from the address of all that is published."""

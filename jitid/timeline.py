@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from jitid import exposure
 from jitid.errors import IntegrityError, UsageError
 from jitid.exposure import LeakDetails
-from jitid.ledger.protocol import Snapshot
-from jitid.ledger.selecting import bounds
+from jitid.ledger.contract import Snapshot
+from jitid.ledger.select import bounds
 from jitid.model.aftermath import Aftermath
 from jitid.model.leak import Leak, LeakFilter
 from jitid.model.task import Task

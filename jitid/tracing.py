@@ -9,7 +9,7 @@ from jitid.crypto import jws
 from jitid.crypto.private_key import UNREADABLE
 from jitid.crypto.public_key import public_print
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential, is_taken_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.search.find import Finds, jti_of_token, mark

@@ -19,7 +19,7 @@ from jitid.environment import (
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger import folder, home
-from jitid.ledger.copying import Source, Target
+from jitid.ledger.copy_rows import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import SigningKey
 from jitid.rotation import still_tells

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jitid import authorization, introspection, recognition
 from jitid.authorization import Asked, Verdict
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse

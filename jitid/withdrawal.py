@@ -14,7 +14,7 @@ from jitid.registry import in_service, record_of
 from jitid.revocation import Ended
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
 
 
 class Withdrawn(NamedTuple):

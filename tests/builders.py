@@ -16,7 +16,7 @@ from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.issuance import Issued
 from jitid.ledger import enrolled, folder, home, sqlite
-from jitid.ledger.protocol import Ledger, Transaction
+from jitid.ledger.contract import Ledger, Transaction
 from jitid.model import event as audit
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential

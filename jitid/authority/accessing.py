@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jitid.authority.inside import Inside
     from jitid.authority.operations import AccessOperation
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
 

@@ -10,8 +10,8 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.contract import Snapshot
     from jitid.ledger.presented import Presentation
-    from jitid.ledger.protocol import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.directory import DirectorySnapshot

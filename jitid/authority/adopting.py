@@ -15,7 +15,7 @@ from jitid.authority.provisioning import targets_of
 from jitid.authority.shaped import shapes
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted import reference_of
-from jitid.ledger.changing import change
+from jitid.ledger.retry import change
 from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Life, Probe, Record
@@ -25,7 +25,7 @@ from jitid.values.text import quote, safe
 if TYPE_CHECKING:
     from jitid.adopted import AdoptedSecret, Finished
     from jitid.adoption import Adoption
-    from jitid.ledger.protocol import Transaction
+    from jitid.ledger.contract import Transaction
     from jitid.model.standing_secret import StandingSecret
     from jitid.replacing import Replacement
     from jitid.targets import Targets

@@ -11,16 +11,16 @@ from jitid.authority.actors import is_owner
 from jitid.authority.presenting import must_be_first, present
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
+from jitid.ledger.policies import kept
 from jitid.policy.policy_text import text_of
-from jitid.storedpolicy import kept
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import ApprovalOperation
+    from jitid.ledger.contract import Snapshot
     from jitid.ledger.presented import Presentation
-    from jitid.ledger.protocol import Snapshot
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import introspection, issuance, provision, revocation, settling
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.ledger.changing import change
+from jitid.ledger.retry import change
 from jitid.model.credential import MADE, is_outside
 from jitid.model.ledger_rows import Selection
 from jitid.model.target import Life, Probe
@@ -20,7 +20,7 @@ from jitid.values.text import safe
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.issuance import Issued
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
     from jitid.targets import Targets
     from jitid.values.secret import Secret
 

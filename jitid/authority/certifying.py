@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import certifying
 from jitid.authority import certificate_operations as ops
-from jitid.ledger import resting, sealing
+from jitid.ledger import resting, seal
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -29,7 +29,7 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
         case ops.PublishRevocations(lifetime=lifetime):
             resting.try_to_record(ledger)
             with ledger.read() as snapshot:
-                sealing.must_not_be(snapshot)
+                seal.must_not_be(snapshot)
                 return certifying.revocation_lists(
                     snapshot, keyring, certifying.LIFETIME if lifetime is None else lifetime
                 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import TokenOperation
     from jitid.issuance import Issued
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.oidc import Sort

@@ -29,7 +29,7 @@ from jitid.values.ids import parse_approval_id, parse_id
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Look, Snapshot, Transaction
+    from jitid.ledger.contract import Look, Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
     from jitid.values.secret import Secret

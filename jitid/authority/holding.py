@@ -19,7 +19,7 @@ from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid.authority.token_operations import Exchange
-    from jitid.ledger.protocol import Look
+    from jitid.ledger.contract import Look
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.keys.keyring import Keyring
-from jitid.ledger.protocol import Ledger
+from jitid.ledger.contract import Ledger
 
 if TYPE_CHECKING:
     from jitid.model.caller import Caller

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import policy_operations as ops
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
-from jitid.storedpolicy import kept
+from jitid.ledger.policies import kept
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import PolicyOperation
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 _LEAST = 4
 """With fewer digits too many policies are meant."""

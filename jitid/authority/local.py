@@ -17,8 +17,8 @@ from jitid.errors import (
     ShownError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger import sealing
-from jitid.ledger.changing import change
+from jitid.ledger import seal
+from jitid.ledger.retry import change
 from jitid.model.credential import is_outside
 from jitid.model.ledger_rows import Names, Selection
 from jitid.values.text import quote
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from jitid.authority.tally import Tally
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
+    from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.ledger.presented import Presentation
-    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
@@ -115,7 +115,7 @@ class LocalAuthority:
         """
         from jitid.authority.serving import ServingAuthority
         from jitid.authority.tally import Tally
-        from jitid.ledger.acting import ActingLedger
+        from jitid.ledger.attribution import ActingLedger
 
         tally = self.tally or Tally()
         if counted:
@@ -183,7 +183,7 @@ class LocalAuthority:
         Looks refuse a clock that is far behind the time mark, and operations look before they write. With `owns`,
         closing it closes the ledger.
         """
-        from jitid.ledger.clockaccepting import AcceptingLedger
+        from jitid.ledger.accept_clock import AcceptingLedger
 
         return self._on(AcceptingLedger(self._ledger, owns=owns), accepts_clock=True)
 
@@ -202,7 +202,7 @@ class LocalAuthority:
     @contextmanager
     def in_one_view(self) -> Iterator[LocalAuthority]:
         """Yield the same authority, for one request: whatever is read for it comes out of one view of the ledger."""
-        from jitid.ledger.oneview import OneViewLedger
+        from jitid.ledger.one_view import OneViewLedger
 
         ledger = OneViewLedger(self._ledger)
         try:
@@ -238,7 +238,7 @@ class LocalAuthority:
         from jitid.minting import current_key_of
 
         with self._ledger.read() as snapshot:
-            sealing.must_not_be(snapshot)
+            seal.must_not_be(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)
@@ -434,7 +434,7 @@ class LocalAuthority:
                 case ops.PublishSshRevocations():
                     from jitid import sshtrust
 
-                    sealing.must_not_be(snapshot)
+                    seal.must_not_be(snapshot)
                     return sshtrust.revocations(snapshot, names)
                 case _:
                     assert_never(operation)
@@ -566,7 +566,7 @@ class LocalAuthority:
     ) -> Issued:
         from jitid import issuance
 
-        sealing.must_not_be(snapshot)
+        seal.must_not_be(snapshot)
         try:
             return issuance.preview(snapshot, snapshot.names, request, self._agreed, as_of)
         except JitidError as error:

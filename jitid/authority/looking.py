@@ -10,14 +10,14 @@ from jitid.authority import operations as ops
 from jitid.authority import owning
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger.sealing import sealed
+from jitid.ledger.seal import sealed
 from jitid.model.credential import is_taken_elsewhere
 from jitid.model.ledger_rows import Filter, Names
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
     from jitid import auditing, exposure, timeline
-    from jitid.ledger.protocol import Ledger, Snapshot
+    from jitid.ledger.contract import Ledger, Snapshot
     from jitid.model.caller import Caller
     from jitid.model.task import Task
 

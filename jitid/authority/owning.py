@@ -15,7 +15,7 @@ from jitid.values.text import label
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jitid.ledger.protocol import Look, Snapshot
+    from jitid.ledger.contract import Look, Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.task import Task

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.errors import JitidError
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.contract import Ledger
 
 
 def prove(ledger: Ledger) -> str | None:

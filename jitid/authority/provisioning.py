@@ -9,8 +9,8 @@ from jitid import provision, settling
 from jitid.authority import target_operations as ops
 from jitid.authority.proving import prove
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.ledger.changing import change
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
+from jitid.ledger.retry import change
 from jitid.model.credential import is_outside
 from jitid.request import check_size
 from jitid.targets import Targets

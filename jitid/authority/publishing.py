@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid import publication
 from jitid.authority import publication_operations as ops
 from jitid.errors import NotFoundError
-from jitid.ledger import resting, sealing
+from jitid.ledger import resting, seal
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -27,7 +27,7 @@ def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
             if terms.publish_url is None:
                 raise NotFoundError("no status lists are published", "the setting publish_url says where")
             with inside.ledger.read() as snapshot:
-                sealing.must_not_be(snapshot)
+                seal.must_not_be(snapshot)
                 return publication.status_list(
                     snapshot, inside.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
                 )
@@ -38,7 +38,7 @@ def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
 def _documents(inside: Inside, kids: tuple[str, ...]) -> Iterator[publication.Document]:
     terms = inside.terms()
     with inside.ledger.read() as snapshot:
-        sealing.must_not_be(snapshot)
+        seal.must_not_be(snapshot)
         yield from publication.documents(
             snapshot,
             inside.ledger.names,

@@ -12,7 +12,7 @@ from jitid.model.ledger_rows import Filter
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
     from jitid.registry import Kept
     from jitid.withdrawal import Withdrawn
 

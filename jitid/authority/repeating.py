@@ -12,16 +12,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import JitidError, StorageError, UsageError
-from jitid.ledger.changing import change
 from jitid.ledger.idempotency import Answered
 from jitid.ledger.markrows import request_digest
+from jitid.ledger.retry import change
 from jitid.model.ledger_rows import Selection
 from jitid.values import strict_json
 from jitid.values.ids import access_id, credential_id, identity_id
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Operation
-    from jitid.ledger.protocol import Ledger, Transaction
+    from jitid.ledger.contract import Ledger, Transaction
     from jitid.model.caller import Caller
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from jitid.authority.operations import Operation, Result
     from jitid.authority.protocol import Authority
     from jitid.authority.tally import Tally
-    from jitid.ledger.acting import ActingLedger
-    from jitid.ledger.protocol import Transaction
+    from jitid.ledger.attribution import ActingLedger
+    from jitid.ledger.contract import Transaction
     from jitid.model.caller import Caller
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.search.secret_shapes import PRINT, Shapes
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 
 def shapes(snapshot: Snapshot) -> Shapes:

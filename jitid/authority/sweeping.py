@@ -11,7 +11,7 @@ from jitid import auditing
 from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
 from jitid.errors import ClockError, IntegrityError, JitidError
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.sweep import remedies

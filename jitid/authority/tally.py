@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.contract import Ledger
     from jitid.model.caller import Caller
 
 INTERVAL = 60

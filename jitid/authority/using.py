@@ -8,7 +8,7 @@ from jitid import recognition, usage
 from jitid.authority import use_operations as ops
 from jitid.authority.inside import Inside
 from jitid.authority.operations import UseOperation
-from jitid.ledger.changing import change
+from jitid.ledger.retry import change
 
 
 def perform(inside: Inside, operation: UseOperation[Any]) -> object:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.values.ids import IDENTITY, approval_id, identity_id
 from jitid.values.times import check_times
@@ -66,7 +66,7 @@ class SqlApprovals:
     def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
         """Return requests, the newest first; where groups are given, those that one of them approves."""
         values: dict[str, Any] = {"group": chosen.group, "before": chosen.before, "limit": limit}
-        among = selecting.placeholders("within", within, values)
+        among = select.placeholders("within", within, values)
         of_group = "g.name = :group" if chosen.group is not None else "1 = 1"
         if chosen.waiting:
             of_group += f" AND (g.granted IS NULL OR NOT ({_RUNS} AND {_STANDS}))"
@@ -100,7 +100,7 @@ class SqlApprovals:
         while chunk := list(islice(rows, _AT_ONCE)):
             words: dict[int, list[Word]] = {}
             named: dict[str, Any] = {}
-            among = selecting.placeholders("key", [row[0] for row in chunk], named)
+            among = select.placeholders("key", [row[0] for row in chunk], named)
             for key, *said in self._db.execute(
                 f"{_WORD} WHERE g.approval IN ({among}) ORDER BY g.name", named
             ):

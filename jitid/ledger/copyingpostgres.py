@@ -12,15 +12,15 @@ import psycopg
 
 from jitid.errors import BusyError, ClockError, RefusedError, UsageError
 from jitid.ledger import postgresaddress
-from jitid.ledger.copying import OWN, Stage, Table, in_order
-from jitid.ledger.epochs import open_epoch
+from jitid.ledger.chain_epochs import open_epoch
+from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
 from jitid.ledger.postgresconnection import Connection
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgresschema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.sealing import Seal, record
+from jitid.ledger.seal import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.event import Head

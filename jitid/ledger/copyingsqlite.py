@@ -14,11 +14,11 @@ from typing import Any, Self
 from jitid.errors import BusyError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.clock import machine
-from jitid.ledger.copying import OWN, Stage, Table, in_order
+from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.lock import FairLock
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.sealing import Seal, record
+from jitid.ledger.seal import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.event import Head

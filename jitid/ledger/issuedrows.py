@@ -13,7 +13,7 @@ from jitid.model.credential import ANY_KIND
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 
 class IssuedRow(NamedTuple):

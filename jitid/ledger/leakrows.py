@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jitid.errors import IntegrityError
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.pruned import PrunedMembers
-from jitid.ledger.selecting import bounds
+from jitid.ledger.select import bounds
 from jitid.model.event import ended_digest, sighted_digest
 from jitid.model.leak import LeakSnapshot
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.ledger import selecting
-from jitid.ledger.selecting import KEPT, Gone, bounds, left
-from jitid.ledger.walking import LIVING, below
+from jitid.ledger import select
+from jitid.ledger.lineage import LIVING, below
+from jitid.ledger.select import KEPT, Gone, bounds, left
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ class SqlLeaks:
 
     def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
         """Return leaks, the newest first."""
-        selecting.give(self._db, chosen.jtis, (), credentials=chosen.credentials, leaks=chosen.numbers)
+        select.give(self._db, chosen.jtis, (), credentials=chosen.credentials, leaks=chosen.numbers)
         conditions = {
             _NAMED: chosen.numbers or chosen.jtis,
             _OF_CREDENTIALS: chosen.credentials,
             "l.source = :source": chosen.source is not None,
             "l.closed_at IS NULL": chosen.open,
-            selecting.LIVE: chosen.live,
+            select.LIVE: chosen.live,
             "l.reported_at >= :since": chosen.since is not None,
             "l.reported_at < :until": chosen.until is not None,
             "l.id < :before": chosen.before is not None,
@@ -66,7 +66,7 @@ class SqlLeaks:
         where = "".join([f" AND {condition}" for condition, holds in conditions.items() if holds])
         values = {name: getattr(chosen, name) for name in ("source", "since", "until", "before")}
         if chosen.task is not None:
-            where += f" AND c.task IN {selecting.of_task(chosen.task, values)}"
+            where += f" AND c.task IN {select.of_task(chosen.task, values)}"
         rows = self._db.execute(
             f"{_LEAK}{where} ORDER BY l.id DESC LIMIT :limit", {**values, "now": self._now, "limit": limit}
         )
@@ -76,9 +76,9 @@ class SqlLeaks:
         """Return what has these fingerprints, of which there may be very many."""
         from jitid.model.leak import Printed
 
-        selecting.give(self._db, (), sorted(fingerprints))
+        select.give(self._db, (), sorted(fingerprints))
         found = self._db.execute(
-            f"""SELECT c.id, c.jti, c.fingerprint, CASE WHEN {selecting.LIVE} THEN 1 ELSE 0 END
+            f"""SELECT c.id, c.jti, c.fingerprint, CASE WHEN {select.LIVE} THEN 1 ELSE 0 END
                   FROM given_print g CROSS JOIN credential c
                  WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint""",
             {"now": self._now},
@@ -93,7 +93,7 @@ class SqlLeaks:
 
     def reported(self, credentials: Iterable[int], source: str) -> set[int]:
         """Return which of these credentials are in an open report from that source."""
-        selecting.give(self._db, (), (), credentials=credentials)
+        select.give(self._db, (), (), credentials=credentials)
         rows = self._db.execute(
             """SELECT l.credential FROM given_credential g CROSS JOIN leak l
                 WHERE l.credential = g.credential AND l.source = :source AND l.closed_at IS NULL""",
@@ -107,7 +107,7 @@ class SqlLeaks:
         One that may work at its target, or where it was kept before it was adopted, is not dead.
         """
         rows = self._db.execute(
-            f"""{_LEAK} AND l.proved_at IS NULL AND l.id > :after AND NOT ({selecting.LIVE})
+            f"""{_LEAK} AND l.proved_at IS NULL AND l.id > :after AND NOT ({select.LIVE})
                 AND NOT EXISTS (SELECT 1 FROM outside o WHERE o.credential = c.id
                                    AND (o.settled_at IS NULL OR o.settlement = 'unsupported'
                                         AND coalesce(o.honoured_until, c.expires_at) > :now))
@@ -125,14 +125,14 @@ class SqlLeaks:
     def _leaks(self, rows: list[Any]) -> list[Leak]:
         if not rows:
             return []
-        from jitid.ledger import accepting
+        from jitid.ledger import refused_since
         from jitid.model.leak import Kin, Leak
 
-        selecting.give(self._db, (), (), {identity for identity, *_ in rows})
+        select.give(self._db, (), (), {identity for identity, *_ in rows})
         living = {
             identity: Kin(*told) for identity, *told in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
-        facts = accepting.facts_of(self._db, self._now)
+        facts = refused_since.facts_of(self._db, self._now)
         found = []
         for identity, key, jti, *rest in rows:
             kin = living.get(identity)
@@ -211,7 +211,7 @@ def add(
     """Record that credentials leaked; those in an open report from that source stay as they are."""
     from jitid.model.leak import Recorded
 
-    selecting.give(db, (), (), credentials=sorted(credentials))
+    select.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
     told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
     # Nothing leaks before it is there: of a whole repository that was reported once, the later tokens count from
@@ -261,7 +261,7 @@ def close(db: Any, numbers: Iterable[int], *, now: int, event: int) -> list[tupl
 def _change(
     db: Any, numbers: Iterable[int], due: str, change: str, values: dict[str, int]
 ) -> list[tuple[int, bytes]]:
-    selecting.give(db, (), (), leaks=numbers)
+    select.give(db, (), (), leaks=numbers)
     rows: list[tuple[int, bytes]] = db.execute(
         f"""SELECT l.id, c.jti FROM given_leak g CROSS JOIN leak l CROSS JOIN credential c
              WHERE l.id = g.leak AND c.id = l.credential AND l.{due} ORDER BY l.id"""

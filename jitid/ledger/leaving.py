@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.model.directory import Holder, Ties
 
 SUSPENDED_AS = "owner disabled"
@@ -49,7 +49,7 @@ class SqlLeaving:
 
     def imported_besides(self, keys: Iterable[int]) -> list[Holder]:
         """Return, by name, who came with an import, is not disabled, and has none of these keys."""
-        selecting.give(self._db, (), (), delegators=keys)
+        select.give(self._db, (), (), delegators=keys)
         rows = self._db.execute(
             """SELECT d.id, d.name FROM delegator d
                 WHERE d.imported = 1 AND d.disabled_at IS NULL
@@ -63,11 +63,11 @@ class SqlLeaving:
 
         Only of what was issued before the directory knew the subject, under whatever name the token gave.
         """
-        return selecting.of_subjects(self._db, subjects, self._now) if subjects else {}
+        return select.of_subjects(self._db, subjects, self._now) if subjects else {}
 
     def all_names(self, keys: Iterable[int]) -> list[str]:
         """Return every name and subject of the delegators with these keys."""
-        selecting.give(self._db, (), (), delegators=keys)
+        select.give(self._db, (), (), delegators=keys)
         rows = self._db.execute(
             """SELECT n.name FROM given_delegator g CROSS JOIN delegator_name n
                 WHERE n.delegator = g.delegator ORDER BY n.name"""
@@ -77,14 +77,14 @@ class SqlLeaving:
     def ties(self, names: Iterable[str]) -> Ties:
         """Return what hangs on the delegators with these names and subjects, all of them together."""
         names = frozenset(names)
-        selecting.give(self._db, (), (), names=names)
+        select.give(self._db, (), (), names=names)
         values = {"now": self._now}
         (live,) = self._db.execute(
             f"""SELECT count(*) FROM (SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name) d
-                 CROSS JOIN credential c WHERE c.delegator = d.id AND {selecting.LIVE}""",
+                 CROSS JOIN credential c WHERE c.delegator = d.id AND {select.LIVE}""",
             values,
         ).fetchone()
-        live += selecting.count_theirs(self._db, self._now)
+        live += select.count_theirs(self._db, self._now)
         agents = self._db.execute(f"SELECT name FROM agent WHERE {_OWNED} ORDER BY name").fetchall()
         asked = _asked(self._db, names, self._now)
         (requests,) = self._db.execute(f"SELECT count(*) FROM approval WHERE {asked}", values).fetchone()
@@ -95,7 +95,7 @@ class SqlLeaving:
         if agents:
             (others,) = self._db.execute(
                 f"""SELECT count(*) FROM (SELECT id FROM agent WHERE {_OWNED}) r CROSS JOIN credential c
-                     WHERE c.recurring = r.id AND {selecting.LIVE}
+                     WHERE c.recurring = r.id AND {select.LIVE}
                        AND c.delegator NOT IN (SELECT t.id FROM given_name g CROSS JOIN term t
                                                 WHERE t.text = g.name)""",
                 values,
@@ -106,7 +106,7 @@ class SqlLeaving:
 
 def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, now: int, event: int) -> None:
     """Disable delegators, and suspend and withdraw what is theirs, as far as `ties` says that there is any of it."""
-    selecting.give(db, (), (), names=names, delegators=keys)
+    select.give(db, (), (), names=names, delegators=keys)
     values = {"now": now, "event": event, "as": SUSPENDED_AS, "withdrawn": WITHDRAWN, "disabled": DISABLED}
     db.execute(
         """UPDATE delegator SET disabled_at = :now, disabled_last = :now, event = :event

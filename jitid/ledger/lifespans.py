@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.ledger.accepted import AT_TARGET, SIGNED, UNSETTLED
-from jitid.ledger.selecting import DEATH
-from jitid.ledger.walking import below
+from jitid.ledger.accepted_until import AT_TARGET, SIGNED, UNSETTLED
+from jitid.ledger.lineage import below
+from jitid.ledger.select import DEATH
 from jitid.model.survey import Day, Leaks, Retirement, Spread
 
 FIVE_DAYS = 5 * 86_400

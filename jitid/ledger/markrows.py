@@ -12,8 +12,8 @@ from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
+    from jitid.ledger.contract import Snapshot
     from jitid.ledger.naming import NamesMembers
-    from jitid.ledger.protocol import Snapshot
     from jitid.ledger.pruned import PrunedMembers
 
 ASSERTION = b'"op":"assertion"'

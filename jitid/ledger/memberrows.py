@@ -11,7 +11,7 @@ from jitid.ledger.eventrows import EventRows
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 _MANY = 10
 """For fewer rows, asking about all of them at once costs more than reading each."""

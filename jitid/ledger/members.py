@@ -19,21 +19,21 @@ from jitid.ledger import (
     presented,
     pruned,
     registered,
-    sealing,
+    seal,
     taskrows,
     userows,
 )
 from jitid.ledger.issuedrows import IssuedMembers
 from jitid.ledger.memberrows import IssuedRows, MemberRows, not_as_told
-from jitid.ledger.sealing import Seal
+from jitid.ledger.seal import Seal
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
 
 if TYPE_CHECKING:
+    from jitid.ledger.contract import Snapshot
     from jitid.ledger.outsiderows import OutsideMembers
-    from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
 _EVENT = itemgetter(0)
@@ -150,7 +150,7 @@ class Members:
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strict_json.loads(body, "audit event"))
             return
-        if any(mark in body for mark in sealing.MARKS):
+        if any(mark in body for mark in seal.MARKS):
             self._take_move(strict_json.loads(body, "audit event"))
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strict_json.loads(body, "audit event"))

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger import sealing
+from jitid.ledger import seal
 from jitid.model.ledger_rows import FOREVER, OF_NAMES, Names
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
 """What stands in the events that concern the names: in a text the quotes would be escaped."""
@@ -71,7 +71,7 @@ class NamesMembers:
             found = Names.of(settings)
         except KeyError as missing:
             raise IntegrityError(f"the ledger lacks its {missing.args[0]}") from None
-        if unknown := settings.keys() - OF_NAMES - {sealing.SETTING}:
+        if unknown := settings.keys() - OF_NAMES - {seal.SETTING}:
             raise IntegrityError(f"the ledger has a setting {quote(min(unknown))} that no ledger has")
         self._check_agents(found.agents_until, since)
         for what, is_now, was in (

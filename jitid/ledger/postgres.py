@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
-from jitid.ledger import sealing
+from jitid.ledger import seal
 from jitid.ledger.postgressession import Session
 from jitid.ledger.postgreswriting import (
     CHAIN,
@@ -24,7 +24,7 @@ from jitid.model.ledger_rows import Names
 from jitid.system import time_limit
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.contract import Ledger
     from jitid.model.ledger_condition import Condition
 
 _THAT_ONE = f"{CHAIN} WHERE id = :id AND closed_at IS NULL FOR UPDATE"
@@ -90,7 +90,7 @@ class PostgresLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
-        from jitid.ledger.acting import ActingLedger
+        from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)
 
@@ -200,7 +200,7 @@ class _Writing:
 
     def _open(self) -> PostgresTransaction:
         opened = self._open_shared() if self._shared else self._open_alone()
-        sealing.must_not_be(opened)
+        seal.must_not_be(opened)
         if not self._shared:
             opened.close_due(_DUE_AT_ONCE, self._facts)
         return opened

@@ -25,7 +25,7 @@ from jitid.model.ledger_rows import (
 from jitid.model.task import Task
 
 if TYPE_CHECKING:
-    from jitid.ledger.sealing import Seal
+    from jitid.ledger.seal import Seal
     from jitid.model.access import Access, AccessSnapshot, AccessTransaction, Presented
     from jitid.model.agent import Agent
     from jitid.model.approval import ApprovalTransaction

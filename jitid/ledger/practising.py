@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jitid.ledger.lifespans import GRANTED
-from jitid.ledger.selecting import of_task
+from jitid.ledger.select import of_task
 from jitid.model.agent_history import Practice
 from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import IntegrityError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.remains import Pruned, Remains
-from jitid.ledger.selecting import KEPT, Gone
+from jitid.ledger.select import KEPT, Gone
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 

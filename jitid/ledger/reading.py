@@ -7,9 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.ledger import sealing, selecting, walking
-from jitid.ledger.auditlog import SqlAuditLog
+from jitid.ledger import lineage as walking
+from jitid.ledger import seal as sealing
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.events import SqlAuditLog
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.sqldirectory import SqlDirectory
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
     from jitid.ledger.idempotency import Answered
     from jitid.ledger.presented import SqlPresented
     from jitid.ledger.retention import SqlRetention
-    from jitid.ledger.sealing import Seal
+    from jitid.ledger.seal import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShares
-    from jitid.ledger.statuses import SqlStatuses
+    from jitid.ledger.status_places import SqlStatuses
     from jitid.model.access import AccessSnapshot
     from jitid.model.adopted import AdoptedSnapshot
     from jitid.model.agent_history import Pasts, Practice
@@ -60,7 +62,7 @@ _CREDENTIAL = f"""
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
            c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
            c.may_audience, c.may_kind, c.may_act, i.task, o.text,
-           CASE WHEN t.ended_at IS NULL THEN t.deadline ELSE 0 END, c.recurring, {selecting.UNDER_AGENT},
+           CASE WHEN t.ended_at IS NULL THEN t.deadline ELSE 0 END, c.recurring, {select.UNDER_AGENT},
            (SELECT text FROM term WHERE id = c.proved_subject)
       FROM credential c
       JOIN identity i ON i.id = c.identity
@@ -287,7 +289,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def statuses(self) -> SqlStatuses:
         """The places of signed tokens in status lists; loaded where these are published."""
-        from jitid.ledger.statuses import SqlStatuses
+        from jitid.ledger.status_places import SqlStatuses
 
         return SqlStatuses(self._db, self._now)
 
@@ -365,7 +367,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
         """Return tasks by the ledger's own numbers."""
-        return {row[0]: _task(row) for row in selecting.alike(self._db, f"{_TASK} WHERE t.id", keys)}
+        return {row[0]: _task(row) for row in select.alike(self._db, f"{_TASK} WHERE t.id", keys)}
 
     def all_tasks(self) -> Iterator[Task]:
         """Yield every task there ever was."""
@@ -391,7 +393,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
         """Return the tasks of these names, whoever opened them, by name and owner."""
-        found = map(_task, selecting.alike(self._db, f"{_TASK} WHERE t.name", names))
+        found = map(_task, select.alike(self._db, f"{_TASK} WHERE t.name", names))
         return {(task.name, task.opener): task for task in found}
 
     @property
@@ -421,13 +423,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
             wanted += " AND t.id < :after"
             values["after"] = after
         if within:
-            names = selecting.placeholders("whose", within, values)
+            names = select.placeholders("whose", within, values)
             wanted += f""" AND (t.opener IN (SELECT id FROM term WHERE text IN ({names})) OR t.id IN (
                 SELECT task FROM task_share WHERE ended_event IS NULL AND name IN ({names})))"""
         rows = self._db.execute(
             f"""SELECT {_TASK_COLUMNS},
                        (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
-                       (SELECT count(*) FROM credential c WHERE c.task = t.id AND {selecting.LIVE})
+                       (SELECT count(*) FROM credential c WHERE c.task = t.id AND {select.LIVE})
                   FROM task t JOIN term o ON o.id = t.opener
                  WHERE {wanted} ORDER BY t.id DESC LIMIT :limit""",
             values,
@@ -438,7 +440,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return how many credentials were issued for a task, and how many of them live."""
         row = self._one(
             f"""SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
-                      (SELECT count(*) FROM credential c WHERE c.task = :task AND {selecting.LIVE})""",
+                      (SELECT count(*) FROM credential c WHERE c.task = :task AND {select.LIVE})""",
             task=task,
             now=self._now,
         )
@@ -455,7 +457,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         found = {}
         for start in range(0, len(given), _AT_ONCE):
             values: dict[str, Any] = {}
-            among = selecting.placeholders("key", given[start : start + _AT_ONCE], values)
+            among = select.placeholders("key", given[start : start + _AT_ONCE], values)
             for row in self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({among})", values):
                 credential = _credential(row)
                 found[credential.key] = credential
@@ -484,10 +486,10 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""
-        live = selecting.LIVE.replace(":now", str(int(self._now)))
+        live = select.LIVE.replace(":now", str(int(self._now)))
         question = f"""SELECT i.uid FROM identity i
                         WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {live}) AND i.uid"""
-        return {uid for (uid,) in selecting.alike(self._db, question, uids)}
+        return {uid for (uid,) in select.alike(self._db, question, uids)}
 
     def latest_of(self, uid: bytes) -> Credential | None:
         """Return the latest credential of an identity."""
@@ -538,7 +540,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def unknown_of(self, ids: Iterable[str]) -> str | None:
         """Return the first of these ids that nothing was ever issued under; none if there is no such."""
         ids = list(ids)
-        selecting.give(self._db, ids, ())
+        select.give(self._db, ids, ())
         unknown = {
             name(raw)
             for name, sql in (
@@ -554,12 +556,12 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
-        selecting.give(self._db, ids, fingerprints)
-        return self._numbered(selecting.GIVEN)
+        select.give(self._db, ids, fingerprints)
+        return self._numbered(select.GIVEN)
 
     def credentials_of_leaks(self, numbers: Iterable[int]) -> list[Credential]:
         """Return the credentials that leaked, by the numbers of the leaks. Oldest first."""
-        selecting.give(self._db, (), (), leaks=numbers)
+        select.give(self._db, (), (), leaks=numbers)
         return self._numbered("SELECT l.credential FROM given_leak g CROSS JOIN leak l WHERE l.id = g.leak")
 
     def _numbered(self, query: str) -> list[Credential]:
@@ -575,8 +577,8 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
         They are those that have not run out, ended or not, and of each key the latest one. Oldest first.
         """
-        selecting.give(self._db, (), (), publics=publics)
-        rows = self._db.execute(selecting.BY_PUBLIC, {"now": self._now}).fetchall()
+        select.give(self._db, (), (), publics=publics)
+        rows = self._db.execute(select.BY_PUBLIC, {"now": self._now}).fetchall()
         found = self.credentials_numbered(key for _, key in rows)
         return [(public, found[key]) for public, key in rows]
 
@@ -586,7 +588,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
         """Return the same for each of many that has any."""
-        selecting.give(self._db, (), (), identities)
+        select.give(self._db, (), (), identities)
         return walking.lineages(self._db)
 
     def grounds(self, credential: int) -> list[Ground]:
@@ -595,14 +597,14 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
         """Return the same for each of many that rests on any."""
-        selecting.give(self._db, (), (), credentials=credentials)
+        select.give(self._db, (), (), credentials=credentials)
         return walking.grounds_of(self._db, self._now)
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
         row = self._one(
             f"""{_BELOW} SELECT count(*) - 1, coalesce(sum(CASE WHEN below.id <> :identity AND EXISTS (
-                    SELECT 1 FROM credential c WHERE c.identity = below.id AND {selecting.LIVE})
+                    SELECT 1 FROM credential c WHERE c.identity = below.id AND {select.LIVE})
                     THEN 1 ELSE 0 END), 0) FROM below""",
             identity=identity,
             now=self._now,
@@ -611,14 +613,14 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def families(self, identities: Iterable[int]) -> dict[int, Family]:
         """Return for each of these identities what ending it would come to."""
-        selecting.give(self._db, (), (), identities)
+        select.give(self._db, (), (), identities)
         return walking.families(self._db, self._now)
 
     def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
         """Return until when offline verifiers may accept these identities, with the leeway, if any still may."""
-        from jitid.ledger.accepted import SIGNED
+        from jitid.ledger.accepted_until import SIGNED
 
-        selecting.give(self._db, (), (), identities)
+        select.give(self._db, (), (), identities)
         return dict(
             self._db.execute(
                 f"""SELECT c.identity, max({SIGNED})
@@ -633,9 +635,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:
         """Return one page of credentials; a page that follows `after` does not move when rows are added."""
-        if sort not in selecting.SORTS:
-            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(selecting.SORTS)}")
-        where, values, selective = selecting.conditions(chosen, self._now)
+        if sort not in select.SORTS:
+            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(select.SORTS)}")
+        where, values, selective = select.conditions(chosen, self._now)
         order = _SORT_EXPRESSIONS[sort]
         if sort == "issued_at" and after is not None:
             # In the order of issue: where the clock was set back, the times themselves are in no order.
@@ -696,12 +698,12 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def measure(self, selection: Selection) -> Radius:
         """Return what ending that selection with all that descends from it would come to."""
-        matched = selecting.select(self._db, selection)
-        return selecting.radius(self._db, matched, self._now)
+        matched = select.select(self._db, selection)
+        return select.radius(self._db, matched, self._now)
 
     def measure_together(self, selections: Iterable[Selection]) -> Radius:
         """Return what ending each of many selections would come to; what they have in common counts once."""
-        return selecting.measure_together(self._db, selections, self._now)
+        return select.measure_together(self._db, selections, self._now)
 
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""

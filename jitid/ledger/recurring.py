@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lifespans import GRANTED
-from jitid.ledger.selecting import DEATH, MANY, placeholders
+from jitid.ledger.select import DEATH, MANY, placeholders
 from jitid.model.agent_history import Past, Pasts
 from jitid.model.survey import Spread
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.walking import below
+from jitid.ledger.lineage import below
 from jitid.model.credential import State
 from jitid.model.leak import Refused
 
@@ -27,7 +27,7 @@ _COLUMNS = "leak INTEGER PRIMARY KEY, identity INTEGER NOT NULL, inactive INTEGE
 _GATHER = f"""INSERT INTO unproved (leak, identity, inactive)
     SELECT l.id, c.identity, CASE WHEN {_INACTIVE} THEN 1 ELSE 0 END
       FROM leak l CROSS JOIN credential c
-     WHERE c.id = l.credential AND l.proved_at IS NULL AND l.id > :after AND NOT ({selecting.LIVE})
+     WHERE c.id = l.credential AND l.proved_at IS NULL AND l.id > :after AND NOT ({select.LIVE})
      ORDER BY l.id LIMIT :limit"""
 
 _TAKEN = """EXISTS (SELECT 1 FROM outside o WHERE o.credential = c.id
@@ -49,7 +49,7 @@ def refused(db: Any, after: int, limit: int, now: int) -> Refused:
     dialect.counted(db, "unproved")
     # Most ledgers have nothing at targets, and a million rows to go through.
     targets = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
-    alive = f"({selecting.LIVE} OR {_TAKEN})" if targets else selecting.LIVE
+    alive = f"({select.LIVE} OR {_TAKEN})" if targets else select.LIVE
     (last,) = db.execute("SELECT max(leak) FROM unproved").fetchone()
     db.execute(
         f"""DELETE FROM unproved WHERE identity IN (SELECT start FROM (

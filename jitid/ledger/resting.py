@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import JitidError
-from jitid.ledger import selecting
-from jitid.ledger.changing import change
+from jitid.ledger import select
+from jitid.ledger.retry import change
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger
+    from jitid.ledger.contract import Ledger
 
 OVER = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
 """Condition of the head of a line that was renewed at least once. The line ends when its head expires."""
@@ -66,11 +66,11 @@ def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
     live predecessor in its overlap.
     """
     members, delegated = _made_from(db, lines)
-    live = selecting.LIVE.replace(":now", str(int(now)))
-    rows = list(selecting.alike(db, f"{_LIVE_OF.format('credential c')} WHERE {live} AND c.id", members))
+    live = select.LIVE.replace(":now", str(int(now)))
+    rows = list(select.alike(db, f"{_LIVE_OF.format('credential c')} WHERE {live} AND c.id", members))
     if delegated:
-        count = selecting.doom(db, delegated)
-        rows += db.execute(f"{_LIVE_OF.format(selecting.doomed_credentials(count))} AND {live}")
+        count = select.doom(db, delegated)
+        rows += db.execute(f"{_LIVE_OF.format(select.doomed_credentials(count))} AND {live}")
     # A set: what rests on the lower one of two given lines also rests on the upper one.
     return sorted({Resting(*row) for row in rows})
 
@@ -83,8 +83,8 @@ def _made_from(db: Any, lines: Collection[int]) -> tuple[set[int], set[int]]:
     found = set(lines)
     while found:
         dead |= found
-        own = found | {key for (key,) in selecting.alike(db, "SELECT id FROM credential WHERE line", found)}
+        own = found | {key for (key,) in select.alike(db, "SELECT id FROM credential WHERE line", found)}
         members |= own
         attached = "SELECT coalesce(line, id) FROM credential WHERE ended_at IS NULL AND source"
-        found = {line for (line,) in selecting.alike(db, attached, own)} - dead
-    return members, {key for (key,) in selecting.alike(db, "SELECT id FROM identity WHERE source", members)}
+        found = {line for (line,) in select.alike(db, attached, own)} - dead
+    return members, {key for (key,) in select.alike(db, "SELECT id FROM identity WHERE source", members)}

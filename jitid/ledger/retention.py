@@ -15,20 +15,20 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import selecting
-from jitid.ledger.auditlog import spared
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.events import spared
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.presented import REMEMBERED as PRESENTED
 from jitid.ledger.pruned import issued_parts, request_parts
 from jitid.ledger.remains import Pruned, Remains
-from jitid.ledger.selecting import OVER, Gone
+from jitid.ledger.select import OVER, Gone
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest
 from jitid.model.outside import settled_digest
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 _TEMPORARY = {
     "needed": "identity INTEGER PRIMARY KEY",
@@ -217,7 +217,7 @@ class SqlRetention:
 
     def there(self, jtis: Iterable[bytes]) -> list[bytes]:
         """Return which of these credentials the ledger has and nobody condemned."""
-        rows = selecting.alike(
+        rows = select.alike(
             self._db, f"SELECT c.jti FROM credential c WHERE {spared('condemned')} AND c.jti", jtis
         )
         return [jti for (jti,) in rows]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.events import spared
 from jitid.model.event import Event
 from jitid.values.ids import credential_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jitid.ledger import selecting
+from jitid.ledger import select
 
 
 class Share(NamedTuple):
@@ -50,7 +50,7 @@ class SqlShares:
     def is_shared(self, task: int, names: Sequence[str]) -> bool:
         """Tell whether a task is shared now with one of these names."""
         values: dict[str, Any] = {"task": task}
-        among = selecting.placeholders("name", names, values)
+        among = select.placeholders("name", names, values)
         row = self._db.execute(
             f"SELECT 1 FROM task_share WHERE task = :task AND ended_event IS NULL AND name IN ({among}) LIMIT 1",
             values,
@@ -62,7 +62,7 @@ class SqlShares:
         if not self.are_some():
             return []
         values: dict[str, Any] = {"task": name, "now": self._now, "most": most}
-        among = selecting.placeholders("name", names, values)
+        among = select.placeholders("name", names, values)
         rows = self._db.execute(
             f"""SELECT DISTINCT t.id FROM task_share s JOIN task t ON t.id = s.task
                  WHERE s.name IN ({among}) AND s.ended_event IS NULL
@@ -74,7 +74,7 @@ class SqlShares:
     def is_joined(self, task: int, delegators: Sequence[str]) -> bool:
         """Tell whether anything was ever issued on a task for one of these root delegators."""
         values: dict[str, Any] = {"task": task}
-        among = selecting.placeholders("name", delegators, values)
+        among = select.placeholders("name", delegators, values)
         row = self._db.execute(
             f"""SELECT 1 FROM identity i WHERE i.task = :task
                    AND i.delegator IN (SELECT id FROM term WHERE text IN ({among})) LIMIT 1""",

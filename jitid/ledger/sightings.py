@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.selecting import KEPT, Gone, left
+from jitid.ledger.select import KEPT, Gone, left
 from jitid.model.event import sighted_digest
 from jitid.model.leak import NewPlaces, Noted, Places, Seen
 from jitid.model.sighting import MOST_PLACES, Sighting
@@ -25,7 +25,7 @@ _DIGESTED = "s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.more"
 
 def places(db: Any, numbers: Iterable[int]) -> dict[int, Places]:
     """Return in short where each of these leaks was seen that was seen anywhere."""
-    selecting.give(db, (), (), leaks=numbers)
+    select.give(db, (), (), leaks=numbers)
     rows = db.execute(
         """SELECT n.leak, n.places, n.kept, f.place, f.line, f.revision, f.found_at, f.finder, f.event
              FROM (SELECT s.leak AS leak, count(s.place) + sum(s.more) AS places, count(s.place) AS kept,
@@ -41,7 +41,7 @@ def places(db: Any, numbers: Iterable[int]) -> dict[int, Places]:
 
 def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[Seen]]:
     """Return the places where each of these leaks was seen, in the order in which they were reported."""
-    selecting.give(db, (), (), leaks=numbers)
+    select.give(db, (), (), leaks=numbers)
     found: dict[int, list[Seen]] = {}
     for leak, *told, event in db.execute(
         """SELECT s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.event

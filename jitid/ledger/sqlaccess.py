@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, Presented
 from jitid.values.ids import access_id, parse_access_id
 from jitid.values.times import check_times
@@ -45,7 +45,7 @@ class SqlAccess:
 
     def bearers(self, fingerprints: Iterable[bytes]) -> set[bytes]:
         """Return which of these are fingerprints of bearers, alive or not."""
-        selecting.give(self._db, (), fingerprints)
+        select.give(self._db, (), fingerprints)
         rows = self._db.execute(
             "SELECT a.fingerprint FROM access a CROSS JOIN given_print g WHERE g.fingerprint = a.fingerprint"
         )

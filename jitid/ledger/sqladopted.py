@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement
@@ -45,7 +45,7 @@ class SqlAdopted:
 
     def of(self, keys: Iterable[int]) -> dict[int, Adopted]:
         """Return what there is of credentials, by the ledger's own numbers."""
-        rows = selecting.alike(
+        rows = select.alike(
             self._db,
             "SELECT credential, place, prefix, length FROM adopted WHERE credential",
             keys,
@@ -55,7 +55,7 @@ class SqlAdopted:
     def on_tasks(self, tasks: Iterable[str]) -> dict[str, int]:
         """Return the latest adopted credential on each of these tasks that has any."""
         found: dict[str, int] = {}
-        rows = selecting.alike(
+        rows = select.alike(
             self._db,
             """SELECT t.name, c.id FROM adopted x JOIN credential c ON c.id = x.credential
                  JOIN task t ON t.id = c.task WHERE t.name""",
@@ -70,10 +70,10 @@ class SqlAdopted:
         values: dict[str, Any] = {"now": self._now, "after": after, "limit": limit}
         where = "x.credential > :after"
         if owners:
-            names = selecting.placeholders("owner", owners, values)
+            names = select.placeholders("owner", owners, values)
             where += f" AND c.delegator IN (SELECT id FROM term WHERE text IN ({names}))"
         if live:
-            where += f" AND {selecting.LIVE}" if not open_ else f" AND (({selecting.LIVE}) OR {_MAY_WORK})"
+            where += f" AND {select.LIVE}" if not open_ else f" AND (({select.LIVE}) OR {_MAY_WORK})"
         rows = self._db.execute(
             f"""SELECT x.credential FROM adopted x JOIN credential c ON c.id = x.credential
                   LEFT JOIN outside o ON o.credential = x.credential WHERE {where}
@@ -121,7 +121,7 @@ class SqlAdopted:
     def _with_parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         parts: dict[int, list[list[Any]]] = {}
         keys = [row[1] for row in rows]
-        for key, name, print_ in selecting.alike(
+        for key, name, print_ in select.alike(
             self._db, "SELECT credential, name, fingerprint FROM part WHERE credential", keys
         ):
             parts.setdefault(key, []).append([name, bytes(print_).hex()])

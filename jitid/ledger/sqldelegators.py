@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Holder
 from jitid.model.task import SENSITIVITIES
@@ -74,7 +74,7 @@ class SqlDelegators:
         wanted = iter(sorted(keys))
         while chunk := list(islice(wanted, _AT_ONCE)):
             values: dict[str, Any] = {}
-            among = selecting.placeholders("key", chunk, values)
+            among = select.placeholders("key", chunk, values)
             rows = self._db.execute(
                 f"{WITHOUT_NAMES} WHERE d.id IN ({among}) ORDER BY d.id", values
             ).fetchall()
@@ -82,18 +82,16 @@ class SqlDelegators:
 
     def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
         """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
-        found = dict(
-            selecting.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names)
-        )
+        found = dict(select.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names))
         keys = set(found.values())
         groups: dict[int, list[str]] = {}
-        for key, name in selecting.alike(
+        for key, name in select.alike(
             self._db, "SELECT delegator, name FROM delegator_group WHERE delegator", keys
         ):
             groups.setdefault(key, []).append(name)
         people = {
             row[0]: delegator(row, groups.get(row[0], ()), ())
-            for row in selecting.alike(self._db, f"{WITHOUT_NAMES} WHERE d.id", keys)
+            for row in select.alike(self._db, f"{WITHOUT_NAMES} WHERE d.id", keys)
         }
         return {name: people[key] for name, key in found.items()}
 
@@ -139,7 +137,7 @@ class SqlDelegators:
 
     def holders(self, names: Iterable[str]) -> dict[str, Holder]:
         """Return who has each of these names or aliases that somebody has."""
-        selecting.give(self._db, (), (), names=names)
+        select.give(self._db, (), (), names=names)
         rows = self._db.execute(
             """SELECT n.name, d.id, d.name FROM given_name g CROSS JOIN delegator_name n CROSS JOIN delegator d
                 WHERE n.name = g.name AND d.id = n.delegator"""
@@ -148,7 +146,7 @@ class SqlDelegators:
 
     def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
         """Return who is called so by their source, for each of these ids that somebody has."""
-        selecting.give(self._db, (), (), names=externals)
+        select.give(self._db, (), (), names=externals)
         rows = self._db.execute(
             """SELECT d.external, d.id, d.name FROM given_name g CROSS JOIN delegator d
                 WHERE d.external = g.name"""
@@ -162,7 +160,7 @@ class SqlDelegators:
         keys = iter([row[0] for row in rows])
         while chunk := list(islice(keys, _AT_ONCE)):
             values: dict[str, Any] = {}
-            among = selecting.placeholders("key", chunk, values)
+            among = select.placeholders("key", chunk, values)
             for table, into in (("delegator_group", groups), ("delegator_name", aliases)):
                 for key, name in self._db.execute(
                     f"SELECT delegator, name FROM {table} WHERE delegator IN ({among}) ORDER BY name", values

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger import selecting
-from jitid.ledger.auditlog import spared
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.events import spared
 from jitid.ledger.leaving import SqlLeaving
 from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
 from jitid.ledger.sqldelegators import delegator as delegator_of
@@ -67,14 +67,14 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         if record is not None and record.concurrency is not None:
             (live,) = self._db.execute(
                 f"""SELECT count(DISTINCT c.identity) FROM credential c
-                     WHERE c.recurring = :key AND {selecting.LIVE}""",
+                     WHERE c.recurring = :key AND {select.LIVE}""",
                 {"key": record.key, "now": self._now},
             ).fetchone()
         return Entry(found, record, live)
 
     def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
         """Return the records of the agents of these names, by name; also those that have ended."""
-        return {row[1]: _agent(row) for row in selecting.alike(self._db, f"{_AGENT} WHERE r.name", names)}
+        return {row[1]: _agent(row) for row in select.alike(self._db, f"{_AGENT} WHERE r.name", names)}
 
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
@@ -143,7 +143,7 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         values: dict[str, Any] = {"after": after, "limit": limit, "now": self._now}
         where = "" if after is None else " AND r.name > :after"
         if owner:
-            where += f" AND r.owner IN ({selecting.placeholders('owner', owner, values)})"
+            where += f" AND r.owner IN ({select.placeholders('owner', owner, values)})"
         if state is not None:
             where += f" AND {_IN_STATE[state]}"
         rows = self._db.execute(f"{_AGENT} WHERE 1 = 1{where} ORDER BY r.name LIMIT :limit", values)
@@ -154,7 +154,7 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         rows = self._db.execute(
             f"""SELECT DISTINCT i.uid, d.text, CASE WHEN c.recurring IS NULL THEN 0 ELSE 1 END
                   FROM term a CROSS JOIN identity i CROSS JOIN credential c CROSS JOIN term d
-                 WHERE a.text = :name AND i.agent = a.id AND c.identity = i.id AND {selecting.LIVE}
+                 WHERE a.text = :name AND i.agent = a.id AND c.identity = i.id AND {select.LIVE}
                    AND c.kind <> 'adopted' AND d.id = c.delegator""",
             {"name": name, "now": self._now},
         )
@@ -166,11 +166,11 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         keys = iter([agent.key for agent in agents])
         while chunk := list(islice(keys, _AT_ONCE)):
             values: dict[str, Any] = {"now": self._now}
-            among = selecting.placeholders("key", chunk, values)
+            among = select.placeholders("key", chunk, values)
             live = dict(
                 self._db.execute(
                     f"""SELECT c.recurring, count(DISTINCT c.identity) FROM credential c
-                         WHERE c.recurring IN ({among}) AND {selecting.LIVE} GROUP BY c.recurring""",
+                         WHERE c.recurring IN ({among}) AND {select.LIVE} GROUP BY c.recurring""",
                     values,
                 )
             )

@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
-from jitid.ledger import lock, sealing
+from jitid.ledger import lock, seal
 from jitid.ledger.clock import machine, read_clock
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.inplace import InPlace
@@ -20,8 +20,8 @@ from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.ledger_rows import RESTORED, Names
 
 if TYPE_CHECKING:
+    from jitid.ledger.contract import Ledger
     from jitid.ledger.measuring import SqliteCondition
-    from jitid.ledger.protocol import Ledger
 
 _DUE_AT_ONCE = 1_000
 """How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
@@ -131,7 +131,7 @@ class SqliteLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
-        from jitid.ledger.acting import ActingLedger
+        from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)
 
@@ -361,7 +361,7 @@ class _Writing:
             self._names = self._read_names(named_at, restored_at)
             self._transaction = self._begun(now)
             self._transaction.sealed_as = (sealed,)
-            sealing.must_not_be(self._transaction)
+            seal.must_not_be(self._transaction)
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
                 self._transaction = self._begun(now - jump)

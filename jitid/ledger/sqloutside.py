@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger import selecting
-from jitid.ledger.auditlog import spared
+from jitid.ledger import select
+from jitid.ledger.events import spared
 from jitid.model.ledger_rows import Selection
 from jitid.model.outside import (
     Name,
@@ -34,7 +34,7 @@ _OUTSIDE = f"""
            t.purpose, i.sensitivity, c.scopes, au.text, c.issued_at, c.expires_at, o.facts, o.settlement, o.attempts,
            o.next_at, o.tried_at, o.settled_at, o.honoured_until, o.proof, o.event,
            CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_DEAD} THEN 1 ELSE 0 END, c.ended_at,
-           {selecting.UNDER_AGENT}, opener.text
+           {select.UNDER_AGENT}, opener.text
       {_FROM}"""
 _AT_ONCE = 500
 _EVER = 1 << 53
@@ -53,7 +53,7 @@ class SqlOutside:
         left = iter(keys)
         while chunk := list(islice(left, _AT_ONCE)):
             values: dict[str, Any] = {"now": self._now}
-            among = selecting.placeholders("key", chunk, values)
+            among = select.placeholders("key", chunk, values)
             for row in self._db.execute(f"{_OUTSIDE} WHERE o.credential IN ({among})", values):
                 outside = _outside(row)
                 found[outside.key] = outside
@@ -65,7 +65,7 @@ class SqlOutside:
         for first in range(0, len(jtis), _AT_ONCE):
             values: dict[str, Any] = {"now": self._now}
             raw = [parse_id(jti)[1] for jti in jtis[first : first + _AT_ONCE]]
-            among = selecting.placeholders("jti", raw, values)
+            among = select.placeholders("jti", raw, values)
             found += map(_outside, self._db.execute(f"{_OUTSIDE} WHERE c.jti IN ({among})", values))
         return found
 
@@ -140,7 +140,7 @@ class SqlOutside:
         """Return what is dead of a selection and all below it, and may be taken at its target all the same."""
         if self._db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is None:
             return []
-        selecting.select(self._db, selection)
+        select.select(self._db, selection)
         rows = self._db.execute(
             f"""{_OUTSIDE} WHERE c.identity IN (SELECT identity FROM doomed) AND {_DEAD}
                   AND (o.settled_at IS NULL
@@ -152,7 +152,7 @@ class SqlOutside:
 
     def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
         """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""
-        selecting.give(self._db, (), fingerprints)
+        select.give(self._db, (), fingerprints)
         rows = self._db.execute(
             """SELECT p.fingerprint, p.name, p.credential FROM given_print g CROSS JOIN part p
                 WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND p.fingerprint = g.fingerprint"""
@@ -199,8 +199,8 @@ class SqlOutside:
         if ids:
             found: dict[str, Any] = {}
             raw = [parse_id(text) for text in ids]
-            jtis = selecting.placeholders("jti", [value for sort, value in raw if sort == "jti"], found)
-            uids = selecting.placeholders("uid", [value for sort, value in raw if sort == "jid"], found)
+            jtis = select.placeholders("jti", [value for sort, value in raw if sort == "jti"], found)
+            uids = select.placeholders("uid", [value for sort, value in raw if sort == "jid"], found)
             among = [f"c.jti IN ({jtis})"] * bool(jtis) + [f"i.uid IN ({uids})"] * bool(uids)
             where += f" AND ({' OR '.join(among)})"
             values |= found

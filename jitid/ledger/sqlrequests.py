@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid.ledger import selecting
+from jitid.ledger import select
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.model.credential import FORMER_PROOF
 from jitid.model.decided import Alike, Apart
@@ -56,7 +56,7 @@ class SqlRequests:
 
     def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
         """Return the identities of what is alive and was told by these credentials, the first of those like them."""
-        selecting.give(self._db, (), (), credentials=firsts)
+        select.give(self._db, (), (), credentials=firsts)
         values: dict[str, Any] = {"now": self._now}
         keys = ", ".join(_held(self._dialect, apart, zone, values))
         rows = self._db.execute(
@@ -85,7 +85,7 @@ class SqlRequests:
         for key, name in self._db.execute(
             f"""SELECT c.id, g.name FROM credential c JOIN approval a ON a.ended_event = c.event
                   JOIN approval_group g ON g.approval = a.id
-                 WHERE c.event IN ({_APPROVED}) AND a.ended_as = 'used' AND g.granted = 1 AND {selecting.LIVE}""",
+                 WHERE c.event IN ({_APPROVED}) AND a.ended_as = 'used' AND g.granted = 1 AND {select.LIVE}""",
             {"now": self._now},
         ):
             groups.setdefault(key, set()).add(name)
@@ -261,7 +261,7 @@ def _living(apart: Apart) -> str:
     """Return the tables and the condition for what is alive, without what was approved of or nobody decided on."""
     approved = f"AND c.event NOT IN ({_APPROVED})" if apart.looks.approvals else ""
     return f"""credential c CROSS JOIN identity i CROSS JOIN task t {_directory(apart)}
-                WHERE i.id = c.identity AND t.id = i.task AND {selecting.LIVE} {approved} AND c.kind <> 'adopted'"""
+                WHERE i.id = c.identity AND t.id = i.task AND {select.LIVE} {approved} AND c.kind <> 'adopted'"""
 
 
 def _directory(apart: Apart) -> str:
@@ -318,4 +318,4 @@ def _in_chunks(keys: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
     left = iter(keys)
     while chunk := list(islice(left, _AT_ONCE)):
         values: dict[str, Any] = {}
-        yield selecting.placeholders("key", chunk, values), values
+        yield select.placeholders("key", chunk, values), values

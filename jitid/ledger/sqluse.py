@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.ledger import selecting
-from jitid.ledger.auditlog import by_event, spared
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
+from jitid.ledger.events import by_event, spared
 from jitid.model.event import used_digest
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
@@ -51,17 +51,17 @@ class SqlUse:
             "n.action = :action": chosen.action is not None,
             "n.resource = :resource": chosen.resource is not None,
             "n.event = :event": chosen.event is not None,
-            selecting.among("n.rules", "rule"): chosen.rule is not None,
+            select.among("n.rules", "rule"): chosen.rule is not None,
             "i.agent = (SELECT id FROM term WHERE text = :agent)": chosen.agent is not None,
         }
         where = [condition for condition, holds in conditions.items() if holds]
         if chosen.task is not None:
-            where.append(f"i.task IN {selecting.of_task(chosen.task, values)}")
+            where.append(f"i.task IN {select.of_task(chosen.task, values)}")
         if roots:
-            names = selecting.placeholders("root", roots, values)
+            names = select.placeholders("root", roots, values)
             where.append(f"i.delegator IN (SELECT id FROM term WHERE text IN ({names}))")
         if agents:
-            names = selecting.placeholders("by", agents, values)
+            names = select.placeholders("by", agents, values)
             where.append(
                 f"""i.parent IN (SELECT p.id FROM term b CROSS JOIN identity p
                                   WHERE p.agent = b.id AND b.text IN ({names}))"""
@@ -75,7 +75,7 @@ class SqlUse:
         """Return for each of these identities that was used what it was used for, by scope."""
         from jitid.model.use import Used
 
-        selecting.give(self._db, (), (), identities)
+        select.give(self._db, (), (), identities)
         rows = self._db.execute(
             """SELECT u.identity, u.scope, u.first_at, u.last_at, u.uses
                  FROM given_identity g CROSS JOIN used u WHERE u.identity = g.identity

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.ledger import usereports
 from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.model.survey import Band, Breakdown, DirectoryCounts, Part, People, Sensitive, Survey, Totals, Use
 from jitid.model.task import SENSITIVITIES
 

@@ -13,7 +13,7 @@ from jitid.values import strict_json
 from jitid.values.text import label
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
     from jitid.model.task import Task
 
 MARK = b'"op":"task-'

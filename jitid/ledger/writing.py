@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import leaks, leaving, resting, selecting, sqldelegators, sqldirectory, sqluse
+from jitid.ledger import leaks, leaving, resting, select, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
@@ -248,8 +248,8 @@ class SqlTransaction(SqlSnapshot):
 
         Returns what that came to, and the digest of the ended credentials.
         """
-        matched = selecting.select(self._db, selection)
-        radius = selecting.radius(self._db, matched, self._now)
+        matched = select.select(self._db, selection)
+        radius = select.radius(self._db, matched, self._now)
         digest = self._end_doomed(state, radius)
         return (radius._replace(refused_since=self._now) if radius.credentials else radius), digest
 
@@ -263,11 +263,11 @@ class SqlTransaction(SqlSnapshot):
                 self._db.execute(f"DROP INDEX {name}")
         else:
             # Before they end: few are looked up one by one, and afterwards only a pass over all rows finds them.
-            digest = self._digest(f"{selecting.doomed_credentials(radius.identities)} AND {selecting.LIVE}")
+            digest = self._digest(f"{select.doomed_credentials(radius.identities)} AND {select.LIVE}")
         # "+" keeps the planner from looking up each of many identities.
         self._db.execute(
             f"""UPDATE credential AS c SET ended_at = :now, ended_as = :state, ended_event = :seq
-                 WHERE {selecting.LIVE}
+                 WHERE {select.LIVE}
                    AND {"+" if many else ""}identity IN (SELECT identity FROM doomed)""",
             {"now": self._now, "state": state.value, "seq": seq},
         )
@@ -542,7 +542,7 @@ class SqlTransaction(SqlSnapshot):
 
     def open_epoch(self, count: int, *, counted: bool = False) -> None:
         """Close all audit chains, and open `count` others; `counted` if their rows tell how far they have come."""
-        from jitid.ledger.epochs import open_epoch
+        from jitid.ledger.chain_epochs import open_epoch
 
         chains = open_epoch(self._db, self._names.uuid, self.chains(), count, self._now, counted=counted)
         self._held = Held([chain for chain in chains if not chain.closed])

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from jitid.ledger.selecting import Gone
+    from jitid.ledger.select import Gone
     from jitid.model.aftermath import Aftermath
     from jitid.model.sighting import Sighting
 

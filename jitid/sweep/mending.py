@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from jitid import settling
 from jitid.errors import JitidError
-from jitid.ledger.changing import change
-from jitid.ledger.protocol import Ledger, Transaction
+from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.retry import change
 from jitid.model.outside import Outside
 from jitid.model.target import Outcome, Record, Settlement
 from jitid.sweep.finding import Finding, Remedied, Unfixed

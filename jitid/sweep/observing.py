@@ -10,7 +10,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.errors import JitidError
-from jitid.ledger.protocol import Ledger
+from jitid.ledger.contract import Ledger
 from jitid.sweep.seen import Observed, Seen
 from jitid.system import time_limit
 from jitid.targets import Targets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid import introspection
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.contract import Ledger, Snapshot
 from jitid.sweep.finding import Remedied
 from jitid.values.ids import credential_id
 

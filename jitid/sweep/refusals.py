@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid import governance
 from jitid.governance import Objection
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import Entry
 from jitid.sweep.rule import Sight, scopes_of

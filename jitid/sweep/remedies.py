@@ -17,7 +17,7 @@ from jitid.errors import (
     PartialError,
     StorageError,
 )
-from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.ledger.contract import Ledger, Snapshot, Transaction
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.revocation import TooManyError
 from jitid.sweep import proof

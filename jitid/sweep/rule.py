@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.errors import IntegrityError, UsageError
 from jitid.ledger import usereports
-from jitid.ledger.protocol import Snapshot
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.contract import Snapshot
+from jitid.ledger.select import LIVE
 from jitid.model.event import Head
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Names, Selection

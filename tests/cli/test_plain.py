@@ -180,7 +180,7 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 """What costs as much as the rest of an issue; the first certificate, which makes an authority, needs it."""
 
 
-LISTING = ("jitid.statusplace", "jitid.crypto.status_list", "jitid.ledger.statuses")
+LISTING = ("jitid.statusplace", "jitid.crypto.status_list", "jitid.ledger.status_places")
 """What tokens need that name their place in a status list."""
 
 

@@ -56,7 +56,7 @@ from jitid.commands.helper import docker, git
 from jitid.config.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.crypto.jws import ALGORITHMS
 from jitid.keys.keyring import USES
-from jitid.ledger.selecting import SORTS
+from jitid.ledger.select import SORTS
 from jitid.model.caller import ROLES
 from jitid.model.credential import MADE, Kind, State
 from jitid.model.process import Liveness

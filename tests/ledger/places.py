@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.ledger.protocol import Ledger, Transaction
+from jitid.ledger.contract import Ledger, Transaction
 from tests.builders import Clock, make_database, make_folder, open_postgres, open_sqlite
 from tests.pgbouncer import PgBouncer
 from tests.postgres import SUPERUSER, Postgres

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from tests.builders import DAY, NOW, put, put_delegator
 from tests.ledger.places import Place, with_a_mark

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from jitid.errors import StorageError
+from jitid.ledger.contract import Ledger
 from jitid.ledger.lock import FairLock
-from jitid.ledger.protocol import Ledger
 from tests.builders import World
 from tests.ledger.places import Place, with_a_mark
 from tests.real import Shell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.ledger.protocol import Ledger
+from jitid.ledger.contract import Ledger
 from jitid.model.ledger_condition import ClockReading
 from tests.builders import DAY, NOW, put
 from tests.ledger.places import Place, with_a_mark

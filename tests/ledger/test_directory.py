@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jitid.errors import JitidError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, delegator, put, put_agent, put_delegator, recurring_agent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Family, Selection
 from jitid.values.ids import credential_id, identity_id

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from jitid.ledger import writing
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection, SigningKey
 from tests.builders import NOW, put

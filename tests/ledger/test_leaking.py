@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.event import sighted_digest
 from jitid.model.leak import Kin, LeakFilter, NewPlaces, Noted, Places
 from jitid.model.sighting import MOST_PLACES, Sighting

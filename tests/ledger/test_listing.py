@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.selecting import SORTS
+from jitid.ledger.select import SORTS
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, Row, put

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.errors import JitidError
-from jitid.ledger.oneview import OneViewLedger
+from jitid.ledger.one_view import OneViewLedger
 from tests.ledger.places import Place
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jitid import exposure, introspection
 from jitid.errors import InvalidCredentialError
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.credential import State
 from jitid.model.leak import LeakFilter, Refused
 from jitid.model.ledger_rows import Selection

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.ledger.protocol import Ledger
+from jitid.ledger.contract import Ledger
 from tests.builders import Clock, make_database, open_postgres, put
 from tests.ledger.counting import Counting
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.ledger import selecting, writing
-from jitid.ledger.protocol import Transaction
+from jitid.ledger import select as selecting
+from jitid.ledger import writing
+from jitid.ledger.contract import Transaction
 from jitid.ledger.schema import LIVE_INDEXES
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.model.acceptance import LEEWAY

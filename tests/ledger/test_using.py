@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.event import used_digest
 from jitid.model.use import NewUse, Use, Used, UseFilter
 from tests.builders import NOW, Row, delegator, put, put_agent, put_chain, put_delegator

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.agent_history import Past
 from jitid.model.credential import FORMER_PROOF
 from jitid.model.ledger_rows import CredentialRow

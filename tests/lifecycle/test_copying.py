@@ -32,8 +32,8 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copying, folder, sqlite
-from jitid.ledger.copying import Table
+from jitid.ledger import copy_rows, folder, sqlite
+from jitid.ledger.copy_rows import Table
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import Filter
 from jitid.publication import Document
@@ -176,7 +176,7 @@ def test_what_is_alive_stays_valid_and_what_is_dead_stays_dead(used: World, tmp_
 @pytest.fixture
 def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let three rows be committed together."""
-    monkeypatch.setattr(copying, "_AT_ONCE", 3)
+    monkeypatch.setattr(copy_rows, "_AT_ONCE", 3)
 
 
 @pytest.mark.deep

@@ -22,13 +22,13 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copying, folder, home, postgresaddress
-from jitid.ledger.copying import Source, Table
+from jitid.ledger import copy_rows, folder, home, postgresaddress
+from jitid.ledger.copy_rows import Source, Table
 from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgressession import NoLedgerError, Session
-from jitid.ledger.sealing import must_not_be
+from jitid.ledger.seal import must_not_be
 from jitid.policy.default import default_files
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
@@ -235,7 +235,7 @@ class Frail(PostgresTarget):
 
 @pytest.fixture
 def _in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "_AT_ONCE", 10)
+    monkeypatch.setattr(copy_rows, "_AT_ONCE", 10)
 
 
 @pytest.mark.usefixtures("_in_small_pieces")
@@ -393,7 +393,7 @@ def test_both_have_the_same_tables(addresses: Callable[[], str], used: World) ->
         PostgresSource(address, 5, used.clock) as theirs,
         SqliteSource(str(used.path), 1, used.clock) as ours,
     ):
-        assert {table.name for table, _ in copying.shared(ours, theirs)} == ours.tables().keys()
+        assert {table.name for table, _ in copy_rows.shared(ours, theirs)} == ours.tables().keys()
         with psycopg.connect(address) as db:
             row = db.execute("SELECT version FROM jitid.schema_version").fetchone()
     assert row == (len(POSTGRES_STEPS),)

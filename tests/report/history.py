@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jitid.ledger.protocol import Transaction
+from jitid.ledger.contract import Transaction
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES

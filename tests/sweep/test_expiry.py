@@ -11,7 +11,7 @@ from jitid.access import Wanted
 from jitid.authority.access_operations import Authenticate, GrantAccess, RotateAccess
 from jitid.authority.operations import Renew, Sweep
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
-from jitid.ledger import sealing
+from jitid.ledger import seal
 from jitid.model.caller import Caller
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
@@ -158,7 +158,7 @@ def test_an_auditors_sweep_records_expiry_too(world: World) -> None:
 def test_a_sealed_ledger_is_examined_all_the_same(world: World) -> None:
     _credential(world)
     with world.ledger.write() as transaction:
-        sealing.record(transaction, sealing.Seal("elsewhere", NOW, "mark", done=True))
+        seal.record(transaction, seal.Seal("elsewhere", NOW, "mark", done=True))
     world.clock.now += 60
     (finding,) = [each for each in swept(world, "expired-unretired") if isinstance(each, Finding)]
     assert "sealed" in finding.summary

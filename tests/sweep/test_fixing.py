@@ -6,7 +6,7 @@ import pytest
 
 from jitid.authority.operations import Fix, ForeseeFix, Renew, Sweep
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.request import RenewRequest
 from jitid.revocation import TooManyError

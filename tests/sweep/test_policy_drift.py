@@ -14,7 +14,7 @@ from jitid import replaying
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.governance import standing_of
 from jitid.introspection import root_proof
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.policy.cedar import Policy

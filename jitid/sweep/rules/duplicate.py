@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote as word
 
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import written_task
 from jitid.sweep.finding import Finding, Severity

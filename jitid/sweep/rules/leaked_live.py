@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jitid.ledger.selecting import DEATH, LIVE
-from jitid.ledger.walking import LIVING, below
+from jitid.ledger.lineage import LIVING, below
+from jitid.ledger.select import DEATH, LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from shlex import quote as word
 
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.settling import MINTING
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
 from jitid.values.scope import Scope, common, normalise, uncovered

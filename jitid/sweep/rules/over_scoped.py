@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
 from jitid.values.scope import Scope, overlap

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid import replaying
 from jitid.errors import JitidError
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.policy.cedar import Policy
 from jitid.replaying import Drifted

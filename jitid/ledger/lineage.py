@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from jitid.ledger.selecting import IDENTITY_UNDER_AGENT, LIVE
+from jitid.ledger.select import IDENTITY_UNDER_AGENT, LIVE
 from jitid.model.credential import named_kind, read_kinds
 from jitid.model.ledger_rows import Ancestor, Family, Ground
 from jitid.model.task import most_sensitive

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from jitid.ledger.presented import Presentation, SqlPresented
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.runs import Run
-    from jitid.ledger.sealing import Seal
+    from jitid.ledger.seal import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShareChanges, SqlShares
-    from jitid.ledger.statuses import SqlStatuses
+    from jitid.ledger.status_places import SqlStatuses
     from jitid.model.access import AccessSnapshot, AccessTransaction
     from jitid.model.adopted import AdoptedSnapshot, AdoptedTransaction
     from jitid.model.agent_history import Pasts, Practice

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.model.ledger_condition import Condition
     from jitid.model.ledger_rows import Names
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.model.ledger_condition import Condition
     from jitid.model.ledger_rows import Names
 
@@ -61,7 +61,7 @@ class AcceptingLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger, whose events name another caller and state these facts."""
-        from jitid.ledger.acting import ActingLedger
+        from jitid.ledger.attribution import ActingLedger
 
         return ActingLedger(self, by, facts)
 

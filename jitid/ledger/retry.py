@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jitid.errors import ConflictError, LostConnectionError
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Ledger, Transaction
+    from jitid.ledger.contract import Ledger, Transaction
 
 Result = TypeVar("Result")
 

@@ -406,7 +406,7 @@ def _doom_below(db: Any) -> None:
 def radius(db: Any, matched: int, now: int) -> Radius:
     """Return what the identities in `doomed` come to at `now`; what has expired is dead, recorded or not."""
     # Costs the start of `issue`, which ends nothing.
-    from jitid.ledger.accepted import AT_TARGET, SIGNED
+    from jitid.ledger.accepted_until import AT_TARGET, SIGNED
 
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     # The dead count too: whatever ended a signed one, a verifier may accept it until it expires.

@@ -9,7 +9,7 @@ from jitid.policy.policy_text import digest_of
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot
+    from jitid.ledger.contract import Snapshot
 
 
 def kept(snapshot: Snapshot, digest: str) -> list[tuple[str, str]] | None:

@@ -10,7 +10,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.contract import Snapshot, Transaction
 
 SETTING = "sealed"
 """The ledger's setting that holds it."""

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from jitid.errors import IntegrityError, JitidError
-from jitid.ledger.protocol import Snapshot
-from jitid.ledger.sealing import Seal
+from jitid.ledger.contract import Snapshot
+from jitid.ledger.seal import Seal
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.event import Head

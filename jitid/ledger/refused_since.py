@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.ledger.accepted import AT_TARGET, SIGNED, UNSETTLED
-from jitid.ledger.selecting import DEATH, LIVE
-from jitid.ledger.walking import below
+from jitid.ledger.accepted_until import AT_TARGET, SIGNED, UNSETTLED
+from jitid.ledger.lineage import below
+from jitid.ledger.select import DEATH, LIVE
 from jitid.values.times import check_times
 
 _FACTS = f"""
