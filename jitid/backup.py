@@ -21,10 +21,11 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger import folder, sqlite
 from jitid.ledger.contract import Snapshot
-from jitid.ledger.duplicating import duplicate
-from jitid.ledger.schema import SQLITE_STEPS
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.duplicate import duplicate
+from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.minting import current_key_of
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
@@ -234,10 +235,10 @@ def _written(aside: str) -> Iterator[None]:
 
 
 @contextmanager
-def _copy(database: str, lock: str, by: str, timeout: float) -> Iterator[sqlite.SqliteLedger]:
+def _copy(database: str, lock: str, by: str, timeout: float) -> Iterator[sqlite_ledger.SqliteLedger]:
     """Open the copy, whose schema is brought up to date if it is older: the ledger itself is left as it is."""
     os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    ledger = sqlite.connect(database, lock, by=by, timeout=timeout)
+    ledger = sqlite_ledger.connect(database, lock, by=by, timeout=timeout)
     try:
         yield ledger
     finally:
@@ -248,7 +249,7 @@ def _copy(database: str, lock: str, by: str, timeout: float) -> Iterator[sqlite.
         os.fsync(file.fileno())
 
 
-def must_hold(ledger: sqlite.SqliteLedger) -> None:
+def must_hold(ledger: sqlite_ledger.SqliteLedger) -> None:
     """Raise IntegrityError for a database that is damaged but for its indexes, or not as its schema has it."""
     condition = ledger.condition()
     # Whoever restores it builds the indexes anew.

@@ -19,7 +19,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.system.files import sync_folder
 from jitid.values.text import quote
 

@@ -19,7 +19,7 @@ from jitid.authority.whoami import Confinement
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.oidc import check_names, check_settings

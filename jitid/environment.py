@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
-from jitid.ledger import folder, sqlite
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.model.ledger_rows import Names
 from jitid.system.xdg import authority_folder
 from jitid.values.text import quote
@@ -224,8 +225,8 @@ def open_for_preview(config: Config) -> Authority:
         return found
     if not is_database(config) and folder.exists(path):
         return _authority(config, path)
-    db = sqlite.create(":memory:", _new_names(config), int(time.time()))
-    ledger = sqlite.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
+    db = sqlite_ledger.create(":memory:", _new_names(config), int(time.time()))
+    ledger = sqlite_ledger.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
     return _over(config, ledger, path)
 
 
@@ -268,10 +269,10 @@ def look(config: Config, operation: Operation[Result]) -> Result:
             by=caller(),
             timeout=float(config.number("timeout")),
         )
-    from jitid.ledger import untouched
+    from jitid.ledger.sqlite import read_only
 
     path = ledger_path(config)
-    return untouched.look(
+    return read_only.look(
         os.path.join(path, folder.DATABASE),
         os.path.join(path, folder.LOCK),
         lambda ledger: _over(config, ledger, path).perform(operation),

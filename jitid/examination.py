@@ -19,9 +19,9 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger.clock import jumped
 from jitid.ledger.contract import Ledger, Snapshot
-from jitid.ledger.folder import check_names
+from jitid.ledger.sqlite.clock import jumped
+from jitid.ledger.sqlite.folder import check_names
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.rotation import replacing, still_tells
 from jitid.values.times import format_duration, format_time

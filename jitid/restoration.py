@@ -15,8 +15,8 @@ from jitid.backups import OUT
 from jitid.environment import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger import folder, untouched
-from jitid.ledger.lock import FairLock
+from jitid.ledger.sqlite import folder, read_only
+from jitid.ledger.sqlite.lock import FairLock
 from jitid.redaction.token_format import bare
 from jitid.system.files import read_regular, sync_folder
 from jitid.system.xdg import AUTHORITY
@@ -24,7 +24,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config
-    from jitid.ledger.sqlite import SqliteLedger
+    from jitid.ledger.sqlite.ledger import SqliteLedger
     from jitid.model.event import Head
     from jitid.model.ledger_rows import SigningKey
     from jitid.restoring import Restored
@@ -209,7 +209,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
             return names.uuid, head, True
 
     try:
-        found, head, holds = untouched.look(
+        found, head, holds = read_only.look(
             os.path.join(path, folder.DATABASE),
             os.path.join(path, folder.LOCK),
             ask,

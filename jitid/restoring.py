@@ -15,10 +15,11 @@ from jitid import access, auditing, backup, backupfile, revocation, rotation
 from jitid.backup import Told
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger import folder, sqlite
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
 from jitid.ledger.retry import change
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.minting import usable_key
 from jitid.model.chain import marks
 from jitid.model.event import BrokenChainError, Head
@@ -134,7 +135,7 @@ def opened(aside: str, by: str, timeout: float) -> Iterator[SqliteLedger]:
     """Open the ledger that is put together in a folder, under a lock of its own: the one that it will have is held."""
     lock = os.path.join(aside, LOCK)
     os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    ledger = sqlite.connect(os.path.join(aside, folder.DATABASE), lock, by=by, timeout=timeout)
+    ledger = sqlite_ledger.connect(os.path.join(aside, folder.DATABASE), lock, by=by, timeout=timeout)
     try:
         yield ledger
     finally:

@@ -18,9 +18,10 @@ from jitid.environment import (
 )
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger import folder, home
+from jitid.ledger import home
 from jitid.ledger.copy_rows import Source, Target
-from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import SigningKey
 from jitid.rotation import still_tells
 from jitid.system.files import write_private

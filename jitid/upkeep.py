@@ -11,7 +11,7 @@ from jitid.checkup import Installation
 from jitid.environment import caller, is_database, ledger_path, must_be_beside
 from jitid.errors import StorageError
 from jitid.examination import Check, ok
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
@@ -75,6 +75,6 @@ def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:
     # That it is a ledger that this jitid knows, whoever opens it finds out.
     folder.open_ledger(path, by=caller(), timeout=timeout).close()
     progress("vacuuming")
-    from jitid.ledger import vacuuming
+    from jitid.ledger.sqlite import vacuum as sqlite_vacuum
 
-    return vacuuming.vacuum(path, timeout)
+    return sqlite_vacuum.vacuum(path, timeout)

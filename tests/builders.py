@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.issuance import Issued
-from jitid.ledger import enrolled, folder, home, sqlite
+from jitid.ledger import enrolled, home
 from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.model import event as audit
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential
@@ -254,9 +256,11 @@ def make_folder(path: Path, *, policy: Iterable[tuple[str, str]] = (), now: int 
     return path
 
 
-def open_sqlite(path: Path, clock: Callable[[], float], *, timeout: float = 5.0) -> sqlite.SqliteLedger:
+def open_sqlite(
+    path: Path, clock: Callable[[], float], *, timeout: float = 5.0
+) -> sqlite_ledger.SqliteLedger:
     """Open the SQLite ledger in the folder `path`."""
-    return sqlite.connect(
+    return sqlite_ledger.connect(
         str(path / folder.DATABASE),
         str(path / folder.LOCK),
         by="tester",

@@ -15,7 +15,7 @@ from jitid.errors import ExitStatus, JitidError
 from jitid.examination import Check, Status
 from jitid.formats import checklist
 from jitid.formats.view import View
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.system import output
 
 FIELDS = ("check", "status", "detail", "repair")

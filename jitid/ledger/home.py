@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from jitid.errors import IntegrityError, RefusedError, StorageError
 from jitid.keys.keyring import Keyring, key_names
-from jitid.ledger.folder import KEYS, POLICY, remove
+from jitid.ledger.sqlite.folder import KEYS, POLICY, remove
 from jitid.system.files import check_private, sync_folder, write_private
 
 

@@ -12,9 +12,9 @@ from jitid.ledger import seal as sealing
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import SqlAuditLog
-from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.sqldirectory import SqlDirectory
+from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqluse import SqlUse
 from jitid.model.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.model.ledger_rows import (

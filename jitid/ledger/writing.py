@@ -11,7 +11,7 @@ from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import leaks, leaving, resting, select, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
+from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.model.agent import Agent
 from jitid.model.chain import Chain, Held
 from jitid.model.credential import State

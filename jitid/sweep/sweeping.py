@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from jitid.errors import ClockError, IntegrityError, JitidError
-from jitid.ledger.clock import jumped
+from jitid.ledger.sqlite.clock import jumped
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Selection
 from jitid.sweep.finding import Coverage, Finding

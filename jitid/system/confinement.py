@@ -13,7 +13,7 @@ from jitid.authority.whoami import Confinement, WhoAmI
 from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.examination import UnexaminedError
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.runner.tokenplace import STARTED_BY
 from jitid.system.authority_address import parse_address
 

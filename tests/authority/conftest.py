@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from tests.builders import World, make_database, open_postgres
 
 

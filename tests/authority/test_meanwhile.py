@@ -27,7 +27,7 @@ from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.oidc import OidcIssuer

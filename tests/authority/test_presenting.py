@@ -29,7 +29,7 @@ from jitid.errors import (
 )
 from jitid.issuance import Issued
 from jitid.ledger.presented import REMEMBERED, Presentation
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.oidc import OidcIssuer, thumbprint
 from jitid.registry import Stated

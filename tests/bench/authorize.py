@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jitid.ledger import folder as ledger_folder
+from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest
 from tests.bench import ground, peers

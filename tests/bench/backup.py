@@ -12,8 +12,8 @@ from pathlib import Path
 from jitid import backup, backupfile, restoring
 from jitid.authority.operations import VerifyLog
 from jitid.backup import Progress
-from jitid.ledger import folder as ledgers
-from jitid.ledger import vacuuming
+from jitid.ledger.sqlite import folder as ledgers
+from jitid.ledger.sqlite import vacuum as sqlite_vacuum
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
@@ -72,7 +72,7 @@ def rows(place: Ground) -> Iterator[Row]:
     turns = in_turns(
         1,
         {
-            "ours": lambda: seconds(lambda: vacuuming.vacuum(str(changed / "ledger"), 5)),
+            "ours": lambda: seconds(lambda: sqlite_vacuum.vacuum(str(changed / "ledger"), 5)),
             "bare": lambda: seconds(lambda: _vacuum(changed / "ledger" / ledgers.DATABASE)),
         },
     )

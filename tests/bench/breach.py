@@ -16,7 +16,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import AddLeaks
 from jitid.commands.stream import StreamSearch
 from jitid.leaks import LeakReport
-from jitid.ledger.folder import DATABASE
+from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.ledger_rows import Selection
 from jitid.request import MOST_AT_ONCE, IssueRequest
 from tests.bench import ground

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.ledger import folder as ledgers
-from jitid.ledger import sqlite
-from jitid.ledger.schema import LIVE_INDEXES, SQLITE_STEPS
+from jitid.ledger.sqlite import folder as ledgers
+from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_rows import Names
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
@@ -79,7 +79,7 @@ def open_fleet(place: Path) -> LocalAuthority:
     """Return the authority over the ledger of a fleet, at the time at which it was made: so that all of it lives."""
     at = int((place / "time").read_text())
     path = place / "ledger"
-    ledger = sqlite.connect(
+    ledger = sqlite_ledger.connect(
         str(path / ledgers.DATABASE), str(path / ledgers.LOCK), by="bench", clock=lambda: at
     )
     return LocalAuthority(ledger, ledgers.keyring(str(path)), terms=terms)

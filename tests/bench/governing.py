@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from jitid.ledger import enrolled
-from jitid.ledger import folder as ledger_folder
+from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.model.delegator import Delegator
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jitid.ledger import folder as ledgers
-from jitid.ledger.schema import LIVE_INDEXES
+from jitid.ledger.sqlite import folder as ledgers
+from jitid.ledger.sqlite.schema import LIVE_INDEXES
 from jitid.model.ledger_rows import Names
 from jitid.policy.default import default_files
 from jitid.system.processes import this_process

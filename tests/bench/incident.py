@@ -12,7 +12,7 @@ from pathlib import Path
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import AddLeaks, ListLeaks
 from jitid.leaks import LeakReport
-from jitid.ledger.folder import DATABASE
+from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.leak import LeakFilter
 from jitid.search.find import Finds
 from tests.bench import fleet, ground

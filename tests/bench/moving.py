@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jitid.copying import copy
-from jitid.ledger import folder
 from jitid.ledger.copy_rows import Source, Target
 from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
-from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, duration, seconds, under

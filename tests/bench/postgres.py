@@ -16,10 +16,11 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Sweep
 from jitid.config import effective
 from jitid.environment import open_or_create_local
-from jitid.ledger import folder as ledgers
-from jitid.ledger import home, sqlite
+from jitid.ledger import home
 from jitid.ledger.postgres import PostgresLedger
 from jitid.ledger.postgressession import Session
+from jitid.ledger.sqlite import folder as ledgers
+from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from tests.bench import ground, history
@@ -108,7 +109,7 @@ def _sweeps(place: Ground, server: Postgres) -> Iterator[Row]:
     seed(fleet.path, server, address)
     path = str(fleet.path)
     files = LocalAuthority(
-        sqlite.connect(
+        sqlite_ledger.connect(
             f"{path}/{ledgers.DATABASE}", f"{path}/{ledgers.LOCK}", by="bench", clock=lambda: fleet.now
         ),
         ledgers.keyring(path),

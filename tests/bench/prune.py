@@ -9,8 +9,8 @@ from time import perf_counter
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Prune, VerifyLog
-from jitid.ledger import folder as ledgers
-from jitid.ledger import sqlite
+from jitid.ledger.sqlite import folder as ledgers
+from jitid.ledger.sqlite import ledger as sqlite_ledger
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, duration, seconds, under
@@ -52,7 +52,7 @@ def _later(place: Path, hold: Callable[[float], None] = lambda _: None) -> Local
     """Return the authority 40 days later; `hold` is told how long each transaction keeps others out."""
     at = int((place / "time").read_text()) + 40 * _DAY
     path = place / "ledger"
-    ledger = sqlite.connect(
+    ledger = sqlite_ledger.connect(
         str(path / ledgers.DATABASE), str(path / ledgers.LOCK), by="bench", clock=lambda: at
     )
     release, acquire, since = ledger._lock.release, ledger._lock.acquire, [0.0]

@@ -17,7 +17,7 @@ from jitid.authority.operations import Revoke
 from jitid.config import effective
 from jitid.crypto import jws, status_list
 from jitid.environment import open_or_create_local
-from jitid.ledger import folder as ledgers
+from jitid.ledger.sqlite import folder as ledgers
 from jitid.model.ledger_rows import Selection
 from jitid.publishing import publish
 from jitid.request import IssueRequest

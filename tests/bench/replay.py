@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from jitid.ledger import folder as ledgers
+from jitid.ledger.sqlite import folder as ledgers
 from jitid.model import event
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files, example_files

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jitid.ledger import folder as ledgers
+from jitid.ledger.sqlite import folder as ledgers
 from tests.bench import ground, history
 from tests.bench.ground import Command, Ground
 from tests.bench.measure import Row, Series, duration, in_turns, seconds, under

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Fix, Sweep
-from jitid.ledger import folder as ledgers
-from jitid.ledger import sqlite
+from jitid.ledger.sqlite import folder as ledgers
+from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.sweep.finding import Finding, Remedied
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES
@@ -162,7 +162,7 @@ def _end(authority: LocalAuthority, count: int) -> None:
 
 def _open(fleet: history.Ledger) -> LocalAuthority:
     path = str(fleet.path)
-    ledger = sqlite.connect(
+    ledger = sqlite_ledger.connect(
         f"{path}/{ledgers.DATABASE}", f"{path}/{ledgers.LOCK}", by="bench", clock=lambda: fleet.now
     )
     return LocalAuthority(ledger, ledgers.keyring(path), terms=terms)

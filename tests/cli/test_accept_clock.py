@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from tests.builders import World
 from tests.real import Shell
 

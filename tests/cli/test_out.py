@@ -15,7 +15,7 @@ import pytest
 
 from jitid import cli
 from jitid.errors import OutputError, UsageError
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.plain_table import VERBS
 from jitid.system.files import writing_private
 from jitid.system.output_place import check_output

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.sweep.rules import NAMES
 from tests.builders import edit
 from tests.real import Shell, command, faked, need, need_root, tmpfs

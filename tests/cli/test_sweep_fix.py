@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from tests.builders import edit
 from tests.cli.test_sweep import document, found, issued, orphans, overdue
 from tests.real import Shell, command, need, tmpfs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jitid import completing
 from jitid.completingkinds import KINDS
-from jitid.ledger.schema import APPLICATION_ID
+from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.model.credential import MADE
 from jitid.values import names as name
 from jitid.values.ids import approval_id, credential_id, identity_id, parse_approval_id

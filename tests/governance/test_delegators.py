@@ -14,7 +14,7 @@ from jitid.authority.operations import AddLeaks, Inspect, ListCredentials, ListL
 from jitid.delegators import Amendment
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.leaks import LeakReport
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter
 from jitid.search.pasted import search_pasted

@@ -13,7 +13,7 @@ import pytest
 
 from jitid.errors import StorageError
 from jitid.ledger.contract import Ledger
-from jitid.ledger.lock import FairLock
+from jitid.ledger.sqlite.lock import FairLock
 from tests.builders import World
 from tests.ledger.places import Place, with_a_mark
 from tests.real import Shell

@@ -18,7 +18,7 @@ import pytest
 from jitid import auditing
 from jitid.authority.operations import CutLog, Issue, Prune, Renew
 from jitid.errors import IntegrityError
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.ledger.writing import SqlTransaction
 from jitid.request import RenewRequest
 from tests.builders import DAY, World, open_sqlite, request

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from tests.builders import NAMES, NOW, make_folder, modes
 from tests.real import Shell, need, other_user, reachable, tmpfs
 

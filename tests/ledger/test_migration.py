@@ -14,7 +14,8 @@ import pytest
 from jitid import ownership
 from jitid.authority.operations import Renew, Revoke
 from jitid.errors import IntegrityError
-from jitid.ledger import folder, schema
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import schema as sqlite_schema
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Filter, Selection
@@ -129,7 +130,11 @@ _UNDONE = {
 
 def _undone(version: int) -> list[str]:
     """Return what makes of a ledger in a file one of a version of the schema."""
-    return [statement for step in range(len(schema.SQLITE_STEPS), version, -1) for statement in _UNDONE[step]]
+    return [
+        statement
+        for step in range(len(sqlite_schema.SQLITE_STEPS), version, -1)
+        for statement in _UNDONE[step]
+    ]
 
 
 _LATER = {
@@ -164,7 +169,7 @@ def make_old(path: Path, version: int, live: Callable[[World], object] = World.i
     """Make a ledger with one credential, or in which something else happened, as it was at a version of the schema."""
     with _untold(version), World(path) as world:
         live(world)
-    for number in range(len(schema.SQLITE_STEPS), version, -1):
+    for number in range(len(sqlite_schema.SQLITE_STEPS), version, -1):
         edit(path, *_UNDONE[number])
     edit(path, f"PRAGMA user_version = {version}")
 
@@ -192,7 +197,7 @@ def test_what_the_last_version_wrote_is_verified(
     tmp_path: Path, live: Callable[[World], object], waits: int
 ) -> None:
     """Whatever its events do not tell: a moment after the upgrade, and when its answers count no more."""
-    last = len(schema.SQLITE_STEPS) - 1
+    last = len(sqlite_schema.SQLITE_STEPS) - 1
     make_old(tmp_path / "old", last, live)
     with World(tmp_path / "old") as world:
         with world.ledger.read() as snapshot:
@@ -203,7 +208,7 @@ def test_what_the_last_version_wrote_is_verified(
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("version", range(1, len(schema.SQLITE_STEPS)))
+@pytest.mark.parametrize("version", range(1, len(sqlite_schema.SQLITE_STEPS)))
 def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -> None:
     make_old(tmp_path / "old", version)
     make_folder(tmp_path / "new")

@@ -16,7 +16,7 @@ import pytest
 
 from jitid import auditing, introspection
 from jitid.errors import InvalidCredentialError
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from tests.real import Shell, need
 
 SECTOR = 512

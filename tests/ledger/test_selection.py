@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jitid.ledger import select as selecting
 from jitid.ledger import writing
 from jitid.ledger.contract import Transaction
-from jitid.ledger.schema import LIVE_INDEXES
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.ledger.sqlite.schema import LIVE_INDEXES
 from jitid.model.acceptance import LEEWAY
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Radius, Selection

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from jitid.errors import DamagedError, IntegrityError, JitidError, StorageError
-from jitid.ledger import folder
-from jitid.ledger.sqlite import SqliteLedger
-from jitid.ledger.untouched import look
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.ledger.sqlite.read_only import look
 from tests.builders import Clock, make_folder, open_sqlite, put
 from tests.real import tmpfs
 

@@ -24,7 +24,7 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.model.approval import ApprovalState
 from jitid.policy.cedar import Policy
 from jitid.request import AttachRequest, RenewRequest

@@ -32,8 +32,8 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import folder
-from jitid.ledger.schema import SQLITE_STEPS
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.approval import ApprovalState
 from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite

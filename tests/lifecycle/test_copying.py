@@ -32,9 +32,11 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copy_rows, folder, sqlite
+from jitid.ledger import copy_rows
 from jitid.ledger.copy_rows import Table
-from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import Filter
 from jitid.publication import Document
 from jitid.request import RenewRequest
@@ -320,7 +322,7 @@ def test_an_older_attempt_is_begun_anew_once_the_ledger_has_changed(used: World,
 
 def test_nobody_writes_while_it_is_copied(used: World) -> None:
     made = used.issue(task="T1")
-    other = sqlite.connect(
+    other = sqlite_ledger.connect(
         str(used.path / folder.DATABASE), str(used.path / folder.LOCK), by="", clock=used.clock, timeout=0.1
     )
     with SqliteSource(str(used.path), 1, used.clock) as source:

@@ -15,7 +15,7 @@ from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.authority.target_operations import Attach
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, MOST_SCOPES, AttachRequest, RenewRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

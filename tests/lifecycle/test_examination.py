@@ -13,9 +13,9 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Examine, RotateKey
 from jitid.errors import ExitStatus
 from jitid.examination import CHECKS, OLD_KEY, TOLERANCE, Check, Status
-from jitid.ledger import folder
-from jitid.ledger.sqlite import SqliteLedger
-from jitid.ledger.untouched import look
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.ledger.sqlite.read_only import look
 from tests.builders import DAY, World
 from tests.offlineroot import certified
 

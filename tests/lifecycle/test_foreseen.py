@@ -18,8 +18,8 @@ from jitid.authorization import Asked
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keys.keyring import Keyring
-from jitid.ledger import folder
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Selection
 from jitid.planning import Plan

@@ -15,7 +15,7 @@ from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.ledger.folder import DATABASE
+from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import kept_kinds, read_kinds
 from jitid.model.target import StatedTarget
 from jitid.request import AttachRequest, RenewRequest

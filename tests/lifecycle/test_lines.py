@@ -16,7 +16,7 @@ from jitid import introspection
 from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.ledger.folder import DATABASE
+from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import Credential
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_id

@@ -22,13 +22,14 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copy_rows, folder, home, postgresaddress
+from jitid.ledger import copy_rows, home, postgresaddress
 from jitid.ledger.copy_rows import Source, Table
 from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
-from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.postgresschema import POSTGRES_STEPS
 from jitid.ledger.postgressession import NoLedgerError, Session
 from jitid.ledger.seal import must_not_be
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.policy.default import default_files
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES

@@ -25,8 +25,8 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.ledger import folder
-from jitid.ledger.schema import SQLITE_STEPS
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret

@@ -34,7 +34,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, Not
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
 from jitid.leaks import LeakReport
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.sighting import Sighting
 from jitid.request import RenewRequest

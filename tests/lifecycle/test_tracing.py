@@ -9,7 +9,7 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.crypto import jws
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.acceptance import LEEWAY
 from jitid.redaction.token_format import checksum
 from jitid.request import RenewRequest

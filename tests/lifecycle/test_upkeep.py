@@ -17,8 +17,8 @@ from jitid.backup import Progress
 from jitid.config.effective import Config, load
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.examination import Status
-from jitid.ledger import folder
-from jitid.ledger.lock import FairLock
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.lock import FairLock
 from tests.builders import World, edit, make_database
 from tests.postgres import Postgres
 

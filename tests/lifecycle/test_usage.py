@@ -12,7 +12,7 @@ from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import IntegrityError
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.recognition import Presented
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -24,9 +24,9 @@ from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     PolicyDeniedError,
 )
-from jitid.ledger import folder
-from jitid.ledger.schema import APPLICATION_ID
-from jitid.ledger.sqlite import create
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.ledger import create
+from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State

@@ -15,7 +15,7 @@ import pytest
 
 from jitid.commands import reading
 from jitid.errors import StorageError
-from jitid.ledger.lock import FairLock
+from jitid.ledger.sqlite.lock import FairLock
 from jitid.system import time_limit
 from jitid.system.authority_address import parse_address
 from jitid.system.http import Channel, LostError

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.ledger import folder
+from jitid.ledger.sqlite import folder
 from jitid.model.acceptance import LEEWAY
 from jitid.model.survey import (
     Band,

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Callable
 
 from jitid.errors import JitidError, OutputError
-from jitid.ledger import untouched
-from jitid.ledger.failure import FAULTS, translated
-from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.sqlite import read_only
+from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.values.text import quote
 
 _PAGES = 4096
@@ -43,7 +43,7 @@ def duplicate(
         _make(to)
         _copy(ledger, to, progress)
 
-    untouched.look(path, lock_path, ask, by="", timeout=timeout)
+    read_only.look(path, lock_path, ask, by="", timeout=timeout)
     try:
         with open(to, "rb") as file:
             os.fsync(file.fileno())

@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from jitid.errors import BusyError, StorageError, UsageError
-from jitid.ledger import folder, sqlite
-from jitid.ledger.clock import machine
 from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
-from jitid.ledger.failure import FAULTS, translated
-from jitid.ledger.lock import FairLock
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.seal import Seal, record
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.clock import machine
+from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.lock import FairLock
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.event import Head
@@ -76,7 +77,7 @@ class SqliteSource(_Store):
         self._database = os.path.join(path, folder.DATABASE)
         lock = os.path.join(path, folder.LOCK)
         self._turn = FairLock(lock, timeout)
-        self._ledger = sqlite.connect(self._database, lock, by="", clock=clock, timeout=timeout)
+        self._ledger = sqlite_ledger.connect(self._database, lock, by="", clock=clock, timeout=timeout)
         self._stack = ExitStack()
         self.names = self._ledger.names
 
@@ -226,7 +227,7 @@ class SqliteTarget(_Store):
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.chmod(database, 0o600)
         try:
-            sqlite.create(database, names, now).close()
+            sqlite_ledger.create(database, names, now).close()
             self._db = self._connect()
             self._execute("BEGIN IMMEDIATE")
             self._execute("DELETE FROM chain")
@@ -271,7 +272,7 @@ class SqliteTarget(_Store):
 
     def index(self) -> None:
         """Build the indexes, which would have made every row dearer."""
-        pattern = sqlite.create(":memory:", self._names, 0)
+        pattern = sqlite_ledger.create(":memory:", self._names, 0)
         there = dict(self._indexes(self._db))
         for name, sql in self._indexes(pattern):
             if name not in there:

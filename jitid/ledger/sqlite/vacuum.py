@@ -6,9 +6,9 @@ import os
 import sqlite3
 
 from jitid.errors import StorageError
-from jitid.ledger import folder
-from jitid.ledger.failure import FAULTS, translated
-from jitid.ledger.lock import FairLock
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.lock import FairLock
 from jitid.model.vacuumed import Vacuumed
 from jitid.values.text import quote
 

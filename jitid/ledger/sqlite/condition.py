@@ -10,9 +10,9 @@ from shlex import quote as word
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.clock import read_clock
-from jitid.ledger.failure import FAULTS, translated
-from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
+from jitid.ledger.sqlite.clock import read_clock
+from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_condition import ClockReading, Remark, Schema, Size
 
 _MOST = 5

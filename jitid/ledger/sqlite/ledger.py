@@ -9,19 +9,20 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
-from jitid.ledger import lock, seal
-from jitid.ledger.clock import machine, read_clock
-from jitid.ledger.failure import FAULTS, translated
-from jitid.ledger.inplace import InPlace
-from jitid.ledger.log import WriteAheadLog
+from jitid.ledger import seal
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
+from jitid.ledger.sqlite import lock
+from jitid.ledger.sqlite.clock import machine, read_clock
+from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.in_place import InPlace
+from jitid.ledger.sqlite.log import WriteAheadLog
+from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.ledger_rows import RESTORED, Names
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
-    from jitid.ledger.measuring import SqliteCondition
+    from jitid.ledger.sqlite.condition import SqliteCondition
 
 _DUE_AT_ONCE = 1_000
 """How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
@@ -92,7 +93,7 @@ class SqliteLedger:
 
     def condition(self) -> SqliteCondition:
         """Return what tells how the ledger itself is; asking changes nothing."""
-        from jitid.ledger.measuring import SqliteCondition
+        from jitid.ledger.sqlite.condition import SqliteCondition
 
         return SqliteCondition(self._db, self._clock)
 

@@ -18,8 +18,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger import sqlite
-from jitid.ledger.failure import FAULTS, translated
+from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.ledger_rows import Names
 from jitid.system.files import check_private, sync_folder, write_private
@@ -186,7 +186,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
     database = os.path.join(aside, DATABASE)
     os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     os.chmod(database, 0o600)
-    db = sqlite.create(database, names, now)
+    db = sqlite_ledger.create(database, names, now)
     try:
         db.execute("BEGIN IMMEDIATE")
         transaction = SqlTransaction(db, names, now, by, Known({}, set()))
@@ -309,9 +309,11 @@ def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
             )
 
 
-def open_ledger(path: str, *, by: str, timeout: float) -> sqlite.SqliteLedger:
+def open_ledger(path: str, *, by: str, timeout: float) -> sqlite_ledger.SqliteLedger:
     """Open the ledger in the folder `path`, which `exists` has looked at."""
-    return sqlite.connect(os.path.join(path, DATABASE), os.path.join(path, LOCK), by=by, timeout=timeout)
+    return sqlite_ledger.connect(
+        os.path.join(path, DATABASE), os.path.join(path, LOCK), by=by, timeout=timeout
+    )
 
 
 def keyring(path: str) -> Keyring:
