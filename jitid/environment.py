@@ -261,9 +261,9 @@ def look(config: Config, operation: Operation[Result]) -> Result:
 
     """
     if is_database(config):
-        from jitid.ledger import database
+        from jitid.ledger.postgres import open as postgres_open
 
-        return database.look(
+        return postgres_open.look(
             config.ledger,
             lambda ledger: _over(config, ledger, home_path(config)).perform(operation),
             by=caller(),
@@ -387,49 +387,51 @@ def place_text(url: str) -> str:
     """Return the address of a ledger as it may be shown."""
     if not is_address(url):
         return url
-    from jitid.ledger import database
+    from jitid.ledger.postgres import open as postgres_open
 
-    return database.shown(url)
+    return postgres_open.shown(url)
 
 
 def is_there(config: Config) -> bool:
     """Tell whether the database has a ledger. Raises StorageError and RefusedError where that cannot be told."""
-    from jitid.ledger import database
+    from jitid.ledger.postgres import open as postgres_open
 
-    return database.is_there(config.ledger, by=caller(), timeout=float(config.number("timeout")))
+    return postgres_open.is_there(config.ledger, by=caller(), timeout=float(config.number("timeout")))
 
 
 def must_have_ledger(config: Config) -> None:
     """Raise IntegrityError if this machine has signing keys of a ledger that the database does not hold."""
-    from jitid.ledger import database, home
+    from jitid.ledger.postgres import home
+    from jitid.ledger.postgres import open as postgres_open
 
     path = home_path(config)
     if home.has_keys(path):
-        others = database.schemas(config.ledger, float(config.number("timeout")))
+        others = postgres_open.schemas(config.ledger, float(config.number("timeout")))
         raise home.lost_ledger(path, _shown(config), others)
 
 
 def _shown(config: Config) -> str:
-    from jitid.ledger import database
+    from jitid.ledger.postgres import open as postgres_open
 
-    return database.shown(config.ledger)
+    return postgres_open.shown(config.ledger)
 
 
 def _open_database(
     config: Config, patience: float | None = None, issuer: str | None = None
 ) -> LocalAuthority | None:
     """Return the authority over the ledger in a database; None if there is none yet."""
-    from jitid.ledger import database, home
+    from jitid.ledger.postgres import home
+    from jitid.ledger.postgres import open as postgres_open
 
     path = home_path(config)
     home.exists(path)
     timeout = float(config.number("timeout"))
     if patience is not None:
         timeout = min(timeout, patience)
-    ledger = database.connect(config.ledger, by=caller(), timeout=timeout)
+    ledger = postgres_open.connect(config.ledger, by=caller(), timeout=timeout)
     if ledger is None and home.has_keys(path):
         # A first use that ends just now gives its key a name after the ledger is there.
-        ledger = database.connect(config.ledger, by=caller(), timeout=timeout)
+        ledger = postgres_open.connect(config.ledger, by=caller(), timeout=timeout)
         if ledger is None:
             must_have_ledger(config)
     if ledger is None:
@@ -444,7 +446,7 @@ def _open_database(
 
 def _make_home(config: Config, note: Callable[[str], None] | None) -> None:
     """Make this machine's folder of keys and policy, if there is none yet, and say so."""
-    from jitid.ledger import home
+    from jitid.ledger.postgres import home
     from jitid.policy.default import default_files
 
     path = home_path(config)
@@ -455,15 +457,15 @@ def _make_home(config: Config, note: Callable[[str], None] | None) -> None:
 
 
 def _open_or_create_database(config: Config, note: Callable[[str], None]) -> LocalAuthority:
-    from jitid.ledger import database
+    from jitid.ledger.postgres import open as postgres_open
     from jitid.policy.default import default_files
 
     found = _open_database(config)
     if found is not None:
         return found
     names, path, timeout = _new_names(config), home_path(config), float(config.number("timeout"))
-    others = database.schemas(config.ledger, timeout)
-    made = database.create(config.ledger, path, names, default_files(), by=caller(), timeout=timeout)
+    others = postgres_open.schemas(config.ledger, timeout)
+    made = postgres_open.create(config.ledger, path, names, default_files(), by=caller(), timeout=timeout)
     found = _open_database(config)
     if found is None:
         raise IntegrityError(f"the ledger in {_shown(config)} went away while it was made")
@@ -578,7 +580,7 @@ def keyring_of(config: Config, path: str) -> Keyring:
     if not is_database(config):
         found = folder.keyring(path)
     else:
-        from jitid.ledger import home
+        from jitid.ledger.postgres import home
 
         found = home.keyring(path)
     found.transit = lambda name: _transit(config, name)

@@ -18,8 +18,8 @@ from jitid.environment import (
 )
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger import home
 from jitid.ledger.copy_rows import Source, Target
+from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import SigningKey
@@ -81,10 +81,10 @@ def _source(config: Config) -> tuple[Source, str]:
     """Return the ledger, and the folder of its keys and its policy."""
     timeout = float(config.number("timeout"))
     if is_database(config):
-        from jitid.ledger.database import must_be_installed
+        from jitid.ledger.postgres.open import must_be_installed
 
         must_be_installed()
-        from jitid.ledger.copyingpostgres import PostgresSource
+        from jitid.ledger.postgres.copy import PostgresSource
 
         path = home_path(config)
         home.exists(path)
@@ -111,10 +111,10 @@ def _to_database(
     progress: Callable[[str, int], None],
     note: Callable[[str], None],
 ) -> Copy:
-    from jitid.ledger.database import must_be_installed
+    from jitid.ledger.postgres.open import must_be_installed
 
     must_be_installed()
-    from jitid.ledger.copyingpostgres import PostgresTarget
+    from jitid.ledger.postgres.copy import PostgresTarget
 
     theirs = config.text("home") or authority_folder()
     target: Target = PostgresTarget(wanted.to, float(config.number("timeout")))

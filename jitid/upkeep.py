@@ -63,12 +63,12 @@ def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:
     must_be_beside(config)
     timeout = float(config.number("timeout"))
     if is_database(config):
-        from jitid.ledger.database import must_be_installed
+        from jitid.ledger.postgres.open import must_be_installed
 
         must_be_installed()
-        from jitid.ledger import postgresvacuuming
+        from jitid.ledger.postgres import vacuum as postgres_vacuum
 
-        return postgresvacuuming.vacuum(config.ledger, timeout, progress)
+        return postgres_vacuum.vacuum(config.ledger, timeout, progress)
     path = ledger_path(config)
     if not folder.exists(path):
         raise StorageError(f"there is no ledger at {path}", "name another with --ledger")

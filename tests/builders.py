@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.issuance import Issued
-from jitid.ledger import enrolled, home
+from jitid.ledger import enrolled
 from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.model import event as audit
@@ -37,7 +38,7 @@ from jitid.values.scope import parse_scope
 from jitid.values.secret import Secret, fingerprint
 
 if TYPE_CHECKING:
-    from jitid.ledger.postgres import PostgresLedger
+    from jitid.ledger.postgres.ledger import PostgresLedger
     from tests.postgres import Postgres
 
 NOW = 1_795_521_600  # 2026-11-24T12:00:00Z
@@ -272,20 +273,21 @@ def open_sqlite(
 def make_database(address: str, home: Path, *, now: int = NOW) -> None:
     """Make a ledger in the empty database at `address`, with its keys in the folder `home`."""
     from jitid.keys.keyring import Keyring
-    from jitid.ledger import postgrescreating, postgressession
+    from jitid.ledger.postgres import create as postgres_create
+    from jitid.ledger.postgres import session as postgres_session
 
     (home / folder.KEYS).mkdir(parents=True, mode=0o700)
     home.chmod(0o700)
     signer = Keyring(str(home / folder.KEYS)).create("EdDSA")
-    db = postgressession.open_connection(address, 5)
-    assert postgrescreating.create(db, NAMES, signer, by="tester", now=now)
+    db = postgres_session.open_connection(address, 5)
+    assert postgres_create.create(db, NAMES, signer, by="tester", now=now)
     db.close()
 
 
 def open_postgres(address: str, clock: Callable[[], float] | None, *, timeout: float = 5.0) -> PostgresLedger:
     """Open the ledger in the database at `address`."""
-    from jitid.ledger.postgres import PostgresLedger
-    from jitid.ledger.postgressession import Session
+    from jitid.ledger.postgres.ledger import PostgresLedger
+    from jitid.ledger.postgres.session import Session
 
     session = Session(address, timeout, clock)
     session.connection()

@@ -145,7 +145,7 @@ def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
 def _without_passwords(value: Value) -> Value:
     if not isinstance(value, str) or "://" not in value:
         return value
-    from jitid.ledger.postgresaddress import shown
+    from jitid.ledger.postgres.address import shown
 
     return shown(value)
 

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.ledger.postgresfailure import connecting
+from jitid.ledger.postgres.failure import connecting
 from jitid.model.target import Target
 from jitid.system import time_limit
 from jitid.system.files import check_private, read_regular

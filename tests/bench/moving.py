@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jitid.copying import copy
 from jitid.ledger.copy_rows import Source, Target
-from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
+from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from tests.bench import fleet

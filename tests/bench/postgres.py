@@ -16,9 +16,9 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Sweep
 from jitid.config import effective
 from jitid.environment import open_or_create_local
-from jitid.ledger import home
-from jitid.ledger.postgres import PostgresLedger
-from jitid.ledger.postgressession import Session
+from jitid.ledger.postgres import home
+from jitid.ledger.postgres.ledger import PostgresLedger
+from jitid.ledger.postgres.session import Session
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.sweep.finding import Finding

@@ -29,7 +29,7 @@ SAID: dict[str, type[JitidError]] = {
 @pytest.mark.parametrize("said", SAID)
 def test_what_is_said_has_its_status(said: str) -> None:
     psycopg = module("psycopg", "postgres")
-    from jitid.ledger.postgresfailure import connecting
+    from jitid.ledger.postgres.failure import connecting
 
     found = connecting(psycopg.OperationalError(said), None)
     assert type(found).mro().index(SAID[said]) < type(found).mro().index(JitidError)

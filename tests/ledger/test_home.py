@@ -18,7 +18,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.config import effective
 from jitid.environment import examine, open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
-from jitid.ledger import home
+from jitid.ledger.postgres import home
 from jitid.transfer import Wanted, copy_ledger
 from tests.builders import request
 from tests.ledger.proxy import Proxy

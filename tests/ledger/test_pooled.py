@@ -17,11 +17,11 @@ from jitid.authority.local import LocalAuthority
 from jitid.config import effective
 from jitid.environment import open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, InvalidCredentialError, JitidError, StorageError
-from jitid.ledger import home
-from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
-from jitid.ledger.postgres import PostgresLedger
-from jitid.ledger.postgressession import Session, open_connection
-from jitid.ledger.postgresvacuuming import vacuum
+from jitid.ledger.postgres import home
+from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
+from jitid.ledger.postgres.ledger import PostgresLedger
+from jitid.ledger.postgres.session import Session, open_connection
+from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding

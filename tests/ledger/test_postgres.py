@@ -25,10 +25,12 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger import home, postgrescreating, postgresdialect, postgresschema
-from jitid.ledger.postgres import PostgresLedger
-from jitid.ledger.postgresaddress import parameters, shown
-from jitid.ledger.postgressession import Session, open_connection
+from jitid.ledger.postgres import create as postgres_create
+from jitid.ledger.postgres import dialect, home
+from jitid.ledger.postgres import schema as postgres_schema
+from jitid.ledger.postgres.address import parameters, shown
+from jitid.ledger.postgres.ledger import PostgresLedger
+from jitid.ledger.postgres.session import Session, open_connection
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.request import IssueRequest
 from jitid.values.secret import Secret
@@ -85,7 +87,7 @@ def test_first_uses_that_meet_make_one_ledger(postgres_url: str, tmp_path: Path)
         keys.mkdir(mode=0o700)
         db = open_connection(postgres_url, 10)
         try:
-            return postgrescreating.create(db, NAMES, Keyring(str(keys)).create("EdDSA"), by="tester")
+            return postgres_create.create(db, NAMES, Keyring(str(keys)).create("EdDSA"), by="tester")
         finally:
             db.close()
 
@@ -260,7 +262,7 @@ def test_a_session_does_not_keep_what_it_has_doomed(
     address: str, monkeypatch: pytest.MonkeyPatch, undone: bool
 ) -> None:
     """No autovacuum comes to temporary tables: else each later revocation there pays for all before it."""
-    monkeypatch.setattr(postgresdialect, "_WORN", 16384)
+    monkeypatch.setattr(dialect, "_WORN", 16384)
     ledger = open_postgres(address, Clock())
     with ledger.write() as transaction:
         root = put_chain(transaction, 300)[0]
@@ -298,7 +300,7 @@ def test_the_planner_expects_few_children_of_each(address: str, postgres_server:
 
 
 def test_a_newer_schema_is_left_alone(address: str, postgres_server: Postgres) -> None:
-    newer = len(postgresschema.POSTGRES_STEPS) + 1
+    newer = len(postgres_schema.POSTGRES_STEPS) + 1
     postgres_server.execute(
         f"UPDATE jitid.schema_version SET version = {newer}", database=address.rpartition("/")[2]
     )

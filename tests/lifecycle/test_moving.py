@@ -22,11 +22,13 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copy_rows, home, postgresaddress
+from jitid.ledger import copy_rows
 from jitid.ledger.copy_rows import Source, Table
-from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
-from jitid.ledger.postgresschema import POSTGRES_STEPS
-from jitid.ledger.postgressession import NoLedgerError, Session
+from jitid.ledger.postgres import address as postgres_address
+from jitid.ledger.postgres import home
+from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
+from jitid.ledger.postgres.schema import POSTGRES_STEPS
+from jitid.ledger.postgres.session import NoLedgerError, Session
 from jitid.ledger.seal import must_not_be
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
@@ -302,7 +304,7 @@ def must_be_sealed(world: World, address: str) -> None:
         with pytest.raises(IntegrityError, match="is sealed"):
             do()
     told = world.events()[-1]
-    assert (told["op"], told["to"], told["done"]) == ("ledger-seal", postgresaddress.shown(address), True)
+    assert (told["op"], told["to"], told["done"]) == ("ledger-seal", postgres_address.shown(address), True)
 
 
 def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(

@@ -11,14 +11,14 @@ from typing import Any, Self
 import psycopg
 
 from jitid.errors import BusyError, ClockError, RefusedError, UsageError
-from jitid.ledger import postgresaddress
 from jitid.ledger.chain_epochs import open_epoch
 from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
-from jitid.ledger.postgresconnection import Connection
-from jitid.ledger.postgresfailure import translated
-from jitid.ledger.postgresschema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
-from jitid.ledger.postgressession import Session, open_connection
-from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, number_after
+from jitid.ledger.postgres import address as postgres_address
+from jitid.ledger.postgres.connection import Connection
+from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
+from jitid.ledger.postgres.session import Session, open_connection
+from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.seal import Seal, record
 from jitid.ledger.writing import Known, SqlTransaction
@@ -150,7 +150,7 @@ class PostgresTarget(_Store):
     kind = "postgresql"
 
     def __init__(self, address: str, timeout: float, clock: Callable[[], float] | None = None) -> None:
-        self._shown = self.place = postgresaddress.shown(address)
+        self._shown = self.place = postgres_address.shown(address)
         self._clock = clock
         self._db = open_connection(address, timeout)
         self._lock = open_connection(address, timeout)

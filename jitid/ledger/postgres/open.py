@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from jitid.errors import ConfigurationError, LostConnectionError
-from jitid.ledger import home
+from jitid.ledger.postgres import home
 from jitid.model.ledger_rows import Names
 
 if TYPE_CHECKING:
-    from jitid.ledger.postgres import PostgresLedger
+    from jitid.ledger.postgres.ledger import PostgresLedger
 
 Answer = TypeVar("Answer")
 
@@ -29,8 +29,8 @@ def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
 
     """
     must_be_installed()
-    from jitid.ledger.postgres import PostgresLedger
-    from jitid.ledger.postgressession import NoLedgerError, Session
+    from jitid.ledger.postgres.ledger import PostgresLedger
+    from jitid.ledger.postgres.session import NoLedgerError, Session
 
     session = Session(address, timeout)
     try:
@@ -43,7 +43,7 @@ def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
 def is_there(address: str, *, by: str, timeout: float) -> bool:
     """Tell whether the database at an address has a ledger. Raises as `look` does."""
     must_be_installed()
-    from jitid.ledger.postgressession import NoLedgerError
+    from jitid.ledger.postgres.session import NoLedgerError
 
     try:
         return look(address, lambda ledger: bool(ledger.names), by=by, timeout=timeout)
@@ -59,8 +59,8 @@ def look(address: str, ask: Callable[[PostgresLedger], Answer], *, by: str, time
 
     """
     must_be_installed()
-    from jitid.ledger.postgres import PostgresLedger
-    from jitid.ledger.postgressession import Session
+    from jitid.ledger.postgres.ledger import PostgresLedger
+    from jitid.ledger.postgres.session import Session
 
     session = Session(address, timeout, migrates=False)
     try:
@@ -89,8 +89,8 @@ def create(
 
     """
     must_be_installed()
-    from jitid.ledger import postgrescreating
-    from jitid.ledger.postgressession import open_connection
+    from jitid.ledger.postgres import create as postgres_create
+    from jitid.ledger.postgres.session import open_connection
 
     db = open_connection(address, timeout)
     try:
@@ -99,7 +99,7 @@ def create(
         # It becomes a key once the ledger knows it: a process that is killed in between leaves no key without a ledger.
         signer = keyring.create("EdDSA", first=True)
         try:
-            made = postgrescreating.create(db, names, signer, by=by)
+            made = postgres_create.create(db, names, signer, by=by)
         except LostConnectionError:
             # The ledger may have been made. The next process that finds it gives the key its name.
             raise
@@ -118,7 +118,7 @@ def create(
 def schemas(address: str, timeout: float) -> list[str]:
     """Return the names of the schemas in the database at an address that hold a ledger. Raises as `connect` does."""
     must_be_installed()
-    from jitid.ledger.postgressession import open_connection
+    from jitid.ledger.postgres.session import open_connection
 
     db = open_connection(address, timeout)
     try:
@@ -129,7 +129,7 @@ def schemas(address: str, timeout: float) -> list[str]:
 
 def shown(address: str) -> str:
     """Return an address as it may be shown: without its passwords."""
-    from jitid.ledger.postgresaddress import shown
+    from jitid.ledger.postgres.address import shown
 
     return shown(address)
 

@@ -8,8 +8,8 @@ import psycopg
 from psycopg import sql
 
 from jitid.errors import RefusedError
-from jitid.ledger.postgresfailure import translated
-from jitid.ledger.postgressession import Session
+from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.session import Session
 from jitid.model.vacuumed import Vacuumed
 
 _TABLES = """

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from jitid.errors import IntegrityError
-from jitid.ledger.postgresschema import FORMER_INDEXES, POSTGRES_STEPS
-from jitid.ledger.postgressession import Session
+from jitid.ledger.postgres.schema import FORMER_INDEXES, POSTGRES_STEPS
+from jitid.ledger.postgres.session import Session
 from jitid.model.ledger_condition import ClockReading, Remark, Schema, Size
 
 _MADE = re.compile(r"CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)")

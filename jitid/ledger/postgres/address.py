@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from jitid.errors import ConfigurationError
-from jitid.ledger.postgresoptions import Options
-from jitid.ledger.postgresschema import SCHEMA
+from jitid.ledger.postgres.options import Options
+from jitid.ledger.postgres.schema import SCHEMA
 from jitid.values.text import safe
 
 SCHEMES = ("postgresql://", "postgres://")

@@ -16,10 +16,10 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 
 from jitid.ledger.dialect import Dialect
-from jitid.ledger.postgresfailure import translated
+from jitid.ledger.postgres.failure import translated
 
 if TYPE_CHECKING:
-    from jitid.ledger.postgresconnection import Connection
+    from jitid.ledger.postgres.connection import Connection
 
 _PIECE = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)|\?|%")
 _JOINED = re.compile(r"\bCROSS JOIN (\w+(?: (?:AS )?\w+)?) ON\b")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import ConflictError, StorageError
-from jitid.ledger.postgreslane import prepared
+from jitid.ledger.postgres.fast_path import prepared
 from jitid.ledger.presented import SqlPresented
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.shares import SqlShareChanges

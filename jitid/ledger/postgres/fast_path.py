@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg import pq
 
-from jitid.ledger.postgresfailure import translated
+from jitid.ledger.postgres.failure import translated
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult

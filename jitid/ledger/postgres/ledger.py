@@ -9,10 +9,10 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
-from jitid.ledger import postgreswriting as writing
 from jitid.ledger import seal
-from jitid.ledger.postgressession import Session
-from jitid.ledger.postgreswriting import (
+from jitid.ledger.postgres import transaction as writing
+from jitid.ledger.postgres.session import Session
+from jitid.ledger.postgres.transaction import (
     CHAIN,
     CLOCK,
     PostgresTransaction,
@@ -61,7 +61,7 @@ class PostgresLedger:
 
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""
-        from jitid.ledger.postgresmeasuring import PostgresCondition
+        from jitid.ledger.postgres.condition import PostgresCondition
 
         return PostgresCondition(self._session)
 

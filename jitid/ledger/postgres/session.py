@@ -21,12 +21,12 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.ledger import postgresaddress
-from jitid.ledger.postgresconnection import Connection
-from jitid.ledger.postgresfailure import ConnectingError, connecting, is_refused_option, translated
-from jitid.ledger.postgresoptions import IDENTITY, Options
-from jitid.ledger.postgresschema import POSTGRES_STEPS
-from jitid.ledger.postgreswriting import Seen, due, rows_of
+from jitid.ledger.postgres import address as postgres_address
+from jitid.ledger.postgres.connection import Connection
+from jitid.ledger.postgres.failure import ConnectingError, connecting, is_refused_option, translated
+from jitid.ledger.postgres.options import IDENTITY, Options
+from jitid.ledger.postgres.schema import POSTGRES_STEPS
+from jitid.ledger.postgres.transaction import Seen, due, rows_of
 from jitid.ledger.writing import Known
 from jitid.model.ledger_rows import Names
 from jitid.system import time_limit
@@ -166,7 +166,7 @@ class Session:
                 "upgrade jitid on this machine",
             )
         if version < len(POSTGRES_STEPS) and self._migrates:
-            from jitid.ledger.postgrescreating import migrate
+            from jitid.ledger.postgres.create import migrate
 
             migrate(db)
         self._names = names
@@ -195,7 +195,7 @@ class Session:
             ) from missing
         if missing is not None or db.options.schema not in (None, schema):
             raise NoLedgerError(
-                f"there is no ledger in {postgresaddress.shown(self.address)} yet",
+                f"there is no ledger in {postgres_address.shown(self.address)} yet",
                 "the first `jitid issue` makes it; or name another with --ledger",
             ) from missing
         return rows
@@ -279,7 +279,7 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
     if time_limit.is_over():
         raise StorageError(f"{time_limit.OVER}; nothing was asked of the database", time_limit.MORE)
     timeout = time_limit.usual(timeout)
-    given: dict[str, Any] = postgresaddress.parameters(address, timeout)
+    given: dict[str, Any] = postgres_address.parameters(address, timeout)
     options = Options.parse(given["options"])
     mark: str | None = os.urandom(8).hex()
     given["options"] = options.marked(str(mark))

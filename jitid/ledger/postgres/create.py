@@ -8,10 +8,10 @@ import psycopg
 
 from jitid.errors import RefusedError
 from jitid.keys.keyring import Signer
-from jitid.ledger.postgresconnection import Connection
-from jitid.ledger.postgresfailure import translated
-from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
-from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction
+from jitid.ledger.postgres.connection import Connection
+from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.schema import OPEN_CHAINS, POSTGRES_STEPS
+from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction
 from jitid.ledger.writing import Known
 from jitid.model.chain import following
 from jitid.model.ledger_rows import Names
