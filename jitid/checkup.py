@@ -13,7 +13,6 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import __version__, environment, examination
-from jitid.authority.operations import ListCredentials
 from jitid.authority.target_operations import ExamineTargets
 from jitid.authority.whoami import Confinement
 from jitid.config.effective import Config
@@ -23,6 +22,7 @@ from jitid.ledger.sqlite import folder
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.oidc import check_names, check_settings
+from jitid.operation.base import ListCredentials
 from jitid.system import installed_files
 from jitid.system.files import ReadableError, offences
 from jitid.system.processes import liveness, orphans, this_process

@@ -9,22 +9,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.model.ledger_rows import Names
+from jitid.operation.base import Issue, Operation, Result
 from jitid.system.xdg import authority_folder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.authority.remote import RemoteAuthority
     from jitid.config.effective import Config
     from jitid.examination import Check
     from jitid.issuers.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
+    from jitid.operation.authority import Authority
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets
@@ -238,7 +238,7 @@ def examine(config: Config) -> list[Check]:
         StorageError: the database is missing, or out of reach.
 
     """
-    from jitid.authority.operations import Examine
+    from jitid.operation.base import Examine
     from jitid.redaction.token_format import MAX_TOKEN, bare
     from jitid.system.files import read_regular
 

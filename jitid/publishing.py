@@ -15,7 +15,7 @@ from jitid.system.public_folder import PublicFolder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
+    from jitid.operation.authority import Authority
     from jitid.publication import Document
 
 _MOST = status_list.MAX_LIST_TOKEN

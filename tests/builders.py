@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.issuance import Issued
 from jitid.ledger import enrolled
@@ -27,6 +26,7 @@ from jitid.model.delegator import Delegator
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.model.target import StatedTarget
 from jitid.oidc import OidcIssuer
+from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms

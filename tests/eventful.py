@@ -21,23 +21,6 @@ from jitid.authority.adopt_operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.delegator_operations import EnableDelegator
-from jitid.authority.operations import (
-    AbandonRenewal,
-    AddLeaks,
-    CloseLeaks,
-    Fix,
-    GiveTask,
-    HandBack,
-    Issue,
-    ProveLeaks,
-    PublishKeys,
-    Renew,
-    Retire,
-    RevokeKey,
-    RotateKey,
-    ShareTask,
-    Sweep,
-)
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
@@ -55,6 +38,23 @@ from jitid.model.caller import Caller
 from jitid.model.process import Process
 from jitid.model.sighting import Sighting
 from jitid.model.standing_secret import StandingSecret
+from jitid.operation.base import (
+    AbandonRenewal,
+    AddLeaks,
+    CloseLeaks,
+    Fix,
+    GiveTask,
+    HandBack,
+    Issue,
+    ProveLeaks,
+    PublishKeys,
+    Renew,
+    Retire,
+    RevokeKey,
+    RotateKey,
+    ShareTask,
+    Sweep,
+)
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.search.find import mark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.operations import AccessOperation
+from jitid.operation.base import AccessOperation
 
 if TYPE_CHECKING:
     from jitid.access import AccessEnded, Granted, Wanted

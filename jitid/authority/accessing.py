@@ -17,11 +17,11 @@ from jitid.values.times import over
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import AccessOperation
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
+    from jitid.operation.base import AccessOperation
+    from jitid.operation.context import Inside
 
 _BOOTSTRAPPED = "system:bootstrap"
 _LONGEST_ASSERTION_ID = 256

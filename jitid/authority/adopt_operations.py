@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.operations import AdoptionOperation
+from jitid.operation.base import AdoptionOperation
 
 if TYPE_CHECKING:
     from jitid.adopted import AdoptedSecret, Finished

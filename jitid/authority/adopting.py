@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import adopted, adoption, amending
 from jitid.authority import adopt_operations as ops
-from jitid.authority.inside import Inside
-from jitid.authority.operations import AdoptionOperation
 from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
 from jitid.authority.shaped import shapes
@@ -20,6 +18,8 @@ from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Life, Probe, Record
 from jitid.model.task import ADOPTED
+from jitid.operation.base import AdoptionOperation
+from jitid.operation.context import Inside
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:

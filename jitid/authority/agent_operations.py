@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.operations import DirectoryOperation
+from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
     from jitid.mining import Suggestion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.operations import ApprovalOperation
+from jitid.operation.base import ApprovalOperation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,13 +17,13 @@ from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import ApprovalOperation
     from jitid.ledger.contract import Snapshot
     from jitid.ledger.presented import Presentation
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task
+    from jitid.operation.base import ApprovalOperation
+    from jitid.operation.context import Inside
     from jitid.request import Terms
 
 

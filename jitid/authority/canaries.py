@@ -18,9 +18,9 @@ from jitid.sweep.canary import Canary, Fate
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
     from jitid.issuance import Issued
     from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.operation.context import Inside
     from jitid.targets import Targets
     from jitid.values.secret import Secret
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import CertificateOperation
+from jitid.operation.base import CertificateOperation
 
 if TYPE_CHECKING:
     from jitid.certifying import Bundle, Imported, Requested, RevocationList

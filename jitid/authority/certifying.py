@@ -9,8 +9,8 @@ from jitid.authority import certificate_operations as ops
 from jitid.ledger import resting, seal
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import CertificateOperation
+    from jitid.operation.base import CertificateOperation
+    from jitid.operation.context import Inside
 
 
 def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:

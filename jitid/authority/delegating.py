@@ -6,9 +6,9 @@ from typing import assert_never
 
 from jitid import delegators
 from jitid.authority import delegator_operations as ops
-from jitid.authority.inside import Inside
 from jitid.authority.proving import prove
 from jitid.delegators import Disabled
+from jitid.operation.context import Inside
 from jitid.reconciling import Reconciled
 
 

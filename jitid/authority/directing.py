@@ -6,8 +6,8 @@ from typing import Any
 
 from jitid.authority import agent_operations as agents
 from jitid.authority import delegator_operations as delegators
-from jitid.authority.inside import Inside
-from jitid.authority.operations import DirectoryOperation
+from jitid.operation.base import DirectoryOperation
+from jitid.operation.context import Inside
 
 
 def perform(inside: Inside, operation: DirectoryOperation[Any]) -> object:

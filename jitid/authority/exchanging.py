@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid import governance, introspection, revocation
 from jitid.authority import token_operations as ops
 from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
-from jitid.authority.operations import Issue
 from jitid.authority.presenting import present
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import Issue
 from jitid.redaction.token_format import OPAQUE_PREFIX
 from jitid.request import ProvedActor
 from jitid.values.names import MAX_NAME, spiffe_id
 from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import TokenOperation
     from jitid.issuance import Issued
     from jitid.ledger.contract import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.oidc import Sort
+    from jitid.operation.base import TokenOperation
+    from jitid.operation.context import Inside
     from jitid.revocation import Ended
     from jitid.values.secret import Secret
 

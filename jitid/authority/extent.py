@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.authority import operations as ops
+from jitid.operation import base as ops
 
 _LONG = (
     ops.Sweep,

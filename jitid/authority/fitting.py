@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jitid.authority import access_operations as accesses
-from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
-from jitid.authority.operations import Operation, Result
 from jitid.errors import JitidError, StorageError
 from jitid.model.credential import PARTS, TOKENS, Kind
+from jitid.operation import base as ops
+from jitid.operation.base import Operation, Result
 
 if TYPE_CHECKING:
     from jitid.access import Granted

@@ -16,7 +16,6 @@ from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import holding, owning
-from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
@@ -24,6 +23,7 @@ from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
 from jitid.request import named as named_delegator
 from jitid.values.ids import parse_approval_id, parse_id
 from jitid.values.times import format_duration

@@ -11,7 +11,7 @@ from jitid.errors import RefusedError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
-    from jitid.authority.operations import Operation, Result
+    from jitid.operation.base import Operation, Result
     from jitid.values.secret import Secret
 
 

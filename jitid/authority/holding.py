@@ -9,10 +9,10 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from jitid import introspection
-from jitid.authority.annotations import fields_of
-from jitid.authority.operations import Operation
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
 from jitid.model import reach
+from jitid.operation.annotations import fields_of
+from jitid.operation.base import Operation
 from jitid.values import audience
 from jitid.values.secret import Secret
 from jitid.values.text import label, quote

@@ -10,9 +10,9 @@ from jitid.ledger.policies import kept
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import PolicyOperation
     from jitid.ledger.contract import Snapshot
+    from jitid.operation.base import PolicyOperation
+    from jitid.operation.context import Inside
 
 _LEAST = 4
 """With fewer digits too many policies are meant."""

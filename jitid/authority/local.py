@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority import operations as ops
 from jitid.authority.owning import gives_freely, resolved
 from jitid.errors import (
     ApprovalNeededError,
@@ -21,11 +20,11 @@ from jitid.ledger import seal
 from jitid.ledger.retry import change
 from jitid.model.credential import is_outside
 from jitid.model.ledger_rows import Names, Selection
+from jitid.operation import base as ops
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
-    from jitid.authority.inside import Inside
     from jitid.authority.serving import ServingAuthority
     from jitid.authority.tally import Tally
     from jitid.handback import HandedBack
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from jitid.model.caller import Caller
     from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
+    from jitid.operation.context import Inside
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
@@ -441,7 +441,7 @@ class LocalAuthority:
 
     @property
     def _inside(self) -> Inside:
-        from jitid.authority.inside import Inside
+        from jitid.operation.context import Inside
 
         # It must not become an attribute: it refers to the authority, and the two would keep each other in memory.
         return Inside(

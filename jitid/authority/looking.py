@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid import introspection
-from jitid.authority import operations as ops
 from jitid.authority import owning
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.seal import sealed
 from jitid.model.credential import is_taken_elsewhere
 from jitid.model.ledger_rows import Filter, Names
+from jitid.operation import base as ops
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:

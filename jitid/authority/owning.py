@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from jitid import ownership
-from jitid.authority import operations as ops
 from jitid.errors import NotFoundError
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import ADOPTED, TaskName
+from jitid.operation import base as ops
 from jitid.values.ids import parse_id
 from jitid.values.text import label
 

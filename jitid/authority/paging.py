@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from jitid.authority import agent_operations as agents
-from jitid.authority import operations as ops
-from jitid.authority.form import MOST_ROWS
-from jitid.authority.operations import Operation
+from jitid.operation import base as ops
+from jitid.operation.base import Operation
+from jitid.operation.fields import MOST_ROWS
 
 _EVENTS = 2_000
 """So many events at once: each may name a thousand credentials."""

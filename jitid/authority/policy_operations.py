@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import PolicyOperation
+from jitid.operation.base import PolicyOperation
 
 if TYPE_CHECKING:
     from jitid.explaining import Explanation

@@ -14,10 +14,10 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
-    from jitid.authority.inside import Inside
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.oidc import Proof, Sort
+    from jitid.operation.context import Inside
     from jitid.values.secret import Secret
 
 _LONGEST = 100

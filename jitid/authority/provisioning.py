@@ -16,9 +16,9 @@ from jitid.request import check_size
 from jitid.targets import Targets
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import TargetOperation
     from jitid.issuance import Issued
+    from jitid.operation.base import TargetOperation
+    from jitid.operation.context import Inside
 
 
 def made(inside: Inside, issued: Sequence[Issued]) -> list[Issued]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import PublicationOperation
+from jitid.operation.base import PublicationOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

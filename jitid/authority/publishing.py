@@ -11,8 +11,8 @@ from jitid.errors import NotFoundError
 from jitid.ledger import resting, seal
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
-    from jitid.authority.operations import PublicationOperation
+    from jitid.operation.base import PublicationOperation
+    from jitid.operation.context import Inside
 
 
 def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from jitid.authority import agent_operations as ops
-from jitid.authority.inside import Inside
 from jitid.authority.proving import prove
 from jitid.errors import NotFoundError, PolicyDeniedError
 from jitid.model.ledger_rows import Filter
+from jitid.operation.context import Inside
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -8,13 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.authority import codec, fitting, guarding, paging
-from jitid.authority import operations as ops
+from jitid.authority import fitting, guarding, paging
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.authority.extent import is_long
-from jitid.authority.operations import Operation, Result
-from jitid.authority.shapes import UnfitError
-from jitid.authority.shaping import shape_of
 from jitid.authority.target_operations import Settle
 from jitid.authority.token_operations import Exchange
 from jitid.authority.whoami import WhoAmI
@@ -26,6 +22,11 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.operation import base as ops
+from jitid.operation import codec
+from jitid.operation.base import Operation, Result
+from jitid.operation.shape_of import shape_of
+from jitid.operation.shapes import UnfitError
 from jitid.system import time_limit
 from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json

@@ -20,9 +20,9 @@ from jitid.values import strict_json
 from jitid.values.ids import access_id, credential_id, identity_id
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Operation
     from jitid.ledger.contract import Ledger, Transaction
     from jitid.model.caller import Caller
+    from jitid.operation.base import Operation
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ def once(
 
 def digest_of(operation: Operation[Any]) -> bytes:
     """Return what tells one request from another: SHA-256 of its name and values."""
-    from jitid.authority.codec import encode_operation
+    from jitid.operation.codec import encode_operation
 
     told = [type(operation).__name__, encode_operation(operation)]
     return sha256(strict_json.dumps(told).encode()).digest()

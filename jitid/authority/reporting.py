@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jitid import report
-from jitid.authority import operations as ops
 from jitid.ledger.contract import Ledger
+from jitid.operation import base as ops
 from jitid.sweep.rule import Sight
 from jitid.sweep.rules import NAMES, rule_of
 from jitid.sweep.sweeping import check_clock, sweep

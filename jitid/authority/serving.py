@@ -13,12 +13,12 @@ from jitid.authority import guarding
 from jitid.errors import JitidError, RefusedError
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Operation, Result
-    from jitid.authority.protocol import Authority
     from jitid.authority.tally import Tally
     from jitid.ledger.attribution import ActingLedger
     from jitid.ledger.contract import Transaction
     from jitid.model.caller import Caller
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation, Result
 
 
 class ServingAuthority:

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jitid import auditing
-from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
+from jitid.operation import base as ops
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.sweep.limits import Limits
@@ -22,7 +22,7 @@ from jitid.sweep.rules import rule_of
 from jitid.sweep.sweeping import check_clock, found, sweep
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
+    from jitid.operation.context import Inside
     from jitid.request import Terms
     from jitid.sweep.canary import Canary
     from jitid.sweep.seen import Observed

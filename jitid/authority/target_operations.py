@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import TargetOperation
+from jitid.operation.base import TargetOperation
 
 if TYPE_CHECKING:
     from jitid.examination import Check

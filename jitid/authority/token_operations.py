@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.operations import TokenOperation
+from jitid.operation.base import TokenOperation
 
 if TYPE_CHECKING:
     from jitid.issuance import Issued

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.operations import UseOperation
+from jitid.operation.base import UseOperation
 
 if TYPE_CHECKING:
     from jitid.authorization import Asked

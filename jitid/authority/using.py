@@ -6,9 +6,9 @@ from typing import Any, assert_never, cast
 
 from jitid import recognition, usage
 from jitid.authority import use_operations as ops
-from jitid.authority.inside import Inside
-from jitid.authority.operations import UseOperation
 from jitid.ledger.retry import change
+from jitid.operation.base import UseOperation
+from jitid.operation.context import Inside
 
 
 def perform(inside: Inside, operation: UseOperation[Any]) -> object:

@@ -12,7 +12,7 @@ from jitid.model.credential import is_outside
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.authority.inside import Inside
+    from jitid.operation.context import Inside
     from jitid.targets import Targets
 
 NAME = "targets"

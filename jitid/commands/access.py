@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.access import Granted
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.operation.authority import Authority
 
 
 def grant(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitid.adoption import Adoption
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.operation.authority import Authority
     from jitid.standingkeys import Kept
 
 _PAGE = 1_000

@@ -15,8 +15,8 @@ from jitid.system import output
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.operation.authority import Authority
     from jitid.replacing import Replacement
 
 FIELDS = ("name", "kind", "why", "configuration", "policy", "commands")

@@ -15,8 +15,8 @@ from jitid.values.times import brief_duration, format_duration
 
 if TYPE_CHECKING:
     from jitid.authority.approval_operations import ApprovalDetails, Decided
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
+    from jitid.operation.authority import Authority
 
 FIELDS = (
     "approval",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.auditexport import verify_export
 from jitid.auditing import LogFilter, UnreadableHeadError, Verification
-from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -17,6 +16,7 @@ from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.view import View
 from jitid.model.event import Event
 from jitid.model.task import check_task
+from jitid.operation.base import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.values.names import check_delegator, check_name

@@ -20,8 +20,8 @@ from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
+    from jitid.operation.authority import Authority
     from jitid.usage import Recorded
 
 _MEMBERS = ("token", "action", "resource", "context", "id")

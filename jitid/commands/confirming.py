@@ -13,8 +13,8 @@ from jitid.values.text import safe
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
     from jitid.settling import Left
 

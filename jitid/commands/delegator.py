@@ -22,10 +22,10 @@ from jitid.system import output
 from jitid.values.text import operand
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Operation, Result
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.delegators import Disabled, Edited
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation, Result
 
 _PAGE = 5_000
 _SHOWN = 5

@@ -17,8 +17,8 @@ from jitid.formats.view import View
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.operation.authority import Authority
     from jitid.reconciling import Reconciled
 
 FIELDS = (

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from jitid import revocation
-from jitid.authority.operations import Revoke
 from jitid.commands.revoke import confirmed, perform
 from jitid.model.ledger_rows import Radius, Selection
+from jitid.operation.base import Revoke
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
 
 _ID = 40

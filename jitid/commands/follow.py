@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitid.auditing import LogFilter
-from jitid.authority.operations import FollowLog
-from jitid.authority.protocol import Authority
 from jitid.errors import BusyError, IntegrityError
+from jitid.operation.authority import Authority
+from jitid.operation.base import FollowLog
 from jitid.system import output, time_limit
 
 PAUSE = 0.5

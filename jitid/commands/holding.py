@@ -6,13 +6,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import Renew, Revoke
 from jitid.commands.globals import Globals
 from jitid.commands.renew import hand_over
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due
+from jitid.operation.base import Renew, Revoke
 from jitid.request import RenewRequest
 from jitid.runner.supervision import Clock
 from jitid.runner.tokenplace import TokenPlace

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import Inspect, Inspection
 from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.formats.view import View
 from jitid.model.acceptance import accepted_until
 from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of
+from jitid.operation.base import Inspect, Inspection
 
 if TYPE_CHECKING:
     from jitid.commands import options

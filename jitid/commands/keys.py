@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid import revocation
-from jitid.authority.operations import ListKeys, PublishKeys, Revoke, RevokeKey, RotateKey
 from jitid.commands import confirming, rows
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS as FORESEEN
@@ -15,13 +14,14 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.formats.view import View
 from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import ListKeys, PublishKeys, Revoke, RevokeKey, RotateKey
 from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.model.ledger_rows import SigningKey
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 

@@ -117,9 +117,9 @@ def show(given: Globals, leak: options.LeakId) -> None:
 
     By the jti of what leaked it tells of each place where that was found.
     """
-    from jitid.authority.operations import ShowLeaks
     from jitid.environment import open_authority
     from jitid.formats.view import View
+    from jitid.operation.base import ShowLeaks
     from jitid.system import output
 
     given.expect(leakrows.DETAILS)
@@ -147,9 +147,9 @@ def timeline(given: Globals, leaks: options.LeakIds) -> None:
     after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
     At a terminal and with --format markdown it is Markdown.
     """
-    from jitid.authority.operations import RecountLeaks
     from jitid.commands import leaktimeline, timelinerows
     from jitid.environment import open_authority
+    from jitid.operation.base import RecountLeaks
 
     own = given.own_format(leaktimeline.FORMATS)
     given.expect(timelinerows.FIELDS)
@@ -165,10 +165,10 @@ def close(
 
     The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
     """
-    from jitid.authority.operations import CloseLeaks
     from jitid.commands.revoke import check_reason
     from jitid.environment import open_authority
     from jitid.formats.view import View
+    from jitid.operation.base import CloseLeaks
     from jitid.system import output
 
     given.expect(leakrows.CLOSED)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.operations import AddLeaks, Revoke
 from jitid.commands import endmany, leakrows, rows
 from jitid.commands.confirming import must_be_confirmed
 from jitid.commands.found import nothing, number, some, warn_of_thieves
@@ -19,13 +18,14 @@ from jitid.formats.view import View
 from jitid.leaks import LeakReport, check_source
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import AddLeaks, Revoke
 from jitid.system import output
 from jitid.traced import first_of
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.leaks import Reported
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
     from jitid.traced import Stray
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import ListLeaks
 from jitid.commands import rows
 from jitid.commands.found import number
+from jitid.operation.base import ListLeaks
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.exposure import LeakDetails, Leaked
     from jitid.leaks import Closed
     from jitid.model.leak import LeakFilter, Seen
     from jitid.model.sighting import Sighting
+    from jitid.operation.authority import Authority
 
 FIELDS = (
     "leak",

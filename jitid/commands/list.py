@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import ListCredentials
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
@@ -14,6 +13,7 @@ from jitid.model.credential import FORMER_PROOF, State, sort_of
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES, check_task
+from jitid.operation.base import ListCredentials
 from jitid.policy import decision
 from jitid.system.processes import orphans
 from jitid.values.ids import parse_id

@@ -6,13 +6,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import AbandonAttachment, Issue
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_authority, open_for_issue
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
 from jitid.model.reach import LISTED
+from jitid.operation.base import AbandonAttachment, Issue
 from jitid.request import AttachRequest
 from jitid.runner.tokenplace import RUN_TOKEN
 from jitid.system import time_limit

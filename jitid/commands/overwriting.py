@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
+    from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
 
 
@@ -45,8 +45,8 @@ class Replaced:
 
     def _looked_up(self, given: Globals, authority: Authority, new: Issued) -> str | None:
         """Return what the ledger of this process says of the old token."""
-        from jitid.authority.operations import Inspect
         from jitid.errors import JitidError
+        from jitid.operation.base import Inspect
         from jitid.values.secret import Secret
         from jitid.values.times import format_time
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import CutLog, Prune
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.figures import counted
 from jitid.formats.view import View
+from jitid.operation.base import CutLog, Prune
 from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.operation.authority import Authority
     from jitid.retention import Pruning
     from jitid.segments import Cut
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import MakeReport
 from jitid.commands import progress
 from jitid.commands.findings import remedy
 from jitid.commands.globals import Globals
@@ -12,6 +11,7 @@ from jitid.environment import open_authority, sweep_limits
 from jitid.errors import UsageError
 from jitid.formats.view import Format, View
 from jitid.model.survey import Totals
+from jitid.operation.base import MakeReport
 from jitid.report import DEFAULT_DAYS, Report
 from jitid.system import output
 from jitid.system.files import write_private, write_public

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.model.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
+from jitid.operation.base import Revoke
 from jitid.request import IssueRequest, MayAct
 from jitid.system import time_limit
 from jitid.values.audience import check_reach
@@ -22,8 +22,8 @@ from jitid.values.times import format_time, parse_duration, parse_moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitid.authority.protocol import Authority
     from jitid.issuance import Issued
+    from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
 
 FIELDS = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid import revocation
-from jitid.authority.operations import Revoke
 from jitid.commands import confirming, hinting, reading, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
@@ -14,6 +13,7 @@ from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import check_task
+from jitid.operation.base import Revoke
 from jitid.system import output
 from jitid.values.ids import parse_id
 from jitid.values.names import check_delegator, check_name
@@ -23,9 +23,9 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.model.ledger_rows import Radius
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
 
 FIELDS = (

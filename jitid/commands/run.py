@@ -7,7 +7,6 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
@@ -15,6 +14,7 @@ from jitid.commands.requesting import hand_out, parse_may_act, stated_request
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
+from jitid.operation.base import Issue
 from jitid.runner import child as children
 from jitid.runner.supervision import Signals, watch
 from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place

@@ -19,11 +19,11 @@ from jitid.search.find import Finds, mark
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Action, Asked
     from jitid.leaks import LeakReport
     from jitid.model.sighting import Sighting
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
@@ -166,7 +166,7 @@ class _Work:
     def _ask(self, batch: Batch) -> None:
         traced: Traced | None = None
         if self._authority is not None:
-            from jitid.authority.operations import Trace
+            from jitid.operation.base import Trace
             from jitid.traced import together
 
             authority = self._authority
@@ -264,7 +264,7 @@ class _Work:
         self._held.append(_Held(hits, Finds(), traced._replace(matches=[]), named))
 
     def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
-        from jitid.authority.operations import AddLeaks
+        from jitid.operation.base import AddLeaks
         from jitid.whereabouts import parts
 
         assert self._action is not None
@@ -310,9 +310,9 @@ class _Work:
         self._held.clear()
 
     def _end(self, authority: Authority, action: Action) -> None:
-        from jitid.authority.operations import Revoke
         from jitid.commands.revoke import perform
         from jitid.model.ledger_rows import Selection
+        from jitid.operation.base import Revoke
 
         if not self._sure:
             return
@@ -330,7 +330,7 @@ class _Work:
 
     def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
         """Return what was found with what the ledger says of it after something was done."""
-        from jitid.authority.operations import Trace
+        from jitid.operation.base import Trace
         from jitid.traced import together
 
         finds = Finds()

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jitid import revocation
-from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.authority.target_operations import FlyCanaries, Settle
 from jitid.commands import progress, reading
 from jitid.commands.globals import Globals
@@ -24,11 +23,12 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
+from jitid.operation.base import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.sweep.finding import Coverage, Remedied
 from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
+    from jitid.operation.authority import Authority
     from jitid.settling import Settled
     from jitid.sweep.canary import Canary
     from jitid.sweep.finding import Finding, Swept, Unfixed

@@ -12,10 +12,10 @@ from jitid.search.find import Finds
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.commands.globals import Globals
     from jitid.commands.stream import StreamSearch
+    from jitid.operation.authority import Authority
     from jitid.revocation import Ended
     from jitid.traced import Match, Traced
 
@@ -112,10 +112,10 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
-    from jitid.authority.operations import Trace
     from jitid.commands.found import FIELDS
     from jitid.environment import open_authority
     from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
+    from jitid.operation.base import Trace
     from jitid.traced import together
 
     given.expect(FIELDS)
@@ -154,9 +154,9 @@ def _end(
     *,
     dry_run: bool,
 ) -> Ended:
-    from jitid.authority.operations import Revoke
     from jitid.commands.revoke import perform
     from jitid.model.ledger_rows import Selection
+    from jitid.operation.base import Revoke
 
     operation = Revoke(
         selection=Selection(ids=tuple(match.credential.jti for match in matches)),
@@ -169,7 +169,7 @@ def _end(
 
 
 def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
-    from jitid.authority.operations import Trace
+    from jitid.operation.base import Trace
 
     finds = Finds()
     finds.ids.update({match.credential.jti: 1 for match in traced.matches})

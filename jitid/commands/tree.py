@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import Page, ShowTree
 from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -12,6 +11,7 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.task import check_task
+from jitid.operation.base import Page, ShowTree
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.operations import Verify
 from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, UsageError
+from jitid.operation.base import Verify
 from jitid.redaction.token_format import bare
 from jitid.values.names import check_audience, check_issuer
 from jitid.values.text import quote

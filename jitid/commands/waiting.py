@@ -17,10 +17,10 @@ from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Issue
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Issue
 
 _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
 """Seconds from one look at the ledger to the next, at first and at most, and how they grow."""

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import HandBack, Inspect, Issue, Operation, Result, Revoke
 from jitid.commands import reading
 from jitid.commands.confirming import confirm_quietly
 from jitid.commands.requesting import hand_out, request_from
@@ -26,15 +25,16 @@ from jitid.mcp import telling
 from jitid.mcp.handed import Handed, HandedOut
 from jitid.mcp.limits import LimitError, Limits, Pace
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import HandBack, Inspect, Issue, Operation, Result, Revoke
 from jitid.system.processes import this_process
 from jitid.values.ids import parse_id
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Inspection
-    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Inspection
     from jitid.request import IssueRequest
     from jitid.values.secret import Secret
 

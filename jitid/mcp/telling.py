@@ -10,11 +10,11 @@ from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Inspection
     from jitid.errors import PolicyDeniedError
     from jitid.handback import HandedBack
     from jitid.issuance import Issued
     from jitid.mcp.handed import Handed
+    from jitid.operation.base import Inspection
 
 _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
 """The options of `issue` that are arguments of a tool, too."""

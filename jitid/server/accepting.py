@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid.authority.erring import encode_error
+from jitid.operation.error_codec import encode_error
 from jitid.server.answers import LimitedError, dumps
 from jitid.server.peers import peer_of
 

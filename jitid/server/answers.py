@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jitid.auditing import UnreadableHeadError
-from jitid.authority.erring import encode_error
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,
@@ -23,6 +22,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.operation.error_codec import encode_error
 
 if TYPE_CHECKING:
     from starlette.types import Send

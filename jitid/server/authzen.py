@@ -18,9 +18,9 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.authority.protocol import Authority
     from jitid.authorization import Asked, Verdict
     from jitid.model.caller import Caller
+    from jitid.operation.authority import Authority
     from jitid.server.service import Service
     from jitid.usage import Recorded
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.authority.local import LocalAuthority
-    from jitid.authority.protocol import Authority
     from jitid.model.caller import Caller
+    from jitid.operation.authority import Authority
     from jitid.server.form import Form
     from jitid.server.service import Asks, Service
 

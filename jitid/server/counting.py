@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.errors import PolicyDeniedError, RefusedError
+from jitid.operation import base as ops
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Operation, Result
-    from jitid.authority.protocol import Authority
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation, Result
     from jitid.server.metrics import Metrics
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.authority.operations import PublishKeys
 from jitid.crypto.jws import ALGORITHMS
+from jitid.operation.base import PublishKeys
 from jitid.publication import RESPONSE_TYPES
 from jitid.server import granting, oauth
 from jitid.server.answers import dumps

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from jitid.authority.actors import own_agent
 from jitid.authority.exchanging import new_task
-from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
 from jitid.errors import UsageError
 from jitid.model.credential import Kind
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
+from jitid.operation.base import Issue
 from jitid.request import IssueRequest
 from jitid.server.oautherror import OAuthError, document, usage
 from jitid.values import strict_json
@@ -23,10 +23,10 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from jitid.authority.protocol import Authority
     from jitid.issuance import Issued
     from jitid.model.caller import Caller
     from jitid.oidc import Sort
+    from jitid.operation.authority import Authority
     from jitid.server.form import Form
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"

@@ -11,12 +11,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from jitid import __version__
-from jitid.authority import codec
-from jitid.authority.annotations import operations
 from jitid.authority.extent import is_long
-from jitid.authority.shaping import shape_of
 from jitid.authority.whoami import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
+from jitid.operation import codec
+from jitid.operation.annotations import operations
+from jitid.operation.shape_of import shape_of
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, WHOAMI, document
 from jitid.server.record import record_of
@@ -25,10 +25,10 @@ from jitid.values import strict_json
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.authority.operations import Operation
-    from jitid.authority.protocol import Authority
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation
     from jitid.server.service import Service
 
 _LINES = "application/x-ndjson"

@@ -23,9 +23,9 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.authority.protocol import Authority
     from jitid.issuance import Issued
     from jitid.model.caller import Caller
+    from jitid.operation.authority import Authority
     from jitid.server.service import Service
 
 AUTHORIZE = "/authorize"

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
@@ -21,6 +20,7 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
+from jitid.operation import base as ops
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.counting import Counting
 from jitid.server.pace import Pace
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.authority.local import LocalAuthority
-    from jitid.authority.operations import Operation, Result
-    from jitid.authority.protocol import Authority
     from jitid.config.effective import Config
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation, Result
     from jitid.server.limits import Limits
     from jitid.server.metrics import Metrics
     from jitid.server.requestlog import Log

@@ -12,9 +12,9 @@ from jitid.revocation import Ended
 from jitid.server.pool import Pool
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import Operation, Result
-    from jitid.authority.protocol import Authority
     from jitid.model.caller import Caller
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation, Result
     from jitid.server.seat import Seat
 
 _LIMIT = 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.authority import operations as ops
 from jitid.issuance import Issued
 from jitid.model.caller import Caller
+from jitid.operation import base as ops
 from jitid.request import ProvedActor
 from jitid.values.secret import Secret
 from tests.builders import World, request

@@ -14,7 +14,6 @@ from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
-from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
@@ -28,6 +27,7 @@ from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.use import UseFilter
+from jitid.operation import base as ops
 from jitid.policy.default import default_files
 from jitid.reconciling import Source
 from jitid.recurrence import Rule

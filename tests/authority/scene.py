@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jitid.access import Wanted
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, BootstrapAccess, GrantAccess
 from jitid.authority.adopt_operations import Adopt
 from jitid.authority.certificate_operations import RequestAuthority
-from jitid.authority.operations import Operation
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.errors import ApprovalNeededError, JitidError
@@ -22,6 +20,8 @@ from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.model.standing_secret import StandingSecret
+from jitid.operation import base as ops
+from jitid.operation.base import Operation
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.search.pasted import search_pasted

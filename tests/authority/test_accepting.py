@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
-from jitid.authority.annotations import fields_of, operations
 from jitid.errors import ClockError
+from jitid.operation import base as ops
+from jitid.operation.annotations import fields_of, operations
 from jitid.sweep.limits import Limits
 from tests.authority import examples
 from tests.authority.scene import Scene

@@ -21,7 +21,6 @@ from jitid import access
 from jitid.access import Granted, Wanted
 from jitid.authority import access_operations as ops
 from jitid.authority import delegator_operations as delegators
-from jitid.authority.operations import Operation, PublishKeys
 from jitid.errors import (
     IntegrityError,
     NotFoundError,
@@ -32,6 +31,7 @@ from jitid.errors import (
 )
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
+from jitid.operation.base import Operation, PublishKeys
 from jitid.redaction.token_format import is_opaque
 from jitid.values import strict_json
 from jitid.values.secret import Secret

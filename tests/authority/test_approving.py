@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.approval_operations import (
     DenyApproval,
@@ -20,6 +19,7 @@ from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError,
 from jitid.issuance import Issued
 from jitid.model.approval import ApprovalFilter, ApprovalState
 from jitid.model.caller import Caller
+from jitid.operation import base as ops
 from jitid.request import RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, edit, policed, request

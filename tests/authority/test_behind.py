@@ -17,7 +17,6 @@ import pytest
 
 from jitid import approval
 from jitid.approval import _MOST_IDENTITIES
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.approval_operations import FindApprovals, GrantApproval
 from jitid.authority.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
@@ -29,6 +28,7 @@ from jitid.issuance import Issued
 from jitid.model.approval import ApprovalState
 from jitid.model.caller import Caller
 from jitid.oidc import OidcIssuer, Sort
+from jitid.operation import base as ops
 from jitid.request import RenewRequest
 from jitid.roster.stated import Stated
 from jitid.values.secret import Secret

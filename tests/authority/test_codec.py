@@ -14,11 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import jitid.authority
-from jitid.authority import codec, forms
-from jitid.authority import operations as ops
-from jitid.authority.annotations import operations, result_of
-from jitid.authority.shapes import Definitions
-from jitid.authority.shaping import item_of
 from jitid.errors import (
     ApprovalNeededError,
     BusyError,
@@ -31,6 +26,11 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
+from jitid.operation import codec, field_table
+from jitid.operation.annotations import operations, result_of
+from jitid.operation.shape_of import item_of
+from jitid.operation.shapes import Definitions
 from jitid.request import IssueRequest, RenewRequest
 from jitid.revocation import TooManyError
 from jitid.search.find import Finds
@@ -90,25 +90,25 @@ def test_every_operation_travels_or_is_said_to_be_local() -> None:
     definitions: Definitions = {}
     for name in codec.names():
         codec.schema_of(name, definitions)
-    assert stated - set(codec.names()) == forms.LOCAL
+    assert stated - set(codec.names()) == field_table.LOCAL
 
 
 def test_no_two_records_have_one_schema() -> None:
     """Records of one name in several modules are told apart."""
-    from jitid.authority import shaping
+    from jitid.operation import shape_of
 
     names: dict[str, set[Any]] = {}
-    called = shaping._called
+    called = shape_of._called
 
     def noted(kind: type, *, request: bool, tagged: bool) -> str:
         name = called(kind, request=request, tagged=tagged)
         names.setdefault(name, set()).add((kind, request, tagged))
         return name
 
-    shaping._record_of.cache_clear()
-    shaping.shape_of.cache_clear()
+    shape_of._record_of.cache_clear()
+    shape_of.shape_of.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shaping, "_called", noted)
+        patch.setattr(shape_of, "_called", noted)
         for name in codec.names():
             codec.schema_of(name, {})
     assert not {name: kinds for name, kinds in names.items() if len(kinds) > 1}
@@ -211,7 +211,7 @@ def test_nobody_states_from_elsewhere_whom_a_token_proves(member: str, at: int) 
 def test_what_the_authority_finds_out_is_kept_back() -> None:
     """A further field of that sort is named here, too."""
     # What narrows an operation to the caller's own is kept back too: see test_matrix.py.
-    assert forms.KEPT_BACK["request.IssueRequest"] == frozenset(FOUND_OUT)
+    assert field_table.KEPT_BACK["request.IssueRequest"] == frozenset(FOUND_OUT)
     assert {name for name in IssueRequest._fields if name.startswith(("proved", "exchanged"))} == set(
         FOUND_OUT
     )

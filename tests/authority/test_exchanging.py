@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from jitid.authority import exchanging
-from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
 from jitid.errors import (
@@ -25,6 +24,7 @@ from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.model.credential import MADE, OUTSIDE
 from jitid.oidc import OidcIssuer, Sort
+from jitid.operation import base as ops
 from jitid.request import AttachRequest, MayAct
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from jitid.authority import guarding
-from jitid.authority import operations as ops
 from jitid.authority import target_operations as targets
 from jitid.authority.access_operations import Authenticate
-from jitid.authority.annotations import operations
 from jitid.authority.token_operations import Exchange
 from jitid.errors import RefusedError
 from jitid.model.caller import ROLES
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
+from jitid.operation.annotations import operations
 from jitid.values.secret import Secret
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue
 from tests.builders import World, request

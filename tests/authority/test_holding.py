@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.access import Wanted
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, GrantAccess
-from jitid.authority.annotations import operations
 from jitid.authority.holding import USES, Use, tokens_of
 from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
@@ -33,6 +31,8 @@ from jitid.issuance import Issued
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
+from jitid.operation.annotations import operations
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller

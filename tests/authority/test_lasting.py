@@ -8,19 +8,19 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import RotateAccess
-from jitid.authority.annotations import fields_of, operations
 from jitid.authority.approval_operations import Decided, GrantApproval
 from jitid.authority.certificate_operations import PublishRevocations
-from jitid.authority.form import DURATION, TIME
-from jitid.authority.forms import form_of
 from jitid.authority.guarding import DUTIES
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.certifying import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.issuance import Issued
+from jitid.operation import base as ops
+from jitid.operation.annotations import fields_of, operations
+from jitid.operation.field_table import form_of
+from jitid.operation.fields import DURATION, TIME
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.times import MAX_DURATION
 from tests.authority.callers import ask

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.authority import guarding
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import RevokeAccess, RotateAccess
-from jitid.authority.annotations import fields_of, operations
 from jitid.authority.approval_operations import ApprovalPage, ListApprovals
-from jitid.authority.form import ID, TASK, WHOSE_TASK
-from jitid.authority.forms import KEPT_BACK, form_of, owned
 from jitid.authority.holding import tokens_of
 from jitid.errors import JitidError, RefusedError
 from jitid.model.approval import ApprovalFilter
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.operation import base as ops
+from jitid.operation.annotations import fields_of, operations
+from jitid.operation.field_table import KEPT_BACK, form_of, owned
+from jitid.operation.fields import ID, TASK, WHOSE_TASK
 from jitid.usage import Recorded
 from jitid.values.secret import fingerprint
 from tests.authority import examples, rules

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from jitid.access import Wanted
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.authority.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
@@ -31,6 +30,7 @@ from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.oidc import OidcIssuer
+from jitid.operation import base as ops
 from jitid.registry import Stated
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.names import spiffe_id

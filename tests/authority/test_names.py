@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from jitid.authority import agent_operations as agents
 from jitid.authority import exchanging
-from jitid.authority import operations as ops
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
@@ -23,6 +22,7 @@ from jitid.ledger import reading
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
+from jitid.operation import base as ops
 from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.revocation import TooManyError

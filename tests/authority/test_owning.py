@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from jitid.authority import guarding
-from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach, Settle
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.operation import base as ops
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

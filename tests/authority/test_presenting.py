@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from jitid.access import Wanted
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.authority.agent_operations import ChangeAgent, SuspendAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
@@ -32,6 +31,7 @@ from jitid.ledger.presented import REMEMBERED, Presentation
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.oidc import OidcIssuer, thumbprint
+from jitid.operation import base as ops
 from jitid.registry import Stated
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret

@@ -10,7 +10,6 @@ import pytest
 from jitid import access
 from jitid.access import Wanted
 from jitid.authority import access_operations as accesses
-from jitid.authority import operations as ops
 from jitid.authority.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,
@@ -25,6 +24,7 @@ from jitid.ledger.idempotency import REMEMBERED
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter
+from jitid.operation import base as ops
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

@@ -8,7 +8,6 @@ import pytest
 
 from jitid.access import Wanted, grant
 from jitid.auditing import LogFilter
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
@@ -16,6 +15,7 @@ from jitid.authority.target_operations import Attach
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.policy_operations import Explain, ReplayDecisions
 from jitid.authority.target_operations import Attach
@@ -15,6 +14,7 @@ from jitid.authorization import Asked, check_action
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.model.caller import Caller
+from jitid.operation import base as ops
 from jitid.request import AttachRequest, RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, policed, request

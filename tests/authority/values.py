@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from jitid.authority import answered, forms
-from jitid.authority import form as common
-from jitid.authority.annotations import fields_of
-from jitid.authority.operations import Operation
+from jitid.authority import answered
 from jitid.errors import UsageError
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
+from jitid.operation import field_table
+from jitid.operation import fields as common
+from jitid.operation.annotations import fields_of
+from jitid.operation.base import Operation
 from jitid.roster.stated import KEEP
 from jitid.search.find import Finds
 from jitid.sweep.known import Known
@@ -55,13 +56,13 @@ _BY_FORM = {
     id(common.ACCESS): st.binary(min_size=16, max_size=16).map(access_id),
     id(common.RULE): st.sampled_from(NAMES),
     id(common.KIND): st.sampled_from(["jwt", "opaque", "exec:vault"]),
-    id(forms.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
-    id(forms.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
-    id(forms.BY_FIELD["Process.boot"]): st.uuids().map(str),
-    id(forms.BY_FIELD["StoredPolicy.digest"]): st.binary(min_size=1, max_size=32).map(bytes.hex),
-    id(forms.BY_FIELD["Asked.context"]): st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
-    id(forms.BY_FIELD["IssueRequest.details"]): st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
-    id(forms.BY_FIELD["Selection.fingerprints"]): st.binary(min_size=32, max_size=32),
+    id(field_table.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
+    id(field_table.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
+    id(field_table.BY_FIELD["Process.boot"]): st.uuids().map(str),
+    id(field_table.BY_FIELD["StoredPolicy.digest"]): st.binary(min_size=1, max_size=32).map(bytes.hex),
+    id(field_table.BY_FIELD["Asked.context"]): st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
+    id(field_table.BY_FIELD["IssueRequest.details"]): st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
+    id(field_table.BY_FIELD["Selection.fingerprints"]): st.binary(min_size=32, max_size=32),
 }
 
 
@@ -95,7 +96,7 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
         return st.tuples(*map(within, inside))
     if origin in (tuple, list, Sequence):
         # Some are kept sorted, or each once: one of them is so.
-        least = forms.LEAST.get(f"{owner.__name__}.{field}", 0) if request else 0
+        least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0) if request else 0
         found = st.lists(within(inside[0]), min_size=least, max_size=1 if request else 2)
         return found.map(tuple) if origin is tuple else found
     if origin in (set, frozenset, AbstractSet):
@@ -110,7 +111,7 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
 
 def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrategy[Any]:
     if kind in (str, int, bytes) and request:
-        form = forms.form_of(owner, field)
+        form = field_table.form_of(owner, field)
         assert form is not None, f"{owner.__name__}.{field} has no form"
         return _formed(kind, form)
     if kind in (str, int) and (form := answered.form_of(owner, field)) is not None:
@@ -152,7 +153,7 @@ def _fits(form: common.Form, text: str) -> bool:
 
 @lru_cache(maxsize=512)
 def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
-    kept_back = forms.KEPT_BACK.get(forms.owned(kind), frozenset()) if request else frozenset()
+    kept_back = field_table.KEPT_BACK.get(field_table.owned(kind), frozenset()) if request else frozenset()
     fields: dict[str, st.SearchStrategy[Any]] = {
         name: st.just(getattr(kind, "_field_defaults", vars(kind))[name])
         if name in kept_back

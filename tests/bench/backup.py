@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jitid import backup, backupfile, restoring
-from jitid.authority.operations import VerifyLog
 from jitid.backup import Progress
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import vacuum as sqlite_vacuum
+from jitid.operation.base import VerifyLog
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

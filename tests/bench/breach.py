@@ -13,11 +13,11 @@ from typing import Any
 
 from jitid import leaks, revocation
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import AddLeaks
 from jitid.commands.stream import StreamSearch
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import AddLeaks
 from jitid.request import MOST_AT_ONCE, IssueRequest
 from tests.bench import ground
 from tests.bench.ground import SCOPES, Ground

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import Sweep
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
 from jitid.model.target import Target
+from jitid.operation.base import Sweep
 from jitid.request import IssueRequest
 from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.limits import Limits

@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import ListCredentials, Revoke, RevokeKey, VerifyLog
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.operation.base import ListCredentials, Revoke, RevokeKey, VerifyLog
 from tests.bench import fleet, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, duration, in_turns, seconds, under

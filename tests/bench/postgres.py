@@ -13,7 +13,6 @@ from statistics import mean
 from typing import Any
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import Sweep
 from jitid.config import effective
 from jitid.environment import open_or_create_local
 from jitid.ledger.postgres import home
@@ -21,6 +20,7 @@ from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.operation.base import Sweep
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from tests.bench import ground, history

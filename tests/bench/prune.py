@@ -8,9 +8,9 @@ from pathlib import Path
 from time import perf_counter
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import Prune, VerifyLog
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.operation.base import Prune, VerifyLog
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, duration, seconds, under

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.authority.operations import Renew
 from jitid.model.leak import LeakFilter
+from jitid.operation.base import Renew
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import World, edit

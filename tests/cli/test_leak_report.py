@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.adopt_operations import Adopt
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
@@ -19,6 +18,7 @@ from jitid.leaks import LeakReport, Reported
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.sighting import MOST_PLACES, Sighting
+from jitid.operation import base as ops
 from jitid.revocation import TooManyError
 from jitid.search.encodings import DEPTH
 from jitid.search.hidden import DEEP

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.commands import scanwork
 from jitid.commands.globals import Globals
 from jitid.commands.scan import scan
 from jitid.errors import UsageError
 from jitid.model.sighting import Sighting
+from jitid.operation import base as ops
 from tests.builders import World
 from tests.scan.gitrepo import WHEN, Made, opaque
 

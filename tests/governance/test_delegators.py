@@ -10,13 +10,13 @@ from jitid import issuance
 from jitid.auditing import LogFilter
 from jitid.authority import delegator_operations as ops
 from jitid.authority.agent_operations import SuspendAgent
-from jitid.authority.operations import AddLeaks, Inspect, ListCredentials, ListLeaks, ReadLog
 from jitid.delegators import Amendment
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite import folder
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter
+from jitid.operation.base import AddLeaks, Inspect, ListCredentials, ListLeaks, ReadLog
 from jitid.search.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
 from tests.governance.people import (

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.authority import delegator_operations as ops
-from jitid.authority.operations import Inspect, Renew, Revoke
 from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.oidc import OidcIssuer
+from jitid.operation.base import Inspect, Renew, Revoke
 from jitid.reconciling import Reconciled, Source
 from jitid.request import RenewRequest
 from jitid.roster.stated import KEEP, Keep, Roster, Stated

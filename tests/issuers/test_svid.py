@@ -19,10 +19,10 @@ from jitid.authority.certificate_operations import (
     PublishRevocations,
     RequestAuthority,
 )
-from jitid.authority.operations import ListKeys, RevokeKey, RotateKey
 from jitid.certifying import Bundle
 from jitid.crypto.der import to_pem
 from jitid.errors import NotFoundError, UsageError
+from jitid.operation.base import ListKeys, RevokeKey, RotateKey
 from jitid.values.names import decode_segment, spiffe_id
 from jitid.values.secret import Secret
 from tests.builders import Made, World

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jitid import auditing
-from jitid.authority.operations import Prune
 from jitid.errors import IntegrityError
 from jitid.ledger.writing import SqlTransaction
+from jitid.operation.base import Prune
 from tests.builders import DAY, Database, World, in_postgres
 from tests.eventful import live_through_everything
 

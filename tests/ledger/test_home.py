@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.certificate_operations import RequestAuthority
 from jitid.authority.local import LocalAuthority
 from jitid.config import effective
 from jitid.environment import examine, open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
 from jitid.ledger.postgres import home
+from jitid.operation import base as ops
 from jitid.transfer import Wanted, copy_ledger
 from tests.builders import request
 from tests.ledger.proxy import Proxy

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.token_operations import Introspect
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import InvalidCredentialError
+from jitid.operation import base as ops
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import DAY, Made, World

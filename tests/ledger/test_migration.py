@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from jitid import ownership
-from jitid.authority.operations import Renew, Revoke
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.operation.base import Renew, Revoke
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put

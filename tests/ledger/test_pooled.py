@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.config import effective
 from jitid.environment import open_local, open_or_create_local
@@ -23,6 +22,7 @@ from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session, open_connection
 from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Filter, Names, Selection
+from jitid.operation import base as ops
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits

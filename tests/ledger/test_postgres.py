@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.certificate_operations import PublishBundle, PublishRevocations
 from jitid.authority.local import LocalAuthority
 from jitid.errors import (
@@ -32,6 +31,7 @@ from jitid.ledger.postgres.address import parameters, shown
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session, open_connection
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.operation import base as ops
 from jitid.request import IssueRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from jitid import auditing
-from jitid.authority.operations import Issue
 from jitid.errors import IntegrityError
 from jitid.ledger import memberrows
 from jitid.ledger.issuedrows import Alike, IssuedMembers
 from jitid.ledger.writing import SqlTransaction
+from jitid.operation.base import Issue
 from tests.builders import World, put, request
 from tests.ledger.places import Place
 

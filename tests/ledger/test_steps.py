@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.operations import Issue, Retire, Revoke
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import Issue, Retire, Revoke
 from tests.builders import World, request
 
 EVERY = 50

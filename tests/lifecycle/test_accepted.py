@@ -12,7 +12,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
 from jitid import offline, revocation, rotation, traced
-from jitid.authority import operations as ops
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
 from jitid.authority.token_operations import Exchange
@@ -27,6 +26,7 @@ from jitid.leaks import LeakReport
 from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
+from jitid.operation import base as ops
 from jitid.publication import Document
 from jitid.request import AttachRequest, RenewRequest
 from jitid.scan.hits import Hit

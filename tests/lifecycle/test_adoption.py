@@ -16,11 +16,11 @@ from jitid.amending import Amended
 from jitid.authority import adopt_operations as ops
 from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
 from jitid.authority.delegator_operations import DisableDelegator
-from jitid.authority.operations import MakeReport, Trace
 from jitid.authority.target_operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
+from jitid.operation.base import MakeReport, Trace
 from jitid.recurrence import Rule
 from jitid.search.pasted import search_pasted
 from jitid.search.secret_shapes import PRINT, Shape

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from jitid import approval, issuance
 from jitid.approval import is_requester, requested
-from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
@@ -26,6 +25,7 @@ from jitid.errors import (
 )
 from jitid.ledger.sqlite import folder
 from jitid.model.approval import ApprovalState
+from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import approval_id

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.operations import Inspect, Retire, Revoke, Verify
 from jitid.authority.target_operations import Attach, Settle
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.model.ledger_rows import Selection
+from jitid.operation.base import Inspect, Retire, Revoke, Verify
 from jitid.request import AttachRequest
 from jitid.values.secret import Secret
 from tests.builders import KINDS, World

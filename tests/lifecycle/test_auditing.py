@@ -12,22 +12,13 @@ from hypothesis import strategies as st
 from jitid import auditexport
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
-from jitid.authority.operations import (
-    ExportLog,
-    Issue,
-    Renew,
-    RevokeKey,
-    RotateKey,
-    ShowTree,
-    SignHead,
-    VerifyLog,
-)
 from jitid.authority.repeating import digest_of
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.event import Event
+from jitid.operation.base import ExportLog, Issue, Renew, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_access_id
 from jitid.values.secret import Secret

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import narrowing
-from jitid.authority.operations import Inspect, Issue, Renew
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
@@ -26,6 +25,7 @@ from jitid.authorization import (
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.use import UseFilter
+from jitid.operation.base import Inspect, Issue, Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest, Terms

@@ -19,7 +19,6 @@ import pytest
 from jitid import backupfile, backups, restoration
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
-from jitid.authority.operations import RotateKey, SignHead, VerifyLog
 from jitid.backup import Progress
 from jitid.backups import Made
 from jitid.config.effective import Config, load
@@ -35,6 +34,7 @@ from jitid.errors import (
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.approval import ApprovalState
+from jitid.operation.base import RotateKey, SignHead, VerifyLog
 from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
 from tests.lifecycle.office import BOTH, PAY, Office

@@ -12,7 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jitid import narrowing
-from jitid.authority.operations import Inspect, Renew
 from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
@@ -23,6 +22,7 @@ from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.model.task import SENSITIVITIES, rank
+from jitid.operation.base import Inspect, Renew
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest, Terms
 from jitid.values.names import may_reach

@@ -11,15 +11,6 @@ from typing import Any
 import pytest
 
 from jitid.authority.access_operations import Authenticate
-from jitid.authority.operations import (
-    Inspect,
-    Issue,
-    PublishSshRevocations,
-    Renew,
-    RotateKey,
-    SignHead,
-    VerifyLog,
-)
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.token_operations import Introspect
 from jitid.copying import Copy, copy
@@ -38,6 +29,7 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import Filter
+from jitid.operation.base import Inspect, Issue, PublishSshRevocations, Renew, RotateKey, SignHead, VerifyLog
 from jitid.publication import Document
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.operations import Renew
 from jitid.authority.policy_operations import Explain, StoredPolicy
 from jitid.config.settings import zone
 from jitid.errors import (
@@ -22,6 +21,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.explaining import Explanation
+from jitid.operation.base import Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import RenewRequest

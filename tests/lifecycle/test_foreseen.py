@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from jitid import issuance, naming, planning
-from jitid.authority import operations as ops
 from jitid.authority.agent_operations import ResumeAgent, SuspendAgent
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.use_operations import Authorize
@@ -22,6 +21,7 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
 from jitid.planning import Plan
 from jitid.request import IssueRequest, RenewRequest
 from jitid.values.ids import parse_id

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from jitid import governance
 from jitid.authority.agent_operations import ChangeAgent, ResumeAgent
 from jitid.authority.delegator_operations import DisableDelegator
-from jitid.authority.operations import Issue, Renew
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
 from jitid.model.directory import Entry
 from jitid.model.task import SENSITIVITIES
+from jitid.operation.base import Issue, Renew
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.registry import Stated
 from jitid.request import RenewRequest

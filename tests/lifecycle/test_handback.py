@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.authority.operations import HandBack, Inspect
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.handback import HandedBack
+from jitid.operation.base import HandBack, Inspect
 from jitid.values.secret import Secret
 from tests.builders import Made, World
 

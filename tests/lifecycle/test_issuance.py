@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.operations import Inspect, Issue, ListCredentials
 from jitid.authority.target_operations import Attach
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
+from jitid.operation.base import Inspect, Issue, ListCredentials
 from jitid.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError
 from jitid.leaks import LeakReport
+from jitid.operation import base as ops
 from jitid.request import AttachRequest
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
-from jitid.authority.operations import Inspect, RotateKey
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.crypto import jws
@@ -18,6 +16,8 @@ from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedErr
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import kept_kinds, read_kinds
 from jitid.model.target import StatedTarget
+from jitid.operation import base as ops
+from jitid.operation.base import Inspect, RotateKey
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, Made, World, edit, policed, request

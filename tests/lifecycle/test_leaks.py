@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from jitid import leaks, revocation
 from jitid.auditing import LogFilter
-from jitid.authority import operations as ops
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
@@ -27,6 +26,7 @@ from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.model.event import ended_digest
 from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
 from jitid.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.ids import parse_id

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import introspection
-from jitid.authority import operations as ops
 from jitid.authority.target_operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import Credential
+from jitid.operation import base as ops
 from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope, uncovered

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from jitid import recurrence
 from jitid.authority import agent_operations as ops
-from jitid.authority.operations import Revoke
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
 from jitid.mining import Suggestion, suggestion
 from jitid.model.agent_history import Practice
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank
+from jitid.operation.base import Revoke
 from jitid.policy.cedar import Policy
 from jitid.policy.check import must_be_valid
 from jitid.policy.decision import PolicyRequest

@@ -11,7 +11,6 @@ import pytest
 
 from jitid.auditexport import verify_export
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
 from jitid.authority.target_operations import Settle
 from jitid.copying import Copy, copy
 from jitid.errors import (
@@ -32,6 +31,7 @@ from jitid.ledger.postgres.session import NoLedgerError, Session
 from jitid.ledger.seal import must_not_be
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
+from jitid.operation.base import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
 from jitid.policy.default import default_files
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES

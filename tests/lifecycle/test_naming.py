@@ -14,7 +14,6 @@ import jitid
 from jitid import issuance, naming
 from jitid.access import Wanted, authenticate
 from jitid.authority.access_operations import GrantAccess, RevokeAccess
-from jitid.authority.operations import Inspect, Renew
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Introspect
 from jitid.crypto.jws import b64url_decode
@@ -28,6 +27,7 @@ from jitid.errors import (
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names
+from jitid.operation.base import Inspect, Renew
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, edit, request

@@ -13,10 +13,10 @@ from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess, UseAssertion
 from jitid.authority.approval_operations import GrantApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
-from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.model.approval import ApprovalState
+from jitid.operation.base import Issue
 from jitid.roster.stated import Roster, Stated
 from jitid.values import strict_json
 from jitid.values.secret import Secret

@@ -9,17 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.operations import (
-    GiveTask,
-    Inspect,
-    Inspection,
-    Issue,
-    Renew,
-    Retire,
-    Revoke,
-    ShareTask,
-    VerifyLog,
-)
 from jitid.authority.target_operations import Attach, Settle
 from jitid.errors import (
     IntegrityError,
@@ -33,6 +22,17 @@ from jitid.issuance import Issued
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.outside import LAST_AFTER
 from jitid.model.target import Outcome, Settlement, StatedTarget
+from jitid.operation.base import (
+    GiveTask,
+    Inspect,
+    Inspection,
+    Issue,
+    Renew,
+    Retire,
+    Revoke,
+    ShareTask,
+    VerifyLog,
+)
 from jitid.request import AttachRequest, RenewRequest
 from jitid.settling import FIRST_AFTER, MINTING, _Tally, backoff
 from jitid.system import time_limit

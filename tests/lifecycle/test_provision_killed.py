@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.operations import Retire
 from jitid.authority.target_operations import Settle
+from jitid.operation.base import Retire
 from jitid.settling import MINTING
 from tests.builders import World
 from tests.ledger.test_crash import now

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from jitid import offline, publication
-from jitid.authority.operations import Renew, RevokeKey, RotateKey
 from jitid.authority.publication_operations import MakePublication, MakeStatusList
 from jitid.crypto import jws, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError
+from jitid.operation.base import Renew, RevokeKey, RotateKey
 from jitid.publication import Document
 from jitid.publishing import publish
 from jitid.request import RenewRequest

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jitid import recognition
-from jitid.authority.operations import Renew, RevokeKey, RotateKey
 from jitid.errors import InvalidCredentialError
+from jitid.operation.base import Renew, RevokeKey, RotateKey
 from jitid.request import RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret

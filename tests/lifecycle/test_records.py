@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority import operations as ops
-from jitid.authority.operations import Inspect, RotateKey
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model import reach
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential, TokenUse
+from jitid.operation import base as ops
+from jitid.operation.base import Inspect, RotateKey
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Process
+from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import RenewRequest

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.operations import Issue, Renew
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
+from jitid.operation.base import Issue, Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.outcome import outcome

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from jitid import retention
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
-from jitid.authority.operations import (
+from jitid.authority.target_operations import Settle
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked
+from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
+from jitid.formats import report_html, report_text
+from jitid.formats.report_document import document
+from jitid.leaks import LeakReport
+from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.model.caller import Caller
+from jitid.model.sighting import Sighting
+from jitid.operation.base import (
     AddLeaks,
     CloseLeaks,
     Inspect,
@@ -27,16 +37,6 @@ from jitid.authority.operations import (
     Renew,
     Trace,
 )
-from jitid.authority.target_operations import Settle
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
-from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
-from jitid.formats import report_html, report_text
-from jitid.formats.report_document import document
-from jitid.leaks import LeakReport
-from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.model.caller import Caller
-from jitid.model.sighting import Sighting
 from jitid.request import RenewRequest
 from jitid.retention import Pruning
 from jitid.search.find import Finds, mark

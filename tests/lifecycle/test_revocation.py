@@ -9,7 +9,9 @@ import pytest
 
 from jitid.auditing import LogFilter
 from jitid.authority.agent_operations import SuspendAgent
-from jitid.authority.operations import (
+from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.model.ledger_rows import Selection
+from jitid.operation.base import (
     AbandonRenewal,
     Inspect,
     Operation,
@@ -21,8 +23,6 @@ from jitid.authority.operations import (
     RotateKey,
     ShowTask,
 )
-from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.model.ledger_rows import Selection
 from jitid.revocation import Ended
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, Made, World, edit

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from jitid import auditexport, segments
 from jitid.auditing import LogFilter
-from jitid.authority.operations import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.ledger.segments import digest_of
 from jitid.model.event import Event, encode, link
+from jitid.operation.base import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
 from jitid.request import RenewRequest
 from jitid.segments import Cut
 from jitid.sweep.finding import Finding

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from jitid.auditing import LogFilter
-from jitid.authority.operations import FollowLog, ReadLog, SignHead, Sweep, VerifyLog
 from jitid.errors import IntegrityError
+from jitid.operation.base import FollowLog, ReadLog, SignHead, Sweep, VerifyLog
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from tests.builders import Clock, make_database, open_postgres

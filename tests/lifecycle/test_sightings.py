@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.auditing import LogFilter
-from jitid.authority import codec
-from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, UsageError
 from jitid.exposure import LeakDetails
 from jitid.leaks import LeakReport, Reported
 from jitid.model.leak import LeakFilter
 from jitid.model.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
+from jitid.operation import base as ops
+from jitid.operation import codec
 from jitid.search.find import Finds, mark
 from jitid.values.secret import fingerprint
 from jitid.values.strict_json import dumps

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from jitid.authority.certificate_operations import PublishRevocations
-from jitid.authority.operations import (
+from jitid.crypto import openssh
+from jitid.errors import InvalidCredentialError
+from jitid.issuance import IssuedCredential
+from jitid.issuers.protocol import Ids, Order
+from jitid.issuers.sshcert import SshCertIssuer
+from jitid.model.credential import Credential
+from jitid.operation.base import (
     Inspect,
     Issue,
     ListKeys,
@@ -21,12 +27,6 @@ from jitid.authority.operations import (
     RotateKey,
     Trace,
 )
-from jitid.crypto import openssh
-from jitid.errors import InvalidCredentialError
-from jitid.issuance import IssuedCredential
-from jitid.issuers.protocol import Ids, Order
-from jitid.issuers.sshcert import SshCertIssuer
-from jitid.model.credential import Credential
 from jitid.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.sshtrust import SLACK, SshRevocations

@@ -16,18 +16,6 @@ from hypothesis import strategies as st
 
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.authority.operations import (
-    HandBack,
-    Inspect,
-    Issue,
-    ListKeys,
-    Operation,
-    Renew,
-    Revoke,
-    RevokeKey,
-    RotateKey,
-    Trace,
-)
 from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.token_operations import Exchange, Introspect
@@ -47,6 +35,18 @@ from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
 from jitid.keys.keyring import Keyring, Signer
 from jitid.model.ledger_rows import Selection, SigningKey
+from jitid.operation.base import (
+    HandBack,
+    Inspect,
+    Issue,
+    ListKeys,
+    Operation,
+    Renew,
+    Revoke,
+    RevokeKey,
+    RotateKey,
+    Trace,
+)
 from jitid.request import AttachRequest, RenewRequest
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.commands import leaktimeline, timelinerows
@@ -18,6 +17,7 @@ from jitid.formats.markdown import code
 from jitid.leaks import LeakReport
 from jitid.model.acceptance import LEEWAY
 from jitid.model.sighting import Sighting
+from jitid.operation import base as ops
 from jitid.request import RenewRequest
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from jitid import recognition, usage
-from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.operation import base as ops
 from jitid.recognition import Presented
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

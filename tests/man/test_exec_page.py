@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.operations import Issue, Retire
 from jitid.authority.target_operations import Settle
 from jitid.issuers import exec as program
 from jitid.model.target import Life, Record, Settlement, StatedTarget
+from jitid.operation.base import Issue, Retire
 from jitid.targets import Targets
 from tests.builders import World, request
 from tests.man.source import displays, items, macros, read, section

@@ -13,12 +13,6 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.authority.operations import (
-    CutLog,
-    ExportLog,
-    Prune,
-    SignHead,
-)
 from jitid.backup import Told
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
@@ -30,6 +24,7 @@ from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
+from jitid.operation.base import CutLog, ExportLog, Prune, SignHead
 from jitid.policy.decision import Standing
 from jitid.restoring import revive
 from jitid.values.ids import approval_id

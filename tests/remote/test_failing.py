@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import operations as ops
 from jitid.authority.bearer import FileBearer
 from jitid.authority.remote import RemoteAuthority
 from jitid.errors import (
@@ -24,6 +23,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.operation import base as ops
 from jitid.request import IssueRequest, RenewRequest
 from jitid.system import http
 from jitid.system.authority_address import parse_address

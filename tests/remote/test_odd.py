@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from jitid import cli
-from jitid.authority import codec, fitting, remote
-from jitid.authority.annotations import operations, result_of
+from jitid.authority import fitting, remote
 from jitid.authority.remote import RemoteAuthority
-from jitid.authority.shaping import item_of, shape_of
 from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.issuance import Issued
 from jitid.model.credential import PARTS
+from jitid.operation import codec
+from jitid.operation.annotations import operations, result_of
+from jitid.operation.shape_of import item_of, shape_of
 from jitid.sweep.finding import Swept
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import Secret

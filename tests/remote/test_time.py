@@ -20,9 +20,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from jitid import cli
-from jitid.authority.annotations import result_of
-from jitid.authority.operations import Sweep
-from jitid.authority.shaping import item_of, shape_of
+from jitid.operation.annotations import result_of
+from jitid.operation.base import Sweep
+from jitid.operation.shape_of import item_of, shape_of
 from jitid.sweep.finding import Coverage
 from jitid.sweep.rules import NAMES
 from jitid.system import time_limit

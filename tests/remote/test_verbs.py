@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from jitid.auditing import LogFilter
-from jitid.authority import operations as ops
 from jitid.authority import paging
 from jitid.authority.remote import RemoteAuthority
 from jitid.model.ledger_rows import Filter
+from jitid.operation import base as ops
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import new_opaque
 from tests.cli.approving import ISSUER, POLICY

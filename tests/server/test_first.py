@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jitid.authority import codec
-from jitid.authority.annotations import operations
 from jitid.authority.guarding import DUTIES
+from jitid.operation import codec
+from jitid.operation.annotations import operations
 from tests.server.asking import API, EXCHANGE, TYPE, Asked, asking, grant
 from tests.serving import Answer, Served, serving
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.codec import encode_operation
-from jitid.authority.operations import Issue
+from jitid.operation.base import Issue
+from jitid.operation.codec import encode_operation
 from jitid.request import IssueRequest
 from tests.ledger.test_lost import shell_over
 from tests.real import Shell, need, need_root, until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.authority.operations import Fix, Sweep
+from jitid.operation.base import Fix, Sweep
 from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES

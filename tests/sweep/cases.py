@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
-from jitid.authority.operations import Renew
 from jitid.authority.target_operations import Settle
 from jitid.errors import PolicyDeniedError
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process
+from jitid.operation.base import Renew
 from jitid.policy.default import default_files
 from jitid.request import RenewRequest
 from jitid.settling import MINTING
@@ -180,7 +180,7 @@ def _overdue_key(world: World) -> str:
 
 
 def _retired_key(world: World) -> None:
-    from jitid.authority.operations import RotateKey
+    from jitid.operation.base import RotateKey
 
     _overdue_key(world)
     world.authority.perform(RotateKey(algorithm="EdDSA"))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.operations import Fix, Sweep
 from jitid.authority.target_operations import Settle
 from jitid.errors import UsageError
+from jitid.operation.base import Fix, Sweep
 from jitid.sweep.finding import Coverage, Finding, Remedied, Severity, Unfixed
 from tests.builders import World
 from tests.programs import Shop

@@ -10,9 +10,9 @@ import pytest
 
 from jitid import auditing
 from jitid.auditing import LogFilter
-from jitid.authority.operations import ListCredentials, ListTasks, Sweep
 from jitid.authority.target_operations import FlyCanaries
 from jitid.model.ledger_rows import Filter
+from jitid.operation.base import ListCredentials, ListTasks, Sweep
 from jitid.sweep.canary import Canary, Fate
 from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.limits import Limits

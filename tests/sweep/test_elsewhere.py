@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.authority.operations import Renew
 from jitid.model.process import Process, silent_from
+from jitid.operation.base import Renew
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Coverage
 from jitid.values.secret import Secret

@@ -9,10 +9,10 @@ import pytest
 
 from jitid.access import Wanted
 from jitid.authority.access_operations import Authenticate, GrantAccess, RotateAccess
-from jitid.authority.operations import Renew, Sweep
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import seal
 from jitid.model.caller import Caller
+from jitid.operation.base import Renew, Sweep
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.authority.operations import Fix, ForeseeFix, Renew, Sweep
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.contract import Snapshot
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.operation.base import Fix, ForeseeFix, Renew, Sweep
 from jitid.request import RenewRequest
 from jitid.revocation import TooManyError
 from jitid.sweep import remedies

@@ -60,7 +60,7 @@ def test_it_ends_only_if_it_is_named(world: World) -> None:
 
 
 def _foreseen(rule: str) -> Any:
-    from jitid.authority.operations import ForeseeFix
+    from jitid.operation.base import ForeseeFix
     from jitid.sweep.limits import Limits
 
     return ForeseeFix(rules=(rule,), limits=Limits())

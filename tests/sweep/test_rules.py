@@ -9,11 +9,11 @@ from inspect import getdoc
 
 import pytest
 
-from jitid.authority.operations import Renew
 from jitid.commands import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
+from jitid.operation.base import Renew
 from jitid.request import RenewRequest
 from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
@@ -187,7 +187,7 @@ def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: W
 
 
 def test_what_is_found_twice_counts_once_for_the_guard_rail(world: World) -> None:
-    from jitid.authority.operations import ForeseeFix
+    from jitid.operation.base import ForeseeFix
 
     made = [world.issue(task="T1") for _ in range(3)]
     for one in made:

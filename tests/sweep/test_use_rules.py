@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.authority.operations import MakeReport
 from jitid.errors import InvalidCredentialError
+from jitid.operation.base import MakeReport
 from jitid.report import Excess
 from jitid.sweep.finding import Coverage
 from jitid.sweep.limits import Limits

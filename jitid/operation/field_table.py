@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.form import (
+from jitid.crypto.jws import ALGORITHMS
+from jitid.errors import UsageError
+from jitid.issuers.adopted import ACCESS_KEY
+from jitid.issuers.protocol import MAX_CHAIN
+from jitid.keys.keyring import USES
+from jitid.model import standing_secret
+from jitid.model.caller import ROLES
+from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
+from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
+from jitid.oidc import MAX_KEY
+from jitid.operation.fields import (
     ACCESS,
     ACTION,
     ADOPTED,
@@ -54,21 +64,11 @@ from jitid.authority.form import (
     seen_text,
     text,
 )
-from jitid.crypto.jws import ALGORITHMS
-from jitid.errors import UsageError
-from jitid.issuers.adopted import ACCESS_KEY
-from jitid.issuers.protocol import MAX_CHAIN
-from jitid.keys.keyring import USES
-from jitid.model import standing_secret
-from jitid.model.caller import ROLES
-from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
-from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
-from jitid.oidc import MAX_KEY
 from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import AddLeaks, ReadLog
     from jitid.delegators import Amendment, Edit
+    from jitid.operation.base import AddLeaks, ReadLog
     from jitid.request import IssueRequest
     from jitid.roster.stated import Stated as PersonStated
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jitid.authority.operations import Operation, Result
+from jitid.operation.base import Operation, Result
 
 
 class Authority(Protocol):

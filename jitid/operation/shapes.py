@@ -10,7 +10,7 @@ from jitid.crypto.jws import b64url, b64url_decode
 from jitid.errors import UsageError
 
 if TYPE_CHECKING:
-    from jitid.authority.form import Form
+    from jitid.operation.fields import Form
 
 # What is encoded may be anything that its annotation says, and JSON may be anything.
 # ruff: noqa: ANN401

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.shapes import Definitions, Schema, Shape, UnfitError
+from jitid.operation.shapes import Definitions, Schema, Shape, UnfitError
 
 if TYPE_CHECKING:
     from jitid.search.find import Finds

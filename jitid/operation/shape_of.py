@@ -9,13 +9,14 @@ from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
-from jitid.authority import answered, forms
-from jitid.authority.annotations import fields_of
-from jitid.authority.concealed import Given, Presented
-from jitid.authority.form import MOST_ITEMS
-from jitid.authority.operations import Operation
-from jitid.authority.records import FindsShape, KnownShape, Record, Tagged, ZoneShape
-from jitid.authority.shapes import (
+from jitid.authority import answered
+from jitid.operation import field_table
+from jitid.operation.annotations import fields_of
+from jitid.operation.base import Operation
+from jitid.operation.fields import MOST_ITEMS
+from jitid.operation.record_codec import FindsShape, KnownShape, Record, Tagged, ZoneShape
+from jitid.operation.secret_values import Given, Presented
+from jitid.operation.shapes import (
     Absent,
     Anything,
     Array,
@@ -74,8 +75,8 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
     if origin in _ARRAYS:
         least, most = 0, None
         if request and owner is not None:
-            most = forms.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
-            least = forms.LEAST.get(f"{owner.__name__}.{field}", 0)
+            most = field_table.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
+            least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0)
         return Array(within(inside[0]), _ARRAYS[origin], most, least)
     if origin in (dict, Mapping):
         return Table(inside[0], within(inside[1]))
@@ -94,7 +95,7 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
 
 
 def _formed(plain: Shape, owner: type | None, field: str) -> Shape:
-    form = None if owner is None else forms.form_of(owner, field)
+    form = None if owner is None else field_table.form_of(owner, field)
     if form is None:
         raise TypeError(f"nobody has said what may stand in {owner and owner.__name__}.{field}")
     return Formed(plain, form)
@@ -147,9 +148,9 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
         defaults,
         request=request,
         tag=tag,
-        kept_back=forms.KEPT_BACK.get(forms.owned(kind), frozenset()) if request else frozenset(),
+        kept_back=field_table.KEPT_BACK.get(field_table.owned(kind), frozenset()) if request else frozenset(),
     )
-    whole = (forms.WHOLE if request else answered.WHOLE).get(forms.owned(kind))
+    whole = (field_table.WHOLE if request else answered.WHOLE).get(field_table.owned(kind))
     return record if whole is None else Formed(record, whole)
 
 
@@ -161,7 +162,7 @@ def _called(kind: type, *, request: bool, tagged: bool) -> str:
     """Return the name of a record's schema: one that stands in requests has another than the same in answers."""
     name = kind.__name__
     if name in _ALIKE:
-        name = "".join(word.capitalize() for word in forms.owned(kind).split("."))
+        name = "".join(word.capitalize() for word in field_table.owned(kind).split("."))
     if tagged:
         return f"{name}Piece"
     return f"{name}Given" if request and not issubclass(kind, Operation) else name

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from jitid.authority import fitting, forms
-from jitid.authority.annotations import operations, result_of
-from jitid.authority.erring import decode_error, encode_error
-from jitid.authority.operations import Operation, Result
-from jitid.authority.shapes import Definitions, Schema, UnfitError
-from jitid.authority.shaping import item_of, record_of, shape_of
+from jitid.authority import fitting
 from jitid.errors import UsageError
+from jitid.operation import field_table
+from jitid.operation.annotations import operations, result_of
+from jitid.operation.base import Operation, Result
+from jitid.operation.error_codec import decode_error, encode_error
+from jitid.operation.shape_of import item_of, record_of, shape_of
+from jitid.operation.shapes import Definitions, Schema, UnfitError
 from jitid.values.text import quote
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 
 def names() -> Iterable[str]:
     """Return the names of the operations that may be asked for from elsewhere."""
-    return [name for name in operations() if name not in forms.LOCAL]
+    return [name for name in operations() if name not in field_table.LOCAL]
 
 
 def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
 
     """
     kind = type(operation)
-    if kind.__name__ in forms.LOCAL:
+    if kind.__name__ in field_table.LOCAL:
         raise UsageError(f"{kind.__name__} is only for whoever is beside the ledger")
     return cast("dict[str, Any]", record_of(kind, request=True).encode(operation))
 
@@ -58,7 +59,7 @@ def decode_operation(name: str, values: object) -> Operation[Any]:
 
     """
     kind = operations().get(name)
-    if kind is None or name in forms.LOCAL:
+    if kind is None or name in field_table.LOCAL:
         raise UsageError(f"there is no operation {quote(name)}", "see the OpenAPI document: /v1/openapi.json")
     try:
         return cast("Operation[Any]", record_of(kind, request=True).decode(values))

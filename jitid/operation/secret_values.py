@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.shapes import Definitions, Schema, UnfitError
+from jitid.operation.shapes import Definitions, Schema, UnfitError
 
 if TYPE_CHECKING:
     from jitid.values.secret import Secret

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from jitid.authority.operations import Answering, Operation
+from jitid.operation.base import Answering, Operation
 
 _MODULES = (
     "operations",
