@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jitid import adopted
 from jitid.adopted import AdoptedSecret
 from jitid.errors import UsageError
-from jitid.issuers.adopted import reference_of
+from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.ledger.taskrows import adopted_digest
 from jitid.minting import new_ids

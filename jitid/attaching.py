@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jitid import introspection
 from jitid.issuance import Issued, IssuedCredential, record_at_target
-from jitid.issuers import cluster
-from jitid.issuers.protocol import Minted, Order
+from jitid.issuers import kube_cluster
+from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Transaction
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
@@ -103,7 +103,7 @@ def attach(
         },
     )
     return Issued(
-        (IssuedCredential(ids.id, ids.jti, minted.secret, cluster.facts_of(draft.options)),),
+        (IssuedCredential(ids.id, ids.jti, minted.secret, kube_cluster.facts_of(draft.options)),),
         draft.task,
         draft.agent,
         draft.delegator,

@@ -597,7 +597,7 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
-        from jitid.issuers.opening import TIMEOUT
+        from jitid.issuers.by_kind import TIMEOUT
         from jitid.issuers.transit import Transit
         from jitid.model.credential import Kind
         from jitid.targets import Targets

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid import introspection, namerights, ownership, planning
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
-from jitid.issuers.protocol import Draft, Minted
+from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring
 from jitid.minting import (
     Mint,

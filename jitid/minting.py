@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from jitid.errors import IntegrityError, JitidError
-from jitid.issuers.protocol import Ids, Issuer, Minted, Order
+from jitid.issuers.issuer import Ids, Issuer, Minted, Order
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.retry import change
 from jitid.model.credential import Kind, never_made
@@ -82,12 +82,12 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
 
             return Mint(OpaqueIssuer(), None)
         case Kind.JWT_SVID:
-            from jitid.issuers.jwtsvid import JwtSvidIssuer
+            from jitid.issuers.jwt_svid import JwtSvidIssuer
 
             assert key is not None
             return Mint(JwtSvidIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
         case Kind.X509_SVID:
-            from jitid.issuers.x509svid import X509SvidIssuer
+            from jitid.issuers.x509_svid import X509SvidIssuer
 
             assert key is not None
             assert key.certificates is not None
@@ -95,7 +95,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
                 X509SvidIssuer(keyring.load(key.kid, key.algorithm, key.public), key.certificates), key
             )
         case Kind.SSH_CERT:
-            from jitid.issuers.sshcert import SshCertIssuer
+            from jitid.issuers.ssh_cert import SshCertIssuer
 
             assert key is not None
             return Mint(SshCertIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, namerights, narrowing, ownership
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
-from jitid.issuers.protocol import Draft
+from jitid.issuers.issuer import Draft
 from jitid.model import reach
 from jitid.model.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.model.directory import Entry

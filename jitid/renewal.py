@@ -10,7 +10,7 @@ from jitid import governance, introspection, namerights, narrowing, ownership, p
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
-from jitid.issuers.protocol import Draft, Order
+from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.model import delegation, reach

@@ -7,7 +7,7 @@ from hashlib import sha256
 from jitid.crypto import openssh
 from jitid.crypto.openssh import Certificate
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.issuers.sshcert import TOLERANCE, serial_of
+from jitid.issuers.ssh_cert import TOLERANCE, serial_of
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential, Kind
 from jitid.values.ids import parse_id

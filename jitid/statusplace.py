@@ -6,7 +6,7 @@ import os
 
 from jitid.crypto import status_list
 from jitid.errors import StorageError
-from jitid.issuers.protocol import Listed
+from jitid.issuers.issuer import Listed
 from jitid.ledger.contract import Snapshot
 
 FOLDER = "status"

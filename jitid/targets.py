@@ -8,8 +8,8 @@ from threading import get_ident
 from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
-from jitid.issuers.opening import COMMON, LONGEST, open_issuer, options_of
-from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.issuers.by_kind import COMMON, LONGEST, open_issuer, options_of
+from jitid.issuers.target_issuer import Option, OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.model.credential import MADE, Kind, is_outside, is_target_name, sort_of
 from jitid.model.target import StatedTarget, Target

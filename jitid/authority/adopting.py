@@ -12,7 +12,7 @@ from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
 from jitid.authority.shaped import shapes
 from jitid.errors import JitidError, UsageError
-from jitid.issuers.adopted import reference_of
+from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.retry import change
 from jitid.model.credential import Kind
 from jitid.model.standing_secret import FOR_EVER

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from jitid.amending import Amended
 from jitid.errors import UsageError
-from jitid.issuers.adopted import ACCESS_KEY
+from jitid.issuers.adopted_secret import ACCESS_KEY
 from jitid.model.standing_secret import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, check_own_name
 from jitid.model.task import MAX_PURPOSE
 from jitid.redaction.token_format import bare

@@ -15,7 +15,7 @@ from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import IntegrityError, UsageError
 from jitid.formats.view import View
-from jitid.issuers.protocol import MAX_CHAIN
+from jitid.issuers.issuer import MAX_CHAIN
 from jitid.system import output
 from jitid.values.times import parse_duration
 

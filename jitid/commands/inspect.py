@@ -171,13 +171,13 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
         return None
     match sort_of(credential.kind):
         case Kind.SSH_CERT:
-            from jitid.issuers import sshcert
+            from jitid.issuers import ssh_cert
 
-            verb, serial = "keys krl", sshcert.serial_of(credential.jti)
+            verb, serial = "keys krl", ssh_cert.serial_of(credential.jti)
         case Kind.X509_SVID:
-            from jitid.issuers import x509svid
+            from jitid.issuers import x509_svid
 
-            verb, serial = "keys crl", x509svid.serial_of(credential.jti)
+            verb, serial = "keys crl", x509_svid.serial_of(credential.jti)
         case _:
             return None
     return {

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from jitid.crypto.der import INTEGER, from_pem, parts
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
+from jitid.issuers.x509_svid import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.keys.keyring import Signer
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.values.ids import credential_id

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.names import agent_of, task_of
+from jitid.issuers.target_names import agent_of, task_of
 from jitid.model.target import Record
 from jitid.model.task import NOBODY
 from jitid.values import strict_json

@@ -25,7 +25,7 @@ from jitid.issuers.awspolicy import (
     source_identity,
 )
 from jitid.issuers.awstable import Template, template_of
-from jitid.issuers.outside import OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind
 from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of

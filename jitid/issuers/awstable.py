@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
-from jitid.issuers.outside import Option
+from jitid.issuers.target_issuer import Option
 from jitid.model.target import Target
 from jitid.values.text import quote
 from jitid.values.times import parse_duration

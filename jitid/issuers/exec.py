@@ -14,7 +14,7 @@ from shlex import quote as word
 from typing import Any, ClassVar, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.issuers.outside import Option
+from jitid.issuers.target_issuer import Option
 from jitid.model.target import (
     Existing,
     Life,

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitid.crypto import jws
 from jitid.errors import UsageError
-from jitid.issuers.protocol import Draft, Ids, Minted, Order
+from jitid.issuers.issuer import Draft, Ids, Minted, Order
 from jitid.keys.keyring import Signer
 from jitid.model.credential import claimed_kinds
 from jitid.values import strict_json

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from io import BytesIO
 
-from jitid.issuers.protocol import Minted, Order
+from jitid.issuers.issuer import Minted, Order
 from jitid.values.secret import DRAW, Secret, fingerprint, new_opaque
 
 

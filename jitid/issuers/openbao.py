@@ -24,7 +24,7 @@ from jitid.errors import (
 from jitid.issuers import openbaologin, openbaoreply
 from jitid.issuers.openbaologin import Access, Login
 from jitid.issuers.openbaoreply import Reply, plain, unclear
-from jitid.issuers.outside import Option
+from jitid.issuers.target_issuer import Option
 from jitid.model.target import Target
 from jitid.system import time_limit
 from jitid.system.authority_address import parse_address

@@ -14,7 +14,7 @@ from jitid.issuers.openbaoending import Ending
 from jitid.issuers.openbaolooking import Looking, Reference
 from jitid.issuers.openbaomaking import Making
 from jitid.issuers.openbaoreply import plain
-from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.issuers.target_issuer import Option, OutsideIssuer
 from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target
 from jitid.values.secret import Secret
 from jitid.values.text import quote

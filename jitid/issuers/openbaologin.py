@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from jitid.errors import ConfigurationError, RefusedError
 from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
-from jitid.issuers.outside import Option
+from jitid.issuers.target_issuer import Option
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
 from jitid.values.text import quote

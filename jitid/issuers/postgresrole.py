@@ -11,10 +11,10 @@ import psycopg
 
 from jitid.errors import ConfigurationError
 from jitid.issuers import postgresending, postgresmaking
-from jitid.issuers.names import agent_of, task_of
-from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.issuers.postgresending import Wanted
 from jitid.issuers.postgresserver import Call, Server, said
+from jitid.issuers.target_issuer import Option, OutsideIssuer
+from jitid.issuers.target_names import agent_of, task_of
 from jitid.model.credential import Kind
 from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target, jti_of, prefix_of
 from jitid.values import strict_json

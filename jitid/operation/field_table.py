@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import UsageError
-from jitid.issuers.adopted import ACCESS_KEY
-from jitid.issuers.protocol import MAX_CHAIN
+from jitid.issuers.adopted_secret import ACCESS_KEY
+from jitid.issuers.issuer import MAX_CHAIN
 from jitid.keys.keyring import USES
 from jitid.model import standing_secret
 from jitid.model.caller import ROLES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
-from jitid.issuers.protocol import MAX_PUBLIC_KEY
+from jitid.issuers.issuer import MAX_PUBLIC_KEY
 from jitid.model.credential import MADE, Kind, check_made, named_kind, parse_kind
 from jitid.model.task import SENSITIVITIES, check_task
 from jitid.values import strict_json

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from jitid.crypto import krl, openssh
-from jitid.issuers.protocol import Ids, Order
-from jitid.issuers.sshcert import SshCertIssuer, serial_of
+from jitid.issuers.issuer import Ids, Order
+from jitid.issuers.ssh_cert import SshCertIssuer, serial_of
 from jitid.keys.keyring import Signer
 from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.sshd import Sshd, sshd

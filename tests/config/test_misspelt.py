@@ -14,7 +14,7 @@ from jitid.config.config_file import TABLES
 from jitid.config.effective import load
 from jitid.config.settings import SETTINGS
 from jitid.errors import ConfigurationError, ExitStatus
-from jitid.issuers.opening import COMMON, options_of
+from jitid.issuers.by_kind import COMMON, options_of
 from jitid.model.caller import ROLES
 from jitid.model.credential import MADE
 from jitid.model.target import StatedTarget

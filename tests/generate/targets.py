@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from jitid.issuers.opening import COMMON, TIMEOUT, options_of
-from jitid.issuers.outside import Option
+from jitid.issuers.by_kind import COMMON, TIMEOUT, options_of
+from jitid.issuers.target_issuer import Option
 from jitid.model.credential import OUTSIDE, Kind
 from jitid.model.outside import LAST_AFTER
 from jitid.settling import FIRST_AFTER

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jitid.issuers.awssts import AwsStsIssuer
-from jitid.issuers.outside import OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.ledger.proxy import Proxy

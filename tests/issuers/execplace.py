@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jitid.issuers.exec import ExecIssuer
-from jitid.issuers.outside import OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import Record
 from jitid.targets import Targets
 from tests.issuers.places import ISSUER, Place

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from jitid.issuers.outside import OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import Made, Record
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import free_port

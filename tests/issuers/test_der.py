@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from jitid.crypto import der
 from jitid.crypto.x509 import key_usage, self_signed
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.issuers.protocol import Draft, Ids, Order
-from jitid.issuers.x509svid import X509SvidIssuer
+from jitid.issuers.issuer import Draft, Ids, Order
+from jitid.issuers.x509_svid import X509SvidIssuer
 from jitid.keys.keyring import Keyring, Signer
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.names import spiffe_id

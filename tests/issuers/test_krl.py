@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jitid.crypto import krl, openssh
-from jitid.issuers.protocol import Order
-from jitid.issuers.sshcert import SshCertIssuer, serial_of
+from jitid.issuers.issuer import Order
+from jitid.issuers.ssh_cert import SshCertIssuer, serial_of
 from tests.issuers.test_sshcert import NOW, draft, new_ids, signer
 from tests.real import need
 

@@ -21,7 +21,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuers.adopted import reference_of
+from jitid.issuers.adopted_secret import reference_of
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
 from jitid.issuers.openbaolooking import Reference
 from jitid.model.standing_secret import FOR_EVER

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from jitid.errors import StorageError
-from jitid.issuers.outside import OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import Life, Record, Settlement
 from tests.issuers.places import Place, live_names, make, try_to_make
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from jitid.crypto import openssh
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.protocol import Draft, Ids, Minted, Order
-from jitid.issuers.sshcert import SshCertIssuer, callers_key, serial_of
+from jitid.issuers.issuer import Draft, Ids, Minted, Order
+from jitid.issuers.ssh_cert import SshCertIssuer, callers_key, serial_of
 from jitid.keys.keyring import Signer
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import need

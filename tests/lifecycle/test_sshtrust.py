@@ -12,8 +12,8 @@ from jitid.authority.certificate_operations import PublishRevocations
 from jitid.crypto import openssh
 from jitid.errors import InvalidCredentialError
 from jitid.issuance import IssuedCredential
-from jitid.issuers.protocol import Ids, Order
-from jitid.issuers.sshcert import SshCertIssuer
+from jitid.issuers.issuer import Ids, Order
+from jitid.issuers.ssh_cert import SshCertIssuer
 from jitid.model.credential import Credential
 from jitid.operation.base import (
     Inspect,

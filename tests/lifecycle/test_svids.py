@@ -31,8 +31,8 @@ from jitid.errors import (
     NotFoundError,
     UsageError,
 )
-from jitid.issuers.protocol import Ids, Order
-from jitid.issuers.x509svid import X509SvidIssuer
+from jitid.issuers.issuer import Ids, Order
+from jitid.issuers.x509_svid import X509SvidIssuer
 from jitid.keys.keyring import Keyring, Signer
 from jitid.model.ledger_rows import Selection, SigningKey
 from jitid.operation.base import (

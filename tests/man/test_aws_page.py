@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jitid.issuers import awspolicy, awssts, awstable
-from jitid.issuers.outside import OutsideIssuer
+from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import StatedTarget
 from jitid.targets import Targets
 from jitid.values.times import parse_time

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 
 from jitid.issuers import openbaolease
-from jitid.issuers.filling import FIELDS
+from jitid.issuers.template import FIELDS
 from jitid.model.target import StatedTarget
 from jitid.targets import Targets
 from tests.man.source import displays, items, plain, read, section

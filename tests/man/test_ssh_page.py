@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.issuers import sshcert
+from jitid.issuers import ssh_cert
 from jitid.model.target import StatedTarget
 from jitid.targets import Targets
 from tests.man.source import displays, items, plain, read, section
@@ -24,12 +24,12 @@ def template(name: str) -> dict[str, object]:
 
 
 def test_every_option_is_told_and_no_other() -> None:
-    assert set(items(section(PAGE, "TEMPLATES"))) == set(sshcert.TEMPLATE_OPTIONS)
+    assert set(items(section(PAGE, "TEMPLATES"))) == set(ssh_cert.TEMPLATE_OPTIONS)
 
 
 def test_every_extension_is_told() -> None:
     told = items(section(PAGE, "TEMPLATES"))["extensions"]
-    assert all(each in plain(told) for each in sshcert.EXTENSIONS)
+    assert all(each in plain(told) for each in ssh_cert.EXTENSIONS)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_every_extension_is_told() -> None:
     ],
 )
 def test_the_templates_are_some(name: str, principals: tuple[str, ...], options: set[str]) -> None:
-    named, critical, _ = sshcert.check_template(name, template(name))
+    named, critical, _ = ssh_cert.check_template(name, template(name))
     assert named == principals
     assert {option for option, _ in critical} == options
 

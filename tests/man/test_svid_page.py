@@ -12,7 +12,7 @@ from cryptography import x509
 
 from jitid.commands import COMMANDS
 from jitid.crypto import jws
-from jitid.issuers.x509svid import TEMPLATE_OPTIONS
+from jitid.issuers.x509_svid import TEMPLATE_OPTIONS
 from tests.builders import World
 from tests.man.source import displays, items, plain, read, section
 

@@ -19,8 +19,8 @@ import pytest
 
 from jitid.crypto import openssh
 from jitid.errors import JitidError, RefusedError, StorageError, UsageError
-from jitid.issuers.protocol import Order
-from jitid.issuers.sshcert import SshCertIssuer
+from jitid.issuers.issuer import Order
+from jitid.issuers.ssh_cert import SshCertIssuer
 from jitid.runner.sshagent import SshAgent
 from jitid.system import ssh_agent
 from jitid.values.secret import Secret

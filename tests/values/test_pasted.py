@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.issuers.protocol import Order
-from jitid.issuers.sshcert import SshCertIssuer
+from jitid.issuers.issuer import Order
+from jitid.issuers.ssh_cert import SshCertIssuer
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import fingerprint
 from tests.issuers.test_sshcert import draft, new_ids, signer

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from jitid.errors import UsageError
-from jitid.issuers import cluster
-from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.issuers import kube_cluster
+from jitid.issuers.target_issuer import Option, OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.ledger.postgres.open import must_be_installed
 from jitid.model.credential import Kind, sort_of
@@ -94,15 +94,15 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
 
             return program.OPTIONS, program.TEMPLATE_OPTIONS
         case Kind.X509_SVID:
-            from jitid.issuers import x509svid
+            from jitid.issuers import x509_svid
 
-            return x509svid.OPTIONS, {**x509svid.TEMPLATE_OPTIONS, **cluster.TEMPLATE_OPTIONS}
+            return x509_svid.OPTIONS, {**x509_svid.TEMPLATE_OPTIONS, **kube_cluster.TEMPLATE_OPTIONS}
         case Kind.SSH_CERT:
-            from jitid.issuers import sshcert
+            from jitid.issuers import ssh_cert
 
-            return sshcert.OPTIONS, sshcert.TEMPLATE_OPTIONS
+            return ssh_cert.OPTIONS, ssh_cert.TEMPLATE_OPTIONS
         case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID:
-            return {}, cluster.TEMPLATE_OPTIONS
+            return {}, kube_cluster.TEMPLATE_OPTIONS
         case Kind.ADOPTED:
             return {}, {}
         case _:

@@ -25,8 +25,8 @@ from jitid.crypto.der import (
     to_pem,
 )
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
-from jitid.issuers.outside import Option
-from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.issuers.target_issuer import Option
 from jitid.keys.keyring import Signer, uncompressed
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jitid.crypto import jws
+from jitid.issuers.issuer import Draft, Ids
 from jitid.issuers.jwt import JwtIssuer, status_claim
-from jitid.issuers.protocol import Draft, Ids
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 

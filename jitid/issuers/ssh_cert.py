@@ -11,8 +11,8 @@ from jitid.crypto import openssh
 from jitid.crypto.openssh import PublicKey, options, string, strings
 from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.outside import Option
-from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.issuers.target_issuer import Option
 from jitid.keys.keyring import Signer
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret

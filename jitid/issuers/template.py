@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError
-from jitid.issuers.names import proved_agent, task_of
+from jitid.issuers.target_names import proved_agent, task_of
 from jitid.model.target import Record
 from jitid.values.text import quote
 

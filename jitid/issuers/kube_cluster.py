@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.issuers.outside import Option
+from jitid.issuers.target_issuer import Option
 
 TEMPLATE_OPTIONS: Mapping[str, Option] = {
     "kube_server": Option("text", "the address of a cluster's API server: a run gets a KUBECONFIG for it"),
