@@ -49,7 +49,7 @@ def open_issuer(
     kind = sort_of(target.kind)
     match kind:
         case Kind.AWS_STS:
-            from jitid.issuers.awssts import AwsStsIssuer
+            from jitid.issuers.aws.sts import AwsStsIssuer
 
             return AwsStsIssuer(
                 target, timeout=timeout, issuer=issuer, trust_domain=trust_domain, signer=signer
@@ -77,9 +77,9 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
     """Return the options that a target of a kind has beside the common ones, and those of its templates."""
     match kind:
         case Kind.AWS_STS:
-            from jitid.issuers import awstable
+            from jitid.issuers.aws import target_table
 
-            return awstable.OPTIONS, awstable.TEMPLATE_OPTIONS
+            return target_table.OPTIONS, target_table.TEMPLATE_OPTIONS
         case Kind.POSTGRES_ROLE:
             must_be_installed()
             from jitid.issuers import postgresrole

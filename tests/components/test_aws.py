@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from jitid.issuers.awspolicy import denied_in
+from jitid.issuers.aws.session_policy import denied_in
 from jitid.values.times import parse_time
 from tests.issuers.between import between, refused
 from tests.moto import ACCOUNT, REGION, Moto

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jitid.issuers.awssts import AwsStsIssuer
+from jitid.issuers.aws.sts import AwsStsIssuer
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port

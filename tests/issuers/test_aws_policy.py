@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.awspolicy import (
+from jitid.issuers.aws.session_policy import (
     MAX_SESSION_POLICY,
     delegator_of,
     denial,

@@ -23,9 +23,9 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuers.awsclient import AwsError, hermetic_session
-from jitid.issuers.awspolicy import delegator_of, denied_in
-from jitid.issuers.awssts import AwsStsIssuer
+from jitid.issuers.aws.api import AwsError, hermetic_session
+from jitid.issuers.aws.session_policy import delegator_of, denied_in
+from jitid.issuers.aws.sts import AwsStsIssuer
 from jitid.keys.keyring import Keyring
 from jitid.model.target import Life, Made, Record, Settlement
 from jitid.values.secret import Secret

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jitid.issuers import awspolicy, awssts, awstable
+from jitid.issuers.aws import session_policy, sts, target_table
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import StatedTarget
 from jitid.targets import Targets
@@ -21,13 +21,13 @@ from tests.man.source import displays, items, plain, read, section
 PAGE = read("jitid-aws.7")
 TEXT = plain(PAGE)
 POLICIES: list[dict[str, Any]] = [json.loads(text) for text in displays(PAGE) if text.startswith("{")]
-SOURCES = Path(awssts.__file__).parent
+SOURCES = Path(sts.__file__).parent
 
 
 def test_every_option_is_told_and_no_other() -> None:
     target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
-    assert set(items(target)) == set(awstable.OPTIONS)
-    assert set(items(templates)) == set(awstable.TEMPLATE_OPTIONS)
+    assert set(items(target)) == set(target_table.OPTIONS)
+    assert set(items(templates)) == set(target_table.TEMPLATE_OPTIONS)
 
 
 @pytest.fixture
@@ -40,20 +40,20 @@ def table() -> dict[str, Any]:
 def test_the_example_is_a_target(table: dict[str, Any]) -> None:
     targets = Targets([StatedTarget("cloud", table, "/etc/jitid", "there")], "urn:jitid:test")
     issuer: OutsideIssuer = targets.open(targets.of_kind("aws-sts", "deploy"))
-    assert isinstance(issuer, awssts.AwsStsIssuer)
+    assert isinstance(issuer, sts.AwsStsIssuer)
     issuer.close()
 
 
 def test_the_session_policy_is_that_of_the_example(table: dict[str, Any]) -> None:
-    rights = awspolicy.rights(table["template"]["deploy"]["scopes"], "it")
-    granted = awspolicy.grant(("s3:reports:read",), rights)
-    made = awspolicy.session_policy(granted, parse_time("2026-11-24T12:15:00Z"))
+    rights = session_policy.rights(table["template"]["deploy"]["scopes"], "it")
+    granted = session_policy.grant(("s3:reports:read",), rights)
+    made = session_policy.session_policy(granted, parse_time("2026-11-24T12:15:00Z"))
     assert json.loads(made) in POLICIES
 
 
 def test_the_denial_is_one() -> None:
     (jti,) = set(re.findall(r"jti_\w{26}", TEXT))
-    assert json.loads(awspolicy.denial("urn:it", [jti], 2, 1)[1]) in POLICIES
+    assert json.loads(session_policy.denial("urn:it", [jti], 2, 1)[1]) in POLICIES
     assert "StringLike" in str(POLICIES)
 
 

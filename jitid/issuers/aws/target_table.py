@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.awsdenial import Role, role_of
-from jitid.issuers.awspolicy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
+from jitid.issuers.aws.denial import Role, role_of
+from jitid.issuers.aws.session_policy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
 from jitid.issuers.target_issuer import Option
 from jitid.model.target import Target
 from jitid.values.text import quote

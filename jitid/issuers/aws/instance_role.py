@@ -6,7 +6,7 @@ import re
 import time
 
 from jitid.errors import ConfigurationError, StorageError
-from jitid.issuers.awsclient import Keys
+from jitid.issuers.aws.api import Keys
 from jitid.system.authority_address import Address
 from jitid.system.http import Channel, Words
 from jitid.values import strict_json

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jitid.errors import JitidError, StorageError
-from jitid.issuers.awsaccess import Access
-from jitid.issuers.awsclient import Aws, AwsError
+from jitid.issuers.aws.admin_access import Access
+from jitid.issuers.aws.api import Aws, AwsError
 from jitid.model.target import Life, Outcome, Probe, Settlement
 from jitid.values.text import safe
 

@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.issuers.awsaccess import PARTS, Access
-from jitid.issuers.awsclient import SKEWED, Aws, AwsError, Keys
-from jitid.issuers.awsdenial import Denials, Role, role_of_session
-from jitid.issuers.awskeys import StandingKeys
-from jitid.issuers.awspolicy import (
+from jitid.issuers.aws.admin_access import PARTS, Access
+from jitid.issuers.aws.api import SKEWED, Aws, AwsError, Keys
+from jitid.issuers.aws.denial import Denials, Role, role_of_session
+from jitid.issuers.aws.iam_keys import StandingKeys
+from jitid.issuers.aws.session_policy import (
     LEAST_SECONDS,
     grant,
     session_policy,
     session_tags,
     source_identity,
 )
-from jitid.issuers.awstable import Template, template_of
+from jitid.issuers.aws.target_table import Template, template_of
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from jitid.errors import JitidError, StorageError
-from jitid.issuers.awsclient import Aws, AwsError, Keys
-from jitid.issuers.awspolicy import Denial, denial, denied_in, parse_denial
+from jitid.issuers.aws.api import Aws, AwsError, Keys
+from jitid.issuers.aws.session_policy import Denial, denial, denied_in, parse_denial
 from jitid.values import strict_json
 
 _CHUNK = 100

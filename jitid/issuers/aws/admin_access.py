@@ -9,9 +9,9 @@ from typing import Any
 
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, RefusedError
-from jitid.issuers.awsclient import Aws, Keys
-from jitid.issuers.awsdenial import Role, role_of
-from jitid.issuers.awspolicy import LEAST_SECONDS, ledger_mark
+from jitid.issuers.aws.api import Aws, Keys
+from jitid.issuers.aws.denial import Role, role_of
+from jitid.issuers.aws.session_policy import LEAST_SECONDS, ledger_mark
 from jitid.keys.keyring import Signer
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
@@ -128,7 +128,7 @@ class Access:
         if self._base is None and self._file is not None:
             self._base = read_keys(self._file, self._profile)
         elif self._base is None:
-            from jitid.issuers.awsmachine import machine_keys
+            from jitid.issuers.aws.instance_role import machine_keys
 
             self._base = machine_keys(self._timeout)
         return self._base

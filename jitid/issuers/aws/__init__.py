@@ -1,0 +1,1 @@
+"""Credentials of AWS: sessions of roles, and access keys."""
