@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
     from jitid.config.effective import Config
     from jitid.examination import Check
-    from jitid.issuers.transit import Transit
+    from jitid.issuers.openbao.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.operation.authority import Authority
@@ -598,7 +598,7 @@ def _transit(config: Config, name: str) -> Transit:
         import atexit
 
         from jitid.issuers.by_kind import TIMEOUT
-        from jitid.issuers.transit import Transit
+        from jitid.issuers.openbao.transit import Transit
         from jitid.model.credential import Kind
         from jitid.targets import Targets
 

@@ -28,7 +28,7 @@ def reference_of(kind: str, reference: str | None) -> str:
             wanted = "the id of the access key"
             fits = reference is not None and ACCESS_KEY.fullmatch(reference) is not None
         case Kind.OPENBAO_LEASE:
-            from jitid.issuers.openbaolooking import Reference
+            from jitid.issuers.openbao.look_up import Reference
 
             wanted = "the accessor of the token"
             fits = reference is not None and " " not in reference

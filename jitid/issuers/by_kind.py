@@ -60,7 +60,7 @@ def open_issuer(
 
             return PostgresRoleIssuer(target, timeout=timeout, issuer=issuer)
         case Kind.OPENBAO_LEASE:
-            from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+            from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 
             return OpenbaoLeaseIssuer(target, timeout=timeout, issuer=issuer)
         case Kind.EXEC:
@@ -86,9 +86,9 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
 
             return postgresrole.OPTIONS, postgresrole.TEMPLATE_OPTIONS
         case Kind.OPENBAO_LEASE:
-            from jitid.issuers import openbaolease
+            from jitid.issuers.openbao import lease
 
-            return openbaolease.OPTIONS, openbaolease.TEMPLATE_OPTIONS
+            return lease.OPTIONS, lease.TEMPLATE_OPTIONS
         case Kind.EXEC:
             from jitid.issuers import exec as program
 

@@ -14,7 +14,7 @@ from jitid.system.files import check_private, sync_folder, write_private
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-    from jitid.issuers.transit import Transit
+    from jitid.issuers.openbao.transit import Transit
 
 _SEED_BYTES = 32
 _MOST_BYTES = 512

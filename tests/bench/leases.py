@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
-from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Target
 from jitid.operation.base import Sweep
 from jitid.request import IssueRequest

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port
 from tests.openbao import TOKEN_ROLE, OpenBaoServer

@@ -22,8 +22,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuers.adopted_secret import reference_of
-from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
-from jitid.issuers.openbaolooking import Reference
+from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
+from jitid.issuers.openbao.look_up import Reference
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import Life, Record, Settlement
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace

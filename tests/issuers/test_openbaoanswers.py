@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Record, Settlement, Target
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import ISSUER, try_to_make

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
-from jitid.issuers.transit import Transit
+from jitid.issuers.openbao.transit import Transit
 from jitid.keys.keyring import Elsewhere
 from jitid.model.target import Target
 from tests.issuers.openbaoplace import OpenBaoPlace

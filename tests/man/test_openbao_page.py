@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from jitid.issuers import openbaolease
+from jitid.issuers.openbao import lease
 from jitid.issuers.template import FIELDS
 from jitid.model.target import StatedTarget
 from jitid.targets import Targets
@@ -24,8 +24,8 @@ def options(text: str) -> set[str]:
 
 def test_every_option_is_told_and_no_other() -> None:
     target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
-    assert options(target) == set(openbaolease.OPTIONS)
-    assert options(templates) == set(openbaolease.TEMPLATE_OPTIONS)
+    assert options(target) == set(lease.OPTIONS)
+    assert options(templates) == set(lease.TEMPLATE_OPTIONS)
 
 
 def test_what_may_stand_in_braces_is_told() -> None:
@@ -39,7 +39,7 @@ def test_the_example_is_a_target() -> None:
     targets = Targets([StatedTarget("vault", table, "/etc/jitid", "there")], "urn:jitid:test")
     for template in ("reader", "web"):
         issuer = targets.open(targets.of_kind("openbao-lease", template))
-        assert isinstance(issuer, openbaolease.OpenbaoLeaseIssuer)
+        assert isinstance(issuer, lease.OpenbaoLeaseIssuer)
         issuer.close()
 
 

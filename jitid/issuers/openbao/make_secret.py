@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
-from jitid.issuers.openbao import Call
-from jitid.issuers.openbaolooking import BRIEF, Reference
-from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
+from jitid.issuers.openbao.bao import Call
+from jitid.issuers.openbao.look_up import BRIEF, Reference
+from jitid.issuers.openbao.reply import Reply, check_token, plain, unclear
 from jitid.issuers.template import fill
 from jitid.model.target import Made, Record
 from jitid.values.secret import Secret

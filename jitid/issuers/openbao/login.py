@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from jitid.errors import ConfigurationError, RefusedError
-from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
+from jitid.issuers.openbao.reply import Reply, check_token, plain, unclear
 from jitid.issuers.target_issuer import Option
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular

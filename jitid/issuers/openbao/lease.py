@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from jitid.issuers import openbao
-from jitid.issuers.openbao import Call, OpenBao
-from jitid.issuers.openbaoending import Ending
-from jitid.issuers.openbaolooking import Looking, Reference
-from jitid.issuers.openbaomaking import Making
-from jitid.issuers.openbaoreply import plain
+from jitid.issuers.openbao import bao
+from jitid.issuers.openbao.bao import Call, OpenBao
+from jitid.issuers.openbao.end_lease import Ending
+from jitid.issuers.openbao.look_up import Looking, Reference
+from jitid.issuers.openbao.make_secret import Making
+from jitid.issuers.openbao.reply import plain
 from jitid.issuers.target_issuer import Option, OutsideIssuer
 from jitid.model.target import Existing, Life, Made, Outcome, Probe, Record, Target
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 
 OPTIONS: Mapping[str, Option] = {
-    **openbao.OPTIONS,
+    **bao.OPTIONS,
     "token_role": Option("text", "the token role that children are made by; it should make orphans"),
     "transit_mount": Option("text", "where the transit engine is that keeps signing keys (`transit`)"),
     "shared": Option(

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.issuers.openbao import Call, OpenBao
-from jitid.issuers.openbaoreply import plain, unclear
+from jitid.issuers.openbao.bao import Call, OpenBao
+from jitid.issuers.openbao.reply import plain, unclear
 from jitid.model.target import Target
 
 _TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}

@@ -21,9 +21,10 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuers import openbaologin, openbaoreply
-from jitid.issuers.openbaologin import Access, Login
-from jitid.issuers.openbaoreply import Reply, plain, unclear
+from jitid.issuers.openbao import login as openbaologin
+from jitid.issuers.openbao import reply as openbaoreply
+from jitid.issuers.openbao.login import Access, Login
+from jitid.issuers.openbao.reply import Reply, plain, unclear
 from jitid.issuers.target_issuer import Option
 from jitid.model.target import Target
 from jitid.system import time_limit

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 
 from jitid.errors import JitidError, RefusedError, StorageError
-from jitid.issuers.openbao import Call
-from jitid.issuers.openbaolooking import BRIEF, Looking, Reference, reference_of
-from jitid.issuers.openbaoreply import plain
+from jitid.issuers.openbao.bao import Call
+from jitid.issuers.openbao.look_up import BRIEF, Looking, Reference, reference_of
+from jitid.issuers.openbao.reply import plain
 from jitid.model.target import Outcome, Record, Settlement
 from jitid.values.text import quote
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple, Self
 
-from jitid.issuers.openbao import Call
-from jitid.issuers.openbaoreply import Reply, unclear
+from jitid.issuers.openbao.bao import Call
+from jitid.issuers.openbao.reply import Reply, unclear
 from jitid.model.target import Life, Probe, Record
 from jitid.values.text import quote
 

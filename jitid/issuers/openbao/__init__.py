@@ -1,0 +1,1 @@
+"""Credentials of OpenBao or Vault, and signing keys in its transit engine."""
