@@ -56,7 +56,7 @@ def open_issuer(
             )
         case Kind.POSTGRES_ROLE:
             must_be_installed()
-            from jitid.issuers.postgresrole import PostgresRoleIssuer
+            from jitid.issuers.postgres.role import PostgresRoleIssuer
 
             return PostgresRoleIssuer(target, timeout=timeout, issuer=issuer)
         case Kind.OPENBAO_LEASE:
@@ -82,9 +82,9 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
             return target_table.OPTIONS, target_table.TEMPLATE_OPTIONS
         case Kind.POSTGRES_ROLE:
             must_be_installed()
-            from jitid.issuers import postgresrole
+            from jitid.issuers.postgres import role
 
-            return postgresrole.OPTIONS, postgresrole.TEMPLATE_OPTIONS
+            return role.OPTIONS, role.TEMPLATE_OPTIONS
         case Kind.OPENBAO_LEASE:
             from jitid.issuers.openbao import lease
 

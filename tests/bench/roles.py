@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from psycopg.sql import SQL, Identifier, Literal
 
-from jitid.issuers.postgresrole import PostgresRoleIssuer
+from jitid.issuers.postgres.role import PostgresRoleIssuer
 from jitid.model.target import Record, Settlement
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

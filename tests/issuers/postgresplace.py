@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from jitid.issuers.postgresrole import PostgresRoleIssuer
+from jitid.issuers.postgres.role import PostgresRoleIssuer
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import Record, Target
 from tests.issuers.places import ISSUER, Place, troubled_port

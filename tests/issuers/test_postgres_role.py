@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
-from jitid.issuers.postgresrole import PostgresRoleIssuer
+from jitid.issuers.postgres.role import PostgresRoleIssuer
 from jitid.model.target import Life, Made, Outcome, Record, Settlement
 from tests.issuers.places import make
 from tests.issuers.postgresplace import TEMPLATES, PostgresPlace

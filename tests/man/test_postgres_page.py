@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jitid.issuers import postgresrole
+from jitid.issuers.postgres import role
 from jitid.model.target import Settlement, StatedTarget
 from jitid.targets import Targets
 from tests.issuers.places import make
@@ -43,8 +43,8 @@ def server() -> Iterator[PostgresPlace]:
 
 def test_every_option_is_told_and_no_other() -> None:
     target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
-    assert options(target) == set(postgresrole.OPTIONS)
-    assert options(templates) == set(postgresrole.TEMPLATE_OPTIONS)
+    assert options(target) == set(role.OPTIONS)
+    assert options(templates) == set(role.TEMPLATE_OPTIONS)
 
 
 def test_what_the_page_says_to_the_server_is_enough_for_its_target(server: PostgresPlace) -> None:

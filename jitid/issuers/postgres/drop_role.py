@@ -11,7 +11,7 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError
-from jitid.issuers.postgresserver import Call, Database, said
+from jitid.issuers.postgres.target_server import Call, Database, said
 from jitid.model.target import Outcome, Settlement
 from jitid.values.text import quote, safe
 

@@ -10,9 +10,9 @@ from urllib.parse import quote as percent
 import psycopg
 
 from jitid.errors import ConfigurationError
-from jitid.issuers import postgresending, postgresmaking
-from jitid.issuers.postgresending import Wanted
-from jitid.issuers.postgresserver import Call, Server, said
+from jitid.issuers.postgres import create_role, drop_role
+from jitid.issuers.postgres.drop_role import Wanted
+from jitid.issuers.postgres.target_server import Call, Server, said
 from jitid.issuers.target_issuer import Option, OutsideIssuer
 from jitid.issuers.target_names import agent_of, task_of
 from jitid.model.credential import Kind
@@ -97,7 +97,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         call = self._server.call()
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         with call.connected(_text(template, "database")) as db:
-            until = postgresmaking.make(db, record, template, password, self._comment(record))
+            until = create_role.make(db, record, template, password, self._comment(record))
             told = self._server.told(db.info.dbname, db.info.host, db.info.port)
         return Made(
             Secret(
@@ -122,7 +122,7 @@ class PostgresRoleIssuer(OutsideIssuer):
 
     def revoke(self, records: Sequence[Record]) -> list[Outcome]:
         """Lock the roles, end their sessions, take away what they own and may, and drop them."""
-        return postgresending.end(self._server.call(), [self._wanted(record) for record in records])
+        return drop_role.end(self._server.call(), [self._wanted(record) for record in records])
 
     def _wanted(self, record: Record) -> Wanted:
         if record.kind == Kind.ADOPTED:

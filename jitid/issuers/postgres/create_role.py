@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
-from jitid.issuers.postgresserver import Database, meaning, said
+from jitid.issuers.postgres.target_server import Database, meaning, said
 from jitid.model.target import Record
 from jitid.values.text import quote
 

@@ -1,0 +1,1 @@
+"""Credentials of PostgreSQL: a role for each."""
