@@ -12,26 +12,26 @@ from typing import Any, get_type_hints
 from jitid.operation.base import Answering, Operation
 
 _MODULES = (
-    "operations",
-    "access_operations",
-    "adopt_operations",
-    "agent_operations",
-    "approval_operations",
-    "certificate_operations",
-    "delegator_operations",
-    "policy_operations",
-    "target_operations",
-    "publication_operations",
-    "token_operations",
-    "use_operations",
+    "jitid.operation.base",
+    "jitid.authority.access_operations",
+    "jitid.authority.adopt_operations",
+    "jitid.authority.agent_operations",
+    "jitid.authority.approval_operations",
+    "jitid.authority.certificate_operations",
+    "jitid.authority.delegator_operations",
+    "jitid.authority.policy_operations",
+    "jitid.authority.target_operations",
+    "jitid.authority.publication_operations",
+    "jitid.authority.token_operations",
+    "jitid.authority.use_operations",
 )
-"""Those of this package that define operations."""
+"""The modules that define operations."""
 
 
 @lru_cache(maxsize=1)
 def operations() -> Mapping[str, type[Operation[Any]]]:
     """Return all operations by their names."""
-    modules = [import_module(f"jitid.authority.{name}") for name in _MODULES]
+    modules = [import_module(name) for name in _MODULES]
     return {
         each.__name__: each
         for module in modules

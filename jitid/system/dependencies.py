@@ -97,7 +97,8 @@ _CHECK = f"{quote(sys.executable)} -m pip check"
 
 
 def _is_ours(path: str) -> bool:
-    return os.path.dirname(os.path.abspath(path)).startswith(os.path.dirname(os.path.abspath(__file__)))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.dirname(os.path.abspath(path)).startswith(package)
 
 
 def _extra_of(marker: str) -> str | None:

@@ -167,7 +167,7 @@ def _installed(files: list[Shipped], environ: Mapping[str, str]) -> Installed:
 
 def _root() -> str:
     """Return the folder that holds `completions` and `man`: inside an installed package, beside a checked-out one."""
-    package = os.path.dirname(os.path.abspath(__file__))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for root in (os.path.join(package, "share"), os.path.dirname(package)):
         if os.path.isfile(os.path.join(root, "completions", _SOURCES["bash"])):
             return root

@@ -280,7 +280,9 @@ def test_man_looks_where_we_believe(tmp_path: Path, manpath: str | None) -> None
 
 
 def test_an_installation_without_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installed_files, "__file__", str(tmp_path / "lib" / "jitid" / "shipped.py"))
+    monkeypatch.setattr(
+        installed_files, "__file__", str(tmp_path / "lib" / "jitid" / "system" / "installed_files.py")
+    )
     with pytest.raises(NotFoundError, match="came without its completions"):
         installed_files.installed({"HOME": "/"})
 
