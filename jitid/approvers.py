@@ -30,6 +30,6 @@ def are_missing(config: Config) -> bool:
 
 def _proves_persons(config: Config) -> bool:
     """Tell whether an issuer is configured that can prove a person: complete, and not of systems alone."""
-    from jitid.oidc import is_usable
+    from jitid.capabilities.access.oidc import is_usable
 
     return any(issuer.kind == "user" and is_usable(issuer) for issuer in config.oidc())

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from jitid import __version__, environment, examination
 from jitid.authority.target_operations import ExamineTargets
-from jitid.authority.whoami import Confinement
+from jitid.capabilities.access.oidc import check_names, check_settings
+from jitid.capabilities.access.whoami import Confinement
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.ledger.sqlite import folder
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
-from jitid.oidc import check_names, check_settings
 from jitid.operation.base import ListCredentials
 from jitid.system import installed_files
 from jitid.system.files import ReadableError, offences

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jitid import __version__, elsewhere
 from jitid.authority.remote import RemoteAuthority
-from jitid.authority.whoami import WhoAmI
+from jitid.capabilities.access.whoami import WhoAmI
 from jitid.config.effective import Config
 from jitid.errors import JitidError
 from jitid.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning

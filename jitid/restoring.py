@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from tarfile import TarError
 from typing import Any, NamedTuple
 
-from jitid import access, auditing, backup, backupfile, revocation, rotation
+from jitid import auditing, backup, backupfile, revocation, rotation
 from jitid.backup import Told
+from jitid.capabilities.access import grant
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
@@ -260,7 +261,7 @@ def _end(
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     bearers = 0
     while found := transaction.access.some(live=True, name=None, after=None, limit=_AT_ONCE):
-        bearers += len(access.revoke(transaction, [one.id for one in found], (), REASON).ids)
+        bearers += len(grant.revoke(transaction, [one.id for one in found], (), REASON).ids)
     revoked = []
     for key in living:
         if key.use == "jws":

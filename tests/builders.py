@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.issuance import Issued
 from jitid.ledger import enrolled
 from jitid.ledger.contract import Ledger, Transaction
@@ -25,7 +26,6 @@ from jitid.model.credential import Credential
 from jitid.model.delegator import Delegator
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.model.target import StatedTarget
-from jitid.oidc import OidcIssuer
 from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files

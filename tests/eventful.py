@@ -7,16 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from jitid import approval, provision
-from jitid.access import Wanted
 from jitid.amending import Amended
-from jitid.authority.access_operations import (
-    Authenticate,
-    BootstrapAccess,
-    GrantAccess,
-    RevokeAccess,
-    RotateAccess,
-    UseAssertion,
-)
 from jitid.authority.adopt_operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
@@ -24,6 +15,16 @@ from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import (
+    Authenticate,
+    BootstrapAccess,
+    GrantAccess,
+    RevokeAccess,
+    RotateAccess,
+    UseAssertion,
+)
+from jitid.capabilities.access.presented_store import Presentation
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,
@@ -33,7 +34,6 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.leaks import LeakReport
-from jitid.ledger.presented import Presentation
 from jitid.model.caller import Caller
 from jitid.model.process import Process
 from jitid.model.sighting import Sighting

@@ -10,12 +10,12 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.oidc import Proof
+    from jitid.capabilities.access.presented_store import Presentation
     from jitid.ledger.contract import Snapshot
-    from jitid.ledger.presented import Presentation
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.directory import DirectorySnapshot
-    from jitid.oidc import Proof
     from jitid.request import ProvedActor
 
 

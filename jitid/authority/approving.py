@@ -17,8 +17,8 @@ from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.presented_store import Presentation
     from jitid.ledger.contract import Snapshot
-    from jitid.ledger.presented import Presentation
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task

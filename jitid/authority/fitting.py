@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from jitid.authority import access_operations as accesses
 from jitid.authority import target_operations as targets
-from jitid.authority import token_operations as tokens
+from jitid.capabilities.access import operations as accesses
+from jitid.capabilities.access import token_operations as tokens
 from jitid.errors import JitidError, StorageError
 from jitid.model.credential import PARTS, TOKENS, Kind
 from jitid.operation import base as ops
 from jitid.operation.base import Operation, Result
 
 if TYPE_CHECKING:
-    from jitid.access import Granted
+    from jitid.capabilities.access.grant import Granted
     from jitid.issuance import Issued
 
 

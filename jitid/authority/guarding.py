@@ -8,8 +8,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.access import BOOTSTRAP, must_hold
-from jitid.authority import access_operations as access
 from jitid.authority import adopt_operations as adoptions
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
@@ -19,8 +17,10 @@ from jitid.authority import holding, owning
 from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
-from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
+from jitid.capabilities.access import operations as access
+from jitid.capabilities.access import token_operations as tokens
+from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
@@ -353,7 +353,7 @@ def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret
 def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
     from jitid import introspection
-    from jitid.authority.exchanging import must_be_own
+    from jitid.capabilities.access.exchange import must_be_own
 
     try:
         must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))

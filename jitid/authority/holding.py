@@ -18,7 +18,7 @@ from jitid.values.secret import Secret
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid.authority.token_operations import Exchange
+    from jitid.capabilities.access.token_operations import Exchange
     from jitid.ledger.contract import Look
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential

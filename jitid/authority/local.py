@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from jitid.authority.actors import Actor
     from jitid.authority.serving import ServingAuthority
     from jitid.authority.tally import Tally
+    from jitid.capabilities.access.oidc import OidcIssuer
+    from jitid.capabilities.access.presented_store import Presentation
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.ledger.contract import Ledger, Snapshot, Transaction
-    from jitid.ledger.presented import Presentation
     from jitid.model.caller import Caller
     from jitid.naming import Naming
-    from jitid.oidc import OidcIssuer
     from jitid.operation.context import Inside
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
@@ -101,7 +101,7 @@ class LocalAuthority:
             RefusedError: they are.
 
         """
-        from jitid.access import must_hold
+        from jitid.capabilities.access.grant import must_hold
 
         with self._ledger.read() as snapshot:
             must_hold(snapshot, caller)
@@ -152,12 +152,12 @@ class LocalAuthority:
             ShownError: it is for services.
 
         """
-        from jitid import access
         from jitid.authority import guarding
+        from jitid.capabilities.access import grant
 
         try:
             with self._ledger.read() as snapshot:
-                return access.holder(snapshot, snapshot.names, token)
+                return grant.holder(snapshot, snapshot.names, token)
         except (InvalidCredentialError, ShownError) as denial:
             if not guarding.reads(operation):
                 self._record_denial(denial, _told(operation), accept_clock=False)
@@ -343,9 +343,9 @@ class LocalAuthority:
 
                 return using.perform(self._inside, operation)
             case ops.AccessOperation():
-                from jitid.authority import accessing
+                from jitid.capabilities.access import perform as access_perform
 
-                return accessing.perform(self._inside, operation)
+                return access_perform.perform(self._inside, operation)
             case ops.CertificateOperation():
                 from jitid.authority import certifying
 
@@ -367,9 +367,9 @@ class LocalAuthority:
 
                 return adopting.perform(self._inside, operation)
             case ops.TokenOperation():
-                from jitid.authority import exchanging
+                from jitid.capabilities.access import exchange
 
-                return exchanging.perform(self._inside, operation, self._issue_to, self._deny)
+                return exchange.perform(self._inside, operation, self._issue_to, self._deny)
             case _:
                 return self._look(operation)
 

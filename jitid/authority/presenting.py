@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.actors import client_actor, is_owner, must_be_let, names_of, own_agent
+from jitid.capabilities.access.presented_store import Presentation
 from jitid.errors import PresenterError
-from jitid.ledger.presented import Presentation
 from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.actors import Actor
+    from jitid.capabilities.access.oidc import Proof, Sort
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.caller import Caller
-    from jitid.oidc import Proof, Sort
     from jitid.operation.context import Inside
     from jitid.values.secret import Secret
 
@@ -116,7 +116,7 @@ def _holds(snapshot: Snapshot, caller: Caller | None, cnf: Mapping[str, Any]) ->
     """Return whether a caller has authenticated with the key that a token is bound to (RFC 7800)."""
     if caller is None or caller.credential is None or not caller.credential.startswith("acc_"):
         return False
-    from jitid import oidc
+    from jitid.capabilities.access import oidc
 
     access = snapshot.access.find(parse_access_id(caller.credential))
     if access is None or access.public is None:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid.authority import fitting, guarding, paging
-from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.authority.extent import is_long
 from jitid.authority.target_operations import Settle
-from jitid.authority.token_operations import Exchange
-from jitid.authority.whoami import WhoAmI
+from jitid.capabilities.access.operations import GrantAccess, RevokeAccess, RotateAccess
+from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.access.whoami import WhoAmI
 from jitid.errors import (
     ConfigurationError,
     JitidError,

@@ -138,7 +138,7 @@ def _end(transaction: Transaction, found: Answered) -> bool:
         made = tuple(identity_id(uid) for uid in transaction.idempotency.made(found))
         revocation.revoke(transaction, Selection(ids=made), REASON, None)
         return False
-    from jitid import access
+    from jitid.capabilities.access import grant
 
-    ended = access.revoke(transaction, (access_id(found.first),), (), REASON, alone=True)
+    ended = grant.revoke(transaction, (access_id(found.first),), (), REASON, alone=True)
     return ended.event is not None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import (
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import (
     BootstrapAccess,
     GrantAccess,
     ListAccess,
@@ -32,7 +32,7 @@ from jitid.values.times import format_time, parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitid.access import Granted
+    from jitid.capabilities.access.grant import Granted
     from jitid.commands import options
     from jitid.operation.authority import Authority
 
@@ -211,8 +211,8 @@ def _write_new(path: str, made: Granted) -> None:
 
 
 def _key(path: str) -> str:
+    from jitid.capabilities.access.oidc import MAX_KEY
     from jitid.commands import reading
-    from jitid.oidc import MAX_KEY
 
     return decoded(reading.read(path, MAX_KEY, "the key"), "the key")
 

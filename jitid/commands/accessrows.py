@@ -9,7 +9,7 @@ from jitid.model.access import ALL_AUDIENCES, AccessState
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.access import Granted
+    from jitid.capabilities.access.grant import Granted
     from jitid.model.access import Access
 
 FIELDS = (

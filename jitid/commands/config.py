@@ -209,7 +209,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
 
 def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[str, str]:
     """Return the value of a field of an issuer of ID tokens as it is written. Raises ConfigurationError."""
-    from jitid.oidc import OidcIssuer, check_settings
+    from jitid.capabilities.access.oidc import OidcIssuer, check_settings
 
     new: str | list[str] | dict[str, str] = value
     said: dict[str, Any] = {}

@@ -261,7 +261,7 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
             if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
                 raise ConfigurationError(f"{where} is not {what}")
             if name in _CHOICES:
-                from jitid import oidc
+                from jitid.capabilities.access import oidc
 
                 _must_be_among(texts, oidc.KINDS if name == "kind" else oidc.ALGORITHMS, where)
     return {

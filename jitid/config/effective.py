@@ -15,8 +15,8 @@ from jitid.system.xdg import default_ledger, project_files, system_files, user_f
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.oidc import OidcIssuer
     from jitid.model.target import StatedTarget
-    from jitid.oidc import OidcIssuer
 
 
 class Config:
@@ -158,7 +158,7 @@ class Config:
 
         Whether their settings can be meant is checked when one of them is asked: `oidc.check_settings`.
         """
-        from jitid.oidc import OidcIssuer
+        from jitid.capabilities.access.oidc import OidcIssuer
 
         issuers = []
         for issuer, fields in self._oidc.items():

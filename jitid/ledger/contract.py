@@ -33,8 +33,8 @@ from jitid.model.task import Task
 from jitid.model.use import UseSnapshot, UseTransaction
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.presented_store import Presentation, SqlPresented
     from jitid.ledger.idempotency import Answered, SqlIdempotency
-    from jitid.ledger.presented import Presentation, SqlPresented
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.runs import Run
     from jitid.ledger.seal import Seal

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.access import presented_store
 from jitid.errors import IntegrityError
 from jitid.ledger import (
     accessmembers,
@@ -16,7 +17,6 @@ from jitid.ledger import (
     leakrows,
     markrows,
     naming,
-    presented,
     pruned,
     registered,
     seal,
@@ -88,7 +88,7 @@ class Members:
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
-        self._presented = presented.PresentedMembers(snapshot.presented, snapshot.now)
+        self._presented = presented_store.PresentedMembers(snapshot.presented, snapshot.now)
         self._agents = registered.AgentMembers(snapshot, without)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
@@ -134,7 +134,7 @@ class Members:
         # In a text the quotes would be escaped: these are members of the event itself.
         if any(mark in body for mark in naming.MARKS):
             self._names.take(seq, strict_json.loads(body, "audit event"))
-        if presented.MARK in body:
+        if presented_store.MARK in body:
             # Besides what the event says itself.
             self._presented.check(seq, strict_json.loads(body, "audit event"))
         if keyrows.KEY in body or keyrows.RETIRED in body:

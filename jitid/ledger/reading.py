@@ -38,8 +38,8 @@ from jitid.values.text import quote
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.presented_store import SqlPresented
     from jitid.ledger.idempotency import Answered
-    from jitid.ledger.presented import SqlPresented
     from jitid.ledger.retention import SqlRetention
     from jitid.ledger.seal import Seal
     from jitid.ledger.segments import SqlSegments
@@ -275,14 +275,14 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def presented(self) -> SqlPresented:
         """The foreign tokens that were presented, and by whom first."""
-        from jitid.ledger.presented import SqlPresented
+        from jitid.capabilities.access.presented_store import SqlPresented
 
         return SqlPresented(self._db)
 
     @property
     def access(self) -> AccessSnapshot:
         """Who may ask an authority that serves others."""
-        from jitid.ledger.sqlaccess import SqlAccess
+        from jitid.capabilities.access.store import SqlAccess
 
         return SqlAccess(self._db, self._now)
 

@@ -14,12 +14,12 @@ from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.access.presented_store import REMEMBERED as PRESENTED
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.presented import REMEMBERED as PRESENTED
 from jitid.ledger.pruned import issued_parts, request_parts
 from jitid.ledger.remains import Pruned, Remains
 from jitid.ledger.select import OVER, Gone

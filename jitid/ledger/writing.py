@@ -34,8 +34,8 @@ from jitid.model.process import Process
 from jitid.model.task import Task
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.presented_store import Presentation
     from jitid.ledger.idempotency import SqlIdempotency
-    from jitid.ledger.presented import Presentation
     from jitid.ledger.retention import SqlRetentionChanges
     from jitid.ledger.shares import SqlShareChanges
     from jitid.model.access import AccessTransaction
@@ -119,7 +119,7 @@ class SqlTransaction(SqlSnapshot):
     @property
     def access(self) -> AccessTransaction:
         """Who may ask an authority that serves others."""
-        from jitid.ledger.sqlaccess import SqlAccessChanges
+        from jitid.capabilities.access.store import SqlAccessChanges
 
         return SqlAccessChanges(self._db, self._now, self.next_seq)
 

@@ -13,7 +13,7 @@ from jitid.operation.base import Answering, Operation
 
 _MODULES = (
     "jitid.operation.base",
-    "jitid.authority.access_operations",
+    "jitid.capabilities.access.operations",
     "jitid.authority.adopt_operations",
     "jitid.authority.agent_operations",
     "jitid.authority.approval_operations",
@@ -22,7 +22,7 @@ _MODULES = (
     "jitid.authority.policy_operations",
     "jitid.authority.target_operations",
     "jitid.authority.publication_operations",
-    "jitid.authority.token_operations",
+    "jitid.capabilities.access.token_operations",
     "jitid.authority.use_operations",
 )
 """The modules that define operations."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jitid.auditing import LogFilter, Verification
+    from jitid.capabilities.access.oidc import Sort
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
     from jitid.handback import HandedBack
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from jitid.model.sighting import Sighting
     from jitid.model.task import Task
     from jitid.model.use import Used
-    from jitid.oidc import Sort
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.retention import Pruning

@@ -9,9 +9,9 @@ from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.oidc import OidcIssuer, Proof, Sort
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.oidc import OidcIssuer, Proof, Sort
     from jitid.request import Terms
     from jitid.targets import Targets
     from jitid.values.secret import Secret
@@ -53,7 +53,8 @@ class Inside(NamedTuple):
                 clock set back.
 
         """
-        from jitid import governance, oidc
+        from jitid import governance
+        from jitid.capabilities.access import oidc
 
         with self.ledger.read() as snapshot:
             now = snapshot.now

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.access.oidc import MAX_KEY
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import ACCESS_KEY
@@ -18,7 +19,6 @@ from jitid.model import standing_secret
 from jitid.model.caller import ROLES
 from jitid.model.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES
-from jitid.oidc import MAX_KEY
 from jitid.operation.fields import (
     ACCESS,
     ACTION,

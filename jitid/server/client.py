@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from jitid import assertion
-from jitid.assertion import ALGORITHMS as ALGORITHMS
-from jitid.authority.access_operations import Authenticate, FindClientKeys, UseAssertion
+from jitid.capabilities.access import assertion
+from jitid.capabilities.access.assertion import ALGORITHMS as ALGORITHMS
+from jitid.capabilities.access.operations import Authenticate, FindClientKeys, UseAssertion
 from jitid.errors import InvalidCredentialError, UnauthenticatedError, UsageError
 from jitid.server.oautherror import OAuthError
 from jitid.values import strict_json

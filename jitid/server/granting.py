@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jitid.authority.actors import own_agent
-from jitid.authority.exchanging import new_task
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.exchange import new_task
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import UsageError
 from jitid.model.credential import Kind
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
@@ -23,9 +23,9 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from jitid.capabilities.access.oidc import Sort
     from jitid.issuance import Issued
     from jitid.model.caller import Caller
-    from jitid.oidc import Sort
     from jitid.operation.authority import Authority
     from jitid.server.form import Form
 

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from jitid import __version__
 from jitid.authority.extent import is_long
-from jitid.authority.whoami import Confinement, WhoAmI
+from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
 from jitid.operation import codec
 from jitid.operation.annotations import operations

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.authority.access_operations import RevokeAccess
-from jitid.authority.token_operations import Introspect, RevokeToken
+from jitid.capabilities.access.operations import RevokeAccess
+from jitid.capabilities.access.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.server import client, granting
 from jitid.server.answers import CHALLENGE, LimitedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid import __version__
-from jitid.authority.whoami import WhoAmI
+from jitid.capabilities.access.whoami import WhoAmI
 from jitid.operation import codec
 from jitid.operation.annotations import operations
 from jitid.operation.shape_of import shape_of

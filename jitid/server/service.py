@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.authority.access_operations import Authenticate
 from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
+from jitid.capabilities.access.operations import Authenticate
 from jitid.errors import (
     ClockError,
     ConfigurationError,

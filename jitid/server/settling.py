@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jitid.authority.target_operations import Settle
-from jitid.authority.token_operations import RevokeToken
+from jitid.capabilities.access.token_operations import RevokeToken
 from jitid.revocation import Ended
 from jitid.server.pool import Pool
 

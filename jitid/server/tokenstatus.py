@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.authority.access_operations import Authenticate
-from jitid.authority.token_operations import Introspect
+from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.access.token_operations import Introspect
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.model.caller import Caller
 from jitid.server.forward import shown_token, shows_token

@@ -40,8 +40,8 @@ _SWITCH = 0.001
 
 
 _NEEDED = (
-    "jitid.authority.accessing",
-    "jitid.authority.exchanging",
+    "jitid.capabilities.access.perform",
+    "jitid.capabilities.access.exchange",
     "jitid.authority.using",
     "jitid.introspection",
     "jitid.issuance",

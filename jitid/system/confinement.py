@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import environment
-from jitid.authority.whoami import Confinement, WhoAmI
+from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.examination import UnexaminedError

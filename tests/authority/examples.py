@@ -5,10 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.access import Wanted
 from jitid.amending import Amended
 from jitid.auditing import LogFilter
-from jitid.authority import access_operations as access
 from jitid.authority import adopt_operations as adoptions
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
@@ -17,10 +15,12 @@ from jitid.authority import delegator_operations as delegators
 from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
-from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.authority.actors import own_agent
 from jitid.authorization import Asked, check_action
+from jitid.capabilities.access import operations as access
+from jitid.capabilities.access import token_operations as tokens
+from jitid.capabilities.access.grant import Wanted
 from jitid.delegators import Edit
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller

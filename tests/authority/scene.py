@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import Authenticate, BootstrapAccess, GrantAccess
 from jitid.authority.adopt_operations import Adopt
 from jitid.authority.certificate_operations import RequestAuthority
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, GrantAccess
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.issuance import Issued
 from jitid.leaks import LeakReport

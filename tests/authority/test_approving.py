@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.access_operations import Authenticate
 from jitid.authority.approval_operations import (
     DenyApproval,
     FindApprovals,
@@ -15,6 +14,7 @@ from jitid.authority.approval_operations import (
     ShowApproval,
 )
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.access.operations import Authenticate
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
 from jitid.issuance import Issued
 from jitid.model.approval import ApprovalFilter, ApprovalState

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import exchanging
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
+from jitid.capabilities.access import exchange as exchanging
+from jitid.capabilities.access.oidc import OidcIssuer, Sort
+from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
 from jitid.errors import (
     InvalidCredentialError,
     PolicyDeniedError,
@@ -23,7 +24,6 @@ from jitid.errors import (
 from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.model.credential import MADE, OUTSIDE
-from jitid.oidc import OidcIssuer, Sort
 from jitid.operation import base as ops
 from jitid.request import AttachRequest, MayAct
 from jitid.values.secret import Secret

@@ -9,8 +9,8 @@ import pytest
 
 from jitid.authority import guarding
 from jitid.authority import target_operations as targets
-from jitid.authority.access_operations import Authenticate
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import RefusedError
 from jitid.model.caller import ROLES
 from jitid.model.ledger_rows import Selection

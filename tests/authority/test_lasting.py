@@ -8,12 +8,12 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority.access_operations import RotateAccess
 from jitid.authority.approval_operations import Decided, GrantApproval
 from jitid.authority.certificate_operations import PublishRevocations
 from jitid.authority.guarding import DUTIES
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.operations import RotateAccess
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.certifying import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.issuance import Issued

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.authority import agent_operations as agents
-from jitid.authority import exchanging
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Exchange
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
+from jitid.capabilities.access import exchange
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger import reading
@@ -373,7 +373,7 @@ def test_an_actor_that_ended_while_its_request_waited_acts_no_more(
     lender = as_bot(world, OWNER, may_audience=(SERVICE,))
     plain = issue(world, OWNER, agent="plain", delegator=None, task="T-2")
     above = bearer(issue(world, EVE, agent="plain", delegator=None, task="T-eve", may_audience=(SERVICE,)))
-    look = exchanging._actor
+    look = exchange._actor
 
     def waiting(*asked: Any) -> Any:
         found = look(*asked)
@@ -381,7 +381,7 @@ def test_an_actor_that_ended_while_its_request_waited_acts_no_more(
             world.revoke(one.credentials[0].id)
         return found
 
-    monkeypatch.setattr(exchanging, "_actor", waiting)
+    monkeypatch.setattr(exchange, "_actor", waiting)
     for actor in (lender, plain):
         with pytest.raises(InvalidCredentialError, match=r"the actor's token is not valid: .*revoked"):
             _exchanged(world, EVE, above, bearer(actor))

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import Authenticate, GrantAccess
 from jitid.authority.agent_operations import ChangeAgent, SuspendAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.local import LocalAuthority
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.oidc import OidcIssuer, thumbprint
+from jitid.capabilities.access.operations import Authenticate, GrantAccess
+from jitid.capabilities.access.presented_store import REMEMBERED, Presentation
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -27,10 +29,8 @@ from jitid.errors import (
     PresenterError,
 )
 from jitid.issuance import Issued
-from jitid.ledger.presented import REMEMBERED, Presentation
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
-from jitid.oidc import OidcIssuer, thumbprint
 from jitid.operation import base as ops
 from jitid.registry import Stated
 from jitid.request import RenewRequest

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from jitid import access
-from jitid.access import Wanted
-from jitid.authority import access_operations as accesses
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access import grant as access
+from jitid.capabilities.access import operations as accesses
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.access import Wanted, caller_of
-from jitid.authority.access_operations import Authenticate, GrantAccess
+from jitid.capabilities.access.grant import Wanted, caller_of
+from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.values.secret import Secret
 from jitid.values.times import format_time

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.access.oidc import check_settings
 from jitid.config.effective import Config, load
 from jitid.config.settings import SETTINGS, Setting
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import SENSITIVITIES, rank
-from jitid.oidc import check_settings
 
 ORDER = ("flag", "environment", "project", "user", "system", "default")
 

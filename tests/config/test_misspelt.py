@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import tomli_w
 
-from jitid import oidc
+from jitid.capabilities.access import oidc
 from jitid.config import settings
 from jitid.config.config_file import TABLES
 from jitid.config.effective import load

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.authority import delegator_operations as ops
+from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
-from jitid.oidc import OidcIssuer
 from jitid.operation.base import Inspect, Renew, Revoke
 from jitid.reconciling import Reconciled, Source
 from jitid.request import RenewRequest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jitid import access
-from jitid.access import Wanted
-from jitid.ledger.presented import Presentation
+from jitid.capabilities.access import grant
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.presented_store import Presentation
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import parse_id
@@ -82,7 +82,7 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
         assert snapshot.access.presented(bytes(32)) is None
     with other.write() as transaction:
         wanted = Wanted("system:gate", ("verifier",), audiences=("urn:a",))
-        granted = access.grant(transaction, wanted, None)
+        granted = grant.grant(transaction, wanted, None)
         later = put(transaction, task="T-1")
     assert granted.secret is not None
     print_ = fingerprint(granted.secret.reveal())
@@ -94,7 +94,7 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
             assert presented is not None
             assert presented.access.ended_at is None
     with other.write() as transaction:
-        access.revoke(transaction, (granted.access.id,), (), None)
+        grant.revoke(transaction, (granted.access.id,), (), None)
     with place.ledger.glance() as snapshot:
         presented = snapshot.access.presented(print_)
         assert presented is not None

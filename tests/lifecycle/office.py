@@ -15,9 +15,9 @@ from jitid.authority.approval_operations import (
     GrantApproval,
     ListApprovals,
 )
+from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState
-from jitid.oidc import OidcIssuer
 from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.tokens import signed

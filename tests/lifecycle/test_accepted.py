@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ss
 from jitid import offline, revocation, rotation, traced
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import auditexport
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess
 from jitid.authority.repeating import digest_of
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction

@@ -17,10 +17,10 @@ from threading import Event, Thread
 import pytest
 
 from jitid import backupfile, backups, restoration
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess
 from jitid.backup import Progress
 from jitid.backups import Made
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess
 from jitid.config.effective import Config, load
 from jitid.errors import (
     IntegrityError,

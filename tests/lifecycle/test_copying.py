@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.access_operations import Authenticate
 from jitid.authority.publication_operations import MakePublication
-from jitid.authority.token_operations import Introspect
+from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.access.token_operations import Introspect
 from jitid.copying import Copy, copy
 from jitid.crypto import jws
 from jitid.errors import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.folder import DATABASE

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid import matching, tracing
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess
 from jitid.search.find import Finds
 from jitid.values.secret import fingerprint, new_opaque
 from tests.builders import World

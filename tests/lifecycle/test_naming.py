@@ -12,10 +12,10 @@ import pytest
 
 import jitid
 from jitid import issuance, naming
-from jitid.access import Wanted, authenticate
-from jitid.authority.access_operations import GrantAccess, RevokeAccess
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Introspect
+from jitid.capabilities.access.grant import Wanted, authenticate
+from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
+from jitid.capabilities.access.token_operations import Introspect
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     ConfigurationError,

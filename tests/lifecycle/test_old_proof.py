@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess, UseAssertion
 from jitid.authority.approval_operations import GrantApproval
 from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess, UseAssertion
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.model.approval import ApprovalState
 from jitid.operation.base import Issue

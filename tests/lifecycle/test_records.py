@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.authority.target_operations import Attach
-from jitid.authority.token_operations import Exchange
+from jitid.capabilities.access.token_operations import Exchange
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model import reach
 from jitid.model.agent import Agent

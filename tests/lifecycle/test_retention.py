@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import retention
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess
 from jitid.authority.target_operations import Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import assertion, keysets
+from jitid.capabilities.access import assertion, key_sets
 from jitid.server import app, authzen, forward, granting, oauth, tokenstatus
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
@@ -71,8 +71,8 @@ def test_every_error_is_told() -> None:
 def test_every_algorithm_and_bound_is_told() -> None:
     for algorithm in assertion.ALGORITHMS:
         assert algorithm in TEXT
-    assert (assertion.LONGEST, keysets.FRESH, keysets.AGAIN, keysets.LONGEST) == (300, 300, 30, 10)
-    assert (authzen.MOST, keysets.MAX_KEY_SET) == (1000, 1024 * 1024)
+    assert (assertion.LONGEST, key_sets.FRESH, key_sets.AGAIN, key_sets.LONGEST) == (300, 300, 30, 10)
+    assert (authzen.MOST, key_sets.MAX_KEY_SET) == (1000, 1024 * 1024)
 
 
 def test_the_example_for_nginx_works(asked: Asked, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.access.key_sets import read_key_set
 from jitid.errors import StorageError
-from jitid.keysets import read_key_set
 from jitid.system import connect as connecting
 from jitid.system import http
 from jitid.system.authority_address import parse_address

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess
 from jitid.config.effective import load
 from jitid.environment import open_authority
 from tests.real import Shell

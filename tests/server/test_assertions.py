@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitid.assertion import TYPE as ASSERTION
+from jitid.capabilities.access.assertion import TYPE as ASSERTION
 from tests.server.asking import API, ISSUER, Asked, asking, grant
 from tests.serving import Answer
 from tests.tokens.signed import ED25519, P256, jwk, token

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jitid.assertion import TYPE
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.access.assertion import TYPE
 from jitid.config.effective import load
 from jitid.environment import open_authority
 from jitid.request import AttachRequest

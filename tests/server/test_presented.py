@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import assertion
+from jitid.capabilities.access import assertion
 from jitid.errors import UnauthenticatedError
 from jitid.server.form import MAX_FORM, Form, credentials_of, parse_form
 from jitid.server.oautherror import OAuthError

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess
 from jitid.authority.target_operations import Settle
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess
 from jitid.errors import PolicyDeniedError
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import GrantAccess, RevokeAccess
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.errors import InvalidCredentialError
 from jitid.sweep.finding import Coverage, Remedied, Severity
 from jitid.sweep.limits import Limits

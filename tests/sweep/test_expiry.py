@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.access import Wanted
-from jitid.authority.access_operations import Authenticate, GrantAccess, RotateAccess
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import Authenticate, GrantAccess, RotateAccess
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import seal
 from jitid.model.caller import Caller

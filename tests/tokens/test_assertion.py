@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from jitid import assertion
+from jitid.capabilities.access import assertion
 from jitid.errors import InvalidCredentialError
 from tests.tokens.signed import ED25519, NOW, P256, Private, encode, jwk, token
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from jitid import keysets, oidc
+from jitid.capabilities.access import key_sets, oidc
+from jitid.capabilities.access.key_sets import key_set, read_key_set
+from jitid.capabilities.access.oidc import OidcIssuer, verify_id_token
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError
-from jitid.keysets import key_set, read_key_set
-from jitid.oidc import OidcIssuer, verify_id_token
 from tests.tokens.loopback import Answer, certificate, serve
 from tests.tokens.signed import ED25519, NOW, P256, encode, jwk, token
 from tests.tokens.vectors import jws_cases, ranges
@@ -226,14 +226,14 @@ def test_keys_are_fetched_once_for_many_tokens_and_again_for_a_new_key(
         # Just asked: a key that is not there has to wait.
         assert key_set(place, 5, "k3") == KEYS
         assert answer.asked == 1
-        monkeypatch.setattr(keysets, "AGAIN", 0.0)
-        monkeypatch.setattr(keysets, "PAUSE", 0.0)
+        monkeypatch.setattr(key_sets, "AGAIN", 0.0)
+        monkeypatch.setattr(key_sets, "PAUSE", 0.0)
         assert key_set(place, 5, "k1") == KEYS
         assert key_set(place, 5, "k3") == rotated
         assert answer.asked == 2
         # Gone for a while: what was fetched serves on, and then no more.
         answer.status = 500
-        monkeypatch.setattr(keysets, "FRESH", 0.0)
+        monkeypatch.setattr(key_sets, "FRESH", 0.0)
         with pytest.raises(StorageError, match="status 500"):
             key_set(place, 5, "k3")
 
@@ -245,8 +245,8 @@ def test_what_was_fetched_serves_while_the_issuer_is_away(monkeypatch: pytest.Mo
         assert key_set(f"{address}/keys", 5) == KEYS
         answer.status = 500
         clock = time.monotonic
-        for later, reason in ((keysets.FRESH + 1, None), (2 * keysets.FRESH + 20, "status 500")):
-            monkeypatch.setattr(keysets, "monotonic", lambda later=later: clock() + later)
+        for later, reason in ((key_sets.FRESH + 1, None), (2 * key_sets.FRESH + 20, "status 500")):
+            monkeypatch.setattr(key_sets, "monotonic", lambda later=later: clock() + later)
             if reason is None:
                 assert key_set(f"{address}/keys", 5) == KEYS
             else:
@@ -302,7 +302,7 @@ def test_each_wycheproof_token_is_judged_for_its_reason() -> None:
 
 def test_only_one_waits_for_an_issuer_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are told so soon, and are free for whoever needs no issuer."""
-    monkeypatch.setattr(keysets, "WAITING", 0.2)
+    monkeypatch.setattr(key_sets, "WAITING", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(4) as pool:
         place = f"http://127.0.0.1:{server.getsockname()[1]}/keys"
         first = pool.submit(key_set, place, 30)

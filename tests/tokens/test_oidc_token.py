@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jitid import oidc
+from jitid.capabilities.access import oidc
+from jitid.capabilities.access.oidc import OidcIssuer, Proof, verify_id_token
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.oidc import OidcIssuer, Proof, verify_id_token
 from tests.tokens.signed import ED25519, NOW, P256, Private, encode, jwk, token
 
 ISSUER = "https://ci.example"

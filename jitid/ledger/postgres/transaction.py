@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jitid.capabilities.access.presented_store import SqlPresented
+from jitid.capabilities.access.store import SqlAccess
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgres.fast_path import prepared
-from jitid.ledger.presented import SqlPresented
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.shares import SqlShareChanges
-from jitid.ledger.sqlaccess import SqlAccess
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.chain import Chain, Held
 from jitid.model.event import Event

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import access
-from jitid.assertion import CLOCK_LEEWAY, LONGEST
-from jitid.authority import access_operations as ops
 from jitid.authority.repeating import GRANTED, once
+from jitid.capabilities.access import grant
+from jitid.capabilities.access import operations as ops
+from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.ledger.markrows import assertion_digest
 from jitid.model.access import ASSERTION_LEEWAY
@@ -40,7 +40,7 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
 
             alone = not has_role(inside.caller, ops.RevokeAccess)
             with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
-                return access.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
+                return grant.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
         case ops.ListAccess():
             with inside.ledger.read() as snapshot:
                 name = None if one.name is None else snapshot.own_name(one.name)
@@ -48,7 +48,7 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
                 return ops.AccessPage(found, snapshot.now)
         case ops.Authenticate():
             with inside.ledger.read() as snapshot:
-                return access.authenticate(snapshot, inside.ledger.names, one.bearer, one.client)
+                return grant.authenticate(snapshot, inside.ledger.names, one.bearer, one.client)
         case ops.FindClientKeys():
             with inside.ledger.read() as snapshot:
                 known = snapshot.access.keys_of(one.client)
@@ -61,8 +61,8 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
 
 def _make(
     inside: Inside, operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess
-) -> access.Granted:
-    def ids(granted: access.Granted) -> tuple[bytes, bytes]:
+) -> grant.Granted:
+    def ids(granted: grant.Granted) -> tuple[bytes, bytes]:
         uid = parse_access_id(granted.access.id)
         return uid, uid
 
@@ -93,14 +93,14 @@ def _made(
     places: Sequence[str],
     *,
     again: bool = False,
-) -> access.Granted:
+) -> grant.Granted:
     match operation:
         case ops.GrantAccess(wanted=wanted):
-            return access.grant(transaction, wanted, caller, places)
+            return grant.grant(transaction, wanted, caller, places)
         case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
-            return access.rotate(transaction, id_, ttl, overlap, caller, again=again)
+            return grant.rotate(transaction, id_, ttl, overlap, caller, again=again)
         case ops.BootstrapAccess():
-            return access.bootstrap(transaction, _BOOTSTRAPPED)
+            return grant.bootstrap(transaction, _BOOTSTRAPPED)
         case _:
             assert_never(operation)
 
@@ -115,7 +115,7 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
         presented = next(iter(transaction.access.keys_of(operation.id)), None)
         if presented is None:
             raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
-        caller = access.caller_of(transaction, presented)
+        caller = grant.caller_of(transaction, presented)
         if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
             raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
         if operation.expires_at + ASSERTION_LEEWAY < transaction.now:

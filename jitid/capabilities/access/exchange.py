@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import governance, introspection, revocation
-from jitid.authority import token_operations as ops
 from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.authority.presenting import present
+from jitid.capabilities.access import token_operations as ops
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection
@@ -22,11 +22,11 @@ from jitid.values.names import MAX_NAME, spiffe_id
 from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
+    from jitid.capabilities.access.oidc import Sort
     from jitid.issuance import Issued
     from jitid.ledger.contract import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
-    from jitid.oidc import Sort
     from jitid.operation.base import TokenOperation
     from jitid.operation.context import Inside
     from jitid.revocation import Ended

@@ -9,7 +9,7 @@ from shlex import quote as word
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from jitid import keysets
+from jitid.capabilities.access import key_sets
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.values import issuer_names, strict_json
@@ -147,7 +147,7 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
         if not isinstance(claims.get(name, {}), dict):
             raise InvalidCredentialError(f"the ID token's `{name}` is not an object")
     # The signature comes last, so that a token which is worth nothing does not make us ask the network.
-    keys = keysets.key_set(issuer.jwks, timeout, header.get("kid"))
+    keys = key_sets.key_set(issuer.jwks, timeout, header.get("kid"))
     key = choose_key(keys, header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
     return Proof(
@@ -214,7 +214,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if not issuer.algorithms or not _FORMS.keys() >= set(issuer.algorithms):
         raise ConfigurationError(f"{name} has algorithms that are not among {', '.join(_FORMS)}")
     if not issuer.jwks.startswith("/"):
-        keysets.check_address(issuer.jwks)
+        key_sets.check_address(issuer.jwks)
     if any(character.isspace() for character in issuer.issuer):
         # `ISS SUB` names a subject in the directory, and must be read in one way.
         raise ConfigurationError(f"{name} has white space in its name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from jitid import oidc
+from jitid.capabilities.access import oidc
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.values.times import over

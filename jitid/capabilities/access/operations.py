@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import AccessOperation
 
 if TYPE_CHECKING:
-    from jitid.access import AccessEnded, Granted, Wanted
+    from jitid.capabilities.access.grant import AccessEnded, Granted, Wanted
     from jitid.model.access import Access
     from jitid.model.caller import Caller
     from jitid.values.secret import Secret

@@ -545,6 +545,6 @@ def _lifetime(stated: int | None, *, key: bool) -> int:
 
 def _public(text: str) -> str:
     """Return a public key as canonical JSON. Raises UsageError."""
-    from jitid.oidc import registered_key
+    from jitid.capabilities.access.oidc import registered_key
 
     return strict_json.dumps(registered_key(text))

@@ -1,0 +1,1 @@
+"""What jitid can do, a folder each: operations, the work behind them, and their SQL."""

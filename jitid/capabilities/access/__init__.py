@@ -1,0 +1,1 @@
+"""Who may use an authority, and how callers prove who they are."""
