@@ -7,8 +7,6 @@ from contextlib import nullcontext
 import pytest
 
 from jitid import approval, provision
-from jitid.amending import Amended
-from jitid.authority.adopt_operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.delegator_operations import EnableDelegator
@@ -25,6 +23,8 @@ from jitid.capabilities.access.operations import (
     UseAssertion,
 )
 from jitid.capabilities.access.presented_store import Presentation
+from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.adopt.operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,

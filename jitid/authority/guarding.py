@@ -8,7 +8,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority import adopt_operations as adoptions
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
@@ -21,6 +20,7 @@ from jitid.authority import use_operations as uses
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
+from jitid.capabilities.adopt import operations as adoptions
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops

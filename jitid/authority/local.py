@@ -355,7 +355,7 @@ class LocalAuthority:
 
                 return provisioning.perform(self._inside, operation)
             case ops.AdoptionOperation():
-                from jitid.authority.adopt_operations import AdoptedShapes
+                from jitid.capabilities.adopt.operations import AdoptedShapes
 
                 if isinstance(operation, AdoptedShapes):
                     # Each search of a long text asks this: what performs the others takes longer to load.
@@ -363,9 +363,9 @@ class LocalAuthority:
 
                     with self._ledger.read() as snapshot:
                         return shapes(snapshot)
-                from jitid.authority import adopting
+                from jitid.capabilities.adopt import perform as adopt_perform
 
-                return adopting.perform(self._inside, operation)
+                return adopt_perform.perform(self._inside, operation)
             case ops.TokenOperation():
                 from jitid.capabilities.access import exchange
 

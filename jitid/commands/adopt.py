@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import adopt_operations as ops
+from jitid.capabilities.adopt import operations as ops
 from jitid.commands import adoptrows, reading, rows
 from jitid.commands.adoptstated import amended_by, check_elsewhere, standing
 from jitid.commands.found import number, some
@@ -21,10 +21,10 @@ from jitid.values.text import check_text, mark_of, safe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitid.adoption import Adoption
+    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.read_secret import Kept
     from jitid.commands import options
     from jitid.operation.authority import Authority
-    from jitid.standingkeys import Kept
 
 _PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")
@@ -105,16 +105,16 @@ def _kept(
     stated: Mapping[str, str | None],
 ) -> Kept:
     """Return what is kept of the one secret. Raises UsageError if it is not given in exactly one way."""
-    from jitid import standingkeys
+    from jitid.capabilities.adopt import read_secret
 
     if sum(way is not None for way in (file, fingerprint, public_key)) > 1:
         raise UsageError(
             "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
         )
     if fingerprint is not None:
-        return standingkeys.of_fingerprint(fingerprint, prefix)
+        return read_secret.of_fingerprint(fingerprint, prefix)
     if public_key is not None:
-        return standingkeys.of_public(
+        return read_secret.of_public(
             reading.unmarked(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
         )
     data = reading.read(file or "-", MOST_SECRET + 2, "the secret")
@@ -125,7 +125,7 @@ def _kept(
     try:
         text = data.decode("utf-8")
         check_elsewhere(stated, text)
-        return standingkeys.of_secret(text, prefix)
+        return read_secret.of_secret(text, prefix)
     except UnicodeDecodeError:
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 

@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jitid import standingkeys
+from jitid.capabilities.adopt import read_secret
+from jitid.capabilities.adopt.read_secret import Kept
 from jitid.commands import reading
 from jitid.commands.adoptstated import check_elsewhere, standing
 from jitid.commands.rosterfile import Content
 from jitid.errors import UsageError
 from jitid.model.standing_secret import MOST_SECRETS, StandingSecret
 from jitid.roster.place import at, misplaced
-from jitid.standingkeys import Kept
 from jitid.values import strict_json
 from jitid.values.text import quote
 
@@ -153,8 +153,8 @@ def _standing(number: int, row: dict[str, str], usual: Mapping[str, str]) -> Sta
 def _kept(sort: str, text: str, prefix: str | None) -> Kept:
     match sort:
         case "secret":
-            return standingkeys.of_secret(text, prefix)
+            return read_secret.of_secret(text, prefix)
         case "fingerprint":
-            return standingkeys.of_fingerprint(text, prefix)
+            return read_secret.of_fingerprint(text, prefix)
         case _:
-            return standingkeys.of_public(text)
+            return read_secret.of_public(text)

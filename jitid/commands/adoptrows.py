@@ -9,8 +9,8 @@ from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND
 
 if TYPE_CHECKING:
-    from jitid.adopted import AdoptedSecret, Finished
-    from jitid.adoption import Adoption
+    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
+    from jitid.capabilities.adopt.adoption import Adoption
 
 FIELDS = (
     "name",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.adopt_operations import ListAdopted, SuggestReplacements
+from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
@@ -15,9 +15,9 @@ from jitid.system import output
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
+    from jitid.capabilities.adopt.replacement import Replacement
     from jitid.commands import options
     from jitid.operation.authority import Authority
-    from jitid.replacing import Replacement
 
 FIELDS = ("name", "kind", "why", "configuration", "policy", "commands")
 _AT_ONCE = 100

@@ -317,7 +317,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def adopted(self) -> AdoptedSnapshot:
         """The standing secrets that were adopted."""
-        from jitid.ledger.sqladopted import SqlAdopted
+        from jitid.capabilities.adopt.store import SqlAdopted
 
         return SqlAdopted(self._db, self._now)
 

@@ -133,7 +133,7 @@ class SqlTransaction(SqlSnapshot):
     @property
     def adopted(self) -> AdoptedTransaction:
         """The standing secrets that were adopted, and what becomes of them."""
-        from jitid.ledger.sqladopted import SqlAdoptedChanges
+        from jitid.capabilities.adopt.store import SqlAdoptedChanges
 
         return SqlAdoptedChanges(self._db, self._now)
 

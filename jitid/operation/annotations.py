@@ -14,7 +14,7 @@ from jitid.operation.base import Answering, Operation
 _MODULES = (
     "jitid.operation.base",
     "jitid.capabilities.access.operations",
-    "jitid.authority.adopt_operations",
+    "jitid.capabilities.adopt.operations",
     "jitid.authority.agent_operations",
     "jitid.authority.approval_operations",
     "jitid.authority.certificate_operations",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.amending import Amended
 from jitid.auditing import LogFilter
-from jitid.authority import adopt_operations as adoptions
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
@@ -21,6 +19,8 @@ from jitid.authorization import Asked, check_action
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.adopt import operations as adoptions
+from jitid.capabilities.adopt.amend import Amended
 from jitid.delegators import Edit
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller

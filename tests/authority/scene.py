@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.authority.adopt_operations import Adopt
 from jitid.authority.certificate_operations import RequestAuthority
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.adopt.operations import Adopt
+from jitid.capabilities.adopt.read_secret import of_secret
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.issuance import Issued
 from jitid.leaks import LeakReport
@@ -25,7 +26,6 @@ from jitid.operation.base import Operation
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.search.pasted import search_pasted
-from jitid.standingkeys import of_secret
 from jitid.values.secret import Secret
 from tests.authority.callers import ask
 from tests.builders import KINDS, World, policed, request

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jitid.authority.adopt_operations import Adopt
+from jitid.capabilities.adopt.operations import Adopt
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from jitid import standingkeys
-from jitid.adopted import AdoptedSecret
-from jitid.adoption import Adoption
-from jitid.amending import Amended
-from jitid.authority import adopt_operations as ops
 from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
 from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.target_operations import Settle
+from jitid.capabilities.adopt import operations as ops
+from jitid.capabilities.adopt import read_secret
+from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
+from jitid.capabilities.adopt.adoption import Adoption
+from jitid.capabilities.adopt.amend import Amended
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
@@ -40,7 +40,7 @@ OTHER = "correct-Horse-battery-5taple-9"
 
 def stated(text: str = SECRET, **fields: Any) -> StandingSecret:
     """Return what is stated of a secret of alice's."""
-    kept = standingkeys.of_secret(text, None)
+    kept = read_secret.of_secret(text, None)
     plain = StandingSecret(
         *(
             0,
@@ -387,46 +387,46 @@ def test_the_looks_of_secrets_are_told_each_once(world: World) -> None:
 )
 def test_what_could_be_guessed_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        standingkeys.of_secret(text, None)
+        read_secret.of_secret(text, None)
 
 
 def test_what_is_no_secret_of_somebody_else_is_refused() -> None:
     with pytest.raises(UsageError, match="token of jitid"):
-        standingkeys.of_secret(new_opaque(lambda count: bytes(range(count))), None)
+        read_secret.of_secret(new_opaque(lambda count: bytes(range(count))), None)
     with pytest.raises(UsageError, match="public"):
-        standingkeys.of_secret("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None)
+        read_secret.of_secret("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None)
     with pytest.raises(UsageError, match="begin with"):
-        standingkeys.of_secret(SECRET, "glpat-")
+        read_secret.of_secret(SECRET, "glpat-")
 
 
 @pytest.mark.parametrize("prefix", ["", "a b", "x" * 33, "\x1b", "é", OTHER])
 def test_a_prefix_is_little_of_a_secret(prefix: str) -> None:
     print_ = sha256(OTHER.encode()).hexdigest()
     with pytest.raises(UsageError) as caught:
-        standingkeys.of_fingerprint(print_, prefix)
+        read_secret.of_fingerprint(print_, prefix)
     assert not prefix or prefix not in caught.value.message
-    assert standingkeys.of_fingerprint(f"SHA256:{print_.upper()}", "corr").prefix == "corr"
+    assert read_secret.of_fingerprint(f"SHA256:{print_.upper()}", "corr").prefix == "corr"
 
 
 def test_a_line_end_is_no_part_of_a_secret() -> None:
-    assert standingkeys.of_secret(SECRET + "\r\n", None) == standingkeys.of_secret(SECRET, None)
+    assert read_secret.of_secret(SECRET + "\r\n", None) == read_secret.of_secret(SECRET, None)
 
 
 def test_a_key_is_known_by_its_public_half(tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    private = standingkeys.of_secret(key.read_text(), None)
-    public = standingkeys.of_public((tmp_path / "key.pub").read_text())
+    private = read_secret.of_secret(key.read_text(), None)
+    public = read_secret.of_public((tmp_path / "key.pub").read_text())
     assert private.public == public.public is not None
     pem = subprocess.run(
         ["ssh-keygen", "-e", "-m", "PKCS8", "-f", f"{key}.pub"], check=False, capture_output=True, text=True
     ).stdout
     if pem:
-        assert standingkeys.of_public(pem).public == public.public
+        assert read_secret.of_public(pem).public == public.public
     with pytest.raises(UsageError, match="private"):
-        standingkeys.of_public(key.read_text())
+        read_secret.of_public(key.read_text())
     with pytest.raises(UsageError, match="no public key"):
-        standingkeys.of_public("ssh-ed25519 AAAA")
+        read_secret.of_public("ssh-ed25519 AAAA")
 
 
 def test_a_sweep_by_target_says_nothing_of_what_somebody_has_to_end(world: World, shop: Shop) -> None:

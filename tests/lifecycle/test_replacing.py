@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from jitid import targets
-from jitid.authority.adopt_operations import SuggestReplacements
+from jitid.capabilities.adopt.operations import SuggestReplacements
+from jitid.capabilities.adopt.replacement import Replacement
 from jitid.commandline import options_of
 from jitid.commands import COMMANDS
 from jitid.model.target import StatedTarget
-from jitid.replacing import Replacement
 from tests.builders import World
 from tests.lifecycle.test_adoption import adopt, ended, stated
 from tests.policy.test_checking import problems

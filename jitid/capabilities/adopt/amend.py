@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import adopted
-from jitid.adopted import AdoptedSecret
-from jitid.adoption import owners_of, row_of, wrong
+from jitid.capabilities.adopt import adopted_secrets
+from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
+from jitid.capabilities.adopt.adoption import owners_of, row_of, wrong
 from jitid.errors import UsageError
 from jitid.ledger.contract import Transaction
 from jitid.model.adopted import Changed
@@ -42,7 +42,7 @@ def amend(
         UsageError: one of them has ended, or something cannot be meant; nothing was changed.
 
     """
-    found = adopted.find(transaction, names)
+    found = adopted_secrets.find(transaction, names)
     for one in found:
         if one.credential.ended_as is not None or one.credential.expires_at <= transaction.now:
             raise UsageError(
@@ -90,7 +90,7 @@ def amend(
                 "adopted": transaction.adopted.digest(of),
             },
         )
-    return adopted.find(transaction, names)
+    return adopted_secrets.find(transaction, names)
 
 
 def _amended(one: AdoptedSecret, amended: Amended) -> StandingSecret:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import adopted, adoption, amending
-from jitid.authority import adopt_operations as ops
 from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
 from jitid.authority.shaped import shapes
+from jitid.capabilities.adopt import adopted_secrets, adoption
+from jitid.capabilities.adopt import amend as amending
+from jitid.capabilities.adopt import operations as ops
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.retry import change
@@ -23,11 +24,11 @@ from jitid.operation.context import Inside
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
-    from jitid.adopted import AdoptedSecret, Finished
-    from jitid.adoption import Adoption
+    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
+    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.replacement import Replacement
     from jitid.ledger.contract import Transaction
     from jitid.model.standing_secret import StandingSecret
-    from jitid.replacing import Replacement
     from jitid.targets import Targets
 
 
@@ -45,7 +46,7 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
             return _list(inside, one)
         case ops.ProbeAdopted(names=names):
             with inside.ledger.read() as snapshot:
-                found = adopted.find(snapshot, names)
+                found = adopted_secrets.find(snapshot, names)
             targets = targets_of(inside)
             return [ops.Probed(each.name, _probe(targets, each)) for each in found]
         case ops.SuggestReplacements(names=names):
@@ -156,7 +157,7 @@ def _change(inside: Inside, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
 def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:
     done = change(
         inside.ledger,
-        lambda transaction: adopted.finish(transaction, operation.names, operation.proof),
+        lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
     return done if done.event is None else done._replace(unproved=prove(inside.ledger))
@@ -165,25 +166,25 @@ def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:
 def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
     with inside.ledger.read() as snapshot:
         if operation.names:
-            return ops.AdoptedPage(adopted.find(snapshot, operation.names), snapshot.now)
+            return ops.AdoptedPage(adopted_secrets.find(snapshot, operation.names), snapshot.now)
         owners = () if operation.owner is None else snapshot.names_of(operation.owner)
         keys = snapshot.adopted.page(
             owners, operation.after, operation.limit, live=operation.live, open_=operation.live
         )
-        return ops.AdoptedPage(adopted.described(snapshot, keys), snapshot.now)
+        return ops.AdoptedPage(adopted_secrets.described(snapshot, keys), snapshot.now)
 
 
 def _suggest(inside: Inside, names: Sequence[str]) -> list[Replacement]:
-    from jitid import replacing
+    from jitid.capabilities.adopt import replacement
 
     with inside.ledger.read() as snapshot:
-        found = adopted.find(snapshot, names)
+        found = adopted_secrets.find(snapshot, names)
     targets, kinds = targets_of(inside), {}
     for name in targets.names():
         # One whose table cannot be meant makes nothing.
         with suppress(JitidError):
             kinds[name] = targets.get(name).kind
-    return [replacing.suggest(one, kinds) for one in found]
+    return [replacement.suggest(one, kinds) for one in found]
 
 
 def _probe(targets: Targets, one: AdoptedSecret) -> Probe:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import AdoptionOperation
 
 if TYPE_CHECKING:
-    from jitid.adopted import AdoptedSecret, Finished
-    from jitid.adoption import Adoption
-    from jitid.amending import Amended
+    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
+    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.amend import Amended
+    from jitid.capabilities.adopt.replacement import Replacement
     from jitid.model.standing_secret import StandingSecret
     from jitid.model.target import Probe
-    from jitid.replacing import Replacement
     from jitid.search.secret_shapes import Shapes
 
 

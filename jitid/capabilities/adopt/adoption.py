@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jitid import adopted
-from jitid.adopted import AdoptedSecret
+from jitid.capabilities.adopt import adopted_secrets
+from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.contract import Snapshot, Transaction
@@ -137,7 +137,7 @@ def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[lis
     tasks = _tasks(snapshot, stated)
     latest = snapshot.adopted.on_tasks(ADOPTED + one.name for one in stated)
     keys = {*latest.values(), *(one.key for one in given if one.kind == Kind.ADOPTED)}
-    there = {one.credential.key: one for one in adopted.described(snapshot, sorted(keys))}
+    there = {one.credential.key: one for one in adopted_secrets.described(snapshot, sorted(keys))}
     new, already = [], 0
     for one in stated:
         if one.expires_at is not None and one.expires_at <= snapshot.now:

@@ -1,0 +1,1 @@
+"""Standing secrets that exist already: recorded, changed, ended, replaced."""
