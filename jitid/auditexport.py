@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from jitid.auditing import Remembered, Verification, read_head, signed_head
+from jitid.capabilities.audit.audit_log import Remembered, Verification, read_head, signed_head
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, UsageError
 from jitid.keys.keyring import Signer

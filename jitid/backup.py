@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import __version__, auditing, backupfile
+from jitid import __version__, backupfile
+from jitid.capabilities.audit import audit_log
 from jitid.config.policy_files import LARGEST
 from jitid.crypto import jws
 from jitid.errors import (
@@ -148,7 +149,7 @@ def must_be_sealed(told: Told, head: str) -> None:
     Raises IntegrityError.
     """
     try:
-        claims = jws.parse(head, types=frozenset({auditing.HEAD_TYPE})).claims
+        claims = jws.parse(head, types=frozenset({audit_log.HEAD_TYPE})).claims
     except InvalidCredentialError as error:
         raise IntegrityError(f"the signed head of the backup cannot be read: {error.message}") from error
     if claims.get("backup") != told.digest:
@@ -209,14 +210,14 @@ def take(
             with ledger.read(by_mark=True) as snapshot:
                 head, now = snapshot.head(), snapshot.now
                 if verify:
-                    auditing.verify(snapshot, names, _expected(kept, names, snapshot))
+                    audit_log.verify(snapshot, names, _expected(kept, names, snapshot))
                 signer = _signer(snapshot, keyring)
                 given = _give_keys(snapshot, keyring, aside) if keys else ()
         progress.stage("signing")
         manifest = Manifest(names, head, now, len(SQLITE_STEPS), verify, given, dict(_digests(aside)))
         text = manifest.text.encode()
         write_private(os.path.join(aside, backupfile.MANIFEST), text)
-        seal = auditing.sign_head(head, names, signer, now, {"backup": sha256(text).hexdigest()})
+        seal = audit_log.sign_head(head, names, signer, now, {"backup": sha256(text).hexdigest()})
         write_private(os.path.join(aside, backupfile.HEAD), f"{seal}\n".encode())
         for part in (backupfile.POLICY, backupfile.KEYS, "."):
             if os.path.isdir(os.path.join(aside, part)):
@@ -271,8 +272,8 @@ def _kept_head(path: str) -> str | None:
 
 def _expected(kept: str | None, names: Names, snapshot: Snapshot) -> Head | None:
     try:
-        return None if kept is None else auditing.read_head(kept, names, snapshot.signing_keys())
-    except auditing.UnreadableHeadError:
+        return None if kept is None else audit_log.read_head(kept, names, snapshot.signing_keys())
+    except audit_log.UnreadableHeadError:
         # It vouches for nothing, and accuses of nothing either: doctor and sweep tell of it.
         return None
 

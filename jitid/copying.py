@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from jitid import auditing, naming
+from jitid import naming
+from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
 from jitid.ledger.seal import Seal, sealed
@@ -103,7 +104,7 @@ def copy(
         facts |= {"retired": [key.kid for key in retired]} if retired else {}
         event = transaction.append("ledger-copy", facts)
         try:
-            auditing.verify(transaction, names, head)
+            audit_log.verify(transaction, names, head)
         except IntegrityError as error:
             error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
             error.hint = "see: jitid audit verify"

@@ -9,7 +9,7 @@ from functools import partial
 from shlex import quote as word
 from typing import NamedTuple, TypeVar
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.errors import (
     DamagedError,
     ExitStatus,
@@ -335,13 +335,13 @@ def _audit(subject: _Subject) -> Iterator[Check]:
         with subject.read() as (snapshot, names):
             try:
                 if place:
-                    expected = auditing.read_head(text, names, snapshot.signing_keys())
-            except auditing.UnreadableHeadError as error:
+                    expected = audit_log.read_head(text, names, snapshot.signing_keys())
+            except audit_log.UnreadableHeadError as error:
                 # The log can be whole all the same.
                 error.message += f" ({place})"
                 error.hint = f"mv {word(place)} {word(f'{place}.unreadable')}"
                 unreadable = failure("audit", error)
-            held = auditing.verify(snapshot, names, expected)
+            held = audit_log.verify(snapshot, names, expected)
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise

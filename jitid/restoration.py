@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from jitid import auditing, backup, backupfile, restoring, rotation
+from jitid import backup, backupfile, restoring, rotation
 from jitid.backups import OUT
+from jitid.capabilities.audit import audit_log
 from jitid.environment import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
@@ -203,7 +204,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
             head = snapshot.head()
             try:
                 backup.must_hold(ledger)
-                auditing.verify(snapshot, names, None)
+                audit_log.verify(snapshot, names, None)
             except JitidError:
                 return names.uuid, head, False
             return names.uuid, head, True
@@ -235,9 +236,9 @@ def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Known:
         if before.kept:
             # One that this ledger cannot read proves nothing: it may be signed with a later key.
             with suppress(IntegrityError):
-                found.append((auditing.read_head(before.kept, ledger.names, keys), False))
+                found.append((audit_log.read_head(before.kept, ledger.names, keys), False))
         if expect is not None:
-            found.append((auditing.read_head(expect, ledger.names, keys), True))
+            found.append((audit_log.read_head(expect, ledger.names, keys), True))
         lost: list[int] = []
         forked = False
         for head, must in found:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from tarfile import TarError
 from typing import Any, NamedTuple
 
-from jitid import auditing, backup, backupfile, revocation, rotation
+from jitid import backup, backupfile, revocation, rotation
 from jitid.backup import Told
 from jitid.capabilities.access import grant
+from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
@@ -159,9 +160,9 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     ledger.reindex()
     # No verifier asks it: how far behind its mark the clock is counts once it is written to.
     with ledger.read(by_mark=True) as snapshot:
-        head = auditing.read_head(unpacked.head, names, snapshot.signing_keys())
+        head = audit_log.read_head(unpacked.head, names, snapshot.signing_keys())
         backup.must_be_sealed(told, unpacked.head)
-        auditing.verify(snapshot, names, head)
+        audit_log.verify(snapshot, names, head)
         if snapshot.head() != head or (head.seq, head.hash.hex()) != (told.events, told.head):
             raise IntegrityError("the ledger in the backup does not end where its signed head tells")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.remains import Pruned
@@ -112,7 +112,7 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
     """Find what may go."""
     with ledger.read() as snapshot:
         if not dry_run:
-            auditing.verify(snapshot, ledger.names, None)
+            audit_log.verify(snapshot, ledger.names, None)
         snapshot = snapshot.afresh()
         retention, through = snapshot.retention, snapshot.settled()
         last = retention.last()

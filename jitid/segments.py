@@ -12,7 +12,8 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import auditexport, auditing
+from jitid import auditexport
+from jitid.capabilities.audit import audit_log
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot
@@ -105,7 +106,7 @@ def cut(
             "choose a longer time: --evidence-after 400d",
         )
     with ledger.read() as snapshot:
-        auditing.verify(snapshot, ledger.names, None)
+        audit_log.verify(snapshot, ledger.names, None)
         snapshot = snapshot.afresh()
         before = snapshot.now - evidence_after
         part = _part(snapshot, ledger, before)
@@ -135,7 +136,7 @@ def _part(snapshot: Snapshot, ledger: Ledger, before: int) -> _Part | None:
     """Return what may be cut now; None if there is nothing."""
     last = snapshot.segments.last()
     start = 0 if last is None else last.through
-    begun = auditing.begins_after(snapshot, ledger.names, last)
+    begun = audit_log.begins_after(snapshot, ledger.names, last)
     through = _through(snapshot, start, before)
     if through <= start:
         return None
@@ -214,9 +215,9 @@ def _exported(
 ) -> tuple[str, Segment]:
     """Write a part of the log into a file, and read it again. Raises IntegrityError if it does not have it."""
     head = head_of(part.chains)
-    signer = auditing.signer_of(snapshot, keyring)
-    vouched = auditing.cut_facts(part.through, part.digest)
-    signed = auditing.sign_head(head, ledger.names, signer, snapshot.now, vouched)
+    signer = audit_log.signer_of(snapshot, keyring)
+    vouched = audit_log.cut_facts(part.through, part.digest)
+    signed = audit_log.sign_head(head, ledger.names, signer, snapshot.now, vouched)
     first = 1 if part.last is None else part.last.through + 1
     name = f"jitid-audit-{ledger.names.uuid[:8]}-{first:012}-{part.through:012}.jsonl"
     path = os.path.join(_private_folder(folder), name)

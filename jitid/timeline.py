@@ -227,7 +227,7 @@ def _proofs(snapshot: Snapshot, leaks: Sequence[Leak]) -> dict[int, Mapping[str,
 
 
 def _after(snapshot: Snapshot, seq: int) -> Iterable[Mapping[str, Any]]:
-    from jitid.auditing import LogFilter, log
+    from jitid.capabilities.audit.audit_log import LogFilter, log
 
     return log(snapshot, LogFilter(after=seq), None)
 

@@ -277,7 +277,7 @@ class _Trace:
             return
         jti = str(parsed.claims.get("jti"))
         name = jti if jti.startswith("jti_") and _is_id(jti) else None
-        from jitid.auditing import HEAD_TYPE
+        from jitid.capabilities.audit.audit_log import HEAD_TYPE
 
         try:
             if key is None:

@@ -461,7 +461,7 @@ class World:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the whole audit log."""
-        from jitid.auditing import LogFilter
+        from jitid.capabilities.audit.audit_log import LogFilter
 
         return self.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None))
 

@@ -16,7 +16,8 @@ from jitid.operation import base as ops
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid import auditing, exposure, timeline
+    from jitid import exposure, timeline
+    from jitid.capabilities.audit import audit_log
     from jitid.ledger.contract import Ledger, Snapshot
     from jitid.model.caller import Caller
     from jitid.model.task import Task
@@ -158,12 +159,12 @@ def row_of(snapshot: Snapshot, caller: Caller | None, task: Task) -> ops.TaskRow
 
 def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:
     """Read audit events, oldest first."""
-    from jitid import auditing
+    from jitid.capabilities.audit import audit_log
 
     # Whoever goes on after the last number that was seen must not miss one that is committed later.
     goes_on = operation.chosen.after > 0 and operation.chosen.event is None
     until = snapshot.settled() if goes_on else None
-    documents = list(auditing.log(snapshot, operation.chosen, operation.limit, until=until))
+    documents = list(audit_log.log(snapshot, operation.chosen, operation.limit, until=until))
     if operation.chosen.event is not None and not documents:
         _must_not_be_cut(snapshot, operation.chosen.event)
     if operation.members:
@@ -183,11 +184,11 @@ def _must_not_be_cut(snapshot: Snapshot, seq: int) -> None:
 
 def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
     """Read what the audit log has after a number."""
-    from jitid import auditing
+    from jitid.capabilities.audit import audit_log
 
     chosen, limit = operation.chosen, operation.limit
     settled = snapshot.settled()
-    events = list(auditing.log(snapshot, chosen, limit, newest_first=operation.last, until=settled))
+    events = list(audit_log.log(snapshot, chosen, limit, newest_first=operation.last, until=settled))
     if operation.last:
         events.reverse()
     whole = operation.last or len(events) < limit
@@ -210,27 +211,28 @@ def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
 
 def sign_head(snapshot: Snapshot, names: Names, keyring: Keyring) -> str:
     """Sign the last link of the audit chain; of several the head over all."""
-    from jitid import auditing
+    from jitid.capabilities.audit import audit_log
 
-    return auditing.signed_head(snapshot, names, auditing.signer_of(snapshot, keyring))
+    return audit_log.signed_head(snapshot, names, audit_log.signer_of(snapshot, keyring))
 
 
-def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> auditing.Verification:
+def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> audit_log.Verification:
     """Check the audit chain and the rows that it accounts for."""
-    from jitid import auditing
+    from jitid.capabilities.audit import audit_log
 
     expected = None
     if operation.expected_head is not None:
-        expected = auditing.read_head(operation.expected_head, names, snapshot.signing_keys())
-    return auditing.verify(snapshot, names, expected)
+        expected = audit_log.read_head(operation.expected_head, names, snapshot.signing_keys())
+    return audit_log.verify(snapshot, names, expected)
 
 
 def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
     """Yield the audit log as lines that can be verified without the ledger."""
-    from jitid import auditexport, auditing
+    from jitid import auditexport
+    from jitid.capabilities.audit import audit_log
 
     with ledger.read() as snapshot:
-        yield from auditexport.export(snapshot, ledger.names, auditing.signer_of(snapshot, keyring))
+        yield from auditexport.export(snapshot, ledger.names, audit_log.signer_of(snapshot, keyring))
 
 
 def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jitid import auditing
 from jitid.authority.looking import sign_head
+from jitid.capabilities.audit import audit_log
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.event import Head
@@ -175,7 +175,7 @@ def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
 
 def _believed(text: str, names: Names, keys: list[SigningKey]) -> Head | IntegrityError:
     try:
-        return auditing.read_head(text, names, keys)
+        return audit_log.read_head(text, names, keys)
     except IntegrityError as error:
         return error
 

@@ -14,8 +14,8 @@ from jitid.model.use import UseFilter
 from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
-    from jitid.auditing import LogFilter
     from jitid.authority.use_operations import UsePage
+    from jitid.capabilities.audit.audit_log import LogFilter
     from jitid.commands.globals import Globals
     from jitid.model.use import Use
 

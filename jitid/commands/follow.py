@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jitid.auditing import LogFilter
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.errors import BusyError, IntegrityError
 from jitid.operation.authority import Authority
 from jitid.operation.base import FollowLog

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, datac
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jitid.auditing import LogFilter, Verification
     from jitid.capabilities.access.oidc import Sort
+    from jitid.capabilities.audit.audit_log import LogFilter, Verification
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
     from jitid.handback import HandedBack

@@ -15,7 +15,7 @@ _SORTS: Mapping[str, tuple[str, str]] = {
     "clock": ("jitid.errors", "ClockError"),
     "damaged": ("jitid.errors", "DamagedError"),
     "too_many": ("jitid.revocation", "TooManyError"),
-    "unreadable_head": ("jitid.auditing", "UnreadableHeadError"),
+    "unreadable_head": ("jitid.capabilities.audit.audit_log", "UnreadableHeadError"),
 }
 """Errors that verbs tell apart though they share a code: module and class."""
 

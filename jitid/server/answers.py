@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from jitid.auditing import UnreadableHeadError
+from jitid.capabilities.audit.audit_log import UnreadableHeadError
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,

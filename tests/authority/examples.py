@@ -5,7 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.auditing import LogFilter
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
@@ -21,6 +20,7 @@ from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.delegators import Edit
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.auditing import LogFilter
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.commands.follow import follow
 from jitid.errors import BusyError, IntegrityError
 from tests.builders import World, edit

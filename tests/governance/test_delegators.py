@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from jitid import issuance
-from jitid.auditing import LogFilter
 from jitid.authority import delegator_operations as ops
 from jitid.authority.agent_operations import SuspendAgent
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.delegators import Amendment
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.leaks import LeakReport

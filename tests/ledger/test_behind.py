@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError
 from jitid.ledger.writing import SqlTransaction
 from jitid.operation.base import Prune
@@ -102,7 +102,7 @@ def _sees(world: World, change: str) -> bool:
             for statement in change.split(";"):
                 told = statement.strip() if Database.server is None else in_postgres(statement.strip())
                 assert transaction._db.execute(told).rowcount > 0, change
-            auditing.verify(transaction, transaction.names, None)
+            audit_log.verify(transaction, transaction.names, None)
             raise _UnseenError
     except IntegrityError:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError, JitidError
 from jitid.model.chain import Walk
 from jitid.model.credential import State
@@ -358,7 +358,7 @@ def test_the_whole_of_a_ledger_verifies(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
     with place.again().read() as snapshot:
-        done = auditing.verify(snapshot, NAMES, snapshot.head())
+        done = audit_log.verify(snapshot, NAMES, snapshot.head())
     assert (done.events, done.members) == (8, 9)
 
 
@@ -368,4 +368,4 @@ def test_a_member_without_an_event_is_found(place: Place) -> None:
         transaction.end(Selection(tasks=("T1",)), State.REVOKED)
         transaction.append("note", {})
     with place.ledger.read() as snapshot, pytest.raises(IntegrityError):
-        auditing.verify(snapshot, NAMES, None)
+        audit_log.verify(snapshot, NAMES, None)

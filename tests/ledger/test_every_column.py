@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.writing import SqlTransaction
@@ -246,7 +246,7 @@ class Kept:
                     transaction._db.execute(statement, values)
                 except sqlite3.IntegrityError:
                     raise _ImpossibleError from None
-                auditing.verify(transaction, transaction.names, None)
+                audit_log.verify(transaction, transaction.names, None)
                 raise _UnseenError
         except (IntegrityError, _ImpossibleError):
             return True
@@ -312,7 +312,7 @@ def _holds(path: Path, clock: Callable[[], float]) -> bool:
     """Tell whether `audit verify` finds nothing."""
     try:
         with closing(open_sqlite(path, clock)) as ledger, ledger.read() as snapshot:
-            auditing.verify(snapshot, snapshot.names, None)
+            audit_log.verify(snapshot, snapshot.names, None)
     except IntegrityError:
         return False
     return True

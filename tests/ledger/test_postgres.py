@@ -363,7 +363,7 @@ def test_a_denial_is_told_beside_others(address: str, open_authority: Callable[.
 
 
 def _everything() -> Any:
-    from jitid.auditing import LogFilter
+    from jitid.capabilities.audit.audit_log import LogFilter
 
     return LogFilter()
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from jitid import auditing, introspection
+from jitid import introspection
+from jitid.capabilities.audit import audit_log
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.sqlite import folder
 from tests.real import Shell, need
@@ -175,7 +176,7 @@ def _is_valid(ledger: Path, token: str) -> bool:
     opened = folder.open_ledger(str(ledger), by="tester", timeout=5.0)
     try:
         with opened.read() as snapshot:
-            auditing.verify(snapshot, opened.names, None)
+            audit_log.verify(snapshot, opened.names, None)
             try:
                 introspection.verify(snapshot, opened.names, token, None)
             except InvalidCredentialError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError
 from jitid.ledger import memberrows
 from jitid.ledger.issuedrows import Alike, IssuedMembers
@@ -123,7 +123,7 @@ def _verdict(world: World, edit: str, row: int) -> str | None:
             except sqlite3.IntegrityError as error:
                 raise IntegrityError(str(error)) from None
             db.execute("DROP TABLE before")
-            auditing.verify(transaction, transaction.names, None)
+            audit_log.verify(transaction, transaction.names, None)
             raise _UnseenError
     except IntegrityError as error:
         return error.message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import auditing
+from jitid.capabilities.audit import audit_log
 from jitid.config import effective
 from jitid.environment import open_local
 from jitid.errors import ClockError, IntegrityError
@@ -152,7 +152,7 @@ def test_more_than_one_transaction_closes_stays_dead_under_an_accepted_clock(pla
     note(place, accept=True)
     with place.ledger.read() as snapshot:
         assert not snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=9)
-        auditing.verify(snapshot, NAMES, None)
+        audit_log.verify(snapshot, NAMES, None)
 
 
 def test_expiry_is_closed_as_an_event_that_names_its_members(place: Place) -> None:

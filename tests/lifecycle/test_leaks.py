@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import leaks, revocation
-from jitid.auditing import LogFilter
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,

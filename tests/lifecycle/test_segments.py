@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import auditexport, segments
-from jitid.auditing import LogFilter
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.ledger.segments import digest_of
 from jitid.model.event import Event, encode, link

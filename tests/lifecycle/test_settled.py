@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from jitid.auditing import LogFilter
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.errors import IntegrityError
 from jitid.operation.base import FollowLog, ReadLog, SignHead, Sweep, VerifyLog
 from jitid.sweep.finding import Finding

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.auditing import LogFilter
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.errors import IntegrityError, UsageError
 from jitid.exposure import LeakDetails
 from jitid.leaks import LeakReport, Reported

@@ -229,7 +229,7 @@ def test_a_change_behind_the_ledgers_back_is_found(used: World, change: str) -> 
 
 
 def test_an_event_of_actions_names_their_credentials(used: World) -> None:
-    from jitid.auditing import LogFilter
+    from jitid.capabilities.audit.audit_log import LogFilter
 
     events = used.authority.perform(ops.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True))
     assert [len(event["members"]) for event in events] == [3, 1, 2]

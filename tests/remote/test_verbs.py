@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.auditing import LogFilter
 from jitid.authority import paging
 from jitid.authority.remote import RemoteAuthority
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.model.ledger_rows import Filter
 from jitid.operation import base as ops
 from jitid.system.authority_address import parse_address

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jitid import auditing
-from jitid.auditing import LogFilter
 from jitid.authority.target_operations import FlyCanaries
+from jitid.capabilities.audit import audit_log
+from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.model.ledger_rows import Filter
 from jitid.operation.base import ListCredentials, ListTasks, Sweep
 from jitid.sweep.canary import Canary, Fate
@@ -48,7 +48,7 @@ def told(world: World, *canaries: Canary) -> tuple[list[Finding], Coverage]:
 def events(world: World) -> list[dict[str, Any]]:
     """Return the audit events of canaries."""
     with world.ledger.read() as snapshot:
-        return list(auditing.log(snapshot, LogFilter(operation="canary"), None))
+        return list(audit_log.log(snapshot, LogFilter(operation="canary"), None))
 
 
 def test_what_works_is_proved_and_leaves_nothing(world: World, shop: Shop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
-from jitid.auditing import UnreadableHeadError, begins_after, put_back
+from jitid.capabilities.audit.audit_log import UnreadableHeadError, begins_after, put_back
 from jitid.errors import IntegrityError
 from jitid.model.chain import Chain, Walk, marks
 from jitid.model.event import BrokenChainError, Event, Head
