@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
-    from jitid.mining import Suggestion
+    from jitid.capabilities.decisions.policy_suggestion import Suggestion
     from jitid.model.agent import AgentState
     from jitid.model.credential import Credential
     from jitid.recurrence import Classified, Rule

@@ -13,7 +13,6 @@ from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import holding, owning
-from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
 from jitid.authority import use_operations as uses
@@ -21,6 +20,7 @@ from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
 from jitid.capabilities.adopt import operations as adoptions
+from jitid.capabilities.decisions import operations as policies
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops

@@ -331,9 +331,9 @@ class LocalAuthority:
 
                 return publishing.perform(self._inside, operation)
             case ops.PolicyOperation():
-                from jitid.authority import judging
+                from jitid.capabilities.decisions import perform as decisions_perform
 
-                return judging.perform(self._inside, operation)
+                return decisions_perform.perform(self._inside, operation)
             case ops.DirectoryOperation():
                 from jitid.authority import directing
 

@@ -35,11 +35,11 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
                     snapshot, operation.names, operation.rule, operation.limit, usual=usual
                 )
         case ops.SuggestPolicy(agent=agent, task=task, days=days):
-            from jitid import mining
+            from jitid.capabilities.decisions import policy_suggestion
 
             terms = inside.terms()
             with inside.ledger.read() as snapshot:
-                return mining.suggest(
+                return policy_suggestion.suggest(
                     snapshot, agent, task, days, zone=terms.zone, zone_name=terms.zone_name or "UTC"
                 )
         case ops.ShowAgent():

@@ -19,8 +19,8 @@ from jitid.values.names import check_name
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.decisions.policy_suggestion import Suggestion
     from jitid.commands import options
-    from jitid.mining import Suggestion
     from jitid.recurrence import Verdict
 
 CLASSIFIED = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.policy_operations import Explain
+from jitid.capabilities.decisions.operations import Explain
 from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
@@ -15,8 +15,8 @@ from jitid.values.text import safe
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.decisions.explanation import Explanation, RuleText
     from jitid.commands import options
-    from jitid.explaining import Explanation, RuleText
     from jitid.policy.decision import PolicyRequest
     from jitid.policy.outcome import Outcome
 

@@ -268,7 +268,7 @@ def diff(
     Each distinct request that the audit log tells of is decided by both: with the time, the directory and the
     approvals of then. Those with the most credentials come first.
     """
-    from jitid.authority.policy_operations import ReplayDecisions
+    from jitid.capabilities.decisions.operations import ReplayDecisions
     from jitid.commands import policydiff
     from jitid.commands.list import limit_of
     from jitid.commands.policyplace import compared, usable

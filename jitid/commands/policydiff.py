@@ -9,10 +9,10 @@ from jitid.formats.figures import counted
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.decisions.replay import Change, Replayed
     from jitid.policy.classes import Names
     from jitid.policy.decision import Looks
     from jitid.policy.outcome import Outcome
-    from jitid.replaying import Change, Replayed
 
 FIELDS = (
     "change",

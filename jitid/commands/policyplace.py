@@ -129,7 +129,7 @@ def stored(given: Globals, digest: str) -> Folder:
         UsageError: several have such a digest, or it is none.
 
     """
-    from jitid.authority.policy_operations import StoredPolicy
+    from jitid.capabilities.decisions.operations import StoredPolicy
     from jitid.environment import open_authority
 
     files = open_authority(given.config()).perform(StoredPolicy(digest=digest))

@@ -745,7 +745,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def decided(self) -> Decided:
         """Return what answers about the requests that were decided."""
-        from jitid.ledger.sqlrequests import SqlRequests
+        from jitid.capabilities.decisions.store import SqlRequests
 
         return SqlRequests(self._db, self._now)
 
@@ -770,9 +770,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
         """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
-        from jitid.ledger import practising
+        from jitid.capabilities.decisions import practice_store
 
-        return practising.practices(self._db, since, agent, task)
+        return practice_store.practices(self._db, since, agent, task)
 
     def count_directory(self) -> DirectoryCounts:
         """Return how many delegators and agents the directory has, by their state."""

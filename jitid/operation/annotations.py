@@ -19,7 +19,7 @@ _MODULES = (
     "jitid.authority.approval_operations",
     "jitid.authority.certificate_operations",
     "jitid.authority.delegator_operations",
-    "jitid.authority.policy_operations",
+    "jitid.capabilities.decisions.operations",
     "jitid.authority.target_operations",
     "jitid.authority.publication_operations",
     "jitid.capabilities.access.token_operations",

@@ -9,7 +9,6 @@ from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
-from jitid.authority import policy_operations as policies
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
 from jitid.authority import use_operations as uses
@@ -21,6 +20,7 @@ from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.decisions import operations as policies
 from jitid.delegators import Edit
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller

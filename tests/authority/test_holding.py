@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from jitid.authority.holding import USES, Use, tokens_of
-from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
+from jitid.capabilities.decisions.operations import Explain
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,

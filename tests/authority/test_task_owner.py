@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from jitid.authority.policy_operations import Explain, ReplayDecisions
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.decisions.operations import Explain, ReplayDecisions
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.model.caller import Caller

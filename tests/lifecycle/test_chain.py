@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jitid import narrowing
-from jitid.authority.policy_operations import Explain
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.capabilities.decisions.operations import Explain
 from jitid.errors import PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.model.caller import Caller

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.policy_operations import Explain, StoredPolicy
+from jitid.capabilities.decisions.explanation import Explanation
+from jitid.capabilities.decisions.operations import Explain, StoredPolicy
 from jitid.config.settings import zone
 from jitid.errors import (
     ConfigurationError,
@@ -20,7 +21,6 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.explaining import Explanation
 from jitid.operation.base import Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files

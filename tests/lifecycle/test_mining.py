@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from jitid import recurrence
 from jitid.authority import agent_operations as ops
+from jitid.capabilities.decisions.policy_suggestion import Suggestion, suggestion
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
-from jitid.mining import Suggestion, suggestion
 from jitid.model.agent_history import Practice
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import replaying
+from jitid.capabilities.decisions import replay
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.governance import standing_of
 from jitid.introspection import root_proof
@@ -123,13 +123,13 @@ def test_by_the_policy_that_decided_it_nothing_has_drifted(
     world.revoke(world.issue(task="T0").id)
     world.issue(scopes=("deploy:web",))
     asked: list[object] = []
-    ask = replaying.drift
+    ask = replay.drift
 
     def counted(*args: Any) -> Any:
         asked.append(args)
         return ask(*args)
 
-    monkeypatch.setattr(replaying, "drift", counted)
+    monkeypatch.setattr(replay, "drift", counted)
     assert drift(world) == {}
     assert not asked
     world.know("user:carol")
@@ -295,7 +295,7 @@ def test_what_is_refused_one_by_one_is_found_and_ends(steps: list[dict[str, Any]
         assert sum(each.credentials for each in findings) == len(refused)
         with world.ledger.read() as snapshot:
             keys = [int(key) for each in findings for key in each.picked_by[1:]]
-            picked = replaying.drifted(snapshot, world.terms.policy, None, keys)
+            picked = replay.drifted(snapshot, world.terms.policy, None, keys)
             assert set(map(identity_id, picked)) == {one.id for one in refused}
         fixing(world, "policy-drift")
         assert not [each for each in found(world, "policy-drift") if each.picked_by[0] == "policy"]

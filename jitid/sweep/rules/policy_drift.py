@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid import replaying
+from jitid.capabilities.decisions import replay
+from jitid.capabilities.decisions.replay import Drifted
 from jitid.errors import JitidError
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.policy.cedar import Policy
-from jitid.replaying import Drifted
 from jitid.request import Terms
 from jitid.sweep import refusals
 from jitid.sweep.finding import Finding, Severity
@@ -102,7 +102,7 @@ def _usual(sight: Sight, terms: Terms) -> tuple[str, ...]:
 def _refused_by_policy(sight: Sight, terms: Terms) -> dict[_Why, _Alike]:
     found: dict[_Why, _Alike] = {}
     if not _unchanged(sight, terms.policy):
-        for drifted in replaying.drift(sight.snapshot, terms.policy, terms.zone):
+        for drifted in replay.drift(sight.snapshot, terms.policy, terms.zone):
             why = (drifted.new.rules, drifted.new.needs)
             found.setdefault(why, _Alike(drifted)).add(drifted)
     return found
@@ -114,9 +114,9 @@ def _unchanged(sight: Sight, policy: Policy) -> bool:
         return False
     looks = policy.looks
     # In which zone the hours of each were told is not asked here.
-    if not looks.facts.isdisjoint(replaying.TIMES):
+    if not looks.facts.isdisjoint(replay.TIMES):
         return False
-    if not replaying.asks_directory(looks):
+    if not replay.asks_directory(looks):
         return True
     ((changed,),) = sight.ask(_CHANGED)
     return changed is None or not any(sight.ask(_OLDER, event=changed))
@@ -126,7 +126,7 @@ def _pick(sight: Sight, finding: Finding) -> Selection:
     sort, *names = finding.picked_by
     terms = sight.terms
     if sort == "policy":
-        found = replaying.drifted(sight.snapshot, terms.policy, terms.zone, map(int, names))
+        found = replay.drifted(sight.snapshot, terms.policy, terms.zone, map(int, names))
     else:
         found = [
             uid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority import policy_operations as ops
+from jitid.capabilities.decisions import operations as ops
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.ledger.policies import kept
 from jitid.values.text import quote
@@ -26,7 +26,7 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
             case ops.StoredPolicy():
                 return _stored(snapshot, given.digest)
             case ops.ReplayDecisions():
-                from jitid import replaying
+                from jitid.capabilities.decisions import replay
                 from jitid.policy.cedar import Policy
 
                 try:
@@ -34,11 +34,11 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
                 except ConfigurationError as error:
                     # Whoever asks has brought them along; they are none of this authority's.
                     raise UsageError(error.message, error.hint) from None
-                return replaying.replay(snapshot, inside.ledger.names.issuer, *policies, given.since)
+                return replay.replay(snapshot, inside.ledger.names.issuer, *policies, given.since)
             case ops.Explain():
-                from jitid import explaining
+                from jitid.capabilities.decisions import explanation
 
-                return explaining.explain(
+                return explanation.explain(
                     snapshot,
                     inside.ledger.names,
                     inside.terms,

@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid import ownership
+from jitid.capabilities.decisions.practice_store import QUARTER
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot
-from jitid.ledger.practising import QUARTER
 from jitid.model.agent_history import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.cedar_text import among, entity, string, within

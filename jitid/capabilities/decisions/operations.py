@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import PolicyOperation
 
 if TYPE_CHECKING:
-    from jitid.explaining import Explanation
-    from jitid.replaying import Replayed
+    from jitid.capabilities.decisions.explanation import Explanation
+    from jitid.capabilities.decisions.replay import Replayed
     from jitid.values.secret import Secret
 
 Files = tuple[tuple[str, str], ...]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import governance, introspection, namerights, narrowing
+from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -23,7 +24,6 @@ from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
-from jitid.replaying import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.request import Terms
 from jitid.values import strict_json
 from jitid.values.scope import Scope

@@ -1,0 +1,1 @@
+"""Policy decisions: explained, tried again with another policy, suggested."""
