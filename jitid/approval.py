@@ -9,13 +9,13 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from jitid.capabilities.directory.governance import Objection
 from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
     NotFoundError,
     PolicyDeniedError,
 )
-from jitid.governance import Objection
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.approval import Approval, Word
 from jitid.model.credential import USUAL_KINDS, named_kind

@@ -7,7 +7,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import governance, introspection, namerights, narrowing, ownership
+from jitid import introspection, narrowing, ownership
+from jitid.capabilities.directory import governance, name_rights
 from jitid.errors import UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.model import reach
@@ -314,7 +315,7 @@ class _Judge:
             return []
         found = self._names_lost.get(credential.id)
         if found is None:
-            found = namerights.lost(self._snapshot, entry.agent, credential, self._now)
+            found = name_rights.lost(self._snapshot, entry.agent, credential, self._now)
             self._names_lost[credential.id] = found
         return found
 

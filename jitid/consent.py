@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
-from jitid import governance
 from jitid.approval import a_member, about, find, objections, requested
+from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.governance import Objection
 from jitid.errors import UsageError
-from jitid.governance import Objection
 from jitid.ledger.contract import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.delegator import Delegator

@@ -8,7 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import introspection, namerights, ownership, planning
+from jitid import introspection, ownership, planning
+from jitid.capabilities.directory import name_rights
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring
@@ -250,7 +251,7 @@ def _still_holds(
         == (draft.delegator, draft.delegator_proof, plan.entry)
         and ownership.on_task(transaction, request, None, draft.delegator, plan.entry, terms).task
         == plan.task
-        and namerights.not_let(transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now)
+        and name_rights.not_let(transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now)
         == (plan.right, [])
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
     )
@@ -297,9 +298,9 @@ def _rests_on_the_same(transaction: Transaction, foreseen: Foreseen, settled: Se
                 or ownership.on_task(transaction, request, parent, delegator, plan.entry, terms).task
                 == plan.task
             )
-            and namerights.not_let(transaction, plan.entry, delegator, parent, request, terms, foreseen.now)
+            and name_rights.not_let(transaction, plan.entry, delegator, parent, request, terms, foreseen.now)
             == (plan.right, [])
-            and not namerights.objections_to_agents(transaction, request, terms, parent, foreseen.now)
+            and not name_rights.objections_to_agents(transaction, request, terms, parent, foreseen.now)
         )
     except JitidError:
         # The plan that is made instead says why.

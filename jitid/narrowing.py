@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import governance
+from jitid.capabilities.directory import governance
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model import delegation, reach
 from jitid.model.agent import Agent

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, namerights, narrowing, ownership
+from jitid import introspection, narrowing, ownership
+from jitid.capabilities.directory import governance, name_rights
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
 from jitid.model import reach
@@ -60,7 +61,7 @@ class Plan(NamedTuple):
     """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
     chosen: Chosen | None = None
     """What it is made from, if that is a target or a template of one."""
-    right: namerights.Right = namerights.FREE
+    right: name_rights.Right = name_rights.FREE
     """By whose right it has the agent's name."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it at that time."""
@@ -154,7 +155,7 @@ def plan(
     }
     accepted = terms.audiences or names.accepted(now)
     limited = within.limited(request.kind)
-    right, unlet = namerights.not_let(snapshot, entry, delegator, parent, request, terms, now)
+    right, unlet = name_rights.not_let(snapshot, entry, delegator, parent, request, terms, now)
     facts["named_by"] = right.by
     facts["acting"] = acting
     subject = None if parent is None else parent.proved_subject
@@ -177,7 +178,7 @@ def plan(
         + governance.beyond_types(terms.detail_types, request.details)
         + _beyond_those_above(records, (request.kind, *kinds), limited, accepted, request, now)
         + unlet
-        + namerights.objections_to_agents(snapshot, request, terms, parent, now),
+        + name_rights.objections_to_agents(snapshot, request, terms, parent, now),
         facts,
     )
     if above is not None and parent is not None:
@@ -318,12 +319,12 @@ def _beyond_those_above(
     )
 
 
-def name_limits(agent: Agent | None, right: namerights.Right, now: int) -> list[tuple[int, str]]:
+def name_limits(agent: Agent | None, right: name_rights.Right, now: int) -> list[tuple[int, str]]:
     """Return what limits a lifetime because of the agent's name, in seconds and with its words."""
     longest = governance.longest(agent)
     found = [] if longest is None else [longest]
     if right.until is not None:
-        found.append((right.until - now, namerights.LENDER))
+        found.append((right.until - now, name_rights.LENDER))
     return found
 
 
@@ -386,7 +387,7 @@ def who_acts(snapshot: Snapshot, request: IssueRequest) -> str | None:
     """
     try:
         if request.proved_credential is None:
-            return namerights.owner_of_actor(snapshot, request)
+            return name_rights.owner_of_actor(snapshot, request)
         found = snapshot.find_credential("jti", parse_id(request.proved_credential)[1])
         if found is None:
             raise InvalidCredentialError(introspection.UNKNOWN)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import governance, introspection, namerights, narrowing, ownership, planning
+from jitid import introspection, narrowing, ownership, planning
+from jitid.capabilities.directory import governance, name_rights
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
@@ -362,7 +363,7 @@ def plan(
     }
     # Of a root alone: all below it ends with it.
     facts["subject"] = None if lineage else subject
-    right, unlet = namerights.going_on(transaction, entry.agent, predecessor, terms, now)
+    right, unlet = name_rights.going_on(transaction, entry.agent, predecessor, terms, now)
     facts["named_by"] = right.by
     usual = terms.audiences or names.accepted(now)
     governance.must_not_object(

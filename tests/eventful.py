@@ -9,7 +9,6 @@ import pytest
 from jitid import approval, provision
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
@@ -25,6 +24,7 @@ from jitid.capabilities.access.operations import (
 from jitid.capabilities.access.presented_store import Presentation
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.adopt.operations import Adopt, ChangeAdopted, EndAdopted
+from jitid.capabilities.directory.delegator_operations import EnableDelegator
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,

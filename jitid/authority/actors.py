@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.directory.name_rights import objections_to
 from jitid.errors import PresenterError, RefusedError
-from jitid.namerights import objections_to
 from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
-from jitid.authority import delegator_operations as delegators
 from jitid.authority import holding, owning
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
@@ -21,6 +19,8 @@ from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.decisions import operations as policies
+from jitid.capabilities.directory import agent_operations as agents
+from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops

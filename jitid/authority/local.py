@@ -335,9 +335,9 @@ class LocalAuthority:
 
                 return decisions_perform.perform(self._inside, operation)
             case ops.DirectoryOperation():
-                from jitid.authority import directing
+                from jitid.capabilities.directory import perform as directory_perform
 
-                return directing.perform(self._inside, operation)
+                return directory_perform.perform(self._inside, operation)
             case ops.UseOperation():
                 from jitid.authority import using
 

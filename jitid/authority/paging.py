@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from jitid.authority import agent_operations as agents
+from jitid.capabilities.directory import agent_operations as agents
 from jitid.operation import base as ops
 from jitid.operation.base import Operation
 from jitid.operation.fields import MOST_ROWS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
+from jitid.capabilities.directory.agent_operations import ClassifyAgents, SuggestPolicy
+from jitid.capabilities.directory.recurrence import DAYS, Rule
 from jitid.commands import rows
 from jitid.commands.found import number
 from jitid.commands.globals import Globals
@@ -13,15 +14,14 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.task import check_task
-from jitid.recurrence import DAYS, Rule
 from jitid.system import output
 from jitid.values.names import check_name
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.policy_suggestion import Suggestion
+    from jitid.capabilities.directory.recurrence import Verdict
     from jitid.commands import options
-    from jitid.recurrence import Verdict
 
 CLASSIFIED = (
     "agent",

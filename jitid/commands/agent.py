@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority import agent_operations as ops
+from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory.registry import Due, Stated
 from jitid.commands import agentrows, revoke, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
@@ -15,7 +16,6 @@ from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.credential import check_made
 from jitid.model.task import MAX_PURPOSE
-from jitid.registry import Due, Stated
 from jitid.sharing import check_shared
 from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name
@@ -24,8 +24,8 @@ from jitid.values.text import operand, quote
 from jitid.values.times import format_time, parse_duration, parse_moment
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.registry import Kept
     from jitid.commands import options
-    from jitid.registry import Kept
 
 STATES = ("registered", "overdue", "suspended", "unregistered")
 CLEARED = ("scope", "audience", "concurrency", "may-use")

@@ -9,8 +9,8 @@ from jitid.commands import revoke, rows
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.registry import Described, Kept
-    from jitid.withdrawal import Withdrawn
+    from jitid.capabilities.directory.registry import Described, Kept
+    from jitid.capabilities.directory.withdrawal import Withdrawn
 
 FIELDS = (
     "agent",

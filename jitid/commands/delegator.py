@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import delegator_operations as ops
+from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.commands import delegatorrows, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.delegatorrows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
 from jitid.commands.globals import Globals
 from jitid.commands.list import DEFAULT_LIMIT, limit_of
 from jitid.commands.revoke import check_reason, confirmed, most_of, unproved
-from jitid.delegators import Amendment, Edit
 from jitid.environment import open_authority, open_or_create_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
@@ -22,8 +22,8 @@ from jitid.system import output
 from jitid.values.text import operand
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.delegators import Disabled, Edited
     from jitid.commands import options
-    from jitid.delegators import Disabled, Edited
     from jitid.operation.authority import Authority
     from jitid.operation.base import Operation, Result
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from jitid import reconciling
-from jitid.authority.delegator_operations import ImportDelegators
+from jitid.capabilities.directory import reconcile
+from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.commands import delegatorrows, rosterfile, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.confirming import settle_event
@@ -17,13 +17,13 @@ from jitid.formats.view import View
 from jitid.system import output
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.reconcile import Reconciled
     from jitid.commands import options
     from jitid.operation.authority import Authority
-    from jitid.reconciling import Reconciled
 
 FIELDS = (
     "people",
-    *reconciling.SORTS,
+    *reconcile.SORTS,
     "staying",
     "ended",
     "credentials",
@@ -102,12 +102,12 @@ def _perform(given: Globals, authority: Authority, operation: ImportDelegators) 
             accept_clock=operation.accept_clock,
         )
     )
-    number = reconciling.needed(foreseen)
+    number = reconcile.needed(foreseen)
     if number <= operation.most:
         return authority.perform(operation)
     _tell_names(foreseen)
     confirm(
-        f"disable {reconciling.losses(foreseen)}",
+        f"disable {reconcile.losses(foreseen)}",
         number,
         f"the number {number} to import the list; anything else changes nothing",
     )
@@ -155,7 +155,7 @@ def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
     radius, ties = done.departure.radius, done.departure.ties
     row = {
         "people": done.people,
-        **{name: getattr(done, name).number for name in reconciling.SORTS},
+        **{name: getattr(done, name).number for name in reconcile.SORTS},
         "staying": done.staying.number,
         "ended": 0 if done.event is None else radius.credentials,
         "credentials": radius.credentials,
@@ -165,7 +165,7 @@ def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
         "requests": ties.requests,
         "grants": ties.grants,
         "access": ties.access,
-        "names": {name: getattr(done, name).first for name in reconciling.SORTS},
+        "names": {name: getattr(done, name).first for name in reconcile.SORTS},
         "changes": [one._asdict() for one in done.changes],
         "event": done.event,
         "dry_run": dry_run,
@@ -179,7 +179,7 @@ def _sentence(done: Reconciled, *, dry_run: bool) -> str:
         return f"nothing to change: the directory says already what the list of {people} says"
     parts = [
         f"{_TOLD[name][not dry_run]} {getattr(done, name).number}"
-        for name in reconciling.SORTS
+        for name in reconcile.SORTS
         if getattr(done, name).number
     ]
     parts = [", ".join(parts), *delegatorrows.departed(done.departure, would=dry_run)]
@@ -190,7 +190,7 @@ def _sentence(done: Reconciled, *, dry_run: bool) -> str:
 
 
 def _tell_names(done: Reconciled) -> None:
-    _tell_sorts(done, reconciling.SORTS)
+    _tell_sorts(done, reconcile.SORTS)
     for one in done.changes[:_EACH]:
         output.say(f"jitid: {one.name}: {delegatorrows.different(one)}")
     if len(done.changes) > _EACH:

@@ -10,10 +10,10 @@ from jitid.commands import rows
 from jitid.roster.csv import NO_SCOPE, POLICY_ALONE, joined
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled
+    from jitid.capabilities.directory.departures import Departure
+    from jitid.capabilities.directory.roster_diff import Change
     from jitid.commands.globals import Globals
-    from jitid.comparing import Change
-    from jitid.delegators import DelegatorDetails, Disabled
-    from jitid.departing import Departure
     from jitid.model.delegator import Delegator
 
 FIELDS = (

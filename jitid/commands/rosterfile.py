@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
+from jitid.capabilities.directory.reconcile import Source
 from jitid.commands import reading
 from jitid.errors import UsageError
-from jitid.reconciling import Source
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.directory.store import SqlDirectory
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import lineage as walking
 from jitid.ledger import seal as sealing
@@ -13,7 +14,6 @@ from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import SqlAuditLog
 from jitid.ledger.leaks import SqlLeaks
-from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqluse import SqlUse
 from jitid.model.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
@@ -757,9 +757,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def pasts(self, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
         """Return the past of agents since a time: of these names, or of all that there are."""
-        from jitid.ledger import recurring
+        from jitid.capabilities.directory import recurrence_store
 
-        return recurring.pasts(self._db, self._now, since, names, tasks, days, most)
+        return recurrence_store.pasts(self._db, self._now, since, names, tasks, days, most)
 
     def is_agent(self, name: str) -> bool:
         """Tell whether anything was ever issued to an agent of that name."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.errors import IntegrityError
-from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.model.agent import Agent
 from jitid.model.directory import DirectorySnapshot
 from jitid.values.text import label

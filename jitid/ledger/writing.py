@@ -7,8 +7,10 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.directory import delegator_store, departure_store
+from jitid.capabilities.directory import store as directory_store
 from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import leaks, leaving, resting, select, sqldelegators, sqldirectory, sqluse
+from jitid.ledger import leaks, resting, select, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
@@ -466,20 +468,20 @@ class SqlTransaction(SqlSnapshot):
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
         self._entries.clear()
-        sqldelegators.put_delegators(self._db, delegators, self.next_seq())
+        delegator_store.put_delegators(self._db, delegators, self.next_seq())
 
     def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
         """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
         self._entries.clear()
         names = list(names)
         ties = self.ties(names)
-        leaving.disable(self._db, keys, names, ties, now=self._now, event=self.next_seq())
+        departure_store.disable(self._db, keys, names, ties, now=self._now, event=self.next_seq())
         return ties
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""
         self._entries.clear()
-        sqldirectory.put_agents(self._db, agents, self.next_seq())
+        directory_store.put_agents(self._db, agents, self.next_seq())
 
     def add_uses(self, uses: Sequence[NewUse]) -> str:
         """Record actions as of now, pointing to the next event, and roll them up; return their digest."""

@@ -53,8 +53,8 @@ class Inside(NamedTuple):
                 clock set back.
 
         """
-        from jitid import governance
         from jitid.capabilities.access import oidc
+        from jitid.capabilities.directory import governance
 
         with self.ledger.read() as snapshot:
             now = snapshot.now

@@ -67,7 +67,7 @@ from jitid.operation.fields import (
 from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 
 if TYPE_CHECKING:
-    from jitid.delegators import Amendment, Edit
+    from jitid.capabilities.directory.delegators import Amendment, Edit
     from jitid.operation.base import AddLeaks, ReadLog
     from jitid.request import IssueRequest
     from jitid.roster.stated import Stated as PersonStated

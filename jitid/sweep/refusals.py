@@ -7,8 +7,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from jitid import governance
-from jitid.governance import Objection
+from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.governance import Objection
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import Entry

@@ -5,10 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
-from jitid.authority import delegator_operations as delegators
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
 from jitid.authority import use_operations as uses
@@ -21,7 +19,12 @@ from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions import operations as policies
-from jitid.delegators import Edit
+from jitid.capabilities.directory import agent_operations as agents
+from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.directory.delegators import Edit
+from jitid.capabilities.directory.reconcile import Source
+from jitid.capabilities.directory.recurrence import Rule
+from jitid.capabilities.directory.registry import Due, Stated
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
@@ -29,9 +32,6 @@ from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
-from jitid.reconciling import Source
-from jitid.recurrence import Rule
-from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.roster import csv
 from jitid.roster.stated import Stated as Person

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from jitid.authority import delegator_operations as delegators
 from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.grant import Granted, Wanted
+from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.errors import (
     IntegrityError,
     NotFoundError,

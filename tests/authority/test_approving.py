@@ -13,8 +13,8 @@ from jitid.authority.approval_operations import (
     ListApprovals,
     ShowApproval,
 )
-from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
 from jitid.issuance import Issued
 from jitid.model.approval import ApprovalFilter, ApprovalState

@@ -18,12 +18,12 @@ import pytest
 from jitid import approval
 from jitid.approval import _MOST_IDENTITIES
 from jitid.authority.approval_operations import FindApprovals, GrantApproval
-from jitid.authority.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
 from jitid.capabilities.access.oidc import OidcIssuer, Sort
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.directory.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.model.approval import ApprovalState

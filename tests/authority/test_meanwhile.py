@@ -18,20 +18,20 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
-from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
+from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.directory.registry import Stated
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.registry import Stated
 from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority import agent_operations as agents
-from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
 from jitid.capabilities.access import exchange
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.directory import agent_operations as agents
+from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.registry import Due, Stated
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger import reading
@@ -23,7 +24,6 @@ from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.operation import base as ops
-from jitid.registry import Due, Stated
 from jitid.request import AttachRequest, RenewRequest
 from jitid.revocation import TooManyError
 from jitid.values.secret import Secret

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.agent_operations import ChangeAgent, SuspendAgent
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.grant import Wanted
@@ -19,6 +18,8 @@ from jitid.capabilities.access.oidc import OidcIssuer, thumbprint
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.presented_store import REMEMBERED, Presentation
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
+from jitid.capabilities.directory.registry import Stated
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -32,7 +33,6 @@ from jitid.issuance import Issued
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
-from jitid.registry import Stated
 from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

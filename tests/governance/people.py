@@ -6,11 +6,11 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from jitid.authority import delegator_operations as ops
-from jitid.delegators import Disabled, Edit, Edited
+from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory.delegators import Disabled, Edit, Edited
+from jitid.capabilities.directory.reconcile import Reconciled, Source
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
-from jitid.reconciling import Reconciled, Source
 from jitid.roster import csv
 from jitid.roster.stated import Roster, Stated
 from jitid.values.ids import approval_id

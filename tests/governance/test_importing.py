@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.authority import delegator_operations as ops
 from jitid.capabilities.access.oidc import OidcIssuer
+from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory.departures import digest_of
+from jitid.capabilities.directory.reconcile import Reconciled, Source
 from jitid.commands import delegatorrows
-from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Inspect, Renew, Revoke
-from jitid.reconciling import Reconciled, Source
 from jitid.request import RenewRequest
 from jitid.roster.stated import KEEP, Keep, Roster, Stated
 from jitid.values.secret import Secret
@@ -402,10 +402,10 @@ def test_two_imports_at_once_leave_what_one_after_the_other_leaves(world: World)
     def run(roster: Roster) -> None:
         ledger = open_sqlite(world.path, world.clock, timeout=60)
         try:
-            from jitid import reconciling
+            from jitid.capabilities.directory import reconcile
 
             with ledger.write() as transaction:
-                reconciling.reconcile(transaction, roster, Source("csv", "0" * 64), None, None, full=True)
+                reconcile.reconcile(transaction, roster, Source("csv", "0" * 64), None, None, full=True)
         except BaseException as error:
             failed.append(error)
             raise
@@ -524,7 +524,7 @@ def test_a_manager_by_a_name_that_the_list_takes_away_is_whoever_comes_to_have_i
 
 
 def test_a_change_by_hand_outlives_a_list_that_does_not_tell_of_it(world: World) -> None:
-    from jitid.delegators import Amendment
+    from jitid.capabilities.directory.delegators import Amendment
 
     bring(world, "name,groups", "alice,sre")
     change(world, "alice", entitlements=Amendment(add=("x:*",)))

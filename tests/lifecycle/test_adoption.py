@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
-from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.target_operations import Settle
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.capabilities.adopt.adoption import Adoption
 from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.directory.agent_operations import ClassifyAgents, SuggestPolicy
+from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.directory.recurrence import Rule
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
 from jitid.operation.base import MakeReport, Trace
-from jitid.recurrence import Rule
 from jitid.search.pasted import search_pasted
 from jitid.search.secret_shapes import PRINT, Shape
 from jitid.sweep.limits import Limits

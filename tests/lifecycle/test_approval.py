@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jitid import approval, issuance
 from jitid.approval import is_requester, requested
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
-from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.crypto import openssh
 from jitid.errors import (
     ApprovalNeededError,

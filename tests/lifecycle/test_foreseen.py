@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from jitid import issuance, naming, planning
-from jitid.authority.agent_operations import ResumeAgent, SuspendAgent
-from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
+from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keys.keyring import Keyring

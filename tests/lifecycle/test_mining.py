@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import recurrence
-from jitid.authority import agent_operations as ops
 from jitid.capabilities.decisions.policy_suggestion import Suggestion, suggestion
+from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory import recurrence
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
 from jitid.model.agent_history import Practice

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from jitid.authority.approval_operations import GrantApproval
-from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.model.approval import ApprovalState
 from jitid.operation.base import Issue

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import governance, recurrence
-from jitid.authority import agent_operations as ops
+from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory import governance, recurrence
+from jitid.capabilities.directory.recurrence import Advice, Classified, Need, Rule, Verdict
 from jitid.errors import NotFoundError, UsageError
-from jitid.recurrence import Advice, Classified, Need, Rule, Verdict
 from jitid.values.scope import Scope, uncovered
 from tests.builders import DAY, NAMES, NOW, World, put, recurring_agent
 from tests.lifecycle import pasts
@@ -58,7 +58,7 @@ def test_the_past_of_a_name_is_what_counting_its_credentials_gives(
 ) -> None:
     with World(tmp_path_factory.mktemp("pasts") / "ledger") as world, pytest.MonkeyPatch.context() as patch:
         # Of few lives each is looked up by itself, of many there is one pass over all rows.
-        patch.setattr("jitid.ledger.recurring.MANY", 50_000 if few else 0)
+        patch.setattr("jitid.capabilities.directory.recurrence_store.MANY", 50_000 if few else 0)
         pasts.live_through(world, steps, used)
         since = recurrence.midnight(world.clock.now, days)
         expected = pasts.recount(world, since)

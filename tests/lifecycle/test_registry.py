@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority import agent_operations as ops
+from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
+from jitid.capabilities.directory.withdrawal import Withdrawn
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -23,11 +25,9 @@ from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import Selection
-from jitid.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
 from jitid.revocation import TooManyError
 from jitid.values.ids import parse_id
 from jitid.values.scope import parse_scope
-from jitid.withdrawal import Withdrawn
 from tests.builders import DAY, NOW, World, edit
 from tests.lifecycle.test_leaks import add, only
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.agent_operations import SuspendAgent
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import (

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.directory.registry import KINDS
 from jitid.errors import UsageError
 from jitid.model.credential import MADE, Kind, sort_of
 from jitid.policy.cedar import Policy
@@ -17,7 +18,6 @@ from jitid.policy.default import default_files
 from jitid.policy.facts import FACTS
 from jitid.policy.impossible import RANGES, WORDS
 from jitid.policy.position import statements_of, tokens_of
-from jitid.registry import KINDS
 from jitid.values.names import check_delegator
 from tests.man.source import displays, read, section
 from tests.policy.asking import PERMIT_ALL, request, requests

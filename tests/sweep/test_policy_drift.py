@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.decisions import replay
+from jitid.capabilities.directory.governance import standing_of
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.governance import standing_of
 from jitid.introspection import root_proof
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import governance, introspection, revocation
+from jitid import introspection, revocation
 from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.authority.presenting import present
 from jitid.capabilities.access import token_operations as ops
+from jitid.capabilities.directory import governance
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection

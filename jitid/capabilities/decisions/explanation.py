@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import governance, introspection, namerights, narrowing
+from jitid import introspection, narrowing
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
+from jitid.capabilities.directory import governance, name_rights
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -269,7 +270,7 @@ def _decide_now(
     )
     usual = terms.audiences or names.accepted(snapshot.now)
     records = governance.records_of(snapshot, _delegating(above, credential))
-    unlet = [] if credential is None else namerights.lost(snapshot, entry.agent, credential, snapshot.now)
+    unlet = [] if credential is None else name_rights.lost(snapshot, entry.agent, credential, snapshot.now)
     unlet += governance.proved_as_another(snapshot, request.delegator, subject)
     # The usual kinds that a record lacks are left out of a grant, and with `narrow` all are.
     stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)

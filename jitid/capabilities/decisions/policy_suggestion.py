@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid import ownership
 from jitid.capabilities.decisions.practice_store import QUARTER
+from jitid.capabilities.directory.recurrence import midnight
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.model.agent_history import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.cedar_text import among, entity, string, within
-from jitid.recurrence import midnight
 from jitid.values.scope import ALIKE, Scope, gathered, has_wildcard
 from jitid.values.text import label, safe
 from jitid.values.times import format_duration, format_time

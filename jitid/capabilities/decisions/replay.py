@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.governance import read_standing, standing_of
+from jitid.capabilities.directory.governance import read_standing, standing_of
 from jitid.introspection import root_of, root_proof
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds

@@ -8,11 +8,11 @@ from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.policy_suggestion import Suggestion
+    from jitid.capabilities.directory.recurrence import Classified, Rule
+    from jitid.capabilities.directory.registry import Described, Due, Kept, Stated
+    from jitid.capabilities.directory.withdrawal import Withdrawn
     from jitid.model.agent import AgentState
     from jitid.model.credential import Credential
-    from jitid.recurrence import Classified, Rule
-    from jitid.registry import Described, Due, Kept, Stated
-    from jitid.withdrawal import Withdrawn
 
 
 class RegisterAgent(DirectoryOperation["Kept"]):

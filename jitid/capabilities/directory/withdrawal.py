@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import revocation
-from jitid.departing import NOTHING
+from jitid.capabilities.directory.departures import NOTHING
+from jitid.capabilities.directory.registry import in_service, record_of
 from jitid.model.agent import Agent
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.registry import in_service, record_of
 from jitid.revocation import Ended
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.authority import agent_operations as agents
-from jitid.authority import delegator_operations as delegators
+from jitid.capabilities.directory import agent_operations as agents
+from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.operation.base import DirectoryOperation
 from jitid.operation.context import Inside
 
@@ -13,11 +13,11 @@ from jitid.operation.context import Inside
 def perform(inside: Inside, operation: DirectoryOperation[Any]) -> object:
     """Perform an operation on delegators or agents."""
     if isinstance(operation, agents.AgentOperation):
-        from jitid.authority import registering
+        from jitid.capabilities.directory import perform_agents
 
-        return registering.perform(inside, operation)
+        return perform_agents.perform(inside, operation)
     if isinstance(operation, delegators.DelegatorOperation):
-        from jitid.authority import delegating
+        from jitid.capabilities.directory import perform_delegators
 
-        return delegating.perform(inside, operation)
+        return perform_delegators.perform(inside, operation)
     raise TypeError(f"nobody performs {operation!r}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
-from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import Kind, bare_kind
 from jitid.model.delegator import Delegator

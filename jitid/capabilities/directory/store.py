@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from jitid.capabilities.directory.delegator_store import WITHOUT_NAMES, SqlDelegators
+from jitid.capabilities.directory.delegator_store import delegator as delegator_of
+from jitid.capabilities.directory.departure_store import SqlLeaving
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
-from jitid.ledger.leaving import SqlLeaving
-from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
-from jitid.ledger.sqldelegators import delegator as delegator_of
 from jitid.model.agent import Agent, AgentState
 from jitid.model.directory import Entry, Holding, LiveUnder
 from jitid.values.times import check_times

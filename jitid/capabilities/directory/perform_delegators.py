@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from jitid import delegators
-from jitid.authority import delegator_operations as ops
 from jitid.authority.proving import prove
-from jitid.delegators import Disabled
+from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory import delegators
+from jitid.capabilities.directory.delegators import Disabled
+from jitid.capabilities.directory.reconcile import Reconciled
 from jitid.operation.context import Inside
-from jitid.reconciling import Reconciled
 
 
 def perform(inside: Inside, operation: ops.DelegatorOperation) -> object:
@@ -50,14 +50,14 @@ def _disable(inside: Inside, operation: ops.DisableDelegator) -> Disabled:
 
 
 def _import(inside: Inside, operation: ops.ImportDelegators) -> Reconciled:
-    from jitid import reconciling
+    from jitid.capabilities.directory import reconcile
 
     roster, full = operation.roster, operation.full
     if operation.dry_run:
         with inside.ledger.read() as snapshot:
-            return reconciling.preview(snapshot, roster, full=full)
+            return reconcile.preview(snapshot, roster, full=full)
     with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        done = reconciling.reconcile(
+        done = reconcile.reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
     return done._replace(unproved=prove(inside.ledger))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from jitid.delegators import taken
+from jitid.capabilities.directory.delegators import taken
 from jitid.errors import UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.ledger.enrolled import told

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from shlex import quote as word
 from typing import NamedTuple
 
-from jitid import departing
-from jitid.departing import Departure
+from jitid.capabilities.directory import departures
+from jitid.capabilities.directory.departure_store import SUSPENDED_AS
+from jitid.capabilities.directory.departures import Departure
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.ledger.enrolled import TOLD, told
-from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Ties
@@ -215,12 +215,12 @@ def disable(
     check_reason(reason)
     found = must_find(transaction, name)
     names = transaction.known_by(found.name)
-    foreseen = departing.foresee(transaction, names, keep_live=keep_live)
+    foreseen = departures.foresee(transaction, names, keep_live=keep_live)
     if found.disabled_at is not None and not foreseen.anything:
         return Disabled(found, foreseen, None)
     if most is not None:
         guard(foreseen.radius, most)
-    departure = departing.depart(transaction, [found.key], names, keep_live=keep_live)
+    departure = departures.depart(transaction, [found.key], names, keep_live=keep_live)
     event = transaction.append(
         "delegator-disable",
         {
@@ -239,7 +239,7 @@ def preview_disable(snapshot: Snapshot, name: str, *, keep_live: bool) -> Disabl
     """Return what disabling a delegator would come to. Raises NotFoundError."""
     found = must_find(snapshot, name)
     return Disabled(
-        found, departing.foresee(snapshot, snapshot.known_by(found.name), keep_live=keep_live), None
+        found, departures.foresee(snapshot, snapshot.known_by(found.name), keep_live=keep_live), None
     )
 
 

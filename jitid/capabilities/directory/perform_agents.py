@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from jitid.authority import agent_operations as ops
 from jitid.authority.proving import prove
+from jitid.capabilities.directory import agent_operations as ops
 from jitid.errors import NotFoundError, PolicyDeniedError
 from jitid.model.ledger_rows import Filter
 from jitid.operation.context import Inside
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.registry import Kept
+    from jitid.capabilities.directory.withdrawal import Withdrawn
     from jitid.ledger.contract import Snapshot
-    from jitid.registry import Kept
-    from jitid.withdrawal import Withdrawn
 
 _Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
 
@@ -27,7 +27,7 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
         case ops.SuspendAgent() | ops.UnregisterAgent():
             return _withdraw(inside, operation)
         case ops.ClassifyAgents():
-            from jitid import recurrence
+            from jitid.capabilities.directory import recurrence
 
             with inside.ledger.read() as snapshot:
                 usual = tuple(inside.audiences) or snapshot.names.accepted(snapshot.now)
@@ -67,7 +67,7 @@ def _keep(inside: Inside, operation: _Keeping) -> Kept:
 
 
 def _kept(inside: Inside, operation: _Keeping, name: str) -> Kept:
-    from jitid import registry
+    from jitid.capabilities.directory import registry
 
     with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
         match operation:
@@ -84,7 +84,7 @@ def _kept(inside: Inside, operation: _Keeping, name: str) -> Kept:
 
 
 def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> Withdrawn:
-    from jitid import withdrawal
+    from jitid.capabilities.directory import withdrawal
 
     name, keep_live = operation.name, operation.keep_live
     for_good = isinstance(operation, ops.UnregisterAgent)
@@ -100,7 +100,7 @@ def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent)
 
 
 def _show(snapshot: Snapshot, operation: ops.ShowAgent) -> ops.AgentDetails:
-    from jitid import registry
+    from jitid.capabilities.directory import registry
 
     record = registry.record_of(snapshot, operation.name)
     (described,) = registry.described(snapshot, [record])
@@ -111,7 +111,7 @@ def _show(snapshot: Snapshot, operation: ops.ShowAgent) -> ops.AgentDetails:
 
 
 def _list(snapshot: Snapshot, operation: ops.ListAgents) -> ops.AgentPage:
-    from jitid import registry
+    from jitid.capabilities.directory import registry
 
     # Whose name is unknown may own what was registered under it once.
     owner = () if operation.owner is None else snapshot.names_of(operation.owner)

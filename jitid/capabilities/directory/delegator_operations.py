@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
-    from jitid.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
+    from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
+    from jitid.capabilities.directory.reconcile import Reconciled, Source
     from jitid.model.delegator import Delegator
-    from jitid.reconciling import Reconciled, Source
     from jitid.roster.stated import Roster, Stated
 
 

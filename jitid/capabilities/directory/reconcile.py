@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import departing
-from jitid.comparing import Change, Comparison, compare
-from jitid.departing import Departure
+from jitid.capabilities.directory import departures
+from jitid.capabilities.directory.departures import Departure
+from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
 from jitid.ledger import enrolled
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.revocation import TooManyError, blast, check_reason
@@ -76,7 +76,7 @@ class Reconciled(NamedTuple):
 def preview(snapshot: Snapshot, roster: Roster, *, full: bool) -> Reconciled:
     """Return what an import would come to. Raises UsageError with the place of what cannot be meant."""
     found = compare(snapshot, roster, full=full)
-    return _told(roster, found, departing.foresee(snapshot, found.names))
+    return _told(roster, found, departures.foresee(snapshot, found.names))
 
 
 def reconcile(
@@ -105,7 +105,7 @@ def reconcile(
     """
     check_reason(reason)
     found = compare(transaction, roster, full=full)
-    told = _told(roster, found, departing.foresee(transaction, found.names))
+    told = _told(roster, found, departures.foresee(transaction, found.names))
     if not told.anything:
         return told
     if most is not None:
@@ -113,7 +113,7 @@ def reconcile(
     transaction.put_delegators(found.put)
     if found.names:
         keys = [holder.key for holder in found.missing]
-        told = told._replace(departure=departing.depart(transaction, keys, found.names))
+        told = told._replace(departure=departures.depart(transaction, keys, found.names))
     event = transaction.append(
         "delegator-import",
         {
@@ -123,7 +123,7 @@ def reconcile(
             "full": full or None,
             "people": told.people,
             **{name: getattr(told, name).number or None for name in SORTS},
-            "members": departing.named(found.members()),
+            "members": departures.named(found.members()),
             "directory": enrolled.digest(transaction),
             "digests": enrolled.FORM,
             **told.departure.facts(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jitid import governance, revocation
+from jitid import revocation
+from jitid.capabilities.directory import governance
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.agent import Agent

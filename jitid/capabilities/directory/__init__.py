@@ -1,0 +1,1 @@
+"""Delegators and agents: who may delegate, and within which limits."""
