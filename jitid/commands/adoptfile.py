@@ -9,12 +9,12 @@ from typing import Any
 
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.read_secret import Kept
+from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.commands import reading
 from jitid.commands.adoptstated import check_elsewhere, standing
 from jitid.commands.rosterfile import Content
 from jitid.errors import UsageError
 from jitid.model.standing_secret import MOST_SECRETS, StandingSecret
-from jitid.roster.place import at, misplaced
 from jitid.values import strict_json
 from jitid.values.text import quote
 

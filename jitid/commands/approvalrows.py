@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import approval
 from jitid.authority.approval_operations import ListApprovals
+from jitid.capabilities.directory.roster.spreadsheet import joined
 from jitid.commands import rows
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
-from jitid.roster.csv import joined
 from jitid.values.text import label, quote
 from jitid.values.times import brief_duration, format_duration
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Amendment, Edit
+from jitid.capabilities.directory.roster import roster_entry
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated
 from jitid.commands import delegatorrows, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.delegatorrows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
@@ -16,8 +18,6 @@ from jitid.commands.revoke import check_reason, confirmed, most_of, unproved
 from jitid.environment import open_authority, open_or_create_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.roster import stated
-from jitid.roster.stated import KEEP, Stated
 from jitid.system import output
 from jitid.values.text import operand
 
@@ -52,13 +52,13 @@ def add(
     operation = ops.AddDelegator(
         stated=Stated(
             "",
-            stated.check_person(name),
-            entitlements=stated.entitlements(tuple(entitlement or ()))
+            roster_entry.check_person(name),
+            entitlements=roster_entry.entitlements(tuple(entitlement or ()))
             if entitlement or no_entitlements
             else KEEP,
-            sensitivity=KEEP if sensitivity is None else stated.check_sensitivity(sensitivity),
-            groups=stated.groups(tuple(group or ())),
-            manager=None if manager is None else stated.check_person(manager),
+            sensitivity=KEEP if sensitivity is None else roster_entry.check_sensitivity(sensitivity),
+            groups=roster_entry.groups(tuple(group or ())),
+            manager=None if manager is None else roster_entry.check_person(manager),
             aliases=_aliases(alias, subject),
             imported=False,
         ),
@@ -101,23 +101,25 @@ def change(
     edit = Edit(
         entitlements=Amendment(
             no_entitlements,
-            stated.entitlements(tuple(entitlement or ())),
-            stated.entitlements(tuple(remove_entitlement or ())),
+            roster_entry.entitlements(tuple(entitlement or ())),
+            roster_entry.entitlements(tuple(remove_entitlement or ())),
         ),
         policy_alone=policy_alone,
-        sensitivity=None if sensitivity is None else stated.check_sensitivity(sensitivity),
+        sensitivity=None if sensitivity is None else roster_entry.check_sensitivity(sensitivity),
         groups=Amendment(
-            no_groups, stated.groups(tuple(group or ())), stated.groups(tuple(remove_group or ()))
+            no_groups, roster_entry.groups(tuple(group or ())), roster_entry.groups(tuple(remove_group or ()))
         ),
-        manager=None if manager is None else stated.check_person(manager),
+        manager=None if manager is None else roster_entry.check_person(manager),
         no_manager=no_manager,
-        aliases=Amendment(no_aliases, _aliases(alias, subject), stated.aliases(remove_alias or ())),
+        aliases=Amendment(no_aliases, _aliases(alias, subject), roster_entry.aliases(remove_alias or ())),
     )
     if edit == Edit():
         raise UsageError(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
-    operation = ops.ChangeDelegator(name=stated.check_alias(name), edit=edit, accept_clock=given.accept_clock)
+    operation = ops.ChangeDelegator(
+        name=roster_entry.check_alias(name), edit=edit, accept_clock=given.accept_clock
+    )
     done = _performed(given, open_authority(given.config()), operation)
     own = done.delegator.name
     if not done.changed:
@@ -147,7 +149,7 @@ def disable(
     """
     given.expect(DISABLED)
     operation = ops.DisableDelegator(
-        name=stated.check_alias(name),
+        name=roster_entry.check_alias(name),
         keep_live=keep_live,
         reason=check_reason(reason),
         most=None if yes else most_of(given, max_),
@@ -175,7 +177,7 @@ def enable(given: Globals, name: options.KnownDelegator, reason: options.Reason 
     """
     given.expect(ENABLED)
     operation = ops.EnableDelegator(
-        name=stated.check_alias(name), reason=check_reason(reason), accept_clock=given.accept_clock
+        name=roster_entry.check_alias(name), reason=check_reason(reason), accept_clock=given.accept_clock
     )
     done = open_authority(given.config()).perform(operation)
     own = done.delegator.name
@@ -199,7 +201,7 @@ def show(given: Globals, name: options.KnownDelegator) -> None:
     they approved and nobody has used yet.
     """
     given.expect(DETAILS)
-    found = open_authority(given.config()).perform(ops.ShowDelegator(name=stated.check_alias(name)))
+    found = open_authority(given.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
     row = delegatorrows.shown(given, delegatorrows.details(found))
     if rows.by_eye(given):
         row = {name: value for name, value in row.items() if value not in (None, "")}
@@ -224,9 +226,9 @@ def list_(
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
     most = limit_of(limit)
     authority = open_authority(given.config())
-    of_group = None if group is None else stated.check_group(group)
+    of_group = None if group is None else roster_entry.check_group(group)
     which = True if disabled else False if enabled else None
-    last = None if after is None else stated.check_person(after)
+    last = None if after is None else roster_entry.check_person(after)
     columns = rows.columns(given, FIELDS, BRIEF)
     count = 0
 
@@ -268,7 +270,7 @@ def _aliases(names: Sequence[str] | None, subjects: Sequence[str] | None) -> tup
                 "a subject has no blank in it",
                 "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
             )
-    return stated.aliases([*(names or ()), *(subjects or ())])
+    return roster_entry.aliases([*(names or ()), *(subjects or ())])
 
 
 def _show_edited(given: Globals, done: Edited, sentence: str) -> None:

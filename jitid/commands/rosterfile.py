@@ -13,7 +13,7 @@ from jitid.errors import UsageError
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.roster.stated import Roster
+    from jitid.capabilities.directory.roster.roster_entry import Roster
 
 FORMS = ("csv", "scim", "jsonl")
 MOST = 1 << 30
@@ -58,15 +58,15 @@ def read(path: str, form: str) -> tuple[Roster, Source]:
 def _roster(content: Content, form: str) -> Roster:
     match form:
         case "csv":
-            from jitid.roster import csv
+            from jitid.capabilities.directory.roster import spreadsheet
 
-            return csv.read(text for _, text in content.lines(mark=True))
+            return spreadsheet.read(text for _, text in content.lines(mark=True))
         case "jsonl":
-            from jitid.roster import jsonl
+            from jitid.capabilities.directory.roster import json_lines
 
-            return jsonl.read((number, text) for number, text in content.lines() if text.strip())
+            return json_lines.read((number, text) for number, text in content.lines() if text.strip())
         case _:
-            from jitid.roster import scim
+            from jitid.capabilities.directory.roster import scim
 
             return scim.read(content.text())
 

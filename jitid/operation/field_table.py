@@ -68,9 +68,9 @@ from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import Amendment, Edit
+    from jitid.capabilities.directory.roster.roster_entry import Stated as PersonStated
     from jitid.operation.base import AddLeaks, ReadLog
     from jitid.request import IssueRequest
-    from jitid.roster.stated import Stated as PersonStated
 
 BY_NAME: Mapping[str, Form] = {
     "after": FILTER,
@@ -349,27 +349,27 @@ def _request(value: IssueRequest) -> IssueRequest:
 
 
 def _person_stated(value: PersonStated) -> PersonStated:
-    from jitid.roster import stated
+    from jitid.capabilities.directory.roster import roster_entry
 
     if isinstance(value.entitlements, tuple):
-        value = value._replace(entitlements=stated.entitlements(value.entitlements))
+        value = value._replace(entitlements=roster_entry.entitlements(value.entitlements))
     if isinstance(value.groups, tuple):
-        value = value._replace(groups=stated.groups(value.groups))
+        value = value._replace(groups=roster_entry.groups(value.groups))
     if isinstance(value.aliases, tuple):
-        value = value._replace(aliases=stated.aliases(value.aliases))
+        value = value._replace(aliases=roster_entry.aliases(value.aliases))
     return value
 
 
 def _edit(value: Edit) -> Edit:
-    from jitid.roster import stated
+    from jitid.capabilities.directory.roster import roster_entry
 
     if value.manager is not None and value.no_manager:
         raise UsageError("a manager and no manager contradict each other")
     # An amendment may be of anything: what it is of says what its words have to be.
     return value._replace(
-        entitlements=_amended(value.entitlements, stated.entitlements),
-        groups=_amended(value.groups, stated.groups),
-        aliases=_amended(value.aliases, stated.aliases),
+        entitlements=_amended(value.entitlements, roster_entry.entitlements),
+        groups=_amended(value.groups, roster_entry.groups),
+        aliases=_amended(value.aliases, roster_entry.aliases),
     )
 
 

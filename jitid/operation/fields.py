@@ -182,25 +182,25 @@ def _adopted(value: str) -> str:
 
 
 def _person(value: str) -> str:
-    from jitid.roster.stated import check_person
+    from jitid.capabilities.directory.roster.roster_entry import check_person
 
     return check_person(value)
 
 
 def _alias(value: str) -> str:
-    from jitid.roster.stated import check_alias
+    from jitid.capabilities.directory.roster.roster_entry import check_alias
 
     return check_alias(value)
 
 
 def _group(value: str) -> str:
-    from jitid.roster.stated import check_group
+    from jitid.capabilities.directory.roster.roster_entry import check_group
 
     return check_group(value)
 
 
 def _external(value: str) -> str:
-    from jitid.roster.stated import check_external
+    from jitid.capabilities.directory.roster.roster_entry import check_external
 
     return check_external(value)
 

@@ -25,6 +25,8 @@ from jitid.capabilities.directory.delegators import Edit
 from jitid.capabilities.directory.reconcile import Source
 from jitid.capabilities.directory.recurrence import Rule
 from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.directory.roster import spreadsheet
+from jitid.capabilities.directory.roster.roster_entry import Stated as Person
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
@@ -33,8 +35,6 @@ from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
 from jitid.request import AttachRequest, RenewRequest
-from jitid.roster import csv
-from jitid.roster.stated import Stated as Person
 from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
@@ -228,7 +228,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "GrantAccess": access.GrantAccess(wanted=Wanted("user:new", ("admin",))),
         "ImportAuthority": certificates.ImportAuthority(chain=scene.facts["chain"]),
         "ImportDelegators": delegators.ImportDelegators(
-            roster=csv.read(list(ROSTER)), source=Source("csv", SUMMARY), most=None
+            roster=spreadsheet.read(list(ROSTER)), source=Source("csv", SUMMARY), most=None
         ),
         "ListAccess": access.ListAccess(limit=99),
         "ListAdopted": adoptions.ListAdopted(limit=9),

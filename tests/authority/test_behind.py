@@ -24,13 +24,13 @@ from jitid.capabilities.access.oidc import OidcIssuer, Sort
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.roster.roster_entry import Stated
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.issuance import Issued
 from jitid.model.approval import ApprovalState
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
 from jitid.request import RenewRequest
-from jitid.roster.stated import Stated
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign

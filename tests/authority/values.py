@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from jitid.authority import answered
+from jitid.capabilities.directory.roster.roster_entry import KEEP
 from jitid.errors import UsageError
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
@@ -20,7 +21,6 @@ from jitid.operation import field_table
 from jitid.operation import fields as common
 from jitid.operation.annotations import fields_of
 from jitid.operation.base import Operation
-from jitid.roster.stated import KEEP
 from jitid.search.find import Finds
 from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES

@@ -9,10 +9,10 @@ from typing import Any
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Disabled, Edit, Edited
 from jitid.capabilities.directory.reconcile import Reconciled, Source
+from jitid.capabilities.directory.roster import spreadsheet
+from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
-from jitid.roster import csv
-from jitid.roster.stated import Roster, Stated
 from jitid.values.ids import approval_id
 from tests.builders import World
 
@@ -43,7 +43,7 @@ def enable(world: World, name: str) -> None:
 
 def bring(world: World, *lines: str, **fields: Any) -> Reconciled:
     """Import lines of CSV, the header first."""
-    return bring_roster(world, csv.read([f"{line}\n" for line in lines]), **fields)
+    return bring_roster(world, spreadsheet.read([f"{line}\n" for line in lines]), **fields)
 
 
 def bring_roster(world: World, roster: Roster, **fields: Any) -> Reconciled:

@@ -14,10 +14,10 @@ from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.model.approval import ApprovalState
 from jitid.operation.base import Issue
-from jitid.roster.stated import Roster, Stated
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.builders import DAY, edit, request

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.directory.roster import spreadsheet
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated, check_group, merged
 from jitid.commands import delegatorrows
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.view import View
 from jitid.model.delegator import Delegator
-from jitid.roster import csv
-from jitid.roster.stated import KEEP, Stated, check_group, merged
 from tests.builders import NOW
 
 
 def read(*lines: str) -> list[Stated]:
     """Return what lines of CSV state."""
-    return list(csv.read([f"{line}\r\n" for line in lines]).people)
+    return list(spreadsheet.read([f"{line}\r\n" for line in lines]).people)
 
 
 def test_a_column_that_is_not_there_states_nothing() -> None:
@@ -131,7 +131,7 @@ def _is_group(text: str) -> bool:
     except UsageError:
         return False
     # Where our CSV puts an apostrophe itself, it cannot be told from one that was there.
-    return csv._MARKED.search(text) is None
+    return spreadsheet._MARKED.search(text) is None
 
 
 @given(
@@ -160,5 +160,5 @@ def test_what_is_printed_as_csv_is_read_as_it_was(
     given_.format = "csv"
     row = delegatorrows.shown(given_, delegatorrows.delegator(one))
     text = "".join(csv_format.text(View("x", delegatorrows.FIELDS, [row])))
-    (stated,) = csv.read(text.splitlines(keepends=True)).people
+    (stated,) = spreadsheet.read(text.splitlines(keepends=True)).people
     assert merged(stated, one, NOW) == one

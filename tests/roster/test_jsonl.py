@@ -6,17 +6,17 @@ import json
 
 import pytest
 
+from jitid.capabilities.directory.roster import json_lines
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated, merged
 from jitid.commands import delegatorrows
 from jitid.errors import UsageError
 from jitid.model.delegator import Delegator
-from jitid.roster import jsonl
-from jitid.roster.stated import KEEP, Stated, merged
 from tests.builders import NOW
 
 
 def read(*lines: str) -> list[Stated]:
     """Return what lines state."""
-    return list(jsonl.read(enumerate(lines, start=1)).people)
+    return list(json_lines.read(enumerate(lines, start=1)).people)
 
 
 @pytest.mark.parametrize("entitlements", [None, (), ("a:*", "b")])

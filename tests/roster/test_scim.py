@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.directory.roster import scim
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Roster, Stated
 from jitid.errors import UsageError
-from jitid.roster import scim
-from jitid.roster.stated import KEEP, Roster, Stated
 
 # RFC 7643, section 8.3, with what an authority of ours has no use for, and two changes: the user name is one that can
 # be held, and the entitlement is a scope.

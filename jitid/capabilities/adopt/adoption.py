@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
+from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.contract import Snapshot, Transaction
@@ -23,7 +24,6 @@ from jitid.model.ledger_rows import CredentialRow, IdentityRow
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import BY_HAND
 from jitid.model.task import ADOPTED, Task
-from jitid.roster.place import misplaced
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import fingerprint
 from jitid.values.text import label, operand, safe

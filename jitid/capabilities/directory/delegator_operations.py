@@ -9,8 +9,8 @@ from jitid.operation.base import DirectoryOperation
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
     from jitid.capabilities.directory.reconcile import Reconciled, Source
+    from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
     from jitid.model.delegator import Delegator
-    from jitid.roster.stated import Roster, Stated
 
 
 class AddDelegator(DirectoryOperation["Edited"]):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
+from jitid.capabilities.directory.roster.roster_entry import Stated, few, merged
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.ledger.enrolled import TOLD, told
@@ -16,7 +17,6 @@ from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Ties
 from jitid.revocation import check_reason, guard
-from jitid.roster.stated import Stated, few, merged
 from jitid.values.scope import Scope, covers, may_overlap
 from jitid.values.text import label, quote
 
@@ -194,7 +194,7 @@ def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -
 
 def normal(scopes: Iterable[str]) -> tuple[str, ...]:
     """Return scopes in their normal form. Raises UsageError for what is none, and for too many."""
-    from jitid.roster.stated import entitlements
+    from jitid.capabilities.directory.roster.roster_entry import entitlements
 
     return entitlements(tuple(scopes))
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.departures import Departure
+from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
 from jitid.ledger import enrolled
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.revocation import TooManyError, blast, check_reason
-from jitid.roster.stated import Roster
 
 _SHOWN = 20
 """So many names of each sort are told one by one."""

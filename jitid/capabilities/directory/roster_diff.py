@@ -7,13 +7,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory.delegators import taken
+from jitid.capabilities.directory.roster.line_error import misplaced
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated, merged
 from jitid.errors import UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.ledger.enrolled import told
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Holder
-from jitid.roster.place import misplaced
-from jitid.roster.stated import KEEP, Keep, Roster, Stated, merged
 from jitid.values.text import label
 
 _AT_ONCE = 5_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from jitid.capabilities.directory.roster import roster_entry
+from jitid.capabilities.directory.roster.line_error import at
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
 from jitid.errors import UsageError
-from jitid.roster import stated
-from jitid.roster.place import at
-from jitid.roster.stated import KEEP, Keep, Roster, Stated
 from jitid.values import strict_json
 from jitid.values.text import quote
 
@@ -52,12 +52,14 @@ def _stated(place: str, members: Mapping[str, Any]) -> Stated:
 
     return Stated(
         place,
-        stated.check_person(_text("name", members["name"])),
+        roster_entry.check_person(_text("name", members["name"])),
         entitlements=told("entitlements", _entitlements),
-        sensitivity=told("sensitivity", lambda name, value: stated.check_sensitivity(_text(name, value))),
-        groups=told("groups", lambda name, value: stated.groups(_texts(name, value))),
+        sensitivity=told(
+            "sensitivity", lambda name, value: roster_entry.check_sensitivity(_text(name, value))
+        ),
+        groups=told("groups", lambda name, value: roster_entry.groups(_texts(name, value))),
         manager=told("manager", _manager),
-        aliases=told("aliases", lambda name, value: stated.aliases(_texts(name, value))),
+        aliases=told("aliases", lambda name, value: roster_entry.aliases(_texts(name, value))),
         disabled=_disabled(members),
         imported=_truth("imported", members.get("imported", True)),
         external=_external(members.get("external_id")),
@@ -79,15 +81,15 @@ def _disabled(members: Mapping[str, Any]) -> bool | Keep:
 
 
 def _entitlements(name: str, value: object) -> tuple[str, ...] | None:
-    return None if value is None else stated.entitlements(_texts(name, value))
+    return None if value is None else roster_entry.entitlements(_texts(name, value))
 
 
 def _manager(name: str, value: object) -> str | None:
-    return None if value is None else stated.check_person(_text(name, value))
+    return None if value is None else roster_entry.check_person(_text(name, value))
 
 
 def _external(value: object) -> str | Keep:
-    return KEEP if value is None else stated.check_external(_text("external_id", value))
+    return KEEP if value is None else roster_entry.check_external(_text("external_id", value))
 
 
 def _text(name: str, value: object) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from jitid.capabilities.directory.roster import roster_entry
+from jitid.capabilities.directory.roster.line_error import at, misplaced
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
 from jitid.errors import UsageError
-from jitid.roster import stated
-from jitid.roster.place import at, misplaced
-from jitid.roster.stated import KEEP, Keep, Roster, Stated
 from jitid.values.text import quote
 
 POLICY_ALONE = "(policy)"
@@ -132,12 +132,12 @@ def _stated(place: str, cells: Mapping[str, str]) -> Stated:
 
     return Stated(
         place,
-        stated.check_person(cells["name"]),
+        roster_entry.check_person(cells["name"]),
         entitlements=told("entitlements", _entitlements),
-        sensitivity=told("sensitivity", stated.check_sensitivity),
+        sensitivity=told("sensitivity", roster_entry.check_sensitivity),
         groups=told("groups", _groups),
         manager=told("manager", _manager),
-        aliases=told("aliases", lambda cell: stated.aliases(_values(cell))),
+        aliases=told("aliases", lambda cell: roster_entry.aliases(_values(cell))),
         disabled=_disabled(cells),
         external=_external(cells),
     )
@@ -164,11 +164,11 @@ def _disabled(cells: Mapping[str, str]) -> bool | Keep:
 
 def _external(cells: Mapping[str, str]) -> str | Keep:
     text = cells.get("external_id", "")
-    return stated.check_external(text) if text else KEEP
+    return roster_entry.check_external(text) if text else KEEP
 
 
 def _manager(cell: str) -> str | None:
-    return stated.check_person(cell) if cell else None
+    return roster_entry.check_person(cell) if cell else None
 
 
 @lru_cache(4096)
@@ -177,12 +177,12 @@ def _entitlements(cell: str) -> tuple[str, ...] | None:
         return None
     if cell == NO_SCOPE:
         return ()
-    return stated.entitlements(tuple([scope for value in _values(cell) for scope in value.split()]))
+    return roster_entry.entitlements(tuple([scope for value in _values(cell) for scope in value.split()]))
 
 
 @lru_cache(4096)
 def _groups(cell: str) -> tuple[str, ...]:
-    return stated.groups(_values(cell))
+    return roster_entry.groups(_values(cell))
 
 
 def _values(cell: str) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jitid.capabilities.directory.roster import roster_entry
+from jitid.capabilities.directory.roster.line_error import at, misplaced
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
 from jitid.errors import UsageError
-from jitid.roster import stated
-from jitid.roster.place import at, misplaced
-from jitid.roster.stated import KEEP, Keep, Roster, Stated
 from jitid.values.json_stream import Elements
 from jitid.values.strict_json import StrictJSONError
 from jitid.values.text import quote
@@ -60,7 +60,7 @@ class _Reader:
         schemas = [each.lower() for each in _list("schemas", user.get("schemas")) if isinstance(each, str)]
         if schemas and _USER not in schemas:
             raise UsageError("by its `schemas` it is no user", "give users alone: their groups stand in them")
-        name = stated.check_person(f"user:{_text('userName', user.get('username'))}")
+        name = roster_entry.check_person(f"user:{_text('userName', user.get('username'))}")
         external = _first_text(user, "id", "externalid")
         for id_ in (external, name):
             if id_:
@@ -71,12 +71,12 @@ class _Reader:
         return Stated(
             place,
             name,
-            entitlements=KEEP if isinstance(scopes, Keep) else stated.entitlements(scopes),
-            groups=KEEP if isinstance(groups, Keep) else stated.groups(groups),
+            entitlements=KEEP if isinstance(scopes, Keep) else roster_entry.entitlements(scopes),
+            groups=KEEP if isinstance(groups, Keep) else roster_entry.groups(groups),
             manager=None if manager is None else KEEP,
             aliases=self._addresses(user),
             disabled=_disabled(user.get("active")),
-            external=stated.check_external(external) if external else KEEP,
+            external=roster_entry.check_external(external) if external else KEEP,
             manager_external=manager if isinstance(manager, str) else None,
             subjects_too=False,
         )
@@ -107,11 +107,11 @@ class _Reader:
         found = []
         for address in values:
             try:
-                found.append(stated.check_person(f"user:{address}"))
+                found.append(roster_entry.check_person(f"user:{address}"))
             except UsageError:
                 # No line could name it, so that nothing is lost.
                 self._unfit += 1
-        return stated.aliases(found)
+        return roster_entry.aliases(found)
 
     def _manager(self, user: Mapping[str, Any]) -> str | Keep | None:
         """Return what names the manager, None for no manager, KEEP where nothing is said."""
