@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.issuance import Issued, IssuedCredential, record_at_target
 from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order

@@ -7,8 +7,10 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import introspection, narrowing, ownership
+from jitid import narrowing
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity.verify_many import Held
 from jitid.errors import UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.model import reach
@@ -19,7 +21,6 @@ from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
 from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
-from jitid.recognition import Held
 from jitid.request import Terms
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, has_wildcard, parse_scope

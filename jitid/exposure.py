@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential, State

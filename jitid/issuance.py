@@ -8,8 +8,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import introspection, ownership, planning
+from jitid import planning
 from jitid.capabilities.directory import name_rights
+from jitid.capabilities.identity import introspection, ownership
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring

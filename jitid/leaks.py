@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import exposure, introspection, matching, tracing
+from jitid import exposure, matching, tracing
+from jitid.capabilities.identity import introspection
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.credential import Credential, State

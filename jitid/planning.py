@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import introspection, narrowing, ownership
+from jitid import narrowing
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.identity import introspection, ownership
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
 from jitid.model import reach

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from jitid import introspection, settling
+from jitid import settling
+from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.ownership import told_owner
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.issuance import Issued, IssuedCredential
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
@@ -17,7 +19,6 @@ from jitid.ledger.retry import change
 from jitid.model.credential import State, is_outside
 from jitid.model.outside import Outside
 from jitid.model.target import Made
-from jitid.ownership import told_owner
 from jitid.system import time_limit
 from jitid.targets import Targets
 from jitid.values.ids import parse_id

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import introspection, narrowing, ownership, planning
+from jitid import narrowing, planning
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity.introspection import Verified
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.introspection import Verified
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from tarfile import TarError
 from typing import Any, NamedTuple
 
-from jitid import backup, backupfile, revocation, rotation
+from jitid import backup, backupfile, rotation
 from jitid.backup import Told
 from jitid.capabilities.access import grant
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.identity import revocation
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot, Transaction

@@ -10,8 +10,8 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from jitid.capabilities.identity import dependents_store
 from jitid.errors import JitidError
-from jitid.ledger import resting
 from jitid.ledger.contract import Ledger, Transaction
 from jitid.ledger.retry import change
 from jitid.model.credential import Kind
@@ -102,7 +102,7 @@ def settle(
         anything = bool(snapshot.outside.targets_open())
     if anything:
         # Targets must also end what rests on an expired line, although its row is still live.
-        resting.record(ledger)
+        dependents_store.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now
         names = [target] if target is not None else snapshot.outside.targets_due(None if waiting else now)

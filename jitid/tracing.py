@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.crypto import jws
 from jitid.crypto.private_key import UNREADABLE
 from jitid.crypto.public_key import public_print

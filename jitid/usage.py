@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from jitid import authorization, introspection, recognition
+from jitid import authorization
 from jitid.authorization import Asked, Verdict
+from jitid.capabilities.identity import introspection, verify_many
+from jitid.capabilities.identity.verify_many import Presented
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse
-from jitid.recognition import Presented
 from jitid.request import Terms
 
 _FEW = 100
@@ -45,7 +46,7 @@ def foresee(
     audiences: Collection[str] | None,
 ) -> Foreseen:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
-    held = recognition.hold(snapshot, presented, audiences)
+    held = verify_many.hold(snapshot, presented, audiences)
     verdicts = authorization.judge(snapshot, names, terms, asked, held)
     return Foreseen(snapshot.settled(), snapshot.now, verdicts)
 

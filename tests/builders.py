@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.oidc import OidcIssuer
+from jitid.capabilities.identity.revocation import Ended
 from jitid.issuance import Issued
 from jitid.ledger import enrolled
 from jitid.ledger.contract import Ledger, Transaction
@@ -30,7 +31,6 @@ from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms
-from jitid.revocation import Ended
 from jitid.targets import Targets
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from jitid import introspection, issuance, provision, revocation, settling
+from jitid import issuance, provision, settling
+from jitid.capabilities.identity import introspection, revocation
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.retry import change
 from jitid.model.credential import MADE, is_outside

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import certifying
 from jitid.authority import certificate_operations as ops
-from jitid.ledger import resting, seal
+from jitid.capabilities.identity import dependents_store
+from jitid.ledger import seal
 
 if TYPE_CHECKING:
     from jitid.operation.base import CertificateOperation
@@ -27,7 +28,7 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
             with ledger.read() as snapshot:
                 return certifying.bundle(snapshot, ledger.names)
         case ops.PublishRevocations(lifetime=lifetime):
-            resting.try_to_record(ledger)
+            dependents_store.try_to_record(ledger)
             with ledger.read() as snapshot:
                 seal.must_not_be(snapshot)
                 return certifying.revocation_lists(

@@ -340,7 +340,7 @@ def _narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any])
 
 def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
-    from jitid import introspection
+    from jitid.capabilities.identity import introspection
 
     try:
         # Of the identity, since it may have been renewed between two looks at its file.
@@ -352,8 +352,8 @@ def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret
 
 def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
-    from jitid import introspection
     from jitid.capabilities.access.exchange import must_be_own
+    from jitid.capabilities.identity import introspection
 
     try:
         must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))

@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
 from jitid.model import reach
 from jitid.operation.annotations import fields_of

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from jitid.authority.tally import Tally
     from jitid.capabilities.access.oidc import OidcIssuer
     from jitid.capabilities.access.presented_store import Presentation
-    from jitid.handback import HandedBack
+    from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.issuance import Foreseen, Issued
     from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.naming import Naming
     from jitid.operation.context import Inside
     from jitid.request import IssueRequest, Terms
-    from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.targets import Targets
     from jitid.values.secret import Secret
@@ -315,7 +315,7 @@ class LocalAuthority:
                     accept_clock=operation.accept_clock,
                 )
             case ops.ExportLog():
-                from jitid.authority.looking import export_log
+                from jitid.capabilities.identity.perform import export_log
 
                 return export_log(self._ledger, self._keyring)
             case ops.MakeReport():
@@ -392,37 +392,37 @@ class LocalAuthority:
         | ops.PublishSshAuthorities
         | ops.PublishSshRevocations,
     ) -> object:
-        from jitid.authority import looking
+        from jitid.capabilities.identity import perform as identity_perform
 
         if isinstance(operation, ops.PublishSshRevocations):
-            from jitid.ledger import resting
+            from jitid.capabilities.identity import dependents_store
 
-            resting.try_to_record(self._ledger)
+            dependents_store.try_to_record(self._ledger)
         with self._ledger.read() as snapshot:
             names = snapshot.names
             match operation:
                 case ops.Inspect():
-                    return looking.inspect(snapshot, names, operation, self._caller)
+                    return identity_perform.inspect(snapshot, names, operation, self._caller)
                 case ops.ListLeaks() | ops.ShowLeaks() | ops.RecountLeaks():
-                    return looking.look_at_leaks(snapshot, operation)
+                    return identity_perform.look_at_leaks(snapshot, operation)
                 case ops.ListCredentials():
-                    return looking.list_credentials(snapshot, operation)
+                    return identity_perform.list_credentials(snapshot, operation)
                 case ops.ShowTree():
-                    return looking.show_tree(snapshot, operation)
+                    return identity_perform.show_tree(snapshot, operation)
                 case ops.ListTasks():
-                    return looking.list_tasks(snapshot, self._caller, operation)
+                    return identity_perform.list_tasks(snapshot, self._caller, operation)
                 case ops.ShowTask():
-                    return looking.show_task(snapshot, self._caller, operation)
+                    return identity_perform.show_task(snapshot, self._caller, operation)
                 case ops.ReadLog():
-                    return looking.read_log(snapshot, operation)
+                    return identity_perform.read_log(snapshot, operation)
                 case ops.FollowLog():
-                    return looking.follow_log(snapshot, operation)
+                    return identity_perform.follow_log(snapshot, operation)
                 case ops.VerifyLog():
-                    return looking.verify_log(snapshot, names, operation)
+                    return identity_perform.verify_log(snapshot, names, operation)
                 case ops.SignHead():
-                    return looking.sign_head(snapshot, names, self._keyring)
+                    return identity_perform.sign_head(snapshot, names, self._keyring)
                 case ops.ListKeys():
-                    return looking.list_keys(snapshot)
+                    return identity_perform.list_keys(snapshot)
                 case ops.PublishKeys():
                     from jitid import rotation
 
@@ -649,7 +649,7 @@ class LocalAuthority:
         change(self._ledger, record, accept_clock=accept_clock, shared=not reused)
 
     def _verify(self, operation: ops.Verify) -> object:
-        from jitid import introspection
+        from jitid.capabilities.identity import introspection
 
         with self._ledger.read() as snapshot:
             names = snapshot.names
@@ -659,7 +659,7 @@ class LocalAuthority:
             ).credential
 
     def _revoke(self, operation: ops.Revoke) -> Ended:
-        from jitid import revocation
+        from jitid.capabilities.identity import revocation
 
         if operation.dry_run:
             with self._ledger.read() as snapshot:
@@ -672,7 +672,7 @@ class LocalAuthority:
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
-        from jitid import introspection
+        from jitid.capabilities.identity import introspection
 
         found = [
             introspection.recognise(snapshot, snapshot.names, token.reveal()).jti
@@ -699,11 +699,11 @@ class LocalAuthority:
                     renewal.abandon(transaction, jti, renewal.ATTACHMENT)
 
     def _hand_back(self, operation: ops.HandBack) -> HandedBack:
-        from jitid import handback
+        from jitid.capabilities.identity import hand_back
 
         try:
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-                found = handback.hand_back(
+                found = hand_back.hand_back(
                     transaction, self._ledger.names, operation.token.reveal(), operation.id, operation.reason
                 )
                 found = found._replace(ended=_with_unsettled(transaction, found.ended))
@@ -713,7 +713,7 @@ class LocalAuthority:
         return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
     def _retire(self, operation: ops.Retire) -> Ended:
-        from jitid import revocation
+        from jitid.capabilities.identity import revocation
 
         if operation.dry_run:
             with self._ledger.read() as snapshot:
@@ -724,19 +724,19 @@ class LocalAuthority:
         return ended._replace(unproved=self._prove())
 
     def _share(self, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
-        from jitid import sharing
-        from jitid.authority import looking
+        from jitid.capabilities.identity import perform as identity_perform
+        from jitid.capabilities.identity import task_sharing
 
         try:
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 match operation:
                     case ops.GiveTask(task=name, to=to):
-                        task = sharing.give(transaction, name, to, freely=gives_freely(self._caller))
+                        task = task_sharing.give(transaction, name, to, freely=gives_freely(self._caller))
                     case ops.ShareTask(task=name, names=names, end=end):
-                        task = (sharing.unshare if end else sharing.share)(transaction, name, names)
+                        task = (task_sharing.unshare if end else task_sharing.share)(transaction, name, names)
                     case _:
                         assert_never(operation)
-                return looking.row_of(transaction, self._caller, task)
+                return identity_perform.row_of(transaction, self._caller, task)
         except PolicyDeniedError as denial:
             self._record_denial(denial, {}, accept_clock=operation.accept_clock)
             raise

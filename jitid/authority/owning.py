@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from jitid import ownership
+from jitid.capabilities.identity import ownership
 from jitid.errors import NotFoundError
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import ADOPTED, TaskName

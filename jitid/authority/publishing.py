@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import publication
 from jitid.authority import publication_operations as ops
+from jitid.capabilities.identity import dependents_store
 from jitid.errors import NotFoundError
-from jitid.ledger import resting, seal
+from jitid.ledger import seal
 
 if TYPE_CHECKING:
     from jitid.operation.base import PublicationOperation
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
     """Return the answer to one of them."""
     given = cast("ops.AnyPublicationOperation", operation)
-    resting.try_to_record(inside.ledger)
+    dependents_store.try_to_record(inside.ledger)
     match given:
         case ops.MakePublication(kids=kids):
             return _documents(inside, kids)

@@ -133,7 +133,7 @@ def _end(transaction: Transaction, found: Answered) -> bool:
         renewal.abandon(transaction, credential_id(found.first))
         return False
     if found.sort == ISSUED:
-        from jitid import revocation
+        from jitid.capabilities.identity import revocation
 
         made = tuple(identity_id(uid) for uid in transaction.idempotency.made(found))
         revocation.revoke(transaction, Selection(ids=made), REASON, None)

@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jitid.authority.looking import sign_head
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.identity.perform import sign_head
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.event import Head

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, assert_never, cast
 
-from jitid import recognition, usage
+from jitid import usage
 from jitid.authority import use_operations as ops
+from jitid.capabilities.identity import verify_many
 from jitid.ledger.retry import change
 from jitid.operation.base import UseOperation
 from jitid.operation.context import Inside
@@ -28,9 +29,9 @@ def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
     with ledger.read() as snapshot:
         names = snapshot.names
         audiences = inside.told_about(operation.audiences, names, snapshot.now)
-        keys = recognition.keys_of(snapshot)
+        keys = verify_many.keys_of(snapshot)
     # What is slow needs no lock: others write meanwhile.
-    presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
+    presented = verify_many.present(names, keys, [one.token.reveal() for one in asked])
     foreseen = None
     if ledger.foresees(quick=lambda: terms.policy.is_quick(len(asked))):
         with ledger.read() as snapshot:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.identity.task_sharing import check_shared
 from jitid.commands import agentrows, revoke, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
@@ -16,7 +17,6 @@ from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.credential import check_made
 from jitid.model.task import MAX_PURPOSE
-from jitid.sharing import check_shared
 from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope

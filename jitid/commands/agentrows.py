@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid import revocation
+from jitid.capabilities.identity import revocation
 from jitid.commands import revoke, rows
 from jitid.values.times import format_duration
 

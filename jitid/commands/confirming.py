@@ -13,9 +13,9 @@ from jitid.values.text import safe
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands.globals import Globals
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
     from jitid.settling import Left
 
 AT_ONCE = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid import revocation
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
+from jitid.capabilities.identity import revocation
 from jitid.commands import rows
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from jitid import revocation
+from jitid.capabilities.identity import revocation
 from jitid.commands.revoke import confirmed, perform
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.operation.base import Revoke
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands.globals import Globals
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
 
 _ID = 40
 """So many characters an id takes in a request, with what stands around it."""

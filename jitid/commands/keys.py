@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid import revocation
+from jitid.capabilities.identity import revocation
 from jitid.commands import confirming, rows
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS as FORESEEN
@@ -19,10 +19,10 @@ from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands import options
     from jitid.model.ledger_rows import SigningKey
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 
 FIELDS = ("kid", "use", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")

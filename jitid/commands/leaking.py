@@ -23,10 +23,10 @@ from jitid.system import output
 from jitid.traced import first_of
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands.globals import Globals
     from jitid.leaks import Reported
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
     from jitid.traced import Stray
 
 _TOGETHER = 5_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid import revocation
+from jitid.capabilities.identity import revocation
 from jitid.commands import confirming, hinting, reading, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
@@ -23,10 +23,10 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands import options
     from jitid.model.ledger_rows import Radius
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
 
 FIELDS = (
     "ended",

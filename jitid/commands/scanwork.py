@@ -19,12 +19,12 @@ from jitid.search.find import Finds, mark
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Action, Asked
     from jitid.leaks import LeakReport
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
     from jitid.search.secret_shapes import Looks

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid import revocation
 from jitid.authority.target_operations import FlyCanaries, Settle
+from jitid.capabilities.identity import revocation
 from jitid.commands import progress, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.identity.task_sharing import check_shared
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -12,7 +13,6 @@ from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.task import check_task
 from jitid.operation.base import GiveTask, ListTasks, ShareTask, ShowTask, TaskRow
-from jitid.sharing import check_shared
 from jitid.values.names import check_delegator
 from jitid.values.text import quote
 

@@ -12,11 +12,11 @@ from jitid.search.find import Finds
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.commands import options
     from jitid.commands.globals import Globals
     from jitid.commands.stream import StreamSearch
     from jitid.operation.authority import Authority
-    from jitid.revocation import Ended
     from jitid.traced import Match, Traced
 
 _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")

@@ -39,11 +39,11 @@ from jitid.values.times import check_times
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import SqlPresented
+    from jitid.capabilities.identity.share_store import SqlShares
     from jitid.ledger.idempotency import Answered
     from jitid.ledger.retention import SqlRetention
     from jitid.ledger.seal import Seal
     from jitid.ledger.segments import SqlSegments
-    from jitid.ledger.shares import SqlShares
     from jitid.ledger.status_places import SqlStatuses
     from jitid.model.access import AccessSnapshot
     from jitid.model.adopted import AdoptedSnapshot
@@ -400,7 +400,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def shares(self) -> SqlShares:
         """Who may join the tasks of others; loaded by those alone who name one."""
         if self._shares is None:
-            from jitid.ledger.shares import SqlShares
+            from jitid.capabilities.identity.share_store import SqlShares
 
             self._shares = SqlShares(self._db, self._now)
         return self._shares
@@ -475,7 +475,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def has_lines_over(self) -> bool:
         """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
-        from jitid.ledger.resting import OVER
+        from jitid.capabilities.identity.dependents_store import OVER
 
         # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
         row = self._one(

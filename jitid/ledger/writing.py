@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.directory import delegator_store, departure_store
 from jitid.capabilities.directory import store as directory_store
+from jitid.capabilities.identity import dependents_store
 from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import leaks, resting, select, sqluse
+from jitid.ledger import leaks, select, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
@@ -37,9 +38,9 @@ from jitid.model.task import Task
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.identity.share_store import SqlShareChanges
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.retention import SqlRetentionChanges
-    from jitid.ledger.shares import SqlShareChanges
     from jitid.model.access import AccessTransaction
     from jitid.model.adopted import AdoptedTransaction
     from jitid.model.approval import ApprovalTransaction
@@ -213,7 +214,7 @@ class SqlTransaction(SqlSnapshot):
     def shares(self) -> SqlShareChanges:
         """Who may join the tasks of others, and what becomes of that."""
         if self._changed_shares is None:
-            from jitid.ledger.shares import SqlShareChanges
+            from jitid.capabilities.identity.share_store import SqlShareChanges
 
             self._changed_shares = SqlShareChanges(self._db, self._now, self.next_seq)
         return self._changed_shares
@@ -347,7 +348,7 @@ class SqlTransaction(SqlSnapshot):
 
         Returns the number of lines.
         """
-        return self._close("expires_at", State.EXPIRED, "expire", limit, {}, f"AND {resting.OVER}")
+        return self._close("expires_at", State.EXPIRED, "expire", limit, {}, f"AND {dependents_store.OVER}")
 
     def _close(
         self,
@@ -360,7 +361,7 @@ class SqlTransaction(SqlSnapshot):
     ) -> int:
         rows = self._db.execute(
             f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END,
-                       {resting.SHORTENED}
+                       {dependents_store.SHORTENED}
                   FROM (SELECT * FROM credential
                          WHERE ended_at IS NULL AND {column} <= :now {which} ORDER BY {column} LIMIT :limit) AS due
                  ORDER BY id""",
@@ -389,7 +390,7 @@ class SqlTransaction(SqlSnapshot):
 
         A line is identified by the number of its first credential. `facts` are further members of the event.
         """
-        found = resting.on_lines(self._db, lines, self._now)
+        found = dependents_store.on_lines(self._db, lines, self._now)
         if not found:
             return None
         seq = self.next_seq()

@@ -10,8 +10,8 @@ from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.errors import PolicyDeniedError
-    from jitid.handback import HandedBack
     from jitid.issuance import Issued
     from jitid.mcp.handed import Handed
     from jitid.operation.base import Inspection

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.access.oidc import Sort
     from jitid.capabilities.audit.audit_log import LogFilter, Verification
+    from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
-    from jitid.handback import HandedBack
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.model.credential import Credential
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.retention import Pruning
-    from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.search.find import Finds
     from jitid.segments import Cut

@@ -14,7 +14,7 @@ _SORTS: Mapping[str, tuple[str, str]] = {
     "disk": ("jitid.errors", "DiskError"),
     "clock": ("jitid.errors", "ClockError"),
     "damaged": ("jitid.errors", "DamagedError"),
-    "too_many": ("jitid.revocation", "TooManyError"),
+    "too_many": ("jitid.capabilities.identity.revocation", "TooManyError"),
     "unreadable_head": ("jitid.capabilities.audit.audit_log", "UnreadableHeadError"),
 }
 """Errors that verbs tell apart though they share a code: module and class."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.credential import TOKENS, TokenUse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.target_operations import Settle
 from jitid.capabilities.access.token_operations import RevokeToken
-from jitid.revocation import Ended
+from jitid.capabilities.identity.revocation import Ended
 from jitid.server.pool import Pool
 
 if TYPE_CHECKING:

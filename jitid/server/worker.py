@@ -43,11 +43,11 @@ _NEEDED = (
     "jitid.capabilities.access.perform",
     "jitid.capabilities.access.exchange",
     "jitid.authority.using",
-    "jitid.introspection",
+    "jitid.capabilities.identity.introspection",
     "jitid.issuance",
     "jitid.policy.cedar",
     "jitid.renewal",
-    "jitid.revocation",
+    "jitid.capabilities.identity.revocation",
     "jitid.issuers.jwt",
     "jwt.algorithms",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.sweep.finding import Remedied

@@ -8,7 +8,8 @@ from contextlib import closing, suppress
 from itertools import islice
 from typing import NamedTuple
 
-from jitid import revocation
+from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.revocation import TooManyError
 from jitid.errors import (
     ClockError,
     IntegrityError,
@@ -19,7 +20,6 @@ from jitid.errors import (
 )
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.revocation import TooManyError
 from jitid.sweep import proof
 from jitid.sweep.finding import Finding, Remedied, Unfixed
 from jitid.sweep.rule import Rule, Sight

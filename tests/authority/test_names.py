@@ -17,6 +17,7 @@ from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.identity.revocation import TooManyError
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuance import Issued
 from jitid.ledger import reading
@@ -25,7 +26,6 @@ from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.operation import base as ops
 from jitid.request import AttachRequest, RenewRequest
-from jitid.revocation import TooManyError
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit, request

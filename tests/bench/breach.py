@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jitid import leaks, revocation
+from jitid import leaks
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity import revocation
 from jitid.commands.stream import StreamSearch
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite.folder import DATABASE

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid import cli, introspection
+from jitid import cli
 from jitid.authority.bearer import FileBearer
+from jitid.capabilities.identity import introspection
 from jitid.crypto import der
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.redaction.token_format import bare

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jitid.capabilities.adopt.operations import Adopt
+from jitid.capabilities.identity.revocation import TooManyError
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
@@ -19,7 +20,6 @@ from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.operation import base as ops
-from jitid.revocation import TooManyError
 from jitid.search.encodings import DEPTH
 from jitid.search.hidden import DEEP
 from jitid.search.pasted import LONGEST

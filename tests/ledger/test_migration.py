@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jitid import ownership
+from jitid.capabilities.identity import ownership
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from jitid import introspection
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.identity import introspection
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.sqlite import folder
 from tests.real import Shell, need

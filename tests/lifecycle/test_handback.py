@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.identity.hand_back import HandedBack
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.handback import HandedBack
 from jitid.operation.base import HandBack, Inspect
 from jitid.values.secret import Secret
 from tests.builders import Made, World

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.credential import Kind

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import leaks, revocation
+from jitid import leaks
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.identity import revocation
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import recognition
+from jitid.capabilities.identity import verify_many
 from jitid.errors import InvalidCredentialError
 from jitid.operation.base import Renew, RevokeKey, RotateKey
 from jitid.request import RenewRequest
@@ -65,10 +65,10 @@ def _alone(world: World, token: str) -> str | None:
     return None
 
 
-def _together(world: World, tokens: list[str]) -> list[recognition.Held]:
+def _together(world: World, tokens: list[str]) -> list[verify_many.Held]:
     with world.ledger.read() as snapshot:
-        presented = recognition.present(NAMES, recognition.keys_of(snapshot), tokens)
-        return recognition.hold(snapshot, presented, OWN)
+        presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), tokens)
+        return verify_many.hold(snapshot, presented, OWN)
 
 
 def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> None:
@@ -112,11 +112,11 @@ def test_the_end_of_a_key_ends_what_it_signed(world: World) -> None:
 def test_a_key_that_is_revoked_before_the_lock_is_not_believed_under_it(world: World) -> None:
     made = world.issue()
     with world.ledger.read() as snapshot:
-        presented = recognition.present(NAMES, recognition.keys_of(snapshot), [made.token])
+        presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), [made.token])
         kid = snapshot.signing_keys()[0].kid
     world.authority.perform(RevokeKey(kid=kid, most=None))
     with world.ledger.read() as snapshot:
-        (held,) = recognition.hold(snapshot, presented, (NAMES.issuer,))
+        (held,) = verify_many.hold(snapshot, presented, (NAMES.issuer,))
     assert held.refusal is not None
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
 from jitid.capabilities.directory.withdrawal import Withdrawn
+from jitid.capabilities.identity.revocation import TooManyError
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -25,7 +26,6 @@ from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import Selection
-from jitid.revocation import TooManyError
 from jitid.values.ids import parse_id
 from jitid.values.scope import parse_scope
 from tests.builders import DAY, NOW, World, edit

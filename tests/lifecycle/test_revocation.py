@@ -9,6 +9,7 @@ import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.directory.agent_operations import SuspendAgent
+from jitid.capabilities.identity.revocation import Ended
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import (
@@ -23,7 +24,6 @@ from jitid.operation.base import (
     RotateKey,
     ShowTask,
 )
-from jitid.revocation import Ended
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, Made, World, edit
 from tests.lifecycle.test_lines import OVERLAP, attach, issue, renew, verify

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from jitid import recognition, usage
+from jitid import usage
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.capabilities.identity import verify_many
+from jitid.capabilities.identity.verify_many import Presented
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.operation import base as ops
-from jitid.recognition import Presented
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import loads
@@ -28,7 +29,7 @@ def _asked(made: Made) -> list[Asked]:
 
 def _present(world: World, made: Made) -> list[Presented]:
     with world.ledger.read() as snapshot:
-        return recognition.present(NAMES, recognition.keys_of(snapshot), [made.token])
+        return verify_many.present(NAMES, verify_many.keys_of(snapshot), [made.token])
 
 
 def _foresee(world: World, made: Made) -> usage.Foreseen:

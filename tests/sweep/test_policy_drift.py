@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.directory.governance import standing_of
+from jitid.capabilities.identity.introspection import root_proof
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.introspection import root_proof
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import introspection, revocation
 from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.authority.presenting import present
 from jitid.capabilities.access import token_operations as ops
 from jitid.capabilities.directory import governance
+from jitid.capabilities.identity import introspection, revocation
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection
@@ -24,13 +24,13 @@ from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Sort
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.issuance import Issued
     from jitid.ledger.contract import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.operation.base import TokenOperation
     from jitid.operation.context import Inside
-    from jitid.revocation import Ended
     from jitid.values.secret import Secret
 
 _RANDOM = 10

@@ -9,7 +9,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.revocation import check_reason
 from jitid.errors import (
     ExpiredError,
     IntegrityError,
@@ -26,7 +27,6 @@ from jitid.model import reach
 from jitid.model.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.model.caller import ROLES, Caller
 from jitid.redaction.token_format import is_opaque
-from jitid.revocation import check_reason
 from jitid.values import audience, strict_json
 from jitid.values.ids import access_id, new_uuid7, parse_access_id, parse_id
 from jitid.values.names import check_audience, check_delegator

@@ -8,11 +8,11 @@ from jitid.operation.base import TokenOperation
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Sort
+    from jitid.capabilities.identity.revocation import Ended
     from jitid.issuance import Issued
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor
     from jitid.request import IssueRequest
-    from jitid.revocation import Ended
     from jitid.values.secret import Secret
 
 

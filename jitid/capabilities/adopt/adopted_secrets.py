@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid import revocation
+from jitid.capabilities.identity import revocation
 from jitid.errors import NotFoundError
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.adopted import Adopted

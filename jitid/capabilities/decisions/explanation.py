@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import introspection, narrowing
+from jitid import narrowing
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.identity import introspection
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jitid import ownership
 from jitid.capabilities.decisions.practice_store import QUARTER
 from jitid.capabilities.directory.recurrence import midnight
+from jitid.capabilities.identity import ownership
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.model.agent_history import Practice

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.directory.governance import read_standing, standing_of
-from jitid.introspection import root_of, root_proof
+from jitid.capabilities.identity.introspection import root_of, root_proof
+from jitid.capabilities.identity.ownership import told_owner
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.model.decided import Alike, Apart, Decided
-from jitid.ownership import told_owner
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome

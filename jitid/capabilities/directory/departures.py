@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from jitid.capabilities.identity.revocation import counts
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.credential import State
 from jitid.model.directory import Ties
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.revocation import counts
 
 NOTHING = Radius(0, 0, 0, 0, 0, None, 0)
 _NAMED = 20

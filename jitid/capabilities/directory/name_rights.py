@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import introspection
 from jitid.capabilities.directory import governance
+from jitid.capabilities.identity import introspection
 from jitid.errors import InvalidCredentialError
 from jitid.values.ids import parse_id
 from jitid.values.text import label

@@ -9,9 +9,9 @@ from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
+from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
 from jitid.ledger import enrolled
 from jitid.ledger.contract import Snapshot, Transaction
-from jitid.revocation import TooManyError, blast, check_reason
 
 _SHOWN = 20
 """So many names of each sort are told one by one."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jitid import revocation
 from jitid.capabilities.directory import governance
+from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.ownership import GROUP
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.agent import Agent
 from jitid.model.credential import Kind, State
 from jitid.model.delegator import Delegator
 from jitid.model.ledger_rows import Selection
-from jitid.ownership import GROUP
 from jitid.values.ids import identity_id
 from jitid.values.names import check_new_agent
 from jitid.values.scope import Scope, normalise, uncovered

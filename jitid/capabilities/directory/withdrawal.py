@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import revocation
 from jitid.capabilities.directory.departures import NOTHING
 from jitid.capabilities.directory.registry import in_service, record_of
+from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.revocation import Ended
 from jitid.model.agent import Agent
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.revocation import Ended
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Snapshot, Transaction

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.capabilities.access.presented_store import SqlPresented
 from jitid.capabilities.access.store import SqlAccess
+from jitid.capabilities.identity.share_store import SqlShareChanges
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgres.fast_path import prepared
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.shares import SqlShareChanges
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.model.chain import Chain, Held
 from jitid.model.event import Event

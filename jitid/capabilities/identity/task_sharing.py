@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid import ownership
+from jitid.capabilities.identity import ownership
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.task import ADOPTED
 from jitid.values.names import check_delegator, check_name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid import introspection
 from jitid.authority import owning
+from jitid.capabilities.identity import introspection
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.seal import sealed

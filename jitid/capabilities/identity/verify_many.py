@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import introspection
+from jitid.capabilities.identity import introspection
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.ledger import seal

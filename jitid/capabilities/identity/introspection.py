@@ -303,9 +303,9 @@ def _must_be_shown(*, shown: bool) -> None:
 def _recognise_ssh_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
-    from jitid import sshrecognition
+    from jitid.capabilities.identity import ssh_certificate
 
-    return sshrecognition.recognise(snapshot, text)
+    return ssh_certificate.recognise(snapshot, text)
 
 
 def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:

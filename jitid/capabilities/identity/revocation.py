@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import ownership
+from jitid.capabilities.identity import ownership
 from jitid.errors import NotFoundError, UsageError
 from jitid.model import acceptance
 from jitid.model.credential import State

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import introspection, revocation
+from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.identity.revocation import Ended
 from jitid.errors import PolicyDeniedError
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Names, Selection
-from jitid.revocation import Ended
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:

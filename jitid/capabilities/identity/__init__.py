@@ -1,0 +1,1 @@
+"""Credentials and tasks: verified, listed, revoked, retired."""
