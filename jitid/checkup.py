@@ -12,13 +12,22 @@ from contextlib import suppress
 from shlex import quote as word
 from typing import NamedTuple
 
-from jitid import __version__, environment, examination
+from jitid import __version__, environment
 from jitid.authority.target_operations import ExamineTargets
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.access.whoami import Confinement
+from jitid.capabilities.integrity import examination
+from jitid.capabilities.integrity.examination import (
+    Check,
+    Named,
+    UnexaminedError,
+    failure,
+    ok,
+    unexamined,
+    warning,
+)
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
-from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.ledger.sqlite import folder
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness

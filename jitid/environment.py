@@ -19,8 +19,8 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
+    from jitid.capabilities.integrity.examination import Check
     from jitid.config.effective import Config
-    from jitid.examination import Check
     from jitid.issuers.openbao.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger

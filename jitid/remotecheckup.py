@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from jitid import __version__, elsewhere
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.access.whoami import WhoAmI
+from jitid.capabilities.integrity.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning
 from jitid.config.effective import Config
 from jitid.errors import JitidError
-from jitid.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning
 from jitid.system.authority_address import parse_address
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jitid import backupfile, checkup, examination, restoring
+from jitid import backupfile, checkup, restoring
 from jitid.backups import OUT, aside_for
+from jitid.capabilities.integrity import examination
+from jitid.capabilities.integrity.examination import Check, ok
 from jitid.checkup import Installation
 from jitid.environment import caller, is_database, ledger_path, must_be_beside
 from jitid.errors import StorageError
-from jitid.examination import Check, ok
 from jitid.ledger.sqlite import folder
 from jitid.values.times import format_time
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.integrity import verify_delegators
 from jitid.issuance import Issued
-from jitid.ledger import enrolled
 from jitid.ledger.contract import Ledger, Transaction
 from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
@@ -203,7 +203,8 @@ def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: 
     found = transaction.find_delegator(name) or delegator(name, added_at=transaction.now)
     transaction.put_delegators([found._replace(**fields)])
     transaction.append(
-        "delegator-import", {"directory": enrolled.digest(transaction), "digests": enrolled.FORM}
+        "delegator-import",
+        {"directory": verify_delegators.digest(transaction), "digests": verify_delegators.FORM},
     )
     now_there = transaction.find_delegator(name)
     assert now_there is not None

@@ -278,7 +278,7 @@ class LocalAuthority:
             case ops.RotateKey() | ops.RevokeKey():
                 return self._change_keys(operation)
             case ops.Examine():
-                from jitid import examination
+                from jitid.capabilities.integrity import examination
 
                 return examination.examine(self._ledger, self._keyring, operation.stated, operation.head)
             case ops.Trace():
@@ -293,7 +293,7 @@ class LocalAuthority:
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
             case ops.Prune():
-                from jitid import retention
+                from jitid.capabilities.integrity import retention
 
                 return retention.prune(
                     self._ledger,
@@ -304,9 +304,9 @@ class LocalAuthority:
                     accept_clock=operation.accept_clock,
                 )
             case ops.CutLog():
-                from jitid import segments
+                from jitid.capabilities.integrity import cut
 
-                return segments.cut(
+                return cut.cut(
                     self._ledger,
                     self._keyring,
                     evidence_after=operation.evidence_after,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jitid.capabilities.integrity.verify_marks import request_digest
 from jitid.errors import JitidError, StorageError, UsageError
 from jitid.ledger.idempotency import Answered
-from jitid.ledger.markrows import request_digest
 from jitid.ledger.retry import change
 from jitid.model.ledger_rows import Selection
 from jitid.values import strict_json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import TargetOperation
 
 if TYPE_CHECKING:
-    from jitid.examination import Check
+    from jitid.capabilities.integrity.examination import Check
     from jitid.issuance import Issued
     from jitid.request import AttachRequest
     from jitid.settling import Settled

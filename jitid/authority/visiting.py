@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.integrity.examination import Check, failure, ok, warning
 from jitid.errors import JitidError
-from jitid.examination import Check, failure, ok, warning
 from jitid.model.credential import is_outside
 from jitid.values.text import safe
 

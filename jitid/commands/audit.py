@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.auditexport import verify_export
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError, Verification
+from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitid import checkup, environment
+from jitid.capabilities.integrity.examination import Check, Status
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import ExitStatus, JitidError
-from jitid.examination import Check, Status
 from jitid.formats import checklist
 from jitid.formats.view import View
 from jitid.ledger.sqlite import folder

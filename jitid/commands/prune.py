@@ -17,10 +17,10 @@ from jitid.values.text import safe
 from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.integrity.cut import Cut
+    from jitid.capabilities.integrity.retention import Pruning
     from jitid.commands import options
     from jitid.operation.authority import Authority
-    from jitid.retention import Pruning
-    from jitid.segments import Cut
 
 PRUNED = (
     "before",

@@ -35,11 +35,11 @@ from jitid.model.use import UseSnapshot, UseTransaction
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation, SqlPresented
     from jitid.capabilities.identity.share_store import SqlShareChanges, SqlShares
+    from jitid.capabilities.integrity.cut_store import SqlSegments
+    from jitid.capabilities.integrity.issue_runs import Run
+    from jitid.capabilities.integrity.prune_store import SqlRetention, SqlRetentionChanges
     from jitid.ledger.idempotency import Answered, SqlIdempotency
-    from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
-    from jitid.ledger.runs import Run
     from jitid.ledger.seal import Seal
-    from jitid.ledger.segments import SqlSegments
     from jitid.ledger.status_places import SqlStatuses
     from jitid.model.access import AccessSnapshot, AccessTransaction
     from jitid.model.adopted import AdoptedSnapshot, AdoptedTransaction

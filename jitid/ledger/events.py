@@ -13,7 +13,7 @@ from jitid.model.ledger_rows import Names
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.runs import Run
+    from jitid.capabilities.integrity.issue_runs import Run
 
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """What no target made: its event tells all of it, and no later one confirms it."""
@@ -140,24 +140,24 @@ class SqlAuditLog:
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
         """Return the members of `Alike` of a credential; None if there is none of that number."""
-        from jitid.ledger import runs
+        from jitid.capabilities.integrity import issue_runs
 
-        return runs.one(self._db, key)
+        return issue_runs.one(self._db, key)
 
     def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
         """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
-        from jitid.ledger import runs
+        from jitid.capabilities.integrity import issue_runs
 
-        return runs.count(self._db, first, last, event, alike, spared(without))
+        return issue_runs.count(self._db, first, last, event, alike, spared(without))
 
     def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
         """Return the same credentials as a whole, without those that lack what each of a plain event has."""
-        from jitid.ledger import runs
+        from jitid.capabilities.integrity import issue_runs
 
-        return runs.whole(self._db, first, last, event, alike, spared(without))
+        return issue_runs.whole(self._db, first, last, event, alike, spared(without))
 
     def has_status_places(self) -> bool:
         """Tell whether any credential has a place in a status list."""

@@ -40,10 +40,10 @@ from jitid.values.times import check_times
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import SqlPresented
     from jitid.capabilities.identity.share_store import SqlShares
+    from jitid.capabilities.integrity.cut_store import SqlSegments
+    from jitid.capabilities.integrity.prune_store import SqlRetention
     from jitid.ledger.idempotency import Answered
-    from jitid.ledger.retention import SqlRetention
     from jitid.ledger.seal import Seal
-    from jitid.ledger.segments import SqlSegments
     from jitid.ledger.status_places import SqlStatuses
     from jitid.model.access import AccessSnapshot
     from jitid.model.adopted import AdoptedSnapshot
@@ -296,14 +296,14 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def retention(self) -> SqlRetention:
         """What may go, and what has gone; loaded where the log is checked, or the ledger pruned."""
-        from jitid.ledger.retention import SqlRetention
+        from jitid.capabilities.integrity.prune_store import SqlRetention
 
         return SqlRetention(self._db, self._now, self)
 
     @property
     def segments(self) -> SqlSegments:
         """What was cut from the audit log."""
-        from jitid.ledger.segments import SqlSegments
+        from jitid.capabilities.integrity.cut_store import SqlSegments
 
         return SqlSegments(self._db)
 

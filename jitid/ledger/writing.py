@@ -39,8 +39,8 @@ from jitid.model.task import Task
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.identity.share_store import SqlShareChanges
+    from jitid.capabilities.integrity.prune_store import SqlRetentionChanges
     from jitid.ledger.idempotency import SqlIdempotency
-    from jitid.ledger.retention import SqlRetentionChanges
     from jitid.model.access import AccessTransaction
     from jitid.model.adopted import AdoptedTransaction
     from jitid.model.approval import ApprovalTransaction
@@ -143,7 +143,7 @@ class SqlTransaction(SqlSnapshot):
     @property
     def retention(self) -> SqlRetentionChanges:
         """What may go, and letting it go."""
-        from jitid.ledger.retention import SqlRetentionChanges
+        from jitid.capabilities.integrity.prune_store import SqlRetentionChanges
 
         return SqlRetentionChanges(self._db, self._now, self)
 

@@ -70,7 +70,7 @@ class Session:
 
     def _confinement(self) -> dict[str, Any]:
         """Tell what the processes of this user can do beyond the agent's credential, if that can be found out."""
-        from jitid.examination import UnexaminedError
+        from jitid.capabilities.integrity.examination import UnexaminedError
         from jitid.system.confinement import examine
 
         try:

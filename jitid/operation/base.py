@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from jitid.capabilities.audit.audit_log import LogFilter, Verification
     from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.examination import Check
+    from jitid.capabilities.integrity.cut import Cut
+    from jitid.capabilities.integrity.examination import Check
+    from jitid.capabilities.integrity.retention import Pruning
     from jitid.exposure import LeakDetails, LeakPage
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
@@ -25,10 +27,8 @@ if TYPE_CHECKING:
     from jitid.model.use import Used
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
-    from jitid.retention import Pruning
     from jitid.rotation import KeyChange
     from jitid.search.find import Finds
-    from jitid.segments import Cut
     from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.sweep.canary import Canary
     from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed

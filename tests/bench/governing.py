@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jitid.ledger import enrolled
+from jitid.capabilities.integrity import verify_delegators
 from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.model.delegator import Delegator
 from tests.bench import ground, peers
@@ -61,9 +61,10 @@ def govern(ledger: Path) -> None:
     held = ledger_folder.open_ledger(str(ledger), by="bench", timeout=30.0)
     with held.write() as transaction:
         transaction.put_delegators(people)
-        directory = enrolled.digest(transaction)
+        directory = verify_delegators.digest(transaction)
         transaction.append(
-            "delegator-import", {"people": len(people), "directory": directory, "digests": enrolled.FORM}
+            "delegator-import",
+            {"people": len(people), "directory": directory, "digests": verify_delegators.FORM},
         )
     held.close()
     text = "".join(

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from jitid import checkup, examination
-from jitid.examination import Status
+from jitid import checkup
+from jitid.capabilities.integrity import examination
+from jitid.capabilities.integrity.examination import Status
 from tests.programs import Shop
 from tests.real import Shell, command, need, other_user, reachable, tmpfs
 

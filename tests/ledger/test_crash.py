@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import auditexport
+from jitid.capabilities.integrity import audit_export
 from jitid.errors import InvalidCredentialError
 from jitid.model.ledger_rows import Selection
 from jitid.model.use import UseFilter
@@ -255,7 +255,7 @@ def test_who_prunes_and_is_killed_leaves_a_ledger_that_holds_and_goes_on(tmp_pat
                 world.check()
                 assert tables(world, "credential", "condemned", "segment") == [1, 0, 1]
             (file,) = (tmp_path / "old").glob("*.jsonl")
-            auditexport.verify_export(file.read_text().splitlines(), None)
+            audit_export.verify_export(file.read_text().splitlines(), None)
             shutil.rmtree(tmp_path / "old")
             shutil.rmtree(shell.ledger)
             shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import member_rows
+from jitid.capabilities.integrity.verify_issued import Alike, IssuedMembers
 from jitid.errors import IntegrityError
-from jitid.ledger import memberrows
-from jitid.ledger.issuedrows import Alike, IssuedMembers
 from jitid.ledger.writing import SqlTransaction
 from jitid.operation.base import Issue
 from tests.builders import World, put, request
@@ -101,7 +101,7 @@ _EDITS = (
 @pytest.mark.parametrize("row", [1, 7, 12, 14, 20, 25, 27, 38])
 def test_an_edit_within_a_run_is_seen(world: World, row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     as_a_whole = [_verdict(world, edit, row) for edit in _EDITS]
-    monkeypatch.setattr(memberrows, "_MANY", 1_000_000)
+    monkeypatch.setattr(member_rows, "_MANY", 1_000_000)
     assert as_a_whole == [_verdict(world, edit, row) for edit in _EDITS]
     # What is opaque has no hash of claims and no place in a list.
     unseen = {edit for edit, seen in zip(_EDITS, as_a_whole, strict=True) if seen is None}

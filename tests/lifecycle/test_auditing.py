@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import auditexport
 from jitid.authority.repeating import digest_of
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
+from jitid.capabilities.integrity import audit_export
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction
@@ -185,7 +185,7 @@ def test_a_head_from_before_a_move_is_run_through(used: World) -> None:
     move(used)
     assert used.authority.perform(VerifyLog(expected_head=head)).events == used.check()
     lines = exported(used)
-    assert auditexport.verify_export(lines, head).head == used.head()
+    assert audit_export.verify_export(lines, head).head == used.head()
 
 
 def test_an_older_copy_is_found_by_a_head_from_after_a_move(used: World, tmp_path: Path) -> None:
@@ -214,14 +214,14 @@ def test_two_that_went_on_from_one_ledger_are_told_apart(used: World, tmp_path: 
 
 def test_an_export_of_a_ledger_that_has_moved_verifies(moved: World) -> None:
     lines = exported(moved)
-    done = auditexport.verify_export(lines, moved.authority.perform(SignHead()))
+    done = audit_export.verify_export(lines, moved.authority.perform(SignHead()))
     assert (done.events, done.head) == (moved.check(), moved.head())
     for length in range(len(lines)):
         with pytest.raises(JitidError):
-            auditexport.verify_export(lines[:length], None)
+            audit_export.verify_export(lines[:length], None)
     for at in range(1, len(lines) - 1):
         with pytest.raises(JitidError):
-            auditexport.verify_export([*lines[:at], *lines[at + 1 :]], None)
+            audit_export.verify_export([*lines[:at], *lines[at + 1 :]], None)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def exported(world: World) -> list[str]:
 def test_an_export_verifies_without_its_ledger(used: World) -> None:
     lines = exported(used)
     head = used.authority.perform(SignHead())
-    done = auditexport.verify_export(lines, head)
+    done = audit_export.verify_export(lines, head)
     assert done.events == used.check()
     assert done.head == used.head()
 
@@ -286,7 +286,7 @@ def test_a_changed_export_is_found(used: World) -> None:
         ):
             if changed != lines and changed[1:] != lines[1:]:
                 with pytest.raises(JitidError):
-                    auditexport.verify_export(changed, None)
+                    audit_export.verify_export(changed, None)
 
     spoil()
 
@@ -295,14 +295,14 @@ def test_a_cut_export_is_found(used: World) -> None:
     lines = exported(used)
     for length in range(len(lines)):
         with pytest.raises(JitidError):
-            auditexport.verify_export(lines[:length], None)
+            audit_export.verify_export(lines[:length], None)
 
 
 def test_an_older_export_is_found_by_a_remembered_head(used: World) -> None:
     lines = exported(used)
     used.issue(task="T5")
     with pytest.raises(IntegrityError):
-        auditexport.verify_export(lines, used.authority.perform(SignHead()))
+        audit_export.verify_export(lines, used.authority.perform(SignHead()))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.integrity.examination import CHECKS, OLD_KEY, TOLERANCE, Check, Status
 from jitid.errors import ExitStatus
-from jitid.examination import CHECKS, OLD_KEY, TOLERANCE, Check, Status
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.read_only import look

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from jitid.auditexport import verify_export
 from jitid.authority.local import LocalAuthority
 from jitid.authority.target_operations import Settle
+from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.copying import Copy, copy
 from jitid.errors import (
     BusyError,

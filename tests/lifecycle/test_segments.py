@@ -12,14 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid import auditexport, segments
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.integrity import audit_export
+from jitid.capabilities.integrity import cut as segments
+from jitid.capabilities.integrity.cut import Cut
+from jitid.capabilities.integrity.cut_store import digest_of
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
-from jitid.ledger.segments import digest_of
 from jitid.model.event import Event, encode, link
 from jitid.operation.base import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
 from jitid.request import RenewRequest
-from jitid.segments import Cut
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret
@@ -97,7 +98,7 @@ def test_what_is_old_is_exported_and_cut(world: World, tmp_path: Path) -> None:
     # Together they have all that there was.
     exported = [line for line in export_of(done.file) if '"type":"event"' in line]
     assert len(exported) == done.exported == len([seq for seq in whole if seq <= done.through])
-    assert auditexport.verify_export(export_of(done.file), None).events == done.exported
+    assert audit_export.verify_export(export_of(done.file), None).events == done.exported
     assert world.authority.perform(VerifyLog(expected_head=remembered)).cut is None
     assert world.verify(lives.token).jti == lives.jti
     assert inspect(world, found.jti).event is not None
@@ -115,11 +116,11 @@ def test_what_is_left_is_exported_and_holds_by_itself(world: World, tmp_path: Pa
     _live(world)
     cut(world, tmp_path)
     lines = [*world.authority.perform(ExportLog())]
-    verified = auditexport.verify_export(lines, head(world))
+    verified = audit_export.verify_export(lines, head(world))
     assert verified.head == world.head()
     for number in (1, len(lines) - 2, len(lines) - 1):
         with pytest.raises(IntegrityError):
-            auditexport.verify_export([*lines[:number], *lines[number + 1 :]], head(world))
+            audit_export.verify_export([*lines[:number], *lines[number + 1 :]], head(world))
 
 
 @in_both
@@ -135,9 +136,9 @@ def test_the_log_is_cut_again_and_again(world: World, tmp_path: Path) -> None:
     assert tables(world, "segment") == [3]
     # Each segment begins where the one before it ends.
     for number, file in enumerate(files):
-        auditexport.verify_export(export_of(str(file)), None)
+        audit_export.verify_export(export_of(str(file)), None)
         for other in (heads[0], heads[number]):
-            auditexport.verify_export(export_of(str(file)), other)
+            audit_export.verify_export(export_of(str(file)), other)
     assert len(world.events()) < 25
 
 
@@ -164,7 +165,7 @@ def test_a_head_from_before_accuses_nobody_and_vouches_for_nothing(
     met = kept_in == "database"
     assert world.authority.perform(VerifyLog(expected_head=old)).cut == (None if met else 2)
     lines = export_of(str(done.file))
-    assert auditexport.verify_export(lines, old).cut is None
+    assert audit_export.verify_export(lines, old).cut is None
     # A sweep that remembers it begins where the log begins now, and remembers that.
     sweep = Sweep(rules=("audit-gap",), limits=Limits(), heads=(("old", old),))
     report = [*world.authority.perform(sweep)]
@@ -282,13 +283,13 @@ def test_a_file_that_does_not_have_what_was_written_stops_the_cut(
 ) -> None:
     _live(world)
     before = world.events()
-    lines = auditexport.lines
+    lines = audit_export.lines
 
     def lossy(*given: Any, **more: Any) -> Any:
         found = list(lines(*given, **more))
         return iter([*found[:2], *found[3:]])
 
-    monkeypatch.setattr(auditexport, "lines", lossy)
+    monkeypatch.setattr(audit_export, "lines", lossy)
     with pytest.raises(IntegrityError):
         cut(world, tmp_path / "segments")
     assert world.events() == before
@@ -371,9 +372,9 @@ def test_a_ledger_that_moved_is_cut_and_moves_again(world: World, tmp_path: Path
             copy.issue(task=f"T{number + 3}")
             done = cut(copy, tmp_path / "segments")
             copy.check()
-            auditexport.verify_export(export_of(str(done.file)), None)
+            audit_export.verify_export(export_of(str(done.file)), None)
             lines = [*copy.authority.perform(ExportLog())]
-            assert auditexport.verify_export(lines, head(copy)).head == copy.head()
+            assert audit_export.verify_export(lines, head(copy)).head == copy.head()
         copied(copy, tmp_path / "third")
         with World(tmp_path / "third", now=copy.clock.now) as third:
             third.check()
@@ -399,6 +400,6 @@ def test_whatever_happened_the_log_can_be_cut(tmp_path: Path, steps: list[dict[s
         cut(world, tmp_path / "segments", DAY)
         world.check()
         for file in (tmp_path / "segments").iterdir():
-            auditexport.verify_export(export_of(file), None)
+            audit_export.verify_export(export_of(file), None)
         found = world.authority.perform(ReadLog(chosen=LogFilter(operation="cut"), limit=None))
         assert len(found) == len(list((tmp_path / "segments").iterdir()))

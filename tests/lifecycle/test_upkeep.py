@@ -14,9 +14,9 @@ import pytest
 
 from jitid import backups, upkeep
 from jitid.backup import Progress
+from jitid.capabilities.integrity.examination import Status
 from jitid.config.effective import Config, load
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
-from jitid.examination import Status
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.lock import FairLock
 from tests.builders import World, edit, make_database

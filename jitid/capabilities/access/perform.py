@@ -8,8 +8,8 @@ from jitid.authority.repeating import GRANTED, once
 from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
+from jitid.capabilities.integrity.verify_marks import assertion_digest
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
-from jitid.ledger.markrows import assertion_digest
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values.ids import parse_access_id
 from jitid.values.times import over

@@ -7,14 +7,14 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jitid.capabilities.integrity.cut_store import Segment
+from jitid.capabilities.integrity.members import Members
+from jitid.capabilities.integrity.verify_cuts import CutMembers
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.contract import Snapshot
-from jitid.ledger.members import Members
 from jitid.ledger.policies import kept
-from jitid.ledger.segmentrows import CutMembers
-from jitid.ledger.segments import Segment
 from jitid.model.chain import Chain, Walk, links, marks, over
 from jitid.model.event import BrokenChainError, Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey

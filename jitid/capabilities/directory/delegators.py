@@ -11,9 +11,9 @@ from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Stated, few, merged
 from jitid.capabilities.identity.revocation import check_reason, guard
+from jitid.capabilities.integrity.verify_delegators import TOLD, told
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot, Transaction
-from jitid.ledger.enrolled import TOLD, told
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Ties

@@ -10,7 +10,7 @@ from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
 from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
-from jitid.ledger import enrolled
+from jitid.capabilities.integrity import verify_delegators
 from jitid.ledger.contract import Snapshot, Transaction
 
 _SHOWN = 20
@@ -124,8 +124,8 @@ def reconcile(
             "people": told.people,
             **{name: getattr(told, name).number or None for name in SORTS},
             "members": departures.named(found.members()),
-            "directory": enrolled.digest(transaction),
-            "digests": enrolled.FORM,
+            "directory": verify_delegators.digest(transaction),
+            "digests": verify_delegators.FORM,
             **told.departure.facts(),
         },
     )

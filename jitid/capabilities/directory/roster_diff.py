@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory.delegators import taken
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated, merged
+from jitid.capabilities.integrity.verify_delegators import told
 from jitid.errors import UsageError
 from jitid.ledger.contract import Snapshot
-from jitid.ledger.enrolled import told
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Holder
 from jitid.values.text import label

@@ -228,11 +228,11 @@ def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> au
 
 def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
     """Yield the audit log as lines that can be verified without the ledger."""
-    from jitid import auditexport
     from jitid.capabilities.audit import audit_log
+    from jitid.capabilities.integrity import audit_export
 
     with ledger.read() as snapshot:
-        yield from auditexport.export(snapshot, ledger.names, audit_log.signer_of(snapshot, keyring))
+        yield from audit_export.export(snapshot, ledger.names, audit_log.signer_of(snapshot, keyring))
 
 
 def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:

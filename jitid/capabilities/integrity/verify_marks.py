@@ -12,9 +12,9 @@ from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
+    from jitid.capabilities.integrity.verify_names import NamesMembers
+    from jitid.capabilities.integrity.verify_pruned import PrunedMembers
     from jitid.ledger.contract import Snapshot
-    from jitid.ledger.naming import NamesMembers
-    from jitid.ledger.pruned import PrunedMembers
 
 ASSERTION = b'"op":"assertion"'
 """What stands in events about used assertions, and in no others: in a text the quotes would be escaped."""

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.errors import IntegrityError
-from jitid.ledger.pruned import PrunedMembers
 from jitid.model.approval import Approval, ApprovalSnapshot, ApprovalState
 
 MARKS = (

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
+from jitid.capabilities.integrity.by_event import EventRows
+from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.errors import IntegrityError
-from jitid.ledger.eventrows import EventRows
-from jitid.ledger.pruned import PrunedMembers
 from jitid.model.event import used_digest
 from jitid.model.use import UseRow, UseSnapshot
 

@@ -7,24 +7,24 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access import presented_store
-from jitid.errors import IntegrityError
-from jitid.ledger import (
-    accessmembers,
-    approvalrows,
-    enrolled,
-    honouredrows,
-    keyrows,
-    leakrows,
-    markrows,
-    naming,
-    pruned,
-    registered,
-    seal,
-    taskrows,
-    userows,
+from jitid.capabilities.integrity import (
+    verify_accepted,
+    verify_access,
+    verify_agents,
+    verify_approvals,
+    verify_delegators,
+    verify_keys,
+    verify_leaks,
+    verify_marks,
+    verify_names,
+    verify_pruned,
+    verify_tasks,
+    verify_uses,
 )
-from jitid.ledger.issuedrows import IssuedMembers
-from jitid.ledger.memberrows import IssuedRows, MemberRows, not_as_told
+from jitid.capabilities.integrity.member_rows import IssuedRows, MemberRows, not_as_told
+from jitid.capabilities.integrity.verify_issued import IssuedMembers
+from jitid.errors import IntegrityError
+from jitid.ledger import seal
 from jitid.ledger.seal import Seal
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
@@ -32,8 +32,8 @@ from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
 
 if TYPE_CHECKING:
+    from jitid.capabilities.integrity.verify_outside import OutsideMembers
     from jitid.ledger.contract import Snapshot
-    from jitid.ledger.outsiderows import OutsideMembers
 
 # Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
 _EVENT = itemgetter(0)
@@ -73,28 +73,28 @@ class Members:
 
     def __init__(self, snapshot: Snapshot, issuer: str) -> None:
         self._snapshot = snapshot
-        self._names = naming.NamesMembers(snapshot, issuer)
-        self._pruned = pruned.PrunedMembers(snapshot.retention)
+        self._names = verify_names.NamesMembers(snapshot, issuer)
+        self._pruned = verify_pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
         self._issued = IssuedRows(snapshot, without, through)
         self._rows = IssuedMembers(snapshot, without)
         self._ended = MemberRows(snapshot.ended_rows(without), "ended", _EVENT, through)
-        self._honoured = honouredrows.HonouredMembers(self._pruned)
+        self._honoured = verify_accepted.HonouredMembers(self._pruned)
         self._mistimed: bytes | None = None
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
         self._recorded = 0
         """How many ended credentials are counted to the record of an agent."""
-        self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
-        self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
-        self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
+        self._leaks = verify_leaks.LeakMembers(snapshot, self._pruned)
+        self._approvals = verify_approvals.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
+        self._access = verify_access.AccessMembers(snapshot.access, snapshot.now)
         self._presented = presented_store.PresentedMembers(snapshot.presented, snapshot.now)
-        self._agents = registered.AgentMembers(snapshot, without)
-        self._delegators = enrolled.DelegatorMembers(snapshot)
-        self._uses = userows.UseMembers(snapshot, self._pruned)
-        self._tasks = taskrows.TaskMembers(snapshot, pruned=bool(through))
-        self._keys = keyrows.KeyMembers()
-        self._marks = markrows.MarkMembers(snapshot, self._pruned, self._names)
+        self._agents = verify_agents.AgentMembers(snapshot, without)
+        self._delegators = verify_delegators.DelegatorMembers(snapshot)
+        self._uses = verify_uses.UseMembers(snapshot, self._pruned)
+        self._tasks = verify_tasks.TaskMembers(snapshot, pruned=bool(through))
+        self._keys = verify_keys.KeyMembers()
+        self._marks = verify_marks.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
         """Those by which credentials were issued."""
         self._outside: OutsideMembers | None = None
@@ -132,12 +132,12 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
-        if any(mark in body for mark in naming.MARKS):
+        if any(mark in body for mark in verify_names.MARKS):
             self._names.take(seq, strict_json.loads(body, "audit event"))
         if presented_store.MARK in body:
             # Besides what the event says itself.
             self._presented.check(seq, strict_json.loads(body, "audit event"))
-        if keyrows.KEY in body or keyrows.RETIRED in body:
+        if verify_keys.KEY in body or verify_keys.RETIRED in body:
             self._keys.take(strict_json.loads(body, "audit event"))
         if _ROWS in body or _ISSUED in body:
             self._check_issued(seq, strict_json.loads(body, "audit event"))
@@ -152,9 +152,9 @@ class Members:
             return
         if any(mark in body for mark in seal.MARKS):
             self._take_move(strict_json.loads(body, "audit event"))
-        if any(mark in body for mark in approvalrows.MARKS):
+        if any(mark in body for mark in verify_approvals.MARKS):
             self._approvals.check(seq, strict_json.loads(body, "audit event"))
-        if any(mark in body for mark in accessmembers.MARKS):
+        if any(mark in body for mark in verify_access.MARKS):
             event = strict_json.loads(body, "audit event")
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
@@ -164,13 +164,13 @@ class Members:
                 self._marks.clock(event)
             elif isinstance(event.get("access"), str):
                 self._marks.made(event, [parse_access_id(event["access"])])
-        if markrows.ASSERTION in body:
+        if verify_marks.ASSERTION in body:
             self._marks.use(strict_json.loads(body, "audit event"))
-        if taskrows.MARK in body or taskrows.RETIRED in body:
+        if verify_tasks.MARK in body or verify_tasks.RETIRED in body:
             self._tasks.take(seq, strict_json.loads(body, "audit event"))
-        if registered.MARK in body:
+        if verify_agents.MARK in body:
             self._agents.take(seq, strict_json.loads(body, "audit event"))
-        if enrolled.MARK in body:
+        if verify_delegators.MARK in body:
             event = strict_json.loads(body, "audit event")
             self._delegators.take(seq, event)
             self._agents.take_leaving(event)
@@ -180,11 +180,11 @@ class Members:
                 self._reused.setdefault(parse_id(event["of"])[1], event["at"])
         if b'"ended":"' in body:
             self._check_ended(seq, strict_json.loads(body, "audit event"))
-        elif leakrows.MARK in body:
+        elif verify_leaks.MARK in body:
             self._leaks.check(seq, strict_json.loads(body, "audit event"))
-        elif userows.MARK in body:
+        elif verify_uses.MARK in body:
             self._uses.check(seq, strict_json.loads(body, "audit event"))
-        elif pruned.MARK in body:
+        elif verify_pruned.MARK in body:
             self._pruned.tell(seq, strict_json.loads(body, "audit event"))
 
     def _take_move(self, event: Mapping[str, Any]) -> None:
@@ -254,7 +254,7 @@ class Members:
 
     def _at_targets(self) -> OutsideMembers:
         if self._outside is None:
-            from jitid.ledger.outsiderows import OutsideMembers
+            from jitid.capabilities.integrity.verify_outside import OutsideMembers
 
             self._outside = OutsideMembers(self._snapshot.outside, self._pruned)
         return self._outside

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.errors import IntegrityError
-from jitid.ledger.pruned import PrunedMembers
 from jitid.model.outside import (
     LAST_AFTER,
     OutsideRow,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.integrity.remains import Pruned, Remains
 from jitid.errors import IntegrityError
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.remains import Pruned, Remains
 from jitid.ledger.select import KEPT, Gone
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.retention import SqlRetention
+    from jitid.capabilities.integrity.prune_store import SqlRetention
     from jitid.model.approval import Approval
 
 MARK = b'"op":"prune"'

@@ -15,13 +15,13 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access.presented_store import REMEMBERED as PRESENTED
+from jitid.capabilities.integrity.remains import Pruned, Remains
+from jitid.capabilities.integrity.verify_pruned import issued_parts, request_parts
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.pruned import issued_parts, request_parts
-from jitid.ledger.remains import Pruned, Remains
 from jitid.ledger.select import OVER, Gone
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from jitid.ledger.pruned import PrunedMembers
+    from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 
 _ENDED_AT, _EXPIRES_AT = itemgetter(2), itemgetter(4)
 

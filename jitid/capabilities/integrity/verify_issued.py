@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.integrity.issue_runs import OF_CREDENTIAL, OF_IDENTITY
 from jitid.errors import IntegrityError
-from jitid.ledger.runs import OF_CREDENTIAL, OF_IDENTITY
 from jitid.model import event as audit
 from jitid.model.credential import ANY_KIND
 from jitid.values.ids import parse_id

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
+from jitid.capabilities.integrity.by_event import EventRows
+from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.errors import IntegrityError
-from jitid.ledger.eventrows import EventRows
-from jitid.ledger.pruned import PrunedMembers
 from jitid.ledger.select import bounds
 from jitid.model.event import ended_digest, sighted_digest
 from jitid.model.leak import LeakSnapshot

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.capabilities.integrity.cut_store import Segment, SqlSegments, digest_of
 from jitid.errors import IntegrityError
-from jitid.ledger.segments import Segment, SqlSegments, digest_of
 from jitid.model.event import Event
 from jitid.values import strict_json
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.integrity.by_event import EventRows
 from jitid.errors import IntegrityError
-from jitid.ledger.eventrows import EventRows
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import auditexport
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import audit_export
+from jitid.capabilities.integrity.cut_store import Segment, digest_of
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot
-from jitid.ledger.segments import Segment, digest_of
 from jitid.model.chain import Chain, head_of, links, opening
 from jitid.model.event import Event, Head
 from jitid.system.files import writing_private
@@ -222,7 +222,7 @@ def _exported(
     name = f"jitid-audit-{ledger.names.uuid[:8]}-{first:012}-{part.through:012}.jsonl"
     path = os.path.join(_private_folder(folder), name)
     digest = sha256()
-    lines = auditexport.lines(
+    lines = audit_export.lines(
         snapshot,
         ledger.names,
         signed,
@@ -256,7 +256,7 @@ def _must_be_free(path: str, head: Head) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            held = auditexport.verify_export(file, None).head
+            held = audit_export.verify_export(file, None).head
     except (JitidError, OSError, UnicodeDecodeError):
         held = None
     if held != head:
@@ -284,7 +284,7 @@ def _must_hold(path: str, digest: str, head: Head) -> None:
                 yield line
 
     try:
-        found = auditexport.verify_export(lines(), None)
+        found = audit_export.verify_export(lines(), None)
     except OSError as error:
         raise OutputError(
             f"{quote(path, 200)} cannot be read again: {error.strerror}; nothing was cut"

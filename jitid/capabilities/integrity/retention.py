@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity.prune_store import Chosen
+from jitid.capabilities.integrity.remains import Pruned
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
-from jitid.ledger.remains import Pruned
-from jitid.ledger.retention import Chosen
 from jitid.values.times import format_duration
 
 LEAST = 3_600

@@ -1,0 +1,1 @@
+"""The ledger checked against its audit log, exported, cut and pruned."""
