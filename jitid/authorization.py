@@ -7,10 +7,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid import narrowing
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.identity import introspection, ownership
 from jitid.capabilities.identity.verify_many import Held
+from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue.request import Terms
 from jitid.errors import UsageError
 from jitid.ledger.contract import Snapshot
 from jitid.model import reach
@@ -21,7 +22,6 @@ from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
 from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
-from jitid.request import Terms
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
 from jitid.values.secret import Secret
@@ -346,7 +346,7 @@ class _Judge:
 
     def _sensitivity(self, credential: Credential, lineage: Sequence[Ancestor]) -> str:
         """Return how sensitive a credential is judged to be now: by its chain, and by the floors of today."""
-        chain = narrowing.sensitivity_of(credential, lineage) if lineage else credential.sensitivity
+        chain = narrow.sensitivity_of(credential, lineage) if lineage else credential.sensitivity
         kept = (
             chain,
             credential.scopes,
@@ -358,7 +358,7 @@ class _Judge:
         found = self._sensitivities.get(kept)
         if found is None:
             scopes, later = map(Scope, credential.scopes), reach.held(credential).later
-            judged = narrowing.sensitivity(
+            judged = narrow.sensitivity(
                 chain, None, scopes, credential.audiences, self._terms, may_audience=later
             )
             found = self._sensitivities[kept] = judged.level

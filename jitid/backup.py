@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from jitid import __version__, backupfile
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.issue.mint import current_key_of
 from jitid.config.policy_files import LARGEST
 from jitid.crypto import jws
 from jitid.errors import (
@@ -27,7 +28,6 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.duplicate import duplicate
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
-from jitid.minting import current_key_of
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.redaction.token_format import bare

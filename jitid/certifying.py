@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from jitid import rotation
+from jitid.capabilities.issue.mint import told
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
 from jitid.errors import NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.minting import told
 from jitid.model.ledger_rows import Names, SigningKey, Withdrawn
 
 if TYPE_CHECKING:

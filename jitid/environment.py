@@ -20,12 +20,12 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
     from jitid.capabilities.integrity.examination import Check
+    from jitid.capabilities.issue.request import Terms
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.operation.authority import Authority
-    from jitid.request import Terms
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets
     from jitid.values.secret import Secret
@@ -559,7 +559,7 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
             from jitid.targets import Targets
 
             def signer() -> Signer:
-                from jitid.minting import signer_of
+                from jitid.capabilities.issue.mint import signer_of
 
                 # AWS takes no Ed25519.
                 return signer_of(ledger, keyring, "ES256")
@@ -670,9 +670,9 @@ def _use(config: Config, path: str) -> str | None:
 
 
 def _terms(config: Config, path: str) -> Terms:
+    from jitid.capabilities.issue.request import Terms
     from jitid.config.settings import zone
     from jitid.policy.cedar import Policy
-    from jitid.request import Terms
     from jitid.values import strict_json
 
     files = policy_files(config, path)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jitid import rotation, sshtrust, statusplace
+from jitid.capabilities.issue.mint import current_key_of
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.contract import Snapshot
-from jitid.minting import current_key_of
 from jitid.model.ledger_rows import Names
 from jitid.values import strict_json
 

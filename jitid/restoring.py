@@ -16,6 +16,7 @@ from jitid.backup import Told
 from jitid.capabilities.access import grant
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.issue.mint import usable_key
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
@@ -23,7 +24,6 @@ from jitid.ledger.retry import change
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.minting import usable_key
 from jitid.model.chain import marks
 from jitid.model.event import BrokenChainError, Head
 from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.issue.mint import new_key
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keys.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.contract import Snapshot, Transaction
-from jitid.minting import new_key
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Names, Radius, Selection, SigningKey
 from jitid.values.text import check_text, quote

@@ -10,11 +10,11 @@ from jitid import authorization
 from jitid.authorization import Asked, Verdict
 from jitid.capabilities.identity import introspection, verify_many
 from jitid.capabilities.identity.verify_many import Presented
+from jitid.capabilities.issue.request import Terms
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse
-from jitid.request import Terms
 
 _FEW = 100
 """Of so many events it costs less to look what they are than to decide anew."""

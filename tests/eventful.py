@@ -6,8 +6,6 @@ from contextlib import nullcontext
 
 import pytest
 
-from jitid import approval, provision
-from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
@@ -25,6 +23,9 @@ from jitid.capabilities.access.presented_store import Presentation
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.adopt.operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.capabilities.directory.delegator_operations import EnableDelegator
+from jitid.capabilities.issue import approval_request, provision
+from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,
@@ -56,7 +57,6 @@ from jitid.operation.base import (
     Sweep,
 )
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
@@ -328,7 +328,7 @@ def _ask_for_approvals(world: World) -> None:
     agents = [world.issue(task="T15") for _ in range(2)]
     under("tester")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(approval, "_MOST_OPEN", 1)
+        patch.setattr(approval_request, "_MOST_OPEN", 1)
         for each in agents:
             agent = world.authority.perform(Authenticate(bearer=Secret.single(each.token)))
             further = request(parent=each.token, delegator=None, task=None)

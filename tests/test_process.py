@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.operation.base import ListCredentials, Renew
-from jitid.request import AttachRequest, RenewRequest
 from jitid.system.processes import liveness, orphans, this_process
 from jitid.values.secret import Secret
 from tests.builders import NOW, World

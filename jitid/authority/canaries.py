@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from jitid import issuance, provision, settling
+from jitid import settling
 from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.issue import issuance, provision
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.retry import change
 from jitid.model.credential import MADE, is_outside
 from jitid.model.ledger_rows import Selection
 from jitid.model.target import Life, Probe
-from jitid.request import IssueRequest
 from jitid.sweep.canary import Canary, Fate
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.operation.context import Inside
     from jitid.targets import Targets

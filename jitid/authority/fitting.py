@@ -15,7 +15,7 @@ from jitid.operation.base import Operation, Result
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import Granted
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
 
 
 def fitting(operation: Operation[Result], result: Result) -> Result:

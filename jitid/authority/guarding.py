@@ -8,7 +8,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import holding, owning
 from jitid.authority import publication_operations as publications
@@ -21,10 +20,11 @@ from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.issue import approval_operations as approvals
+from jitid.capabilities.issue.request import named as named_delegator
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.request import named as named_delegator
 from jitid.values.ids import parse_approval_id, parse_id
 from jitid.values.times import format_duration
 
@@ -386,7 +386,7 @@ def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
 
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
     """Tell whether requests for approval wait for the word of a group of the caller's, or were made by the caller."""
-    from jitid.approval import is_requester
+    from jitid.capabilities.issue.approval_request import is_requester
 
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
     own = caller.identity or named_delegator(caller.delegator or caller.name)

@@ -24,19 +24,19 @@ from jitid.operation import base as ops
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.actors import Actor
     from jitid.authority.serving import ServingAuthority
     from jitid.authority.tally import Tally
     from jitid.capabilities.access.oidc import OidcIssuer
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.issuance import Foreseen, Issued
+    from jitid.capabilities.issue.actors import Actor
+    from jitid.capabilities.issue.issuance import Foreseen, Issued
+    from jitid.capabilities.issue.request import IssueRequest, Terms
     from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.naming import Naming
     from jitid.operation.context import Inside
-    from jitid.request import IssueRequest, Terms
     from jitid.rotation import KeyChange
     from jitid.targets import Targets
     from jitid.values.secret import Secret
@@ -235,7 +235,7 @@ class LocalAuthority:
             StorageError: the ledger does not answer.
 
         """
-        from jitid.minting import current_key_of
+        from jitid.capabilities.issue.mint import current_key_of
 
         with self._ledger.read() as snapshot:
             seal.must_not_be(snapshot)
@@ -323,9 +323,9 @@ class LocalAuthority:
 
                 return make(self._ledger, operation)
             case ops.ApprovalOperation():
-                from jitid.authority import approving
+                from jitid.capabilities.issue import perform_approvals
 
-                return approving.perform(self._inside, operation)
+                return perform_approvals.perform(self._inside, operation)
             case ops.PublicationOperation():
                 from jitid.authority import publishing
 
@@ -470,8 +470,8 @@ class LocalAuthority:
         self._record_denial(denial, known, accept_clock=False)
 
     def _issue(self, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
-        from jitid import issuance
-        from jitid.request import check_sizes
+        from jitid.capabilities.issue import issuance
+        from jitid.capabilities.issue.request import check_sizes
 
         # Before the lock, and before anything is looked up.
         check_sizes(operation.requests)
@@ -510,11 +510,11 @@ class LocalAuthority:
                 except _OutdatedError:
                     repeats -= 1
         except ApprovalNeededError as denial:
-            from jitid import approval
+            from jitid.capabilities.issue import approval_request
 
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 _record(transaction, uses)
-                told = approval.ask(transaction, denial, terms)
+                told = approval_request.ask(transaction, denial, terms)
             raise told from None
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, _told(operation), accept_clock=operation.accept_clock)
@@ -548,7 +548,7 @@ class LocalAuthority:
         self, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
     ) -> Foreseen | None:
         """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
-        from jitid import issuance
+        from jitid.capabilities.issue import issuance
 
         # With a clock that is to be accepted, the snapshot's time is not the transaction's.
         if operation.accept_clock:
@@ -564,7 +564,7 @@ class LocalAuthority:
     def _previewed(
         self, snapshot: Snapshot, request: IssueRequest, position: int, as_of: int | None
     ) -> Issued:
-        from jitid import issuance
+        from jitid.capabilities.issue import issuance
 
         seal.must_not_be(snapshot)
         try:
@@ -585,8 +585,8 @@ class LocalAuthority:
         used = () if actor is None or actor.presented is None else (actor.presented,)
         if operation.delegator_token is None:
             return operation.requests, used
-        from jitid.authority.actors import client_actor
         from jitid.authority.presenting import present
+        from jitid.capabilities.issue.actors import client_actor
 
         def actors(snapshot: Snapshot) -> list[Actor]:
             issuer = self._ledger.names.issuer
@@ -603,7 +603,7 @@ class LocalAuthority:
         ], used if use is None else (*used, use)
 
     def _renew(self, operation: ops.Renew) -> Issued:
-        from jitid import renewal
+        from jitid.capabilities.issue import renewal
 
         terms = self._agreed
 
@@ -689,7 +689,7 @@ class LocalAuthority:
         )
 
     def _abandon(self, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
-        from jitid import renewal
+        from jitid.capabilities.issue import renewal
 
         with self._ledger.write() as transaction:
             match operation:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.actors import client_actor, is_owner, must_be_let, names_of, own_agent
 from jitid.capabilities.access.presented_store import Presentation
+from jitid.capabilities.issue.actors import client_actor, is_owner, must_be_let, names_of, own_agent
 from jitid.errors import PresenterError
 from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.actors import Actor
     from jitid.capabilities.access.oidc import Proof, Sort
+    from jitid.capabilities.issue.actors import Actor
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.operation.context import Inside

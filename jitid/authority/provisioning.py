@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid import provision, settling
+from jitid import settling
 from jitid.authority import target_operations as ops
 from jitid.authority.proving import prove
+from jitid.capabilities.issue import provision
+from jitid.capabilities.issue.request import check_size
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.contract import Transaction
 from jitid.ledger.retry import change
 from jitid.model.credential import is_outside
-from jitid.request import check_size
 from jitid.targets import Targets
 
 if TYPE_CHECKING:
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.operation.base import TargetOperation
     from jitid.operation.context import Inside
 
@@ -58,7 +59,7 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
 
 
 def _attach(inside: Inside, operation: ops.Attach) -> Issued:
-    from jitid.attaching import attach
+    from jitid.capabilities.issue.attachment import attach
 
     check_size(operation.request)
     terms = inside.terms()

@@ -128,7 +128,7 @@ class _MeanwhileError(Exception):
 def _end(transaction: Transaction, found: Answered) -> bool:
     """End what an answer had, as far as it lives; return whether access lived."""
     if found.sort == RENEWED:
-        from jitid import renewal
+        from jitid.capabilities.issue import renewal
 
         renewal.abandon(transaction, credential_id(found.first))
         return False

@@ -22,8 +22,8 @@ from jitid.sweep.rules import rule_of
 from jitid.sweep.sweeping import check_clock, found, sweep
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.request import Terms
     from jitid.operation.context import Inside
-    from jitid.request import Terms
     from jitid.sweep.canary import Canary
     from jitid.sweep.seen import Observed
 

@@ -8,8 +8,8 @@ from jitid.operation.base import TargetOperation
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.examination import Check
-    from jitid.issuance import Issued
-    from jitid.request import AttachRequest
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import AttachRequest
     from jitid.settling import Settled
     from jitid.sweep.canary import Canary
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid import approval
-from jitid.authority.approval_operations import ListApprovals
 from jitid.capabilities.directory.roster.spreadsheet import joined
+from jitid.capabilities.issue import approval_request
+from jitid.capabilities.issue.approval_operations import ListApprovals
 from jitid.commands import rows
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.values.text import label, quote
 from jitid.values.times import brief_duration, format_duration
 
 if TYPE_CHECKING:
-    from jitid.authority.approval_operations import ApprovalDetails, Decided
+    from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
     from jitid.commands.globals import Globals
     from jitid.operation.authority import Authority
 
@@ -90,7 +90,7 @@ def pages(authority: Authority, chosen: ApprovalFilter, most: int) -> Iterator[d
 
 def row(one: Approval, now: int) -> dict[str, Any]:
     """Return a request by the names of `FIELDS`, with `left`."""
-    asked = approval.requested(one)
+    asked = approval_request.requested(one)
     state = one.state_at(now)
     until = _usable_until(one, now)
     live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
@@ -123,7 +123,7 @@ def row(one: Approval, now: int) -> dict[str, Any]:
 def details(one: ApprovalDetails) -> dict[str, Any]:
     """Return all about a request by the names of `DETAILS`."""
     found, now = one.approval, one.now
-    asked = approval.requested(found)
+    asked = approval_request.requested(found)
     delegator = one.delegator
     deadline = rows.time(asked.get("deadline"))
     if "deadline_after" in asked:
@@ -192,7 +192,7 @@ def sentence(one: Decided) -> str:
         return f"{already}denied: {what}{_event(one)}"
     missing = found.missing_at(one.now)
     if missing:
-        return f"granted in part, and {approval.a_member(missing)} has to grant it too: {what}{_event(one)}"
+        return f"granted in part, and {approval_request.a_member(missing)} has to grant it too: {what}{_event(one)}"
     until = f"to be issued once, until {told['usable_until']}"
     return f"{'granted' if one.event is not None else 'granted already'}, {until}: {what}{_event(one)}"
 

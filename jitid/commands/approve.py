@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.approval_operations import DenyApproval, GrantApproval, ShowApproval
+from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval, ShowApproval
 from jitid.commands import approvalrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -22,7 +22,7 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jitid.authority.approval_operations import Decided
+    from jitid.capabilities.issue.approval_operations import Decided
     from jitid.commands import options
     from jitid.values.secret import Secret
 

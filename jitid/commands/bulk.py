@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.issue.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 from jitid.commands import incoming, reading
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.requesting import hand_out, request_from, row_of
@@ -16,15 +17,14 @@ from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
 from jitid.operation.base import Issue
-from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest
     from jitid.commands.globals import Globals
-    from jitid.issuance import Issued
     from jitid.operation.authority import Authority
-    from jitid.request import IssueRequest
     from jitid.values.secret import Secret
 
 _LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.commands.globals import Globals
 from jitid.commands.renew import hand_over
 from jitid.environment import open_authority
@@ -13,13 +14,12 @@ from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due
 from jitid.operation.base import Renew, Revoke
-from jitid.request import RenewRequest
 from jitid.runner.supervision import Clock
 from jitid.runner.tokenplace import TokenPlace
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0

@@ -17,8 +17,8 @@ from jitid.system.output_place import check_output
 from jitid.values.times import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands import options
-    from jitid.issuance import Issued
 
 DECISION = (
     "decision",

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands.globals import Globals
-    from jitid.issuance import Issued
     from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
 

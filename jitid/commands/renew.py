@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, row_of
 from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.operation.base import AbandonRenewal, Renew
-from jitid.request import RenewRequest
 from jitid.system import output, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
@@ -23,8 +23,8 @@ from jitid.values.text import quote
 from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands import options
-    from jitid.issuance import Issued
     from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
 

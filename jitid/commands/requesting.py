@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.issue.request import IssueRequest, MayAct
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
@@ -11,7 +12,6 @@ from jitid.model.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.operation.base import Revoke
-from jitid.request import IssueRequest, MayAct
 from jitid.system import time_limit
 from jitid.values.audience import check_reach
 from jitid.values.names import check_audience, check_delegator, check_name
@@ -22,7 +22,7 @@ from jitid.values.times import format_time, parse_duration, parse_moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
 

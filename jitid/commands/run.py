@@ -26,10 +26,10 @@ from jitid.values.text import quote
 from jitid.values.times import LATEST, format_duration, format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest
     from jitid.commands import options
     from jitid.commands.runsecrets import Secrets, Wanted
-    from jitid.issuance import Issued
-    from jitid.request import IssueRequest
 
 _HELD = ("jwt", "opaque")
 """The kinds that give the right to a further credential."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
+from jitid.capabilities.issue.request import AttachRequest, MayAct
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
 from jitid.environment import open_authority
@@ -15,7 +16,6 @@ from jitid.errors import JitidError, UsageError
 from jitid.formats.secret_text import text_of, usable_until
 from jitid.model.credential import Kind, is_outside, parse_kind
 from jitid.model.reach import LISTED
-from jitid.request import AttachRequest, MayAct
 from jitid.runner.delivery.choosing import own_way
 from jitid.runner.delivery.files import PREFIX, Files, variable
 from jitid.runner.delivery.protocol import Delivered, Delivery
@@ -24,8 +24,8 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands.globals import Globals
-    from jitid.issuance import Issued
     from jitid.runner.tokenplace import TokenPlace
     from jitid.values.secret import Secret
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.approval import a_member
-from jitid.authority.approval_operations import FindApprovals, ShowApproval
+from jitid.capabilities.issue.approval_operations import FindApprovals, ShowApproval
+from jitid.capabilities.issue.approval_request import a_member
 from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
 from jitid.model.approval import Approval, ApprovalState
@@ -17,8 +17,8 @@ from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands.globals import Globals
-    from jitid.issuance import Issued
     from jitid.operation.authority import Authority
     from jitid.operation.base import Issue
 

@@ -258,7 +258,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def approvals(self) -> ApprovalSnapshot:
         """The requests for approval; loaded by those alone who have one."""
-        from jitid.ledger.approvals import SqlApprovals
+        from jitid.capabilities.issue.approval_store import SqlApprovals
 
         return SqlApprovals(self._db, self._now)
 

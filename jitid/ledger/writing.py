@@ -115,7 +115,7 @@ class SqlTransaction(SqlSnapshot):
     @property
     def approvals(self) -> ApprovalTransaction:
         """The requests for approval, and what becomes of them."""
-        from jitid.ledger.approvals import SqlApprovalChanges
+        from jitid.capabilities.issue.approval_store import SqlApprovalChanges
 
         return SqlApprovalChanges(self._db, self._now, self.next_seq)
 

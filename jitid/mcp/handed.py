@@ -12,7 +12,7 @@ from jitid.runner.tokenplace import private_folder
 from jitid.system.files import write_private
 
 if TYPE_CHECKING:
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
 
 
 class Handed(NamedTuple):

@@ -31,11 +31,11 @@ from jitid.values.ids import parse_id
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest
     from jitid.commands.globals import Globals
-    from jitid.issuance import Issued
     from jitid.operation.authority import Authority
     from jitid.operation.base import Inspection
-    from jitid.request import IssueRequest
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0

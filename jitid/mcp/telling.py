@@ -11,8 +11,8 @@ from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.errors import PolicyDeniedError
-    from jitid.issuance import Issued
     from jitid.mcp.handed import Handed
     from jitid.operation.base import Inspection
 
@@ -122,7 +122,7 @@ def _hint(error: JitidError) -> str | None:
     if isinstance(error, ApprovalNeededError):
         if not error.requests:
             return "request_identity asks for that approval"
-        from jitid.approval import a_member
+        from jitid.capabilities.issue.approval_request import a_member
 
         return f"ask {a_member(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
     return None if error.hint is None else safe(in_terms_of_tools(error.hint))

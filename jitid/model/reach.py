@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jitid.capabilities.issue.request import AttachRequest, IssueRequest, MayAct, Terms
 from jitid.errors import ShownError, UsageError
 from jitid.model.credential import TOKENS, Credential, Kind, TokenUse
 from jitid.model.ledger_rows import Names
-from jitid.request import AttachRequest, IssueRequest, MayAct, Terms
 from jitid.values import audience, strict_json
 from jitid.values.text import label, quote
 

@@ -16,7 +16,7 @@ _MODULES = (
     "jitid.capabilities.access.operations",
     "jitid.capabilities.adopt.operations",
     "jitid.capabilities.directory.agent_operations",
-    "jitid.authority.approval_operations",
+    "jitid.capabilities.issue.approval_operations",
     "jitid.authority.certificate_operations",
     "jitid.capabilities.directory.delegator_operations",
     "jitid.capabilities.decisions.operations",

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.examination import Check
     from jitid.capabilities.integrity.retention import Pruning
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest, RenewRequest
     from jitid.exposure import LeakDetails, LeakPage
-    from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.model.credential import Credential
     from jitid.model.leak import LeakFilter
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from jitid.model.task import Task
     from jitid.model.use import Used
     from jitid.report import Report
-    from jitid.request import IssueRequest, RenewRequest
     from jitid.rotation import KeyChange
     from jitid.search.find import Finds
     from jitid.sshtrust import SshAuthority, SshRevocations

@@ -10,9 +10,9 @@ from jitid.ledger.contract import Ledger
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import OidcIssuer, Proof, Sort
+    from jitid.capabilities.issue.request import Terms
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.request import Terms
     from jitid.targets import Targets
     from jitid.values.secret import Secret
 

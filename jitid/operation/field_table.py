@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.access.oidc import MAX_KEY
+from jitid.capabilities.issue.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import ACCESS_KEY
@@ -64,13 +65,12 @@ from jitid.operation.fields import (
     seen_text,
     text,
 )
-from jitid.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import Amendment, Edit
     from jitid.capabilities.directory.roster.roster_entry import Stated as PersonStated
+    from jitid.capabilities.issue.request import IssueRequest
     from jitid.operation.base import AddLeaks, ReadLog
-    from jitid.request import IssueRequest
 
 BY_NAME: Mapping[str, Form] = {
     "after": FILTER,

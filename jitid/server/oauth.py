@@ -23,7 +23,7 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
     from jitid.server.service import Service

@@ -21,7 +21,7 @@ from jitid.sweep.seen import Observed
 from jitid.values.scope import Scope, parse_scope
 
 if TYPE_CHECKING:
-    from jitid.request import Terms
+    from jitid.capabilities.issue.request import Terms
     from jitid.sweep.canary import Canary
 
 _DOUBTS = (

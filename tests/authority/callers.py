@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.issuance import Issued
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import ProvedActor
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
-from jitid.request import ProvedActor
 from jitid.values.secret import Secret
 from tests.builders import World, request
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
 from jitid.authority import use_operations as uses
-from jitid.authority.actors import own_agent
 from jitid.authorization import Asked, check_action
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
@@ -27,6 +25,9 @@ from jitid.capabilities.directory.recurrence import Rule
 from jitid.capabilities.directory.registry import Due, Stated
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import Stated as Person
+from jitid.capabilities.issue import approval_operations as approvals
+from jitid.capabilities.issue.actors import own_agent
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.leaks import LeakReport
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
@@ -34,7 +35,6 @@ from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES

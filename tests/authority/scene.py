@@ -14,8 +14,9 @@ from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, 
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.adopt.read_secret import of_secret
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.issuance import Issued
 from jitid.leaks import LeakReport
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
@@ -24,7 +25,6 @@ from jitid.model.standing_secret import StandingSecret
 from jitid.operation import base as ops
 from jitid.operation.base import Operation
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import Secret
 from tests.authority.callers import ask

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.approval_operations import (
+from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.issue.approval_operations import (
     DenyApproval,
     FindApprovals,
     GrantApproval,
     ListApprovals,
     ShowApproval,
 )
-from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
-from jitid.issuance import Issued
 from jitid.model.approval import ApprovalFilter, ApprovalState
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
-from jitid.request import RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, edit, policed, request
 

@@ -15,9 +15,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid import approval
-from jitid.approval import _MOST_IDENTITIES
-from jitid.authority.approval_operations import FindApprovals, GrantApproval
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
 from jitid.capabilities.access.oidc import OidcIssuer, Sort
@@ -25,12 +22,15 @@ from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.roster.roster_entry import Stated
+from jitid.capabilities.issue import approval_request
+from jitid.capabilities.issue.approval_operations import FindApprovals, GrantApproval
+from jitid.capabilities.issue.approval_request import _MOST_IDENTITIES
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
-from jitid.issuance import Issued
 from jitid.model.approval import ApprovalState
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
@@ -181,7 +181,7 @@ def test_what_too_much_led_to_nobody_approves(world: World, monkeypatch: pytest.
     hand = _identity(world, made)
     id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
     with monkeypatch.context() as patched:
-        patched.setattr(approval, "_MOST_BYTES", 20_000)
+        patched.setattr(approval_request, "_MOST_BYTES", 20_000)
         with pytest.raises(PolicyDeniedError, match="too much led to it"):
             ask(world, caller("user:bob"), GrantApproval(id=id_))
     ask(world, caller("user:bob"), GrantApproval(id=id_))
@@ -243,7 +243,7 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
 
 def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ending it makes room for other agents; for its delegator there is room anyway."""
-    monkeypatch.setattr(approval, "_MOST_OPEN", 2)
+    monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     sam = caller("user:sam")
     rogue, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
     ids = [_requested(partial(_delegated, world, rogue, ("pay:out",), agent=name)) for name in ("a", "b")]
@@ -266,7 +266,7 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
 
 def test_a_batch_counts_the_dead_no_more_than_one_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is room for one more beside the dead, and for two only without them."""
-    monkeypatch.setattr(approval, "_MOST_OPEN", 2)
+    monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     sam = caller("user:sam")
     dead, other = (_identity(world, issue(world, sam, **_wanted(scopes=WIDE)._asdict())) for _ in range(2))
     _requested(partial(_delegated, world, dead, ("pay:out",), agent="a"))

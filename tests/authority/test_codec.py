@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import jitid.authority
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.issue.request import IssueRequest, RenewRequest
 from jitid.errors import (
     ApprovalNeededError,
     BusyError,
@@ -32,7 +33,6 @@ from jitid.operation import codec, field_table
 from jitid.operation.annotations import operations, result_of
 from jitid.operation.shape_of import item_of
 from jitid.operation.shapes import Definitions
-from jitid.request import IssueRequest, RenewRequest
 from jitid.search.find import Finds
 from jitid.values import strict_json
 from jitid.values.secret import Secret, new_opaque

@@ -14,6 +14,8 @@ from jitid.authority.target_operations import Attach
 from jitid.capabilities.access import exchange as exchanging
 from jitid.capabilities.access.oidc import OidcIssuer, Sort
 from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, MayAct
 from jitid.errors import (
     InvalidCredentialError,
     PolicyDeniedError,
@@ -21,11 +23,9 @@ from jitid.errors import (
     RefusedError,
     UsageError,
 )
-from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.model.credential import MADE, OUTSIDE
 from jitid.operation import base as ops
-from jitid.request import AttachRequest, MayAct
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import NOW, PERMIT_ALL, World, policed, request

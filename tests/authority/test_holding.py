@@ -17,6 +17,8 @@ from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
 from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -27,13 +29,11 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.issuance import Issued
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
 from jitid.operation.annotations import operations
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller
 from tests.builders import NAMES, Made, World, edit, request

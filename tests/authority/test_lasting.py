@@ -8,20 +8,20 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority.approval_operations import Decided, GrantApproval
 from jitid.authority.certificate_operations import PublishRevocations
 from jitid.authority.guarding import DUTIES
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.certifying import LIFETIME
 from jitid.errors import JitidError, RefusedError
-from jitid.issuance import Issued
 from jitid.operation import base as ops
 from jitid.operation.annotations import fields_of, operations
 from jitid.operation.field_table import form_of
 from jitid.operation.fields import DURATION, TIME
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.times import MAX_DURATION
 from tests.authority.callers import ask
 from tests.authority.scene import API, Scene

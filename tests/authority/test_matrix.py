@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.authority import guarding
-from jitid.authority.approval_operations import ApprovalPage, ListApprovals
 from jitid.authority.holding import tokens_of
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
+from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.errors import JitidError, RefusedError
 from jitid.model.approval import ApprovalFilter
 from jitid.model.caller import Caller

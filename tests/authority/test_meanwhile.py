@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.oidc import OidcIssuer
@@ -27,12 +26,13 @@ from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue

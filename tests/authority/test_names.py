@@ -18,14 +18,14 @@ from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.registry import Due, Stated
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.issuance import Issued
 from jitid.ledger import reading
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.operation import base as ops
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit, request

@@ -9,12 +9,12 @@ import pytest
 
 from jitid.authority import guarding
 from jitid.authority.target_operations import Attach, Settle
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
-from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation import base as ops
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.oidc import OidcIssuer, thumbprint
@@ -20,6 +19,9 @@ from jitid.capabilities.access.presented_store import REMEMBERED, Presentation
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
 from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -29,11 +31,9 @@ from jitid.errors import (
     PolicyDeniedError,
     PresenterError,
 )
-from jitid.issuance import Issued
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, NOW, World, edit, request

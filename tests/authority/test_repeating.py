@@ -11,6 +11,8 @@ from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as accesses
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -19,13 +21,11 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.issuance import Issued
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter
 from jitid.operation import base as ops
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, policed, request

@@ -12,12 +12,12 @@ from jitid.capabilities.access.grant import Wanted, grant
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import ReplayDecisions
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World

@@ -11,11 +11,11 @@ from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.decisions.operations import Explain, ReplayDecisions
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import JitidError, PolicyDeniedError
-from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.operation import base as ops
-from jitid.request import AttachRequest, RenewRequest
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, policed, request
 from tests.sweep.asking import found as swept

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.policy.default import default_files
-from jitid.request import IssueRequest
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, in_turns, per_second, rate

@@ -14,12 +14,12 @@ from typing import Any
 from jitid import leaks
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.issue.request import MOST_AT_ONCE, IssueRequest
 from jitid.commands.stream import StreamSearch
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import AddLeaks
-from jitid.request import MOST_AT_ONCE, IssueRequest
 from tests.bench import ground
 from tests.bench.ground import SCOPES, Ground
 from tests.bench.measure import Row, Series, duration, seconds, under

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import jitid
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import MOST_AT_ONCE, IssueRequest
 from jitid.config import effective
 from jitid.environment import open_or_create_local
-from jitid.issuance import Issued
 from jitid.model.credential import PROOFS
 from jitid.operation.base import Issue
-from jitid.request import MOST_AT_ONCE, IssueRequest
 from jitid.values.scope import Scope
 
 ROOT = Path(jitid.__file__).parent.parent

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Target
 from jitid.operation.base import Sweep
-from jitid.request import IssueRequest
 from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.limits import Limits
 from tests.bench import secretstore

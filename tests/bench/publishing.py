@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jitid import offline
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.config import effective
 from jitid.crypto import jws, status_list
 from jitid.environment import open_or_create_local
@@ -20,7 +21,6 @@ from jitid.ledger.sqlite import folder as ledgers
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Revoke
 from jitid.publishing import publish
-from jitid.request import IssueRequest
 from jitid.system.files import sync_folder
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

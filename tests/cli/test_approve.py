@@ -379,5 +379,5 @@ def test_an_issue_that_needs_no_approval_loads_nothing_of_it(
 ) -> None:
     monkeypatch.setenv("JITID_LEDGER", str(made.ledger))
     loaded = loaded_by("issue", "--task", "T0", "--delegator", "alice")
-    assert "jitid.issuance" in loaded
+    assert "jitid.capabilities.issue.issuance" in loaded
     assert not {module for module in loaded if "approv" in module or module.endswith(("consent", "waiting"))}

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.model.leak import LeakFilter
 from jitid.operation.base import Renew
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import World, edit
 from tests.cli.test_trace import FILLER, SPOILT, pieces

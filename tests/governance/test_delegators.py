@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from jitid import issuance
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.capabilities.directory.delegators import Amendment
+from jitid.capabilities.issue import issuance
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.leaks import LeakReport
 from jitid.ledger.sqlite import folder

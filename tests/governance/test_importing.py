@@ -16,11 +16,11 @@ from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.departures import digest_of
 from jitid.capabilities.directory.reconcile import Reconciled, Source
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.commands import delegatorrows
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Inspect, Renew, Revoke
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
 from tests.governance.people import (

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.writing import SqlTransaction
 from jitid.operation.base import CutLog, Issue, Prune, Renew
-from jitid.request import RenewRequest
 from tests.builders import DAY, World, open_sqlite, request
 from tests.eventful import leave_marks, live_through_everything
 

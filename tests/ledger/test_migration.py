@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.identity import ownership
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema
@@ -19,7 +20,6 @@ from jitid.ledger.writing import SqlTransaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation.base import Renew, Revoke
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put
 from tests.eventful import leave_marks, live_through_everything

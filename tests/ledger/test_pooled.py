@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.config import effective
 from jitid.environment import open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, InvalidCredentialError, JitidError, StorageError
@@ -23,7 +24,6 @@ from jitid.ledger.postgres.session import Session, open_connection
 from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.operation import base as ops
-from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES

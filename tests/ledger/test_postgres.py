@@ -13,6 +13,7 @@ import pytest
 
 from jitid.authority.certificate_operations import PublishBundle, PublishRevocations
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,
@@ -32,7 +33,6 @@ from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session, open_connection
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation import base as ops
-from jitid.request import IssueRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request
 from tests.ledger.proxy import Proxy

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable
 
 from jitid import environment
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.config import effective
 from jitid.errors import StorageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.authority import Authority
 from jitid.operation.base import Issue, Revoke
-from jitid.request import IssueRequest
 
 ISSUED, REVOKED, FAILED, WRONG = "issued", "revoked", "failed", "wrong"
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.approval_operations import (
+from jitid.capabilities.access.oidc import OidcIssuer
+from jitid.capabilities.issue.approval_operations import (
     Decided,
     DenyApproval,
     FindApprovals,
     GrantApproval,
     ListApprovals,
 )
-from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState
 from jitid.values.secret import Secret

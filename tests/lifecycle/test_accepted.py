@@ -16,20 +16,20 @@ from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
 from jitid.commands.scanfound import of_match
 from jitid.errors import InvalidCredentialError
 from jitid.exposure import Leaked
-from jitid.issuance import Issued
 from jitid.leaks import LeakReport
 from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.operation import base as ops
 from jitid.publication import Document
-from jitid.request import AttachRequest, RenewRequest
 from jitid.scan.hits import Hit
 from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits

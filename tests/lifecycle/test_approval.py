@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitid import approval, issuance
-from jitid.approval import is_requester, requested
-from jitid.authority.approval_operations import GrantApproval, ShowApproval
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.issue import approval_request, issuance
+from jitid.capabilities.issue.approval_operations import GrantApproval, ShowApproval
+from jitid.capabilities.issue.approval_request import is_requester, requested
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.crypto import openssh
 from jitid.errors import (
     ApprovalNeededError,
@@ -27,7 +28,6 @@ from jitid.ledger.sqlite import folder
 from jitid.model.approval import ApprovalState
 from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import approval_id
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, PERMIT_ALL, Made, edit, policed, request
@@ -283,7 +283,7 @@ def test_all_that_a_list_lacks_is_asked_for_together(office: Office) -> None:
 
 def test_no_more_is_asked_for_than_can_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks, approves or disables somebody goes through all that wait."""
-    monkeypatch.setattr(approval, "_MOST_OPEN", 2)
+    monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     first = office.ask(**PAY)
     office.ask(**PAY, task="T2")
     with pytest.raises(PolicyDeniedError, match="no request was made: 2 for this delegator wait") as denied:

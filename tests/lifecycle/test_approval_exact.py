@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jitid import approval, planning
+from jitid.capabilities.issue import approval_request, plan
+from jitid.capabilities.issue.request import IssueRequest, MayAct, ProvedActor
 from jitid.errors import ApprovalNeededError
 from jitid.model.approval import ApprovalState
 from jitid.model.process import Process
@@ -17,7 +18,6 @@ from jitid.model.target import StatedTarget
 from jitid.model.task import Task
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
-from jitid.request import IssueRequest, MayAct, ProvedActor
 from tests.builders import DAY, NOW, request
 from tests.lifecycle.office import ISSUER, Office
 
@@ -104,7 +104,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 def _exact(office: Office, **fields: Any) -> bytes:
     """Return the exact request that would have to be approved."""
     with office.ledger.read() as snapshot, pytest.raises(ApprovalNeededError) as caught:
-        planning.plan(snapshot, office.ledger.names, request(**{**BASE, **fields}), office.terms)
+        plan.plan(snapshot, office.ledger.names, request(**{**BASE, **fields}), office.terms)
     return caught.value.exact
 
 
@@ -192,7 +192,7 @@ def test_no_field_of_what_the_policy_is_asked_is_forgotten() -> None:
     assert changed.keys() | FREE_OF_POLICY.keys() == set(PolicyRequest._fields)
 
     def exact(one: PolicyRequest, task: Task = task) -> bytes:
-        return approval.exact(one, request(**BASE), task, None, (), Reach(one.audiences))
+        return approval_request.exact(one, request(**BASE), task, None, (), Reach(one.audiences))
 
     digests = {exact(asked._replace(**{name: value})) for name, value in changed.items()}
     assert len({exact(asked), *digests}) == len(changed) + 1

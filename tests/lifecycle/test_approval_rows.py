@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.approval_operations import ShowApproval
+from jitid.capabilities.issue.approval_operations import ShowApproval
 from jitid.errors import IntegrityError
 from jitid.model.approval import Approval, ApprovalState
 from tests.builders import DAY, NOW, edit

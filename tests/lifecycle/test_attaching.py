@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from jitid.authority.target_operations import Attach, Settle
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.issuance import Issued
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Inspect, Retire, Revoke, Verify
-from jitid.request import AttachRequest
 from jitid.values.secret import Secret
 from tests.builders import KINDS, World
 from tests.programs import Shop

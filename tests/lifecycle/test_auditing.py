@@ -14,12 +14,12 @@ from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import audit_export
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction
 from jitid.model.event import Event
 from jitid.operation.base import ExportLog, Issue, Renew, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_access_id
 from jitid.values.secret import Secret
 from tests.authority.callers import caller, issue

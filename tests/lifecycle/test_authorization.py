@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import narrowing
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
@@ -22,13 +21,14 @@ from jitid.authorization import (
     check_resource,
     covering,
 )
+from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.use import UseFilter
 from jitid.operation.base import Inspect, Issue, Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, RenewRequest, Terms
 from jitid.usage import Recorded
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, parse_scope
@@ -162,7 +162,7 @@ def test_what_a_floor_covers_is_judged_by_it_whatever_scope_is_used(
     """The law: what may be done both by a held scope and by a floor's pattern was issued at the floor's level."""
     if covering(held, parse_scope(action), resource) and covering([floor], parse_scope(action), resource):
         terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors={floor: "critical"})
-        assert narrowing.sensitivity("low", None, held, (), terms).level == "critical"
+        assert narrow.sensitivity("low", None, held, (), terms).level == "critical"
 
 
 def test_a_floor_is_not_passed_by_one_more_segment_nor_by_one_less(lenient: World) -> None:

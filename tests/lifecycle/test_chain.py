@@ -11,20 +11,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jitid import narrowing
 from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest, Terms
 from jitid.errors import PolicyDeniedError
-from jitid.issuance import Issued
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.operation.base import Inspect, Renew
 from jitid.policy.default import default_files
-from jitid.request import AttachRequest, MayAct, RenewRequest, Terms
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap
 from jitid.values.secret import Secret
@@ -236,7 +236,7 @@ def test_a_floor_of_an_audience_holds_for_what_may_be_asked_for_later(
     world: World, entry: str, level: str
 ) -> None:
     terms = world.terms._replace(audience_floors={"https://pay.example": "critical"})
-    judged = narrowing.sensitivity("low", None, (), ("https://web.example",), terms, may_audience=(entry,))
+    judged = narrow.sensitivity("low", None, (), ("https://web.example",), terms, may_audience=(entry,))
     assert (judged.level, bool(judged.why)) == (level, level != "low")
 
 
@@ -266,7 +266,7 @@ def test_of_all_floors_that_hold_the_highest_one_counts(
 ) -> None:
     """Whichever is stated first, and whether a scope or an audience has it; and the reason names what has it."""
     terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors=scope_floors, audience_floors=audience_floors)
-    judged = narrowing.sensitivity(task, None, scopes, audiences, terms, may_audience=later)
+    judged = narrow.sensitivity(task, None, scopes, audiences, terms, may_audience=later)
     holding: list[tuple[str, str]] = [
         (floor, scope)
         for pattern, floor in scope_floors.items()

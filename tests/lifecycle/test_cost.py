@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
-from jitid import request as requests
 from jitid.authority.local import LocalAuthority
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.issue import request as requests
+from jitid.capabilities.issue.request import (
+    MOST_AT_ONCE,
+    MOST_QUESTIONS,
+    MOST_SCOPES,
+    AttachRequest,
+    RenewRequest,
+)
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.operation import base as ops
-from jitid.request import MOST_AT_ONCE, MOST_QUESTIONS, MOST_SCOPES, AttachRequest, RenewRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import Made, World, request

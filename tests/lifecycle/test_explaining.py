@@ -11,6 +11,7 @@ import pytest
 
 from jitid.capabilities.decisions.explanation import Explanation
 from jitid.capabilities.decisions.operations import Explain, StoredPolicy
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.config.settings import zone
 from jitid.errors import (
     ConfigurationError,
@@ -24,7 +25,6 @@ from jitid.errors import (
 from jitid.operation.base import Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, World, edit

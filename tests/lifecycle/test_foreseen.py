@@ -9,21 +9,23 @@ from typing import Any
 
 import pytest
 
-from jitid import issuance, naming, planning
+from jitid import naming
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.issue import issuance
+from jitid.capabilities.issue import plan as planning
+from jitid.capabilities.issue.issuance import Foreseen, Issued
+from jitid.capabilities.issue.plan import Plan
+from jitid.capabilities.issue.request import IssueRequest, RenewRequest
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.issuance import Foreseen, Issued
 from jitid.keys.keyring import Keyring
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.planning import Plan
-from jitid.request import IssueRequest, RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

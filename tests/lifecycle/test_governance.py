@@ -14,13 +14,13 @@ from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.agent_operations import ChangeAgent, ResumeAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
 from jitid.model.directory import Entry
 from jitid.model.task import SENSITIVITIES
 from jitid.operation.base import Issue, Renew
 from jitid.policy.decision import STRANGERS, Standing
-from jitid.request import RenewRequest
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps, loads

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.issue.request import AttachRequest
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
 from jitid.operation.base import Inspect, Issue, ListCredentials
-from jitid.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, policed, request

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jitid.authority.target_operations import Attach
+from jitid.capabilities.issue.request import AttachRequest
 from jitid.errors import IntegrityError
 from jitid.leaks import LeakReport
 from jitid.operation import base as ops
-from jitid.request import AttachRequest
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search

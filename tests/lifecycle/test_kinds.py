@@ -11,6 +11,7 @@ import pytest
 
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.folder import DATABASE
@@ -18,7 +19,6 @@ from jitid.model.credential import kept_kinds, read_kinds
 from jitid.model.target import StatedTarget
 from jitid.operation import base as ops
 from jitid.operation.base import Inspect, RotateKey
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, Made, World, edit, policed, request
 from tests.programs import Shop

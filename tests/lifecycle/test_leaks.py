@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jitid import leaks
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
@@ -28,7 +29,6 @@ from jitid.model.event import ended_digest
 from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret, fingerprint

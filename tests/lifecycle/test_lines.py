@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import Credential
 from jitid.operation import base as ops
-from jitid.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret

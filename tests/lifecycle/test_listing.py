@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.crypto import jws
 from jitid.errors import StorageError
 from jitid.operation.base import Issue, Renew
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 import jitid
-from jitid import issuance, naming
+from jitid import naming
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted, authenticate
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.issue import issuance
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     ConfigurationError,
@@ -28,7 +30,6 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names
 from jitid.operation.base import Inspect, Renew
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, edit, request
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.approval_operations import GrantApproval
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
+from jitid.capabilities.issue.approval_operations import GrantApproval
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.model.approval import ApprovalState
 from jitid.operation.base import Issue

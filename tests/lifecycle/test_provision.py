@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.target_operations import Attach, Settle
+from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -18,7 +20,6 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuance import Issued
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.outside import LAST_AFTER
 from jitid.model.target import Outcome, Settlement, StatedTarget
@@ -33,7 +34,6 @@ from jitid.operation.base import (
     ShareTask,
     VerifyLog,
 )
-from jitid.request import AttachRequest, RenewRequest
 from jitid.settling import FIRST_AFTER, MINTING, _Tally, backoff
 from jitid.system import time_limit
 from jitid.values.secret import Secret, fingerprint

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.identity import verify_many
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import InvalidCredentialError
 from jitid.operation.base import Renew, RevokeKey, RotateKey
-from jitid.request import RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit

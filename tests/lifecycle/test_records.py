@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model import reach
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential, TokenUse
 from jitid.operation import base as ops
 from jitid.operation.base import Inspect, RotateKey
-from jitid.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from tests.builders import DAY, KINDS, NOW, Made, World, request

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Process
 from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 from tests.builders import NOW, Made, World, edit, policed

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.decisions.operations import ReplayDecisions
 from jitid.capabilities.decisions.replay import BEYOND_POLICY, DECISIONS, Replayed, is_whole, request_of
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
 from jitid.operation.base import Issue, Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.outcome import outcome
-from jitid.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, edit, request
 from tests.lifecycle.office import BOTH, PAY, Office

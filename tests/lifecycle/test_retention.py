@@ -19,6 +19,7 @@ from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import retention
 from jitid.capabilities.integrity.retention import Pruning
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
@@ -38,7 +39,6 @@ from jitid.operation.base import (
     Renew,
     Trace,
 )
-from jitid.request import RenewRequest
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits

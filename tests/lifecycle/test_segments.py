@@ -17,10 +17,10 @@ from jitid.capabilities.integrity import audit_export
 from jitid.capabilities.integrity import cut as segments
 from jitid.capabilities.integrity.cut import Cut
 from jitid.capabilities.integrity.cut_store import digest_of
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.model.event import Event, encode, link
 from jitid.operation.base import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
-from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from jitid.authority.certificate_operations import PublishRevocations
+from jitid.capabilities.issue.issuance import IssuedCredential
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.crypto import openssh
 from jitid.errors import InvalidCredentialError
-from jitid.issuance import IssuedCredential
 from jitid.issuers.issuer import Ids, Order
 from jitid.issuers.ssh_cert import SshCertIssuer
 from jitid.model.credential import Credential
@@ -27,7 +28,6 @@ from jitid.operation.base import (
     RotateKey,
     Trace,
 )
-from jitid.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.sshtrust import SLACK, SshRevocations
 from jitid.values.secret import Secret

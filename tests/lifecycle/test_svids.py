@@ -21,6 +21,7 @@ from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange, Introspect
 from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split, to_pem
 from jitid.crypto.x509 import self_signed
@@ -47,7 +48,6 @@ from jitid.operation.base import (
     RotateKey,
     Trace,
 )
-from jitid.request import AttachRequest, RenewRequest
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
@@ -298,7 +298,7 @@ def test_whoever_holds_a_certificate_may_be_told_what_it_is(world: World) -> Non
 
 def forged(world: World, signer: Signer, certificates: bytes, made: Made, **changes: Any) -> str:
     """Return a certificate with the names of one that was issued, made with any key."""
-    from jitid.planning import plan
+    from jitid.capabilities.issue.plan import plan
 
     with world.ledger.read() as snapshot:
         draft = plan(snapshot, NAMES, request(kind="x509-svid"), world.terms).draft

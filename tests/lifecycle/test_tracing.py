@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.crypto import jws
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.acceptance import LEEWAY
 from jitid.operation import base as ops
 from jitid.redaction.token_format import checksum
-from jitid.request import RenewRequest
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search

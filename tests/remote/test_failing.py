@@ -12,6 +12,7 @@ import pytest
 
 from jitid.authority.bearer import FileBearer
 from jitid.authority.remote import RemoteAuthority
+from jitid.capabilities.issue.request import IssueRequest, RenewRequest
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,
@@ -24,7 +25,6 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.operation import base as ops
-from jitid.request import IssueRequest, RenewRequest
 from jitid.system import http
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import Secret

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from jitid import cli
 from jitid.authority import fitting, remote
 from jitid.authority.remote import RemoteAuthority
+from jitid.capabilities.issue.issuance import Issued
 from jitid.errors import ExitStatus, JitidError, StorageError
-from jitid.issuance import Issued
 from jitid.model.credential import PARTS
 from jitid.operation import codec
 from jitid.operation.annotations import operations, result_of

@@ -14,9 +14,9 @@ import pytest
 
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.assertion import TYPE
+from jitid.capabilities.issue.request import AttachRequest
 from jitid.config.effective import load
 from jitid.environment import open_authority
-from jitid.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.real import Shell

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from jitid.authority.target_operations import Settle
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import PolicyDeniedError
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process
 from jitid.operation.base import Renew
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest
 from jitid.settling import MINTING
 from jitid.system.processes import this_process
 from jitid.values.ids import parse_id

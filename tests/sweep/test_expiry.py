@@ -9,11 +9,11 @@ import pytest
 
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess, RotateAccess
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import seal
 from jitid.model.caller import Caller
 from jitid.operation.base import Renew, Sweep
-from jitid.request import RenewRequest
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.contract import Snapshot
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation.base import Fix, ForeseeFix, Renew, Sweep
-from jitid.request import RenewRequest
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Unfixed
 from jitid.sweep.limits import Limits

@@ -9,12 +9,12 @@ from inspect import getdoc
 
 import pytest
 
+from jitid.capabilities.issue.request import RenewRequest
 from jitid.commands import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
 from jitid.operation.base import Renew
-from jitid.request import RenewRequest
 from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Sight

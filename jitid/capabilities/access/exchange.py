@@ -8,24 +8,24 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.authority.presenting import present
 from jitid.capabilities.access import token_operations as ops
 from jitid.capabilities.directory import governance
 from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.issue.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
+from jitid.capabilities.issue.request import ProvedActor
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Issue
 from jitid.redaction.token_format import OPAQUE_PREFIX
-from jitid.request import ProvedActor
 from jitid.values.names import MAX_NAME, spiffe_id
 from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Sort
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.ledger.contract import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential

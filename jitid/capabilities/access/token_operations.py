@@ -9,10 +9,10 @@ from jitid.operation.base import TokenOperation
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Sort
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.issuance import Issued
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor
-    from jitid.request import IssueRequest
     from jitid.values.secret import Secret
 
 

@@ -13,10 +13,10 @@ from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.integrity.verify_tasks import adopted_digest
+from jitid.capabilities.issue.mint import new_ids
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.contract import Snapshot, Transaction
-from jitid.minting import new_ids
 from jitid.model import event as audit
 from jitid.model.adopted import AdoptedRow
 from jitid.model.credential import Credential, Kind

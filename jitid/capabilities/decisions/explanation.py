@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import narrowing
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.issue import narrow as narrowing
+from jitid.capabilities.issue.request import Terms
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -26,7 +27,6 @@ from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
-from jitid.request import Terms
 from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -11,11 +11,11 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.request import IssueRequest, Terms
     from jitid.ledger.contract import Snapshot
     from jitid.model.credential import Credential
     from jitid.model.directory import Entry
     from jitid.model.task import Task
-    from jitid.request import IssueRequest, Terms
 
 GROUP = "group:"
 """Before the name of a group with which a task is shared."""

@@ -13,8 +13,8 @@ from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands import options
-    from jitid.issuance import Issued
 
 OPERATIONS = ("get", "store", "erase", "list")
 

@@ -15,8 +15,8 @@ from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands import options
-    from jitid.issuance import Issued
 
 _INFO = "KUBERNETES_EXEC_INFO"
 

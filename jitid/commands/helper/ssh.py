@@ -20,8 +20,8 @@ from jitid.system import ssh_agent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jitid.capabilities.issue.issuance import Issued
     from jitid.commands import options
-    from jitid.issuance import Issued
     from jitid.system.ssh_agent import AgentConnection, Held
 
 _AGENT = "SSH_AUTH_SOCK"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
-from jitid.approval import a_member, about, find, objections, requested
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
+from jitid.capabilities.issue.approval_request import a_member, about, find, objections, requested
+from jitid.capabilities.issue.request import Terms
 from jitid.errors import UsageError
 from jitid.ledger.contract import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.delegator import Delegator
-from jitid.request import Terms
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_duration, format_time
 

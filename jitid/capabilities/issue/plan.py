@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import narrowing
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue.request import IssueRequest, Terms
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
 from jitid.model import reach
@@ -17,7 +18,6 @@ from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task, most_sensitive
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.request import IssueRequest, Terms
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.names import check_new_agent, spiffe_id
@@ -101,9 +101,9 @@ def plan(
     delegator, proof, entry = who_delegates(snapshot, request, above, terms)
     standing = governance.standing_of(entry)
     name, task, joined, offered = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
-    chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
+    chain = None if above is None else narrow.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
-    narrowing.check_audiences(names, request.audiences)
+    narrow.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
     audiences = within.audiences
     notes = [
@@ -112,8 +112,8 @@ def plan(
     ]
     if joined:
         notes.append(f"on the task {label(opened.full_name)}, judged as {opened.sensitivity}")
-    scopes = narrowing.carried(request.kind, request.scopes, narrower=request.allow_narrower)
-    judged = narrowing.sensitivity(
+    scopes = narrow.carried(request.kind, request.scopes, narrower=request.allow_narrower)
+    judged = narrow.sensitivity(
         opened.sensitivity,
         chain,
         _delegable(request, parent, scopes),
@@ -122,14 +122,14 @@ def plan(
         may_audience=within.later,
     )
     sensitivity = judged.level
-    narrowing.note_raised(judged, opened.sensitivity, "the chain above it", notes)
+    narrow.note_raised(judged, opened.sensitivity, "the chain above it", notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
     records = [] if above is None else governance.records_of(snapshot, _chain(above))
     own_records = records if entry.agent is None else [entry.agent, *records]
-    kinds = narrowing.obtainable(request, terms, parent, own_records, notes)
+    kinds = narrow.obtainable(request, terms, parent, own_records, notes)
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -184,9 +184,9 @@ def plan(
     )
     if above is not None and parent is not None:
         must_not_rest_on_too_many(above, facts)
-        scopes = narrowing.attenuated(
+        scopes = narrow.attenuated(
             parent.id,
-            narrowing.held_by(parent, exchanged=request.exchanged),
+            narrow.held_by(parent, exchanged=request.exchanged),
             scopes,
             within.obtainable,
             request.details,
@@ -195,7 +195,7 @@ def plan(
             allow_narrower=request.allow_narrower,
             kinds=(named_kind(request.kind, template), *kinds),
         )
-        narrowing.must_not_exceed(judged, opened, parent.id, facts)
+        narrow.must_not_exceed(judged, opened, parent.id, facts)
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
     )
@@ -231,7 +231,7 @@ def plan(
     decision = decide(explain=False)
     approval = None
     if decision.needs:
-        from jitid import approval as approvals
+        from jitid.capabilities.issue import approval_request as approvals
 
         exactly = approvals.exact(
             asked, request, opened, parent.id if parent else None, _chain(above), within, acting
@@ -243,8 +243,8 @@ def plan(
     must_permit(decision, facts, notes, partial(decide, fixed=frozenset(settled), approved=approved))
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
-    kinds = narrowing.permitted_kinds(kinds, decision)
-    lifetime, _ = narrowing.lifetime(
+    kinds = narrow.permitted_kinds(kinds, decision)
+    lifetime, _ = narrow.lifetime(
         ttl,
         decision,
         opened.deadline - now,

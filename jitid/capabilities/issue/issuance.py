@@ -8,13 +8,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid import planning
 from jitid.capabilities.directory import name_rights
 from jitid.capabilities.identity import introspection, ownership
-from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
-from jitid.issuers.issuer import Draft, Minted
-from jitid.keys.keyring import Keyring
-from jitid.minting import (
+from jitid.capabilities.issue import plan as planning
+from jitid.capabilities.issue.mint import (
     Mint,
     Settled,
     are_free,
@@ -27,14 +24,17 @@ from jitid.minting import (
     signing,
     usable_key,
 )
+from jitid.capabilities.issue.plan import Plan
+from jitid.capabilities.issue.request import IssueRequest, Terms, questions
+from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
+from jitid.issuers.issuer import Draft, Minted
+from jitid.keys.keyring import Keyring
 from jitid.model import event as audit
 from jitid.model.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
 from jitid.model.process import Process
 from jitid.model.task import Task
-from jitid.planning import Plan
 from jitid.policy.decision import Decision
-from jitid.request import IssueRequest, Terms, questions
 from jitid.values.ids import credential_id
 from jitid.values.secret import Secret
 

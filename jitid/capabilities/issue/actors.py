@@ -12,11 +12,11 @@ from jitid.values.text import label, quote
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Proof
     from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.issue.request import ProvedActor
     from jitid.ledger.contract import Snapshot
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.directory import DirectorySnapshot
-    from jitid.request import ProvedActor
 
 
 _OTHERS = ("user:", "system:", "agent:")

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid import narrowing, planning
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.identity import introspection, ownership
 from jitid.capabilities.identity.introspection import Verified
+from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue import plan as planning
+from jitid.capabilities.issue.issuance import Issued, IssuedCredential
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring
-from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.model import delegation, reach
 from jitid.model import event as audit
 from jitid.model.credential import (
@@ -32,7 +34,6 @@ from jitid.model.delegation import Grant
 from jitid.model.ledger_rows import CredentialRow, Names
 from jitid.model.task import Task
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.request import AttachRequest, RenewRequest, Terms
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, normalise
@@ -312,22 +313,20 @@ def plan(
     if attached is None:
         within = reach.renewed(predecessor, names)
     else:
-        narrowing.check_audiences(names, attached.audiences)
-        scopes = narrowing.carried(kind, attached.scopes, narrower=attached.allow_narrower) or (
+        narrow.check_audiences(names, attached.audiences)
+        scopes = narrow.carried(kind, attached.scopes, narrower=attached.allow_narrower) or (
             () if kind in PROOFS else scopes
         )
         within = reach.attached(attached, predecessor, names, terms)
         kinds = USUAL_KINDS if kinds is None else kinds
-    scopes = narrowing.few_enough(scopes, predecessor.jti, notes, allow_narrower=request.allow_narrower)
+    scopes = narrow.few_enough(scopes, predecessor.jti, notes, allow_narrower=request.allow_narrower)
     audiences = within.audiences
     details = delegation.detail_texts(predecessor.details)
-    chain = narrowing.sensitivity_of(predecessor, lineage)
-    found = narrowing.sensitivity(
-        task.sensitivity, chain, scopes, audiences, terms, may_audience=within.later
-    )
+    chain = narrow.sensitivity_of(predecessor, lineage)
+    found = narrow.sensitivity(task.sensitivity, chain, scopes, audiences, terms, may_audience=within.later)
     judged, proof = found.level, introspection.root_proof(predecessor, lineage)
     if judged == found.own:
-        narrowing.note_raised(found, task.sensitivity, "", notes)
+        narrow.note_raised(found, task.sensitivity, "", notes)
     subject = predecessor.proved_subject
     entry = transaction.entry(
         governance.known_as(transaction, predecessor.delegator, subject), predecessor.agent
@@ -337,7 +336,7 @@ def plan(
     narrower = attached is not None or request.allow_narrower
     records = governance.records_of(transaction, [one.agent for one in lineage])
     own_records = records if entry.agent is None else [entry.agent, *records]
-    kinds = narrowing.inherited(own_records, kinds, notes, allow_narrower=narrower)
+    kinds = narrow.inherited(own_records, kinds, notes, allow_narrower=narrower)
     facts: dict[str, Any] = {
         "task": predecessor.task,
         "opener": None if task.opener == predecessor.delegator else task.opener,
@@ -384,7 +383,7 @@ def plan(
     if attached is not None:
         planning.must_not_rest_on_too_many(verified, facts)
     for holder, holds in _held_by(verified, attached=attached is not None):
-        scopes = narrowing.attenuated(
+        scopes = narrow.attenuated(
             holder,
             holds,
             scopes,
@@ -439,9 +438,9 @@ def plan(
     planning.must_permit(decision, facts, notes, decide)
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
-    kinds = kinds and narrowing.permitted_kinds(kinds, decision)
+    kinds = kinds and narrow.permitted_kinds(kinds, decision)
     first = transaction.first_issued_at(predecessor.identity_key)
-    lifetime, limit = narrowing.lifetime(
+    lifetime, limit = narrow.lifetime(
         ttl,
         decision,
         task.deadline - now,
@@ -500,7 +499,7 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
     predecessor = verified.credential
     found = []
     if attached:
-        own = narrowing.held_by(predecessor)
+        own = narrow.held_by(predecessor)
         found.append((predecessor.id, own._replace(depth=predecessor.depth - 1)))
     nearest = next((ground for ground in verified.grounds if ground.how != "renewed"), None)
     if nearest is not None:

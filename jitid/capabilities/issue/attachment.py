@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from jitid.capabilities.identity import introspection
-from jitid.issuance import Issued, IssuedCredential, record_at_target
+from jitid.capabilities.issue.issuance import Issued, IssuedCredential, record_at_target
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.capabilities.issue.renewal import plan
+from jitid.capabilities.issue.request import AttachRequest, Terms
 from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Transaction
-from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.model import event
 from jitid.model.credential import kept_kinds, sort_of
 from jitid.model.ledger_rows import CredentialRow, Names
-from jitid.renewal import plan
-from jitid.request import AttachRequest, Terms
 from jitid.values.ids import credential_id, parse_id
 from jitid.values.secret import Secret
 

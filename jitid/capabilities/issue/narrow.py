@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory import governance
+from jitid.capabilities.issue.request import MOST_SCOPES, IssueRequest, Terms
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model import delegation, reach
 from jitid.model.agent import Agent
@@ -14,7 +15,6 @@ from jitid.model.delegation import Grant
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task, most_sensitive
 from jitid.policy.decision import Decision
-from jitid.request import MOST_SCOPES, IssueRequest, Terms
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap, normalise, uncovered
 from jitid.values.text import label, quote

@@ -9,14 +9,14 @@ from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
+from jitid.capabilities.issue.plan import Plan
+from jitid.capabilities.issue.request import IssueRequest
 from jitid.errors import IntegrityError, JitidError
 from jitid.issuers.issuer import Ids, Issuer, Minted, Order
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.retry import change
 from jitid.model.credential import Kind, never_made
 from jitid.model.ledger_rows import Names, SigningKey
-from jitid.planning import Plan
-from jitid.request import IssueRequest
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
 from jitid.values.secret import Secret
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import approval, consent
-from jitid.authority import approval_operations as ops
 from jitid.authority import owning
-from jitid.authority.actors import is_owner
 from jitid.authority.presenting import must_be_first, present
-from jitid.consent import Approver
+from jitid.capabilities.issue import approval_operations as ops
+from jitid.capabilities.issue import approval_request, consent
+from jitid.capabilities.issue.actors import is_owner
+from jitid.capabilities.issue.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.ledger.policies import kept
 from jitid.policy.policy_text import text_of
@@ -18,13 +18,13 @@ from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.issue.request import Terms
     from jitid.ledger.contract import Snapshot
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task
     from jitid.operation.base import ApprovalOperation
     from jitid.operation.context import Inside
-    from jitid.request import Terms
 
 
 def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
@@ -40,11 +40,11 @@ def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
                 )
         case ops.FindApprovals():
             with inside.ledger.read() as snapshot:
-                found = [approval.find(snapshot, id_) for id_ in given.ids]
+                found = [approval_request.find(snapshot, id_) for id_ in given.ids]
                 return ops.ApprovalPage([_seen(snapshot, one, inside.caller) for one in found], snapshot.now)
         case ops.ShowApproval():
             with inside.ledger.read() as snapshot:
-                return _details(snapshot, approval.find(snapshot, given.id), inside.caller)
+                return _details(snapshot, approval_request.find(snapshot, given.id), inside.caller)
         case _:
             assert_never(given)
 
@@ -123,7 +123,7 @@ def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.
 
 def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approval:
     """Return a request without what its task is for, where that is kept from who looks."""
-    request, task = approval.requested(found), _task(snapshot, found)
+    request, task = approval_request.requested(found), _task(snapshot, found)
     # A task of another delegator may have been given on since, and is not found by the owner that it had.
     own = task is None and "opener" not in request
     if own or _decides(snapshot, found, caller):
@@ -143,7 +143,7 @@ def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool
 
 
 def _task(snapshot: Snapshot, found: Approval) -> Task | None:
-    request = approval.requested(found)
+    request = approval_request.requested(found)
     return snapshot.find_task(request["task"], request.get("opener", request["delegator"]))
 
 

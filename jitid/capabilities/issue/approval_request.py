@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from jitid.capabilities.directory.governance import Objection
+from jitid.capabilities.issue.request import IssueRequest, Terms, named
 from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
@@ -24,7 +25,6 @@ from jitid.model.ledger_rows import Maker
 from jitid.model.reach import Reach
 from jitid.model.task import Task
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.request import IssueRequest, Terms, named
 from jitid.values import strict_json
 from jitid.values.ids import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
 from jitid.values.text import label, quote

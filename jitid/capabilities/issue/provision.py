@@ -12,8 +12,8 @@ from contextlib import suppress
 from jitid import settling
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.ownership import told_owner
+from jitid.capabilities.issue.issuance import Issued, IssuedCredential
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
-from jitid.issuance import Issued, IssuedCredential
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
 from jitid.ledger.retry import change
 from jitid.model.credential import State, is_outside

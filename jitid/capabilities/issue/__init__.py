@@ -1,0 +1,1 @@
+"""Issue, renew and attach credentials; approvals."""
