@@ -26,6 +26,7 @@ from jitid.capabilities.directory.delegator_operations import EnableDelegator
 from jitid.capabilities.issue import approval_request, provision
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,
@@ -34,7 +35,6 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.leaks import LeakReport
 from jitid.model.caller import Caller
 from jitid.model.process import Process
 from jitid.model.sighting import Sighting

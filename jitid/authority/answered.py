@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.leak.trace_result import MATCHES
 from jitid.errors import UsageError
 from jitid.model.access import AccessState
 from jitid.model.approval import ApprovalState
@@ -12,7 +13,6 @@ from jitid.model.credential import State
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
 from jitid.operation.fields import RULE, SENSITIVITY, Form, among, number
-from jitid.traced import MATCHES
 
 if TYPE_CHECKING:
     from jitid.model.survey import Survey

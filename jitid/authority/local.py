@@ -282,10 +282,10 @@ class LocalAuthority:
 
                 return examination.examine(self._ledger, self._keyring, operation.stated, operation.head)
             case ops.Trace():
-                from jitid import tracing
+                from jitid.capabilities.leak import trace_strings
 
                 with self._ledger.read() as snapshot:
-                    return tracing.trace(snapshot, self._ledger.names, operation.finds)
+                    return trace_strings.trace(snapshot, self._ledger.names, operation.finds)
             case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
                 from jitid.authority.sweeping import perform
 
@@ -747,7 +747,7 @@ class LocalAuthority:
         return prove(self._ledger)
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
-        from jitid import leaks
+        from jitid.capabilities.leak import leaks
         from jitid.model.leak import LeakFilter
 
         ledger, accept_clock = self._ledger, operation.accept_clock

@@ -19,7 +19,7 @@ def prove(ledger: Ledger) -> str | None:
         with ledger.read() as snapshot:
             if not snapshot.unproved_leaks(0, 1):
                 return None
-        from jitid import leaks
+        from jitid.capabilities.leak import leaks
 
         leaks.prove(ledger)
     except JitidError as error:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.leak.trace_result import first_of, honour
 from jitid.commands import rows
 from jitid.commands.hinting import OTHER_LEDGER
 from jitid.errors import IncompleteError, NotFoundError
 from jitid.model.access import AccessState
 from jitid.model.credential import Credential, State
-from jitid.traced import first_of, honour
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.leak.trace_result import Match, Stray, Traced
     from jitid.commands.globals import Globals
-    from jitid.traced import Match, Stray, Traced
 
 FIELDS = (
     "match",

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.leak.leaks import LeakReport, check_source
+from jitid.capabilities.leak.trace_result import first_of
 from jitid.commands import endmany, leakrows, rows
 from jitid.commands.confirming import must_be_confirmed
 from jitid.commands.found import nothing, number, some, warn_of_thieves
@@ -15,19 +17,17 @@ from jitid.commands.revoke import check_reason, most_of, row, sentence
 from jitid.environment import open_authority, room
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats.view import View
-from jitid.leaks import LeakReport, check_source
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import AddLeaks, Revoke
 from jitid.system import output
-from jitid.traced import first_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.leak.leaks import Reported
+    from jitid.capabilities.leak.trace_result import Stray
     from jitid.commands.globals import Globals
-    from jitid.leaks import Reported
     from jitid.operation.authority import Authority
-    from jitid.traced import Stray
 
 _TOGETHER = 5_000
 _LISTED = 10_000

@@ -11,8 +11,8 @@ from jitid.operation.base import ListLeaks
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.exposure import LeakDetails, Leaked
-    from jitid.leaks import Closed
+    from jitid.capabilities.leak.exposure import LeakDetails, Leaked
+    from jitid.capabilities.leak.leaks import Closed
     from jitid.model.leak import LeakFilter, Seen
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority

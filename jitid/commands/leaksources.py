@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from jitid.capabilities.leak.places import kept, parts
 from jitid.commands import reading
 from jitid.commands.stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
@@ -20,7 +21,6 @@ from jitid.search.hidden import HiddenSearch
 from jitid.search.pasted import LONGEST, SHORTEST, search_pasted
 from jitid.search.secret_shapes import Shapes
 from jitid.search.strings import ALL, add, search
-from jitid.whereabouts import kept, parts
 
 _PIECE = 1 << 18
 _AS_TEXT = "any text can be searched, without places: jitid leak add FILE"

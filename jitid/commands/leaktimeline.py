@@ -14,8 +14,8 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitid.capabilities.leak.timeline import Account
     from jitid.commands.globals import Globals
-    from jitid.timeline import Account
 
 FORMATS = ("markdown",)
 """Formats that only this verb has, besides those of every verb."""

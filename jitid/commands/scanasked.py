@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.errors import JitidError, UsageError
 
 if TYPE_CHECKING:
+    from jitid.capabilities.leak.leaks import LeakReport
     from jitid.commands.globals import Globals
     from jitid.config.effective import Config
     from jitid.formats.swept import Wording
-    from jitid.leaks import LeakReport
     from jitid.sweep.finding import Severity
 
 
@@ -71,7 +71,7 @@ def action(
             raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
         return None
     # Most scans are done before this would be loaded.
-    from jitid.leaks import LONGEST_SOURCE, LeakReport, check_source
+    from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, check_source
 
     most: int | None = None
     if revoke:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.leak.places import starred
+from jitid.capabilities.leak.trace_result import honour
 from jitid.formats.swept import RuleInfo
 from jitid.model.access import AccessState
 from jitid.sweep.finding import Finding, Severity
-from jitid.traced import honour
 from jitid.values.times import format_time
-from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
+    from jitid.capabilities.leak.trace_result import Match, Stray, Traced
     from jitid.model.credential import Credential
     from jitid.scan.hits import Hit
-    from jitid.traced import Match, Stray, Traced
 
 _SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
 

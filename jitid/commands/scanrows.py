@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.leak.places import starred
 from jitid.commands.findings import Telling, Whole, document, lines
 from jitid.commands.scanfound import RULES
 from jitid.formats.figures import counted
@@ -15,7 +16,6 @@ from jitid.formats.swept import SCAN, SweptRows, covered
 from jitid.sweep.finding import Coverage, Finding, Swept
 from jitid.system import output
 from jitid.system.files import writing_public
-from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals

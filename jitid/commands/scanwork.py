@@ -20,16 +20,16 @@ from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.leak.leaks import LeakReport
+    from jitid.capabilities.leak.trace_result import Evidence, Traced
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Action, Asked
-    from jitid.leaks import LeakReport
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
     from jitid.search.secret_shapes import Looks
     from jitid.sweep.finding import Coverage, Finding, Swept
-    from jitid.traced import Evidence, Traced
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut", "locked"})
@@ -166,8 +166,8 @@ class _Work:
     def _ask(self, batch: Batch) -> None:
         traced: Traced | None = None
         if self._authority is not None:
+            from jitid.capabilities.leak.trace_result import together
             from jitid.operation.base import Trace
-            from jitid.traced import together
 
             authority = self._authority
             traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
@@ -264,8 +264,8 @@ class _Work:
         self._held.append(_Held(hits, Finds(), traced._replace(matches=[]), named))
 
     def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
+        from jitid.capabilities.leak.places import parts
         from jitid.operation.base import AddLeaks
-        from jitid.whereabouts import parts
 
         assert self._action is not None
         # A certificate is no secret.
@@ -330,8 +330,8 @@ class _Work:
 
     def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
         """Return what was found with what the ledger says of it after something was done."""
+        from jitid.capabilities.leak.trace_result import together
         from jitid.operation.base import Trace
-        from jitid.traced import together
 
         finds = Finds()
         finds.ids.update(dict.fromkeys(held.named, 1))

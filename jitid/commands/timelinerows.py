@@ -14,9 +14,9 @@ from jitid.model.target import BY_HAND
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.exposure import LeakDetails
+    from jitid.capabilities.leak.exposure import LeakDetails
+    from jitid.capabilities.leak.timeline import Account, Step
     from jitid.model.aftermath import Aftermath
-    from jitid.timeline import Account, Step
 
 FIELDS = ("at", "leak", "what", "by", "event", "told")
 

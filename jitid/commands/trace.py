@@ -13,11 +13,11 @@ from jitid.search.find import Finds
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.leak.trace_result import Match, Traced
     from jitid.commands import options
     from jitid.commands.globals import Globals
     from jitid.commands.stream import StreamSearch
     from jitid.operation.authority import Authority
-    from jitid.traced import Match, Traced
 
 _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
@@ -112,11 +112,11 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
+    from jitid.capabilities.leak.trace_result import together
     from jitid.commands.found import FIELDS
     from jitid.environment import open_authority
     from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.operation.base import Trace
-    from jitid.traced import together
 
     given.expect(FIELDS)
     authority = open_authority(given.config(), accept_clock=given.accept_clock)

@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory.store import SqlDirectory
+from jitid.capabilities.leak.store import SqlLeaks
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import lineage as walking
 from jitid.ledger import seal as sealing
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import SqlAuditLog
-from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqluse import SqlUse
 from jitid.model.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds

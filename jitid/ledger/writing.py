@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.directory import delegator_store, departure_store
 from jitid.capabilities.directory import store as directory_store
 from jitid.capabilities.identity import dependents_store
+from jitid.capabilities.leak import store as leak_store
 from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import leaks, select, sqluse
+from jitid.ledger import select, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
@@ -450,21 +451,23 @@ class SqlTransaction(SqlSnapshot):
 
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
         """Record that these credentials leaked, pointing to the next event; open reports from that source stay."""
-        return leaks.add(self._db, credentials, source, reported_at, now=self._now, event=self.next_seq())
+        return leak_store.add(
+            self._db, credentials, source, reported_at, now=self._now, event=self.next_seq()
+        )
 
     def add_places(self, source: str, places: NewPlaces) -> Noted:
         """Record where credentials in open reports from that source were seen, pointing to the next event."""
-        from jitid.ledger import sightings
+        from jitid.capabilities.leak import sighting_store
 
-        return sightings.add(self._db, source, places, event=self.next_seq())
+        return sighting_store.add(self._db, source, places, event=self.next_seq())
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""
-        return leaks.prove(self._db, numbers, now=self._now)
+        return leak_store.prove(self._db, numbers, now=self._now)
 
     def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Close leaks that are open, pointing to the next event; return number and jti of each that was."""
-        return leaks.close(self._db, numbers, now=self._now, event=self.next_seq())
+        return leak_store.close(self._db, numbers, now=self._now, event=self.next_seq())
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.issue.request import IssueRequest, RenewRequest
-    from jitid.exposure import LeakDetails, LeakPage
-    from jitid.leaks import Closed, LeakReport, Reported
+    from jitid.capabilities.leak.exposure import LeakDetails, LeakPage
+    from jitid.capabilities.leak.leaks import Closed, LeakReport, Reported
+    from jitid.capabilities.leak.timeline import Account
+    from jitid.capabilities.leak.trace_result import Traced
     from jitid.model.credential import Credential
     from jitid.model.leak import LeakFilter
     from jitid.model.ledger_rows import Ancestor, Filter, Selection, SigningKey
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from jitid.sweep.known import Known
     from jitid.sweep.limits import Limits
     from jitid.sweep.remedies import Foreseen
-    from jitid.timeline import Account
-    from jitid.traced import Traced
     from jitid.values.secret import Secret
 
 Result = TypeVar("Result")

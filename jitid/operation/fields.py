@@ -104,7 +104,7 @@ def seen_text(most: int) -> Form:
     """Return the form of a text of a sighting, of at most so many bytes."""
 
     def check(value: str) -> str:
-        from jitid.whereabouts import is_kept
+        from jitid.capabilities.leak.places import is_kept
 
         if not is_kept(value, most):
             raise UsageError(

@@ -28,7 +28,7 @@ from jitid.capabilities.directory.roster.roster_entry import Stated as Person
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue.actors import own_agent
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.leaks import LeakReport
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection

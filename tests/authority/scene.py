@@ -16,8 +16,8 @@ from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.adopt.read_secret import of_secret
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.leaks import LeakReport
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jitid import leaks
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.issue.request import MOST_AT_ONCE, IssueRequest
+from jitid.capabilities.leak import leaks
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.commands.stream import StreamSearch
-from jitid.leaks import LeakReport
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import AddLeaks

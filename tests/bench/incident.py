@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.leaks import LeakReport
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.leak import LeakFilter
 from jitid.operation.base import AddLeaks, ListLeaks

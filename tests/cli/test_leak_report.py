@@ -12,10 +12,10 @@ import pytest
 
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.leak.leaks import LeakReport, Reported
 from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
-from jitid.leaks import LeakReport, Reported
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.sighting import MOST_PLACES, Sighting

@@ -11,8 +11,8 @@ from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.capabilities.directory.delegators import Amendment
 from jitid.capabilities.issue import issuance
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.leaks import LeakReport
 from jitid.ledger.sqlite import folder
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import exposure
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.leak import exposure
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.credential import State

@@ -11,20 +11,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
-from jitid import offline, rotation, traced
+from jitid import offline, rotation
 from jitid.authority.publication_operations import MakePublication
 from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.leak import trace_result
+from jitid.capabilities.leak.exposure import Leaked
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
 from jitid.commands.scanfound import of_match
 from jitid.errors import InvalidCredentialError
-from jitid.exposure import Leaked
-from jitid.leaks import LeakReport
 from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
@@ -211,7 +212,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
         assert f"offline verifiers accept some until {format_time(until)}" in sentence(again, dry_run=False)
     for string in accepted:
         found = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
-        assert [match for match in found.matches if traced.honour(match)[0] == "nobody"] == []
+        assert [match for match in found.matches if trace_result.honour(match)[0] == "nobody"] == []
     return one
 
 
@@ -400,7 +401,7 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
             honoured = [each.evidence["honoured_until"] for each in found(world, "offline-valid")]
             assert honoured == [until] * (until is not None)
             traces = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
-            assert [traced.honour(match)[1] for match in traces.matches] == [until]
+            assert [trace_result.honour(match)[1] for match in traces.matches] == [until]
             words += scanned(world, string) if until is not None else []
             if until is not None:
                 assert len(words) == 3

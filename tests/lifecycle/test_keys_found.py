@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from jitid.authority.target_operations import Attach
 from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.trace_result import Match, Traced, honour
 from jitid.errors import IntegrityError
-from jitid.leaks import LeakReport
 from jitid.operation import base as ops
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
-from jitid.traced import Match, Traced, honour
 from jitid.values.secret import Secret
 from tests.builders import World, edit, request
 

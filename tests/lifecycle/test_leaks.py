@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import leaks
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.leak import leaks
+from jitid.capabilities.leak.exposure import Leaked
+from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
@@ -23,8 +25,6 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.exposure import Leaked
-from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.model.event import ended_digest
 from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection

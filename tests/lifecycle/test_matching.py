@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import matching, tracing
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
+from jitid.capabilities.leak import match, trace_strings
 from jitid.search.find import Finds
 from jitid.values.secret import fingerprint, new_opaque
 from tests.builders import World
@@ -49,9 +49,9 @@ def test_it_says_the_same(known: Known, data: st.DataObject) -> None:
     finds.mistyped = data.draw(st.integers(0, 1))
     ledger = known.world.ledger
     with ledger.read() as snapshot:
-        whole = tracing.recognise(snapshot, ledger.names, finds)
-        matched = matching.match(snapshot, finds, strings=True)
-        rest = tracing.recognise(snapshot, ledger.names, matched.left)
+        whole = trace_strings.recognise(snapshot, ledger.names, finds)
+        matched = match.match(snapshot, finds, strings=True)
+        rest = trace_strings.recognise(snapshot, ledger.names, matched.left)
     proved = {one.key for one, evidence in whole.found if evidence.proof is not None}
     assert proved == matched.credentials.keys() | {
         one.key for one, each in rest.found if each.proof is not None

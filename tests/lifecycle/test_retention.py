@@ -20,10 +20,10 @@ from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import retention
 from jitid.capabilities.integrity.retention import Pruning
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.leak.leaks import LeakReport
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
-from jitid.leaks import LeakReport
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.sighting import Sighting

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.leak.exposure import LeakDetails
+from jitid.capabilities.leak.leaks import LeakReport, Reported
+from jitid.capabilities.leak.places import distinct, is_kept, kept, parts
 from jitid.errors import IntegrityError, UsageError
-from jitid.exposure import LeakDetails
-from jitid.leaks import LeakReport, Reported
 from jitid.model.leak import LeakFilter
 from jitid.model.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
 from jitid.operation import base as ops
@@ -19,7 +20,6 @@ from jitid.operation import codec
 from jitid.search.find import Finds, mark
 from jitid.values.secret import fingerprint
 from jitid.values.strict_json import dumps
-from jitid.whereabouts import distinct, is_kept, kept, parts
 from tests.builders import NOW, World, edit
 
 HERE = Sighting("src/app.py", 12, "0123abc", NOW - 60, "gitleaks jitid-token")

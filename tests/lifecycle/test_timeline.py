@@ -12,16 +12,16 @@ from markdown_it import MarkdownIt
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.timeline import MOST, Account
 from jitid.commands import leaktimeline, timelinerows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
-from jitid.leaks import LeakReport
 from jitid.model.acceptance import LEEWAY
 from jitid.model.sighting import Sighting
 from jitid.operation import base as ops
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
-from jitid.timeline import MOST, Account
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import safe

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.leak.trace_result import Match, Traced, honour, together
 from jitid.crypto import jws
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.acceptance import LEEWAY
@@ -16,7 +17,6 @@ from jitid.redaction.token_format import checksum
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
-from jitid.traced import Match, Traced, honour, together
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, World, edit

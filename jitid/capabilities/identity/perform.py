@@ -16,8 +16,8 @@ from jitid.operation import base as ops
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid import exposure, timeline
     from jitid.capabilities.audit import audit_log
+    from jitid.capabilities.leak import exposure, timeline
     from jitid.ledger.contract import Ledger, Snapshot
     from jitid.model.caller import Caller
     from jitid.model.task import Task
@@ -90,7 +90,7 @@ def look_at_leaks(
     snapshot: Snapshot, operation: ops.ListLeaks | ops.ShowLeaks | ops.RecountLeaks
 ) -> exposure.LeakPage | list[exposure.LeakDetails] | list[timeline.Account]:
     """List leaks, or tell everything about some, or what became of them."""
-    from jitid import exposure, timeline
+    from jitid.capabilities.leak import exposure, timeline
     from jitid.model.leak import LeakFilter
 
     if isinstance(operation, ops.RecountLeaks):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import exposure
+from jitid.capabilities.leak import exposure
+from jitid.capabilities.leak.exposure import LeakDetails
 from jitid.errors import IntegrityError, UsageError
-from jitid.exposure import LeakDetails
 from jitid.ledger.contract import Snapshot
 from jitid.ledger.select import bounds
 from jitid.model.aftermath import Aftermath

@@ -5,15 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from jitid.capabilities.identity import introspection
-from jitid.crypto import jws
-from jitid.crypto.private_key import UNREADABLE
-from jitid.crypto.public_key import public_print
-from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
-from jitid.ledger.contract import Snapshot
-from jitid.model.credential import Credential, is_taken_elsewhere
-from jitid.model.ledger_rows import Names, SigningKey
-from jitid.search.find import Finds, jti_of_token, mark
-from jitid.traced import (
+from jitid.capabilities.leak.trace_result import (
     MISTYPED,
     SHOWN,
     Evidence,
@@ -25,6 +17,14 @@ from jitid.traced import (
     joined,
     parted,
 )
+from jitid.crypto import jws
+from jitid.crypto.private_key import UNREADABLE
+from jitid.crypto.public_key import public_print
+from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
+from jitid.ledger.contract import Snapshot
+from jitid.model.credential import Credential, is_taken_elsewhere
+from jitid.model.ledger_rows import Names, SigningKey
+from jitid.search.find import Finds, jti_of_token, mark
 from jitid.values.ids import parse_id
 from jitid.values.secret import fingerprint
 

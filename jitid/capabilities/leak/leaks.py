@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import exposure, matching, tracing
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.leak import exposure, match, trace_strings
+from jitid.capabilities.leak.places import distinct
+from jitid.capabilities.leak.trace_result import Stray
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.credential import Credential, State
@@ -15,11 +17,9 @@ from jitid.model.event import ended_digest
 from jitid.model.leak import LeakFilter, NewPlaces, Noted
 from jitid.model.sighting import MOST_PLACES, Sighting
 from jitid.search.find import Finds, mark
-from jitid.traced import Stray
 from jitid.values.ids import credential_id
 from jitid.values.text import check_text
 from jitid.values.times import format_time
-from jitid.whereabouts import distinct
 
 LONGEST_SOURCE = 200
 """How many characters a source has at most."""
@@ -122,8 +122,8 @@ def add(
     with ledger.read() as snapshot:
         now = snapshot.now
         _check_time(report, now)
-        looked_at = matching.match(snapshot, _secrets(finds), strings=bool(sightings))
-        seen = tracing.recognise(snapshot, ledger.names, looked_at.left)
+        looked_at = match.match(snapshot, _secrets(finds), strings=bool(sightings))
+        seen = trace_strings.recognise(snapshot, ledger.names, looked_at.left)
         # What anybody could have written proves no leak.
         weak = {
             one.key: one.jti

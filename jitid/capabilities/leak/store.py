@@ -118,9 +118,9 @@ class SqlLeaks:
 
     def refused_leaks(self, after: int, limit: int) -> Refused:
         """Return which of those, at most so many of them, are dead with all that came of them."""
-        from jitid.ledger import refusing
+        from jitid.capabilities.leak import refused_store
 
-        return refusing.refused(self._db, after, limit, self._now)
+        return refused_store.refused(self._db, after, limit, self._now)
 
     def _leaks(self, rows: list[Any]) -> list[Leak]:
         if not rows:
@@ -152,27 +152,27 @@ class SqlLeaks:
 
     def places(self, numbers: Iterable[int]) -> dict[int, Places]:
         """Return in short where each of these leaks was seen that was seen anywhere."""
-        from jitid.ledger import sightings
+        from jitid.capabilities.leak import sighting_store
 
-        return sightings.places(self._db, numbers)
+        return sighting_store.places(self._db, numbers)
 
     def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
         """Return the places where each of these leaks was seen, in the order in which they were reported."""
-        from jitid.ledger import sightings
+        from jitid.capabilities.leak import sighting_store
 
-        return sightings.all_of(self._db, numbers)
+        return sighting_store.all_of(self._db, numbers)
 
     def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
         """Return what became of an identity by whose credential leaked, and of all below it."""
-        from jitid.ledger import sqlaftermath
+        from jitid.capabilities.leak import aftermath_store
 
-        return sqlaftermath.of(self._db, self._now, identity, credential, reported_at, limit)
+        return aftermath_store.of(self._db, self._now, identity, credential, reported_at, limit)
 
     def sighting_rows(self, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and what its digest is over, in order."""
-        from jitid.ledger import sightings
+        from jitid.capabilities.leak import sighting_store
 
-        return sightings.rows(self._db, without)
+        return sighting_store.rows(self._db, without)
 
     def leak_rows(self, without: Gone = KEPT) -> Iterator[LeakRow]:
         """Yield every leak, in order."""

@@ -1,0 +1,1 @@
+"""Leaks: strings traced to credentials, reported, followed until closed."""
