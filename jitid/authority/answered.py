@@ -15,8 +15,8 @@ from jitid.model.task import SENSITIVITIES
 from jitid.operation.fields import RULE, SENSITIVITY, Form, among, number
 
 if TYPE_CHECKING:
+    from jitid.capabilities.report.sprawl_report import Report
     from jitid.model.survey import Survey
-    from jitid.report import Report
 
 BY_FIELD: Mapping[str, Form] = {
     "Access.ended_as": among(*AccessState),

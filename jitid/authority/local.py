@@ -319,7 +319,7 @@ class LocalAuthority:
 
                 return export_log(self._ledger, self._keyring)
             case ops.MakeReport():
-                from jitid.authority.reporting import make
+                from jitid.capabilities.report.perform import make
 
                 return make(self._ledger, operation)
             case ops.ApprovalOperation():

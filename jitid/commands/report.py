@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.commands import progress
 from jitid.commands.findings import remedy
 from jitid.commands.globals import Globals
@@ -12,7 +13,6 @@ from jitid.errors import UsageError
 from jitid.formats.view import Format, View
 from jitid.model.survey import Totals
 from jitid.operation.base import MakeReport
-from jitid.report import DEFAULT_DAYS, Report
 from jitid.system import output
 from jitid.system.files import write_private, write_public
 from jitid.values.times import parse_time
@@ -76,11 +76,11 @@ def _with_commands(given: Globals, found: Report) -> Report:
 
 def _text(given: Globals, found: Report, own: str | None, out: str | None) -> Iterator[str]:
     if own == "html":
-        from jitid.formats import report_html
+        from jitid.capabilities.report import report_html
 
         return report_html.text(found)
     if own == "prometheus":
-        from jitid.formats import report_metrics
+        from jitid.capabilities.report import report_metrics
 
         return report_metrics.exposition(found)
     name = given.format_name()
@@ -92,10 +92,11 @@ def _text(given: Globals, found: Report, own: str | None, out: str | None) -> It
             View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
         )
     if shape is Format.TABLE:
-        from jitid.formats import report_text
+        from jitid.capabilities.report import report_text
 
         return report_text.text(found, given.coloured(out))
-    from jitid.formats import report_document, report_metrics, show
+    from jitid.capabilities.report import report_document, report_metrics
+    from jitid.formats import show
 
     view = View(
         "jitid.report/1",

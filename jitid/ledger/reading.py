@@ -751,9 +751,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
         """Measure the ledger as a whole as it is now, or as it was at `at`."""
-        from jitid.ledger import surveying
+        from jitid.capabilities.report import store as report_store
 
-        return surveying.survey(self._db, at, self._now, since, limits)
+        return report_store.survey(self._db, at, self._now, since, limits)
 
     def pasts(self, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
         """Return the past of agents since a time: of these names, or of all that there are."""
@@ -776,6 +776,6 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
 
     def count_directory(self) -> DirectoryCounts:
         """Return how many delegators and agents the directory has, by their state."""
-        from jitid.ledger import surveying
+        from jitid.capabilities.report import store as report_store
 
-        return surveying.count_directory(self._db, self._now)
+        return report_store.count_directory(self._db, self._now)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import Closed, LeakReport, Reported
     from jitid.capabilities.leak.timeline import Account
     from jitid.capabilities.leak.trace_result import Traced
+    from jitid.capabilities.report.sprawl_report import Report
     from jitid.model.credential import Credential
     from jitid.model.leak import LeakFilter
     from jitid.model.ledger_rows import Ancestor, Filter, Selection, SigningKey
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from jitid.model.sighting import Sighting
     from jitid.model.task import Task
     from jitid.model.use import Used
-    from jitid.report import Report
     from jitid.rotation import KeyChange
     from jitid.search.find import Finds
     from jitid.sshtrust import SshAuthority, SshRevocations

@@ -21,9 +21,9 @@ from jitid.capabilities.integrity import retention
 from jitid.capabilities.integrity.retention import Pruning
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.report import report_html, report_text
+from jitid.capabilities.report.report_document import document
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
-from jitid.formats import report_html, report_text
-from jitid.formats.report_document import document
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.sighting import Sighting

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jitid.capabilities.report.sprawl_report import Report, make
 from jitid.model.survey import Breakdown, Part
-from jitid.report import Report, make
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
 from jitid.values.ids import parse_id

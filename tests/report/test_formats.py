@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.formats import csv, json, report_document, report_html, report_metrics, report_text
+from jitid.capabilities.report import report_document, report_html, report_metrics, report_text
+from jitid.capabilities.report.sprawl_report import Report, gravest
+from jitid.formats import csv, json
 from jitid.formats.figures import count, duration, percent
 from jitid.formats.view import View
 from jitid.model.survey import Breakdown, Part, Spread
-from jitid.report import Report, gravest
 from jitid.sweep.finding import Finding
 from tests.real import need
 from tests.report.made import FOUND, HOSTILE, hostile, lifeless, lively, ownerless

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.formats import report_html
-from jitid.report import Report
+from jitid.capabilities.report import report_html
+from jitid.capabilities.report.sprawl_report import Report
 from jitid.values.text import safe
 from tests.browser import Browser, browser
 from tests.report.made import HOSTILE, hostile, lifeless, lively, ownerless

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.report.sprawl_report import Excess
 from jitid.errors import InvalidCredentialError
 from jitid.operation.base import MakeReport
-from jitid.report import Excess
 from jitid.sweep.finding import Coverage
 from jitid.sweep.limits import Limits
 from tests.builders import World, edit

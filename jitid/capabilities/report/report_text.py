@@ -9,9 +9,7 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
-from jitid.formats.cell import cell
-from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.report_document import (
+from jitid.capabilities.report.report_document import (
     NO_DIRECTORY_THEN,
     NO_OFFENDERS_THEN,
     NO_OLD_LEAK,
@@ -22,9 +20,7 @@ from jitid.formats.report_document import (
     over_scoped,
     use_unknown,
 )
-from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
-from jitid.model.survey import Day, Spread
-from jitid.report import (
+from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_TWICE,
@@ -34,6 +30,10 @@ from jitid.report import (
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
+from jitid.formats.cell import cell
+from jitid.formats.figures import count, counted, duration, mean, percent
+from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
+from jitid.model.survey import Day, Spread
 from jitid.sweep.finding import Severity
 from jitid.values.times import format_time
 

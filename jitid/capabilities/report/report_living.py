@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.capabilities.report.report_document import NO_DIRECTORY_THEN, over_scoped
+from jitid.capabilities.report.sprawl_report import Report
 from jitid.formats.figures import count, counted, percent
 from jitid.formats.page import card, folded, prose, sentence, table
 from jitid.formats.page import text as shown
 from jitid.formats.plot import Bar, bars, read_out
-from jitid.formats.report_document import NO_DIRECTORY_THEN, over_scoped
 from jitid.model.survey import Breakdown
-from jitid.report import Report
 
 # In this order: those with few names make one row of cards, those with many another.
 _HEADINGS = {

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.formats.figures import percent
-from jitid.model.acceptance import LEEWAY
-from jitid.model.survey import Breakdown, Day, Leaks, Spread
-from jitid.report import (
+from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_TWICE,
@@ -18,6 +15,9 @@ from jitid.report import (
     Published,
     Report,
 )
+from jitid.formats.figures import percent
+from jitid.model.acceptance import LEEWAY
+from jitid.model.survey import Breakdown, Day, Leaks, Spread
 from jitid.sweep.finding import Finding
 from jitid.values.times import format_time
 

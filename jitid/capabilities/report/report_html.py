@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.page import card, folded, page, prose, sentence, table
-from jitid.formats.page import text as shown
-from jitid.formats.plot import Bar, Column, bars, columns, read_out
-from jitid.formats.report_document import (
+from jitid.capabilities.report.report_document import (
     NO_OFFENDERS_THEN,
     NO_OLD_LEAK,
     NOTHING_ALIVE,
@@ -16,10 +12,9 @@ from jitid.formats.report_document import (
     accepted,
     nobody,
 )
-from jitid.formats.report_living import composition, directory
-from jitid.formats.report_style import STYLE
-from jitid.model.survey import Day, Leaks, Spread
-from jitid.report import (
+from jitid.capabilities.report.report_living import composition, directory
+from jitid.capabilities.report.report_style import STYLE
+from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_TWICE,
@@ -29,6 +24,11 @@ from jitid.report import (
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
+from jitid.formats.figures import count, counted, duration, mean, percent
+from jitid.formats.page import card, folded, page, prose, sentence, table
+from jitid.formats.page import text as shown
+from jitid.formats.plot import Bar, Column, bars, columns, read_out
+from jitid.model.survey import Day, Leaks, Spread
 from jitid.values.times import format_time
 
 _TREND = {

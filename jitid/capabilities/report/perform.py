@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid import report
+from jitid.capabilities.report import sprawl_report
 from jitid.ledger.contract import Ledger
 from jitid.operation import base as ops
 from jitid.sweep.rule import Sight
@@ -14,7 +14,7 @@ _LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
 the policy, which a report can do without."""
 
 
-def make(ledger: Ledger, operation: ops.MakeReport) -> report.Report:
+def make(ledger: Ledger, operation: ops.MakeReport) -> sprawl_report.Report:
     """Report the state of identity sprawl.
 
     Raises:
@@ -30,7 +30,7 @@ def make(ledger: Ledger, operation: ops.MakeReport) -> report.Report:
         sight = Sight(snapshot, ledger.names, clock, operation.limits)
         # A report asks no target.
         rules = [rule for name in NAMES if name not in _LEFT_OUT and not (rule := rule_of(name)).abroad]
-        return report.make(
+        return sprawl_report.make(
             snapshot,
             ledger.names,
             at=operation.at,

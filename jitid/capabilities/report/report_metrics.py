@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jitid.capabilities.report.report_document import rounded
+from jitid.capabilities.report.sprawl_report import (
+    AGENTS_PER_PERSON,
+    VALID_AFTER_FIVE_DAYS,
+    Published,
+    Report,
+)
 from jitid.formats import prometheus
-from jitid.formats.report_document import rounded
 from jitid.model.survey import Breakdown, DirectoryCounts, Spread
-from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
 from jitid.sweep.finding import Finding
 from jitid.values.times import format_time
 

@@ -1,0 +1,1 @@
+"""The report on identity sprawl, and its formats."""
