@@ -45,7 +45,7 @@ class FileBearer:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
-            from jitid.runner.tokenplace import unreadable_hint
+            from jitid.capabilities.run.token_place import unreadable_hint
 
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
             hint = unreadable_hint(self._path, error) if isinstance(error, OSError) else None

@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.run.supervision import Clock
+from jitid.capabilities.run.token_place import TokenPlace
 from jitid.commands.globals import Globals
 from jitid.commands.renew import hand_over
 from jitid.environment import open_authority
@@ -14,8 +16,6 @@ from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due
 from jitid.operation.base import Renew, Revoke
-from jitid.runner.supervision import Clock
-from jitid.runner.tokenplace import TokenPlace
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

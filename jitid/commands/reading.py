@@ -224,7 +224,7 @@ def unreadable(path: str, what: str, error: OSError) -> UsageError:
         return UsageError(
             f"{what} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
         )
-    from jitid.runner.tokenplace import unreadable_hint
+    from jitid.capabilities.run.token_place import unreadable_hint
 
     reason = (error.strerror or "error").lower()
     return UsageError(

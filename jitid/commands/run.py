@@ -7,6 +7,9 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.run import child as children
+from jitid.capabilities.run.supervision import Signals, watch
+from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
@@ -15,9 +18,6 @@ from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.operation.base import Issue
-from jitid.runner import child as children
-from jitid.runner.supervision import Signals, watch
-from jitid.runner.tokenplace import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
 from jitid.system import output
 from jitid.system import time_limit as bounds
 from jitid.system.processes import this_process

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.request import AttachRequest, MayAct
+from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
 from jitid.environment import open_authority
@@ -19,14 +20,13 @@ from jitid.model.reach import LISTED
 from jitid.runner.delivery.choosing import own_way
 from jitid.runner.delivery.files import PREFIX, Files, variable
 from jitid.runner.delivery.protocol import Delivered, Delivery
-from jitid.runner.tokenplace import RUN_SERVICE
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.run.token_place import TokenPlace
     from jitid.commands.globals import Globals
-    from jitid.runner.tokenplace import TokenPlace
     from jitid.values.secret import Secret
 
 _NEVER = float("inf")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.run.token_place import private_folder
 from jitid.errors import JitidError
-from jitid.runner.tokenplace import private_folder
 from jitid.system.files import write_private
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid import environment
 from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.capabilities.integrity.examination import UnexaminedError
+from jitid.capabilities.run.token_place import STARTED_BY
 from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.ledger.sqlite import folder
-from jitid.runner.tokenplace import STARTED_BY
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:

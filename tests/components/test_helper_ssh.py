@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.run.key_agent import SshAgent
 from jitid.crypto import openssh
-from jitid.runner.sshagent import SshAgent
 from jitid.system import ssh_agent
 from tests.real import Shell, command, need, until
 from tests.sshd import Sshd, sshd

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.run.key_agent import SshAgent
 from jitid.crypto import openssh
 from jitid.errors import JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.issuer import Order
 from jitid.issuers.ssh_cert import SshCertIssuer
-from jitid.runner.sshagent import SshAgent
 from jitid.system import ssh_agent
 from jitid.values.secret import Secret
 from tests.issuers.test_sshcert import draft, new_ids, signer

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.run.child import find
 from jitid.errors import NotRunError
-from jitid.runner.child import find
 from tests.real import need_root
 
 # A wrapper of its own, since it keeps signals back and forks: it watches `sh -c SCRIPT` for so long.
@@ -230,7 +230,7 @@ def test_a_script_without_an_interpreter_is_read_by_the_shell(tmp_path: Path) ->
     script.write_text('echo "$0" "$1"\n')
     script.chmod(0o755)
     code = (
-        "import os, sys; from jitid.runner.child import start\n"
+        "import os, sys; from jitid.capabilities.run.child import start\n"
         "child = start(sys.argv[1], [sys.argv[1], 'word'], os.environ, set()); os.waitpid(child.pid, 0)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

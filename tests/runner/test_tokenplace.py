@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.run.token_place import TokenPlace, open_place
 from jitid.errors import IntegrityError, OutputError, UsageError
-from jitid.runner.tokenplace import TokenPlace, open_place
 from tests.real import need, tmpfs
 
 
@@ -151,7 +151,7 @@ def test_where_there_is_no_room_the_old_token_stays(tmp_path: Path) -> None:
 
 def test_without_proc_it_is_a_file_in_a_private_folder(tmp_path: Path) -> None:
     script = (
-        "import os; from jitid.runner.tokenplace import open_place; p = open_place(None); p.put('token');"
+        "import os; from jitid.capabilities.run.token_place import open_place; p = open_place(None); p.put('token');"
         "print(p.path, oct(os.stat(os.path.dirname(p.path)).st_mode), open(p.path).read().strip()); p.close();"
         "print(os.listdir(os.environ['XDG_RUNTIME_DIR']))"
     )

@@ -7,6 +7,7 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.crypto import openssh
@@ -14,7 +15,6 @@ from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import Kind, parse_kind
 from jitid.operation.base import Inspect
-from jitid.runner.tokenplace import RUN_TOKEN
 from jitid.system import ssh_agent
 
 if TYPE_CHECKING:

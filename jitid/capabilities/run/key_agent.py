@@ -6,8 +6,8 @@ import os
 import time
 from contextlib import suppress
 
+from jitid.capabilities.run import child
 from jitid.errors import NotRunError, StorageError, UsageError
-from jitid.runner import child
 from jitid.system import ssh_agent
 from jitid.values.times import over
 

@@ -7,8 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 
+from jitid.capabilities.run.child import Child
 from jitid.errors import ExitStatus
-from jitid.runner.child import Child
 
 _OWN = frozenset(
     getattr(signal, f"SIG{name}")
