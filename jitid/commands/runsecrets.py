@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.request import AttachRequest, MayAct
+from jitid.capabilities.run.delivery.choose_delivery import own_way
+from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
+from jitid.capabilities.run.delivery.plain_files import PREFIX, Files, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
@@ -17,9 +20,6 @@ from jitid.errors import JitidError, UsageError
 from jitid.formats.secret_text import text_of, usable_until
 from jitid.model.credential import Kind, is_outside, parse_kind
 from jitid.model.reach import LISTED
-from jitid.runner.delivery.choosing import own_way
-from jitid.runner.delivery.files import PREFIX, Files, variable
-from jitid.runner.delivery.protocol import Delivered, Delivery
 from jitid.values.text import quote
 from jitid.values.times import format_time
 

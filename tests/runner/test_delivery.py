@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.run.delivery.aws_profile import Profiles
+from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
+from jitid.capabilities.run.delivery.kube_config import Clusters
+from jitid.capabilities.run.delivery.pg_service import Services
+from jitid.capabilities.run.delivery.plain_files import Files, variable
 from jitid.errors import ConfigurationError, StorageError, UsageError
 from jitid.formats.secret_text import text_of
-from jitid.runner.delivery.aws import Profiles
-from jitid.runner.delivery.files import Files, variable
-from jitid.runner.delivery.kube import Clusters
-from jitid.runner.delivery.postgres import Services
-from jitid.runner.delivery.protocol import Delivered, Delivery
 from jitid.values.secret import Secret
 
 NOON = 1_763_985_600

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.run.delivery.kube_config import VERSION, exec_credential
 from jitid.commands.globals import Globals
 from jitid.commands.helper import asked
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.formats.json import dumps
-from jitid.runner.delivery.kube import VERSION, exec_credential
 from jitid.system import output
 from jitid.values import strict_json
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.run.delivery import pg_service as libpq
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.model.credential import Kind
-from jitid.runner.delivery import postgres as libpq
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.values.text import quote

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from jitid.capabilities.run.delivery.delivery import Delivered
+from jitid.capabilities.run.delivery.plain_files import Files
 from jitid.errors import StorageError
-from jitid.runner.delivery.files import Files
-from jitid.runner.delivery.protocol import Delivered
 
 _PASSWORDS, _SERVICES = "PGPASSFILE", "PGSERVICEFILE"
 

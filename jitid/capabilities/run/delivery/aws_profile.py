@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+from jitid.capabilities.run.delivery.delivery import Delivered
+from jitid.capabilities.run.delivery.plain_files import Files
 from jitid.errors import StorageError
-from jitid.runner.delivery.files import Files
-from jitid.runner.delivery.protocol import Delivered
 
 _CONFIG = "AWS_CONFIG_FILE"
 _CREDENTIALS = "AWS_SHARED_CREDENTIALS_FILE"

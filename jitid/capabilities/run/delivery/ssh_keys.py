@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from jitid.capabilities.run.delivery.delivery import Delivered
 from jitid.capabilities.run.key_agent import SshAgent
 from jitid.capabilities.run.token_place import private_folder
-from jitid.runner.delivery.protocol import Delivered
 
 _LONGEST = 90
 """The agent's socket in it has a few bytes more, and less than a hundred in all (unix(7))."""

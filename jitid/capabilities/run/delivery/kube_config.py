@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.capabilities.run.delivery.delivery import Delivered
+from jitid.capabilities.run.delivery.plain_files import Files
 from jitid.errors import ConfigurationError, StorageError
-from jitid.runner.delivery.files import Files
-from jitid.runner.delivery.protocol import Delivered
 from jitid.values.secret import Secret
 from jitid.values.times import format_time
 

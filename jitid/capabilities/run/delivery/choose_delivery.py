@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from jitid.capabilities.run.delivery.delivery import Delivery
 from jitid.model.credential import Kind, sort_of
-from jitid.runner.delivery.protocol import Delivery
 
 
 def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
@@ -17,21 +17,21 @@ def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
     sort = sort_of(kind)
     match sort:
         case Kind.AWS_STS:
-            from jitid.runner.delivery.aws import Profiles
+            from jitid.capabilities.run.delivery.aws_profile import Profiles
 
             return Profiles
         case Kind.POSTGRES_ROLE:
-            from jitid.runner.delivery.postgres import Services
+            from jitid.capabilities.run.delivery.pg_service import Services
 
             return Services
         case Kind.SSH_CERT:
-            from jitid.runner.delivery.sshkeys import Agent
+            from jitid.capabilities.run.delivery.ssh_keys import Agent
 
             return Agent
         case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID:
             if "kube_server" not in facts:
                 return None
-            from jitid.runner.delivery.kube import Clusters
+            from jitid.capabilities.run.delivery.kube_config import Clusters
 
             return Clusters
         case Kind.OPENBAO_LEASE | Kind.EXEC | Kind.ADOPTED:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.run.delivery.delivery import Delivered
 from jitid.capabilities.run.token_place import TokenPlace, open_place
 from jitid.errors import UsageError
-from jitid.runner.delivery.protocol import Delivered
 from jitid.values.text import label, quote
 
 PREFIX = "JITID_SECRET_"
