@@ -13,8 +13,8 @@ from jitid.system import output
 if TYPE_CHECKING:
     import threading
 
+    from jitid.capabilities.scan.source import Tally
     from jitid.commands.globals import Globals
-    from jitid.scan.source import Tally
 
 Piece = TypeVar("Piece")
 

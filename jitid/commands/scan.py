@@ -10,9 +10,9 @@ from jitid.values.text import quote
 
 # What tells of the ledger is loaded while other processes search already.
 if TYPE_CHECKING:
+    from jitid.capabilities.scan.source import Source
     from jitid.commands import options
     from jitid.commands.globals import Globals
-    from jitid.scan.source import Source
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
@@ -102,9 +102,9 @@ def _sorts(only: list[str] | None) -> frozenset[str]:
 
 def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
     """Return what is searched. Raises UsageError."""
+    from jitid.capabilities.scan.file_source import FileSource
     from jitid.commands.reading import check_one_stdin
     from jitid.commands.scanasked import own_folder
-    from jitid.scan.files import FileSource
 
     if not paths:
         raise UsageError(

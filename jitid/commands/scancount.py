@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.scan.hits import MOST_PLACES
+from jitid.capabilities.scan.hits import MOST_PLACES
 from jitid.search.find import Finds, mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitid.scan.hits import Hit
+    from jitid.capabilities.scan.hits import Hit
 
 _MOST = 10_000
 """Of so many strings the places are counted together; of others those of each batch by themselves."""

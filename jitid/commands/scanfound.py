@@ -14,8 +14,8 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.trace_result import Match, Stray, Traced
+    from jitid.capabilities.scan.hits import Hit
     from jitid.model.credential import Credential
-    from jitid.scan.hits import Hit
 
 _SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
 

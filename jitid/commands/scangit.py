@@ -10,8 +10,8 @@ from jitid.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitid.capabilities.scan.source import Source
     from jitid.commands.globals import Globals
-    from jitid.scan.source import Source
 
 
 HOOK = ("path", "state")
@@ -38,9 +38,9 @@ def check(commits: Sequence[str], *, git: bool, staged: bool, unreachable: bool,
 
 def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) -> Source:
     """Return the history of the repository that is meant. Raises UsageError, RefusedError and StorageError."""
-    from jitid.scan.blobs import Blobs
-    from jitid.scan.git import Repository
-    from jitid.scan.history import Selection
+    from jitid.capabilities.scan.blobs import Blobs
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.history import Selection
 
     repository = Repository(_one(paths))
     return Blobs(repository, Selection(repository.resolved(commits), unreachable))
@@ -48,18 +48,18 @@ def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) 
 
 def staged(paths: Sequence[str]) -> Source:
     """Return what is about to be committed. Raises UsageError, RefusedError and StorageError."""
-    from jitid.scan.git import Repository
-    from jitid.scan.staged import Staged
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.staged import Staged
 
     return Staged(Repository(_one(paths)))
 
 
 def install_hook(given: Globals, paths: Sequence[str]) -> None:
     """Install the pre-commit hook. Raises UsageError, RefusedError, StorageError and OutputError."""
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.hook import install
     from jitid.commands.installed import check_words, program
     from jitid.formats.view import View
-    from jitid.scan.git import Repository
-    from jitid.scan.hook import install
 
     given.expect(HOOK)
     words = program()

@@ -18,9 +18,9 @@ from jitid.system import output
 from jitid.system.files import writing_public
 
 if TYPE_CHECKING:
+    from jitid.capabilities.scan.source import Tally
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Asked
-    from jitid.scan.source import Tally
 
 SCHEMA = "jitid.scan/1"
 _OF_EVIDENCE = (

@@ -9,12 +9,12 @@ from contextlib import closing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
+from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.workers import Search
 from jitid.commands import reading
 from jitid.commands.scancount import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
-from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
-from jitid.scan.processes import Search
-from jitid.scan.source import Tally
 from jitid.search.find import Finds, mark
 from jitid.values.text import safe
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.leak.leaks import LeakReport
     from jitid.capabilities.leak.trace_result import Evidence, Traced
+    from jitid.capabilities.scan.hits import Batch, Hit
+    from jitid.capabilities.scan.source import Source
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Action, Asked
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
-    from jitid.scan.hits import Batch, Hit
-    from jitid.scan.source import Source
     from jitid.search.secret_shapes import Looks
     from jitid.sweep.finding import Coverage, Finding, Swept
 

@@ -13,11 +13,11 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from jitid.capabilities.scan.hits import Hit, Searcher
+from jitid.capabilities.scan.source import Item
 from jitid.commands import scanstore
 from jitid.commands.scancount import Counted
 from jitid.commands.scanfound import offline
-from jitid.scan.hits import Hit, Searcher
-from jitid.scan.source import Item
 from jitid.values.secret import fingerprint
 from tests.real import Shell, command, until
 from tests.scan.test_hits import opaque

@@ -21,6 +21,7 @@ from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.leak import trace_result
 from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.scan.hits import Hit
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
@@ -31,7 +32,6 @@ from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.operation import base as ops
 from jitid.publication import Document
-from jitid.scan.hits import Hit
 from jitid.search.pasted import search_pasted
 from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret

@@ -7,12 +7,12 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from jitid.capabilities.scan.blobs import Blobs
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.history import Selection
+from jitid.capabilities.scan.hits import Batch, Searcher
+from jitid.capabilities.scan.source import Origin
 from jitid.redaction.token_format import checksum
-from jitid.scan.blobs import Blobs
-from jitid.scan.git import Repository
-from jitid.scan.history import Selection
-from jitid.scan.hits import Batch, Searcher
-from jitid.scan.source import Origin
 from tests.real import need
 
 WHEN = 1_795_000_000

@@ -15,13 +15,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from jitid.scan import provenance
-from jitid.scan.blobs import ELSEWHERE, Blobs
-from jitid.scan.git import Repository
-from jitid.scan.history import BROKEN, BROKEN_REF, DAMAGED, INDEX, MISSING, SHALLOW, SUBMODULES, Selection
-from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
-from jitid.scan.provenance import MESSAGE
-from jitid.scan.source import Origin
+from jitid.capabilities.scan import provenance
+from jitid.capabilities.scan.blobs import ELSEWHERE, Blobs
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.history import (
+    BROKEN,
+    BROKEN_REF,
+    DAMAGED,
+    INDEX,
+    MISSING,
+    SHALLOW,
+    SUBMODULES,
+    Selection,
+)
+from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, Searcher
+from jitid.capabilities.scan.provenance import MESSAGE
+from jitid.capabilities.scan.source import Origin
 from jitid.search.find import mark
 from tests.scan.gitrepo import WHEN, Made, Searched, opaque
 

@@ -17,14 +17,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from jitid.capabilities.scan import archives, file_source
+from jitid.capabilities.scan.file_source import FileSource
+from jitid.capabilities.scan.hits import Hit
+from jitid.capabilities.scan.holes import hole_after, is_sparse
+from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.walk import Tree
+from jitid.capabilities.scan.workers import Search
 from jitid.errors import StorageError, UsageError
-from jitid.scan import archives, files
-from jitid.scan.files import FileSource
-from jitid.scan.hits import Hit
-from jitid.scan.holes import hole_after, is_sparse
-from jitid.scan.processes import Search
-from jitid.scan.source import Tally
-from jitid.scan.walking import Tree
 from jitid.search.find import mark
 from jitid.values.secret import fingerprint
 from tests.scan.test_hits import opaque
@@ -142,13 +142,13 @@ def test_a_tree_of_1500_levels_is_walked(tmp_path: Path) -> None:
 
 
 def test_what_is_deeper_than_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "DEEPEST", 2)
+    monkeypatch.setattr(file_source, "DEEPEST", 2)
     (tmp_path / "a/b/c/d").mkdir(parents=True)
     (tmp_path / "a/b/leaf").write_bytes(TOKEN)
     (tmp_path / "a/b/c/leaf").write_bytes(TOKEN)
     hits, tally = scanned(tmp_path)
     assert [hit.place for hit in hits] == [f"{tmp_path}/a/b/leaf"]
-    assert tally.named == {files.TOO_DEEP: [f"{tmp_path}/a/b/c"]}
+    assert tally.named == {file_source.TOO_DEEP: [f"{tmp_path}/a/b/c"]}
 
 
 def _remove(root: Path, name: str) -> None:

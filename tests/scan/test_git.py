@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.scan import git_repository
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.history import MISSING
 from jitid.errors import RefusedError, StorageError, UsageError
-from jitid.scan import git
-from jitid.scan.git import Repository
-from jitid.scan.history import MISSING
 from tests.real import need_root
 from tests.scan.gitrepo import WHEN, Made, Searched, opaque
 
@@ -169,7 +169,7 @@ def test_a_repository_that_gives_no_answer_is_given_up(made: Made, monkeypatch: 
     """A FIFO in place of a file waits for ever."""
     (made.path / ".git" / "config").unlink()
     os.mkfifo(made.path / ".git" / "config")
-    monkeypatch.setattr(git, "_PATIENCE", 0.3)
+    monkeypatch.setattr(git_repository, "_PATIENCE", 0.3)
     with pytest.raises(StorageError, match="did not answer"):
         Repository(str(made.path))
 

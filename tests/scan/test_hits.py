@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.scan import hits
+from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
+from jitid.capabilities.scan.source import Item
 from jitid.redaction.token_format import checksum
-from jitid.scan import hits
-from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
-from jitid.scan.source import Item
 from jitid.search.find import Finds, mark
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.strings import add

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.hits import Hit, Searcher
+from jitid.capabilities.scan.hook import install, text_of
+from jitid.capabilities.scan.staged import Staged
 from jitid.commands import scangit
 from jitid.errors import OutputError, UsageError
-from jitid.scan.git import Repository
-from jitid.scan.hits import Hit, Searcher
-from jitid.scan.hook import install, text_of
-from jitid.scan.staged import Staged
 from tests.real import surroundings
 from tests.scan.gitrepo import Made, opaque
 

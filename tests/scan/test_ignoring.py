@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jitid.scan.files import FileSource
-from jitid.scan.hits import Searcher
-from jitid.scan.ignoring import MOST_PATTERNS
+from jitid.capabilities.scan.file_source import FileSource
+from jitid.capabilities.scan.gitignore import MOST_PATTERNS
+from jitid.capabilities.scan.hits import Searcher
 from tests.real import need
 
 NAMES = (

@@ -6,7 +6,7 @@ import fcntl
 import os
 import resource
 
-from jitid.scan.waiting import readable
+from jitid.capabilities.scan.wait import readable
 
 BEYOND = 1_500
 """A number that `select` takes no descriptor with."""

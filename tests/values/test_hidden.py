@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.scan.file_source import FileSource
+from jitid.capabilities.scan.workers import Search
 from jitid.commands.stream import CHUNK, StreamSearch
 from jitid.redaction.token_format import DIGITS as BASE62
 from jitid.redaction.token_format import MAX_TOKEN, checksum
-from jitid.scan.files import FileSource
-from jitid.scan.processes import Search
 from jitid.search import hidden as hidden_module
 from jitid.search.encodings import DEPTH
 from jitid.search.find import Finds, jti_of_token

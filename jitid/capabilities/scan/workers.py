@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from jitid.capabilities.scan.hits import SORTS, Batch, Searcher
+from jitid.capabilities.scan.source import Source
+from jitid.capabilities.scan.wait import readable
 from jitid.errors import StorageError
-from jitid.scan.hits import SORTS, Batch, Searcher
-from jitid.scan.source import Source
-from jitid.scan.waiting import readable
 from jitid.search.secret_shapes import Looks
 
 MOST_PROCESSES = 4

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 
+from jitid.capabilities.scan.blobs import Reading
+from jitid.capabilities.scan.git_repository import EMPTY_TREES, Repository
+from jitid.capabilities.scan.history import Share, output, records
+from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.errors import StorageError, UsageError
-from jitid.scan.blobs import Reading
-from jitid.scan.git import EMPTY_TREES, Repository
-from jitid.scan.history import Share, output, records
-from jitid.scan.hits import Hit, Searcher
 from jitid.values.text import quote
 
 _MOST_NAMES = 1 << 28

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from jitid.capabilities.scan.git_repository import Repository
 from jitid.errors import OutputError, UsageError
-from jitid.scan.git import Repository
 from jitid.values.text import quote
 
 NAME = "pre-commit"

@@ -9,13 +9,13 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from subprocess import Popen
 
+from jitid.capabilities.scan import archives
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
+from jitid.capabilities.scan.hits import CHUNK, Hit, Searcher
+from jitid.capabilities.scan.provenance import Appearance, locate
+from jitid.capabilities.scan.source import Item, Origin, Tally
 from jitid.errors import StorageError
-from jitid.scan import archives
-from jitid.scan.git import Repository
-from jitid.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
-from jitid.scan.hits import CHUNK, Hit, Searcher
-from jitid.scan.provenance import Appearance, locate
-from jitid.scan.source import Item, Origin, Tally
 from jitid.search.strings import is_wide
 
 _LONG = CHUNK // 4

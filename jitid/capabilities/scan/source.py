@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from jitid.scan.hits import Hit, Searcher
+    from jitid.capabilities.scan.hits import Hit, Searcher
 
 MOST_NAMED = 100
 """So many of those that were not examined are named, for each reason; the others are counted."""

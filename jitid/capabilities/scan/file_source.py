@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
 
+from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
+from jitid.capabilities.scan.hits import Hit, Searcher
+from jitid.capabilities.scan.read_files import SPECIAL, STDIN, Reading, why
+from jitid.capabilities.scan.shared_work import Sharing
+from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.walk import Tree
 from jitid.errors import UsageError
-from jitid.scan.hits import Hit, Searcher
-from jitid.scan.ignoring import NOTHING, REPOSITORY, Rules, rules_above, rules_in
-from jitid.scan.reading import SPECIAL, STDIN, Reading, why
-from jitid.scan.sharing import Sharing
-from jitid.scan.source import Tally
-from jitid.scan.walking import Tree
 from jitid.values.text import given_away, quote
 
 _MOST_RULES = 4_000

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from jitid.scan.waiting import readable
+from jitid.capabilities.scan.wait import readable
 
 MOST_TOGETHER = 32
 """So many pieces of work are given at once."""

@@ -10,14 +10,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from jitid.scan.holes import hole_after, is_sparse
-from jitid.scan.source import Item
+from jitid.capabilities.scan.holes import hole_after, is_sparse
+from jitid.capabilities.scan.source import Item
 from jitid.search.find import AFTER
 
 if TYPE_CHECKING:
     import zipfile
 
-    from jitid.scan.hits import Searcher
+    from jitid.capabilities.scan.hits import Searcher
 
 GZIP = b"\x1f\x8b"
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")

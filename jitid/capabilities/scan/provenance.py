@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from jitid.scan.git import Repository
-from jitid.scan.history import Listing, Selection, ends, output, records
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.history import Listing, Selection, ends, output, records
 
 _MOST_RECORDS = 10_000_000
 """So many changes of files are looked at: trees may be made to have no end."""

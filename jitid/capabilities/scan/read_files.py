@@ -6,12 +6,12 @@ import os
 import stat
 from collections.abc import Iterator
 
+from jitid.capabilities.scan import archives
+from jitid.capabilities.scan.hits import Searcher
+from jitid.capabilities.scan.holes import hole_after, is_sparse
+from jitid.capabilities.scan.source import Item
 from jitid.crypto.private_key import SEED
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.scan import archives
-from jitid.scan.hits import Searcher
-from jitid.scan.holes import hole_after, is_sparse
-from jitid.scan.source import Item
 from jitid.search.strings import is_wide
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

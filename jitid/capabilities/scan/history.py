@@ -10,8 +10,8 @@ from subprocess import PIPE, Popen
 from typing import IO, NamedTuple
 from zlib import crc32
 
-from jitid.scan.git import Repository
-from jitid.scan.source import Tally
+from jitid.capabilities.scan.git_repository import Repository
+from jitid.capabilities.scan.source import Tally
 from jitid.values.text import safe
 
 _SHARES = 16

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid.scan.globs import is_plain, translated, unescaped
+from jitid.capabilities.scan.globs import is_plain, translated, unescaped
 
 MOST_PATTERNS = 1 << 18
 """A file of more bytes names nothing: git has no limit, but of a part of one the exceptions may be missing."""
