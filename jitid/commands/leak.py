@@ -14,8 +14,8 @@ from jitid.model.task import check_task
 from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.scan.reports.any_report import ReportFormat
     from jitid.commands import options
-    from jitid.scanreports.parsing import ReportFormat
 
 _LONGEST_NUMBER = 18
 """So many digits fit into every ledger's numbers."""
@@ -196,7 +196,7 @@ def close(
 
 def _format_of(text: str | None) -> ReportFormat | None:
     """Return whose report it is. Raises UsageError for a scanner that is not known."""
-    from jitid.scanreports.parsing import ReportFormat
+    from jitid.capabilities.scan.reports.any_report import ReportFormat
 
     if text is None:
         return None

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from jitid.capabilities.leak.places import kept, parts
+from jitid.capabilities.scan.reports.any_report import REDACTED, WHAT, ReportFormat, parse
+from jitid.capabilities.scan.reports.reported_finding import Reported
 from jitid.commands import reading
 from jitid.commands.stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.model.sighting import MOST_PLACES, Sighting
-from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
-from jitid.scanreports.reported import Reported
 from jitid.search.find import MARK, Finds, mark
 from jitid.search.hidden import HiddenSearch
 from jitid.search.pasted import LONGEST, SHORTEST, search_pasted

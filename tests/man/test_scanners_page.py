@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from jitid.scanreports.parsing import ReportFormat
-from jitid.scanreports.reading import MAX_DEPTH, MAX_VALUE
+from jitid.capabilities.scan.reports.any_report import ReportFormat
+from jitid.capabilities.scan.reports.json_reader import MAX_DEPTH, MAX_VALUE
 from jitid.scanrules import place
 from jitid.scanrules.pattern import PATTERNS, TOKEN
 from jitid.scanrules.writing import RuleFormat, rules

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.scan.reports.any_report import ReportFormat, parse
+from jitid.capabilities.scan.reports.json_reader import MAX_DEPTH, MAX_VALUE
+from jitid.capabilities.scan.reports.reported_finding import Reported
 from jitid.errors import UsageError
 from jitid.model.sighting import LONGEST_PLACE, Sighting
 from jitid.redaction.token_format import OPAQUE_PREFIX, checksum
-from jitid.scanreports.parsing import ReportFormat, parse
-from jitid.scanreports.reading import MAX_DEPTH, MAX_VALUE
-from jitid.scanreports.reported import Reported
 from jitid.values.secret import fingerprint
 
 _DIGITS = "0123456789abcdefABCDEFghijklmnop"

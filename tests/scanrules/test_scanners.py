@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
+from jitid.capabilities.scan.reports.any_report import ReportFormat, parse
+from jitid.capabilities.scan.reports.reported_finding import Reported
 from jitid.redaction.token_format import is_opaque
-from jitid.scanreports.parsing import ReportFormat, parse
-from jitid.scanreports.reported import Reported
 from jitid.scanrules.writing import RuleFormat, rules
 from jitid.search.find import Finds
 from jitid.search.strings import search

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.scanreports.reported import Reported, member, reported, sighted
+from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
 
 _PLACES = ("file", "filename", "path", "link", "page", "issue", "repository", "bucket", "channel_name")
 """What names the place in the metadata of a source, the nearest one first."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from jitid.capabilities.scan.reports.json_reader import Reading
+from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
 from jitid.errors import UsageError
-from jitid.scanreports.reading import Reading
-from jitid.scanreports.reported import Reported, member, reported, sighted
 
 _HELD = 1_000
 """So many results wait for the name of their tool, which stands behind them in what kingfisher writes."""

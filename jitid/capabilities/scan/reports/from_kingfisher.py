@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.scanreports.reported import Reported, member, reported, sighted
+from jitid.capabilities.scan.reports.reported_finding import Reported, member, reported, sighted
 
 
 def is_one(element: dict[str, Any]) -> bool:

@@ -6,10 +6,16 @@ from collections.abc import Generator, Iterable, Iterator
 from enum import StrEnum
 from typing import Any, assert_never
 
+from jitid.capabilities.scan.reports import (
+    from_betterleaks,
+    from_gitleaks,
+    from_kingfisher,
+    from_sarif,
+    from_trufflehog,
+)
+from jitid.capabilities.scan.reports.json_reader import Reading
+from jitid.capabilities.scan.reports.reported_finding import Reported
 from jitid.errors import UsageError
-from jitid.scanreports import betterleaks, gitleaks, kingfisher, sarif, trufflehog
-from jitid.scanreports.reading import Reading
-from jitid.scanreports.reported import Reported
 
 WHAT = "the report"
 REDACTED = "scan the place itself with jitid scan, or let the scanner report again without --redact"
@@ -121,7 +127,7 @@ class _Report:
             if name == "runs" and reading.peek() == "[":
                 self._must_be(ReportFormat.SARIF)
                 self._seen = listed = True
-                yield from sarif.read(reading)
+                yield from from_sarif.read(reading)
             elif name == "findings" and reading.peek() == "[":
                 listed = True
                 yield from self._list()
@@ -143,13 +149,13 @@ class _Report:
         self._must_be(found)
         match found:
             case ReportFormat.GITLEAKS:
-                return gitleaks.read(element)
+                return from_gitleaks.read(element)
             case ReportFormat.KINGFISHER:
-                return kingfisher.read(element)
+                return from_kingfisher.read(element)
             case ReportFormat.BETTERLEAKS:
-                return betterleaks.read(element)
+                return from_betterleaks.read(element)
             case ReportFormat.TRUFFLEHOG:
-                return trufflehog.read(element)
+                return from_trufflehog.read(element)
             case ReportFormat.SARIF:
                 raise AssertionError("SARIF has no findings outside of runs")
             case _:
@@ -166,10 +172,10 @@ class _Report:
 
 
 def _format_of(element: dict[str, Any]) -> ReportFormat | None:
-    if gitleaks.is_one(element):
+    if from_gitleaks.is_one(element):
         return ReportFormat.GITLEAKS
-    if kingfisher.is_one(element):
+    if from_kingfisher.is_one(element):
         return ReportFormat.KINGFISHER
-    if betterleaks.is_one(element):
+    if from_betterleaks.is_one(element):
         return ReportFormat.BETTERLEAKS
-    return ReportFormat.TRUFFLEHOG if trufflehog.is_one(element) else None
+    return ReportFormat.TRUFFLEHOG if from_trufflehog.is_one(element) else None
