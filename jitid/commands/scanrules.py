@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.scan.rules.ask_authority import check_place
+from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from jitid.errors import UsageError
-from jitid.scanrules.place import check_place
-from jitid.scanrules.writing import RuleFormat, rules
 from jitid.system import output
 from jitid.values.text import quote
 

@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jitid.scanrules.writing import RuleFormat, rules
+from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from tests import scanners
 from tests.bench import ground
 from tests.bench.ground import Ground

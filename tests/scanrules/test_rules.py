@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.scan.rules.ask_authority import check_place
+from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
+from jitid.capabilities.scan.rules.token_patterns import PATTERNS
 from jitid.errors import UsageError
-from jitid.scanrules.pattern import PATTERNS
-from jitid.scanrules.place import check_place
-from jitid.scanrules.writing import RuleFormat, rules
 from tests.real import Shell, module
 
 PLACE = "https://jitid.example/base"

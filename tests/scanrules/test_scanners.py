@@ -11,8 +11,8 @@ import pytest
 
 from jitid.capabilities.scan.reports.any_report import ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import Reported
+from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from jitid.redaction.token_format import is_opaque
-from jitid.scanrules.writing import RuleFormat, rules
 from jitid.search.find import Finds
 from jitid.search.strings import search
 from jitid.values.secret import fingerprint

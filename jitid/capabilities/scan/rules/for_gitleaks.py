@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitid.scanrules.pattern import Pattern
+from jitid.capabilities.scan.rules.token_patterns import Pattern
 
 _HEADING = """\
 # What jitid issues, for gitleaks 8:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jitid.capabilities.scan.rules.ask_authority import REVOKE, STATUS
+from jitid.capabilities.scan.rules.token_patterns import CHECKSUM_LENGTH, TOKEN, Pattern
 from jitid.redaction.token_format import OPAQUE_PREFIX, RANDOM_LENGTH
-from jitid.scanrules.pattern import CHECKSUM_LENGTH, TOKEN, Pattern
-from jitid.scanrules.place import REVOKE, STATUS
 
 _NAMESPACE = "custom."
 _HEADING = """\

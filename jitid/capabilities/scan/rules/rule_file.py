@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import assert_never
 
-from jitid.scanrules import betterleaks, gitleaks, kingfisher
-from jitid.scanrules.pattern import PATTERNS, Pattern
+from jitid.capabilities.scan.rules import for_betterleaks, for_gitleaks, for_kingfisher
+from jitid.capabilities.scan.rules.token_patterns import PATTERNS, Pattern
 
 
 class RuleFormat(StrEnum):
@@ -30,10 +30,10 @@ def rules(format_: RuleFormat, place: str | None, patterns: Sequence[Pattern] = 
     """
     match format_:
         case RuleFormat.GITLEAKS:
-            return gitleaks.rules(patterns)
+            return for_gitleaks.rules(patterns)
         case RuleFormat.KINGFISHER:
-            return kingfisher.rules(patterns, place)
+            return for_kingfisher.rules(patterns, place)
         case RuleFormat.BETTERLEAKS:
-            return betterleaks.rules(patterns, place)
+            return for_betterleaks.rules(patterns, place)
         case _:
             assert_never(format_)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitid.scanrules.pattern import Pattern
-from jitid.scanrules.place import REVOKE, STATUS
+from jitid.capabilities.scan.rules.ask_authority import REVOKE, STATUS
+from jitid.capabilities.scan.rules.token_patterns import Pattern
 
 _HEADING = """\
 # What jitid issues, for betterleaks 2:
