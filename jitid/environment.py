@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
     from jitid.capabilities.integrity.examination import Check
     from jitid.capabilities.issue.request import Terms
+    from jitid.capabilities.sweep.thresholds import Limits
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.operation.authority import Authority
-    from jitid.sweep.limits import Limits
     from jitid.targets import Targets
     from jitid.values.secret import Secret
 
@@ -283,7 +283,7 @@ def look(config: Config, operation: Operation[Result]) -> Result:
 
 def sweep_limits(config: Config) -> Limits:
     """Return from where on the configuration takes something for a finding."""
-    from jitid.sweep.limits import Limits
+    from jitid.capabilities.sweep.thresholds import Limits
 
     own = {name: config.get(f"sweep_{name}") for name in Limits._fields if name != "known_only"}
     return Limits(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it

@@ -27,6 +27,7 @@ from jitid.capabilities.issue import approval_request, provision
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,
@@ -59,7 +60,6 @@ from jitid.operation.base import (
 from jitid.policy.default import default_files
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
-from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps

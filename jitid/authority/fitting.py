@@ -70,7 +70,7 @@ def _is_event(document: dict[str, Any]) -> bool:
 
 def _ended(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
     """Yield pieces of which the last one says that it is."""
-    from jitid.sweep.finding import Swept
+    from jitid.capabilities.sweep.finding import Swept
 
     last: Any = None
     for piece in pieces:

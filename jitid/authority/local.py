@@ -287,7 +287,7 @@ class LocalAuthority:
                 with self._ledger.read() as snapshot:
                     return trace_strings.trace(snapshot, self._ledger.names, operation.finds)
             case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
-                from jitid.authority.sweeping import perform
+                from jitid.capabilities.sweep.perform import perform
 
                 return perform(self._inside, operation)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():

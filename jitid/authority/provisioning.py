@@ -51,7 +51,7 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
 
             return list(visiting.visit(inside, targets_of(inside)))
         case ops.FlyCanaries(targets=chosen, limit=limit):
-            from jitid.authority import canaries
+            from jitid.capabilities.sweep import canaries
 
             return list(canaries.fly(inside, targets_of(inside), chosen, limit))
         case _:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.examination import Check
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.issue.request import AttachRequest
+    from jitid.capabilities.sweep.canary_result import Canary
     from jitid.settling import Settled
-    from jitid.sweep.canary import Canary
 
 
 class Attach(TargetOperation["Issued"]):

@@ -9,10 +9,10 @@ from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.known_findings import Known
 from jitid.commands import reading
 from jitid.errors import UsageError
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.known import Known
 from jitid.system.files import writing_private
 from jitid.system.temp_files import remove_leftovers
 from jitid.values.text import quote

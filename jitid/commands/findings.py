@@ -6,11 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
+from jitid.capabilities.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
+from jitid.capabilities.sweep.findings_view import (
+    FindingRow,
+    FindingState,
+    Summary,
+    SweptRow,
+    SweptRows,
+    covered,
+)
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
-from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows, covered
-from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
 from jitid.sweep.rules import rule_of
 from jitid.values.text import quote
 from jitid.values.times import format_time

@@ -10,10 +10,10 @@ from jitid.errors import JitidError, UsageError
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import LeakReport
+    from jitid.capabilities.sweep.finding import Severity
+    from jitid.capabilities.sweep.findings_view import Wording
     from jitid.commands.globals import Globals
     from jitid.config.effective import Config
-    from jitid.formats.swept import Wording
-    from jitid.sweep.finding import Severity
 
 
 class Asked(NamedTuple):
@@ -39,9 +39,9 @@ class Action(NamedTuple):
 
 def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> Asked:
     """Return how the result is to be told. Raises UsageError."""
+    from jitid.capabilities.sweep.findings_view import SCAN
     from jitid.commands.findings import severity_of
     from jitid.commands.scanrows import FIELDS
-    from jitid.formats.swept import SCAN
 
     given.expect(FIELDS)
     return Asked(own, severity_of(fail_on), out, SCAN)

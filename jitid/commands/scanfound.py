@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.leak.places import starred
 from jitid.capabilities.leak.trace_result import honour
-from jitid.formats.swept import RuleInfo
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.findings_view import RuleInfo
 from jitid.model.access import AccessState
-from jitid.sweep.finding import Finding, Severity
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.leak.places import starred
+from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
+from jitid.capabilities.sweep.findings_view import SCAN, SweptRows, covered
 from jitid.commands.findings import Telling, Whole, document, lines
 from jitid.commands.scanfound import RULES
 from jitid.formats.figures import counted
-from jitid.formats.swept import SCAN, SweptRows, covered
-from jitid.sweep.finding import Coverage, Finding, Swept
 from jitid.system import output
 from jitid.system.files import writing_public
 
@@ -86,19 +86,19 @@ def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
     to_screen = asked.out is None and output.is_terminal()
     match asked.own or given.format_name() or ("table" if to_screen else "tsv"):
         case "sarif":
-            from jitid.formats import sarif
+            from jitid.capabilities.sweep import findings_sarif
 
-            return sarif.text(records, RULES, asked.wording)
+            return findings_sarif.text(records, RULES, asked.wording)
         case "prometheus":
             from jitid.formats import prometheus
 
             return prometheus.text(records, RULES, asked.wording)
         case "html":
-            from jitid.formats import findings_html
+            from jitid.capabilities.sweep import findings_html
 
             return findings_html.text(records, RULES, given.command, asked.wording)
         case "table":
-            from jitid.formats import findings_text
+            from jitid.capabilities.sweep import findings_text
 
             return findings_text.text(
                 records,

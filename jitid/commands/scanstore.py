@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
+from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.commands.scanfound import ORDER
 from jitid.errors import StorageError
-from jitid.sweep.finding import Finding, Severity
 
 _MOST_HELD = 20_000
 """So many findings are held in memory, and put into the order of their places."""

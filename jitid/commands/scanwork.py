@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.trace_result import Evidence, Traced
     from jitid.capabilities.scan.hits import Batch, Hit
     from jitid.capabilities.scan.source import Source
+    from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
     from jitid.commands.globals import Globals
     from jitid.commands.scanasked import Action, Asked
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
     from jitid.search.secret_shapes import Looks
-    from jitid.sweep.finding import Coverage, Finding, Swept
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut", "locked"})
@@ -349,8 +349,8 @@ class _Work:
         self._telling = scanrows.write(self._given, asked, self._found())
 
     def _found(self) -> Iterator[Finding | Coverage | Swept]:
+        from jitid.capabilities.sweep.finding import Swept
         from jitid.commands.scanrows import Searched, coverage
-        from jitid.sweep.finding import Swept
 
         yield from self._store
         asked = self._authority is not None

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.sweep.finding import Severity
+from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
+from jitid.capabilities.sweep.known_findings import Known
 from jitid.commands import rows
 from jitid.commands.baseline import NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines, severity_of
@@ -18,10 +21,7 @@ from jitid.config.settings import nearest
 from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.show import pieces
-from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
-from jitid.sweep.finding import Severity
-from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES, rule_of
 from jitid.system import output
 from jitid.system.files import writing_private, writing_public
@@ -31,8 +31,8 @@ from jitid.values.text import quote
 from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.sweep.finding import Remedied, Unfixed
     from jitid.commands import options
-    from jitid.sweep.finding import Remedied, Unfixed
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
@@ -241,19 +241,19 @@ def _text(
         )
     match own or name or ("table" if out is None and output.is_terminal() else "tsv"):
         case "sarif":
-            from jitid.formats import sarif
+            from jitid.capabilities.sweep import findings_sarif
 
-            return sarif.text(records, rules)
+            return findings_sarif.text(records, rules)
         case "prometheus":
             from jitid.formats import prometheus
 
             return prometheus.text(records, rules)
         case "html":
-            from jitid.formats import findings_html
+            from jitid.capabilities.sweep import findings_html
 
             return findings_html.text(records, rules, given.command)
         case "table":
-            from jitid.formats import findings_text
+            from jitid.capabilities.sweep import findings_text
 
             return findings_text.text(
                 records, rules, given.coloured(out), given.command, verbose=given.verbose

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.target_operations import FlyCanaries, Settle
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.sweep.finding import Coverage, Remedied
 from jitid.commands import progress, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
@@ -24,16 +25,15 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.operation.base import Fix, ForeseeFix, ProveLeaks, Sweep
-from jitid.sweep.finding import Coverage, Remedied
 from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
+    from jitid.capabilities.sweep.canary_result import Canary
+    from jitid.capabilities.sweep.finding import Finding, Swept, Unfixed
+    from jitid.capabilities.sweep.known_findings import Known
+    from jitid.capabilities.sweep.remedies import Foreseen
     from jitid.operation.authority import Authority
     from jitid.settling import Settled
-    from jitid.sweep.canary import Canary
-    from jitid.sweep.finding import Finding, Swept, Unfixed
-    from jitid.sweep.known import Known
-    from jitid.sweep.remedies import Foreseen
 
 
 class Work:

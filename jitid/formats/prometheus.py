@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from jitid.formats.swept import STATES, SWEEP, RuleInfo, SweptRows, Wording
+from jitid.capabilities.sweep.findings_view import STATES, SWEEP, RuleInfo, SweptRows, Wording
 from jitid.values.text import safe
 from jitid.values.times import parse_time
 

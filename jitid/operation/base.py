@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.timeline import Account
     from jitid.capabilities.leak.trace_result import Traced
     from jitid.capabilities.report.sprawl_report import Report
+    from jitid.capabilities.sweep.canary_result import Canary
+    from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
+    from jitid.capabilities.sweep.known_findings import Known
+    from jitid.capabilities.sweep.remedies import Foreseen
+    from jitid.capabilities.sweep.thresholds import Limits
     from jitid.model.credential import Credential
     from jitid.model.leak import LeakFilter
     from jitid.model.ledger_rows import Ancestor, Filter, Selection, SigningKey
@@ -32,11 +37,6 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.search.find import Finds
     from jitid.sshtrust import SshAuthority, SshRevocations
-    from jitid.sweep.canary import Canary
-    from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-    from jitid.sweep.known import Known
-    from jitid.sweep.limits import Limits
-    from jitid.sweep.remedies import Foreseen
     from jitid.values.secret import Secret
 
 Result = TypeVar("Result")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.operation.shapes import Definitions, Schema, Shape, UnfitError
 
 if TYPE_CHECKING:
+    from jitid.capabilities.sweep.known_findings import Known
     from jitid.search.find import Finds
-    from jitid.sweep.known import Known
 
 # ruff: noqa: ANN401
 
@@ -199,7 +199,7 @@ class KnownShape:
         return [[f"{fingerprint:016x}", credentials] for fingerprint, credentials in value]
 
     def decode(self, raw: Any) -> Known:
-        from jitid.sweep.known import Known
+        from jitid.capabilities.sweep.known_findings import Known
 
         found = []
         for key, count in _pairs(raw, ""):

@@ -35,7 +35,7 @@ from jitid.operation.shapes import (
 
 _OURS: Mapping[tuple[str, str], Callable[[], Shape]] = {
     ("jitid.search.find", "Finds"): FindsShape,
-    ("jitid.sweep.known", "Known"): KnownShape,
+    ("jitid.capabilities.sweep.known_findings", "Known"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
 }
 """What is no record, by module and name: none of it is loaded before it is met."""

@@ -29,6 +29,7 @@ from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue.actors import own_agent
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection
@@ -36,7 +37,6 @@ from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
 from jitid.search.pasted import search_pasted
-from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
 from jitid.values.secret import Secret
 from tests.authority.scene import API, BACKEND, Held, Scene, standing

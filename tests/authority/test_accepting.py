@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import ClockError
 from jitid.operation import base as ops
 from jitid.operation.annotations import fields_of, operations
-from jitid.sweep.limits import Limits
 from tests.authority import examples
 from tests.authority.scene import Scene
 from tests.builders import DAY, NOW

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.sweep.finding import Coverage, Finding
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Target
 from jitid.operation.base import Sweep
-from jitid.sweep.finding import Coverage, Finding
-from jitid.sweep.limits import Limits
 from tests.bench import secretstore
 from tests.bench.ground import Ground, authority, copies, issue
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

@@ -13,6 +13,8 @@ from statistics import mean
 from typing import Any
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.config import effective
 from jitid.environment import open_or_create_local
 from jitid.ledger.postgres import home
@@ -21,8 +23,6 @@ from jitid.ledger.postgres.session import Session
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.operation.base import Sweep
-from jitid.sweep.finding import Finding
-from jitid.sweep.limits import Limits
 from tests.bench import ground, history
 from tests.bench.fleet import terms
 from tests.bench.ground import ROOT, Ground

@@ -7,8 +7,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jitid.formats.swept import STATES, CoverageRow, FindingRow, RuleInfo, SummaryRow, SweptRow
-from jitid.sweep.finding import SEVERITIES, Severity
+from jitid.capabilities.sweep.finding import SEVERITIES, Severity
+from jitid.capabilities.sweep.findings_view import (
+    STATES,
+    CoverageRow,
+    FindingRow,
+    RuleInfo,
+    SummaryRow,
+    SweptRow,
+)
 from tests.formats.test_formats import texts
 
 RULES = (

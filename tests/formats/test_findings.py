@@ -13,9 +13,10 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from jitid.formats import findings_html, findings_text, prometheus, sarif
+from jitid.capabilities.sweep import findings_html, findings_sarif, findings_text
+from jitid.capabilities.sweep.findings_view import SweptRow
+from jitid.formats import prometheus
 from jitid.formats.cell import cell
-from jitid.formats.swept import SweptRow
 from tests.formats.swept import RULES, coverage, ended, finding, many, sweeps, whole
 
 
@@ -114,7 +115,7 @@ def test_what_nobody_can_know_is_neither_clean_nor_missed() -> None:
     assert "5 rules asked, 3 examined completely" in text
     assert "not known for never-used, over-scoped: use is reported nowhere" in text
     assert "incomplete" not in text
-    for other in (plain(told, verbose=True), page(told), "".join(sarif.text(told, RULES))):
+    for other in (plain(told, verbose=True), page(told), "".join(findings_sarif.text(told, RULES))):
         assert other.count("450,000 live credentials; not known: use is reported nowhere") == 2
     metrics = "".join(prometheus.text(told, RULES))
     assert 'jitid_sweep_unknown{rule="never-used"} 1' in metrics
@@ -230,7 +231,7 @@ def test_the_page_tells_what_was_not_examined() -> None:
 # Memory.
 
 FORMATS: dict[str, Callable[[Iterator[SweptRow]], Iterator[str]]] = {
-    "sarif": lambda rows: sarif.text(rows, RULES),
+    "sarif": lambda rows: findings_sarif.text(rows, RULES),
     "prometheus": lambda rows: prometheus.text(rows, RULES),
     "text": lambda rows: findings_text.text(rows, RULES, colour=False),
     "html": lambda rows: findings_html.text(rows, RULES),

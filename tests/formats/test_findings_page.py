@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.formats import findings_html
+from jitid.capabilities.sweep import findings_html
 from tests.browser import Browser, browser
 from tests.formats.swept import RULES, ended, finding, whole
 from tests.report.made import HOSTILE

@@ -7,8 +7,8 @@ import subprocess
 
 from hypothesis import given
 
+from jitid.capabilities.sweep.findings_view import SweptRow
 from jitid.formats import prometheus
-from jitid.formats.swept import SweptRow
 from tests.formats.swept import RULES, ended, finding, sweeps, whole
 from tests.formats.test_formats import texts
 from tests.real import need

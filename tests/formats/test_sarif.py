@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import sarif
-from jitid.formats.swept import SCAN, SweptRow
+from jitid.capabilities.sweep import findings_sarif
+from jitid.capabilities.sweep.findings_view import SCAN, SweptRow
 from tests.formats.swept import RULES, SWEEP, ended, finding, sweeps, whole
 from tests.real import missing
 
@@ -41,12 +41,12 @@ def errors() -> Callable[[object], list[str]]:
 def run_of(rows: list[SweptRow]) -> dict[str, Any]:
     """Return the one run of a result."""
     run: dict[str, Any]
-    (run,) = json.loads("".join(sarif.text(iter(rows), RULES)))["runs"]
+    (run,) = json.loads("".join(findings_sarif.text(iter(rows), RULES)))["runs"]
     return run
 
 
 def test_the_schema_finds_what_does_not_belong(errors: Callable[[object], list[str]]) -> None:
-    document = json.loads("".join(sarif.text(iter(whole([finding()])), RULES)))
+    document = json.loads("".join(findings_sarif.text(iter(whole([finding()])), RULES)))
     document["runs"][0]["results"][0]["level"] = "grave"
     document["runs"][0]["results"][0]["extra"] = 1
     assert len(errors(document)) == 2
@@ -56,7 +56,7 @@ def test_the_schema_finds_what_does_not_belong(errors: Callable[[object], list[s
 def test_whatever_a_finding_holds_the_document_is_valid(
     errors: Callable[[object], list[str]], rows: list[SweptRow]
 ) -> None:
-    text = "".join(sarif.text(iter(rows), RULES))
+    text = "".join(findings_sarif.text(iter(rows), RULES))
     assert errors(json.loads(text)) == []
     # A terminal that shows it obeys nothing in it.
     assert text.replace("\n", "").isascii()
@@ -152,7 +152,7 @@ def test_a_place_in_a_file_is_an_address_whatever_it_is_called(
     """Bytes that are no text are there as they are: whoever reads it finds the file."""
     path = os.fsdecode(raw)
     rows = whole([finding(subject=f"{path}:{line}", evidence={"path": path, "line": line})])
-    text = "".join(sarif.text(iter(rows), RULES, SCAN))
+    text = "".join(findings_sarif.text(iter(rows), RULES, SCAN))
     document = json.loads(text)
     assert errors(document) == []
     assert text.replace("\n", "").isprintable()

@@ -22,6 +22,7 @@ from jitid.capabilities.leak import trace_result
 from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.scan.hits import Hit
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
@@ -33,7 +34,6 @@ from jitid.model.ledger_rows import Radius, Selection
 from jitid.operation import base as ops
 from jitid.publication import Document
 from jitid.search.pasted import search_pasted
-from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret
 from jitid.values.times import format_time
 from tests.builders import NOW, PERMIT_ALL, Made, World, request

@@ -18,13 +18,13 @@ from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.directory.agent_operations import ClassifyAgents, SuggestPolicy
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.recurrence import Rule
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
 from jitid.operation.base import MakeReport, Trace
 from jitid.search.pasted import search_pasted
 from jitid.search.secret_shapes import PRINT, Shape
-from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret, new_opaque
 from tests.builders import DAY, NOW, World, edit
 from tests.lifecycle.test_leaks import add, only, prove

@@ -23,6 +23,7 @@ from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import report_html, report_text
 from jitid.capabilities.report.report_document import document
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
@@ -41,7 +42,6 @@ from jitid.operation.base import (
 )
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
-from jitid.sweep.limits import Limits
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.times import format_time

@@ -18,11 +18,11 @@ from jitid.capabilities.integrity import cut as segments
 from jitid.capabilities.integrity.cut import Cut
 from jitid.capabilities.integrity.cut_store import digest_of
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.model.event import Event, encode, link
 from jitid.operation.base import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
-from jitid.sweep.finding import Finding
-from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret
 from tests.builders import DAY, PERMIT_ALL, Made, World, edit
 from tests.lifecycle.test_copying import copied

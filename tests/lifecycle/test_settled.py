@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError
 from jitid.operation.base import FollowLog, ReadLog, SignHead, Sweep, VerifyLog
-from jitid.sweep.finding import Finding
-from jitid.sweep.limits import Limits
 from tests.builders import Clock, make_database, open_postgres
 from tests.lifecycle.test_moving import DatabaseWorld
 

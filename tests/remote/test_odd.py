@@ -18,12 +18,12 @@ from jitid import cli
 from jitid.authority import fitting, remote
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.sweep.finding import Swept
 from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.model.credential import PARTS
 from jitid.operation import codec
 from jitid.operation.annotations import operations, result_of
 from jitid.operation.shape_of import item_of, shape_of
-from jitid.sweep.finding import Swept
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import Secret
 from tests.authority.values import answers, operation_values

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from jitid import cli
+from jitid.capabilities.sweep.finding import Coverage
 from jitid.operation.annotations import result_of
 from jitid.operation.base import Sweep
 from jitid.operation.shape_of import item_of, shape_of
-from jitid.sweep.finding import Coverage
 from jitid.sweep.rules import NAMES
 from jitid.system import time_limit
 from tests.programs import Shop

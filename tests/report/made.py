@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from jitid.capabilities.report.sprawl_report import Report, make
+from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.model.survey import Breakdown, Part
-from jitid.sweep.finding import Coverage, Finding, Severity
-from jitid.sweep.limits import Limits
 from jitid.values.ids import parse_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, edit
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.ledger.sqlite import folder
 from jitid.model.acceptance import LEEWAY
 from jitid.model.survey import (
@@ -26,7 +27,6 @@ from jitid.model.survey import (
     Use,
 )
 from jitid.model.task import SENSITIVITIES
-from jitid.sweep.limits import Limits
 from tests.builders import DAY
 
 LIMITS = {sensitivity: Limits().standing(sensitivity) for sensitivity in SENSITIVITIES}

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.report import report_document, report_html, report_metrics, report_text
 from jitid.capabilities.report.sprawl_report import Report, gravest
+from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import csv, json
 from jitid.formats.figures import count, duration, percent
 from jitid.formats.view import View
 from jitid.model.survey import Breakdown, Part, Spread
-from jitid.sweep.finding import Finding
 from tests.real import need
 from tests.report.made import FOUND, HOSTILE, hostile, lifeless, lively, ownerless
 

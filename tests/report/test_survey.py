@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import UsageError
 from jitid.model.survey import People, Survey, Use
 from jitid.operation import base as ops
-from jitid.sweep.limits import Limits
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World, edit, put
 from tests.lifecycle.test_leaks import add

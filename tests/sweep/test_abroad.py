@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.target_operations import Settle
+from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Severity, Unfixed
 from jitid.errors import UsageError
 from jitid.operation.base import Fix, Sweep
-from jitid.sweep.finding import Coverage, Finding, Remedied, Severity, Unfixed
 from tests.builders import World
 from tests.programs import Shop
 from tests.sweep.asking import LIMITS

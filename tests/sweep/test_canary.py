@@ -11,11 +11,11 @@ import pytest
 from jitid.authority.target_operations import FlyCanaries
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.sweep.canary_result import Canary, Fate
+from jitid.capabilities.sweep.finding import Coverage, Finding
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.model.ledger_rows import Filter
 from jitid.operation.base import ListCredentials, ListTasks, Sweep
-from jitid.sweep.canary import Canary, Fate
-from jitid.sweep.finding import Coverage, Finding
-from jitid.sweep.limits import Limits
 from tests.builders import World
 from tests.programs import Shop
 

@@ -8,9 +8,9 @@ import pytest
 
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
+from jitid.capabilities.sweep.finding import Coverage, Remedied, Severity
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import InvalidCredentialError
-from jitid.sweep.finding import Coverage, Remedied, Severity
-from jitid.sweep.limits import Limits
 from jitid.values import strict_json
 from jitid.values.scope import Scope, uncovered
 from tests.builders import DAY, NOW, World, edit

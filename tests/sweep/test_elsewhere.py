@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.sweep.finding import Coverage
 from jitid.model.process import Process, silent_from
 from jitid.operation.base import Renew
-from jitid.sweep.finding import Coverage
 from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.sweep.asking import fixed, found, swept

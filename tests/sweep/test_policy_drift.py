@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.directory.governance import standing_of
 from jitid.capabilities.identity.introspection import root_proof
+from jitid.capabilities.sweep.finding import Coverage, Severity
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.ledger.contract import Snapshot
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest
-from jitid.sweep.finding import Coverage, Severity
 from jitid.values.ids import identity_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, policed
 from tests.lifecycle.office import PAY, POLICY, Office
@@ -60,8 +60,8 @@ def test_it_ends_only_if_it_is_named(world: World) -> None:
 
 
 def _foreseen(rule: str) -> Any:
+    from jitid.capabilities.sweep.thresholds import Limits
     from jitid.operation.base import ForeseeFix
-    from jitid.sweep.limits import Limits
 
     return ForeseeFix(rules=(rule,), limits=Limits())
 

@@ -10,14 +10,14 @@ from inspect import getdoc
 import pytest
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
+from jitid.capabilities.sweep.rule import Group, Sight
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.commands import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
 from jitid.operation.base import Renew
-from jitid.sweep.finding import Coverage, Severity, Swept
-from jitid.sweep.limits import Limits
-from jitid.sweep.rule import Group, Sight
 from jitid.sweep.rules import NAMES as EVERY
 from jitid.sweep.rules import rule_of
 from jitid.values.secret import Secret

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.report.sprawl_report import Excess
+from jitid.capabilities.sweep.finding import Coverage
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import InvalidCredentialError
 from jitid.operation.base import MakeReport
-from jitid.sweep.finding import Coverage
-from jitid.sweep.limits import Limits
 from tests.builders import World, edit
 from tests.sweep.asking import fixed, fixing, found, swept
 from tests.sweep.cases import use

@@ -15,10 +15,10 @@ from jitid.capabilities.report.sprawl_report import (
     Published,
     Report,
 )
+from jitid.capabilities.sweep.finding import Finding
 from jitid.formats.figures import percent
 from jitid.model.acceptance import LEEWAY
 from jitid.model.survey import Breakdown, Day, Leaks, Spread
-from jitid.sweep.finding import Finding
 from jitid.values.times import format_time
 
 NO_OLD_LEAK = "no leak that worked when it was reported is five days old yet"

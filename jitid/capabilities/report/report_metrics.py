@@ -12,9 +12,9 @@ from jitid.capabilities.report.sprawl_report import (
     Published,
     Report,
 )
+from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import prometheus
 from jitid.model.survey import Breakdown, DirectoryCounts, Spread
-from jitid.sweep.finding import Finding
 from jitid.values.times import format_time
 
 FIELDS = ("metric", "labels", "value")

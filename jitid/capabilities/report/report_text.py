@@ -30,11 +30,11 @@ from jitid.capabilities.report.sprawl_report import (
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
+from jitid.capabilities.sweep.finding import Severity
 from jitid.formats.cell import cell
 from jitid.formats.figures import count, counted, duration, mean, percent
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
 from jitid.model.survey import Day, Spread
-from jitid.sweep.finding import Severity
 from jitid.values.times import format_time
 
 _LINE = 100

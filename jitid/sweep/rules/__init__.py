@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jitid.sweep.rule import Rule
+    from jitid.capabilities.sweep.rule import Rule
 
 NAMES: Sequence[str] = (
     "orphaned-task",
@@ -44,5 +44,5 @@ NAMES: Sequence[str] = (
 
 def rule_of(name: str) -> Rule:
     """Return the rule of that name, which must be one of `NAMES`."""
-    found: Rule = import_module(f"jitid.sweep.rules.{name.replace('-', '_')}").RULE
+    found: Rule = import_module(f"jitid.capabilities.sweep.rules.{name.replace('-', '_')}").RULE
     return found

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.capabilities.audit.audit_log import UnreadableHeadError, begins_after, put_back
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import IntegrityError
 from jitid.model.chain import Chain, Walk, marks
 from jitid.model.event import BrokenChainError, Event, Head
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 
 
 def _find(sight: Sight) -> Iterator[Finding]:

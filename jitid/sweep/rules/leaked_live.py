@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.ledger.lineage import LIVING, below
 from jitid.ledger.select import DEATH, LIVE
 from jitid.model.ledger_rows import Selection
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.text import quote
 from jitid.values.times import brief_duration, format_time

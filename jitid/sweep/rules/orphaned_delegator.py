@@ -7,10 +7,10 @@ from itertools import groupby
 from operator import itemgetter
 from shlex import quote as word
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.times import format_time
 
 # By each of their names: an alias was none yet, perhaps, when something was issued under it.

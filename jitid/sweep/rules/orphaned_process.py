@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, silent_from
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.system.processes import liveness, this_process
 from jitid.values.ids import identity_id
 from jitid.values.times import format_time

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import format_time
 

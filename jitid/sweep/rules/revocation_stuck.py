@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Settlement
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.sweep.rules.revoked_live import DIED
 from jitid.values.ids import credential_id
 from jitid.values.text import operand, safe

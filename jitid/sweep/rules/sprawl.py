@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote as word
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 
 # What is superseded has a successor, which counts; a revocation ends both.
 _QUESTION = f"""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.task import ADOPTED, SENSITIVITIES
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.text import operand, safe
 from jitid.values.times import format_duration, format_time

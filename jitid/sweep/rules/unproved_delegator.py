@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote as word
 
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES
-from jitid.sweep.finding import Finding, Severity
-from jitid.sweep.limits import Limits
-from jitid.sweep.rule import Group, Rule, Sight
 from jitid.values.ids import identity_id
 
 _LEVELS = ", ".join(f":needs_{number}" for number in range(len(SENSITIVITIES)))

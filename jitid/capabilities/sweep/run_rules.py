@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
+from jitid.capabilities.sweep.finding import Coverage, Finding
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.sqlite.clock import jumped
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Selection
-from jitid.sweep.finding import Coverage, Finding
-from jitid.sweep.rule import Group, Rule, Sight
 
 MEASURED = 20_000
 """Of findings about so many credentials in all it is measured what their remedies end: more would take its time.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from jitid.sweep.seen import Observed
+from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.sweep.rule import Sight
+    from jitid.capabilities.sweep.rule import Sight
 
 _TABLES = {
     "asked_target": "target TEXT PRIMARY KEY, asked_at BIGINT NOT NULL, lists INTEGER NOT NULL",

@@ -8,6 +8,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
+from jitid.capabilities.sweep.targets_seen import Observed
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, UsageError
 from jitid.ledger import usereports
 from jitid.ledger.contract import Snapshot
@@ -15,14 +18,11 @@ from jitid.ledger.select import LIVE
 from jitid.model.event import Head
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Names, Selection
-from jitid.sweep.finding import Coverage, Finding, Severity
-from jitid.sweep.limits import Limits
-from jitid.sweep.seen import Observed
 from jitid.values.scope import Scope, parse_scope
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.request import Terms
-    from jitid.sweep.canary import Canary
+    from jitid.capabilities.sweep.canary_result import Canary
 
 _DOUBTS = (
     (
@@ -218,16 +218,16 @@ class Sight:
 
     def look_abroad(self) -> None:
         """Put what targets have told beside the ledger (`abroad.load`), and say what they have not."""
-        from jitid.sweep import abroad
+        from jitid.capabilities.sweep import target_tables
 
         observed = self.observed
         if observed is None:
             self.missed("targets were not asked")
             observed = Observed()
         if not self._loaded:
-            abroad.load(self, observed)
+            target_tables.load(self, observed)
             self._loaded = True
-        abroad.told(self, observed)
+        target_tables.told(self, observed)
 
     def _unreported(self) -> str | None:
         ((live, known),) = self.ask(_KNOWN_USE)

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jitid.formats.cell import plain
-from jitid.formats.figures import counted
-from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.page import CLOSING, opening, prose
-from jitid.formats.page import text as _shown
-from jitid.formats.page_style import BASE
-from jitid.formats.swept import (
+from jitid.capabilities.sweep.findings_view import (
     SWEEP,
     Command,
     FindingRow,
@@ -22,6 +16,12 @@ from jitid.formats.swept import (
     as_it_is,
     covered,
 )
+from jitid.capabilities.sweep.grouped_findings import Closing, Group, grouped
+from jitid.formats.cell import plain
+from jitid.formats.figures import counted
+from jitid.formats.page import CLOSING, opening, prose
+from jitid.formats.page import text as _shown
+from jitid.formats.page_style import BASE
 from jitid.values.times import format_duration
 
 MOST = 200

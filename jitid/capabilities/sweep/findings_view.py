@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, final
 
+from jitid.capabilities.sweep.finding import Severity
 from jitid.model import acceptance
-from jitid.sweep.finding import Severity
 from jitid.values.times import format_time, parse_time
 
 FindingState = Literal["open", "known", "ended"]

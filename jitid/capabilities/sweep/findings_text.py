@@ -5,10 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from jitid.formats.cell import cell
-from jitid.formats.figures import counted
-from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.swept import (
+from jitid.capabilities.sweep.findings_view import (
     SWEEP,
     Command,
     FindingRow,
@@ -19,6 +16,9 @@ from jitid.formats.swept import (
     as_it_is,
     covered,
 )
+from jitid.capabilities.sweep.grouped_findings import Closing, Group, grouped
+from jitid.formats.cell import cell
+from jitid.formats.figures import counted
 from jitid.formats.table import terminal_width
 
 MOST = 10

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity.perform import sign_head
+from jitid.capabilities.sweep import remedies
+from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
+from jitid.capabilities.sweep.rule import Rule, Sight
+from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
+from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.operation import base as ops
-from jitid.sweep import remedies
-from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-from jitid.sweep.limits import Limits
-from jitid.sweep.rule import Rule, Sight
 from jitid.sweep.rules import rule_of
-from jitid.sweep.sweeping import check_clock, found, sweep
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.request import Terms
+    from jitid.capabilities.sweep.canary_result import Canary
+    from jitid.capabilities.sweep.targets_seen import Observed
     from jitid.operation.context import Inside
-    from jitid.sweep.canary import Canary
-    from jitid.sweep.seen import Observed
 
 
 def perform(
@@ -137,7 +137,7 @@ def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Ru
     if not any(rule.abroad for rule in rules):
         return None
     from jitid.authority.provisioning import targets_of
-    from jitid.sweep.observing import observe
+    from jitid.capabilities.sweep.observe import observe
 
     return observe(inside.ledger, targets_of(inside), operation.targets, operation.target_timeout)
 
@@ -145,7 +145,7 @@ def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Ru
 def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
     """Have targets end what they take and should not: what was revoked just now is among that."""
     from jitid.authority.provisioning import targets_of
-    from jitid.sweep.mending import mend
+    from jitid.capabilities.sweep.fix_targets import mend
 
     clearing = [rule for rule in rules if rule.clears]
     observed = _observed(inside, operation, clearing)

@@ -9,9 +9,9 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from jitid.capabilities.sweep.targets_seen import Observed, Seen
 from jitid.errors import JitidError
 from jitid.ledger.contract import Ledger
-from jitid.sweep.seen import Observed, Seen
 from jitid.system import time_limit
 from jitid.targets import Targets
 from jitid.values.text import safe

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from jitid.formats.swept import SWEEP, Examined, FindingRow, Summary, SweptRow, SweptRows, Wording
-from jitid.sweep.finding import Severity
+from jitid.capabilities.sweep.finding import Severity
+from jitid.capabilities.sweep.findings_view import (
+    SWEEP,
+    Examined,
+    FindingRow,
+    Summary,
+    SweptRow,
+    SweptRows,
+    Wording,
+)
 
 
 class Group:

@@ -11,12 +11,12 @@ from jitid import settling
 from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.issue import issuance, provision
 from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.retry import change
 from jitid.model.credential import MADE, is_outside
 from jitid.model.ledger_rows import Selection
 from jitid.model.target import Life, Probe
-from jitid.sweep.canary import Canary, Fate
 from jitid.values.text import safe
 
 if TYPE_CHECKING:

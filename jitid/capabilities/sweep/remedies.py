@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.sweep import fix_proof
+from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
+from jitid.capabilities.sweep.rule import Rule, Sight
+from jitid.capabilities.sweep.run_rules import ends, found, reading_rows
 from jitid.errors import (
     ClockError,
     IntegrityError,
@@ -20,10 +24,6 @@ from jitid.errors import (
 )
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.sweep import proof
-from jitid.sweep.finding import Finding, Remedied, Unfixed
-from jitid.sweep.rule import Rule, Sight
-from jitid.sweep.sweeping import ends, found, reading_rows
 
 BATCH = 1_000
 """So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
@@ -205,7 +205,7 @@ def _looked_at_again(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
     """Yield what was ended with how much of it is taken all the same; what cannot be told is told first."""
     try:
         with reading_rows():
-            accepted = proof.accepted(ledger, done)
+            accepted = fix_proof.accepted(ledger, done)
     except JitidError:
         yield done
         raise

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
+from jitid.capabilities.sweep.rule import Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import Entry
-from jitid.sweep.rule import Sight, scopes_of
 from jitid.values.scope import uncovered
 from jitid.values.text import quote
 

@@ -7,8 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jitid import __version__
-from jitid.formats.json import dumps
-from jitid.formats.swept import (
+from jitid.capabilities.sweep.findings_view import (
     SCAN,
     SWEEP,
     Examined,
@@ -19,6 +18,7 @@ from jitid.formats.swept import (
     Wording,
     covered,
 )
+from jitid.formats.json import dumps
 from jitid.values.text import safe
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

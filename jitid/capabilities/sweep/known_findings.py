@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from jitid.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.finding import Finding, Severity
 
 
 class Known:

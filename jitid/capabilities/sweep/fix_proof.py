@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.sweep.finding import Remedied
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.ledger.contract import Ledger, Snapshot
-from jitid.sweep.finding import Remedied
 from jitid.values.ids import credential_id
 
 _ASKED = 100

@@ -8,13 +8,13 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from jitid import settling
+from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
+from jitid.capabilities.sweep.rule import Rule
 from jitid.errors import JitidError
 from jitid.ledger.contract import Ledger, Transaction
 from jitid.ledger.retry import change
 from jitid.model.outside import Outside
 from jitid.model.target import Outcome, Record, Settlement
-from jitid.sweep.finding import Finding, Remedied, Unfixed
-from jitid.sweep.rule import Rule
 from jitid.targets import Targets
 from jitid.values.text import safe
 
