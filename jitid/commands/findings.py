@@ -15,10 +15,10 @@ from jitid.capabilities.sweep.findings_view import (
     SweptRows,
     covered,
 )
+from jitid.capabilities.sweep.rules import rule_of
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
-from jitid.sweep.rules import rule_of
 from jitid.values.text import quote
 from jitid.values.times import format_time
 

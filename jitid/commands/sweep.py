@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.capabilities.sweep.finding import Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
 from jitid.capabilities.sweep.known_findings import Known
+from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.commands import rows
 from jitid.commands.baseline import NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines, severity_of
@@ -22,7 +23,6 @@ from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.show import pieces
 from jitid.formats.view import Format, View
-from jitid.sweep.rules import NAMES, rule_of
 from jitid.system import output
 from jitid.system.files import writing_private, writing_public
 from jitid.system.output_place import check_output

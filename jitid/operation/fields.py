@@ -116,7 +116,7 @@ def seen_text(most: int) -> Form:
 
 
 def _rule(value: str) -> str:
-    from jitid.sweep.rules import NAMES
+    from jitid.capabilities.sweep.rules import NAMES
 
     if value not in NAMES:
         raise UsageError(f"there is no such rule; there are: {', '.join(NAMES)}")

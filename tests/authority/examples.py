@@ -29,6 +29,7 @@ from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue.actors import own_agent
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
@@ -37,7 +38,6 @@ from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
 from jitid.search.pasted import search_pasted
-from jitid.sweep.rules import NAMES as RULES
 from jitid.values.secret import Secret
 from tests.authority.scene import API, BACKEND, Held, Scene, standing
 from tests.builders import DAY, NAMES, NOW, request

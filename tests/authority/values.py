@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jitid.authority import answered
 from jitid.capabilities.directory.roster.roster_entry import KEEP
 from jitid.capabilities.sweep.known_findings import Known
+from jitid.capabilities.sweep.rules import NAMES
 from jitid.errors import UsageError
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
@@ -23,7 +24,6 @@ from jitid.operation import fields as common
 from jitid.operation.annotations import fields_of
 from jitid.operation.base import Operation
 from jitid.search.find import Finds
-from jitid.sweep.rules import NAMES
 from jitid.values.ids import access_id, credential_id, identity_id
 from jitid.values.secret import Secret
 

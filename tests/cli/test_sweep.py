@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.sweep.rules import NAMES
 from jitid.ledger.sqlite import folder
-from jitid.sweep.rules import NAMES
 from tests.builders import edit
 from tests.real import Shell, command, faked, need, need_root, tmpfs
 

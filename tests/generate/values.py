@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.capabilities.sweep.finding import SEVERITIES
+from jitid.capabilities.sweep.rules import NAMES
 from jitid.commands import (
     accessrows,
     actions,
@@ -63,7 +64,6 @@ from jitid.model.caller import ROLES
 from jitid.model.credential import MADE, Kind, State
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES
-from jitid.sweep.rules import NAMES
 from jitid.system.installed_files import SHELLS
 from tests.generate.tree import Argument, Option, Verb
 

@@ -15,6 +15,7 @@ import pytest
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.config import effective
 from jitid.environment import open_local, open_or_create_local
@@ -26,7 +27,6 @@ from jitid.ledger.postgres.session import Session, open_connection
 from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.operation import base as ops
-from jitid.sweep.rules import NAMES as RULES
 from jitid.values.secret import Secret
 from tests import pgbouncer, postgres
 from tests.builders import put_chain, request

@@ -12,6 +12,7 @@ import pytest
 from jitid.authority.local import LocalAuthority
 from jitid.authority.target_operations import Settle
 from jitid.capabilities.integrity.audit_export import verify_export
+from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.copying import Copy, copy
 from jitid.errors import (
@@ -34,7 +35,6 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.operation.base import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
 from jitid.policy.default import default_files
-from jitid.sweep.rules import NAMES as RULES
 from tests.builders import KINDS, NOW, World, open_postgres, policed, request
 from tests.lifecycle.test_copying import twin
 from tests.postgres import Postgres

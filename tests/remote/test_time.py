@@ -21,10 +21,10 @@ import pytest
 
 from jitid import cli
 from jitid.capabilities.sweep.finding import Coverage
+from jitid.capabilities.sweep.rules import NAMES
 from jitid.operation.annotations import result_of
 from jitid.operation.base import Sweep
 from jitid.operation.shape_of import item_of, shape_of
-from jitid.sweep.rules import NAMES
 from jitid.system import time_limit
 from tests.programs import Shop
 from tests.real import Shell

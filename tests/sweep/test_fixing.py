@@ -9,12 +9,12 @@ from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.sweep import remedies
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Sight
+from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.contract import Snapshot
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation.base import Fix, ForeseeFix, Renew, Sweep
-from jitid.sweep.rules import rule_of
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, put
 from tests.sweep.asking import fixed, fixing, found, swept

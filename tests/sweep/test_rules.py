@@ -12,14 +12,14 @@ import pytest
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
 from jitid.capabilities.sweep.rule import Group, Sight
+from jitid.capabilities.sweep.rules import NAMES as EVERY
+from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.commands import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
 from jitid.operation.base import Renew
-from jitid.sweep.rules import NAMES as EVERY
-from jitid.sweep.rules import rule_of
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit
 from tests.sweep.asking import fixed, found, swept

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
+from jitid.capabilities.sweep.rules import over_privileged, over_scoped
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.contract import Snapshot
@@ -16,7 +17,6 @@ from jitid.model.acceptance import LEEWAY_TEXT
 from jitid.model.ledger_rows import Names
 from jitid.model.survey import DirectoryCounts, Survey
 from jitid.model.task import SENSITIVITIES
-from jitid.sweep.rules import over_privileged, over_scoped
 from jitid.values.times import format_time
 
 DEFAULT_DAYS = 30

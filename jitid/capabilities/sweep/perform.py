@@ -12,6 +12,7 @@ from jitid.capabilities.identity.perform import sign_head
 from jitid.capabilities.sweep import remedies
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.rule import Rule, Sight
+from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import ClockError, IntegrityError, JitidError
@@ -19,7 +20,6 @@ from jitid.ledger.contract import Ledger, Snapshot
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.operation import base as ops
-from jitid.sweep.rules import rule_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.request import Terms

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.sweep.rules.revoked_live import DIED
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Settlement
-from jitid.sweep.rules.revoked_live import DIED
 from jitid.values.ids import credential_id
 from jitid.values.text import operand, safe
 from jitid.values.times import format_time
