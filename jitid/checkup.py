@@ -13,7 +13,6 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import __version__, environment
-from jitid.authority.target_operations import ExamineTargets
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.access.whoami import Confinement
 from jitid.capabilities.integrity import examination
@@ -26,6 +25,7 @@ from jitid.capabilities.integrity.examination import (
     unexamined,
     warning,
 )
+from jitid.capabilities.targets.operations import ExamineTargets
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.ledger.sqlite import folder

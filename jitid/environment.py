@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.examination import Check
     from jitid.capabilities.issue.request import Terms
     from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.targets.targets import Targets
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.operation.authority import Authority
-    from jitid.targets import Targets
     from jitid.values.secret import Secret
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
@@ -556,7 +556,7 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
 
     def supply() -> Targets:
         if not found:
-            from jitid.targets import Targets
+            from jitid.capabilities.targets.targets import Targets
 
             def signer() -> Signer:
                 from jitid.capabilities.issue.mint import signer_of
@@ -597,10 +597,10 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
+        from jitid.capabilities.targets.targets import Targets
         from jitid.issuers.by_kind import TIMEOUT
         from jitid.issuers.openbao.transit import Transit
         from jitid.model.credential import Kind
-        from jitid.targets import Targets
 
         target = Targets(config.targets(), "").get(name)
         if target.kind != Kind.OPENBAO_LEASE:

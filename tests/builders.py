@@ -18,6 +18,7 @@ from jitid.capabilities.identity.revocation import Ended
 from jitid.capabilities.integrity import verify_delegators
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import IssueRequest, Terms
+from jitid.capabilities.targets.targets import Targets
 from jitid.ledger.contract import Ledger, Transaction
 from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
@@ -31,7 +32,6 @@ from jitid.model.target import StatedTarget
 from jitid.operation import base as ops
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.targets import Targets
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.scope import parse_scope

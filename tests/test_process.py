@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.operation.base import ListCredentials, Renew

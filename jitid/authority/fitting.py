@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from jitid.authority import target_operations as targets
 from jitid.capabilities.access import operations as accesses
 from jitid.capabilities.access import token_operations as tokens
+from jitid.capabilities.targets import operations as targets
 from jitid.errors import JitidError, StorageError
 from jitid.model.credential import PARTS, TOKENS, Kind
 from jitid.operation import base as ops

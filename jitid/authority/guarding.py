@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import holding, owning
 from jitid.authority import publication_operations as publications
-from jitid.authority import target_operations as targets
 from jitid.authority import use_operations as uses
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
@@ -22,6 +21,7 @@ from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue.request import named as named_delegator
+from jitid.capabilities.targets import operations as targets
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.actors import Actor
     from jitid.capabilities.issue.issuance import Foreseen, Issued
     from jitid.capabilities.issue.request import IssueRequest, Terms
+    from jitid.capabilities.targets.targets import Targets
     from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.model.caller import Caller
     from jitid.naming import Naming
     from jitid.operation.context import Inside
     from jitid.rotation import KeyChange
-    from jitid.targets import Targets
     from jitid.values.secret import Secret
 
 
@@ -351,9 +351,9 @@ class LocalAuthority:
 
                 return certifying.perform(self._inside, operation)
             case ops.TargetOperation():
-                from jitid.authority import provisioning
+                from jitid.capabilities.targets import perform as targets_perform
 
-                return provisioning.perform(self._inside, operation)
+                return targets_perform.perform(self._inside, operation)
             case ops.AdoptionOperation():
                 from jitid.capabilities.adopt.operations import AdoptedShapes
 
@@ -521,9 +521,9 @@ class LocalAuthority:
             raise
         if not outside:
             return issued
-        from jitid.authority import provisioning
+        from jitid.capabilities.targets import perform as targets_perform
 
-        return provisioning.made(self._inside, issued)
+        return targets_perform.made(self._inside, issued)
 
     def _made(
         self, operation: ops.Issue, make: Callable[[Transaction], list[Issued]], *, shared: bool
@@ -822,7 +822,7 @@ def _with_unsettled(transaction: Transaction, ended: Ended, selection: Selection
     if len(waiting) > unsettled:
         ended = ended._replace(earlier=waiting)
     if len(waiting) < len(left):
-        from jitid.settling import left_by_now
+        from jitid.capabilities.targets.settle import left_by_now
 
         honoured = tuple(left_by_now(one) for one in left if one.settled_at is not None)
         ended = ended._replace(unsupported=len(honoured), left=honoured)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid.authority import fitting, guarding, paging
 from jitid.authority.extent import is_long
-from jitid.authority.target_operations import Settle
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.access.whoami import WhoAmI
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import (
     ConfigurationError,
     JitidError,

@@ -35,7 +35,7 @@ def show(given: Globals, origin: options.Origin = False) -> None:
     rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
     given.show(View("jitid.config/1", fields, rows))
     for stated in given.config().targets():
-        from jitid.targets import check
+        from jitid.capabilities.targets.targets import check
 
         try:
             check(stated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from jitid.authority.target_operations import Settle
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.model.target import BY_HAND
 from jitid.system import time_limit
@@ -14,9 +14,9 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.targets.settle import Left
     from jitid.commands.globals import Globals
     from jitid.operation.authority import Authority
-    from jitid.settling import Left
 
 AT_ONCE = 20
 """Seconds that targets have for a first try, whoever waits for it; their own time limits are mostly shorter."""

@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.request import AttachRequest
 from jitid.capabilities.run.token_place import RUN_TOKEN
+from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_authority, open_for_issue

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.request import AttachRequest, MayAct
 from jitid.capabilities.run.delivery.choose_delivery import own_way
 from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
 from jitid.capabilities.run.delivery.plain_files import PREFIX, Files, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
+from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
 from jitid.environment import open_authority

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid.authority.target_operations import FlyCanaries, Settle
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.sweep.finding import Coverage, Remedied
+from jitid.capabilities.targets.operations import FlyCanaries, Settle
 from jitid.commands import progress, reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Finding, Swept, Unfixed
     from jitid.capabilities.sweep.known_findings import Known
     from jitid.capabilities.sweep.remedies import Foreseen
+    from jitid.capabilities.targets.settle import Settled
     from jitid.operation.authority import Authority
-    from jitid.settling import Settled
 
 
 class Work:

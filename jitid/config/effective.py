@@ -206,7 +206,7 @@ class Config:
                     table = found.setdefault(name, {})
                     table.update({user: (text, layer.origin) for user, text in said.items()})
             for name, stated in layer.targets.items():
-                from jitid.targets import texts_of
+                from jitid.capabilities.targets.targets import texts_of
 
                 table = found.setdefault("target", {})
                 for key in [key for key in table if key.startswith(f"{name}.")]:

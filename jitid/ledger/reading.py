@@ -310,7 +310,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     @property
     def outside(self) -> OutsideSnapshot:
         """The credentials at targets outside."""
-        from jitid.ledger.sqloutside import SqlOutside
+        from jitid.capabilities.targets.store import SqlOutside
 
         return SqlOutside(self._db, self._now)
 

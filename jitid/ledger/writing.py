@@ -130,7 +130,7 @@ class SqlTransaction(SqlSnapshot):
     @property
     def outside(self) -> OutsideTransaction:
         """The credentials at targets outside, and what becomes of them there."""
-        from jitid.ledger.sqloutside import SqlOutsideChanges
+        from jitid.capabilities.targets.store import SqlOutsideChanges
 
         return SqlOutsideChanges(self._db, self._now, self.next_seq)
 

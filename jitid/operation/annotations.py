@@ -20,7 +20,7 @@ _MODULES = (
     "jitid.authority.certificate_operations",
     "jitid.capabilities.directory.delegator_operations",
     "jitid.capabilities.decisions.operations",
-    "jitid.authority.target_operations",
+    "jitid.capabilities.targets.operations",
     "jitid.authority.publication_operations",
     "jitid.capabilities.access.token_operations",
     "jitid.authority.use_operations",

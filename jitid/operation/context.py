@@ -11,9 +11,9 @@ from jitid.ledger.contract import Ledger
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import OidcIssuer, Proof, Sort
     from jitid.capabilities.issue.request import Terms
+    from jitid.capabilities.targets.targets import Targets
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.targets import Targets
     from jitid.values.secret import Secret
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.target_operations import Attach
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import PolicyDeniedError, RefusedError
 from jitid.operation import base as ops
 

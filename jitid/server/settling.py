@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jitid.authority.target_operations import Settle
 from jitid.capabilities.access.token_operations import RevokeToken
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.targets.operations import Settle
 from jitid.server.pool import Pool
 
 if TYPE_CHECKING:

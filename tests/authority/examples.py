@@ -7,7 +7,6 @@ from typing import Any
 
 from jitid.authority import certificate_operations as certificates
 from jitid.authority import publication_operations as publications
-from jitid.authority import target_operations as targets
 from jitid.authority import use_operations as uses
 from jitid.authorization import Asked, check_action
 from jitid.capabilities.access import operations as access
@@ -31,6 +30,7 @@ from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.targets import operations as targets
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access import exchange as exchanging
 from jitid.capabilities.access.oidc import OidcIssuer, Sort
 from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, MayAct
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import (
     InvalidCredentialError,
     PolicyDeniedError,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from jitid.authority import guarding
-from jitid.authority import target_operations as targets
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.targets import operations as targets
 from jitid.errors import RefusedError
 from jitid.model.caller import ROLES
 from jitid.model.ledger_rows import Selection

@@ -10,12 +10,12 @@ import pytest
 
 from jitid.authority.certificate_operations import PublishRevocations
 from jitid.authority.guarding import DUTIES
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.certifying import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.operation import base as ops

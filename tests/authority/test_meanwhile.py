@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
@@ -28,6 +27,7 @@ from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.registry import Stated
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller

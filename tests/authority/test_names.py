@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked, check_action, check_resource
 from jitid.capabilities.access import exchange
@@ -20,6 +19,7 @@ from jitid.capabilities.directory.registry import Due, Stated
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger import reading
 from jitid.model.caller import Caller

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from jitid.authority import guarding
-from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter, Selection

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from jitid.authority.tally import Tally
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted, grant
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import ReplayDecisions
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection

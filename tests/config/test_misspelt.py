@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 
 from jitid.capabilities.access import oidc
+from jitid.capabilities.targets.targets import check
 from jitid.config import settings
 from jitid.config.config_file import TABLES
 from jitid.config.effective import load
@@ -19,7 +20,6 @@ from jitid.model.caller import ROLES
 from jitid.model.credential import MADE
 from jitid.model.target import StatedTarget
 from jitid.model.task import SENSITIVITIES
-from jitid.targets import check
 from tests.config.test_config import surroundings, write
 from tests.real import Shell
 

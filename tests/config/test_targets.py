@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.targets.targets import Targets, check
 from jitid.config.effective import load
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.by_kind import COMMON, options_of
 from jitid.keys.keyring import Signer
 from jitid.model.credential import OUTSIDE, Kind
 from jitid.model.target import StatedTarget, Target, jti_of, name_at
-from jitid.targets import Targets, check
 from tests.config.test_config import surroundings, write
 from tests.issuers.places import new_jti
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.targets.targets import Targets
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.exec import MOST_ANSWER, ExecIssuer
 from jitid.model.target import Life, Settlement, StatedTarget
-from jitid.targets import Targets
 from tests.issuers.execplace import ExecPlace
 from tests.real import until
 

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ss
 
 from jitid import offline, rotation
 from jitid.authority.publication_operations import MakePublication
-from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.issue.issuance import Issued
@@ -23,6 +22,7 @@ from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence

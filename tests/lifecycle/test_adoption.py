@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.target_operations import Settle
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
@@ -19,6 +18,7 @@ from jitid.capabilities.directory.agent_operations import ClassifyAgents, Sugges
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.recurrence import Rule
 from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life

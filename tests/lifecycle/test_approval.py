@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.issue import approval_request, issuance
 from jitid.capabilities.issue.approval_operations import GrantApproval, ShowApproval
 from jitid.capabilities.issue.approval_request import is_requester, requested
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.crypto import openssh
 from jitid.errors import (
     ApprovalNeededError,

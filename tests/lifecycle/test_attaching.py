@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Inspect, Retire, Revoke, Verify

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.authority.repeating import digest_of
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import audit_export
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.writing import SqlTransaction

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.target_operations import Attach
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
     LONGEST,
@@ -23,6 +22,7 @@ from jitid.authorization import (
 )
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
+from jitid.capabilities.targets.operations import Attach
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.use import UseFilter

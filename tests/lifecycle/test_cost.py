@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.issue import request as requests
 from jitid.capabilities.issue.request import (
     MOST_AT_ONCE,
@@ -20,6 +19,7 @@ from jitid.capabilities.issue.request import (
     AttachRequest,
     RenewRequest,
 )
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.operation import base as ops

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.issue.request import AttachRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.trace_result import Match, Traced, honour
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import IntegrityError
 from jitid.operation import base as ops
 from jitid.search.find import Finds

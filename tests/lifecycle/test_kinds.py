@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.folder import DATABASE

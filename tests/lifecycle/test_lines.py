@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import Credential

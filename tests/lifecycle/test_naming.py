@@ -12,12 +12,12 @@ import pytest
 
 import jitid
 from jitid import naming
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.grant import Wanted, authenticate
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.access.token_operations import Introspect
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     ConfigurationError,

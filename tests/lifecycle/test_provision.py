@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.target_operations import Attach, Settle
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.targets.settle import FIRST_AFTER, MINTING, _Tally, backoff
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -34,7 +35,6 @@ from jitid.operation.base import (
     ShareTask,
     VerifyLog,
 )
-from jitid.settling import FIRST_AFTER, MINTING, _Tally, backoff
 from jitid.system import time_limit
 from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.target_operations import Settle
+from jitid.capabilities.targets.operations import Settle
+from jitid.capabilities.targets.settle import MINTING
 from jitid.operation.base import Retire
-from jitid.settling import MINTING
 from tests.builders import World
 from tests.ledger.test_crash import now
 from tests.programs import Shop

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model import reach
 from jitid.model.agent import Agent

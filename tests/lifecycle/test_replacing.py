@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jitid import targets
 from jitid.capabilities.adopt.operations import SuggestReplacements
 from jitid.capabilities.adopt.replacement import Replacement
+from jitid.capabilities.targets import targets
 from jitid.commandline import options_of
 from jitid.commands import COMMANDS
 from jitid.model.target import StatedTarget

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.target_operations import Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.capabilities.access.grant import Wanted
@@ -24,6 +23,7 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import report_html, report_text
 from jitid.capabilities.report.report_document import document
 from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.aws import session_policy, sts, target_table
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.model.target import StatedTarget
-from jitid.targets import Targets
 from jitid.values.times import parse_time
 from tests.man.source import displays, items, plain, read, section
 

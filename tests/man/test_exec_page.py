@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.target_operations import Settle
+from jitid.capabilities.targets.operations import Settle
+from jitid.capabilities.targets.targets import Targets
 from jitid.issuers import exec as program
 from jitid.model.target import Life, Record, Settlement, StatedTarget
 from jitid.operation.base import Issue, Retire
-from jitid.targets import Targets
 from tests.builders import World, request
 from tests.man.source import displays, items, macros, read, section
 from tests.programs import Shop

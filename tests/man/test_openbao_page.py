@@ -6,10 +6,10 @@ import re
 import tomllib
 from collections.abc import Iterator
 
+from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.openbao import lease
 from jitid.issuers.template import FIELDS
 from jitid.model.target import StatedTarget
-from jitid.targets import Targets
 from tests.man.source import displays, items, plain, read, section
 from tests.openbao import POLICY
 

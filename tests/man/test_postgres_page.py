@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.postgres import role
 from jitid.model.target import Settlement, StatedTarget
-from jitid.targets import Targets
 from tests.issuers.places import make
 from tests.issuers.postgresplace import PostgresPlace, roles_server
 from tests.man.source import displays, items, read, section

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.targets.targets import Targets
 from jitid.issuers import ssh_cert
 from jitid.model.target import StatedTarget
-from jitid.targets import Targets
 from tests.man.source import displays, items, plain, read, section
 from tests.real import need
 

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jitid.authority.target_operations import Attach
 from jitid.capabilities.access.assertion import TYPE
 from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.targets.operations import Attach
 from jitid.config.effective import load
 from jitid.environment import open_authority
 from jitid.values.scope import Scope

@@ -8,16 +8,16 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jitid.authority.target_operations import Settle
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.targets.operations import Settle
+from jitid.capabilities.targets.settle import MINTING
 from jitid.errors import PolicyDeniedError
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process
 from jitid.operation.base import Renew
 from jitid.policy.default import default_files
-from jitid.settling import MINTING
 from jitid.system.processes import this_process
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret

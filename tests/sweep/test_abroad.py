@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.target_operations import Settle
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Severity, Unfixed
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import UsageError
 from jitid.operation.base import Fix, Sweep
 from tests.builders import World

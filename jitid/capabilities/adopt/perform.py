@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority.proving import prove
-from jitid.authority.provisioning import targets_of
 from jitid.authority.shaped import shapes
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops
+from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted_secret import reference_of
 from jitid.ledger.retry import change
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.replacement import Replacement
+    from jitid.capabilities.targets.targets import Targets
     from jitid.ledger.contract import Transaction
     from jitid.model.standing_secret import StandingSecret
-    from jitid.targets import Targets
 
 
 def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:

@@ -16,9 +16,9 @@ from jitid.values.text import check_text, label
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.targets.settle import Left
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.model.task import Task
-    from jitid.settling import Left
 
 
 class TooManyError(UsageError):

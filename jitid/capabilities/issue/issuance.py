@@ -39,8 +39,8 @@ from jitid.values.ids import credential_id
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
+    from jitid.capabilities.targets.targets import Chosen
     from jitid.ledger.contract import Snapshot, Transaction
-    from jitid.targets import Chosen
 
 
 _UNNUMBERED = 0

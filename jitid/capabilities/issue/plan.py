@@ -26,10 +26,10 @@ from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.targets.targets import Chosen
     from jitid.ledger.contract import Snapshot
     from jitid.model.agent import Agent
     from jitid.model.approval import Approval
-    from jitid.targets import Chosen
 
 
 class Who(NamedTuple):

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from jitid import settling
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.ownership import told_owner
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
+from jitid.capabilities.targets import settle
+from jitid.capabilities.targets.targets import Targets
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.contract import Ledger, Snapshot, Transaction
 from jitid.ledger.retry import change
@@ -20,7 +21,6 @@ from jitid.model.credential import State, is_outside
 from jitid.model.outside import Outside
 from jitid.model.target import Made
 from jitid.system import time_limit
-from jitid.targets import Targets
 from jitid.values.ids import parse_id
 from jitid.values.text import safe
 
@@ -169,7 +169,7 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
     time_limit.take_back()
     try:
         change(ledger, end)
-        left = settling.settle(ledger, targets, ids=jtis, waiting=True, over=True).open
+        left = settle.settle(ledger, targets, ids=jtis, waiting=True, over=True).open
     except JitidError as failure:
         said = f"what was recorded could not be ended: {failure.message}"
     else:

@@ -41,8 +41,8 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.targets.targets import Chosen
     from jitid.ledger.contract import Snapshot, Transaction
-    from jitid.targets import Chosen
 
 
 RENEWED_TWICE = "renewed-twice"

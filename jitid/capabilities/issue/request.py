@@ -14,9 +14,9 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from jitid.capabilities.targets.targets import Chosen, Targets
     from jitid.model.caller import Caller
     from jitid.policy.cedar import Policy
-    from jitid.targets import Chosen, Targets
 
 
 MOST_SCOPES = 128

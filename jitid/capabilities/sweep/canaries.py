@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from jitid import settling
 from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.issue import issuance, provision
 from jitid.capabilities.issue.request import IssueRequest
 from jitid.capabilities.sweep.canary_result import Canary, Fate
+from jitid.capabilities.targets import settle
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.retry import change
 from jitid.model.credential import MADE, is_outside
@@ -21,9 +21,9 @@ from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.targets.targets import Targets
     from jitid.ledger.contract import Snapshot, Transaction
     from jitid.operation.context import Inside
-    from jitid.targets import Targets
     from jitid.values.secret import Secret
 
 DELEGATOR = "system:jitid"
@@ -152,7 +152,7 @@ class _Flight:
         self._clear()
         if not is_outside(self._kind):
             return None
-        settled = settling.settle(
+        settled = settle.settle(
             self._ledger, self._targets, ids=[credential.jti], waiting=True, limit=self._limit
         )
         return next((each.seen for each in settled.left), None)

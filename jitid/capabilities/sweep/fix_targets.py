@@ -7,15 +7,15 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import settling
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule
+from jitid.capabilities.targets import settle
+from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
 from jitid.ledger.contract import Ledger, Transaction
 from jitid.ledger.retry import change
 from jitid.model.outside import Outside
 from jitid.model.target import Outcome, Record, Settlement
-from jitid.targets import Targets
 from jitid.values.text import safe
 
 _AT_ONCE = 200
@@ -111,7 +111,7 @@ def _settled(
 ) -> Iterator[Remedied | Unfixed]:
     """Try again what is in the queue."""
     jtis = [each.subject for each in findings]
-    done = settling.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
+    done = settle.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
     with ledger.read() as snapshot:
         at = snapshot.now
         left = {row.record.jti: row for row in snapshot.outside.find(jtis) if row.settled_at is None}

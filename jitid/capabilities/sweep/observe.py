@@ -10,10 +10,10 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.capabilities.sweep.targets_seen import Observed, Seen
+from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
 from jitid.ledger.contract import Ledger
 from jitid.system import time_limit
-from jitid.targets import Targets
 from jitid.values.text import safe
 
 LIMIT = 60

@@ -136,16 +136,16 @@ def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Ru
     """Return what targets tell; None where no rule is about that. Raises UsageError for one that there is not."""
     if not any(rule.abroad for rule in rules):
         return None
-    from jitid.authority.provisioning import targets_of
     from jitid.capabilities.sweep.observe import observe
+    from jitid.capabilities.targets.perform import targets_of
 
     return observe(inside.ledger, targets_of(inside), operation.targets, operation.target_timeout)
 
 
 def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
     """Have targets end what they take and should not: what was revoked just now is among that."""
-    from jitid.authority.provisioning import targets_of
     from jitid.capabilities.sweep.fix_targets import mend
+    from jitid.capabilities.targets.perform import targets_of
 
     clearing = [rule for rule in rules if rule.clears]
     observed = _observed(inside, operation, clearing)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
+from jitid.capabilities.targets.settle import MINTING
 from jitid.ledger.select import LIVE
-from jitid.settling import MINTING
 from jitid.values.ids import credential_id
 from jitid.values.text import safe
 from jitid.values.times import format_time

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.issue.request import AttachRequest
     from jitid.capabilities.sweep.canary_result import Canary
-    from jitid.settling import Settled
+    from jitid.capabilities.targets.settle import Settled
 
 
 class Attach(TargetOperation["Issued"]):

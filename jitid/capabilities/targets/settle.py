@@ -11,6 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.capabilities.identity import dependents_store
+from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
 from jitid.ledger.contract import Ledger, Transaction
 from jitid.ledger.retry import change
@@ -19,7 +20,6 @@ from jitid.model.outside import LAST_AFTER, Outside
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.target import BY_HAND, Outcome, Settlement
 from jitid.system import time_limit
-from jitid.targets import Targets
 from jitid.values.text import safe
 
 FIRST_AFTER = 10

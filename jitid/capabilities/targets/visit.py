@@ -12,8 +12,8 @@ from jitid.model.credential import is_outside
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
+    from jitid.capabilities.targets.targets import Targets
     from jitid.operation.context import Inside
-    from jitid.targets import Targets
 
 NAME = "targets"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid import settling
-from jitid.authority import target_operations as ops
 from jitid.authority.proving import prove
 from jitid.capabilities.issue import provision
 from jitid.capabilities.issue.request import check_size
+from jitid.capabilities.targets import operations as ops
+from jitid.capabilities.targets import settle
+from jitid.capabilities.targets.targets import Targets
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.contract import Transaction
 from jitid.ledger.retry import change
 from jitid.model.credential import is_outside
-from jitid.targets import Targets
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
@@ -33,7 +33,7 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
         case ops.Attach():
             return _attach(inside, operation)
         case ops.Settle(ids=ids, event=event, target=target, waiting=waiting, limit=limit):
-            settled = settling.settle(
+            settled = settle.settle(
                 inside.ledger,
                 targets_of(inside),
                 target=target,
@@ -47,9 +47,9 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
                 prove(inside.ledger)
             return settled
         case ops.ExamineTargets():
-            from jitid.authority import visiting
+            from jitid.capabilities.targets import visit
 
-            return list(visiting.visit(inside, targets_of(inside)))
+            return list(visit.visit(inside, targets_of(inside)))
         case ops.FlyCanaries(targets=chosen, limit=limit):
             from jitid.capabilities.sweep import canaries
 

@@ -1,0 +1,1 @@
+"""Targets: places outside that make credentials; ended there, too."""
