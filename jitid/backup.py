@@ -11,6 +11,7 @@ from typing import NamedTuple
 from jitid import __version__, backupfile
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.issue.mint import current_key_of
+from jitid.capabilities.trust.rotation import still_tells
 from jitid.config.policy_files import LARGEST
 from jitid.crypto import jws
 from jitid.errors import (
@@ -31,7 +32,6 @@ from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.redaction.token_format import bare
-from jitid.rotation import still_tells
 from jitid.system.files import sync_folder, write_private
 from jitid.values import strict_json
 from jitid.values.text import quote

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from jitid import naming
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.trust import own_issuer
 from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
 from jitid.ledger.seal import Seal, sealed
@@ -69,7 +69,7 @@ def copy(
             raise sealed(seal)
         names = source.names
         if issuer not in (None, names.issuer):
-            names = naming.renamed(snapshot, str(issuer)).names
+            names = own_issuer.renamed(snapshot, str(issuer)).names
         mark = f"{names.uuid} {names.issuer} {head.seq} {head.hash.hex()}"
         if seal is not None:
             # A sealed ledger changes no more: what was copied before it was sealed is a copy of it.

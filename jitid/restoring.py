@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from tarfile import TarError
 from typing import Any, NamedTuple
 
-from jitid import backup, backupfile, rotation
+from jitid import backup, backupfile
 from jitid.backup import Told
 from jitid.capabilities.access import grant
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.issue.mint import usable_key
+from jitid.capabilities.trust import rotation
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger, Snapshot, Transaction

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.trust.rotation import still_tells
 from jitid.copying import Copy, copy
 from jitid.environment import (
     caller,
@@ -23,7 +24,6 @@ from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import SigningKey
-from jitid.rotation import still_tells
 from jitid.system.files import write_private
 from jitid.system.xdg import authority_folder
 

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 
 import pytest
 
-from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.capabilities.access.grant import Wanted
@@ -28,6 +27,7 @@ from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Attach, FlyCanaries, Settle
+from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,

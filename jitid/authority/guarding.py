@@ -8,9 +8,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority import certificate_operations as certificates
 from jitid.authority import holding, owning
-from jitid.authority import publication_operations as publications
 from jitid.authority import use_operations as uses
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
@@ -22,6 +20,8 @@ from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue.request import named as named_delegator
 from jitid.capabilities.targets import operations as targets
+from jitid.capabilities.trust import certificate_operations as certificates
+from jitid.capabilities.trust import publication_operations as publications
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
@@ -260,7 +260,7 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a revocation list that counts for longer than usual: it hides for as long what is revoked meanwhile."""
     if not isinstance(operation, certificates.PublishRevocations) or operation.lifetime is None:
         return
-    from jitid.certifying import LIFETIME
+    from jitid.capabilities.trust.x509_authority import LIFETIME
 
     if operation.lifetime > LIFETIME and "admin" not in (caller.roles or ()):
         what = f"a revocation list that counts for longer than {format_duration(LIFETIME)}"

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Foreseen, Issued
     from jitid.capabilities.issue.request import IssueRequest, Terms
     from jitid.capabilities.targets.targets import Targets
+    from jitid.capabilities.trust.own_issuer import Naming
+    from jitid.capabilities.trust.rotation import KeyChange
     from jitid.ledger.contract import Ledger, Snapshot, Transaction
     from jitid.model.caller import Caller
-    from jitid.naming import Naming
     from jitid.operation.context import Inside
-    from jitid.rotation import KeyChange
     from jitid.values.secret import Secret
 
 
@@ -189,15 +189,15 @@ class LocalAuthority:
 
     def look_at_names(self, issuer: str | None = None) -> Naming:
         """Return the names of the issuer, and what lives under them. Raises UsageError if it cannot get the name."""
-        from jitid import naming
+        from jitid.capabilities.trust import own_issuer
 
-        return naming.look(self._ledger, issuer)
+        return own_issuer.look(self._ledger, issuer)
 
     def set_issuer(self, issuer: str, *, accept_clock: bool) -> Naming:
         """Give the issuer another name. Raises UsageError if that is its name, or one of a service."""
-        from jitid import naming
+        from jitid.capabilities.trust import own_issuer
 
-        return naming.set_issuer(self._ledger, issuer, accept_clock=accept_clock)
+        return own_issuer.set_issuer(self._ledger, issuer, accept_clock=accept_clock)
 
     @contextmanager
     def in_one_view(self) -> Iterator[LocalAuthority]:
@@ -327,9 +327,9 @@ class LocalAuthority:
 
                 return perform_approvals.perform(self._inside, operation)
             case ops.PublicationOperation():
-                from jitid.authority import publishing
+                from jitid.capabilities.trust import perform_publication
 
-                return publishing.perform(self._inside, operation)
+                return perform_publication.perform(self._inside, operation)
             case ops.PolicyOperation():
                 from jitid.capabilities.decisions import perform as decisions_perform
 
@@ -347,9 +347,9 @@ class LocalAuthority:
 
                 return access_perform.perform(self._inside, operation)
             case ops.CertificateOperation():
-                from jitid.authority import certifying
+                from jitid.capabilities.trust import perform_certificates
 
-                return certifying.perform(self._inside, operation)
+                return perform_certificates.perform(self._inside, operation)
             case ops.TargetOperation():
                 from jitid.capabilities.targets import perform as targets_perform
 
@@ -424,18 +424,18 @@ class LocalAuthority:
                 case ops.ListKeys():
                     return identity_perform.list_keys(snapshot)
                 case ops.PublishKeys():
-                    from jitid import rotation
+                    from jitid.capabilities.trust import rotation
 
                     return rotation.published(snapshot)
                 case ops.PublishSshAuthorities():
-                    from jitid import sshtrust
+                    from jitid.capabilities.trust import ssh_trust
 
-                    return sshtrust.authorities(snapshot, names)
+                    return ssh_trust.authorities(snapshot, names)
                 case ops.PublishSshRevocations():
-                    from jitid import sshtrust
+                    from jitid.capabilities.trust import ssh_trust
 
                     seal.must_not_be(snapshot)
-                    return sshtrust.revocations(snapshot, names)
+                    return ssh_trust.revocations(snapshot, names)
                 case _:
                     assert_never(operation)
 
@@ -763,7 +763,7 @@ class LocalAuthority:
                 assert_never(operation)
 
     def _change_keys(self, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
-        from jitid import rotation
+        from jitid.capabilities.trust import rotation
 
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             if isinstance(operation, ops.RotateKey):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.certificate_operations import (
+from jitid.capabilities.trust.certificate_operations import (
     ImportAuthority,
     PublishBundle,
     PublishRevocations,

@@ -20,10 +20,10 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.trust.rotation import KeyChange
     from jitid.commands import options
     from jitid.model.ledger_rows import SigningKey
     from jitid.operation.authority import Authority
-    from jitid.rotation import KeyChange
 
 FIELDS = ("kid", "use", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
 BRIEF = ("kid", "use", "algorithm", "state")

@@ -16,8 +16,8 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.trust.own_issuer import Naming
     from jitid.commands import options
-    from jitid.naming import Naming
 
 ACTIONS = ("show", "set")
 NAMES = ("issuer", "state", "until")

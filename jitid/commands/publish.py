@@ -10,8 +10,8 @@ from jitid.errors import UsageError
 from jitid.formats.view import View
 
 if TYPE_CHECKING:
+    from jitid.capabilities.trust.publish_folder import Put
     from jitid.commands import options
-    from jitid.publishing import Put
 
 FIELDS = ("file", "state", "bytes")
 
@@ -22,14 +22,14 @@ def publish(given: Globals, folder: options.PublishedFolder, dry_run: options.Dr
     Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
     so it is run every few minutes, from cron. Each file is replaced whole.
     """
-    from jitid import publishing
+    from jitid.capabilities.trust import publish_folder
 
     given.expect(FIELDS)
     if not folder.strip():
         raise UsageError("DIR is blank", "name a folder")
     config = given.config()
     authority = open_authority(config)
-    published = publishing.publish(authority, folder, float(config.number("timeout")), dry=dry_run)
+    published = publish_folder.publish(authority, folder, float(config.number("timeout")), dry=dry_run)
     given.show(View("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
     for text in published.notes:
         given.note(text)

@@ -230,7 +230,7 @@ class Secrets:
         """Return what the user of a secret of that kind needs to know whom to trust."""
         if kind != Kind.X509_SVID:
             return {}
-        from jitid.authority.certificate_operations import PublishBundle
+        from jitid.capabilities.trust.certificate_operations import PublishBundle
         from jitid.crypto.der import to_pem
 
         found = open_authority(self._given.config()).perform(PublishBundle())

@@ -86,7 +86,7 @@ def _place(
 
 
 def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ...]) -> None:
-    from jitid import offline, publication
+    from jitid.capabilities.trust import offline, publication
     from jitid.crypto import status_list as statuslist
 
     config = given.config()

@@ -17,11 +17,11 @@ _MODULES = (
     "jitid.capabilities.adopt.operations",
     "jitid.capabilities.directory.agent_operations",
     "jitid.capabilities.issue.approval_operations",
-    "jitid.authority.certificate_operations",
+    "jitid.capabilities.trust.certificate_operations",
     "jitid.capabilities.directory.delegator_operations",
     "jitid.capabilities.decisions.operations",
     "jitid.capabilities.targets.operations",
-    "jitid.authority.publication_operations",
+    "jitid.capabilities.trust.publication_operations",
     "jitid.capabilities.access.token_operations",
     "jitid.authority.use_operations",
 )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.known_findings import Known
     from jitid.capabilities.sweep.remedies import Foreseen
     from jitid.capabilities.sweep.thresholds import Limits
+    from jitid.capabilities.trust.rotation import KeyChange
+    from jitid.capabilities.trust.ssh_trust import SshAuthority, SshRevocations
     from jitid.model.credential import Credential
     from jitid.model.leak import LeakFilter
     from jitid.model.ledger_rows import Ancestor, Filter, Selection, SigningKey
@@ -34,9 +36,7 @@ if TYPE_CHECKING:
     from jitid.model.sighting import Sighting
     from jitid.model.task import Task
     from jitid.model.use import Used
-    from jitid.rotation import KeyChange
     from jitid.search.find import Finds
-    from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.values.secret import Secret
 
 Result = TypeVar("Result")

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from jitid.capabilities.trust.publication import RESPONSE_TYPES
 from jitid.crypto.jws import ALGORITHMS
 from jitid.operation.base import PublishKeys
-from jitid.publication import RESPONSE_TYPES
 from jitid.server import granting, oauth
 from jitid.server.answers import dumps
 from jitid.server.client import ALGORITHMS as CLIENT_ALGORITHMS

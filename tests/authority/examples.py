@@ -5,8 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.authority import certificate_operations as certificates
-from jitid.authority import publication_operations as publications
 from jitid.authority import use_operations as uses
 from jitid.authorization import Asked, check_action
 from jitid.capabilities.access import operations as access
@@ -31,6 +29,8 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets import operations as targets
+from jitid.capabilities.trust import certificate_operations as certificates
+from jitid.capabilities.trust import publication_operations as publications
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection

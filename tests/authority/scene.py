@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.authority.certificate_operations import RequestAuthority
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange
@@ -17,6 +16,7 @@ from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential

@@ -8,7 +8,6 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority.certificate_operations import PublishRevocations
 from jitid.authority.guarding import DUTIES
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.access.token_operations import Exchange
@@ -16,7 +15,8 @@ from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
-from jitid.certifying import LIFETIME
+from jitid.capabilities.trust.certificate_operations import PublishRevocations
+from jitid.capabilities.trust.x509_authority import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.operation import base as ops
 from jitid.operation.annotations import fields_of, operations

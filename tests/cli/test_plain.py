@@ -180,7 +180,7 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 """What costs as much as the rest of an issue; the first certificate, which makes an authority, needs it."""
 
 
-LISTING = ("jitid.statusplace", "jitid.crypto.status_list", "jitid.ledger.status_places")
+LISTING = ("jitid.capabilities.trust.status_place", "jitid.crypto.status_list", "jitid.ledger.status_places")
 """What tokens need that name their place in a status list."""
 
 
@@ -206,7 +206,13 @@ def test_a_plain_issue_loads_nothing_that_it_does_not_need() -> None:
 def test_a_place_in_a_status_list_loads_no_more_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JITID_PUBLISH_URL", "https://tokens.example")
     assert _issue("jwt").returncode == 0
-    result = _issue("jwt", *UNWANTED.split(), *CERTIFYING.split(), "jitid.publication", "jitid.rotation")
+    result = _issue(
+        "jwt",
+        *UNWANTED.split(),
+        *CERTIFYING.split(),
+        "jitid.capabilities.trust.publication",
+        "jitid.capabilities.trust.rotation",
+    )
     assert (result.returncode, result.stderr.strip()) == (0, "")
     assert _issue("jwt", *LISTING).stderr.split() == [*LISTING]
 

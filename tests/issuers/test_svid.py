@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitid.authority.certificate_operations import (
+from jitid.capabilities.trust.certificate_operations import (
     ImportAuthority,
     PublishBundle,
     PublishRevocations,
     RequestAuthority,
 )
-from jitid.certifying import Bundle
+from jitid.capabilities.trust.x509_authority import Bundle
 from jitid.crypto.der import to_pem
 from jitid.errors import NotFoundError, UsageError
 from jitid.operation.base import ListKeys, RevokeKey, RotateKey

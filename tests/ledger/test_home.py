@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.certificate_operations import RequestAuthority
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.config import effective
 from jitid.environment import examine, open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.certificate_operations import PublishBundle, PublishRevocations
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,

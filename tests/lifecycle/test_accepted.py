@@ -11,8 +11,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
-from jitid import offline, rotation
-from jitid.authority.publication_operations import MakePublication
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.issue.issuance import Issued
@@ -23,6 +21,9 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.trust import offline, rotation
+from jitid.capabilities.trust.publication import Document
+from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
 from jitid.commands import inspect as inspecting
 from jitid.commands.revoke import row, sentence
@@ -32,7 +33,6 @@ from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.operation import base as ops
-from jitid.publication import Document
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import Secret
 from jitid.values.times import format_time

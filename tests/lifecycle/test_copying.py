@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.publication_operations import MakePublication
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Introspect
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.trust.publication import Document
+from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.copying import Copy, copy
 from jitid.crypto import jws
 from jitid.errors import (
@@ -31,7 +32,6 @@ from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import Filter
 from jitid.operation.base import Inspect, Issue, PublishSshRevocations, Renew, RotateKey, SignHead, VerifyLog
-from jitid.publication import Document
 from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit, request
 from tests.lifecycle.test_naming import IN_USE

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.integrity.examination import CHECKS, OLD_KEY, TOLERANCE, Check, Status
+from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.errors import ExitStatus
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger

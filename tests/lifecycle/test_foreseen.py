@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid import naming
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
@@ -19,6 +18,7 @@ from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.issuance import Foreseen, Issued
 from jitid.capabilities.issue.plan import Plan
 from jitid.capabilities.issue.request import IssueRequest, RenewRequest
+from jitid.capabilities.trust import own_issuer
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.sqlite import folder
@@ -113,7 +113,7 @@ def _register(world: World) -> None:
 
 
 def _rename(world: World) -> None:
-    naming.set_issuer(world.ledger, "https://other.example", accept_clock=False)
+    own_issuer.set_issuer(world.ledger, "https://other.example", accept_clock=False)
 
 
 @pytest.mark.parametrize("opened", [False, True])

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import jitid
-from jitid import naming
 from jitid.capabilities.access.grant import Wanted, authenticate
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.access.token_operations import Introspect
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.trust import own_issuer
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     ConfigurationError,
@@ -337,7 +337,7 @@ def test_a_renewal_never_makes_an_identity_token_of_a_service_token(
     """Not even in a ledger whose issuer got the name of a service while there was no check."""
     made = world.issue(audiences=(NEW,), kind=kind, may_act=(MayAct(GATE, (API,)),))
     other = world.issue(audiences=(API,), kind=kind)
-    monkeypatch.setattr(naming, "must_be_free", lambda *_: None)
+    monkeypatch.setattr(own_issuer, "must_be_free", lambda *_: None)
     rename(world)
     with pytest.raises(UsageError, match="service token"):
         world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))

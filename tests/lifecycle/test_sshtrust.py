@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.certificate_operations import PublishRevocations
 from jitid.capabilities.issue.issuance import IssuedCredential
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.trust.certificate_operations import PublishRevocations
+from jitid.capabilities.trust.ssh_trust import SLACK, SshRevocations
 from jitid.crypto import openssh
 from jitid.errors import InvalidCredentialError
 from jitid.issuers.issuer import Ids, Order
@@ -29,7 +30,6 @@ from jitid.operation.base import (
     Trace,
 )
 from jitid.search.pasted import search_pasted
-from jitid.sshtrust import SLACK, SshRevocations
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, request
 from tests.issuers.test_sshcert import draft, new_ids, signer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import offline
+from jitid.capabilities.trust import offline
 from jitid.crypto import jws, status_list
 from jitid.errors import InvalidCredentialError
 from tests.real import Shell

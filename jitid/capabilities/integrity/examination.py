@@ -10,6 +10,7 @@ from shlex import quote as word
 from typing import NamedTuple, TypeVar
 
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.trust.rotation import replacing, still_tells
 from jitid.errors import (
     DamagedError,
     ExitStatus,
@@ -23,7 +24,6 @@ from jitid.ledger.contract import Ledger, Snapshot
 from jitid.ledger.sqlite.clock import jumped
 from jitid.ledger.sqlite.folder import check_names
 from jitid.model.ledger_rows import Names, SigningKey
-from jitid.rotation import replacing, still_tells
 from jitid.values.times import format_duration, format_time
 
 OLD_KEY = 90 * 86_400

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
-from jitid.rotation import replacing
+from jitid.capabilities.trust.rotation import replacing
 from jitid.values.times import format_duration, format_time
 
 

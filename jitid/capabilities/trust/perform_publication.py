@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import publication
-from jitid.authority import publication_operations as ops
 from jitid.capabilities.identity import dependents_store
+from jitid.capabilities.trust import publication
+from jitid.capabilities.trust import publication_operations as ops
 from jitid.errors import NotFoundError
 from jitid.ledger import seal
 

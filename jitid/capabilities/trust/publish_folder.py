@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import publication, statusplace
-from jitid.authority.publication_operations import MakePublication
+from jitid.capabilities.trust import publication, status_place
+from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.crypto import jws, krl, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.system.public_folder import PublicFolder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.trust.publication import Document
     from jitid.operation.authority import Authority
-    from jitid.publication import Document
 
 _MOST = status_list.MAX_LIST_TOKEN
 _HEAD = 32_768
@@ -100,11 +100,11 @@ def _notes(index: publication.Index) -> list[str]:
 
 
 def _is_list(name: str) -> bool:
-    return os.path.dirname(name) == statusplace.FOLDER
+    return os.path.dirname(name) == status_place.FOLDER
 
 
 def _lists(folder: PublicFolder) -> list[str]:
-    names = (f"{statusplace.FOLDER}/{name}" for name in folder.names(statusplace.FOLDER))
+    names = (f"{status_place.FOLDER}/{name}" for name in folder.names(status_place.FOLDER))
     return [name for name in names if _number(name) >= 0]
 
 

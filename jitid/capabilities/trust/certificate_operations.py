@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import CertificateOperation
 
 if TYPE_CHECKING:
-    from jitid.certifying import Bundle, Imported, Requested, RevocationList
+    from jitid.capabilities.trust.x509_authority import Bundle, Imported, Requested, RevocationList
 
 
 class RequestAuthority(CertificateOperation["Requested"]):

@@ -9,7 +9,7 @@ from jitid.operation.base import PublicationOperation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jitid.publication import Document
+    from jitid.capabilities.trust.publication import Document
 
 
 class MakePublication(PublicationOperation["Iterator[Document]"]):

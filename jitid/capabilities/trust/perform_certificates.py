@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid import certifying
-from jitid.authority import certificate_operations as ops
 from jitid.capabilities.identity import dependents_store
+from jitid.capabilities.trust import certificate_operations as ops
+from jitid.capabilities.trust import x509_authority
 from jitid.ledger import seal
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
     match operation:
         case ops.RequestAuthority(accept_clock=accept_clock):
             with ledger.write(accept_clock=accept_clock) as transaction:
-                return certifying.ask(transaction, ledger.names, keyring)
+                return x509_authority.ask(transaction, ledger.names, keyring)
         case ops.ImportAuthority(chain=chain, accept_clock=accept_clock):
             with ledger.write(accept_clock=accept_clock) as transaction:
-                return certifying.take(transaction, keyring, chain)
+                return x509_authority.take(transaction, keyring, chain)
         case ops.PublishBundle():
             with ledger.read() as snapshot:
-                return certifying.bundle(snapshot, ledger.names)
+                return x509_authority.bundle(snapshot, ledger.names)
         case ops.PublishRevocations(lifetime=lifetime):
             dependents_store.try_to_record(ledger)
             with ledger.read() as snapshot:
                 seal.must_not_be(snapshot)
-                return certifying.revocation_lists(
-                    snapshot, keyring, certifying.LIFETIME if lifetime is None else lifetime
+                return x509_authority.revocation_lists(
+                    snapshot, keyring, x509_authority.LIFETIME if lifetime is None else lifetime
                 )
         case _:
             raise TypeError(operation)

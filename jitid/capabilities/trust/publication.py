@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid import rotation, sshtrust, statusplace
 from jitid.capabilities.issue.mint import current_key_of
+from jitid.capabilities.trust import rotation, ssh_trust, status_place
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
@@ -44,7 +44,7 @@ AHEAD = 7
 BEHIND = 3_600
 """For so many seconds a list stays after its last token: clocks differ."""
 
-_FOLDERS = frozenset({statusplace.FOLDER, X509, "spiffe", "ssh"})
+_FOLDERS = frozenset({status_place.FOLDER, X509, "spiffe", "ssh"})
 _BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 SCHEMA = "jitid.published/1"
@@ -76,13 +76,13 @@ class Index(NamedTuple):
             InvalidCredentialError: it is none that is published there.
 
         """
-        begin = f"{self.url}/{statusplace.FOLDER}/"
+        begin = f"{self.url}/{status_place.FOLDER}/"
         name = uri.removeprefix(begin)
         if self.url is None or not uri.startswith(begin) or number_of(name) < 0:
             raise InvalidCredentialError(
                 "the status list that the token names is not among those published here"
             )
-        return f"{statusplace.FOLDER}/{name}"
+        return f"{status_place.FOLDER}/{name}"
 
 
 def read_index(data: bytes) -> Index:
@@ -209,8 +209,8 @@ def _former(names: Names, now: int) -> dict[str, Any]:
 def _for_ssh(snapshot: Snapshot, names: Names) -> Iterator[Document]:
     """Yield what SSH hosts read; nothing where no certificate was ever issued to one."""
     if any(key.use == "ssh" for key in snapshot.signing_keys()):
-        yield Document(SSH_REVOKED, sshtrust.revocations(snapshot, names).krl)
-        lines = [f"{one.line}\n" for one in sshtrust.authorities(snapshot, names)]
+        yield Document(SSH_REVOKED, ssh_trust.revocations(snapshot, names).krl)
+        lines = [f"{one.line}\n" for one in ssh_trust.authorities(snapshot, names)]
         yield Document(SSH_AUTHORITIES, "".join(lines).encode())
 
 
@@ -222,15 +222,15 @@ def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[
     if not authorities and not tokens:
         return
     # Costs start-up, and few ledgers have an authority.
-    from jitid import certifying
+    from jitid.capabilities.trust import x509_authority
     from jitid.crypto.der import to_pem
 
     if authorities:
-        lists = certifying.revocation_lists(snapshot, keyring)
+        lists = x509_authority.revocation_lists(snapshot, keyring)
         for one in lists:
             yield Document(f"{X509}/{one.kid}{CRL}", one.der)
         yield Document(f"{X509}/crl.pem", "".join(to_pem(one.der, "X509 CRL") for one in lists).encode())
-    bundle = certifying.bundle(snapshot, names)
+    bundle = x509_authority.bundle(snapshot, names)
     yield Document(SPIFFE_BUNDLE, _text(bundle.document))
     if tokens:
         yield Document(SPIFFE_JWT_BUNDLE, _text(bundle.for_tokens))
@@ -257,7 +257,7 @@ def _lists(snapshot: Snapshot, keyring: Keyring, url: str, lifetime: int) -> Ite
     for number in sorted(_numbers(snapshot)):
         packed = _packed(snapshot, number)
         for algorithm, signer in signers.items():
-            name = f"{statusplace.FOLDER}/{statuslist.file_name(number, algorithm)}"
+            name = f"{status_place.FOLDER}/{statuslist.file_name(number, algorithm)}"
             text = _signed(signer, snapshot.now, lifetime, url, number, packed)
             yield Document(name, text.encode())
 
@@ -287,7 +287,7 @@ def _packed(snapshot: Snapshot, number: int) -> str:
 
 
 def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
-    uri = statusplace.address(url, number, signer.algorithm)
+    uri = status_place.address(url, number, signer.algorithm)
     said = statuslist.claims(uri, now, lifetime, packed)
     text = statuslist.signing_input(said, signer.kid, signer.algorithm)
     return f"{text}.{jws.b64url(signer.sign(text.encode()))}"

@@ -1,0 +1,1 @@
+"""What verifiers need: signing keys, certificates, status lists, revocation lists."""
