@@ -6,8 +6,6 @@ from contextlib import nullcontext
 
 import pytest
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import (
     Authenticate,
@@ -28,6 +26,8 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Attach, FlyCanaries, Settle
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.config.settings import zone
 from jitid.errors import (
     ApprovalNeededError,

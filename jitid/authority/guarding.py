@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority import holding, owning
-from jitid.authority import use_operations as uses
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
@@ -22,6 +21,7 @@ from jitid.capabilities.issue.request import named as named_delegator
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
 from jitid.capabilities.trust import publication_operations as publications
+from jitid.capabilities.use import operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops

@@ -339,9 +339,9 @@ class LocalAuthority:
 
                 return directory_perform.perform(self._inside, operation)
             case ops.UseOperation():
-                from jitid.authority import using
+                from jitid.capabilities.use import perform as use_perform
 
-                return using.perform(self._inside, operation)
+                return use_perform.perform(self._inside, operation)
             case ops.AccessOperation():
                 from jitid.capabilities.access import perform as access_perform
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.use_operations import ListUses
+from jitid.capabilities.use.operations import ListUses
 from jitid.commands import rows
 from jitid.commands.list import DEFAULT_LIMIT, limit_of
 from jitid.environment import open_authority
@@ -14,8 +14,8 @@ from jitid.model.use import UseFilter
 from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
-    from jitid.authority.use_operations import UsePage
     from jitid.capabilities.audit.audit_log import LogFilter
+    from jitid.capabilities.use.operations import UsePage
     from jitid.commands.globals import Globals
     from jitid.model.use import Use
 

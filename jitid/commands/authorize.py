@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.operations import Authorize
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.verdicts import FIELDS, row_of

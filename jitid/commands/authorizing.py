@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.operations import Authorize
 from jitid.commands import incoming, rows
 from jitid.commands.verdicts import row_of
 from jitid.environment import open_authority, policy_mark, standing
@@ -20,9 +20,9 @@ from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
+    from jitid.capabilities.use.usage import Recorded
     from jitid.commands.globals import Globals
     from jitid.operation.authority import Authority
-    from jitid.usage import Recorded
 
 _MEMBERS = ("token", "action", "resource", "context", "id")
 _KNOWN = frozenset(_MEMBERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.authorization import Asked, Verdict
+    from jitid.capabilities.use.authorization import Asked, Verdict
 
 FIELDS: tuple[str, ...] = (
     "decision",

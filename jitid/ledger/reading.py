@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory.store import SqlDirectory
 from jitid.capabilities.leak.store import SqlLeaks
+from jitid.capabilities.use.store import SqlUse
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import lineage as walking
 from jitid.ledger import seal as sealing
@@ -15,7 +16,6 @@ from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import SqlAuditLog
 from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.ledger.sqluse import SqlUse
 from jitid.model.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
 from jitid.model.ledger_rows import (
     Ancestor,

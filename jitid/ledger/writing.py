@@ -11,8 +11,9 @@ from jitid.capabilities.directory import delegator_store, departure_store
 from jitid.capabilities.directory import store as directory_store
 from jitid.capabilities.identity import dependents_store
 from jitid.capabilities.leak import store as leak_store
+from jitid.capabilities.use import store as use_store
 from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import select, sqluse
+from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
@@ -489,7 +490,7 @@ class SqlTransaction(SqlSnapshot):
 
     def add_uses(self, uses: Sequence[NewUse]) -> str:
         """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
-        return sqluse.add(self._db, uses, now=self._now, event=self.next_seq(), number=self.next_number)
+        return use_store.add(self._db, uses, now=self._now, event=self.next_seq(), number=self.next_number)
 
     def add_key(
         self, kid: str, algorithm: str, public: bytes, use: str = "jws", certificates: bytes | None = None

@@ -23,7 +23,7 @@ _MODULES = (
     "jitid.capabilities.targets.operations",
     "jitid.capabilities.trust.publication_operations",
     "jitid.capabilities.access.token_operations",
-    "jitid.authority.use_operations",
+    "jitid.capabilities.use.operations",
 )
 """The modules that define operations."""
 

@@ -135,19 +135,19 @@ def _detail(value: str) -> str:
 
 
 def _action(value: str) -> str:
-    from jitid.authorization import check_action
+    from jitid.capabilities.use.authorization import check_action
 
     return check_action(value)
 
 
 def _resource(value: str) -> str:
-    from jitid.authorization import check_resource
+    from jitid.capabilities.use.authorization import check_resource
 
     return check_resource(value)
 
 
 def _context(value: str) -> str:
-    from jitid.authorization import check_context
+    from jitid.capabilities.use.authorization import check_context
 
     try:
         return check_context(strict_json.loads(value, "the context"))

@@ -18,11 +18,11 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.authorization import Asked, Verdict
+    from jitid.capabilities.use.authorization import Asked, Verdict
+    from jitid.capabilities.use.usage import Recorded
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
     from jitid.server.service import Service
-    from jitid.usage import Recorded
 
 EVALUATION = "/access/v1/evaluation"
 EVALUATIONS = "/access/v1/evaluations"
@@ -66,7 +66,7 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of AuthZEN."""
 
     async def answered(request: Request, read: Callable[[dict[str, Any]], _Questions]) -> Response:
-        from jitid.authority.use_operations import Authorize
+        from jitid.capabilities.use.operations import Authorize
 
         body = await request.body()
 
@@ -124,7 +124,7 @@ def _decided(authority: Authority, questions: _Questions) -> list[dict[str, Any]
 
 def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
     """Return the answers; what tokens for the same audiences are used for is decided and recorded together."""
-    from jitid.authority.use_operations import Authorize
+    from jitid.capabilities.use.operations import Authorize
 
     told = [{} if one.asked is not None else _spoilt(one) for one in questions]
     for audiences in dict.fromkeys([one.audiences for one in questions if one.asked is not None]):
@@ -215,7 +215,7 @@ def _read(stated: Mapping[str, Any]) -> Evaluation:
     alone where its type is `resource`.
     """
     # Loaded for the first question, and not before the service can answer anything at all.
-    from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
+    from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
 
     try:
         subject, resource = _part(stated, "subject"), _part(stated, "resource")

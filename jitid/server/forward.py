@@ -71,8 +71,8 @@ def routes(service: Service) -> list[BaseRoute]:
                 return found
             # Each use is written down. The pace is that of the identity shown here, apart from its holder's own.
             service.keep_pace(f"shown {found.id}")
-            from jitid.authority.use_operations import Authorize
-            from jitid.authorization import Asked, check_resource
+            from jitid.capabilities.use.authorization import Asked, check_resource
+            from jitid.capabilities.use.operations import Authorize
 
             (verdict,) = serving.perform(
                 Authorize(
@@ -108,7 +108,7 @@ def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope
         raise UsageError(f"the parameters are {', '.join(_KNOWN)}")
     action = form.one("action")
     if action is not None:
-        from jitid.authorization import check_action
+        from jitid.capabilities.use.authorization import check_action
 
         action = check_action(action)
     return (

@@ -42,7 +42,7 @@ _SWITCH = 0.001
 _NEEDED = (
     "jitid.capabilities.access.perform",
     "jitid.capabilities.access.exchange",
-    "jitid.authority.using",
+    "jitid.capabilities.use.perform",
     "jitid.capabilities.identity.introspection",
     "jitid.capabilities.issue.issuance",
     "jitid.policy.cedar",

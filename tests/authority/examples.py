@@ -5,8 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from jitid.authority import use_operations as uses
-from jitid.authorization import Asked, check_action
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import Wanted
@@ -31,6 +29,8 @@ from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
 from jitid.capabilities.trust import publication_operations as publications
+from jitid.capabilities.use import operations as uses
+from jitid.capabilities.use.authorization import Asked, check_action
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked, check_action, check_resource
 from jitid.capabilities.access.oidc import OidcIssuer, Sort
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange
@@ -27,6 +25,8 @@ from jitid.capabilities.issue.approval_operations import FindApprovals, GrantApp
 from jitid.capabilities.issue.approval_request import _MOST_IDENTITIES
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.use.authorization import Asked, check_action, check_resource
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.model.approval import ApprovalState
 from jitid.model.caller import Caller

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from jitid.authority.holding import USES, Use, tokens_of
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
@@ -19,6 +17,8 @@ from jitid.capabilities.decisions.operations import Explain
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,

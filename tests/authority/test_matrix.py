@@ -15,6 +15,7 @@ from jitid.authority import guarding
 from jitid.authority.holding import tokens_of
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
+from jitid.capabilities.use.usage import Recorded
 from jitid.errors import JitidError, RefusedError
 from jitid.model.approval import ApprovalFilter
 from jitid.model.caller import Caller
@@ -24,7 +25,6 @@ from jitid.operation import base as ops
 from jitid.operation.annotations import fields_of, operations
 from jitid.operation.field_table import KEPT_BACK, form_of, owned
 from jitid.operation.fields import ID, TASK, WHOSE_TASK
-from jitid.usage import Recorded
 from jitid.values.secret import fingerprint
 from tests.authority import examples, rules
 from tests.authority.rules import DONE, INVALID, REFUSED, UNKNOWN, USAGE, has_role

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked, check_action, check_resource
 from jitid.capabilities.access import exchange
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory import agent_operations as agents
@@ -20,6 +18,8 @@ from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.use.authorization import Asked, check_action, check_resource
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger import reading
 from jitid.model.caller import Caller

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.decisions.operations import Explain, ReplayDecisions
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.model.caller import Caller
 from jitid.operation import base as ops

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.authority.use_operations import Authorize, ListUses
-from jitid.authorization import Asked
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize, ListUses
 from jitid.commands.incoming import LONGEST, MOST
 from jitid.errors import ClockError
 from jitid.model.use import UseFilter

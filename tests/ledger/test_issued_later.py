@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import InvalidCredentialError
 from jitid.operation import base as ops
 from jitid.values.scope import Scope

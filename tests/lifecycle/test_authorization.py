@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.use_operations import Authorize, ListUses
-from jitid.authorization import (
+from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
+from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.use.authorization import (
     LONGEST,
     NO_SCOPE,
     Asked,
@@ -20,16 +22,14 @@ from jitid.authorization import (
     check_resource,
     covering,
 )
-from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.use.operations import Authorize, ListUses
+from jitid.capabilities.use.usage import Recorded
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.use import UseFilter
 from jitid.operation.base import Inspect, Issue, Renew
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.usage import Recorded
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, parse_scope
 from jitid.values.secret import Secret

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.decisions.operations import Explain
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest, Terms
 from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import PolicyDeniedError
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.issue import issuance
@@ -19,6 +17,8 @@ from jitid.capabilities.issue.issuance import Foreseen, Issued
 from jitid.capabilities.issue.plan import Plan
 from jitid.capabilities.issue.request import IssueRequest, RenewRequest
 from jitid.capabilities.trust import own_issuer
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.sqlite import folder

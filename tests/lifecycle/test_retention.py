@@ -12,8 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import retention
@@ -24,6 +22,8 @@ from jitid.capabilities.report import report_html, report_text
 from jitid.capabilities.report.report_document import document
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Settle
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller

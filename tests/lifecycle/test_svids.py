@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked, check_action
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange, Introspect
 from jitid.capabilities.decisions.operations import Explain
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
+from jitid.capabilities.use.authorization import Asked, check_action
+from jitid.capabilities.use.operations import Authorize
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split, to_pem
 from jitid.crypto.x509 import self_signed

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.timeline import MOST, Account
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.commands import leaktimeline, timelinerows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jitid import usage
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked
 from jitid.capabilities.identity import verify_many
 from jitid.capabilities.identity.verify_many import Presented
+from jitid.capabilities.use import usage
+from jitid.capabilities.use.authorization import Asked
+from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.operation import base as ops

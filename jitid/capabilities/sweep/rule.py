@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
 from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.use import reported_audiences
 from jitid.errors import IntegrityError, UsageError
-from jitid.ledger import usereports
 from jitid.ledger.contract import Snapshot
 from jitid.ledger.select import LIVE
 from jitid.model.event import Head
@@ -210,7 +210,7 @@ class Sight:
         The temporary table `reporting` has them then. Return whether use is reported at all.
         """
         if self._reported is None:
-            self._reported = usereports.find(self.ask, LIVE)
+            self._reported = reported_audiences.find(self.ask, LIVE)
             self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
         if self._use_unknown is not None:
             self.not_known(self._use_unknown)

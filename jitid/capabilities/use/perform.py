@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, assert_never, cast
 
-from jitid import usage
-from jitid.authority import use_operations as ops
 from jitid.capabilities.identity import verify_many
+from jitid.capabilities.use import operations as ops
+from jitid.capabilities.use import usage
 from jitid.ledger.retry import change
 from jitid.operation.base import UseOperation
 from jitid.operation.context import Inside

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import UseOperation
 
 if TYPE_CHECKING:
-    from jitid.authorization import Asked
+    from jitid.capabilities.use.authorization import Asked
+    from jitid.capabilities.use.usage import Recorded
     from jitid.model.ledger_rows import Ancestor
     from jitid.model.use import Use, UseFilter
-    from jitid.usage import Recorded
 
 
 class Authorize(UseOperation["Recorded"]):

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from jitid import authorization
-from jitid.authorization import Asked, Verdict
 from jitid.capabilities.identity import introspection, verify_many
 from jitid.capabilities.identity.verify_many import Presented
 from jitid.capabilities.issue.request import Terms
+from jitid.capabilities.use import authorization
+from jitid.capabilities.use.authorization import Asked, Verdict
 from jitid.ledger.contract import Snapshot, Transaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names

@@ -1,0 +1,1 @@
+"""Authorize an action with a credential, and record its use."""
