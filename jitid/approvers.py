@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.environment import is_database
+from jitid.authority.open import is_database
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import backup, backupfile
+from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.backup import Manifest, Progress
-from jitid.environment import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.errors import (
     JitidError,
     OutputError,

@@ -12,7 +12,8 @@ from contextlib import suppress
 from shlex import quote as word
 from typing import NamedTuple
 
-from jitid import __version__, environment
+from jitid import __version__
+from jitid.authority import open as authority_open
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.access.whoami import Confinement
 from jitid.capabilities.integrity import examination
@@ -69,7 +70,7 @@ class Installation(NamedTuple):
     @property
     def in_database(self) -> bool:
         """Whether the ledger is in a database, and only keys and policy in a folder."""
-        return environment.is_database(self.config)
+        return authority_open.is_database(self.config)
 
     def content(self) -> tuple[str, set[str]]:
         """Return the folder of keys and policy, the ledger's own unless that is in a database, and what is in it.
@@ -78,7 +79,7 @@ class Installation(NamedTuple):
         """
         self.known("ledger")
         try:
-            path = environment.home_path(self.config)
+            path = authority_open.home_path(self.config)
             present = folder.content(path)
         except JitidError as error:
             raise UnexaminedError(error.message) from error
@@ -214,7 +215,7 @@ def _ledger(installation: Installation) -> Iterator[Check]:
     if installation.in_database:
         yield from _in_database(installation)
         return
-    path = environment.ledger_path(installation.config)
+    path = authority_open.ledger_path(installation.config)
     present = folder.content(path)
     if not present:
         yield warning("ledger", f"there is no ledger at {path} yet", FIRST_ISSUE)
@@ -289,11 +290,13 @@ def _log(installation: Installation) -> Iterator[Check]:
 
 
 def _in_database(installation: Installation) -> Iterator[Check]:
-    place = environment.place_shown(installation.config)
-    if environment.is_there(installation.config):
-        yield ok("ledger", f"{place}, with keys and policy in {environment.home_path(installation.config)}")
+    place = authority_open.place_shown(installation.config)
+    if authority_open.is_there(installation.config):
+        yield ok(
+            "ledger", f"{place}, with keys and policy in {authority_open.home_path(installation.config)}"
+        )
     else:
-        environment.must_have_ledger(installation.config)
+        authority_open.must_have_ledger(installation.config)
         yield warning("ledger", f"there is no ledger in {place} yet", FIRST_ISSUE)
 
 
@@ -317,7 +320,7 @@ def _examination(installation: Installation) -> Iterator[Check]:
     try:
         if not installation.in_database:
             installation.place()
-        yield from environment.examine(installation.config)
+        yield from authority_open.examine(installation.config)
     except DamagedError as error:
         yield failure(names.pop(0), error)
         why = "the ledger is damaged"
@@ -335,7 +338,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
     if not installation.in_database:
         installation.place()
     try:
-        page = environment.look(
+        page = authority_open.look(
             installation.config,
             ListCredentials(
                 chosen=Filter(live=True, bound=True),
@@ -385,7 +388,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
         place = os.path.join(path, folder.POLICY)
         if os.path.islink(place):
             raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
-    files = environment.policy_files(config, path)
+    files = authority_open.policy_files(config, path)
     use = read_named(place, [USE])[0][1] if os.path.lexists(os.path.join(place, USE)) else None
     try:
         rules = must_be_valid(files, use, place)
@@ -418,7 +421,7 @@ def _targets(installation: Installation) -> Iterator[Check]:
     if not installation.in_database:
         installation.place()
     try:
-        yield from environment.look(installation.config, ExamineTargets())
+        yield from authority_open.look(installation.config, ExamineTargets())
     except JitidError as error:
         # Those who examine the ledger tell of it.
         raise UnexaminedError(error.message) from error

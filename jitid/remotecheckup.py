@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from jitid import __version__, elsewhere
+from jitid import __version__
+from jitid.authority import open_remote
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.access.whoami import WhoAmI
 from jitid.capabilities.integrity.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning
@@ -15,7 +16,7 @@ from jitid.system.authority_address import parse_address
 
 
 def _credential(config: Config) -> Iterator[Check]:
-    found = elsewhere.credential(config)
+    found = open_remote.credential(config)
     if found is not None:
         found.read()
         yield ok("credential", f"there is one in {found.place}")
@@ -30,7 +31,7 @@ def _credential(config: Config) -> Iterator[Check]:
 
 
 def _authority(config: Config) -> Iterator[Check]:
-    authority = elsewhere.open_remote(config)
+    authority = open_remote.open_remote(config)
     before = time.time()
     try:
         told = authority.whoami()

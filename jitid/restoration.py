@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jitid import backup, backupfile, restoring
+from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.backups import OUT
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.trust import rotation
-from jitid.environment import caller, is_database, keyring_of, ledger_path, must_be_beside
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.sqlite import folder, read_only

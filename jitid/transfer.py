@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.trust.rotation import still_tells
-from jitid.copying import Copy, copy
-from jitid.environment import (
+from jitid.authority.open import (
     caller,
     folder_of,
     home_path,
@@ -17,6 +15,8 @@ from jitid.environment import (
     ledger_path,
     must_be_beside,
 )
+from jitid.capabilities.trust.rotation import still_tells
+from jitid.copying import Copy, copy
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.copy_rows import Source, Target

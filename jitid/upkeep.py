@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jitid import backupfile, checkup, restoring
+from jitid.authority.open import caller, is_database, ledger_path, must_be_beside
 from jitid.backups import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.integrity.examination import Check, ok
 from jitid.checkup import Installation
-from jitid.environment import caller, is_database, ledger_path, must_be_beside
 from jitid.errors import StorageError
 from jitid.ledger.sqlite import folder
 from jitid.values.times import format_time

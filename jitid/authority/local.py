@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.owning import gives_freely, resolved
+from jitid.authority.own_tasks import gives_freely, resolved
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -24,8 +24,8 @@ from jitid.operation import base as ops
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.serving import ServingAuthority
-    from jitid.authority.tally import Tally
+    from jitid.authority.read_counts import Tally
+    from jitid.authority.served import ServingAuthority
     from jitid.capabilities.access.oidc import OidcIssuer
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.identity.hand_back import HandedBack
@@ -113,8 +113,8 @@ class LocalAuthority:
         It refuses what their roles do not allow, and every event that it writes is by them. With `counted`, the audit
         log gets the numbers of what they look at.
         """
-        from jitid.authority.serving import ServingAuthority
-        from jitid.authority.tally import Tally
+        from jitid.authority.read_counts import Tally
+        from jitid.authority.served import ServingAuthority
         from jitid.ledger.attribution import ActingLedger
 
         tally = self.tally or Tally()
@@ -152,14 +152,14 @@ class LocalAuthority:
             ShownError: it is for services.
 
         """
-        from jitid.authority import guarding
+        from jitid.authority import guard
         from jitid.capabilities.access import grant
 
         try:
             with self._ledger.read() as snapshot:
                 return grant.holder(snapshot, snapshot.names, token)
         except (InvalidCredentialError, ShownError) as denial:
-            if not guarding.reads(operation):
+            if not guard.reads(operation):
                 self._record_denial(denial, _told(operation), accept_clock=False)
             raise
 
@@ -359,7 +359,7 @@ class LocalAuthority:
 
                 if isinstance(operation, AdoptedShapes):
                     # Each search of a long text asks this: what performs the others takes longer to load.
-                    from jitid.authority.shaped import shapes
+                    from jitid.authority.adopted_shapes import shapes
 
                     with self._ledger.read() as snapshot:
                         return shapes(snapshot)
@@ -479,7 +479,7 @@ class LocalAuthority:
             requests, uses = self._proved(operation, actor)
             with self._ledger.read() as snapshot:
                 if uses:
-                    from jitid.authority.presenting import must_stay_first
+                    from jitid.authority.presented import must_stay_first
 
                     must_stay_first(snapshot, uses)
                 return [
@@ -531,7 +531,7 @@ class LocalAuthority:
         """Make what was requested in a transaction; `shared`: a single event, others need not follow one another."""
         if self._caller is None or self._caller.key is None:
             return change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
-        from jitid.authority.repeating import ISSUED, once
+        from jitid.authority.repeat import ISSUED, once
 
         return once(
             self._ledger,
@@ -585,7 +585,7 @@ class LocalAuthority:
         used = () if actor is None or actor.presented is None else (actor.presented,)
         if operation.delegator_token is None:
             return operation.requests, used
-        from jitid.authority.presenting import present
+        from jitid.authority.presented import present
         from jitid.capabilities.issue.actors import client_actor
 
         def actors(snapshot: Snapshot) -> list[Actor]:
@@ -613,7 +613,7 @@ class LocalAuthority:
         try:
             if self._caller is None or self._caller.key is None:
                 return change(self._ledger, make, accept_clock=operation.accept_clock)
-            from jitid.authority.repeating import RENEWED, once
+            from jitid.authority.repeat import RENEWED, once
 
             return once(
                 self._ledger,
@@ -742,7 +742,7 @@ class LocalAuthority:
             raise
 
     def _prove(self) -> str | None:
-        from jitid.authority.proving import prove
+        from jitid.authority.prove import prove
 
         return prove(self._ledger)
 
@@ -836,7 +836,7 @@ _MOST_LEFT = 1_000
 def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
     """Record with the next event that tokens of other issuers are used."""
     if uses:
-        from jitid.authority.presenting import must_be_first
+        from jitid.authority.presented import must_be_first
 
         must_be_first(transaction, uses)
 

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.authority import fitting, guarding, paging
-from jitid.authority.extent import is_long
+from jitid.authority import answer_checks, guard
+from jitid.authority import pages as paging
+from jitid.authority.slow_operations import is_long
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.access.whoami import WhoAmI
@@ -32,7 +33,7 @@ from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.authority.bearer import Bearer
+    from jitid.authority.client_credential import Bearer
     from jitid.system.authority_address import Address
 
 _LONG = 900.0
@@ -86,7 +87,7 @@ class RemoteAuthority:
         try:
             return self._result(operation, self._answer(operation, body, self._channel, _JSON))
         except JitidError as error:
-            fitting.tell_aftermath(operation, error)
+            answer_checks.tell_aftermath(operation, error)
             raise
 
     @property
@@ -107,8 +108,8 @@ class RemoteAuthority:
         try:
             document = _loaded(answer.read())
             if document is _NONE:
-                fitting.refuse(operation, "it is not JSON")
-            return fitting.fitting(operation, codec.decode_result(operation, document))
+                answer_checks.refuse(operation, "it is not JSON")
+            return answer_checks.fitting(operation, codec.decode_result(operation, document))
         except JitidError as error:
             # The authority says that it was done.
             error.unsure = True
@@ -119,7 +120,9 @@ class RemoteAuthority:
         channel = Channel(self._address, self._authorities)
         try:
             answer = self._answer(operation, body, channel, _LINES)
-            yield from fitting.fitting(operation, codec.decode_result(operation, _documents(answer, channel)))
+            yield from answer_checks.fitting(
+                operation, codec.decode_result(operation, _documents(answer, channel))
+            )
         finally:
             channel.close()
 
@@ -142,7 +145,7 @@ class RemoteAuthority:
         keyed = isinstance(operation, _KEYED) and not getattr(operation, "dry_run", False)
         if keyed:
             headers["Idempotency-Key"] = new_key()
-        safe = keyed or guarding.reads(operation) or isinstance(operation, _AGAIN)
+        safe = keyed or guard.reads(operation) or isinstance(operation, _AGAIN)
         path = f"/v1/operations/{type(operation).__name__}"
         long = is_long(type(operation))
         return self._done("POST", path, body, headers, channel, kind, safe=safe, long=long)

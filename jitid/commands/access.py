@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority, open_or_create_authority, open_or_create_local
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import (
     BootstrapAccess,
@@ -17,7 +18,6 @@ from jitid.commands import accessrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.commands.revoke import check_reason
-from jitid.environment import open_authority, open_or_create_authority, open_or_create_local
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.formats.view import View
 from jitid.model.caller import ROLES

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.use.operations import ListUses
 from jitid.commands import rows
 from jitid.commands.list import DEFAULT_LIMIT, limit_of
-from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.use import UseFilter

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority, open_for_preview, open_or_create_authority
 from jitid.capabilities.adopt import operations as ops
 from jitid.commands import adoptrows, reading, rows
 from jitid.commands.adoptstated import amended_by, check_elsewhere, standing
 from jitid.commands.found import number, some
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.environment import open_authority, open_for_preview, open_or_create_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.standing_secret import MOST_SECRET, check_own_name

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.view import View
 from jitid.model.standing_secret import check_own_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, Stated
 from jitid.capabilities.identity.task_sharing import check_shared
@@ -12,7 +13,6 @@ from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.config.settings import nearest
-from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.credential import check_made

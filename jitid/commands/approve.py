@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval, ShowApproval
 from jitid.commands import approvalrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.commands.revoke import check_reason
 from jitid.commands.waiting import with_authority
-from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
 from jitid.formats.view import View
 from jitid.model.approval import ApprovalFilter

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority, standing
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError, Verification
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.environment import open_authority, standing
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.view import View
 from jitid.model.event import Event

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.verdicts import FIELDS, row_of
-from jitid.environment import open_authority
 from jitid.errors import ExitStatus, UsageError
 from jitid.formats.view import View
 from jitid.values import strict_json

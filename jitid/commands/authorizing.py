@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.authority.open import open_authority, policy_mark, standing
 from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.commands import incoming, rows
 from jitid.commands.verdicts import row_of
-from jitid.environment import open_authority, policy_mark, standing
 from jitid.errors import ConfigurationError, DiskError, JitidError, PartialError, StorageError, UsageError
 from jitid.formats.json import dumps
 from jitid.system import output

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 from jitid.commands import incoming, reading
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.requesting import hand_out, request_from, row_of
-from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
 from jitid.operation.base import Issue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.trust.certificate_operations import (
     ImportAuthority,
     PublishBundle,
@@ -12,7 +13,6 @@ from jitid.capabilities.trust.certificate_operations import (
 )
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import IntegrityError, UsageError
 from jitid.formats.view import View
 from jitid.issuers.issuer import MAX_CHAIN

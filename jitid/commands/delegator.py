@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority, open_or_create_authority
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.capabilities.directory.roster import roster_entry
@@ -15,7 +16,6 @@ from jitid.commands.delegatorrows import BRIEF, DETAILS, DISABLED, EDITED, ENABL
 from jitid.commands.globals import Globals
 from jitid.commands.list import DEFAULT_LIMIT, limit_of
 from jitid.commands.revoke import check_reason, confirmed, most_of, unproved
-from jitid.environment import open_authority, open_or_create_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.system import output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.capabilities.directory import reconcile
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.commands import delegatorrows, rosterfile, rows
@@ -12,7 +13,6 @@ from jitid.commands.asking import can_ask, confirm
 from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import check_reason, most_of, unproved
-from jitid.environment import open_for_preview, open_or_create_authority
 from jitid.formats.view import View
 from jitid.system import output
 

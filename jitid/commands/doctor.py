@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jitid import checkup, environment
+from jitid import checkup
+from jitid.authority import open as authority_open
 from jitid.capabilities.integrity.examination import Check, Status
 from jitid.commands import rows
 from jitid.commands.globals import Globals
@@ -67,7 +68,7 @@ def progress(given: Globals) -> Iterator[None]:
 
 def _is_large(given: Globals) -> bool:
     try:
-        path = os.path.join(environment.home_path(given.config()), folder.DATABASE)
+        path = os.path.join(authority_open.home_path(given.config()), folder.DATABASE)
         return os.lstat(path).st_size >= _LARGE
     except (JitidError, OSError, ValueError):
         # Whatever is wrong is for the checks to tell.

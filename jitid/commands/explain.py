@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.decisions.operations import Explain
 from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.system import output

@@ -6,12 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.run.supervision import Clock
 from jitid.capabilities.run.token_place import TokenPlace
 from jitid.commands.globals import Globals
 from jitid.commands.renew import hand_over
-from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.commands import hinting, rows
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.formats.view import View
 from jitid.model.acceptance import accepted_until
 from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.environment import caller
+from jitid.authority.open import caller
 from jitid.errors import ConfigurationError, UsageError
 from jitid.values.text import quote
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, expect, hand_out, row_of, stated_request
-from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.formats.secret_text import ended, files_of, paths_of, text_of, usable_until
 from jitid.operation.base import Issue

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
 from jitid.commands import confirming, rows
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS as FORESEEN
 from jitid.commands.revoke import check_reason, most_of, tell, unproved
-from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.view import View
 from jitid.keys.keyring import USES

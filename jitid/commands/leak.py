@@ -78,7 +78,7 @@ def list_(
     below that. `refused_since`: the ledger refuses all of that since then. `accepted_until`: from then on no verifier
     accepts any of it.
     """
-    from jitid.environment import open_authority
+    from jitid.authority.open import open_authority
     from jitid.formats.view import View
 
     given.expect(leakrows.FIELDS)
@@ -117,7 +117,7 @@ def show(given: Globals, leak: options.LeakId) -> None:
 
     By the jti of what leaked it tells of each place where that was found.
     """
-    from jitid.environment import open_authority
+    from jitid.authority.open import open_authority
     from jitid.formats.view import View
     from jitid.operation.base import ShowLeaks
     from jitid.system import output
@@ -147,8 +147,8 @@ def timeline(given: Globals, leaks: options.LeakIds) -> None:
     after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
     At a terminal and with --format markdown it is Markdown.
     """
+    from jitid.authority.open import open_authority
     from jitid.commands import leaktimeline, timelinerows
-    from jitid.environment import open_authority
     from jitid.operation.base import RecountLeaks
 
     own = given.own_format(leaktimeline.FORMATS)
@@ -165,8 +165,8 @@ def close(
 
     The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
     """
+    from jitid.authority.open import open_authority
     from jitid.commands.revoke import check_reason
-    from jitid.environment import open_authority
     from jitid.formats.view import View
     from jitid.operation.base import CloseLeaks
     from jitid.system import output

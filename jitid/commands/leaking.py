@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.authority.open import open_authority, room
 from jitid.capabilities.leak.leaks import LeakReport, check_source
 from jitid.capabilities.leak.trace_result import first_of
 from jitid.commands import endmany, leakrows, rows
@@ -14,7 +15,6 @@ from jitid.commands.found import nothing, number, some, warn_of_thieves
 from jitid.commands.hinting import OTHER_LEDGER
 from jitid.commands.leaksources import ReportSearch, TextSearch
 from jitid.commands.revoke import check_reason, most_of, row, sentence
-from jitid.environment import open_authority, room
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats.view import View
 from jitid.model.leak import LeakFilter

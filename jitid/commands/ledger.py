@@ -6,8 +6,8 @@ import os
 from shlex import quote as word
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import place_text
 from jitid.commands.globals import Globals
-from jitid.environment import place_text
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.system import output

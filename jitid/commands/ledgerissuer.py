@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import must_be_beside, open_local
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
-from jitid.environment import must_be_beside, open_local
 from jitid.errors import UsageError
 from jitid.formats.figures import counted
 from jitid.formats.view import View

@@ -6,12 +6,12 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority, open_for_issue
 from jitid.capabilities.issue.request import AttachRequest
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
-from jitid.environment import open_authority, open_for_issue
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
 from jitid.model.reach import LISTED
 from jitid.operation.base import AbandonAttachment, Issue

@@ -268,11 +268,11 @@ def diff(
     Each distinct request that the audit log tells of is decided by both: with the time, the directory and the
     approvals of then. Those with the most credentials come first.
     """
+    from jitid.authority.open import open_authority
     from jitid.capabilities.decisions.operations import ReplayDecisions
     from jitid.commands import policydiff
     from jitid.commands.list import limit_of
     from jitid.commands.policyplace import compared, usable
-    from jitid.environment import open_authority
     from jitid.values.times import parse_time
 
     given.expect(policydiff.FIELDS)

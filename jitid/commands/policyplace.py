@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import home_path, policy_files, policy_place
 from jitid.config.policy_files import CASES, CEDAR, USE, Folder, look_into, read_named
-from jitid.environment import home_path, policy_files, policy_place
 from jitid.errors import ConfigurationError, UsageError
 from jitid.policy.default import DEFAULT_NAME, default_files
 from jitid.values.text import quote
@@ -129,8 +129,8 @@ def stored(given: Globals, digest: str) -> Folder:
         UsageError: several have such a digest, or it is none.
 
     """
+    from jitid.authority.open import open_authority
     from jitid.capabilities.decisions.operations import StoredPolicy
-    from jitid.environment import open_authority
 
     files = open_authority(given.config()).perform(StoredPolicy(digest=digest))
     return Folder(f"the ledger's policy {digest}", list(files), None, [], [])

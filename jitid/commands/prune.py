@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.commands import rows
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.figures import counted
 from jitid.formats.view import View

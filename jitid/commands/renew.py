@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, row_of
-from jitid.environment import open_authority
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.operation.base import AbandonRenewal, Renew
 from jitid.system import output, time_limit

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority, sweep_limits
 from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.commands import progress
 from jitid.commands.findings import remedy
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority, sweep_limits
 from jitid.errors import UsageError
 from jitid.formats.view import Format, View
 from jitid.model.survey import Totals

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.commands.confirming import confirm
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS, check_reason, tell
-from jitid.environment import open_authority
 from jitid.model.task import check_task
 from jitid.operation.base import Retire
 from jitid.values.times import parse_duration

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
 from jitid.commands import confirming, hinting, reading, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.ledger_rows import Selection

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_for_issue
 from jitid.capabilities.run import child as children
 from jitid.capabilities.run.supervision import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
@@ -14,7 +15,6 @@ from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
 from jitid.commands.requesting import hand_out, parse_may_act, stated_request
-from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.operation.base import Issue
@@ -307,7 +307,7 @@ class _Start:
             found = {"JITID_REMOTE": config.remote}
             if (authorities := config.text("remote_ca")) is not None:
                 found["JITID_REMOTE_CA"] = authorities
-            from jitid.elsewhere import is_of_run  # costs start-up where the ledger is here
+            from jitid.authority.open_remote import is_of_run  # costs start-up where the ledger is here
 
             if not is_of_run(config):
                 # Within another run, the variable already names the user who started that one.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.issue.request import AttachRequest, MayAct
 from jitid.capabilities.run.delivery.choose_delivery import own_way
 from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
@@ -15,7 +16,6 @@ from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
-from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secret_text import text_of, usable_until
 from jitid.model.credential import Kind, is_outside, parse_kind

@@ -86,7 +86,7 @@ def action(
 
 def own_folder(config: Config) -> frozenset[tuple[int, int]]:
     """Return the folder of the ledger and its keys, by device and inode: what stands there is where it belongs."""
-    from jitid.environment import home_path
+    from jitid.authority.open import home_path
 
     if config.remote is not None:
         return frozenset()

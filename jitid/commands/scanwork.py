@@ -89,8 +89,8 @@ class _Held(NamedTuple):
 
 class _Work:
     def __init__(self, given: Globals, action: Action | None, source: Source) -> None:
+        from jitid.authority.open import open_if_there, room
         from jitid.commands.scanstore import Store
-        from jitid.environment import open_if_there, room
 
         self._given = given
         self._action = action

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.authority.open import caller, home_path, is_database
 from jitid.commands import installed
 from jitid.commands.globals import Globals
 from jitid.config.settings import SETTINGS
-from jitid.environment import caller, home_path, is_database
 from jitid.errors import UsageError
 from jitid.formats import crontab, systemd_unit
 from jitid.system import output

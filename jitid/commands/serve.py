@@ -6,11 +6,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_or_create_local
 from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
 from jitid.config.effective import here
 from jitid.config.settings import convert, named
-from jitid.environment import open_or_create_local
 from jitid.errors import ConfigurationError, UsageError
 from jitid.system import output, time_limit
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from jitid.authority.open import home_path
 from jitid.commands import installed
 from jitid.config.effective import here
 from jitid.config.settings import absolute, named
-from jitid.environment import home_path
 from jitid.errors import UsageError
 from jitid.formats import systemd_unit
 

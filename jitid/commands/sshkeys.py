@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.operation.base import PublishSshAuthorities, PublishSshRevocations
 from jitid.system import output

@@ -330,7 +330,7 @@ def shapes_of(given: Globals) -> Shapes | None:
 
     Each process that searches needs it: the ledger is opened before they start, and closed again.
     """
-    from jitid.environment import open_if_there
+    from jitid.authority.open import open_if_there
 
     authority = open_if_there(given.config(), accept_clock=given.accept_clock)
     if authority is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.authority.open import sweep_head
 from jitid.capabilities.sweep.finding import Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
 from jitid.capabilities.sweep.known_findings import Known
@@ -19,7 +20,6 @@ from jitid.commands.heads import keep_head, keep_own_head, kept_heads
 from jitid.commands.revoke import most_of
 from jitid.commands.sweepwork import Work, in_time
 from jitid.config.settings import nearest
-from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.show import pieces
 from jitid.formats.view import Format, View

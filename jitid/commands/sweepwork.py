@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority, sweep_limits
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.sweep.finding import Coverage, Remedied
 from jitid.capabilities.targets.operations import FlyCanaries, Settle
 from jitid.commands import progress, reading
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority, sweep_limits
 from jitid.errors import (
     ClockError,
     ExitStatus,

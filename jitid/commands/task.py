@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.identity.task_sharing import check_shared
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.task import check_task

@@ -101,9 +101,9 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
     elif _FINGERPRINT.fullmatch(name):
         finds.prints[bytes.fromhex(name)] = 1
     else:
+        from jitid.authority.open import room
         from jitid.commands.reading import check_text_file
         from jitid.commands.stream import StreamSearch, shapes_of
-        from jitid.environment import room
 
         check_text_file(subject or "-")
         with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(given)) as search:
@@ -112,9 +112,9 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
+    from jitid.authority.open import open_authority
     from jitid.capabilities.leak.trace_result import together
     from jitid.commands.found import FIELDS
-    from jitid.environment import open_authority
     from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.operation.base import Trace
 

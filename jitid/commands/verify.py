@@ -6,9 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.authority.open import open_authority
 from jitid.commands import hinting, reading
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.operation.base import Verify
 from jitid.redaction.token_format import bare

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_for_issue, standing
 from jitid.capabilities.issue.approval_operations import FindApprovals, ShowApproval
 from jitid.capabilities.issue.approval_request import a_member
-from jitid.environment import open_for_issue, standing
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
 from jitid.model.approval import Approval, ApprovalState
 from jitid.system import time_limit as bounds

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import as_holder, open_authority
 from jitid.commands import reading
 from jitid.commands.confirming import confirm_quietly
 from jitid.commands.requesting import hand_out, request_from
-from jitid.environment import as_holder, open_authority
 from jitid.errors import (
     ExitStatus,
     InvalidCredentialError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from jitid.authority import fitting
+from jitid.authority import answer_checks
 from jitid.errors import UsageError
 from jitid.operation import field_table
 from jitid.operation.annotations import operations, result_of
@@ -99,7 +99,7 @@ def _decoded(operation: Operation[Any], kind: Any, document: Any) -> Any:
     try:
         return shape_of(kind, request=False).decode(document)
     except UnfitError as error:
-        fitting.refuse(operation, str(error))
+        answer_checks.refuse(operation, str(error))
 
 
 def schema_of(name: str, definitions: Definitions) -> tuple[Schema, Schema]:

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
-from jitid.authority import answered
+from jitid.authority import answer_fields
 from jitid.operation import field_table
 from jitid.operation.annotations import fields_of
 from jitid.operation.base import Operation
@@ -82,7 +82,7 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
         return Table(inside[0], within(inside[1]))
     if kind in (str, int, bytes):
         plain: Shape = Octets() if kind is bytes else Plain(kind)
-        form = answered.form_of(owner, field) if owner is not None and not request else None
+        form = answer_fields.form_of(owner, field) if owner is not None and not request else None
         return _formed(plain, owner, field) if request else plain if form is None else Formed(plain, form)
     if kind is bool:
         return Plain(bool)
@@ -150,7 +150,7 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
         tag=tag,
         kept_back=field_table.KEPT_BACK.get(field_table.owned(kind), frozenset()) if request else frozenset(),
     )
-    whole = (field_table.WHOLE if request else answered.WHOLE).get(field_table.owned(kind))
+    whole = (field_table.WHOLE if request else answer_fields.WHOLE).get(field_table.owned(kind))
     return record if whole is None else Formed(record, whole)
 
 

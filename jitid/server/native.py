@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from jitid import __version__
-from jitid.authority.extent import is_long
+from jitid.authority.slow_operations import is_long
 from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
 from jitid.operation import codec

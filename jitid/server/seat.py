@@ -7,13 +7,13 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from jitid.environment import open_local, policy_mark, standing
+from jitid.authority.open import open_local, policy_mark, standing
 from jitid.errors import DamagedError, DiskError, JitidError, StorageError
 from jitid.server.oautherror import OAuthError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
-    from jitid.authority.tally import Tally
+    from jitid.authority.read_counts import Tally
     from jitid.config.effective import Config
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.authority.extent import is_long
-from jitid.authority.tally import Tally
+from jitid.authority.read_counts import Tally
+from jitid.authority.slow_operations import is_long
 from jitid.capabilities.access.operations import Authenticate
 from jitid.errors import (
     ClockError,

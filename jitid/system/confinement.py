@@ -8,7 +8,7 @@ import stat
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import environment
+from jitid.authority import open as authority_open
 from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.capabilities.integrity.examination import UnexaminedError
 from jitid.capabilities.run.token_place import STARTED_BY
@@ -18,7 +18,7 @@ from jitid.ledger.sqlite import folder
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
-    from jitid.authority.bearer import Bearer
+    from jitid.authority.client_credential import Bearer
 
 _CREDENTIALS = struct.Struct("iII")
 _PATIENCE = 5.0
@@ -56,14 +56,14 @@ def examine(config: Config) -> Seen:
 
 def _beside(config: Config) -> Seen:
     try:
-        path = environment.home_path(config)
+        path = authority_open.home_path(config)
     except JitidError as error:
         raise UnexaminedError(error.message) from error
     found = _of_folder(path)
     if found is not None:
         return found
-    if environment.is_database(config):
-        place = environment.place_shown(config)
+    if authority_open.is_database(config):
+        place = authority_open.place_shown(config)
         return Seen(
             Confinement.KEY_READABLE,
             f"the configuration has the address of {place}, and so the ledger itself",
@@ -120,7 +120,9 @@ def _asking(config: Config, remote: str) -> Seen:
     reachable = owner is not None or not address.is_socket
     told = _whoami(config) if reachable and bearer is not None else None
     beside = (
-        None if environment.is_address(config.ledger) else _of_folder(environment.folder_of(config.ledger))
+        None
+        if authority_open.is_address(config.ledger)
+        else _of_folder(authority_open.folder_of(config.ledger))
     )
     if beside is not None and _is_its(config.ledger, told):
         return beside
@@ -151,7 +153,7 @@ def _asking(config: Config, remote: str) -> Seen:
 
 def _credential(config: Config) -> Bearer | None:
     """Return the credential of the configuration, if this user can read it."""
-    from jitid.elsewhere import credential
+    from jitid.authority.open_remote import credential
 
     found = credential(config)
     if found is None:
@@ -168,7 +170,7 @@ def _is_its(ledger: str, told: WhoAmI | None) -> bool:
     if told is None:
         return True
     try:
-        opened = folder.open_ledger(environment.folder_of(ledger), by="doctor", timeout=_PATIENCE)
+        opened = folder.open_ledger(authority_open.folder_of(ledger), by="doctor", timeout=_PATIENCE)
     except JitidError:
         return True
     try:
@@ -198,8 +200,8 @@ def _server(path: str) -> int | None:
 
 def _whoami(config: Config, *, bare: bool = False) -> WhoAmI | None:
     """Return whom the authority takes this user for; None where it does not serve them."""
+    from jitid.authority.open_remote import open_remote
     from jitid.authority.remote import RemoteAuthority
-    from jitid.elsewhere import open_remote
 
     try:
         if bare:

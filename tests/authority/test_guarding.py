@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import guarding
+from jitid.authority import guard
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.targets import operations as targets
@@ -24,7 +24,7 @@ from tests.programs import Shop
 
 def test_every_operation_has_its_duty() -> None:
     """What the duties are, `rules.py` says."""
-    assert set(operations().values()) == set(guarding.DUTIES)
+    assert set(operations().values()) == set(guard.DUTIES)
 
 
 def test_what_nobody_decided_on_is_refused(world: World) -> None:

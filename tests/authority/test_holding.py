@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.holding import USES, Use, tokens_of
+from jitid.authority.token_rights import USES, Use, tokens_of
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken

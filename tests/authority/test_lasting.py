@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority.guarding import DUTIES
+from jitid.authority.guard import DUTIES
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.issue.approval_operations import Decided, GrantApproval

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.authority import guarding
-from jitid.authority.holding import tokens_of
+from jitid.authority import guard
+from jitid.authority.token_rights import tokens_of
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.capabilities.use.usage import Recorded
@@ -455,7 +455,7 @@ def test_nothing_is_done_for_whose_access_ended_while_they_waited(
     """Between the look whether they may and the change, others have the ledger: they may end that very access."""
     who = scene.callers[caller]
     assert who.credential is not None
-    look, ending = guarding.allowed, [False]
+    look, ending = guard.allowed, [False]
 
     def allowed(*asked: Any) -> Any:
         found = look(*asked)
@@ -464,7 +464,7 @@ def test_nothing_is_done_for_whose_access_ended_while_they_waited(
             _end(scene, str(who.credential))
         return found
 
-    monkeypatch.setattr(guarding, "allowed", allowed)
+    monkeypatch.setattr(guard, "allowed", allowed)
     held = scene.tokens["head"]
     each = {
         **examples.plain(scene),

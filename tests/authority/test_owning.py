@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import guarding
+from jitid.authority import guard
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach, Settle
@@ -217,7 +217,7 @@ def test_an_agent_ends_nothing_that_others_issued_while_it_waited(
     held = issue(world, ALICE, delegator=None, task="A1")
     agent = _agent_of(held)
     issue(world, agent, parent=bearer(held), **BELOW)
-    look = guarding.allowed
+    look = guard.allowed
     others: list[Issued] = []
     waiting = [True]
 
@@ -228,7 +228,7 @@ def test_an_agent_ends_nothing_that_others_issued_while_it_waited(
             others.append(issue(world, ALICE, delegator=None, task="A1/sub"))
         return found
 
-    monkeypatch.setattr(guarding, "allowed", allowed)
+    monkeypatch.setattr(guard, "allowed", allowed)
     with pytest.raises(RefusedError):
         ask(world, agent, ops.Retire(task="A1/sub"))
     assert world.verify(bearer(others[0]).reveal()).task == "A1/sub"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.tally import Tally
+from jitid.authority.read_counts import Tally
 from jitid.capabilities.access.grant import Wanted, grant
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.audit.audit_log import LogFilter

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from jitid.authority import answered
+from jitid.authority import answer_fields
 from jitid.capabilities.directory.roster.roster_entry import KEEP
 from jitid.capabilities.sweep.known_findings import Known
 from jitid.capabilities.sweep.rules import NAMES
@@ -114,7 +114,7 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
         form = field_table.form_of(owner, field)
         assert form is not None, f"{owner.__name__}.{field} has no form"
         return _formed(kind, form)
-    if kind in (str, int) and (form := answered.form_of(owner, field)) is not None:
+    if kind in (str, int) and (form := answer_fields.form_of(owner, field)) is not None:
         return _formed(kind, form)
     plain: dict[Any, st.SearchStrategy[Any]] = {
         str: TEXTS,

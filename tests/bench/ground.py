@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import jitid
 from jitid.authority.local import LocalAuthority
+from jitid.authority.open import open_or_create_local
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import MOST_AT_ONCE, IssueRequest
 from jitid.config import effective
-from jitid.environment import open_or_create_local
 from jitid.model.credential import PROOFS
 from jitid.operation.base import Issue
 from jitid.values.scope import Scope

@@ -13,10 +13,10 @@ from statistics import mean
 from typing import Any
 
 from jitid.authority.local import LocalAuthority
+from jitid.authority.open import open_or_create_local
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.config import effective
-from jitid.environment import open_or_create_local
 from jitid.ledger.postgres import home
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid import cli
-from jitid.authority.bearer import FileBearer
+from jitid.authority.client_credential import FileBearer
 from jitid.capabilities.identity import introspection
 from jitid.crypto import der
 from jitid.errors import InvalidCredentialError, JitidError

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
+from jitid.authority.open import examine, open_local, open_or_create_local
 from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.config import effective
-from jitid.environment import examine, open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
 from jitid.ledger.postgres import home
 from jitid.operation import base as ops

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from jitid.authority.local import LocalAuthority
+from jitid.authority.open import open_local, open_or_create_local
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.config import effective
-from jitid.environment import open_local, open_or_create_local
 from jitid.errors import ExitStatus, IntegrityError, InvalidCredentialError, JitidError, StorageError
 from jitid.ledger.postgres import home
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jitid.authority.open import open_local
 from jitid.capabilities.audit import audit_log
 from jitid.config import effective
-from jitid.environment import open_local
 from jitid.errors import ClockError, IntegrityError
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Filter, Selection

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from jitid import environment
+from jitid.authority import open as authority_open
 from jitid.capabilities.issue.request import IssueRequest
 from jitid.config import effective
 from jitid.errors import StorageError
@@ -33,7 +33,7 @@ def main() -> None:
     number = 0
     while True:
         try:
-            authority = environment.open_authority(effective.load())
+            authority = authority_open.open_authority(effective.load())
             try:
                 while True:
                     number += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.bearer import FileBearer
+from jitid.authority.client_credential import FileBearer
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.issue.request import IssueRequest, RenewRequest
 from jitid.errors import (

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from jitid import cli
-from jitid.authority import fitting, remote
+from jitid.authority import answer_checks, remote
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.sweep.finding import Swept
@@ -352,7 +352,7 @@ def test_a_value_that_no_authority_sends_is_refused(wrong: str) -> None:
         if not change(document):
             continue
         with pytest.raises(StorageError) as raised:
-            result = fitting.fitting(examples()[name], codec.decode_result(examples()[name], document))
+            result = answer_checks.fitting(examples()[name], codec.decode_result(examples()[name], document))
             list(result if isinstance(result, Iterator) else ())
         assert not raised.value.retryable
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority import paging
+from jitid.authority import pages
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.model.ledger_rows import Filter
@@ -176,8 +176,8 @@ def test_a_verb_that_makes_sense_beside_the_ledger_alone_says_so(client: Shell, 
 def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
     client: Shell, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paging, "MOST_ROWS", 2)
-    monkeypatch.setattr(paging, "_EVENTS", 2)
+    monkeypatch.setattr(pages, "MOST_ROWS", 2)
+    monkeypatch.setattr(pages, "_EVENTS", 2)
     for number in range(5):
         issue(client, "--task", f"T{number}")
     authority = RemoteAuthority(parse_address(f"unix://{served.socket}"), None, timeout=30)

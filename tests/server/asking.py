@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.config.effective import load
-from jitid.environment import open_authority
 from tests.real import Shell
 from tests.serving import Answer, Served, serving
 from tests.tokens.signed import P256, jwk, token

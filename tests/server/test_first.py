@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jitid.authority.guarding import DUTIES
+from jitid.authority.guard import DUTIES
 from jitid.operation import codec
 from jitid.operation.annotations import operations
 from tests.server.asking import API, EXCHANGE, TYPE, Asked, asking, grant

@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.access.assertion import TYPE
 from jitid.capabilities.issue.request import AttachRequest
 from jitid.capabilities.targets.operations import Attach
 from jitid.config.effective import load
-from jitid.environment import open_authority
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.real import Shell

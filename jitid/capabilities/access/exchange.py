@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.presenting import present
+from jitid.authority.presented import present
 from jitid.capabilities.access import token_operations as ops
 from jitid.capabilities.directory import governance
 from jitid.capabilities.identity import introspection, revocation
@@ -205,7 +205,7 @@ def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
         ended = revocation.revoke(transaction, Selection(ids=(found.jti,)), operation.reason, None)
         if ended.event is not None:
             ended = ended._replace(unsettled=transaction.outside.open_count(event=ended.event))
-    from jitid.authority.proving import prove
+    from jitid.authority.prove import prove
 
     return ended._replace(unproved=prove(ledger))
 

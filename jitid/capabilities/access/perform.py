@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.repeating import GRANTED, once
+from jitid.authority.repeat import GRANTED, once
 from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
@@ -36,7 +36,7 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
         case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
             return _make(inside, one)
         case ops.RevokeAccess():
-            from jitid.authority.guarding import has_role
+            from jitid.authority.guard import has_role
 
             alone = not has_role(inside.caller, ops.RevokeAccess)
             with inside.ledger.write(accept_clock=one.accept_clock) as transaction:

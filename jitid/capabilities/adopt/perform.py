@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.proving import prove
-from jitid.authority.shaped import shapes
+from jitid.authority.adopted_shapes import shapes
+from jitid.authority.prove import prove
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops

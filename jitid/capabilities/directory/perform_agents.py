@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from jitid.authority.proving import prove
+from jitid.authority.prove import prove
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.errors import NotFoundError, PolicyDeniedError
 from jitid.model.ledger_rows import Filter

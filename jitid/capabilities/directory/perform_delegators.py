@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from jitid.authority.proving import prove
+from jitid.authority.prove import prove
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.delegators import Disabled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import owning
+from jitid.authority import own_tasks
 from jitid.capabilities.identity import introspection
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
@@ -71,7 +71,7 @@ def _told(snapshot: Snapshot, seq: int, caller: Caller | None) -> dict[str, Any]
     event = snapshot.event(seq)
     if event is None:
         return None
-    return event.document() if owning.reads_all(caller) else owning.seen(event.document())
+    return event.document() if own_tasks.reads_all(caller) else own_tasks.seen(event.document())
 
 
 def list_credentials(snapshot: Snapshot, operation: ops.ListCredentials) -> ops.Page:
@@ -111,7 +111,7 @@ def show_tree(snapshot: Snapshot, operation: ops.ShowTree) -> ops.Page:
     for text in operation.ids:
         tops[top(introspection.find(snapshot, text).identity_key)] = None
     if operation.task is not None:
-        if owning.find(snapshot, operation.task) is None:
+        if own_tasks.find(snapshot, operation.task) is None:
             raise NotFoundError(f"there never was a task {label(operation.task)}", "see: jitid task list")
         chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
@@ -130,21 +130,21 @@ def list_tasks(snapshot: Snapshot, caller: Caller | None, operation: ops.ListTas
     """List tasks, newest first."""
     after = None
     if operation.after is not None:
-        after = owning.find(snapshot, operation.after)
+        after = own_tasks.find(snapshot, operation.after)
         if after is None:
             raise NotFoundError(
                 f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
             )
     found = snapshot.find_tasks(operation.state, after and after.key, operation.limit, operation.within)
     return [
-        ops.TaskRow(owning.as_seen(snapshot, caller, task), count, live, snapshot.now)
+        ops.TaskRow(own_tasks.as_seen(snapshot, caller, task), count, live, snapshot.now)
         for task, count, live in found
     ]
 
 
 def show_task(snapshot: Snapshot, caller: Caller | None, operation: ops.ShowTask) -> ops.TaskRow:
     """Show one task."""
-    task = owning.find(snapshot, operation.name)
+    task = own_tasks.find(snapshot, operation.name)
     if task is None:
         raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
     return row_of(snapshot, caller, task)
@@ -154,7 +154,7 @@ def row_of(snapshot: Snapshot, caller: Caller | None, task: Task) -> ops.TaskRow
     """Return a task with what was issued for it, and with whom it is shared."""
     count, live = snapshot.count_for_task(task.key)
     shared = tuple(snapshot.shares.of(task.key))
-    return ops.TaskRow(owning.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)
+    return ops.TaskRow(own_tasks.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)
 
 
 def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority import owning
-from jitid.authority.presenting import must_be_first, present
+from jitid.authority import own_tasks
+from jitid.authority.presented import must_be_first, present
 from jitid.capabilities.issue import approval_operations as ops
 from jitid.capabilities.issue import approval_request, consent
 from jitid.capabilities.issue.actors import is_owner
@@ -114,8 +114,8 @@ def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.
         file, rule = text_of(files, name) or ("", "")
         rules.append((name, file, rule))
     if not _decides(snapshot, found, caller):
-        task = None if task is None else owning.as_seen(snapshot, caller, task)
-        event, ended = owning.seen(event), None if ended is None else owning.seen(ended)
+        task = None if task is None else own_tasks.as_seen(snapshot, caller, task)
+        event, ended = own_tasks.seen(event), None if ended is None else own_tasks.seen(ended)
     return ops.ApprovalDetails(
         found, snapshot.now, snapshot.find_delegator(found.delegator), task, event, ended, rules
     )
@@ -128,7 +128,7 @@ def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approva
     own = task is None and "opener" not in request
     if own or _decides(snapshot, found, caller):
         return found
-    if task is not None and not owning.is_kept_from(snapshot, caller, task):
+    if task is not None and not own_tasks.is_kept_from(snapshot, caller, task):
         return found
     told = {name: value for name, value in request.items() if name != "purpose"}
     return found._replace(request=strict_json.dumps(told).encode())
@@ -136,9 +136,9 @@ def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approva
 
 def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool:
     """Tell whether a caller is in a group that must approve, or has a role that lists all requests."""
-    if caller is None or owning.lists_approvals(caller):
+    if caller is None or own_tasks.lists_approvals(caller):
         return True
-    groups = owning.groups_of(snapshot, caller)
+    groups = own_tasks.groups_of(snapshot, caller)
     return any(group in groups for group in found.groups)
 
 

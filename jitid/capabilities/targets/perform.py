@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.proving import prove
+from jitid.authority.prove import prove
 from jitid.capabilities.issue import provision
 from jitid.capabilities.issue.request import check_size
 from jitid.capabilities.targets import operations as ops

@@ -7,11 +7,11 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.crypto import openssh
-from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import Kind, parse_kind
 from jitid.operation.base import Inspect

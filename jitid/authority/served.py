@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import guarding
+from jitid.authority import guard
 from jitid.errors import JitidError, RefusedError
 
 if TYPE_CHECKING:
-    from jitid.authority.tally import Tally
+    from jitid.authority.read_counts import Tally
     from jitid.ledger.attribution import ActingLedger
     from jitid.ledger.contract import Transaction
     from jitid.model.caller import Caller
@@ -43,7 +43,7 @@ class ServingAuthority:
         except RefusedError as refusal:
             self._record(refusal, type(operation).__name__)
             raise
-        if guarding.reads(operation):
+        if guard.reads(operation):
             self._tally.read(self._caller, type(operation).__name__)
         if self._tally.due:
             with suppress(JitidError):
@@ -58,16 +58,16 @@ class ServingAuthority:
 
         """
         try:
-            guarding.must_have_duty(self._caller, kind)
+            guard.must_have_duty(self._caller, kind)
         except RefusedError as refusal:
             self._record(refusal, kind.__name__)
             raise
 
     def _perform(self, operation: Operation[Result]) -> Result:
-        allowed = guarding.allowed(self._ledger.read, self._caller, operation)
+        allowed = guard.allowed(self._ledger.read, self._caller, operation)
 
         def check(transaction: Transaction) -> None:
-            guarding.must_still_be(transaction, self._caller, operation, allowed)
+            guard.must_still_be(transaction, self._caller, operation, allowed)
 
         self._ledger.check = check
         try:

@@ -345,7 +345,7 @@ def _remote(config: Config, patience: float | None = None) -> RemoteAuthority | 
     """Return the authority elsewhere, if the configuration names one."""
     if config.remote is None:
         return None
-    from jitid.elsewhere import open_remote
+    from jitid.authority.open_remote import open_remote
 
     return open_remote(config, patience)
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.bearer import DescriptorBearer, FileBearer
+from jitid.authority.client_credential import DescriptorBearer, FileBearer
 from jitid.authority.remote import RemoteAuthority
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
-    from jitid.authority.bearer import Bearer
+    from jitid.authority.client_credential import Bearer
     from jitid.config.effective import Config
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority import holding, owning
+from jitid.authority import own_tasks, token_rights
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
@@ -170,23 +170,23 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
 
     """
     if caller.roles is None:
-        return owning.resolved(look, operation)
+        return own_tasks.resolved(look, operation)
     must_have_duty(caller, type(operation))
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     _must_prove(caller, operation)
-    holding.check(look, caller, operation)
+    token_rights.check(look, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
     _must_not_last(caller, operation)
     has_role = not duty.roles.isdisjoint(caller.roles)
-    named = owning.names_task(operation)
+    named = own_tasks.names_task(operation)
     if (duty.anybody or has_role) and not named:
         return operation
     if has_role or duty.own:
         with look() as snapshot:
             if named:
-                operation = owning.with_tasks(snapshot, operation, caller, all_=has_role)
+                operation = own_tasks.with_tasks(snapshot, operation, caller, all_=has_role)
             if has_role or _is_own(snapshot, snapshot.names, caller, operation):
                 return operation
             own = _narrowed(snapshot, caller, operation)
@@ -311,13 +311,13 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             )
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
             # Whoever has ended something may see to it that it has ended everywhere, and whoever may end it.
-            return (event is None or owning.asked_by(snapshot, caller, event)) and all(
-                _was_issued(snapshot, caller, id_) or owning.is_under(snapshot, caller, id_) for id_ in ids
+            return (event is None or own_tasks.asked_by(snapshot, caller, event)) and all(
+                _was_issued(snapshot, caller, id_) or own_tasks.is_under(snapshot, caller, id_) for id_ in ids
             )
         case ops.Retire(task=task):
-            return owning.may_retire(snapshot, caller, task)
+            return own_tasks.may_retire(snapshot, caller, task)
         case ops.ShareTask(task=task) | ops.GiveTask(task=task):
-            return owning.owns(snapshot, caller, task)
+            return own_tasks.owns(snapshot, caller, task)
         case access.RotateAccess(id=id_):
             return id_ == caller.credential
         case access.RevokeAccess(ids=ids, names=names):
@@ -333,9 +333,9 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
 def _narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
     """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it."""
     if isinstance(operation, approvals.ListApprovals):
-        groups = owning.groups_of(snapshot, caller)
+        groups = own_tasks.groups_of(snapshot, caller)
         return operation.replace(within=groups) if groups else None
-    return owning.narrowed(snapshot, caller, operation)
+    return own_tasks.narrowed(snapshot, caller, operation)
 
 
 def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
@@ -347,7 +347,7 @@ def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret
         found = introspection.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
-    return owning.is_under(snapshot, caller, found) or _was_issued(snapshot, caller, found)
+    return own_tasks.is_under(snapshot, caller, found) or _was_issued(snapshot, caller, found)
 
 
 def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
@@ -367,7 +367,7 @@ def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) ->
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:
     """Return the identity of the agent who asks; None for who is none."""
-    found = owning.held_by(snapshot, caller)
+    found = own_tasks.held_by(snapshot, caller)
     return None if found is None else found.id
 
 
@@ -381,7 +381,7 @@ def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
         raw = parse_id(found.id)[1]
     # Renewals may have been asked for by whoever holds it.
     made = snapshot.first_of(raw)
-    return made is not None and owning.asked_by(snapshot, caller, made.event)
+    return made is not None and own_tasks.asked_by(snapshot, caller, made.event)
 
 
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
@@ -390,7 +390,7 @@ def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
 
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
     own = caller.identity or named_delegator(caller.delegator or caller.name)
-    groups = owning.groups_of(snapshot, caller)
+    groups = own_tasks.groups_of(snapshot, caller)
     return bool(found) and all(
         one is not None and (any(group in groups for group in one.groups) or is_requester(snapshot, one, own))
         for one in found
