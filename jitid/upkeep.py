@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jitid import backupfile, checkup, restoring
+from jitid import checkup
 from jitid.authority.open import caller, is_database, ledger_path, must_be_beside
-from jitid.backups import OUT, aside_for
+from jitid.backup import archive, revive
+from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.integrity.examination import Check, ok
 from jitid.checkup import Installation
@@ -45,12 +46,10 @@ def check_backup(
     """
     with aside_for(OUT, OUT) as aside:
         progress("unpacking")
-        unpacked = restoring.unpack(
-            backupfile.members(place, standard_input if place == OUT else None), aside
-        )
+        unpacked = revive.unpack(archive.members(place, standard_input if place == OUT else None), aside)
         progress("verifying")
-        with restoring.opened(aside, caller(), float(config.number("timeout"))) as ledger:
-            restoring.verify(ledger, unpacked)
+        with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
+            revive.verify(ledger, unpacked)
     told = unpacked.told
     yield ok("backup", f"{len(told.files)} members, each as the manifest tells, which the ledger has signed")
     yield ok("audit", f"the chain holds: {told.events} events, and the ledger's rows agree")

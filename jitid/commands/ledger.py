@@ -7,11 +7,11 @@ from shlex import quote as word
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import place_text
+from jitid.backup.transfer import Wanted, copy_ledger
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.system import output
-from jitid.transfer import Wanted, copy_ledger
 from jitid.values.names import check_issuer
 from jitid.values.text import safe
 

@@ -6,9 +6,10 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from jitid import backups, restoration
-from jitid.backup import Progress
-from jitid.backups import OUT
+from jitid.backup import destination
+from jitid.backup import restore as restoration
+from jitid.backup.destination import OUT
+from jitid.backup.snapshot import Progress
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import IntegrityError, OutputError, UsageError
@@ -22,9 +23,9 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jitid.backups import Made
+    from jitid.backup.destination import Made
+    from jitid.backup.restore import Back
     from jitid.commands import options
-    from jitid.restoration import Back
 
 BACKED_UP = ("backup", "ledger", "events", "head", "made_at", "size", "keys", "verified")
 RESTORED = (
@@ -66,7 +67,7 @@ def backup(
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
     talk = Talk(given)
     try:
-        made = backups.back_up(
+        made = destination.back_up(
             given.config(),
             to,
             keys=keys,

@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from jitid import backup, backupfile, restoring
-from jitid.backup import Progress
+from jitid.backup import archive, revive, snapshot
+from jitid.backup.snapshot import Progress
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import vacuum as sqlite_vacuum
 from jitid.operation.base import VerifyLog
@@ -89,7 +89,7 @@ def _take(ledger: Path, to: Path, *, verify: bool) -> None:
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(mode=0o700)
     keyring = ledgers.keyring(str(ledger))
-    backup.take(
+    snapshot.take(
         str(ledger), str(to), keyring, keys=False, verify=verify, by="bench", timeout=5, progress=_QUIET
     )
 
@@ -97,9 +97,9 @@ def _take(ledger: Path, to: Path, *, verify: bool) -> None:
 def _unpack(place: Path, to: Path) -> None:
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(mode=0o700)
-    unpacked = restoring.unpack(backupfile.members(str(place)), str(to))
-    with restoring.opened(str(to), "bench", 5) as ledger:
-        restoring.verify(ledger, unpacked)
+    unpacked = revive.unpack(archive.members(str(place)), str(to))
+    with revive.opened(str(to), "bench", 5) as ledger:
+        revive.verify(ledger, unpacked)
     shutil.rmtree(to)
 
 

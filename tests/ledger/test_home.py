@@ -14,12 +14,12 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import examine, open_local, open_or_create_local
+from jitid.backup.transfer import Wanted, copy_ledger
 from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.config import effective
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
 from jitid.ledger.postgres import home
 from jitid.operation import base as ops
-from jitid.transfer import Wanted, copy_ledger
 from tests.builders import request
 from tests.ledger.proxy import Proxy
 from tests.postgres import Postgres

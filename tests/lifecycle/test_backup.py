@@ -16,9 +16,11 @@ from threading import Event, Thread
 
 import pytest
 
-from jitid import backupfile, backups, restoration
-from jitid.backup import Progress
-from jitid.backups import Made
+from jitid.backup import archive, destination
+from jitid.backup import restore as restoration
+from jitid.backup.destination import Made
+from jitid.backup.restore import Back
+from jitid.backup.snapshot import Progress
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.config.effective import Config, load
@@ -35,7 +37,6 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.approval import ApprovalState
 from jitid.operation.base import RotateKey, SignHead, VerifyLog
-from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
 from tests.lifecycle.office import BOTH, PAY, Office
 from tests.lifecycle.test_adoption import adopt, listed
@@ -59,7 +60,7 @@ def config(path: Path) -> Config:
 
 def back_up(world: World, to: Path, *, keys: bool = False, verify: bool = True) -> Made:
     """Make a backup of a ledger."""
-    return backups.back_up(
+    return destination.back_up(
         config(world.path), str(to), keys=keys, verify=verify, progress=QUIET, write=lambda _data: None
     )
 
@@ -123,7 +124,7 @@ def test_what_is_restored_is_what_was_backed_up(used: World, tmp_path: Path, nam
 
 def test_as_a_stream(used: World, tmp_path: Path) -> None:
     pieces: list[bytes] = []
-    backups.back_up(config(used.path), "-", keys=False, verify=True, progress=QUIET, write=pieces.append)
+    destination.back_up(config(used.path), "-", keys=False, verify=True, progress=QUIET, write=pieces.append)
     back = restore(tmp_path, tmp_path / "again", stream=b"".join(pieces))
     assert back.told.events == used.head().seq
 
@@ -385,7 +386,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("sound")
     with World(place / "ledger", now=int(time.time())) as world:
         world.issue()
-        made = backups.back_up(
+        made = destination.back_up(
             config(world.path),
             str(place / "backup"),
             keys=False,
@@ -439,7 +440,7 @@ def test_a_hostile_tar_file_is_refused(tmp_path: Path, data: bytes, why: str) ->
 
 
 def test_a_tar_file_of_many_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backupfile, "_MOST", 9)
+    monkeypatch.setattr(archive, "_MOST", 9)
     data = b"".join(_member(f"policy/{number}") for number in range(10))
     with pytest.raises(IntegrityError, match="more than 9"):
         restore(tmp_path, tmp_path / "again", stream=data)
@@ -447,7 +448,7 @@ def test_a_tar_file_of_many_members_is_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_a_tar_file_that_was_cut_anywhere_is_refused(sound: Path, tmp_path: Path) -> None:
     whole = io.BytesIO()
-    backupfile.pack(str(sound), whole, 0)
+    archive.pack(str(sound), whole, 0)
     data = whole.getvalue()
     end = data.rindex(b"audit.head") + 1024
     for at in (*range(0, end, end // 40), end - 600, end - 512):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jitid import restoration, upkeep
+from jitid import upkeep
+from jitid.backup import restore
+from jitid.backup.restore import Back
 from jitid.errors import ClockError, InvalidCredentialError, UsageError
-from jitid.restoration import Back
 from tests.builders import DAY, World, edit
 from tests.lifecycle.test_backup import at_home, back_up, config, names
 from tests.lifecycle.test_copying import copied
@@ -26,7 +27,7 @@ def ahead(tmp_path: Path) -> Iterator[World]:
 
 
 def _restore(place: Path, to: Path, *, replace: bool = False, accept_clock: bool = True) -> Back:
-    return restoration.restore(
+    return restore.restore(
         config(to),
         str(place),
         replace=replace,

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Introspect
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
-from jitid.copying import Copy, copy
 from jitid.crypto import jws
 from jitid.errors import (
     BusyError,

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from jitid.authority.local import LocalAuthority
+from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Settle
-from jitid.copying import Copy, copy
 from jitid.errors import (
     BusyError,
     ClockError,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid import backups, upkeep
-from jitid.backup import Progress
+from jitid import upkeep
+from jitid.backup import destination
+from jitid.backup.snapshot import Progress
 from jitid.capabilities.integrity.examination import Status
 from jitid.config.effective import Config, load
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
@@ -104,7 +105,7 @@ def test_a_damaged_ledger_is_told_and_never_a_surprise(used: World, change: Call
     assert database.read_bytes() == data
     for work in (
         lambda: upkeep.vacuum(config(used.path), lambda _: None),
-        lambda: backups.back_up(
+        lambda: destination.back_up(
             config(used.path),
             str(used.path.parent / "backup"),
             keys=False,
@@ -164,7 +165,7 @@ def test_a_backup_is_checked_and_nothing_is_left_of_that(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     place = tmp_path / "backup"
     quiet = Progress(lambda _a, _b: None, lambda _: None)
-    backups.back_up(
+    destination.back_up(
         config(used.path), str(place), keys=True, verify=True, progress=quiet, write=lambda _: None
     )
     told = list(upkeep.check_backup(config(used.path), str(place), lambda _: None, None))
@@ -188,7 +189,7 @@ def test_in_a_database(postgres_server: Postgres, tmp_path: Path) -> None:
     assert done.after > 0
     assert "vacuuming credential" in stages
     with pytest.raises(UsageError, match="backed up"):
-        backups.back_up(
+        destination.back_up(
             config(address),
             str(tmp_path / "backup"),
             keys=False,

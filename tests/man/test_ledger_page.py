@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.backup import Told
+from jitid.backup.revive import revive
+from jitid.backup.snapshot import Told
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     PolicyDeniedError,
@@ -26,7 +27,6 @@ from jitid.model.chain import Chain
 from jitid.model.credential import State
 from jitid.operation.base import CutLog, ExportLog, Prune, SignHead
 from jitid.policy.decision import Standing
-from jitid.restoring import revive
 from jitid.values.ids import approval_id
 from jitid.values.strict_json import loads
 from tests.builders import DAY, NAMES, NOW, World, make_database

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from tarfile import TarError
 from typing import Any, NamedTuple
 
-from jitid import backup, backupfile
-from jitid.backup import Told
+from jitid.backup import archive
+from jitid.backup import snapshot as backup
+from jitid.backup.snapshot import Told
 from jitid.capabilities.access import grant
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import revocation
@@ -68,7 +69,7 @@ class Restored(NamedTuple):
     """The ids of the authorities for certificates that go on."""
 
 
-def unpack(members: Iterable[tuple[str, int, backupfile.Source]], aside: str) -> Unpacked:
+def unpack(members: Iterable[tuple[str, int, archive.Source]], aside: str) -> Unpacked:
     """Put the members of a backup where those of a ledger are, into the folder `aside`; all of it durable.
 
     Raises:
@@ -84,7 +85,7 @@ def unpack(members: Iterable[tuple[str, int, backupfile.Source]], aside: str) ->
         for name, size, content in members:
             if name in seen or name in small:
                 raise IntegrityError(f"the backup has two members {quote(name)}")
-            if name in (backupfile.MANIFEST, backupfile.HEAD):
+            if name in (archive.MANIFEST, archive.HEAD):
                 small[name] = content.read(size)
                 continue
             seen[name] = _write(os.path.join(aside, _place(name)), size, content)
@@ -95,25 +96,25 @@ def unpack(members: Iterable[tuple[str, int, backupfile.Source]], aside: str) ->
             f"the backup could not be unpacked into {quote(aside, 200)}: {(error.strerror or 'error').lower()}",
             "make room there, or name another place with --ledger",
         ) from error
-    for name in (backupfile.MANIFEST, backupfile.HEAD):
+    for name in (archive.MANIFEST, archive.HEAD):
         if name not in small:
             raise IntegrityError(f"the backup lacks its {name}: it was cut short, or never completed")
-    told = backup.read_manifest(small[backupfile.MANIFEST])
+    told = backup.read_manifest(small[archive.MANIFEST])
     for name in sorted(seen.keys() | told.files.keys()):
         if seen.get(name) != told.files.get(name):
             what = "is missing" if name not in seen else "is not the one that its manifest tells of"
             raise IntegrityError(f"the member {quote(name)} of the backup {what}: the backup is damaged")
     for part in (folder.KEYS, folder.POLICY, "."):
         sync_folder(os.path.join(aside, part))
-    return Unpacked(told, bare(small[backupfile.HEAD].decode("utf-8", "replace")))
+    return Unpacked(told, bare(small[archive.HEAD].decode("utf-8", "replace")))
 
 
 def _place(name: str) -> str:
     # The folders are called alike.
-    return folder.DATABASE if name == backupfile.DATABASE else name
+    return folder.DATABASE if name == archive.DATABASE else name
 
 
-def _write(path: str, size: int, content: backupfile.Source) -> tuple[int, str]:
+def _write(path: str, size: int, content: archive.Source) -> tuple[int, str]:
     room = os.statvfs(os.path.dirname(path))
     if size > room.f_bavail * room.f_frsize:
         raise StorageError(

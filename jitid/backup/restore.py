@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from jitid import backup, backupfile, restoring
 from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
-from jitid.backups import OUT
+from jitid.backup import archive, revive
+from jitid.backup import snapshot as backup
+from jitid.backup.destination import OUT
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.trust import rotation
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
@@ -25,11 +26,11 @@ from jitid.system.xdg import AUTHORITY
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.backup.revive import Restored
     from jitid.config.effective import Config
     from jitid.ledger.sqlite.ledger import SqliteLedger
     from jitid.model.event import Head
     from jitid.model.ledger_rows import SigningKey
-    from jitid.restoring import Restored
 
 
 class Back(NamedTuple):
@@ -115,11 +116,11 @@ def restore(
     parent, name = os.path.split(path)
     with _making(parent, name) as aside:
         progress("unpacking")
-        members = backupfile.members(place, standard_input if place == OUT else None)
-        unpacked = restoring.unpack(members, aside)
-        with restoring.opened(aside, caller(), timeout) as ledger:
+        members = archive.members(place, standard_input if place == OUT else None)
+        unpacked = revive.unpack(members, aside)
+        with revive.opened(aside, caller(), timeout) as ledger:
             progress("verifying")
-            restoring.verify(ledger, unpacked)
+            revive.verify(ledger, unpacked)
             with _shut_out(path, present, timeout):
                 known = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
                 if keep and (known.lost or known.forked):
@@ -131,7 +132,7 @@ def restore(
                 keyring = keyring_of(config, aside)
                 _take_over(ledger, Keyring(os.path.join(path, folder.KEYS)), keyring)
                 progress("recording")
-                done = restoring.revive(
+                done = revive.revive(
                     ledger,
                     keyring,
                     unpacked.told,
@@ -192,7 +193,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     kept = None
     with suppress(OSError):
         if folder.VERIFIED in present:
-            text = read_regular(os.path.join(path, folder.VERIFIED), backupfile.MAX_HEAD)
+            text = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
             kept = bare(text.decode("utf-8", "replace"))
     nothing = _Before(None, False, kept)
     if folder.DATABASE not in present:
@@ -244,7 +245,7 @@ def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Known:
         forked = False
         for head, must in found:
             try:
-                lost.append(restoring.behind(snapshot, head))
+                lost.append(revive.behind(snapshot, head))
             except IntegrityError:
                 if must:
                     raise
@@ -273,7 +274,7 @@ def _take_over(ledger: SqliteLedger, theirs: Keyring, ours: Keyring) -> None:
 
 def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None:
     """Give the ledger its name; return where the one is now that had it."""
-    os.unlink(os.path.join(aside, restoring.LOCK))
+    os.unlink(os.path.join(aside, revive.LOCK))
     for name in os.listdir(aside):
         if name.startswith(f"{folder.DATABASE}-"):
             raise IntegrityError(f"the restored database was not closed: {quote(name)} is left")

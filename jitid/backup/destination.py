@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import backup, backupfile
 from jitid.authority.open import caller, is_database, keyring_of, ledger_path, must_be_beside
-from jitid.backup import Manifest, Progress
+from jitid.backup import archive, snapshot
+from jitid.backup.snapshot import Manifest, Progress
 from jitid.errors import (
     JitidError,
     OutputError,
@@ -74,7 +74,7 @@ def back_up(
     place = _place(to, path)
     with aside_for(to, place) as aside:
         try:
-            manifest = backup.take(
+            manifest = snapshot.take(
                 path,
                 aside,
                 keyring_of(config, path),
@@ -85,7 +85,7 @@ def back_up(
                 progress=progress,
             )
         except JitidError as error:
-            raise backup.refused(error) from error
+            raise snapshot.refused(error) from error
         size = sum(told[0] for told in manifest.files.values())
         try:
             _store(to, place, aside, manifest, write)
@@ -101,7 +101,7 @@ def _place(to: str, ledger: str) -> str:
     if to == OUT:
         return OUT
     place = to.rstrip("/") or to
-    if os.path.isdir(to) and not os.path.lexists(os.path.join(to, backupfile.MANIFEST)):
+    if os.path.isdir(to) and not os.path.lexists(os.path.join(to, archive.MANIFEST)):
         name = time.strftime("jitid-%Y%m%dT%H%M%SZ", time.gmtime())
         place = os.path.join(to, name)
     if os.path.lexists(place):
@@ -150,7 +150,7 @@ def aside_for(to: str, place: str) -> Iterator[str]:
 
 def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[[bytes], None]) -> None:
     if to == OUT:
-        backupfile.pack(aside, _Stream(write), manifest.made_at)
+        archive.pack(aside, _Stream(write), manifest.made_at)
         return
     parent = os.path.dirname(place) or "."
     if not place.endswith(_TAR):
@@ -164,7 +164,7 @@ def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(whole, flags, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        backupfile.pack(aside, file, manifest.made_at)
+        archive.pack(aside, file, manifest.made_at)
         file.flush()
         os.fsync(file.fileno())
     _name(whole, place)

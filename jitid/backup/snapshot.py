@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
-from jitid import __version__, backupfile
+from jitid import __version__
+from jitid.backup import archive
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.issue.mint import current_key_of
 from jitid.capabilities.trust.rotation import still_tells
@@ -187,7 +188,7 @@ def take(
         StorageError: the ledger is out of reach.
 
     """
-    database = os.path.join(aside, backupfile.DATABASE)
+    database = os.path.join(aside, archive.DATABASE)
     # Not the one by which others see that this folder is in use.
     lock = os.path.join(aside, "copying")
     # Before the ledger, which only grows.
@@ -200,7 +201,7 @@ def take(
         progress=progress.pages,
     )
     with _written(aside):
-        _give_policy(os.path.join(path, folder.POLICY), os.path.join(aside, backupfile.POLICY))
+        _give_policy(os.path.join(path, folder.POLICY), os.path.join(aside, archive.POLICY))
         with _copy(database, lock, by, timeout) as ledger:
             if verify:
                 progress.stage("verifying")
@@ -216,10 +217,10 @@ def take(
         progress.stage("signing")
         manifest = Manifest(names, head, now, len(SQLITE_STEPS), verify, given, dict(_digests(aside)))
         text = manifest.text.encode()
-        write_private(os.path.join(aside, backupfile.MANIFEST), text)
+        write_private(os.path.join(aside, archive.MANIFEST), text)
         seal = audit_log.sign_head(head, names, signer, now, {"backup": sha256(text).hexdigest()})
-        write_private(os.path.join(aside, backupfile.HEAD), f"{seal}\n".encode())
-        for part in (backupfile.POLICY, backupfile.KEYS, "."):
+        write_private(os.path.join(aside, archive.HEAD), f"{seal}\n".encode())
+        for part in (archive.POLICY, archive.KEYS, "."):
             if os.path.isdir(os.path.join(aside, part)):
                 sync_folder(os.path.join(aside, part))
     return manifest
@@ -264,7 +265,7 @@ def _kept_head(path: str) -> str | None:
     from jitid.system.files import read_regular
 
     try:
-        data = read_regular(os.path.join(path, folder.VERIFIED), backupfile.MAX_HEAD)
+        data = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
     except OSError:
         return None
     return bare(data.decode("utf-8", "replace"))
@@ -291,7 +292,7 @@ def needed(snapshot: Snapshot, key: SigningKey) -> bool:
 
 
 def _give_keys(snapshot: Snapshot, ours: Keyring, aside: str) -> tuple[str, ...]:
-    place = os.path.join(aside, backupfile.KEYS)
+    place = os.path.join(aside, archive.KEYS)
     _make_folder(place)
     theirs = Keyring(place)
     given = [key for key in snapshot.signing_keys() if needed(snapshot, key) and ours.holds(key.kid)]
@@ -303,7 +304,7 @@ def _give_keys(snapshot: Snapshot, ours: Keyring, aside: str) -> tuple[str, ...]
 def _give_policy(ours: str, theirs: str) -> None:
     _make_folder(theirs)
     for name, data in policy_in(ours):
-        if not backupfile.is_name(name):
+        if not archive.is_name(name):
             raise UsageError(
                 f"the policy file {quote(name)} has a name that no backup can have; nothing was written",
                 "give it a shorter name of characters that can be shown",
@@ -334,12 +335,12 @@ def _make_folder(path: str) -> None:
 
 
 def _digests(aside: str) -> Iterator[tuple[str, tuple[int, str]]]:
-    for name in backupfile.names_in(aside)[:-2]:
+    for name in archive.names_in(aside)[:-2]:
         with open(os.path.join(aside, name), "rb") as file:
             yield name, hashed(file)
 
 
-def hashed(file: backupfile.Source, write: Callable[[bytes], object] | None = None) -> tuple[int, str]:
+def hashed(file: archive.Source, write: Callable[[bytes], object] | None = None) -> tuple[int, str]:
     """Return the size and the SHA-256 of what is read, each piece of which is handed to `write`."""
     digest, size = sha256(), 0
     while piece := file.read(_PIECE):

@@ -15,8 +15,8 @@ from jitid.authority.open import (
     ledger_path,
     must_be_beside,
 )
+from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.trust.rotation import still_tells
-from jitid.copying import Copy, copy
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.copy_rows import Source, Target
