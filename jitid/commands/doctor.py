@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jitid import checkup
 from jitid.authority import open as authority_open
 from jitid.capabilities.integrity.examination import Check, Status
 from jitid.commands import rows
 from jitid.commands.globals import Globals
+from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
 from jitid.formats import checklist
 from jitid.formats.view import View
@@ -41,7 +41,7 @@ def doctor(given: Globals) -> None:
     trouble = given.try_config()
     given.expect(FIELDS)
     with progress(given):
-        checks = checkup.check(given.config(), trouble)
+        checks = installation_check.check(given.config(), trouble)
     found = [row(given, check) for check in checks]
     if rows.by_eye(given):
         output.write(checklist.text(found, given.coloured()))

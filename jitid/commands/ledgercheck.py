@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid import upkeep
 from jitid.backup.destination import OUT
 from jitid.commands import doctor, reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.ledgerbackup import Talk, another_one, must_be_a_path
+from jitid.doctor import upkeep
 from jitid.formats import checklist
 from jitid.formats.view import View
 from jitid.system import output

@@ -80,7 +80,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
 
 def _note_approvals(given: Globals, rules: Iterable[Rule]) -> None:
     """Warn of rules with `@approval` where nobody can approve."""
-    from jitid import approvers
+    from jitid.doctor import approvers
 
     names = [rule.name for rule in rules if rule.approval is not None]
     if names and approvers.are_missing(given.config()):

@@ -77,7 +77,7 @@ def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
 
 def with_authority(given: Globals, hint: str | None) -> str:
     """Return a hint that asks for another person's word, with what that person needs first, if anything."""
-    from jitid import approvers
+    from jitid.doctor import approvers
 
     more = (approvers.WHY, approvers.HOW) if approvers.are_missing(given.config()) else ()
     return "; ".join(filter(None, (hint, *more)))

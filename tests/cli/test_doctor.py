@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from jitid import checkup
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.integrity.examination import Status
+from jitid.doctor import installation_check
 from tests.programs import Shop
 from tests.real import Shell, command, need, other_user, reachable, tmpfs
 
@@ -52,7 +52,7 @@ def diagnose(shell: Shell, *arguments: str, before: Sequence[str] = ()) -> tuple
     assert document["schema"] == "jitid.doctor/1"
     assert all(list(row) == ["check", "status", "detail", "repair"] for row in rows)
     of_ledger = [name for name, _ in examination.CHECKS]
-    of_machine = [name for name, _ in checkup.CHECKS if name != "examination"]
+    of_machine = [name for name, _ in installation_check.CHECKS if name != "examination"]
     assert {row["check"] for row in rows} == {*of_machine, *of_ledger}
     assert (done.returncode == 0) is all(row["status"] != "failure" for row in rows)
     assert (done.stderr == "") is (done.returncode == 0), done.stderr
@@ -396,7 +396,9 @@ def test_a_pipe_gets_a_line_a_check_and_a_table_has_the_repair_below(shell: Shel
 
 
 def test_versions_are_judged_one_by_one() -> None:
-    old = list(checkup.judge_versions({"Python": "3.12.0", "SQLite": "3.39.4", "cedarpy": "4.8.10"}))
+    old = list(
+        installation_check.judge_versions({"Python": "3.12.0", "SQLite": "3.39.4", "cedarpy": "4.8.10"})
+    )
     assert [(check.status, "SQLite 3.39.4" in check.detail) for check in old] == [
         (Status.OK, True),
         (Status.WARNING, True),
@@ -405,8 +407,11 @@ def test_versions_are_judged_one_by_one() -> None:
 
 def test_the_oldest_versions_are_those_that_the_package_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["requires-python"] == f">={checkup.LEAST['Python']}"
-    assert any(each.startswith(f"cedarpy>={checkup.LEAST['cedarpy']},") for each in project["dependencies"])
+    assert project["requires-python"] == f">={installation_check.LEAST['Python']}"
+    assert any(
+        each.startswith(f"cedarpy>={installation_check.LEAST['cedarpy']},")
+        for each in project["dependencies"]
+    )
 
 
 def test_targets_are_visited_each_by_itself(shell: Shell, tmp_path: Path) -> None:

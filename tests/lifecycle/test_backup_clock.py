@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid import upkeep
 from jitid.backup import restore
 from jitid.backup.restore import Back
+from jitid.doctor import upkeep
 from jitid.errors import ClockError, InvalidCredentialError, UsageError
 from tests.builders import DAY, World, edit
 from tests.lifecycle.test_backup import at_home, back_up, config, names

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from jitid import upkeep
 from jitid.backup import destination
 from jitid.backup.snapshot import Progress
 from jitid.capabilities.integrity.examination import Status
 from jitid.config.effective import Config, load
+from jitid.doctor import upkeep
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.lock import FairLock

@@ -105,10 +105,10 @@ def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     if not _asks_elsewhere(config):
         return list(examination.perform(CHECKS, installation))
     # What is wrong with the ledger, those beside it find out.
-    from jitid import remotecheckup
+    from jitid.doctor import remote_check
 
     here = examination.perform(HERE, installation)
-    there = examination.perform(remotecheckup.CHECKS, config)
+    there = examination.perform(remote_check.CHECKS, config)
     return [*here, *there, *examination.perform(ELSEWHERE, installation)]
 
 
@@ -405,7 +405,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
             f"no rule in {names} permits anything, so every issue is denied",
             f"write a permit rule in {place}, or restore one from a backup",
         )
-    from jitid import approvers
+    from jitid.doctor import approvers
 
     asking = [rule.name for rule in policy.rules if rule.approval is not None]
     if asking and approvers.are_missing(config):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jitid import checkup
 from jitid.authority.open import caller, is_database, ledger_path, must_be_beside
 from jitid.backup import archive, revive
 from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.integrity.examination import Check, ok
-from jitid.checkup import Installation
+from jitid.doctor import installation_check
+from jitid.doctor.installation_check import Installation
 from jitid.errors import StorageError
 from jitid.ledger.sqlite import folder
 from jitid.values.times import format_time
@@ -29,7 +29,7 @@ def check(config: Config) -> list[Check]:
     Nothing is changed, and nothing else is asked. Raises UsageError where an authority elsewhere has the ledger.
     """
     must_be_beside(config)
-    return list(examination.perform(checkup.LEDGER, Installation(config, None)))
+    return list(examination.perform(installation_check.LEDGER, Installation(config, None)))
 
 
 def check_backup(

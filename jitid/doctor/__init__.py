@@ -1,0 +1,1 @@
+"""Checks of an installation, its ledger, and an authority elsewhere."""
