@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.commands import options
     from jitid.config.effective import Config
-    from jitid.server.plan import Plan, Tls
+    from jitid.server.start_plan import Plan, Tls
 
 _BIND = "127.0.0.1:8477"
 _MOST_WORKERS = 64
@@ -98,10 +98,10 @@ def _plan(
 ) -> Plan:
     """Return the plan of the service, with a ledger that is there and sockets that listen."""
     try:
-        from jitid.server import listening
-        from jitid.server.limits import limits_of
-        from jitid.server.plan import Plan
-        from jitid.server.requestlog import Log
+        from jitid.server import listen
+        from jitid.server.request_log import Log
+        from jitid.server.service_limits import limits_of
+        from jitid.server.start_plan import Plan
         from jitid.server.worker import route_paths  # noqa: F401 - what it needs is loaded now
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
@@ -114,7 +114,7 @@ def _plan(
     tls = _tls(said)
     bind = said["serve_bind"] or (None if said["serve_socket"] else _BIND)
     if bind is not None:
-        host, port = listening.parse_bind(bind)
+        host, port = listen.parse_bind(bind)
     limits = limits_of(config)
     authority = open_or_create_local(config, given.note)
     names = authority.names
@@ -122,10 +122,10 @@ def _plan(
         _bootstrap(given, authority, bootstrap)
     # Before there are other processes: no connection may be shared with them.
     authority.close()
-    tcp = [] if bind is None else listening.listen(host, port, encrypted=tls is not None)
+    tcp = [] if bind is None else listen.listen(host, port, encrypted=tls is not None)
     unix = None
     if said["serve_socket"]:
-        unix = listening.listen_at(said["serve_socket"], int(said["serve_socket_mode"] or "0660", 8))
+        unix = listen.listen_at(said["serve_socket"], int(said["serve_socket_mode"] or "0660", 8))
     own = "http://localhost"
     if tcp:
         own = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
@@ -148,7 +148,7 @@ def _tls(said: dict[str, str | None]) -> Tls | None:
         return None
     if certificate is None or key is None:
         raise UsageError("--tls-cert and --tls-key go together", "give both, or neither")
-    from jitid.server.plan import Tls
+    from jitid.server.start_plan import Tls
     from jitid.server.tls import server_context
 
     return Tls(server_context(certificate, key), certificate, key)

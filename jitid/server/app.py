@@ -16,16 +16,25 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import authzen, discovery, forward, health, native, oauth, statuslists, tokenstatus
+from jitid.server import (
+    authzen,
+    discovery,
+    forward_auth,
+    health,
+    native,
+    oauth,
+    status_endpoint,
+    token_status,
+)
 from jitid.server.answers import LimitedError, RequestError, answer_error
-from jitid.server.pace import Pace
-from jitid.server.record import KEY, Record
-from jitid.server.trace import trace_id, traceparent
+from jitid.server.rate_limit import Pace
+from jitid.server.request_record import KEY, Record
+from jitid.server.trace_context import trace_id, traceparent
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
-    from jitid.server.requestlog import Log
+    from jitid.server.request_log import Log
     from jitid.server.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -44,7 +53,7 @@ _OPEN = frozenset(
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
         "/status/{name}",
-        tokenstatus.PLACE,
+        token_status.PLACE,
     )
 )
 """What needs no credential and costs something."""
@@ -60,11 +69,11 @@ def routes(service: Service) -> list[BaseRoute]:
         *health.routes(service),
         *native.routes(service),
         *discovery.routes(service),
-        *statuslists.routes(service),
+        *status_endpoint.routes(service),
         *oauth.routes(service),
         *authzen.routes(service),
-        *forward.routes(service),
-        *tokenstatus.routes(service),
+        *forward_auth.routes(service),
+        *token_status.routes(service),
     ]
 
 

@@ -11,11 +11,11 @@ from starlette.routing import BaseRoute, Route
 from jitid.capabilities.trust.publication import RESPONSE_TYPES
 from jitid.crypto.jws import ALGORITHMS
 from jitid.operation.base import PublishKeys
-from jitid.server import granting, oauth
+from jitid.server import oauth, token_endpoint
 from jitid.server.answers import dumps
-from jitid.server.client import ALGORITHMS as CLIENT_ALGORITHMS
-from jitid.server.client import METHODS
-from jitid.server.oautherror import document
+from jitid.server.client_auth import ALGORITHMS as CLIENT_ALGORITHMS
+from jitid.server.client_auth import METHODS
+from jitid.server.oauth_errors import document
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -98,7 +98,7 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         # Common clients require it, whatever their grant is; it refuses every response type.
         "authorization_endpoint": f"{at}{oauth.AUTHORIZE}",
         "jwks_uri": f"{at}{KEYS}",
-        "grant_types_supported": list(granting.GRANTS),
+        "grant_types_supported": list(token_endpoint.GRANTS),
         "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(ALGORITHMS),

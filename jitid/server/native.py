@@ -19,7 +19,7 @@ from jitid.operation.annotations import operations
 from jitid.operation.shape_of import shape_of
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, WHOAMI, document
-from jitid.server.record import record_of
+from jitid.server.request_record import record_of
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from starlette.routing import BaseRoute, Route
 from jitid.capabilities.access.operations import RevokeAccess
 from jitid.capabilities.access.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.server import client, granting
+from jitid.server import client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.claims import DEAD, told
-from jitid.server.form import Form, credentials_of, read_form, shows_credential
-from jitid.server.oautherror import OAuthError, as_oauth, document
-from jitid.server.record import record_of
+from jitid.server.oauth_errors import OAuthError, as_oauth, document
+from jitid.server.oauth_form import Form, credentials_of, read_form, shows_credential
+from jitid.server.request_record import record_of
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -40,22 +40,22 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of OAuth."""
 
     async def token(request: Request) -> Response:
-        form, broken = await _form(service, request, granting.REPEATABLE)
+        form, broken = await _form(service, request, token_endpoint.REPEATABLE)
 
-        def work(authority: Authority, caller: Caller) -> tuple[granting.Wanted, Issued]:
-            client.must_be_named(form, caller)
+        def work(authority: Authority, caller: Caller) -> tuple[token_endpoint.Wanted, Issued]:
+            client_auth.must_be_named(form, caller)
             _must_be_whole(broken)
-            granting.must_be_served(caller, form)
-            wanted = granting.wanted(form)
-            return wanted, granting.grant(authority, caller, wanted)
+            token_endpoint.must_be_served(caller, form)
+            wanted = token_endpoint.wanted(form)
+            return wanted, token_endpoint.grant(authority, caller, wanted)
 
-        return granting.answer(*await client.call(service, request, form, work))
+        return token_endpoint.answer(*await client_auth.call(service, request, form, work))
 
     async def introspect(request: Request) -> Response:
         form, broken = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
-            client.must_be_named(form, caller)
+            client_auth.must_be_named(form, caller)
             _must_be_whole(broken)
             presented = Secret.single(form.need("token"))
             try:
@@ -63,13 +63,13 @@ def routes(service: Service) -> list[BaseRoute]:
             except InvalidCredentialError:
                 return DEAD
 
-        return document(await client.call(service, request, form, work, reads=True, asks=Introspect))
+        return document(await client_auth.call(service, request, form, work, reads=True, asks=Introspect))
 
     async def revoke(request: Request) -> Response:
         form, broken = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> None:
-            client.must_be_named(form, caller)
+            client_auth.must_be_named(form, caller)
             _must_be_whole(broken)
             # What sort of token it is, is told by itself (section 2.1: the hint may be ignored).
             operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
@@ -77,12 +77,12 @@ def routes(service: Service) -> list[BaseRoute]:
                 authority.perform(operation) is None
                 and caller.agent is None
                 and caller.credential is not None
-                and client.shows(request, form, operation.token)
+                and client_auth.shows(request, form, operation.token)
             ):
                 # The access that the client came with: whoever holds it may end it.
                 authority.perform(RevokeAccess(ids=(caller.credential,), reason=operation.reason))
 
-        await client.call(service, request, form, work)
+        await client_auth.call(service, request, form, work)
         # RFC 7009, section 2.2: a client ignores the body, but some refuse an answer that is not JSON.
         return document({})
 
@@ -139,9 +139,9 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
                 service.metrics.count("limited")
             found = as_oauth(error, refused=refused)
         if found.status == 401:
-            if client.uses_basic(request):
+            if client_auth.uses_basic(request):
                 # RFC 6749, section 5.2: the scheme that the client used.
-                found.headers["www-authenticate"] = client.BASIC
+                found.headers["www-authenticate"] = client_auth.BASIC
             # RFC 9110, section 15.5.2: each 401 has a challenge.
             found.headers.setdefault("www-authenticate", CHALLENGE[1].decode())
         record_of(request.scope).error = found.code

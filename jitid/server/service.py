@@ -22,14 +22,14 @@ from jitid.errors import (
 )
 from jitid.operation import base as ops
 from jitid.server.answers import LimitedError, RequestError
-from jitid.server.counting import Counting
-from jitid.server.pace import Pace
-from jitid.server.peers import Peers
-from jitid.server.pool import Pool
-from jitid.server.record import record_of
-from jitid.server.seat import Seat
-from jitid.server.settling import Settler
-from jitid.server.together import Together
+from jitid.server.background_settle import Settler
+from jitid.server.batched_reads import Together
+from jitid.server.counted_authority import Counting
+from jitid.server.rate_limit import Pace
+from jitid.server.request_record import record_of
+from jitid.server.socket_peers import Peers
+from jitid.server.thread_authority import Seat
+from jitid.server.thread_pool import Pool
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import Names
     from jitid.operation.authority import Authority
     from jitid.operation.base import Operation, Result
-    from jitid.server.limits import Limits
     from jitid.server.metrics import Metrics
-    from jitid.server.requestlog import Log
+    from jitid.server.request_log import Log
+    from jitid.server.service_limits import Limits
 
 T = TypeVar("T")
 

@@ -13,11 +13,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from jitid.errors import JitidError
-from jitid.server.notify import notify
+from jitid.server.sd_notify import notify
 
 if TYPE_CHECKING:
     from jitid.server.metrics import Metrics
-    from jitid.server.plan import Plan
+    from jitid.server.start_plan import Plan
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_ENDING, signal.SIGHUP)

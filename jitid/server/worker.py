@@ -20,18 +20,18 @@ from uvicorn.server import ServerState
 
 from jitid.errors import JitidError
 from jitid.server import app
-from jitid.server.accepting import Listener
+from jitid.server.accept import Listener
+from jitid.server.http_protocol import BoundedProtocol, cut_late
 from jitid.server.metrics import Metrics
 from jitid.server.native import operation_paths
-from jitid.server.protocol import BoundedProtocol, cut_late
 from jitid.server.service import Service
 from jitid.server.tls import load_certificate
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication
 
-    from jitid.server.plan import Plan
-    from jitid.server.record import Peer
+    from jitid.server.request_record import Peer
+    from jitid.server.start_plan import Plan
 
 _TICK = 0.5
 """Seconds between two looks at what is late."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.access import assertion, key_sets
-from jitid.server import app, authzen, forward, granting, oauth, tokenstatus
+from jitid.server import app, authzen, forward_auth, oauth, token_endpoint, token_status
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
 from tests.server.asking import Asked, asking
@@ -30,7 +30,7 @@ def asked(tmp_path: Path) -> Iterator[Asked]:
 
 def test_every_parameter_of_ours_is_told() -> None:
     told = set(re.findall(r"jitid_[a-z_]+", TEXT))
-    assert told == granting._OWN
+    assert told == token_endpoint._OWN
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_every_parameter_of_ours_is_told() -> None:
         oauth.REVOKE,
         authzen.EVALUATION,
         authzen.EVALUATIONS,
-        forward.PLACE,
-        tokenstatus.PLACE,
+        forward_auth.PLACE,
+        token_status.PLACE,
         "/jwks",
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",

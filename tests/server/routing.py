@@ -9,9 +9,9 @@ from starlette.routing import Route
 from jitid.config.effective import load
 from jitid.model.ledger_rows import Names
 from jitid.server import app
-from jitid.server.limits import Limits
 from jitid.server.metrics import Metrics
 from jitid.server.service import Service
+from jitid.server.service_limits import Limits
 
 _NAMES = Names("00000000-0000-0000-0000-000000000000", "https://id.example", "jitid.local")
 

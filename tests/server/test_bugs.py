@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from jitid.server.app import App
-from jitid.server.limits import Limits
 from jitid.server.metrics import Metrics
-from jitid.server.pace import Pace
-from jitid.server.requestlog import Log
+from jitid.server.rate_limit import Pace
+from jitid.server.request_log import Log
 from jitid.server.service import Service
+from jitid.server.service_limits import Limits
 
 
 async def _one(_request: Request) -> Response:

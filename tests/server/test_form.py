@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.server.form import MAX_FORM, MAX_PARAMETERS, parse_form
-from jitid.server.oautherror import OAuthError, plain
+from jitid.server.oauth_errors import OAuthError, plain
+from jitid.server.oauth_form import MAX_FORM, MAX_PARAMETERS, parse_form
 
 
 def refusal(body: bytes, *repeatable: str) -> str:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.access import assertion
 from jitid.errors import UnauthenticatedError
-from jitid.server.form import MAX_FORM, Form, credentials_of, parse_form
-from jitid.server.oautherror import OAuthError
+from jitid.server.oauth_errors import OAuthError
+from jitid.server.oauth_form import MAX_FORM, Form, credentials_of, parse_form
 from tests.server.asking import API, EXCHANGE, FORM, TYPE, Asked, asking, grant
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving

@@ -13,10 +13,10 @@ from jitid.model.caller import Caller
 from jitid.model.credential import TOKENS, TokenUse
 from jitid.operation.base import Verify
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.server.form import MAX_FORM, parse_form
-from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, plain
-from jitid.server.original import path_of
-from jitid.server.record import record_of
+from jitid.server.oauth_errors import KEPT_NOWHERE, OAuthError, plain
+from jitid.server.oauth_form import MAX_FORM, parse_form
+from jitid.server.original_request import path_of
+from jitid.server.request_record import record_of
 from jitid.values.names import check_audience
 from jitid.values.scope import Scope, parse_scope, uncovered
 from jitid.values.secret import Secret

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_local, policy_mark, standing
 from jitid.errors import DamagedError, DiskError, JitidError, StorageError
-from jitid.server.oautherror import OAuthError
+from jitid.server.oauth_errors import OAuthError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority

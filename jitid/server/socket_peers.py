@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jitid.errors import JitidError, UnauthenticatedError
 from jitid.model.caller import Caller
-from jitid.server.record import Peer
+from jitid.server.request_record import Peer
 from jitid.values.names import check_delegator
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.ledger_rows import Names
-    from jitid.server.limits import Limits
-    from jitid.server.requestlog import Log
+    from jitid.server.request_log import Log
+    from jitid.server.service_limits import Limits
 
 
 class Plan(NamedTuple):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from jitid.operation.error_codec import encode_error
 from jitid.server.answers import LimitedError, dumps
-from jitid.server.peers import peer_of
+from jitid.server.socket_peers import peer_of
 
 if TYPE_CHECKING:
-    from jitid.server.limits import Limits
     from jitid.server.metrics import Metrics
-    from jitid.server.record import Peer
+    from jitid.server.request_record import Peer
+    from jitid.server.service_limits import Limits
 
 _AT_ONCE = 16
 """So many connections are taken before anything else has its turn."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.access.token_operations import RevokeToken
 from jitid.capabilities.identity.revocation import Ended
 from jitid.capabilities.targets.operations import Settle
-from jitid.server.pool import Pool
+from jitid.server.thread_pool import Pool
 
 if TYPE_CHECKING:
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
     from jitid.operation.base import Operation, Result
-    from jitid.server.seat import Seat
+    from jitid.server.thread_authority import Seat
 
 _LIMIT = 20
 """Seconds that each target has, as with a command."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from jitid.errors import UnauthenticatedError
-from jitid.server.oautherror import OAuthError
+from jitid.server.oauth_errors import OAuthError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

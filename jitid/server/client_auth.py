@@ -12,7 +12,7 @@ from jitid.capabilities.access import assertion
 from jitid.capabilities.access.assertion import ALGORITHMS as ALGORITHMS
 from jitid.capabilities.access.operations import Authenticate, FindClientKeys, UseAssertion
 from jitid.errors import InvalidCredentialError, UnauthenticatedError, UsageError
-from jitid.server.oautherror import OAuthError
+from jitid.server.oauth_errors import OAuthError
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
-    from jitid.server.form import Form
+    from jitid.server.oauth_form import Form
     from jitid.server.service import Asks, Service
 
 T = TypeVar("T")

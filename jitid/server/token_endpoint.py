@@ -13,7 +13,7 @@ from jitid.errors import UsageError
 from jitid.model.credential import Kind
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.operation.base import Issue
-from jitid.server.oautherror import OAuthError, document, usage
+from jitid.server.oauth_errors import OAuthError, document, usage
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_name
 from jitid.values.scope import Scope, parse_scope
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
-    from jitid.server.form import Form
+    from jitid.server.oauth_form import Form
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 CLIENT_CREDENTIALS = "client_credentials"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from jitid.server.limits import Limits
     from jitid.server.metrics import Metrics
-    from jitid.server.record import Peer
+    from jitid.server.request_record import Peer
+    from jitid.server.service_limits import Limits
 
 _MOST_HEADERS = 100
 _MOST_PIPELINED = 16

@@ -11,8 +11,8 @@ from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Introspect
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.model.caller import Caller
-from jitid.server.forward import shown_token, shows_token
-from jitid.server.oautherror import KEPT_NOWHERE, document
+from jitid.server.forward_auth import shown_token, shows_token
+from jitid.server.oauth_errors import KEPT_NOWHERE, document
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
