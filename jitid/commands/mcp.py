@@ -36,8 +36,8 @@ def mcp(
     When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
     """
     from jitid.mcp import messages
-    from jitid.mcp.limits import Limits
-    from jitid.mcp.server import Server
+    from jitid.mcp.agent_limits import Limits
+    from jitid.mcp.methods import Server
     from jitid.mcp.session import Session
 
     given.expect_own_form("json")

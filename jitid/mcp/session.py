@@ -21,9 +21,9 @@ from jitid.errors import (
     ShownError,
     UsageError,
 )
-from jitid.mcp import telling
-from jitid.mcp.handed import Handed, HandedOut
-from jitid.mcp.limits import LimitError, Limits, Pace
+from jitid.mcp import tool_answers
+from jitid.mcp.agent_limits import LimitError, Limits, Pace
+from jitid.mcp.handed_out import Handed, HandedOut
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import HandBack, Inspect, Issue, Operation, Result, Revoke
 from jitid.system.processes import this_process
@@ -62,9 +62,9 @@ class Session:
         found = self._own()
         self._drop_expired()
         return {
-            **telling.own(found),
+            **tool_answers.own(found),
             "most": self._limits.most,
-            "handed_out": [telling.handed(one) for one in self.handed.all()],
+            "handed_out": [tool_answers.handed(one) for one in self.handed.all()],
             **self._confinement(),
         }
 
@@ -88,8 +88,8 @@ class Session:
             preview = Issue(requests=(request,), dry_run=True, accept_clock=self._given.accept_clock)
             (foreseen,) = self._perform(preview, request.parent)
         except PolicyDeniedError as denial:
-            return telling.denial(denial)
-        return telling.foreseen(foreseen)
+            return tool_answers.denial(denial)
+        return tool_answers.foreseen(foreseen)
 
     def request_identity(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Delegate from the agent's own credential, and tell in which file the token is. Raises JitidError."""
@@ -103,7 +103,12 @@ class Session:
         request = request._replace(process=this_process(kept=self._limits.keep))
         issued = self._issue(request)
         (one,) = self.handed.unshown()
-        return {**telling.granted(issued), **telling.handed(one), "jti": one.jti, **telling.born(issued)}
+        return {
+            **tool_answers.granted(issued),
+            **tool_answers.handed(one),
+            "jti": one.jti,
+            **tool_answers.born(issued),
+        }
 
     def hand_back(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """End the agent's own identity or one below it. Raises JitidError."""
@@ -124,7 +129,7 @@ class Session:
             self._given.warn(
                 f"it is not proved that the ledger refuses what leaked of {done.id}: {done.ended.unproved}"
             )
-        return telling.handed_back(done)
+        return tool_answers.handed_back(done)
 
     def end(self) -> None:
         """End what is out, unless it is to be kept, and remove its files; what cannot be done is said.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jitid.mcp import schema
+from jitid.mcp import tool_schema
 from jitid.mcp.session import Session
 
 
@@ -15,8 +15,8 @@ class Tool(NamedTuple):
     name: str
     title: str
     description: str
-    takes: schema.Schema
-    gives: schema.Schema
+    takes: tool_schema.Schema
+    gives: tool_schema.Schema
     hints: Mapping[str, bool]
     perform: Callable[[Session, Mapping[str, Any]], dict[str, Any]]
 
@@ -42,8 +42,8 @@ TOOLS: Mapping[str, Tool] = {
             "Who am I",
             "Tell who you are: your identity, for whom and on which task you act, your scopes and audiences, until "
             "when, and which identities you have been given here for sub-agents.",
-            schema.NOTHING,
-            schema.SELF,
+            tool_schema.NOTHING,
+            tool_schema.SELF,
             _LOOKS,
             Session.whoami,
         ),
@@ -53,8 +53,8 @@ TOOLS: Mapping[str, Tool] = {
             "Ask whether request_identity would permit something, without doing it: the answer says what would be "
             "granted, or why not and what would pass. Without arguments it asks for an identity of your own name, "
             "without scopes and for no service.",
-            schema.QUESTION,
-            schema.DECISION,
+            tool_schema.QUESTION,
+            tool_schema.DECISION,
             _LOOKS,
             Session.what_may_i_do,
         ),
@@ -65,8 +65,8 @@ TOOLS: Mapping[str, Tool] = {
             "audiences the services that its token is shown to. Ask for the least scopes and the shortest time that "
             "will do. The token is in the file token_file, for the program that needs it: never read it yourself, and "
             "never print it.",
-            schema.REQUEST,
-            schema.ISSUED,
+            tool_schema.REQUEST,
+            tool_schema.ISSUED,
             {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},
             Session.request_identity,
         ),
@@ -75,8 +75,8 @@ TOOLS: Mapping[str, Tool] = {
             "Hand an identity back",
             "End an identity that descends from yours, with all that descends from it, as soon as it is no longer "
             "needed; or your own, as the last thing that you do. It cannot be undone.",
-            schema.ID,
-            schema.HANDED_BACK,
+            tool_schema.ID,
+            tool_schema.HANDED_BACK,
             {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},
             Session.hand_back,
         ),

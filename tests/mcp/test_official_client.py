@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.mcp.server import VERSIONS
+from jitid.mcp.methods import VERSIONS
 from tests.mcp.asking import states, verifies
 from tests.mcp.conftest import AUDIENCES
 from tests.real import Shell, missing

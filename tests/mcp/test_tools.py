@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jitid.mcp import schema
+from jitid.mcp import tool_schema
 from jitid.mcp.tools import TOOLS
 from tests.lifecycle.office import Office
 from tests.mcp.asking import Server, events, states, verifies
@@ -401,7 +401,7 @@ def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> No
         takes = TOOLS[name].takes
         fits = jsonschema.Draft202012Validator(takes).is_valid(arguments)
         try:
-            schema.check(arguments, takes)
+            tool_schema.check(arguments, takes)
         except UsageError:
             # A blank text is more than a schema says.
             assert not fits or any(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import __version__
 from jitid.errors import JitidError
-from jitid.mcp import messages, schema, telling
+from jitid.mcp import messages, tool_answers, tool_schema
 from jitid.mcp.messages import MessageError, Request
 from jitid.mcp.session import Session
 from jitid.mcp.tools import TOOLS
@@ -93,11 +93,11 @@ class Server:
         if not isinstance(arguments, dict):
             raise MessageError(messages.INVALID_PARAMS, "`arguments` is no object", request.id)
         try:
-            schema.check(arguments, tool.takes)
+            tool_schema.check(arguments, tool.takes)
             return _content(tool.perform(self._session, arguments))
         except JitidError as error:
             # What a tool refuses is for the agent to read, not for its client (MCP, "Error Handling" of tools).
-            return {**_content({"error": telling.refusal(error)}), "isError": True}
+            return {**_content({"error": tool_answers.refusal(error)}), "isError": True}
         except Exception as error:
             if self._given.debug:
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.mcp.limits import LimitError
+from jitid.mcp.agent_limits import LimitError
 from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.capabilities.issue.issuance import Issued
     from jitid.errors import PolicyDeniedError
-    from jitid.mcp.handed import Handed
+    from jitid.mcp.handed_out import Handed
     from jitid.operation.base import Inspection
 
 _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
