@@ -56,17 +56,17 @@ def _say_version() -> bool:
 
 def _complete() -> int:
     try:
-        from jitid import completing
+        from jitid.cli import complete
         from jitid.system import output
 
-        output.write(completing.answer(sys.argv[2:]))
+        output.write(complete.answer(sys.argv[2:]))
     except Exception:  # noqa: BLE001, S110 - a message would land in the middle of the line that is being typed
         pass
     return 0
 
 
 def _run() -> int:
-    from jitid.cli import run
+    from jitid.cli.main import run
 
     return run(sys.argv[1:])
 

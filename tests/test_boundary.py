@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.commands import COMMANDS
+from jitid.cli.verbs import COMMANDS
 
 CODE = "import sys; sys.argv[0] = 'jitid'; {prelude}; from jitid.__main__ import main; main()"
 LINE = ("issue", "--task", "T", "--delegator", "alice")
@@ -71,7 +71,7 @@ def test_a_dependency_that_is_broken_is_a_sentence(
 @pytest.mark.deep
 @pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize(
-    "module", ["jitid.cli", "jitid.system.output", "jitid.errors", "jitid.redaction.token_format"]
+    "module", ["jitid.cli.main", "jitid.system.output", "jitid.errors", "jitid.redaction.token_format"]
 )
 def test_a_module_of_ours_that_does_not_load_is_a_sentence(module: str, how: str, tmp_path: Path) -> None:
     """Even the one that tells errors."""
@@ -104,12 +104,12 @@ def test_it_is_one_line_of_json_where_that_is_asked_for(line: tuple[str, ...], t
     done = run(tmp_path, "list", "--no-such-option", *line, typer="raise MemoryError\n")
     assert done.returncode == 5
     assert json.loads(done.stderr)["error"]["retryable"] is True
-    done = run(tmp_path, "list", *line, prelude="sys.modules['jitid.cli'] = None")
+    done = run(tmp_path, "list", *line, prelude="sys.modules['jitid.cli.main'] = None")
     assert set(json.loads(done.stderr)["error"]) == {"code", "message", "hint", "retryable"}
 
 
 def test_what_runs_commands_keeps_their_statuses(tmp_path: Path) -> None:
-    done = run(tmp_path, "run", "--task", "T", "--", "true", prelude="sys.modules['jitid.cli'] = None")
+    done = run(tmp_path, "run", "--task", "T", "--", "true", prelude="sys.modules['jitid.cli.main'] = None")
     assert done.returncode == 125
 
 
@@ -131,7 +131,7 @@ def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
 def test_every_verb_is_behind_the_boundary(tmp_path: Path) -> None:
     """A module of a verb that does not load is told as everything else."""
     for verb in ("list", "audit log"):
-        module = f"jitid.commands.{COMMANDS[verb][0].partition(':')[0]}"
+        module = f"jitid.cli.{COMMANDS[verb][0].partition(':')[0]}"
         done = run(tmp_path, *verb.split(), prelude=f"sys.modules[{module!r}] = None")
         assert done.returncode == 1
         assert "internal error: ModuleNotFoundError" in done.stderr

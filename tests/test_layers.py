@@ -296,6 +296,6 @@ def test_only_the_command_line_knows_typer() -> None:
         for module, path in MODULES.items()
         if any(each.target.split(".")[0] in ("typer", "click") for each in imports(path))
     }
-    options = {module for module in MODULES if module.startswith("jitid.commands.options.")}
-    assert users - options == {"jitid.commandline"}
+    options = {module for module in MODULES if module.startswith("jitid.cli.verbs.options.")}
+    assert users - options == {"jitid.cli.command_tree"}
     assert not [path for path in MODULES.values() if "_click" in path.read_text()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands import COMMANDS
+from jitid.cli.verbs import COMMANDS
 from jitid.errors import ExitStatus
 from tests.cli.transcripts import answers, parse, placeholders_of_readable, readable
 from tests.readme import FLEET, TEXT, as_seen, blocks, chapter, rewrite

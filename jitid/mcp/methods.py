@@ -14,7 +14,7 @@ from jitid.mcp.tools import TOOLS
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.commands.globals import Globals
+    from jitid.cli.invocation import Globals
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions of the protocol that are spoken, the oldest first; a client that wants another is offered the last."""

@@ -10,9 +10,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import as_holder, open_authority
-from jitid.commands import reading
-from jitid.commands.confirming import confirm_quietly
-from jitid.commands.requesting import hand_out, request_from
+from jitid.cli import read_input
+from jitid.cli.confirm import confirm_quietly
+from jitid.cli.issue.request_input import hand_out, request_from
 from jitid.errors import (
     ExitStatus,
     InvalidCredentialError,
@@ -33,7 +33,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.issue.request import IssueRequest
-    from jitid.commands.globals import Globals
+    from jitid.cli.invocation import Globals
     from jitid.operation.authority import Authority
     from jitid.operation.base import Inspection
     from jitid.values.secret import Secret
@@ -214,7 +214,7 @@ class Session:
 
     def _own_token(self) -> Secret:
         # Anew each time: `run` renews it in place.
-        return reading.token(self._token_file, "the agent's own token")
+        return read_input.token(self._token_file, "the agent's own token")
 
     @contextmanager
     def _opened(self) -> Iterator[Authority]:

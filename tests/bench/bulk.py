@@ -11,7 +11,7 @@ from typing import TextIO
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.issue.request import IssueRequest
-from jitid.commands import bulk
+from jitid.cli.issue import issue_many
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, in_turns, over, per_second, rate
@@ -85,7 +85,7 @@ def _copy(authority: LocalAuthority, kind: str, out: TextIO) -> None:
 
 
 def _decide(authority: LocalAuthority, path: Path, out: TextIO) -> None:
-    for batch in bulk._lines(IssueRequest(None, None, "agent"), str(path), None):
+    for batch in issue_many._lines(IssueRequest(None, None, "agent"), str(path), None):
         _hand_out(authority, [wanted for _, wanted in batch], out)
 
 
@@ -96,7 +96,7 @@ def _process(command: ground.Command, folder: Path, *arguments: str) -> float:
 def _hand_out(authority: LocalAuthority, batch: list[IssueRequest], out: TextIO) -> None:
     """Issue one transaction's worth and write its lines, as the command does."""
     issued = ground.issue(authority, batch)
-    out.write("".join([bulk._written(one, wanted) for one, wanted in zip(issued, batch, strict=True)]))
+    out.write("".join([issue_many._written(one, wanted) for one, wanted in zip(issued, batch, strict=True)]))
 
 
 def _file(folder: Path) -> Path:

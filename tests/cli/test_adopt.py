@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands import adoptfile
+from jitid.cli.leak import adopt_file
 from jitid.errors import UsageError
 from tests.real import Shell
 
@@ -21,7 +21,7 @@ def read(tmp_path: Path, text: str | bytes, form: str = "csv", **usual: str) -> 
     """Read a list, and return lines and names of what it states."""
     path = tmp_path / "list"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    secrets, content = adoptfile.read(str(path), form, usual)
+    secrets, content = adopt_file.read(str(path), form, usual)
     assert content == hashlib.sha256(path.read_bytes()).hexdigest()
     return [(one.line, one.name) for one in secrets]
 
@@ -88,7 +88,7 @@ def test_what_is_no_list_is_refused_and_not_repeated(tmp_path: Path, text: str |
 
 
 def test_a_list_is_not_read_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoptfile, "MOST_SECRETS", 10)
+    monkeypatch.setattr(adopt_file, "MOST_SECRETS", 10)
     line = "".join(f"n{n},bob,x,y,{n:064x}\n" for n in range(11))
     with pytest.raises(UsageError, match="more than"):
         read(tmp_path, HEADER.replace("secret", "fingerprint") + "\n" + line)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands.globals import Globals
+from jitid.cli.invocation import Globals
 from tests.builders import World
 from tests.cli.approving import NUMBER, PAY, Approving
 from tests.cli.test_cli import loaded_by

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid import cli
 from jitid.authority.client_credential import FileBearer
 from jitid.capabilities.identity import introspection
+from jitid.cli import main
 from jitid.crypto import der
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.redaction.token_format import bare
@@ -44,7 +44,7 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
         path = home / "token"
         path.write_text(text)
         path.chmod(0o600)
-        status = cli.run(["-q", *(str(path) if word == "FILE" else word for word in line.split())])
+        status = main.run(["-q", *(str(path) if word == "FILE" else word for word in line.split())])
         capfd.readouterr()
         return status
 
@@ -53,7 +53,7 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 
 def _issue(run: Run, capfd: pytest.CaptureFixture[str], kind: str) -> str:
     line = ["-q", "issue", "--task", "T", "--delegator", "alice", "--kind", kind, "--scope", "a:b"]
-    assert cli.run(line) == 0
+    assert main.run(line) == 0
     return capfd.readouterr().out.strip()
 
 

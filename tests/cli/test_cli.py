@@ -15,9 +15,8 @@ from types import ModuleType
 import pytest
 
 import jitid
-from jitid import cli, commands
-from jitid.commands import options
-from jitid.commands.globals import Globals
+from jitid.cli import main, options, verbs
+from jitid.cli.invocation import Globals
 from jitid.errors import NotFoundError
 
 PYTHON = [
@@ -53,9 +52,9 @@ def private_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the module of a verb `probe` whose function the test writes."""
-    module = ModuleType("jitid.commands.probe")
+    module = ModuleType("jitid.cli.probe")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(commands.COMMANDS, "probe", ("probe:probe", "Probe the command line."))
+    monkeypatch.setitem(verbs.COMMANDS, "probe", ("probe:probe", "Probe the command line."))
     return module
 
 
@@ -64,7 +63,7 @@ def test_global_options_count_on_both_sides_of_the_verb(verb: ModuleType) -> Non
     seen: list[Globals] = []
     verb.probe = lambda given: seen.append(given)  # type: ignore[attr-defined]
     line = "--format csv -q --ledger /a -v probe --format json --timeout 5s -v --no-input --accept-clock"
-    assert cli.run(line.split()) == 0
+    assert main.run(line.split()) == 0
     assert (seen[0].format, seen[0].quiet, seen[0].ledger, seen[0].timeout) == ("json", True, "/a", "5s")
     assert (seen[0].no_input, seen[0].accept_clock, seen[0].debug) == (True, True, False)
 
@@ -80,7 +79,7 @@ def test_a_verb_learns_what_came_from_the_environment(
 
     verb.probe = probe  # type: ignore[attr-defined]
     monkeypatch.setenv("JITID_SCOPE", "a:b c:d")
-    assert cli.run(["probe", "--task", "T"]) == 0
+    assert main.run(["probe", "--task", "T"]) == 0
     assert seen == [frozenset({"scope"}), "T", ["a:b", "c:d"]]
 
 
@@ -95,7 +94,7 @@ def test_a_blank_variable_of_the_verb_is_a_usage_error(
 
     verb.probe = probe  # type: ignore[attr-defined]
     monkeypatch.setenv("JITID_TASK", value)
-    assert cli.run(["probe"]) == 2
+    assert main.run(["probe"]) == 2
     assert "JITID_TASK is blank" in capfd.readouterr().err
 
 
@@ -106,7 +105,7 @@ def test_a_blank_item_of_a_list_is_a_usage_error(verb: ModuleType, capfd: pytest
         raise AssertionError
 
     verb.probe = probe  # type: ignore[attr-defined]
-    assert cli.run(["probe", "--scope", "a:b", "--scope", ""]) == 2
+    assert main.run(["probe", "--scope", "a:b", "--scope", ""]) == 2
     assert "`--scope` is blank" in capfd.readouterr().err
 
 
@@ -119,9 +118,9 @@ def test_an_error_is_a_sentence_a_hint_and_a_status(
         raise NotFoundError("there is no `x\x1b`", "look elsewhere")
 
     verb.probe = probe  # type: ignore[attr-defined]
-    assert cli.run(["probe"]) == 3
+    assert main.run(["probe"]) == 3
     assert capfd.readouterr() == ("", "jitid: error: there is no `x\\x1b`\njitid: hint: look elsewhere\n")
-    assert cli.run(["probe", "--format", "jsonl"]) == 3
+    assert main.run(["probe", "--format", "jsonl"]) == 3
     told = json.loads(capfd.readouterr().err)
     assert told == {
         "error": {
@@ -141,11 +140,11 @@ def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest
         raise ValueError(secret)
 
     verb.probe = probe  # type: ignore[attr-defined]
-    assert cli.run(["probe"]) == 1
+    assert main.run(["probe"]) == 1
     told = capfd.readouterr().err
     assert "internal error: ValueError in test_cli.py" in told
     assert "Traceback" not in told
-    assert cli.run(["probe", "--debug"]) == 1
+    assert main.run(["probe", "--debug"]) == 1
     debug = capfd.readouterr().err
     assert "Traceback" in debug
     assert "ValueError: ****" in debug
@@ -159,7 +158,7 @@ def test_a_full_disk_is_no_bug(verb: ModuleType, capfd: pytest.CaptureFixture[st
         Path("/dev/full").write_text("x")
 
     verb.probe = probe  # type: ignore[attr-defined]
-    assert cli.run(["probe", "--format", "json"]) == 5
+    assert main.run(["probe", "--format", "json"]) == 5
     assert json.loads(capfd.readouterr().err)["error"]["retryable"] is True
 
 
@@ -176,7 +175,7 @@ def test_a_signal_cleans_up_and_shows_in_the_status(number: signal.Signals, verb
             cleaned.append(number)
 
     verb.probe = probe  # type: ignore[attr-defined]
-    assert cli.run(["probe"]) == 128 + number
+    assert main.run(["probe"]) == 128 + number
     assert cleaned == [number]
 
 
@@ -205,7 +204,7 @@ def test_a_process_ends_by_a_signal_with_its_number(tmp_path: Path) -> None:
 def test_a_file_never_becomes_a_closed_standard_output(tmp_path: Path) -> None:
     """What is opened later does not get the number that data is written to."""
     code = (
-        "import os\nfrom jitid.formats import output\noutput.claim_descriptors()\n"
+        "import os\nfrom jitid.system import output\noutput.claim_descriptors()\n"
         f"kept = os.open({str(tmp_path / 'ledger')!r}, os.O_RDWR | os.O_CREAT)\n"
         "try:\n    output.write('token')\nexcept Exception as error:\n    os._exit(error.exit_status)\n"
     )
@@ -245,8 +244,8 @@ def test_the_version_needs_next_to_nothing() -> None:
 def test_help_loads_no_verb() -> None:
     """The table has the sentences."""
     loaded = loaded_by("--help")
-    ours = {each for each in loaded if each.startswith("jitid.commands.")}
-    assert {each for each in ours if each.split(".")[2] != "options"} == {"jitid.commands.globals"}
+    ours = {each for each in loaded if each.startswith("jitid.cli.verbs.")}
+    assert {each for each in ours if each.split(".")[2] != "options"} == {"jitid.cli.invocation"}
     assert not loaded & {"rich", "tomllib", "platformdirs"}
 
 

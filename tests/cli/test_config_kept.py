@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jitid import cli
+from jitid.cli import main
 
 
 def test_config_set_and_unset_keep_the_users_file(home: Path) -> None:
@@ -13,16 +13,16 @@ def test_config_set_and_unset_keep_the_users_file(home: Path) -> None:
     text = '# mine\nttl = "5m" # short\n\n[floor.scope]\n# never less\n"db:*" = "high"\n'
     path.write_text(text)
     path.chmod(0o600)
-    assert cli.run(["config", "set", "ttl", "6m"]) == 0
+    assert main.run(["config", "set", "ttl", "6m"]) == 0
     assert path.read_text() == text.replace("5m", "6m")
-    assert cli.run(["config", "set", "floor.scope.a:b", "low"]) == 0
-    assert cli.run(["config", "unset", "floor.scope.a:b"]) == 0
-    assert cli.run(["config", "set", "ttl", "5m"]) == 0
+    assert main.run(["config", "set", "floor.scope.a:b", "low"]) == 0
+    assert main.run(["config", "unset", "floor.scope.a:b"]) == 0
+    assert main.run(["config", "set", "ttl", "5m"]) == 0
     assert path.read_text() == text
-    assert cli.run(["--profile", "night", "config", "set", "max", "3"]) == 0
+    assert main.run(["--profile", "night", "config", "set", "max", "3"]) == 0
     assert path.read_text() == f"{text}\n[profile.night]\nmax = 3\n"
     # What cannot be meant changes nothing.
     before = path.read_bytes()
-    assert cli.run(["config", "set", "ttl", "soon"]) == 2
-    assert cli.run(["config", "set", "floor.scope.a:b", "none"]) == 2
+    assert main.run(["config", "set", "ttl", "soon"]) == 2
+    assert main.run(["config", "set", "floor.scope.a:b", "none"]) == 2
     assert path.read_bytes() == before

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from jitid import cli
+from jitid.cli import main
+from jitid.cli.plain_table import GLOBALS, VERBS
 from jitid.errors import JitidError
-from jitid.plain_table import GLOBALS, VERBS
 from jitid.redaction.token_format import SIGNED_MARK, masked, names_token
 from jitid.values.secret import new_opaque
 from jitid.values.text import foreign, label, quote
@@ -130,7 +130,7 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     monkeypatch.setenv("JITID_LEDGER", str(home / "ledger"))
 
     def run(*line: str) -> None:
-        status = cli.run([*line])
+        status = main.run([*line])
         out, err = capfd.readouterr()
         assert not shown_pieces(err), (line, err)
         # A name that is accepted is shown like any other: those of other systems are as random as their secrets.
@@ -453,15 +453,15 @@ def test_the_command_of_a_hint_can_be_run(run: Run, capfd: pytest.CaptureFixture
     run("delegator", "disable", name)
     capfd.readouterr()
     line = ["issue", "--task", "T2", "--delegator", name]
-    assert cli.run(line) == 4
+    assert main.run(line) == 4
     said = capfd.readouterr().err
     assert f"`{name}` was disabled" in said
     command = said.rpartition("again: ")[2].split()
     assert command == ["jitid", "delegator", "enable", name]
-    assert cli.run(["audit", "log", "--operation", "denial", "--format", "json"]) == 0
+    assert main.run(["audit", "log", "--operation", "denial", "--format", "json"]) == 0
     assert f"`{name}` was disabled" in capfd.readouterr().out
-    assert cli.run(command[1:]) == 0
-    assert cli.run(line) == 0
+    assert main.run(command[1:]) == 0
+    assert main.run(line) == 0
 
 
 @pytest.mark.parametrize(

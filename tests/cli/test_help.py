@@ -10,8 +10,8 @@ from pkgutil import iter_modules
 
 import pytest
 
-from jitid import cli
-from jitid.commands import COMMANDS, GROUPS, options
+from jitid.cli import main, options
+from jitid.cli.verbs import COMMANDS, GROUPS
 
 
 @pytest.mark.parametrize("verb", ["", *GROUPS, *COMMANDS])
@@ -21,7 +21,7 @@ def test_help_fits_a_plain_terminal(
     """However wide the terminal is, and whatever it can do."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert cli.run([*verb.split(), "--help"]) == 0
+    assert main.run([*verb.split(), "--help"]) == 0
     shown, talk = capfd.readouterr()
     assert talk == ""
     assert shown.startswith(f"Usage: {' '.join(['jitid', *verb.split()])} ")
@@ -33,7 +33,7 @@ def test_help_fits_a_plain_terminal(
 def test_the_table_has_the_first_sentence_of_each_verb(verb: str) -> None:
     """The list of verbs is made without loading any, and must not say something else."""
     module, function = COMMANDS[verb][0].split(":")
-    callback = getattr(import_module(f"jitid.commands.{module}"), function)
+    callback = getattr(import_module(f"jitid.cli.{module}"), function)
     assert (inspect.getdoc(callback) or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[verb][1]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid import cli
-from jitid.plain_table import GLOBALS, VERBS
+from jitid.cli import main
+from jitid.cli.plain_table import GLOBALS, VERBS
 from jitid.values.text import safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
@@ -54,7 +54,7 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     monkeypatch.setenv("JITID_LEDGER", str(home / "ledger"))
 
     def run(*line: str) -> tuple[int, str, str]:
-        status = cli.run([*line])
+        status = main.run([*line])
         out, err = capfd.readouterr()
         for shown in (out, err):
             assert all(each in "\n\t" or safe(each) == each for each in shown.replace("\r\n", "\n")), line

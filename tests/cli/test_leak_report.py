@@ -13,8 +13,9 @@ import pytest
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.leak.leaks import LeakReport, Reported
-from jitid.commands import endmany, leaksources
-from jitid.commands.leaksources import ReportSearch
+from jitid.cli.identity import revoke_many
+from jitid.cli.leak import leak_sources
+from jitid.cli.leak.leak_sources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
@@ -28,7 +29,7 @@ from tests.builders import World
 from tests.real import Shell
 
 if TYPE_CHECKING:
-    from jitid.commands.globals import Globals
+    from jitid.cli.invocation import Globals
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -106,7 +107,7 @@ def test_of_a_string_in_a_thousand_places_a_hundred_are_kept(
 def test_places_are_counted_however_many_batches_they_come_in(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaksources, "_BATCH", 150)
+    monkeypatch.setattr(leak_sources, "_BATCH", 150)
     token = world.issue(kind="opaque").token
     path = written(tmp_path / "found.json", [finding(token, f"{number}.py") for number in range(500)])
     came = add(world, ReportSearch(path))
@@ -229,10 +230,10 @@ def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> Non
     operation = ops.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
     given = cast("Globals", _Given())
     with pytest.raises(TooManyError, match="more than 4: 5 live credentials of 5 identities"):
-        endmany.end(given, world.authority, operation, 80)
+        revoke_many.end(given, world.authority, operation, 80)
     assert "revoke" not in [event["op"] for event in world.events()]
     few = ops.Revoke(selection=operation.selection, most=5, reason="leaked")
-    ended = endmany.end(given, world.authority, few, 80)
+    ended = revoke_many.end(given, world.authority, few, 80)
     assert (ended.credentials, ended.radius.identities, ended.radius.tasks) == (5, 5, 1)
     events = [event for event in world.events() if event["op"] == "revoke"]
     assert [event["count"] for event in events] == [2, 2, 1]

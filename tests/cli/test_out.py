@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from jitid import cli
+from jitid.cli import main
+from jitid.cli.plain_table import VERBS
 from jitid.errors import OutputError, UsageError
 from jitid.ledger.sqlite import folder
-from jitid.plain_table import VERBS
 from jitid.system.files import writing_private
 from jitid.system.output_place import check_output
 from tests.real import Shell, need_root, other_user, reachable
@@ -200,7 +200,7 @@ def test_nothing_is_issued_for_a_place_that_is_not_the_callers(
         monkeypatch.setenv(name, value)
     OBSTACLES[obstacle](place.with_name("token-cert.pub") if verb == "issue of a certificate" else place)
     before, events = _seen(place.parent), _events(shell)
-    status = cli.run(_filled({**LINES, **OTHERS}[verb], shell, place))
+    status = main.run(_filled({**LINES, **OTHERS}[verb], shell, place))
     told = capfd.readouterr()
     assert status == (125 if verb.startswith("run") else 2), told.err
     assert "nothing was changed" in told.err or "nothing is written over it" in told.err

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands import COMMANDS, LOOKING, function_of
+from jitid.cli.verbs import COMMANDS, LOOKING, function_of
 from jitid.values.times import parse_duration
 from tests.generate.endings import ENDS
 from tests.real import Shell, command, need, tmpfs

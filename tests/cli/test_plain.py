@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from jitid import commandline, plain, plain_table
-from jitid.commands import COMMANDS, function_of
-from jitid.commands.globals import Globals
+from jitid.cli import command_tree, plain, plain_table
+from jitid.cli.invocation import Globals
+from jitid.cli.verbs import COMMANDS, function_of
 from jitid.errors import UsageError
 from tests.generate import plain_table as generated
 
@@ -72,7 +72,7 @@ def _state(given: Globals) -> dict[str, Any]:
 def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what Typer has a verb called with, and the global options."""
     caught: list[dict[str, Any]] = []
-    bound = commandline._bound
+    bound = command_tree._bound
 
     def catching(function: Any, given: Globals) -> Any:
         call = bound(function, given)
@@ -84,10 +84,10 @@ def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[st
             setattr(catch, name, getattr(call, name))
         return catch
 
-    monkeypatch.setattr(commandline, "_bound", catching)
+    monkeypatch.setattr(command_tree, "_bound", catching)
     given = Globals()
-    commandline.invoke(line, given)
-    monkeypatch.setattr(commandline, "_bound", bound)
+    command_tree.invoke(line, given)
+    monkeypatch.setattr(command_tree, "_bound", bound)
     (arguments,) = caught
     return arguments, _state(given)
 
@@ -159,7 +159,7 @@ def test_a_blank_variable_is_left_to_typer_which_refuses_it(monkeypatch: pytest.
     line = ["issue", "--task", "T", "--delegator", "alice"]
     assert plain.read(line, os.environ, Globals()) is None
     with pytest.raises(UsageError):
-        commandline.invoke(line, Globals())
+        command_tree.invoke(line, Globals())
 
 
 def test_the_table_is_that_of_the_command_tree() -> None:
@@ -188,8 +188,8 @@ def _issue(kind: str, *unwanted: str) -> subprocess.CompletedProcess[str]:
     """Issue by a plain line; standard error says what was loaded of what is unwanted."""
     program = (
         "import os, sys\n"
-        "from jitid import cli\n"
-        "status = cli.run(sys.argv[1:])\n"
+        "from jitid.cli import main\n"
+        "status = main.run(sys.argv[1:])\n"
         f"print(*[name for name in {unwanted!r} if name in sys.modules], file=sys.stderr)\n"
         "raise SystemExit(status)\n"
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands.run import CONSUMED
-from jitid.plain_table import VERBS
+from jitid.cli.issue.run import CONSUMED
+from jitid.cli.plain_table import VERBS
 from tests.builders import edit
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command, faked, need, need_root, other_user, reachable, tmpfs

@@ -15,9 +15,9 @@ import pytest
 
 from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.capabilities.scan.source import Item
-from jitid.commands import scanstore
-from jitid.commands.scancount import Counted
-from jitid.commands.scanfound import offline
+from jitid.cli.leak import scan_store
+from jitid.cli.leak.scan_count import Counted
+from jitid.cli.leak.scan_findings import offline
 from jitid.values.secret import fingerprint
 from tests.real import Shell, command, until
 from tests.scan.test_hits import opaque
@@ -209,12 +209,12 @@ def test_a_stolen_signing_key_is_named(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_many_findings_wait_in_a_file_and_come_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanstore, "_MOST_HELD", 3)
+    monkeypatch.setattr(scan_store, "_MOST_HELD", 3)
     hits = [
         Hit(bytes([number]), sort, os.fsdecode(b"\xff%d" % number), number, None, 0, None)
         for number, sort in enumerate(("cut", "opaque", "signed", "opaque", "opaque", "cut"), start=1)
     ]
-    store = scanstore.Store()
+    store = scan_store.Store()
     store.extend(offline(hits))
     found = list(store)
     assert sorted(found, key=lambda each: each.subject) == list(offline(hits))

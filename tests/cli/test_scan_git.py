@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jitid.commands import scanwork
-from jitid.commands.globals import Globals
-from jitid.commands.scan import scan
+from jitid.cli.invocation import Globals
+from jitid.cli.leak import scan_work
+from jitid.cli.leak.scan import scan
 from jitid.errors import UsageError
 from jitid.model.sighting import Sighting
 from jitid.operation import base as ops
@@ -47,7 +47,7 @@ def test_strings_that_are_made_up_hide_none_that_is_ours(
     world: World, made: Made, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Of those that the ledger does not know some are told, and that there are more."""
-    monkeypatch.setattr(scanwork, "_MOST_UNKNOWN", 5)
+    monkeypatch.setattr(scan_work, "_MOST_UNKNOWN", 5)
     many = "\n".join(opaque(number) for number in range(50))
     made.commit({"made up": many, "ours": world.issue(kind="opaque").token})
     status, document = told(capfd, world, made)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from jitid.commands.stream import CHUNK, StreamSearch
+from jitid.cli.leak.search_stream import CHUNK, StreamSearch
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds
 from jitid.search.hidden import AFTER

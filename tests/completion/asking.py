@@ -6,12 +6,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from jitid import completing
+from jitid.cli import complete
 
 
 def lines(ledger: Path, what: str, current: str = "", *words: str) -> list[str]:
     """Return what is answered about the ledger in a folder."""
-    return completing.answer([what, current, *words], {"JITID_LEDGER": str(ledger)}).splitlines()
+    return complete.answer([what, current, *words], {"JITID_LEDGER": str(ledger)}).splitlines()
 
 
 def names(ledger: Path, what: str, current: str = "", *words: str) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid import completing
-from jitid.completingkinds import KINDS
+from jitid.cli import complete
+from jitid.cli.complete_kinds import KINDS
 from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.model.credential import MADE
 from jitid.values import names as name
@@ -139,7 +139,7 @@ def test_a_key_that_begins_like_an_option_waits_until_that_is_typed(ledger: Path
 @given(raw=st.binary(min_size=16, max_size=16), length=st.integers(0, 26))
 def test_the_range_of_a_prefix_holds_the_ids_that_begin_with_it(raw: bytes, length: int) -> None:
     digits = identity_id(raw).removeprefix("jid_")
-    first, last = completing._range(digits[:length])
+    first, last = complete._range(digits[:length])
     assert first <= raw <= last
     for bound in (first, last):
         assert identity_id(bound).removeprefix("jid_").startswith(digits[:length])
@@ -150,22 +150,22 @@ def test_the_range_of_a_prefix_holds_the_ids_that_begin_with_it(raw: bytes, leng
 
 @given(st.binary(min_size=16, max_size=16))
 def test_an_id_is_spelled_as_everywhere(raw: bytes) -> None:
-    assert "jid_" + completing._base32(raw) == identity_id(raw)
+    assert "jid_" + complete._base32(raw) == identity_id(raw)
 
 
 def test_what_is_said_twice_to_save_time_is_the_same() -> None:
-    assert (completing._NAME, completing._APPLICATION_ID) == (name._NAME, APPLICATION_ID)
+    assert (complete._NAME, complete._APPLICATION_ID) == (name._NAME, APPLICATION_ID)
 
 
 def test_there_are_never_more_than_can_be_looked_through(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "large")
     with World(folder) as world, world.ledger.write() as transaction:
-        for number in range(completing.MOST + 50):
+        for number in range(complete.MOST + 50):
             put(transaction, task=f"T{number}", agent=f"a{number}", delegator=f"user:d{number}")
         transaction.append("issue", {})
     for what in ("ids", "tasks", "agents", "delegators"):
-        assert len(names(folder, what)) == completing.MOST
-    assert names(folder, "tasks")[0] == f"T{completing.MOST + 49}"
+        assert len(names(folder, what)) == complete.MOST
+    assert names(folder, "tasks")[0] == f"T{complete.MOST + 49}"
     # By the alphabet an old one is found that is not among the latest.
     assert names(folder, "tasks", "T7")[-1] == "T7"
 
@@ -187,11 +187,11 @@ def test_the_ledger_is_the_one_that_the_line_means(
     home = filled.home
     monkeypatch.setenv("HOME", str(home))
     given = [word.format(home=home) for word in words]
-    assert completing.answer(["tasks", "", *given], {"HOME": str(home)}) == "ELSEWHERE\topen, moderate\n"
+    assert complete.answer(["tasks", "", *given], {"HOME": str(home)}) == "ELSEWHERE\topen, moderate\n"
 
 
 def test_without_a_word_it_is_the_configured_one(filled: Shell) -> None:
-    assert completing.answer(["tasks", "Z"], {"HOME": str(filled.home)}) == "ZED\topen, moderate\n"
+    assert complete.answer(["tasks", "Z"], {"HOME": str(filled.home)}) == "ZED\topen, moderate\n"
 
 
 def test_words_behind_two_dashes_are_somebody_elses(ledger: Path) -> None:
@@ -207,25 +207,23 @@ def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> N
         '[target.shop]\nkind = "exec"\n[target.shop.template.parts]\n'
     )
     environ = {"JITID_CONFIG": str(settings), "HOME": str(tmp_path)}
-    offered = completing.answer(["kinds", ""], environ).splitlines()
+    offered = complete.answer(["kinds", ""], environ).splitlines()
     assert [line.partition("\t")[0] for line in offered] == [
         *KINDS,
         "postgres-role:reader",
         "exec:shop",
         "exec:shop:parts",
     ]
-    begun = completing.answer(["kinds", "postgres", "issue"], environ)
+    begun = complete.answer(["kinds", "postgres", "issue"], environ)
     assert begun == "postgres-role\npostgres-role:reader\tat orders\n"
     # Of a file that every verb refuses nothing is offered.
     settings.write_text(settings.read_text() + "[target.odd]\nkind = 7\n")
-    offered = completing.answer(["kinds", ""], environ).splitlines()
+    offered = complete.answer(["kinds", ""], environ).splitlines()
     assert [line.partition("\t")[0] for line in offered] == [*KINDS]
 
 
 def test_kinds_come_also_where_the_configuration_cannot_be_read(tmp_path: Path) -> None:
-    offered = completing.answer(
-        ["kinds", "x"], {"JITID_CONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    )
+    offered = complete.answer(["kinds", "x"], {"JITID_CONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)})
     assert offered == "x509-svid\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands import COMMANDS
+from jitid.cli.verbs import COMMANDS
 from tests.generate import values
 from tests.generate.producers import ROOT, produced
 from tests.generate.tree import Argument, Option, Verb, tree

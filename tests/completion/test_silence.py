@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid import completing
+from jitid.cli import complete
 from jitid.values import names as name
 from tests.builders import edit
 from tests.completion.asking import lines, names, rows
@@ -42,7 +42,7 @@ def contents(ledger: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("what", completing.WHAT)
+@pytest.mark.parametrize("what", complete.WHAT)
 def test_what_no_name_begins_with_has_no_answer(ledger: Path, what: str) -> None:
     asked = {*HOSTILE, *NAUGHTY, *INTRUDERS}
     answered = {current for current in asked if names(ledger, what, current)}
@@ -68,7 +68,7 @@ def test_only_plain_names_leave_a_ledger_that_was_edited(ledger: Path, hostile: 
         db.execute(f"UPDATE approval SET uid = {text} WHERE id = 1", (value,))
         db.execute(f"UPDATE approval SET delegator = {text}", (value,))
         db.execute(f"UPDATE approval_group SET name = {text}", (value,))
-    for what in completing.WHAT:
+    for what in complete.WHAT:
         for line in lines(ledger, what):
             candidate, _, told = line.partition("\t")
             assert not candidate.strip(name._NAME), line
@@ -116,7 +116,7 @@ def test_asking_changes_nothing(ledger: Path, closed_cleanly: bool) -> None:
         assert not (ledger / "ledger.db-wal").exists()
     before = contents(ledger)
     # Of these the ledger has none.
-    assert {what for what in completing.WHAT if not names(ledger, what)} == {"adopted", "leaks"}
+    assert {what for what in complete.WHAT if not names(ledger, what)} == {"adopted", "leaks"}
     assert contents(ledger) == before
 
 
@@ -131,7 +131,7 @@ def test_no_link_is_followed(ledger: Path, tmp_path: Path, part: str) -> None:
     moved = (ledger / part).rename(tmp_path / "moved")
     (ledger if not part else ledger / part).symlink_to(moved)
     for spelling in (str(ledger), f"{ledger}/"):
-        assert completing.answer(["tasks", ""], {"JITID_LEDGER": spelling}) == ""
+        assert complete.answer(["tasks", ""], {"JITID_LEDGER": spelling}) == ""
 
 
 def test_what_is_no_ledger_is_left_alone(ledger: Path) -> None:
@@ -144,7 +144,7 @@ def test_what_is_no_ledger_is_left_alone(ledger: Path) -> None:
     ["/nowhere", "postgresql://host/db", "", " ", "sqlite://", "\udcff", "a\0b", "/dev/null", "~nobody"],
 )
 def test_a_ledger_that_is_not_there_is_no_reason_to_speak(place: str) -> None:
-    assert completing.answer(["tasks", ""], {"JITID_LEDGER": place, "HOME": "/nonexistent"}) == ""
+    assert complete.answer(["tasks", ""], {"JITID_LEDGER": place, "HOME": "/nonexistent"}) == ""
 
 
 @pytest.mark.parametrize("odd", ["a b", "50%", "what?", "#1", "-x", "ümlaut", "a//b"])
@@ -153,7 +153,7 @@ def test_a_folder_may_be_called_anything(ledger: Path, tmp_path: Path, odd: str)
     place.parent.mkdir(parents=True)
     ledger.rename(place)
     for spelling in (str(place), f"sqlite://{place}", os.path.relpath(place)):
-        assert "ZED" in completing.answer(["tasks", ""], {"JITID_LEDGER": spelling})
+        assert "ZED" in complete.answer(["tasks", ""], {"JITID_LEDGER": spelling})
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_somebody_elses_ledger_is_left_alone(tmp_path: Path) -> None:
 def test_with_the_ledger_named_nothing_is_loaded_that_costs_time(filled: Shell) -> None:
     program = (
         "import sys\n"
-        "from jitid import completing\n"
-        "assert 'ZED' in completing.answer(['tasks', ''])\n"
+        "from jitid.cli import complete\n"
+        "assert 'ZED' in complete.answer(['tasks', ''])\n"
         "print(*sorted(each for each in sys.modules if each.startswith('jitid') or each in ('re', 'typing', 'json')))\n"
     )
     done = subprocess.run(
@@ -211,13 +211,13 @@ def test_with_the_ledger_named_nothing_is_loaded_that_costs_time(filled: Shell) 
             "-I",
             "-S",
             "-c",
-            f"import sys; sys.path.append({str(Path(name.__file__).parent.parent)!r})\n" + program,
+            f"import sys; sys.path.append({str(Path(jitid.__file__).parent.parent)!r})\n" + program,
         ],
         capture_output=True,
         text=True,
         env=filled.environment,
     )
-    assert (done.stdout.split(), done.stderr) == (["jitid", "jitid.completing"], "")
+    assert (done.stdout.split(), done.stderr) == (["jitid", "jitid.cli", "jitid.cli.complete"], "")
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])
@@ -230,7 +230,7 @@ def test_a_damaged_ledger_is_no_reason_to_speak(ledger: Path, damage: str) -> No
         "empty": b"",
     }
     (ledger / "ledger.db").write_bytes(broken[damage])
-    for what in completing.WHAT:
+    for what in complete.WHAT:
         assert "".join(names(ledger, what)).strip(name._NAME) == ""
 
 
@@ -238,10 +238,10 @@ def test_an_authority_elsewhere_is_not_asked(ledger: Path, tmp_path: Path) -> No
     """Nor is what a ledger here has offered in its place."""
     here = {"JITID_LEDGER": str(ledger)}
     elsewhere = {"JITID_REMOTE": "unix:///run/jitid.sock", "HOME": str(tmp_path)}
-    assert completing.answer(["tasks", ""], here)
-    assert not completing.answer(["tasks", "", "--remote", "unix:///run/jitid.sock"], here)
-    assert not completing.answer(["tasks", ""], here | elsewhere)
-    assert completing.answer(["tasks", "", "--ledger", str(ledger)], elsewhere)
+    assert complete.answer(["tasks", ""], here)
+    assert not complete.answer(["tasks", "", "--remote", "unix:///run/jitid.sock"], here)
+    assert not complete.answer(["tasks", ""], here | elsewhere)
+    assert complete.answer(["tasks", "", "--ledger", str(ledger)], elsewhere)
     configuration = tmp_path / "config.toml"
     configuration.write_text('remote = "unix:///run/jitid.sock"\n')
-    assert not completing.answer(["tasks", "", "--config", str(configuration)], {"HOME": str(tmp_path)})
+    assert not complete.answer(["tasks", "", "--config", str(configuration)], {"HOME": str(tmp_path)})

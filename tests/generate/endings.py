@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jitid.commands import audit, policy
+from jitid.cli.ledger import audit_verbs
+from jitid.cli.policy import policy_verbs
 from jitid.errors import ExitStatus
 from tests.generate import values
 
@@ -547,8 +548,8 @@ ENDS: Mapping[str, Mapping[int, str]] = {
 FIELDS: Mapping[str, tuple[str, ...]] = {
     **{verb: fields for verb, fields in values.FIELDS.items() if fields},
     # With an option of theirs these show one more.
-    "audit log": audit.LOG,
+    "audit log": audit_verbs.LOG,
     "config show": ("key", "value"),
-    "policy show": policy.RULE,
+    "policy show": policy_verbs.RULE,
 }
 """Verb -> the fields of what it shows."""

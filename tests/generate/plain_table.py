@@ -1,12 +1,12 @@
-"""`jitid/plain_table.py`: what `jitid/plain.py` has to know of the command tree."""
+"""`jitid/cli/plain_table.py`: what `jitid/cli/plain.py` has to know of the command tree."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from jitid.commandline import command_tree
-from jitid.commands import COMMANDS
-from jitid.commands.globals import Globals
+from jitid.cli.command_tree import command_tree
+from jitid.cli.invocation import Globals
+from jitid.cli.verbs import COMMANDS
 
 HEADER = '''"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
 

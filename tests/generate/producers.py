@@ -29,7 +29,7 @@ def _completions() -> dict[str, str]:
 
 
 def _plain_table() -> dict[str, str]:
-    return {"jitid/plain_table.py": plain_table.text()}
+    return {"jitid/cli/plain_table.py": plain_table.text()}
 
 
 def _man_pages() -> dict[str, str]:

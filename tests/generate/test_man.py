@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands import COMMANDS
+from jitid.cli.verbs import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import ExitStatus
 from tests.cli import transcripts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jitid.commandline import command_tree
-from jitid.commands import COMMANDS, GROUPS
-from jitid.commands.globals import Globals
+from jitid.cli.command_tree import command_tree
+from jitid.cli.invocation import Globals
+from jitid.cli.verbs import COMMANDS, GROUPS
 
 
 class Option(NamedTuple):

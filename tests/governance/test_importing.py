@@ -17,7 +17,7 @@ from jitid.capabilities.directory.departures import digest_of
 from jitid.capabilities.directory.reconcile import Reconciled, Source
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
 from jitid.capabilities.issue.request import RenewRequest
-from jitid.commands import delegatorrows
+from jitid.cli.directory import delegator_rows
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import Inspect, Renew, Revoke
@@ -250,7 +250,7 @@ def test_a_dry_run_tells_what_is_different_of_whom(world: World) -> None:
     assert change.name == "user:alice"
     assert change.was == {"groups": ["security", "sre"], "manager": None, "entitlements": None}
     assert change.now == {"groups": ["release", "sre"], "manager": "user:zoe", "entitlements": ["a:b"]}
-    assert delegatorrows.different(change) == (
+    assert delegator_rows.different(change) == (
         "entitlements a:b, was (policy); groups without security and with release; manager user:zoe, was (none)"
     )
     assert foreseen.strangers == (1, ("user:zoe",))

@@ -24,10 +24,11 @@ from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.capabilities.trust import offline, rotation
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
-from jitid.commands import confirming, leakrows, leaktimeline, timelinerows
-from jitid.commands import inspect as inspecting
-from jitid.commands.revoke import row, sentence
-from jitid.commands.scanfound import of_match
+from jitid.cli import confirm
+from jitid.cli.identity import inspect as inspecting
+from jitid.cli.identity.revoke import row, sentence
+from jitid.cli.leak import leak_rows, leak_timeline, timeline_rows
+from jitid.cli.leak.scan_findings import of_match
 from jitid.errors import InvalidCredentialError
 from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
@@ -185,8 +186,8 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     since, until = one.leak.refused_since, one.leak.accepted_until
     accepted = [text for text in incident.strings if verifier(text)]
     (account,) = world.authority.perform(ops.RecountLeaks(numbers=(1,)))
-    text = "".join(leaktimeline.text([account]))
-    told = leakrows.leak(one)
+    text = "".join(leak_timeline.text([account]))
+    told = leak_rows.leak(one)
     again = world.authority.perform(
         ops.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
     )
@@ -344,7 +345,7 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         counts = world.authority.perform(ops.MakeReport(days=1, limits=Limits())).survey.leaks
         assert (counts.accepted, counts.unsettled, counts.exposure_verifiers.number) == (1, 1, 0)
         (account,) = world.authority.perform(ops.RecountLeaks(numbers=(1,)))
-        assert "the target has not confirmed the end" in timelinerows.standing(account)
+        assert "the target has not confirmed the end" in timeline_rows.standing(account)
         world.clock.now += 200
         world.authority.perform(Settle(event=ended.event, waiting=True))
         assert shop.made == {}
@@ -441,7 +442,7 @@ def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
             shop.fail(answer, "revoke")
         first = world.revoke(made.jti)
         if later is None:
-            first = confirming.confirm(world.authority, first)
+            first = confirm.confirm(world.authority, first)
         _agree(world, first)
         if later is not None:
             world.clock.now += later
@@ -450,7 +451,7 @@ def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
             world.authority.perform(Settle(event=first.event, waiting=True))
         for at in (NOW + 20, NOW + TTL + 10, NOW + TTL + LEEWAY, NOW + 4000, NOW + 5000):
             world.clock.now = max(at, world.clock.now)
-            _agree(world, confirming.confirm(world.authority, world.revoke(made.jti)))
+            _agree(world, confirm.confirm(world.authority, world.revoke(made.jti)))
 
 
 def _agree(world: World, ended: revocation.Ended) -> None:

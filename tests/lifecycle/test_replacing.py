@@ -12,8 +12,8 @@ import pytest
 from jitid.capabilities.adopt.operations import SuggestReplacements
 from jitid.capabilities.adopt.replacement import Replacement
 from jitid.capabilities.targets import targets
-from jitid.commandline import options_of
-from jitid.commands import COMMANDS
+from jitid.cli.command_tree import options_of
+from jitid.cli.verbs import COMMANDS
 from jitid.model.target import StatedTarget
 from tests.builders import World
 from tests.lifecycle.test_adoption import adopt, ended, stated

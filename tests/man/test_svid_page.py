@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from jitid.commands import COMMANDS
+from jitid.cli.verbs import COMMANDS
 from jitid.crypto import jws
 from jitid.issuers.x509_svid import TEMPLATE_OPTIONS
 from tests.builders import World

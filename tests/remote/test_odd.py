@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jitid import cli
 from jitid.authority import answer_checks, remote
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.sweep.finding import Swept
+from jitid.cli import main
 from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.model.credential import PARTS
 from jitid.operation import codec
@@ -237,7 +237,7 @@ def ended(line: str, url: str, folder: Path) -> tuple[int, str]:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(out.fileno(), 1)
                 os.dup2(said.fileno(), 2)
-                status = cli.run(line.split())
+                status = main.run(line.split())
             finally:
                 os._exit(status)
         _, status = os.waitpid(pid, 0)

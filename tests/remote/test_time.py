@@ -19,9 +19,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from jitid import cli
 from jitid.capabilities.sweep.finding import Coverage
 from jitid.capabilities.sweep.rules import NAMES
+from jitid.cli import main
 from jitid.operation.annotations import result_of
 from jitid.operation.base import Sweep
 from jitid.operation.shape_of import item_of, shape_of
@@ -48,7 +48,7 @@ def ended(line: str, url: str, folder: Path, **more: str) -> tuple[int, str, str
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(out.fileno(), 1)
                 os.dup2(said.fileno(), 2)
-                status = cli.run(line.split())
+                status = main.run(line.split())
             finally:
                 os._exit(status)
         _, status = os.waitpid(pid, 0)

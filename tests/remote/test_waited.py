@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.commands import reading
+from jitid.cli import read_input
 from jitid.errors import StorageError
 from jitid.ledger.sqlite.lock import FairLock
 from jitid.system import time_limit
@@ -190,7 +190,7 @@ def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
             yield number
 
     time_limit.bound(10)
-    for number in reading.spared(pieces()):
+    for number in read_input.spared(pieces()):
         assert time_limit.left(100) == 10 - number
         clock[0] += 1
     assert time_limit.left(100) == 7

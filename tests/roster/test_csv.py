@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated, check_group, merged
-from jitid.commands import delegatorrows
-from jitid.commands.globals import Globals
+from jitid.cli.directory import delegator_rows
+from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.view import View
@@ -158,7 +158,7 @@ def test_what_is_printed_as_csv_is_read_as_it_was(
     )
     given_ = Globals()
     given_.format = "csv"
-    row = delegatorrows.shown(given_, delegatorrows.delegator(one))
-    text = "".join(csv_format.text(View("x", delegatorrows.FIELDS, [row])))
+    row = delegator_rows.shown(given_, delegator_rows.delegator(one))
+    text = "".join(csv_format.text(View("x", delegator_rows.FIELDS, [row])))
     (stated,) = spreadsheet.read(text.splitlines(keepends=True)).people
     assert merged(stated, one, NOW) == one

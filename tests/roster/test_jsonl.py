@@ -8,7 +8,7 @@ import pytest
 
 from jitid.capabilities.directory.roster import json_lines
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated, merged
-from jitid.commands import delegatorrows
+from jitid.cli.directory import delegator_rows
 from jitid.errors import UsageError
 from jitid.model.delegator import Delegator
 from tests.builders import NOW
@@ -35,7 +35,7 @@ def test_what_is_printed_is_read_as_it_was(entitlements: tuple[str, ...] | None,
         disabled_at=NOW,
         external="7",
     )
-    (stated,) = read(json.dumps(delegatorrows.delegator(one)))
+    (stated,) = read(json.dumps(delegator_rows.delegator(one)))
     assert merged(stated, one, NOW + 5) == one
 
 

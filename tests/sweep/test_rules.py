@@ -15,7 +15,7 @@ from jitid.capabilities.sweep.rule import Group, Sight
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits
-from jitid.commands import COMMANDS
+from jitid.cli.verbs import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY

@@ -1,0 +1,1 @@
+"""The command line: how it is read, one verb a file, and what it prints."""

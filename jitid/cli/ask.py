@@ -1,0 +1,26 @@
+"""The question before much is lost: asked at a terminal only, and answered with the number."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jitid.cli import read_input
+from jitid.errors import UsageError
+from jitid.system import output
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+
+
+def can_ask(given: Globals) -> bool:
+    """Return whether somebody is there who can answer."""
+    return not given.no_input and os.isatty(0) and os.isatty(2)
+
+
+def confirm(would: str, number: int, answer: str) -> None:
+    """Say what this would do, and which answer does it; raise UsageError for anything but the number."""
+    output.say(f"jitid: this would {would}")
+    output.say(f"jitid: type {answer}")
+    if read_input.answer() != str(number):
+        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")

@@ -1,0 +1,130 @@
+"""What has ended in the ledger, ended at its target too before the command returns, or said not to be."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.targets.operations import Settle
+from jitid.errors import JitidError, PartialError
+from jitid.model.target import BY_HAND
+from jitid.system import time_limit
+from jitid.values.text import safe
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.targets.settle import Left
+    from jitid.cli.invocation import Globals
+    from jitid.operation.authority import Authority
+
+AT_ONCE = 20
+"""Seconds that targets have for a first try, whoever waits for it; their own time limits are mostly shorter."""
+_LONGEST = 60
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ended:
+    """Ask targets to end what has ended; return it with what they have confirmed, and what not.
+
+    Without `wait`, in seconds, each is asked once.
+    """
+    if not ended.unsettled or (ended.event is None and not ended.earlier):
+        return ended
+    if wait is not None:
+        # Targets have the time that --wait gives them.
+        time_limit.lift()
+    # Of more than are named here nobody asks now.
+    more = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
+    event = None if ended.earlier else ended.event
+    deadline = monotonic() + (wait or 0)
+    tries = 0
+    while True:
+        rest = max(int(deadline - monotonic()), 0)
+        limit = AT_ONCE if wait is None else min(max(rest, 1), _LONGEST)
+        try:
+            settled = authority.perform(Settle(event=event, ids=ended.earlier, waiting=True, limit=limit))
+        except JitidError as error:
+            return ended._replace(unsaid=error.message)
+        ended = ended._replace(
+            confirmed=ended.confirmed + settled.done,
+            unsettled=settled.open + more,
+            unsupported=ended.unsupported + settled.unsupported,
+            settled_at=settled.at or None,
+            left=(*(one for one in ended.left if one.settlement == "unsupported"), *settled.left),
+        )
+        pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
+        if not settled.open or wait is None or monotonic() + pause >= deadline:
+            return ended
+        tries += 1
+        sleep(pause)
+
+
+def sentence(ended: Ended) -> str | None:
+    """Return what became of it at targets, in words; None for what had nothing there."""
+    parts = []
+    if ended.confirmed:
+        parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
+    if ended.unsettled or ended.unsupported:
+        rest = "" if parts else " confirmed that nothing is left there"
+        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{rest}")
+    return " and ".join(parts) or None
+
+
+def must_be_confirmed(ended: Ended) -> None:
+    """Raise PartialError for what has ended in the ledger, and may still be taken at a target."""
+    number = ended.unsettled + ended.unsupported
+    if not number:
+        return
+    where = "its target" if number == 1 else "their targets"
+    if ended.left and all(one.target == BY_HAND for one in ended.left):
+        where = "its place" if number == 1 else "their places"
+    what = f"{number} of what has ended may still work at {where}"
+    if ended.unsaid is not None:
+        told = ended.unsaid
+    else:
+        told = "; ".join(_told(one) for one in ended.left[:_SHOWN])
+        if len(ended.left) > _SHOWN:
+            told += f"; and {number - _SHOWN} more"
+    if not ended.unsettled:
+        hint = "the target cannot end it before its time"
+    elif ended.left and all(one.target == BY_HAND for one in ended.left):
+        hint = "no target does it: jitid adopt ended says that somebody has; what is left: jitid list --unsettled"
+    else:
+        hint = "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
+    raise PartialError(f"{what}: {told}", hint)
+
+
+_SHOWN = 5
+
+
+def _told(left: Left) -> str:
+    until = "" if left.honoured_until is None else f", until {format_time(left.honoured_until)} at most"
+    if left.target == BY_HAND:
+        return f"{left.jti} ({safe(left.seen)}{until})"
+    again = "" if left.next_at is None else f", tried again from {format_time(left.next_at)} on"
+    return f"{left.jti} at {safe(left.target)} ({left.settlement}: {safe(left.seen)}{until}{again})"
+
+
+def settle_event(given: Globals, authority: Authority, event: int | None) -> None:
+    """Ask targets to end what an event has ended, and warn of what they have not confirmed."""
+    if event is None:
+        return
+    try:
+        settled = authority.perform(Settle(event=event, waiting=True, limit=AT_ONCE))
+    except JitidError as error:
+        given.warn(f"what has ended may still work at targets: {error.message}")
+        return
+    if settled.open or settled.unsupported:
+        told = "; ".join(_told(one) for one in settled.left[:_SHOWN])
+        given.warn(
+            f"{settled.open + settled.unsupported} of what has ended may still work at targets: {told}"
+        )
+
+
+def confirm_quietly(given: Globals, authority: Authority, ended: Ended) -> None:
+    """Ask targets to end what has ended, and warn of what they have not confirmed."""
+    try:
+        must_be_confirmed(confirm(authority, ended))
+    except PartialError as error:
+        given.warn(error.message)

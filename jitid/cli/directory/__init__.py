@@ -1,0 +1,1 @@
+"""Verbs on delegators, agents and access."""

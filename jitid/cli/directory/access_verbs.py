@@ -1,0 +1,262 @@
+"""`jitid access`: let people and services ask an authority, and end that."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority, open_or_create_authority, open_or_create_local
+from jitid.capabilities.access.grant import Wanted
+from jitid.capabilities.access.operations import (
+    BootstrapAccess,
+    GrantAccess,
+    ListAccess,
+    RevokeAccess,
+    RotateAccess,
+)
+from jitid.cli import record_rows
+from jitid.cli.directory import access_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.identity.revoke import check_reason
+from jitid.cli.invocation import Globals
+from jitid.errors import JitidError, OutputError, StorageError, UsageError
+from jitid.formats.view import View
+from jitid.model.caller import ROLES
+from jitid.system import output, time_limit
+from jitid.system.files import write_private
+from jitid.system.output_place import check_output
+from jitid.values.ids import parse_access_id
+from jitid.values.names import check_audience, check_delegator
+from jitid.values.text import decoded, quote
+from jitid.values.times import format_time, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitid.capabilities.access.grant import Granted
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+
+
+def grant(
+    given: Globals,
+    name: options.AccessName,
+    role: options.Roles = None,
+    audience: options.OwnAudiences = None,
+    all_audiences: options.AllAudiences = False,
+    ttl: options.AccessTtl = None,
+    key: options.AccessKey = None,
+    out: options.AccessOut = None,
+) -> None:
+    """Let a person or a service ask an authority, and print its bearer.
+
+    The bearer is what they come with from then on (jitid --remote, or the HTTP header Authorization); it stands alone
+    on a line, and nobody can have it again.
+
+    Without a role they may issue for themselves, delegate from, renew and hand back what they hold, and decide on
+    approvals that their groups are asked for. A role is one duty, and nobody has two unless both are granted.
+
+    A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
+    audience of its own may exchange tokens for it whose `may_act` names the service.
+
+    With --key a client proves itself by its private key (RFC 7523), and what is printed is the id. FILE has the
+    public key: a JWK, PEM, or a line of OpenSSH.
+    """
+    given.expect(access_rows.GRANTED)
+    for each in role or ():
+        if each not in ROLES:
+            raise UsageError(f"there is no role {quote(each)}", f"choose among: {', '.join(ROLES)}")
+    wanted = Wanted(
+        check_delegator(name),
+        tuple(role or ()),
+        None if ttl is None else parse_duration(ttl),
+        None if key is None else _key(key),
+        tuple(dict.fromkeys(check_audience(each) for each in audience or ())),
+        all_audiences,
+    )
+    authority = open_or_create_authority(given.config(), given.note)
+    made = authority.perform(GrantAccess(wanted=wanted, accept_clock=given.accept_clock))
+    _hand_out(given, authority, made, out)
+
+
+def rotate(
+    given: Globals,
+    id_: options.AccessId,
+    ttl: options.AccessTtl = None,
+    overlap: options.Overlap = None,
+    out: options.AccessOut = None,
+) -> None:
+    """Print a new bearer in the place of one, which counts no longer.
+
+    Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
+    unless --overlap says for how long. One is rotated once: a second time is refused, and recorded.
+    """
+    given.expect(access_rows.GRANTED)
+    parse_access_id(id_)
+    operation = RotateAccess(
+        id=id_,
+        ttl=None if ttl is None else parse_duration(ttl),
+        overlap=None if overlap is None else parse_duration(overlap),
+        accept_clock=given.accept_clock,
+    )
+    authority = open_authority(given.config())
+    _hand_out(given, authority, authority.perform(operation), out)
+
+
+def list_(
+    given: Globals,
+    name: options.OfName = None,
+    all_: options.AllAccess = False,
+    limit: options.Limit = None,
+) -> None:
+    """List who may ask an authority, the newest first.
+
+    What counts no longer is listed with --all.
+    """
+    given.expect(access_rows.FIELDS)
+    chosen = None if name is None else check_delegator(name)
+    most = limit_of(limit)
+    page = open_authority(given.config()).perform(ListAccess(live=not all_, name=chosen, limit=most))
+    shown = record_rows.columns(given, access_rows.FIELDS, access_rows.BRIEF)
+    told = [access_rows.row(one, page.now) for one in page.found]
+    given.show(View("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in told]))
+    if limit is None and len(told) == most:
+        given.note(f"there may be more than {most}: say how many with --limit")
+
+
+def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
+    """End what lets somebody ask: by its id, or all that somebody has.
+
+    By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
+    made them. What a role rotated stays; without a role only the id itself is revoked.
+
+    What was issued at their request lives on: jitid-revoke(1) ends that.
+    """
+    given.expect(access_rows.REVOKED)
+    ids = [each for each in whose if each.startswith("acc_")]
+    for id_ in ids:
+        parse_access_id(id_)
+    names = [check_delegator(each) for each in whose if each not in ids]
+    done = open_authority(given.config()).perform(
+        RevokeAccess(
+            ids=tuple(ids),
+            names=tuple(names),
+            reason=check_reason(reason),
+            accept_clock=given.accept_clock,
+        )
+    )
+    if given.field is not None or given.format_name() is not None:
+        row = {"ended": done.ids, "event": done.event}
+        given.show(View("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
+    elif not done.ids:
+        output.write("nothing of that counted any longer\n")
+    else:
+        credentials = "credential" if len(done.ids) == 1 else "credentials"
+        output.write(f"ended {len(done.ids)} access {credentials} (audit event {done.event})\n")
+
+
+def bootstrap(given: Globals, file: options.BootstrapFile) -> None:
+    """Write the credential that lets the first administrator in.
+
+    It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
+    spent. Where somebody has that role already, there is none.
+    """
+    authority = open_or_create_local(given.config(), given.note)
+    write_bootstrap(authority, file, given.note, accept_clock=given.accept_clock)
+
+
+def write_bootstrap(
+    authority: Authority, path: str, note: Callable[[str], None], *, accept_clock: bool = False
+) -> None:
+    """Write a bootstrap credential into a file that must not be there yet, with mode 0600.
+
+    Raises:
+        UsageError: the file is there, or there is an administrator; nothing was changed.
+        OutputError: it could not be written; the credential was revoked.
+
+    """
+    if os.path.lexists(path):
+        raise UsageError(
+            f"{quote(path)} is there already, and nothing is written over it",
+            "name a new file; or take the old one away, if it is of no use any longer",
+        )
+    check_output(path)
+    made = authority.perform(BootstrapAccess(accept_clock=accept_clock))
+    try:
+        _write_new(path, made)
+    except BaseException:
+        _end(authority, made)
+        raise
+    note(
+        f"the credential in {path} grants the role admin once, before {format_time(made.access.expires_at)}: "
+        "jitid access grant NAME --role admin"
+    )
+
+
+def _write_new(path: str, made: Granted) -> None:
+    assert made.secret is not None
+    try:
+        # Whoever makes the file first has it; the mode is given at creation, whatever the umask.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            os.write(descriptor, f"{made.secret.reveal()}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutputError(
+            f"{quote(path)} could not be written: {(error.strerror or 'error').lower()}",
+            "the credential that was just made was revoked",
+        ) from error
+
+
+def _key(path: str) -> str:
+    from jitid.capabilities.access.oidc import MAX_KEY
+    from jitid.cli import read_input
+
+    return decoded(read_input.read(path, MAX_KEY, "the key"), "the key")
+
+
+def _hand_out(given: Globals, authority: Authority, made: Granted, out: str | None) -> None:
+    """Show what was just made; whatever comes in between, nothing counts that was not shown."""
+    try:
+        _show(given, made, out)
+    except BaseException as error:
+        _end(authority, made, error)
+        if isinstance(error, OutputError):
+            error.add("what was just granted was revoked")
+        raise
+    by = "by the key" if made.secret is None else "by this bearer"
+    roles = " and ".join(filter(None, [", ".join(made.access.roles[:-1]), *made.access.roles[-1:]]))
+    given.note(
+        f"{made.access.name} may ask {by} until {format_time(made.access.expires_at)}"
+        f"{f', as {roles}' if roles else ''} ({made.access.id})"
+    )
+
+
+def _show(given: Globals, made: Granted, out: str | None) -> None:
+    token = None if made.secret is None else made.secret.reveal()
+    line = f"{made.access.id if token is None else token}\n"
+    plainly = given.field is None and given.format is None
+    if out is not None:
+        write_private(out, line.encode())
+        if plainly:
+            return
+    if plainly:
+        output.write(line)
+        return
+    row = access_rows.granted(made, None if out is not None else token)
+    given.show(View("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
+
+
+def _end(authority: Authority, made: Granted, error: BaseException | None = None) -> None:
+    time_limit.take_back()
+    try:
+        authority.perform(RevokeAccess(ids=(made.access.id,), reason="it could not be handed out"))
+    except JitidError as failure:
+        raise StorageError(
+            f"what was just granted could be neither handed out nor revoked: {failure.message}",
+            f"end it before it expires at {format_time(made.access.expires_at)}: "
+            f"jitid access revoke {made.access.id}",
+        ) from error

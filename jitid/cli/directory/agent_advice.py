@@ -1,0 +1,198 @@
+"""`jitid agent classify` and `suggest`: what the ledger remembers of agents, made into records and policies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.directory.agent_operations import ClassifyAgents, SuggestPolicy
+from jitid.capabilities.directory.recurrence import DAYS, Rule
+from jitid.cli import record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.cli.leak.trace_rows import number
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.task import check_task
+from jitid.system import output
+from jitid.values.names import check_name
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.decisions.policy_suggestion import Suggestion
+    from jitid.capabilities.directory.recurrence import Verdict
+    from jitid.cli import options
+
+CLASSIFIED = (
+    "agent",
+    "advice",
+    "why",
+    "command",
+    "state",
+    "identities",
+    "live",
+    "tasks",
+    "days",
+    "interval",
+    "longest_interval",
+    "first_issued_at",
+    "last_issued_at",
+    "run_time_p50",
+    "run_time_p95",
+    "run_time_longest",
+    "concurrency",
+    "delegators",
+    "delegator",
+    "delegated",
+    "scopes",
+    "scopes_from",
+    "audiences",
+    "kinds",
+    "max_ttl",
+)
+BRIEF = ("agent", "advice", "why")
+SUGGESTED = (
+    "agent",
+    "policy",
+    "rules",
+    "scopes",
+    "scopes_from",
+    "max_ttl",
+    "delegators",
+    "identities",
+    "credentials",
+    "uses",
+    "first_at",
+    "last_at",
+)
+_DAY = 86_400
+
+
+def classify(
+    given: Globals,
+    names: options.AgentNames = None,
+    days: options.PastDays = None,
+    limit: options.Limit = None,
+) -> None:
+    """Say for each agent's name whether it should be registered.
+
+    From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
+    should stay as it is. What is to be done comes first.
+    """
+    given.expect(CLASSIFIED)
+    config = given.config()
+    rule = Rule(config.number("recurs_tasks"), config.number("recurs_days"), DAYS if days is None else days)
+    operation = ClassifyAgents(
+        names=tuple(check_name(name, "agent") for name in names or ()), rule=rule, limit=limit_of(limit)
+    )
+    found = open_authority(config).perform(operation)
+    told = [_verdict(given, one) for one in found.verdicts]
+    shown = record_rows.columns(given, CLASSIFIED, BRIEF)
+    given.show(
+        View("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in told])
+    )
+    if record_rows.by_eye(given):
+        commands = [row["command"] for row in told if row["command"] is not None]
+        output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
+    if found.untold:
+        recur = f", {found.untold_recurring} of which recur" if found.untold_recurring else ""
+        given.note(
+            f"{number(found.untold, 'more name')}{recur}: name what to tell, or say how many with --limit"
+        )
+
+
+def suggest(
+    given: Globals,
+    name: options.SuggestedAgent = None,
+    task: options.SuggestedTask = None,
+    days: options.PastDays = None,
+) -> None:
+    """Write the policy that permits an agent what it needs.
+
+    It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for
+    how long and when it happened, and nothing besides. With --task alone it is about all agents of that task.
+    """
+    given.expect(SUGGESTED)
+    if name is None and task is None:
+        raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
+    operation = SuggestPolicy(
+        agent=None if name is None else check_name(name, "agent"),
+        task=None if task is None else check_task(task),
+        days=DAYS if days is None else days,
+    )
+    found = open_authority(given.config()).perform(operation)
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.agent-suggest/1", SUGGESTED, [_suggestion(one) for one in found]))
+    else:
+        output.write("\n".join(one.policy for one in found))
+
+
+def _verdict(given: Globals, one: Verdict) -> dict[str, Any]:
+    """Return what is said of a name by the names of `CLASSIFIED`."""
+    row: dict[str, Any] = dict.fromkeys(CLASSIFIED)
+    row |= {
+        "agent": one.agent,
+        "advice": one.advice.value,
+        "why": one.why,
+        "command": None if one.command is None else given.command(one.command),
+        "state": "ephemeral" if one.state is None else one.state.value,
+        "identities": 0,
+        "live": 0,
+        "tasks": 0,
+        "days": 0,
+        "last_issued_at": record_rows.time(one.last_issued_at),
+        "scopes": (),
+        "audiences": (),
+        "kinds": (),
+    }
+    past, need = one.past, one.need
+    if past is None or need is None:
+        return row
+    return row | {
+        "identities": past.identities,
+        "live": past.live,
+        "tasks": past.tasks,
+        "days": past.days,
+        "interval": _of_days(past.intervals.p50),
+        "longest_interval": _of_days(past.intervals.longest),
+        "first_issued_at": record_rows.time(past.first_at),
+        "run_time_p50": _duration(past.run_time.p50),
+        "run_time_p95": _duration(past.run_time.p95),
+        "run_time_longest": _duration(past.run_time.longest),
+        "concurrency": past.concurrency,
+        "delegators": past.delegators,
+        "delegator": past.delegator,
+        "delegated": past.delegated,
+        "scopes": need.scopes,
+        "scopes_from": "used" if need.reported else "granted",
+        "audiences": need.audiences,
+        "kinds": need.kinds,
+        "max_ttl": format_duration(need.max_ttl),
+    }
+
+
+def _suggestion(one: Suggestion) -> dict[str, Any]:
+    """Return a suggestion by the names of `SUGGESTED`."""
+    practice = one.practice
+    return {
+        "agent": one.agent,
+        "policy": one.policy,
+        "rules": one.rules,
+        "scopes": one.scopes,
+        "scopes_from": "used" if practice.reported else "granted",
+        "max_ttl": format_duration(one.max_ttl),
+        "delegators": sorted(practice.delegators),
+        "identities": practice.identities,
+        "credentials": practice.credentials,
+        "uses": practice.uses,
+        "first_at": record_rows.time(practice.first_at),
+        "last_at": record_rows.time(practice.last_at),
+    }
+
+
+def _of_days(days: int | None) -> str | None:
+    return None if days is None else format_duration(days * _DAY)
+
+
+def _duration(seconds: int | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

@@ -1,0 +1,118 @@
+"""Registered agents as rows for a format and in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.identity import revocation
+from jitid.cli import record_rows
+from jitid.cli.identity import revoke
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.directory.registry import Described, Kept
+    from jitid.capabilities.directory.withdrawal import Withdrawn
+
+FIELDS = (
+    "agent",
+    "state",
+    "owner",
+    "owner_state",
+    "purpose",
+    "scopes",
+    "beyond",
+    "audiences",
+    "kinds",
+    "max_ttl",
+    "concurrency",
+    "live",
+    "last_issued_at",
+    "review_at",
+    "registered_at",
+    "reviewed_at",
+    "suspended_at",
+    "suspended_as",
+    "unregistered_at",
+    "users",
+)
+BRIEF = ("agent", "state", "owner", "live", "review_at")
+"""What fits on a terminal of 80 columns, with short names."""
+DETAILS = (*FIELDS, "issues")
+ISSUES = ("jti", "task", "delegator", "scopes", "issued_at", "state")
+"""What is told of each of its latest credentials."""
+BRIEF_ISSUES = ("task", "delegator", "issued_at", "state")
+KEPT = ("agent", "state", "owner", "live", "review_at", "event")
+WITHDRAWN = ("agent", "state", "kept", *revoke.FIELDS)
+
+
+def record(one: Described, now: int) -> dict[str, Any]:
+    """Return a record by the names of `FIELDS`."""
+    agent = one.agent
+    return {
+        "agent": agent.name,
+        "state": agent.state_at(now).value,
+        "owner": agent.owner,
+        "owner_state": one.owner_state,
+        "purpose": agent.purpose,
+        "scopes": agent.scopes,
+        "beyond": one.beyond,
+        "audiences": agent.audiences,
+        "kinds": agent.kinds,
+        "max_ttl": format_duration(agent.max_ttl),
+        "concurrency": agent.concurrency,
+        "live": one.live,
+        "last_issued_at": record_rows.time(one.last_issued_at),
+        "review_at": record_rows.time(agent.review_at),
+        "registered_at": record_rows.time(agent.registered_at),
+        "reviewed_at": record_rows.time(agent.reviewed_at),
+        "suspended_at": record_rows.time(agent.suspended_at),
+        "suspended_as": agent.suspended_as,
+        "unregistered_at": record_rows.time(agent.unregistered_at),
+        "users": agent.users,
+    }
+
+
+def kept(one: Kept) -> dict[str, Any]:
+    """Return what keeping a record came to by the names of `KEPT`."""
+    agent = one.agent
+    return {
+        "agent": agent.name,
+        "state": agent.state_at(one.now).value,
+        "owner": agent.owner,
+        "live": one.live,
+        "review_at": record_rows.time(agent.review_at),
+        "event": one.event,
+    }
+
+
+def withdrawn(one: Withdrawn, *, dry_run: bool) -> dict[str, Any]:
+    """Return what taking an agent out of service came to by the names of `WITHDRAWN`."""
+    return {
+        "agent": one.agent.name,
+        "state": one.agent.state_at(one.now).value,
+        "kept": one.kept,
+        **revoke.row(one.ended, dry_run=dry_run),
+    }
+
+
+def sentence(one: Withdrawn, verb: str, *, dry_run: bool) -> str:
+    """Return what taking an agent out of service came to in words; `verb` is `suspend` or `unregister`."""
+    name, ended = one.agent.name, one.ended
+    lives_on = ""
+    if one.kept:
+        lives_on = f"{one.kept} live {'credential lives' if one.kept == 1 else 'credentials live'} on"
+    if dry_run:
+        told = lives_on and f"; {lives_on}"
+        if not told and ended.radius.credentials:
+            told = f"{'; would' if one.already else ', and'} end {revocation.blast(ended.radius)}"
+        first = f"agent {name} is {verb}ed already" if one.already else f"would {verb} agent {name}"
+        return f"{first}{told}; nothing was changed"
+    if ended.event is None:
+        return f"agent {name} was {verb}ed already; {lives_on or 'nothing of it was live'}"
+    text = f"agent {name} was {verb}ed already" if one.already else f"{verb}ed agent {name}"
+    if ended.credentials:
+        text += f", and ended {revocation.blast(ended.radius)}"
+    else:
+        text += f"; {lives_on or 'nothing of it was live'}"
+    text += f" (audit event {ended.event})"
+    return text if ended.unproved is None else f"{text}; {revoke.unproved(ended.unproved)}"

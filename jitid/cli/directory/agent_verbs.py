@@ -1,0 +1,355 @@
+"""`jitid agent`: register agents that recur, look at them, review them, and take them out of service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.identity.task_sharing import check_shared
+from jitid.cli import record_rows
+from jitid.cli.confirm import settle_event
+from jitid.cli.directory import agent_rows
+from jitid.cli.identity import revoke
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.config.settings import nearest
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.credential import check_made
+from jitid.model.task import MAX_PURPOSE
+from jitid.system import output
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import parse_scope
+from jitid.values.text import operand, quote
+from jitid.values.times import format_time, parse_duration, parse_moment
+
+if TYPE_CHECKING:
+    from jitid.capabilities.directory.registry import Kept
+    from jitid.cli import options
+
+STATES = ("registered", "overdue", "suspended", "unregistered")
+CLEARED = ("scope", "audience", "concurrency", "may-use")
+MOST_AT_ONCE = (1 << 31) - 1
+_ISSUES = 5
+
+
+def register(
+    given: Globals,
+    name: options.AgentName,
+    owner: options.Owner = None,
+    purpose: options.AgentPurpose = None,
+    scope: options.AgentScopes = None,
+    audience: options.AgentAudiences = None,
+    kind: options.AgentKinds = None,
+    max_ttl: options.MaxTtl = None,
+    concurrency: options.Concurrency = None,
+    may_use: options.AgentUsers = None,
+    review: options.ReviewDue = None,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """Register an agent that recurs.
+
+    Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
+    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue. What
+    lives under its name already ends, unless it was issued under an earlier record for a delegator who may use
+    the name now. More than --max (100 unless configured) needs --yes.
+    """
+    given.expect(agent_rows.KEPT)
+    if owner is None or purpose is None:
+        raise UsageError(
+            "an agent needs an owner and a purpose; nothing was changed",
+            "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
+        )
+    operation = ops.RegisterAgent(
+        name=check_name(name, "agent"),
+        stated=_stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use),
+        due=_due(review),
+        most=None if yes else revoke.most_of(given, max_),
+        accept_clock=given.accept_clock,
+    )
+    authority = open_authority(given.config())
+    kept = authority.perform(operation)
+    due = format_time(kept.agent.review_at)
+    _tell(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
+    if kept.ended:
+        was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
+        given.note(f"ended {was} that had its name before")
+        settle_event(given, authority, kept.event)
+
+
+def change(
+    given: Globals,
+    name: options.AgentName,
+    owner: options.Owner = None,
+    purpose: options.AgentPurpose = None,
+    scope: options.AgentScopes = None,
+    audience: options.AgentAudiences = None,
+    kind: options.AgentKinds = None,
+    max_ttl: options.MaxTtl = None,
+    concurrency: options.Concurrency = None,
+    may_use: options.AgentUsers = None,
+    clear: options.Clear = None,
+) -> None:
+    """Change what is recorded of an agent.
+
+    What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
+    stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
+    """
+    given.expect(agent_rows.KEPT)
+    stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)
+    operation = ops.ChangeAgent(
+        name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=given.accept_clock
+    )
+    kept = open_authority(given.config()).perform(operation)
+    was_so = f"agent {kept.agent.name} is so already"
+    _tell(given, kept, was_so if kept.event is None else f"changed agent {kept.agent.name}")
+    if kept.event is not None and kept.live:
+        given.note(
+            f"{kept.live} of its identities live, and what they hold stays as it was issued; to end that: "
+            + given.command(f"jitid revoke --agent {kept.agent.name}")
+        )
+
+
+def show(given: Globals, name: options.AgentName) -> None:
+    """Tell everything about a registered agent.
+
+    That is its record, what its owner is now, how many identities of it live, and what it was issued last.
+    """
+    given.expect(agent_rows.DETAILS)
+    operation = ops.ShowAgent(name=check_name(name, "agent"), issues=_ISSUES)
+    found = open_authority(given.config()).perform(operation)
+    row = agent_rows.record(found.record, found.now)
+    issues = [record_rows.credential(each, found.now) for each in found.issues]
+    if not record_rows.by_eye(given):
+        row["issues"] = [{field: each[field] for field in agent_rows.ISSUES} for each in issues]
+        given.show(View("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
+        return
+    _show_record(given, row)
+    if issues:
+        output.write("\n")
+        fields = agent_rows.ISSUES if given.verbose else agent_rows.BRIEF_ISSUES
+        given.show(
+            View("jitid.agent/1", fields, [{field: each[field] for field in fields} for each in issues])
+        )
+
+
+def list_(
+    given: Globals,
+    owner: options.OfOwner = None,
+    state: options.OfAgentState = None,
+    limit: options.Limit = None,
+    after: options.AfterAgent = None,
+) -> None:
+    """List registered agents.
+
+    In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
+    is issued nothing until it is.
+    """
+    from jitid.model.agent import AgentState
+
+    given.expect(agent_rows.FIELDS)
+    if state is not None and state not in STATES:
+        raise UsageError(f"{quote(state)} is no state of an agent", f"choose one of: {', '.join(STATES)}")
+    most = limit_of(limit)
+    operation = ops.ListAgents(
+        owner=None if owner is None else _delegator(owner),
+        state=None if state is None else AgentState(state),
+        after=None if after is None else check_name(after, "agent"),
+        limit=most,
+    )
+    page = open_authority(given.config()).perform(operation)
+    shown = record_rows.columns(given, agent_rows.FIELDS, agent_rows.BRIEF)
+    told = [agent_rows.record(one, page.now) for one in page.records]
+    given.show(View("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in told]))
+    if limit is None and len(told) == most:
+        given.note(f"there may be more than {most}: go on with --after {told[-1]['agent']}")
+
+
+def review(given: Globals, name: options.AgentName, next_: options.NextReview = None) -> None:
+    """Record that somebody has looked at an agent, and show what it holds.
+
+    Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
+    themselves, and how many identities of it live.
+    """
+    given.expect((*agent_rows.FIELDS, "event"))
+    authority = open_authority(given.config())
+    name = check_name(name, "agent")
+    kept = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=given.accept_clock))
+    found = authority.perform(ops.ShowAgent(name=name, issues=0))
+    row = {**agent_rows.record(found.record, found.now), "event": kept.event}
+    if record_rows.by_eye(given):
+        _show_record(given, row)
+    else:
+        given.show(View("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
+    given.note(
+        f"reviewed agent {name}; the next review is due at {format_time(kept.agent.review_at)} "
+        f"(audit event {kept.event})"
+    )
+
+
+def resume(given: Globals, name: options.AgentName) -> None:
+    """Let a suspended agent be issued to again.
+
+    Its owner must be known, and not disabled.
+    """
+    given.expect(agent_rows.KEPT)
+    operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=given.accept_clock)
+    kept = open_authority(given.config()).perform(operation)
+    name = kept.agent.name
+    _tell(given, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
+    if kept.now >= kept.agent.review_at:
+        given.note(f"its review is overdue: {given.command(f'jitid agent review {operand(name)}')}")
+
+
+def suspend(
+    given: Globals,
+    name: options.AgentName,
+    keep_live: options.KeepLive = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """Issue nothing to an agent until it is resumed, and end what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
+    configured) needs --yes.
+    """
+    _withdraw(given, "suspend", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+
+
+def unregister(
+    given: Globals,
+    name: options.AgentName,
+    keep_live: options.KeepLive = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """End the record of an agent, and what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
+    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
+    """
+    _withdraw(given, "unregister", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+
+
+def _withdraw(
+    given: Globals,
+    verb: str,
+    name: str,
+    reason: str | None,
+    max_: int | None,
+    *,
+    keep_live: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    given.expect(agent_rows.WITHDRAWN)
+    if keep_live and (yes or max_ is not None):
+        raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
+    kind = ops.SuspendAgent if verb == "suspend" else ops.UnregisterAgent
+    name, reason = check_name(name, "agent"), revoke.check_reason(reason)
+    most = None if yes else revoke.most_of(given, max_)
+    authority = open_authority(given.config())
+    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True, accept_clock=given.accept_clock)
+    if dry_run:
+        done = authority.perform(preview)
+    else:
+        if not keep_live:
+            most = revoke.confirmed(given, most, lambda: authority.perform(preview).ended.radius)
+        done = authority.perform(
+            kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=given.accept_clock)
+        )
+        settle_event(given, authority, done.ended.event)
+    if given.field is None and given.format_name() is None:
+        output.write(agent_rows.sentence(done, verb, dry_run=dry_run) + "\n")
+        return
+    row = agent_rows.withdrawn(done, dry_run=dry_run)
+    given.show(View(f"jitid.agent-{verb}/1", agent_rows.WITHDRAWN, [row], one=True))
+    if done.ended.unproved is not None:
+        given.warn(revoke.unproved(done.ended.unproved))
+
+
+def _show_record(given: Globals, row: dict[str, object]) -> None:
+    """Show a record to somebody who looks at it, without what it does not have."""
+    seen = {field: value for field, value in row.items() if value not in (None, "", ())}
+    given.show(View("jitid.agent/1", tuple(seen), [seen], one=True))
+
+
+def _tell(given: Globals, kept: Kept, sentence: str) -> None:
+    """Say what was kept: in a sentence, or in the format that was asked for."""
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
+    else:
+        event = "" if kept.event is None else f" (audit event {kept.event})"
+        output.write(f"{sentence}{event}\n")
+
+
+def _stated(
+    owner: str | None,
+    purpose: str | None,
+    scope: list[str] | None,
+    audience: list[str] | None,
+    kind: list[str] | None,
+    max_ttl: str | None,
+    concurrency: int | None,
+    may_use: list[str] | None,
+) -> Stated:
+    """Return what options say of an agent. Raises UsageError for what cannot be meant."""
+    if purpose is not None and len(purpose) > MAX_PURPOSE:
+        raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
+    if concurrency is not None and concurrency < 1:
+        raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
+    if concurrency is not None and concurrency > MOST_AT_ONCE:
+        raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
+    kinds = None if kind is None else tuple(dict.fromkeys(kind))
+    for text in kinds or ():
+        check_made(text)
+    return Stated(
+        None if owner is None else _delegator(owner),
+        purpose,
+        None if scope is None else tuple(parse_scope(text) for text in scope),
+        None if audience is None else tuple(dict.fromkeys(check_audience(text) for text in audience)),
+        kinds,
+        None if max_ttl is None else parse_duration(max_ttl),
+        concurrency,
+        None if may_use is None else tuple(dict.fromkeys(check_shared(text) for text in may_use)),
+    )
+
+
+def _cleared(stated: Stated, clear: list[str]) -> Stated:
+    """Return what is stated, with nothing in the place of what is to be cleared."""
+    both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
+    both["may-use"] = stated.users
+    for what in clear:
+        if what not in CLEARED:
+            raise UsageError(f"{quote(what)} cannot be cleared", nearest(what, CLEARED))
+        if both[what] is not None:
+            raise UsageError(f"--clear {what} and --{what} contradict each other; nothing was changed")
+    if "scope" in clear:
+        stated = stated._replace(scopes=())
+    if "audience" in clear:
+        stated = stated._replace(audiences=())
+    if "may-use" in clear:
+        stated = stated._replace(users=())
+    return stated._replace(unlimited="concurrency" in clear)
+
+
+def _due(text: str | None) -> Due:
+    if text is None:
+        return Due()
+    at, after = parse_moment(text, "the review date", "now")
+    return Due(at) if after is None else Due(None, after)
+
+
+def _delegator(text: str) -> str:
+    """Return somebody who may own an agent. Raises UsageError for an agent, and for what is no name."""
+    name = check_delegator(text)
+    if name.startswith("agent:"):
+        raise UsageError("an agent owns no agent", "name the person or the system that answers for it")
+    return name

@@ -1,0 +1,205 @@
+"""`jitid delegator import`: make the directory say what a list of delegators says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_for_preview, open_or_create_authority
+from jitid.capabilities.directory import reconcile
+from jitid.capabilities.directory.delegator_operations import ImportDelegators
+from jitid.cli import record_rows
+from jitid.cli.ask import can_ask, confirm
+from jitid.cli.confirm import settle_event
+from jitid.cli.directory import delegator_rows, roster_file
+from jitid.cli.identity.revoke import check_reason, most_of, unproved
+from jitid.cli.invocation import Globals
+from jitid.formats.view import View
+from jitid.system import output
+
+if TYPE_CHECKING:
+    from jitid.capabilities.directory.reconcile import Reconciled
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+
+FIELDS = (
+    "people",
+    *reconcile.SORTS,
+    "staying",
+    "ended",
+    "credentials",
+    "identities",
+    "offline_until",
+    "agents",
+    "requests",
+    "grants",
+    "access",
+    "names",
+    "changes",
+    "event",
+    "dry_run",
+)
+_EACH = 10
+"""Of so many people a dry run tells in sentences what is different."""
+_TOLD = {
+    "added": ("add", "added"),
+    "changed": ("change", "changed"),
+    "enabled": ("enable", "enabled"),
+    "disabled": ("disable", "disabled"),
+    "missing": ("disable as missing", "disabled as missing"),
+}
+
+
+def import_(
+    given: Globals,
+    file: options.RosterFile,
+    as_: options.RosterForm = None,
+    full: options.FullRoster = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.MaxLost = None,
+    yes: options.YesLost = False,
+) -> None:
+    """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
+
+    Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
+    Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
+    """
+    given.expect(FIELDS)
+    form = roster_file.form_of(file, as_)
+    most = None if yes else most_of(given, max_)
+    check_reason(reason)
+    roster, source = roster_file.read(file, form)
+    for note in roster.notes:
+        given.note(note)
+    operation = ImportDelegators(
+        roster=roster,
+        source=source,
+        full=full,
+        reason=reason,
+        most=most,
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    config = given.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
+    done = _perform(given, authority, operation)
+    if not dry_run:
+        settle_event(given, authority, done.event)
+    _tell(given, done, dry_run=dry_run)
+
+
+def _perform(given: Globals, authority: Authority, operation: ImportDelegators) -> Reconciled:
+    """Import a list; at a terminal, ask before more is lost than allowed without --yes."""
+    if operation.most is None or operation.dry_run or not can_ask(given):
+        return authority.perform(operation)
+    foreseen = authority.perform(
+        ImportDelegators(
+            roster=operation.roster,
+            source=operation.source,
+            full=operation.full,
+            most=None,
+            dry_run=True,
+            accept_clock=operation.accept_clock,
+        )
+    )
+    number = reconcile.needed(foreseen)
+    if number <= operation.most:
+        return authority.perform(operation)
+    _tell_names(foreseen)
+    confirm(
+        f"disable {reconcile.losses(foreseen)}",
+        number,
+        f"the number {number} to import the list; anything else changes nothing",
+    )
+    return authority.perform(
+        ImportDelegators(
+            roster=operation.roster,
+            source=operation.source,
+            full=operation.full,
+            reason=operation.reason,
+            most=number,
+            accept_clock=operation.accept_clock,
+        )
+    )
+
+
+def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.delegator-import/1", FIELDS, [_row(given, done, dry_run=dry_run)], one=True))
+        if done.unproved is not None:
+            given.warn(unproved(done.unproved))
+    else:
+        output.write(_sentence(done, dry_run=dry_run) + "\n")
+        if dry_run:
+            _tell_names(done)
+        else:
+            # Whoever made the list may not have meant them.
+            _tell_sorts(done, ("disabled", "missing"))
+    staying = done.staying
+    if staying.number:
+        are = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
+        given.note(
+            f"{staying.number} in the list {are} so: {delegator_rows.first_of(staying.first, staying.number)}"
+        )
+    if done.unresolved:
+        managers = "manager is" if done.unresolved == 1 else "managers are"
+        given.note(f"{done.unresolved} {managers} not known by the id that stands for them: left out")
+    strangers = done.strangers
+    if strangers.number:
+        managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
+        who = delegator_rows.first_of(strangers.first, strangers.number)
+        given.note(f"{managers} neither in the directory nor in the list: {who}")
+
+
+def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
+    radius, ties = done.departure.radius, done.departure.ties
+    row = {
+        "people": done.people,
+        **{name: getattr(done, name).number for name in reconcile.SORTS},
+        "staying": done.staying.number,
+        "ended": 0 if done.event is None else radius.credentials,
+        "credentials": radius.credentials,
+        "identities": radius.identities,
+        "offline_until": record_rows.time(radius.offline_until),
+        "agents": ties.agents,
+        "requests": ties.requests,
+        "grants": ties.grants,
+        "access": ties.access,
+        "names": {name: getattr(done, name).first for name in reconcile.SORTS},
+        "changes": [one._asdict() for one in done.changes],
+        "event": done.event,
+        "dry_run": dry_run,
+    }
+    return delegator_rows.shown(given, row)
+
+
+def _sentence(done: Reconciled, *, dry_run: bool) -> str:
+    people = "1 delegator" if done.people == 1 else f"{done.people} delegators"
+    if not done.anything:
+        return f"nothing to change: the directory says already what the list of {people} says"
+    parts = [
+        f"{_TOLD[name][not dry_run]} {getattr(done, name).number}"
+        for name in reconcile.SORTS
+        if getattr(done, name).number
+    ]
+    parts = [", ".join(parts), *delegator_rows.departed(done.departure, would=dry_run)]
+    if dry_run:
+        return "; ".join([*(f"would {part}" for part in parts), "nothing was changed"])
+    text = f"of {people} " + "; ".join(parts) + f" (audit event {done.event})"
+    return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
+
+
+def _tell_names(done: Reconciled) -> None:
+    _tell_sorts(done, reconcile.SORTS)
+    for one in done.changes[:_EACH]:
+        output.say(f"jitid: {one.name}: {delegator_rows.different(one)}")
+    if len(done.changes) > _EACH:
+        output.say("jitid: what is different of the others is told with --format json")
+
+
+def _tell_sorts(done: Reconciled, sorts: Iterable[str]) -> None:
+    for name in sorts:
+        sort = getattr(done, name)
+        if sort.number:
+            output.say(f"jitid: {name}: {delegator_rows.first_of(sort.first, sort.number)}")

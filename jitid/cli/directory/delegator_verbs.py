@@ -1,0 +1,342 @@
+"""`jitid delegator`: keep the directory of those who may delegate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority, open_or_create_authority
+from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory.delegators import Amendment, Edit
+from jitid.capabilities.directory.roster import roster_entry
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated
+from jitid.cli import record_rows
+from jitid.cli.confirm import settle_event
+from jitid.cli.directory import delegator_rows
+from jitid.cli.directory.delegator_rows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
+from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
+from jitid.cli.identity.revoke import check_reason, confirmed, most_of, unproved
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.values.text import operand
+
+if TYPE_CHECKING:
+    from jitid.capabilities.directory.delegators import Disabled, Edited
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+    from jitid.operation.base import Operation, Result
+
+_PAGE = 5_000
+_SHOWN = 5
+"""So many agents are told one by one."""
+
+
+def add(
+    given: Globals,
+    name: options.NewDelegator,
+    entitlement: options.Entitlements = None,
+    no_entitlements: options.NoEntitlements = False,
+    sensitivity: options.HighestSensitivity = None,
+    group: options.InGroups = None,
+    manager: options.Manager = None,
+    alias: options.Aliases = None,
+    subject: options.Subjects = None,
+) -> None:
+    """Add somebody who may delegate.
+
+    Without --entitlement and --no-entitlements the policy alone decides what they may hand out. Whoever uses one of
+    their names is them: a line, or an ID token. The first use makes ledger, signing key and policy, and says so.
+    """
+    given.expect(EDITED)
+    operation = ops.AddDelegator(
+        stated=Stated(
+            "",
+            roster_entry.check_person(name),
+            entitlements=roster_entry.entitlements(tuple(entitlement or ()))
+            if entitlement or no_entitlements
+            else KEEP,
+            sensitivity=KEEP if sensitivity is None else roster_entry.check_sensitivity(sensitivity),
+            groups=roster_entry.groups(tuple(group or ())),
+            manager=None if manager is None else roster_entry.check_person(manager),
+            aliases=_aliases(alias, subject),
+            imported=False,
+        ),
+        accept_clock=given.accept_clock,
+    )
+    done = _performed(given, open_or_create_authority(given.config(), given.note), operation)
+    _show_edited(given, done, f"added {done.delegator.name} (audit event {done.event})")
+
+
+def change(
+    given: Globals,
+    name: options.KnownDelegator,
+    entitlement: options.Entitlements = None,
+    no_entitlements: options.NoEntitlements = False,
+    policy_alone: options.PolicyAlone = False,
+    remove_entitlement: options.RemovedEntitlements = None,
+    sensitivity: options.ChangedSensitivity = None,
+    group: options.InGroups = None,
+    no_groups: options.NoGroups = False,
+    remove_group: options.RemovedGroups = None,
+    manager: options.Manager = None,
+    no_manager: options.NoManager = False,
+    alias: options.Aliases = None,
+    subject: options.Subjects = None,
+    no_aliases: options.NoAliases = False,
+    remove_alias: options.RemovedAliases = None,
+) -> None:
+    """Change what a delegator may hand out, and who they are.
+
+    What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
+    --group says all of them. What was issued already keeps what it holds until it ends.
+    """
+    given.expect(EDITED)
+    if policy_alone and (entitlement or no_entitlements or remove_entitlement):
+        raise UsageError(
+            "--policy-alone and entitlements contradict each other", "without any the policy alone decides"
+        )
+    if manager is not None and no_manager:
+        raise UsageError("--manager and --no-manager contradict each other", "leave one of them out")
+    edit = Edit(
+        entitlements=Amendment(
+            no_entitlements,
+            roster_entry.entitlements(tuple(entitlement or ())),
+            roster_entry.entitlements(tuple(remove_entitlement or ())),
+        ),
+        policy_alone=policy_alone,
+        sensitivity=None if sensitivity is None else roster_entry.check_sensitivity(sensitivity),
+        groups=Amendment(
+            no_groups, roster_entry.groups(tuple(group or ())), roster_entry.groups(tuple(remove_group or ()))
+        ),
+        manager=None if manager is None else roster_entry.check_person(manager),
+        no_manager=no_manager,
+        aliases=Amendment(no_aliases, _aliases(alias, subject), roster_entry.aliases(remove_alias or ())),
+    )
+    if edit == Edit():
+        raise UsageError(
+            "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
+        )
+    operation = ops.ChangeDelegator(
+        name=roster_entry.check_alias(name), edit=edit, accept_clock=given.accept_clock
+    )
+    done = _performed(given, open_authority(given.config()), operation)
+    own = done.delegator.name
+    if not done.changed:
+        _show_edited(given, done, f"nothing to change: {own} is so already")
+        return
+    _show_edited(given, done, f"changed {own}: {', '.join(done.changed)} (audit event {done.event})")
+    if done.live and {"entitlements", "sensitivity"} & {*done.changed}:
+        given.note(
+            f"what was issued keeps what it holds: {_live(done.live)} from {own}; to end that: "
+            + given.command(f"jitid revoke --delegator {own}")
+        )
+
+
+def disable(
+    given: Globals,
+    name: options.KnownDelegator,
+    keep_live: options.KeepDescended = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """Let somebody delegate no longer, and end what descends from them.
+
+    By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
+    and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
+    """
+    given.expect(DISABLED)
+    operation = ops.DisableDelegator(
+        name=roster_entry.check_alias(name),
+        keep_live=keep_live,
+        reason=check_reason(reason),
+        most=None if yes else most_of(given, max_),
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    authority = open_authority(given.config())
+    done = _disable(given, authority, operation)
+    if not dry_run:
+        settle_event(given, authority, done.event)
+    if given.field is not None or given.format_name() is not None:
+        row = delegator_rows.disabled(done, keep_live=keep_live, dry_run=dry_run)
+        given.show(View("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(given, row)], one=True))
+        if done.unproved is not None:
+            given.warn(unproved(done.unproved))
+    else:
+        output.write(_sentence(done, dry_run=dry_run) + "\n")
+    _tell_left(given, done, keep_live=keep_live)
+
+
+def enable(given: Globals, name: options.KnownDelegator, reason: options.Reason = None) -> None:
+    """Let a disabled delegator delegate again.
+
+    What ended stays ended, and the agents that were suspended with them stay so.
+    """
+    given.expect(ENABLED)
+    operation = ops.EnableDelegator(
+        name=roster_entry.check_alias(name), reason=check_reason(reason), accept_clock=given.accept_clock
+    )
+    done = open_authority(given.config()).perform(operation)
+    own = done.delegator.name
+    if given.field is not None or given.format_name() is not None:
+        row = {"name": own, "suspended": done.suspended, "event": done.event}
+        given.show(View("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(given, row)], one=True))
+    elif done.event is None:
+        output.write(f"{own} was not disabled\n")
+    else:
+        output.write(f"enabled {own} (audit event {done.event})\n")
+    for agent in done.suspended[:_SHOWN]:
+        given.note(f"agent {agent} stays suspended: {given.command(f'jitid agent resume {operand(agent)}')}")
+    if len(done.suspended) > _SHOWN:
+        given.note(f"so it is with {len(done.suspended) - _SHOWN} more: see jitid delegator show {own}")
+
+
+def show(given: Globals, name: options.KnownDelegator) -> None:
+    """Tell everything about a delegator.
+
+    With how much descends from them and lives, the agents that they own, their open requests for approval, and what
+    they approved and nobody has used yet.
+    """
+    given.expect(DETAILS)
+    found = open_authority(given.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
+    row = delegator_rows.shown(given, delegator_rows.details(found))
+    if record_rows.by_eye(given):
+        row = {name: value for name, value in row.items() if value not in (None, "")}
+    given.show(
+        View("jitid.delegator/1", tuple(row) if record_rows.by_eye(given) else DETAILS, [row], one=True)
+    )
+
+
+def list_(
+    given: Globals,
+    group: options.InGroup = None,
+    disabled: options.OnlyDisabled = False,
+    enabled: options.OnlyEnabled = False,
+    after: options.AfterDelegator = None,
+    limit: options.Limit = None,
+) -> None:
+    """List delegators.
+
+    In the order of their names; every condition must hold. To page, give the last name seen to --after. What
+    --format jsonl prints is what `delegator import` takes.
+    """
+    given.expect(FIELDS)
+    if disabled and enabled:
+        raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
+    most = limit_of(limit)
+    authority = open_authority(given.config())
+    of_group = None if group is None else roster_entry.check_group(group)
+    which = True if disabled else False if enabled else None
+    last = None if after is None else roster_entry.check_person(after)
+    columns = record_rows.columns(given, FIELDS, BRIEF)
+    count = 0
+
+    def told() -> Iterator[dict[str, Any]]:
+        nonlocal count, last
+        while count < most:
+            size = min(_PAGE, most - count)
+            page = authority.perform(
+                ops.ListDelegators(group=of_group, disabled=which, after=last, limit=size)
+            )
+            for one in page:
+                count += 1
+                row = delegator_rows.shown(given, delegator_rows.delegator(one))
+                yield {name: row[name] for name in columns}
+            if len(page) < size:
+                return
+            last = page[-1].name
+
+    given.show(View("jitid.delegator-list/1", columns, told()))
+    if limit is None and count == DEFAULT_LIMIT:
+        given.note(
+            f"there may be more than {DEFAULT_LIMIT}: go on with --after {last}, or say how many with --limit"
+        )
+
+
+def _performed(given: Globals, authority: Authority, operation: Operation[Result]) -> Result:
+    """Perform an operation; a command that an error names finds the same ledger as this one."""
+    try:
+        return authority.perform(operation)
+    except UsageError as error:
+        error.hint = error.hint and given.command(error.hint)
+        raise
+
+
+def _aliases(names: Sequence[str] | None, subjects: Sequence[str] | None) -> tuple[str, ...]:
+    for subject in subjects or ():
+        if " " not in subject:
+            raise UsageError(
+                "a subject has no blank in it",
+                "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
+            )
+    return roster_entry.aliases([*(names or ()), *(subjects or ())])
+
+
+def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
+    if given.field is None and given.format_name() is None:
+        output.write(sentence + "\n")
+        return
+    row = {
+        **delegator_rows.delegator(done.delegator),
+        "changed": done.changed,
+        "live": done.live,
+        "event": done.event,
+    }
+    given.show(View("jitid.delegator-change/1", EDITED, [delegator_rows.shown(given, row)], one=True))
+
+
+def _disable(given: Globals, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
+    """Disable somebody; at a terminal, ask before ending more than allowed without --yes."""
+    most = operation.most
+    preview = ops.DisableDelegator(
+        name=operation.name, most=None, dry_run=True, accept_clock=operation.accept_clock
+    )
+    if not (operation.dry_run or operation.keep_live):
+        most = confirmed(given, most, lambda: authority.perform(preview).departure.radius)
+    return authority.perform(
+        ops.DisableDelegator(
+            name=operation.name,
+            keep_live=operation.keep_live,
+            reason=operation.reason,
+            most=most,
+            dry_run=operation.dry_run,
+            accept_clock=operation.accept_clock,
+        )
+    )
+
+
+def _sentence(done: Disabled, *, dry_run: bool) -> str:
+    own = done.delegator.name
+    before = done.delegator.disabled_at is not None
+    parts = delegator_rows.departed(done.departure, would=dry_run)
+    if dry_run:
+        first = f"{own} is disabled already" if before else f"would disable {own}"
+        return "; ".join([first, *(f"would {part}" for part in parts), "nothing was changed"])
+    if done.event is None:
+        return f"{own} was disabled already"
+    first = f"{own} was disabled already" if before else f"disabled {own}"
+    text = "; ".join([first, *parts]) + f" (audit event {done.event})"
+    return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
+
+
+def _tell_left(given: Globals, done: Disabled, *, keep_live: bool) -> None:
+    ties, own = done.departure.ties, done.delegator.name
+    if keep_live and ties.live:
+        given.note(
+            f"{_live(ties.live)} from {own} and {'lives' if ties.live == 1 else 'live'} on: "
+            + given.command(f"jitid list --live --delegator {own}")
+        )
+    if ties.others:
+        hold = "credential for another delegator lives" if ties.others == 1 else "credentials for others live"
+        given.note(
+            f"{ties.others} {hold} on that these agents hold: "
+            + given.command(f"jitid list --live --agent {ties.agents[0]}")
+        )
+
+
+def _live(count: int) -> str:
+    return "1 live credential descends" if count == 1 else f"{count} live credentials descend"

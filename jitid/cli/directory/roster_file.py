@@ -1,0 +1,118 @@
+"""The file that a list of delegators is read from: once, whole, and with its digest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import IO, TYPE_CHECKING
+
+from jitid.capabilities.directory.reconcile import Source
+from jitid.cli import read_input
+from jitid.errors import UsageError
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.capabilities.directory.roster.roster_entry import Roster
+
+FORMS = ("csv", "scim", "jsonl")
+MOST = 1 << 30
+"""The largest file that is read, in bytes."""
+LONGEST = 1 << 20
+"""The longest line, in bytes."""
+
+_ENDINGS = {".csv": "csv", ".json": "scim", ".scim": "scim", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_WHAT = "the list"
+
+
+def form_of(path: str, stated: str | None) -> str:
+    """Return the form of a list, as it is stated or by how the name of its file ends. Raises UsageError."""
+    known = ", ".join(FORMS)
+    if stated is not None:
+        if stated not in FORMS:
+            raise UsageError(f"{quote(stated)} is no form of a list", f"choose one of: {known}")
+        return stated
+    form = _ENDINGS.get(os.path.splitext(path)[1].lower())
+    if form is None:
+        raise UsageError("nothing says which form the list has", f"say it with --as: {known}")
+    return form
+
+
+def read(path: str, form: str) -> tuple[Roster, Source]:
+    """Return what a list states, and where it came from; `-` is standard input.
+
+    Raises:
+        UsageError: the file cannot be read, or something in it cannot be meant, with its place.
+
+    """
+    descriptor = read_input.opened(path, _WHAT)
+    try:
+        with read_input.file_of(descriptor) as file:
+            content = Content(file)
+            roster = _roster(content, form)
+            return roster, Source(form, content.digest())
+    except OSError as error:
+        raise read_input.unreadable(path, _WHAT, error) from error
+
+
+def _roster(content: Content, form: str) -> Roster:
+    match form:
+        case "csv":
+            from jitid.capabilities.directory.roster import spreadsheet
+
+            return spreadsheet.read(text for _, text in content.lines(mark=True))
+        case "jsonl":
+            from jitid.capabilities.directory.roster import json_lines
+
+            return json_lines.read((number, text) for number, text in content.lines() if text.strip())
+        case _:
+            from jitid.capabilities.directory.roster import scim
+
+            return scim.read(content.text())
+
+
+class Content:
+    """Reads a file, and remembers the digest of what it has read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = sha256()
+        self._size = 0
+
+    def digest(self) -> str:
+        """Return SHA-256 of what was read, as hex."""
+        return self._hash.hexdigest()
+
+    def lines(self, *, mark: bool = False) -> Iterator[tuple[int, str]]:
+        """Yield numbers and lines with their ends; with `mark`, a byte order mark before the first is passed over."""
+        number = 0
+        while line := self._file.readline(LONGEST + 1):
+            number += 1
+            self._count(line)
+            if len(line) > LONGEST:
+                raise UsageError(f"line {number} is longer than {LONGEST} bytes; nothing was changed")
+            if mark and number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            try:
+                yield number, line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise UsageError(f"line {number}: it is not UTF-8; nothing was changed") from error
+
+    def text(self) -> str:
+        """Return all of it."""
+        pieces = []
+        while piece := self._file.read(1 << 20):
+            self._count(piece)
+            pieces.append(piece)
+        try:
+            return b"".join(pieces).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError("the list is not UTF-8; nothing was changed") from error
+
+    def _count(self, piece: bytes) -> None:
+        self._hash.update(piece)
+        self._size += len(piece)
+        if self._size > MOST:
+            raise UsageError(
+                f"the list is longer than {MOST} bytes; nothing was changed", "import it in parts"
+            )

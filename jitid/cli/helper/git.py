@@ -1,0 +1,133 @@
+"""`jitid helper git`: a credential helper of git (gitcredentials(7), git-credential(1))."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+from jitid.cli.helper import helper_request
+from jitid.cli.invocation import Globals
+from jitid.cli.issue.obtain import hand_over, obtain
+from jitid.errors import UsageError
+from jitid.system import output
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.cli import options
+
+OPERATIONS = ("get", "store", "erase")
+
+_USERNAME = "jitid"
+"""The user of whom the token is the password, where the address names none."""
+
+_CHALLENGES = "wwwauth[]"
+"""A `WWW-Authenticate` header of the server; git 2.41 and later repeat each (git-credential(1))."""
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)')
+"""A quoted string (RFC 9110, section 5.6.4); without its end, all that follows."""
+
+_CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
+"""A scheme where a parameter could stand: after it comes no `=` (RFC 9110, section 11.6.1)."""
+
+
+def git(
+    given: Globals,
+    operation: options.GitOperation,
+    task: options.Task = None,
+    delegator: options.Delegator = None,
+    agent: options.Agent = None,
+    kind: options.Kind = None,
+    scope: options.Scopes = None,
+    audience: options.Audiences = None,
+    ttl: options.Ttl = None,
+    parent_file: options.ParentFile = None,
+) -> None:
+    """Give git a token for a server, as a credential helper that keeps nothing.
+
+    git config credential.https://git.example.helper '!jitid helper git' is all that git needs within a
+    `jitid run`; elsewhere the helper needs --task and --delegator too. The token is a `jwt` for the server alone, with
+    its address as the audience, unless --audience or --kind says otherwise.
+
+    The server's challenge decides how git shows the token. A server that offers Bearer gets a bearer token from git
+    2.46 or later. Every other server gets it as the password of the user `jitid`, or of the user in the address
+    (Basic).
+
+    The helper stores nothing. If git calls `erase` because a server refused the token, nothing is revoked: the token
+    expires by itself. git 2.46 or later does not hand the token to other helpers that store passwords.
+    """
+    given.expect_own_form()
+    if operation not in OPERATIONS:
+        # git may come to call more of them, and a helper that does not know one says nothing (gitcredentials(7)).
+        given.detail(f"{quote(operation)} is nothing that this helper does")
+        return
+    stated = _attributes(helper_request.said("what git says", of_servers=f"{_CHALLENGES}="))
+    if operation != "get":
+        return
+    place = helper_request.origin(_url(stated))
+    issued = obtain(
+        given,
+        kind or "jwt",
+        audience=audience or (place,),
+        scope=scope or (),
+        ttl=ttl,
+        task=task,
+        delegator=delegator,
+        agent=agent,
+        parent_file=parent_file,
+    )
+    hand_over(given, issued, lambda: output.write(_answer(stated, issued)))
+
+
+def _answer(stated: dict[str, list[str]], issued: Issued) -> str:
+    token = helper_request.bearer(issued.kind, issued.credentials[0].secret, "git")
+    user = stated.get("username", [_USERNAME])[-1]
+    if "authtype" not in stated.get("capability[]", []):
+        told = {"username": user, "password": token}
+    else:
+        # Of two schemes that the server offers, Bearer is the one for tokens (RFC 6750): no server or log takes the
+        # token for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
+        if "bearer" in _schemes(stated.get(_CHALLENGES, [])):
+            told = {"authtype": "Bearer", "credential": token}
+        else:
+            # As a `password`, git-credential-store would write it to a file, even if it is ephemeral.
+            told = {"authtype": "Basic", "credential": b64encode(f"{user}:{token}".encode()).decode("ascii")}
+        told = {"capability[]": "authtype", **told, "ephemeral": "1"}
+    told["password_expiry_utc"] = str(issued.expires_at)
+    return "".join([f"{name}={value}\n" for name, value in told.items()])
+
+
+def _schemes(challenges: list[str]) -> set[str]:
+    """Return the schemes that a server offers, in lower case (RFC 9110, sections 11.1 and 11.6.1)."""
+    elements = [each.strip() for text in challenges for each in _QUOTED.sub('""', text).split(",")]
+    return {found[1].lower() for each in elements if (found := _CHALLENGE.match(each))}
+
+
+def _url(stated: dict[str, list[str]]) -> str:
+    protocol, host = (stated.get(name, [""])[-1] for name in ("protocol", "host"))
+    if not protocol or not host:
+        raise UsageError("git does not say for which server it wants a credential: protocol and host")
+    if any(each in "/?#" for each in host):
+        raise UsageError("git names a server that is no host; no credential was made", "look at the address")
+    return f"{protocol}://{host}"
+
+
+def _attributes(text: str) -> dict[str, list[str]]:
+    """Return what git says, by name; only what ends in `[]` has several values. Raises UsageError."""
+    found: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        if not line:
+            break
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise UsageError("what git says has a line without `=`")
+        if not name.endswith("[]"):
+            found[name] = []
+        values = found.setdefault(name, [])
+        if value:
+            values.append(value)
+        else:
+            # An empty value takes back what was said before.
+            values.clear()
+    return {name: values for name, values in found.items() if values}

@@ -1,0 +1,130 @@
+"""`jitid helper ssh`: a key with a certificate for the ssh-agent that ssh asks (`Match exec` of ssh_config(5))."""
+
+from __future__ import annotations
+
+import os
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.run.token_place import RUN_TOKEN
+from jitid.cli.invocation import Globals
+from jitid.cli.issue.obtain import hand_over, obtain
+from jitid.crypto import openssh
+from jitid.errors import JitidError, UsageError
+from jitid.model.credential import Kind, parse_kind
+from jitid.operation.base import Inspect
+from jitid.system import ssh_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.cli import options
+    from jitid.system.ssh_agent import AgentConnection, Held
+
+_AGENT = "SSH_AUTH_SOCK"
+_PATIENCE = 10.0
+_MARK = "jitid"
+"""How the comments begin by which an agent's keys are told to be of this helper."""
+_LEFT = 3
+"""A certificate is used again while at least one part in so many of its life is left."""
+
+
+def ssh(
+    given: Globals,
+    task: options.Task = None,
+    delegator: options.Delegator = None,
+    agent: options.Agent = None,
+    kind: options.Kind = None,
+    scope: options.Scopes = None,
+    ttl: options.Ttl = None,
+    parent_file: options.ParentFile = None,
+) -> None:
+    """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
+
+    ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
+    Within a `jitid run`, `jitid helper ssh` says enough; elsewhere JITID_DELEGATOR or --delegator says for whom. The
+    key is made for the certificate and goes from memory to memory; the agent forgets both when the certificate ends.
+
+    What the agent has of an earlier time is used again while a third of its life is left and the ledger has not ended
+    it. --kind ssh-cert:TEMPLATE takes a template of the configuration.
+    """
+    given.expect_own_form()
+    wanted = kind or Kind.SSH_CERT.value
+    if parse_kind(wanted).kind != Kind.SSH_CERT:
+        raise UsageError(
+            f"an ssh-agent takes keys with certificates, and no credential of the kind {wanted}",
+            "leave --kind out, or name a template: --kind ssh-cert:TEMPLATE",
+        )
+    path = os.environ.get(_AGENT)
+    if not path:
+        raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
+    slot = _slot(given, (wanted, task, delegator, agent, ttl, parent_file, *(scope or ())))
+    with ssh_agent.connected(path, _PATIENCE) as connection:
+        found = [one for one in connection.held() if one.comment.startswith(f"{_MARK} {slot} ")]
+        if _is_enough(given, connection, found):
+            return
+        issued = obtain(
+            given,
+            wanted,
+            scope=scope or (),
+            ttl=ttl,
+            task=task,
+            delegator=delegator,
+            agent=agent,
+            parent_file=parent_file,
+        )
+        hand_over(given, issued, lambda: _add(connection, issued, slot))
+
+
+def _add(connection: AgentConnection, issued: Issued, slot: str) -> None:
+    (one,) = issued.credentials
+    lifetime = issued.expires_at - int(time.time())
+    comment = f"{_MARK} {slot} {one.jti}"
+    connection.add(one.secret.reveal("key"), one.secret.reveal("certificate"), lifetime, comment)
+
+
+def _is_enough(given: Globals, connection: AgentConnection, found: Iterable[Held]) -> bool:
+    """Tell whether the agent has a certificate that will do; take those away that will not do any more."""
+    enough = False
+    for one in found:
+        if not _lasts(one) or enough:
+            # It ends soon, by itself; somebody may just be using it.
+            continue
+        if _lives(given, one.comment.rpartition(" ")[2]):
+            enough = True
+        else:
+            connection.remove(one.blob)
+    return enough
+
+
+def _lasts(held: Held) -> bool:
+    try:
+        kind = openssh.Reader(held.blob).text()
+        certificate = openssh.parse_certificate(openssh.line(kind, held.blob))
+    except ValueError:
+        return False
+    left = certificate.valid_before - int(time.time())
+    return left * _LEFT >= certificate.valid_before - certificate.valid_after
+
+
+def _lives(given: Globals, jti: str) -> bool:
+    """Tell whether the ledger takes a credential for alive; where it does not say, another one is asked for."""
+    try:
+        return open_authority(given.config()).perform(Inspect(id=jti)).active
+    except JitidError as error:
+        given.detail(f"of the certificate in the ssh-agent nothing is known: {error.message}")
+        return False
+
+
+def _slot(given: Globals, stated: Iterable[str | None]) -> str:
+    """Return what stands for a request, so that the same one finds what it got before and another does not."""
+    config = given.config()
+    place = config.remote or config.ledger
+    usual = (config.text(name) for name in ("task", "agent"))
+    words = (place, os.environ.get(RUN_TOKEN), *usual, *stated)
+    # Each with its length: no two requests are spelled alike.
+    text = "".join("-" if word is None else f"{len(word)}:{word}" for word in words)
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,0 +1,105 @@
+"""The next step after a refused token or a word that is no id: what a verb knows, and the ledger does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jitid.cli import read_input
+from jitid.errors import InvalidCredentialError, JitidError, UsageError
+from jitid.redaction.token_format import names_token
+from jitid.values.ids import parse_id
+from jitid.values.text import given_away, quote, safe
+
+if TYPE_CHECKING:
+    from jitid.values.secret import Secret
+
+OTHER_LEDGER = "it may be another ledger's: name it with --ledger"
+_OTHER_ISSUER = "the token is from another issuer"
+_OTHER_AUDIENCE = "is for another audience"
+_MOST_AUDIENCES = 5
+_LONGEST_FILE = 200
+
+
+@contextmanager
+def advised(token: Secret | None = None) -> Iterator[None]:
+    """Add the next step to the refusal of a token: the ledger that may know it, or the audience that it names."""
+    try:
+        yield
+    except InvalidCredentialError as error:
+        if error.hint is None and error.message.endswith(_OTHER_ISSUER):
+            error.hint = OTHER_LEDGER
+        elif error.hint is None and error.message.endswith(_OTHER_AUDIENCE) and token is not None:
+            error.hint = _meant_for(token.reveal())
+        raise
+
+
+def _meant_for(text: str) -> str:
+    from jitid.crypto import jws
+
+    try:
+        found = jws.parse_any(text).claims.get("aud")
+    except JitidError:
+        # An opaque token names no audience, and the ledger names it to no one else.
+        return "name the audience that it is for: --audience URL"
+    named = [one for one in (found if type(found) is list else [found]) if type(one) is str]
+    shown = " and ".join(quote(one) for one in named[:_MOST_AUDIENCES])
+    more = f" and {len(named) - _MOST_AUDIENCES} more" if len(named) > _MOST_AUDIENCES else ""
+    return f"it is for {shown}{more}: a verifier with that name says --audience URL"
+
+
+def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
+    """Raise UsageError for a word that is no id; its hint names the option that takes such a word.
+
+    `token_files`: the verb has --token-file, besides --task.
+    """
+    for text in texts:
+        try:
+            parse_id(text)
+        except UsageError as error:
+            if error.hint is None:
+                error.hint = given_away(text) or _instead(text, token_files=token_files)
+            raise
+
+
+def _instead(text: str, *, token_files: bool) -> str:
+    if safe(text) == text and len(text) <= _LONGEST_FILE and os.path.isfile(text):
+        from shlex import quote as word
+
+        if token_files:
+            return f"for the token in that file: --token-file {word(text)}"
+        return f"for the id of the token in that file: jitid inspect --field id {word(text)}"
+    if (task := _task(text)) is not None:
+        return f"for everything on a task: --task {task}; for ids: jitid list"
+    return "for ids: jitid list"
+
+
+def subject(word: str | None) -> Secret:
+    """Return the token in the file `word`, or on standard input; where there is no such file, say what an id is.
+
+    Raises:
+        UsageError: the file cannot be read, or there is nothing in it.
+
+    """
+    path = word or "-"
+    try:
+        return read_input.token(path, "the token")
+    except UsageError as error:
+        if error.hint is None and path != "-" and not os.path.lexists(path):
+            # A dot or a slash: the file was meant.
+            task = None if "." in path or "/" in path else _task(path)
+            listed = "jitid list" if task is None else f"jitid list --task {task}"
+            error.hint = f"an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: {listed}"
+        raise
+
+
+def _task(text: str) -> str | None:
+    """Return a word that may be the name of a task; None for any other, or what may be a secret."""
+    from jitid.model.task import check_task
+
+    try:
+        return None if names_token(text) or given_away(text) else check_task(text)
+    except JitidError:
+        return None

@@ -1,0 +1,82 @@
+"""`jitid authorize`: decide on an action, for enforcement points and scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.operations import Authorize
+from jitid.cli import read_input, record_rows
+from jitid.cli.identity.verdict_rows import FIELDS, row_of
+from jitid.cli.invocation import Globals
+from jitid.errors import ExitStatus, UsageError
+from jitid.formats.view import View
+from jitid.values import strict_json
+from jitid.values.names import check_audience
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+_LONGEST_CONTEXT = 1 << 16
+"""So many bytes of a context are read; in its one spelling it may be shorter."""
+
+
+def authorize(
+    given: Globals,
+    token_file: options.UsedFile = None,
+    action: options.Action = None,
+    resource: options.Resource = None,
+    context: options.Context = None,
+    audience: options.ExpectedAudiences = None,
+    batch: options.Batch = False,
+) -> None:
+    """Say whether a token may be used for an action now, and record the action.
+
+    It may if the token is valid, a scope of it covers the action, and directory and policy, asked as they are
+    now, permit this agent that for this delegator. Exit status 0 says allow, 4 deny, 8 that the token is not
+    valid. Each action is recorded before it is answered, allowed or denied. With --batch there is a JSON line in
+    for each action, with token, action, resource and perhaps context and id, and a JSON line out.
+    """
+    audiences = tuple(check_audience(text) for text in audience or ())
+    if batch:
+        from jitid.cli.identity import authorize_batch
+
+        if any(each is not None for each in (token_file, action, resource, context)):
+            raise UsageError(
+                "with --batch each line says what is asked", "of the other options --audience alone counts"
+            )
+        authorize_batch.batch(given, audiences)
+        return
+    given.expect(FIELDS)
+    if action is None or resource is None:
+        missing = "--action" if action is None else "--resource"
+        raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
+    path = token_file or "-"
+    stated = EMPTY if context is None else _context(context, path)
+    asked = Asked(read_input.token(path, "the token"), check_action(action), check_resource(resource), stated)
+    decided = open_authority(given.config()).perform(
+        Authorize(asked=(asked,), audiences=audiences, accept_clock=given.accept_clock)
+    )
+    (verdict,) = decided.verdicts
+    row = row_of(asked, verdict, record_rows.time(decided.at), decided.event)
+    shown = FIELDS
+    if record_rows.by_eye(given):
+        shown = tuple(name for name in FIELDS if row[name] not in (None, ()))
+    given.show(View("jitid.authorize/1", shown, [row], one=True))
+    if not verdict.allowed:
+        given.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
+
+
+def _context(text: str, token_file: str) -> str:
+    if text.startswith("@"):
+        read_input.check_one_stdin(token_file, text[1:])
+        data = read_input.read(text[1:], _LONGEST_CONTEXT, "the context")
+    else:
+        data = text.encode()
+    if len(data) > _LONGEST_CONTEXT:
+        raise UsageError(f"the context is longer than {_LONGEST_CONTEXT} bytes")
+    try:
+        return check_context(strict_json.loads(data, "the context"))
+    except strict_json.StrictJSONError as error:
+        raise UsageError(str(error), 'write a JSON object, such as {"ip": "192.0.2.1"}, or @FILE') from error

@@ -1,0 +1,224 @@
+"""`jitid authorize --batch`: a JSON line in for each action, and a JSON line out, in the same order."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority.open import open_authority, policy_mark, standing
+from jitid.capabilities.use.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.capabilities.use.operations import Authorize
+from jitid.cli import input_lines, record_rows
+from jitid.cli.identity.verdict_rows import row_of
+from jitid.errors import ConfigurationError, DiskError, JitidError, PartialError, StorageError, UsageError
+from jitid.formats.json import dumps
+from jitid.system import output
+from jitid.values import strict_json
+from jitid.values.secret import Secret
+from jitid.values.text import quote, refuse_token
+
+if TYPE_CHECKING:
+    from jitid.capabilities.use.usage import Recorded
+    from jitid.cli.invocation import Globals
+    from jitid.operation.authority import Authority
+
+_MEMBERS = ("token", "action", "resource", "context", "id")
+_KNOWN = frozenset(_MEMBERS)
+_LONGEST_ID = 256
+_LOOK = 1.0
+"""Seconds after which a changed policy is noticed, at the latest."""
+
+
+class _Read(NamedTuple):
+    """A line as it was understood."""
+
+    number: int
+    id: str | int | None
+    """What the answer repeats."""
+    asked: Asked | None
+    error: JitidError | None
+
+
+def batch(given: Globals, audiences: tuple[str, ...]) -> None:
+    """Answer lines until there are no more.
+
+    Those that are there together are decided and recorded together, and answered after that. What cannot be
+    recorded is denied.
+
+    Raises:
+        PartialError: there were lines that could not be meant; their answers say why.
+        StorageError: there were actions that could not be recorded.
+        JitidError: nothing can be decided any more; whatever was read by then has its answer.
+        OutputError: nobody reads the answers.
+
+    """
+    if given.field is not None or given.format not in (None, "jsonl"):
+        raise UsageError(
+            "answers are written as JSON lines and in no other format",
+            "leave --format and --field out, and give the lines to jq",
+        )
+    deciding = _Deciding(given, audiences)
+    # What a line makes goes away with its answer, without a collector that looks for cycles every few lines.
+    gc.set_threshold(input_lines.MADE_BETWEEN_LOOKS)
+    lines = input_lines.Lines("the list of actions")
+    spoilt = 0
+    while some := lines.some():
+        read = [_read(line) for line in some]
+        spoilt += sum(one.error is not None for one in read)
+        output.write("".join(deciding.answers(read)))
+        if deciding.over is not None:
+            raise deciding.over
+    if deciding.failed is not None:
+        raise deciding.failed
+    if spoilt:
+        raise PartialError(
+            f"{spoilt} line{'' if spoilt == 1 else 's'} could not be meant, and nothing was recorded of "
+            f"{'it' if spoilt == 1 else 'them'}",
+            "each has an answer with its number and its error",
+        )
+
+
+class _Deciding:
+    """Decides by the ledger and the policy as they are there now."""
+
+    def __init__(self, given: Globals, audiences: tuple[str, ...]) -> None:
+        self._given = given
+        self._audiences = audiences
+        self._config = given.config()
+        self._mark, self._look = policy_mark(self._config), monotonic()
+        self._authority: Authority = open_authority(self._config)
+        self._check = standing(self._config)
+        self._accept_clock = given.accept_clock
+        self._decided = False
+        self.failed: JitidError | None = None
+        """The last error for which actions were denied that might have been allowed."""
+        self.over: JitidError | None = None
+        """Why nothing can be decided any more."""
+
+    def answers(self, read: Sequence[_Read]) -> list[str]:
+        """Return a line for each that was read, after recording the actions."""
+        asked = [one.asked for one in read if one.asked is not None]
+        decided = None
+        if asked:
+            try:
+                decided = self._decide(tuple(asked))
+            except JitidError as error:
+                self._failed(error)
+        if decided is None:
+            return [_refused(one, one.error or self.failed) for one in read]
+        at, verdicts = record_rows.time(decided.at), iter(decided.verdicts)
+        return [
+            _refused(one, one.error)
+            if one.asked is None
+            else _line(one, row_of(one.asked, next(verdicts), at, decided.event))
+            for one in read
+        ]
+
+    def _decide(self, asked: tuple[Asked, ...]) -> Recorded:
+        try:
+            self._check()
+        except JitidError as error:
+            self.over = error
+            raise
+        self._follow_policy()
+        # A clock that has jumped is believed once, and not whenever it jumps again.
+        operation = Authorize(asked=asked, audiences=self._audiences, accept_clock=self._accept_clock)
+        decided = self._authority.perform(operation)
+        self._accept_clock, self._decided = False, True
+        return decided
+
+    def _follow_policy(self) -> None:
+        """Read the policy anew if it has changed."""
+        now = monotonic()
+        if now < self._look:
+            return
+        mark = policy_mark(self._config)
+        if mark != self._mark:
+            authority = open_authority(self._config)
+            self._authority.close()
+            self._authority, self._mark = authority, mark
+        self._look = now + _LOOK
+
+    def _failed(self, error: JitidError) -> None:
+        self.failed = error
+        # What may pass, or be mended, need not end what has worked so far; what a disk may have lost does not pass:
+        # it answers for what comes after as if that stood on firm ground.
+        passes = isinstance(error, (StorageError, ConfigurationError)) and not isinstance(error, DiskError)
+        if not self._decided or not passes:
+            self.over = error
+
+
+def _read(line: input_lines.Line) -> _Read:
+    try:
+        if line.text is None:
+            raise UsageError(f"it is longer than {input_lines.LONGEST} bytes")
+        if not line.text.strip():
+            raise UsageError("it is blank")
+        stated = strict_json.loads(line.text, "it")
+        if type(stated) is not dict:
+            raise UsageError("it is no JSON object")
+    except (strict_json.StrictJSONError, UsageError) as error:
+        return _Read(line.number, None, None, _at(line.number, error))
+    try:
+        id_ = _id(stated.get("id"))
+    except UsageError as error:
+        return _Read(line.number, None, None, _at(line.number, error))
+    try:
+        return _Read(line.number, id_, _asked(stated), None)
+    except UsageError as error:
+        return _Read(line.number, id_, None, _at(line.number, error))
+
+
+def _asked(stated: Mapping[str, Any]) -> Asked:
+    if not stated.keys() <= _KNOWN:
+        unknown = min(stated.keys() - _KNOWN)
+        raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
+    texts = []
+    for name in _MEMBERS[:3]:
+        value = stated.get(name)
+        if type(value) is not str or not value:
+            raise UsageError(f"its member `{name}` is missing, or no text")
+        texts.append(value)
+    token, action, resource = texts
+    context = stated.get("context")
+    return Asked(
+        Secret.single(token),
+        check_action(action),
+        check_resource(resource),
+        EMPTY if context is None else check_context(context),
+    )
+
+
+def _id(value: object) -> str | int | None:
+    """Return what the answer is to repeat. Raises UsageError for what is neither text nor a number, and a token."""
+    if value is None or type(value) is int:
+        return value
+    if type(value) is not str or len(value) > _LONGEST_ID:
+        raise UsageError(
+            f"its member `id` is no whole number and no text of at most {_LONGEST_ID} characters"
+        )
+    refuse_token(value, "an id")
+    return value
+
+
+def _at(number: int, error: strict_json.StrictJSONError | UsageError) -> UsageError:
+    hint = error.hint if isinstance(error, UsageError) else None
+    return UsageError(f"line {number}: {error}", hint)
+
+
+def _refused(one: _Read, error: JitidError | None) -> str:
+    """Return the answer to a line of which nothing was recorded."""
+    assert error is not None
+    told = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }
+    return _line(one, {"decision": "deny", "line": one.number, "error": told})
+
+
+def _line(one: _Read, row: dict[str, Any]) -> str:
+    return dumps(row if one.id is None else {"id": one.id, **row}) + "\n"

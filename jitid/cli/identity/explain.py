@@ -1,0 +1,166 @@
+"""`jitid explain`: why something was decided, and what would be decided now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.decisions.operations import Explain
+from jitid.cli import hints, record_rows
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.values.text import safe
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.decisions.explanation import Explanation, RuleText
+    from jitid.cli import options
+    from jitid.policy.decision import PolicyRequest
+    from jitid.policy.outcome import Outcome
+
+FIELDS = (
+    "decision",
+    "reason",
+    "event",
+    "operation",
+    "at",
+    "by",
+    "id",
+    "jti",
+    "count",
+    "rules",
+    "granted",
+    "refused",
+    "lifetime",
+    "needs",
+    "asked",
+    "approvers",
+    "policy",
+    "stored",
+    "texts",
+    "now",
+    "differs",
+)
+
+
+def explain(
+    given: Globals, subject: options.ExplainedId = None, event: options.ExplainedEvent = None
+) -> None:
+    """Explain a decision: its inputs, its rules, and what would be decided now.
+
+    It is the one that made a credential, the latest of an identity, or that of an audit event. The rules are
+    shown as they were then, with the hash of each. What would be decided now is told as if the same were asked
+    today, of the policy and the directory as they are, on a task that is open.
+    """
+    given.expect(FIELDS)
+    if event is not None:
+        if subject is not None:
+            raise UsageError("an event and a credential are named", "leave one of them out")
+        operation = Explain(event=event)
+    elif subject is not None and subject.startswith(("jid_", "jti_")):
+        operation = Explain(id=subject)
+    else:
+        operation = Explain(token=hints.subject(subject))
+    with hints.advised():
+        found = open_authority(given.config()).perform(operation)
+    if found.lost is not None:
+        given.warn(found.lost)
+    row = _row(found)
+    if not record_rows.by_eye(given):
+        given.show(View("jitid.explain/1", FIELDS, [row], one=True))
+        return
+    shown = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))
+    given.show(View("jitid.explain/1", shown, [row], one=True))
+    output.write("".join(_text(rule) for rule in found.rules))
+
+
+def _row(found: Explanation) -> dict[str, Any]:
+    document, credential = found.document, found.credential
+    return {
+        "decision": found.then.decision,
+        "reason": found.then.reason or None,
+        "event": found.event,
+        "operation": document["op"],
+        "at": record_rows.time(document["at"]),
+        "by": document["by"],
+        "id": document.get("id") if credential is None else credential.id,
+        "jti": document.get("jti") if credential is None else credential.jti,
+        "count": document.get("count"),
+        "rules": list(found.then.rules),
+        "granted": list(found.then.granted),
+        "refused": document.get("refused", []),
+        "lifetime": _duration(found.then.lifetime),
+        "needs": list(found.then.needs),
+        "asked": None if found.request is None else _asked(found.request, document.get("zone", "UTC")),
+        "approvers": document.get("approvers"),
+        "policy": document.get("policy"),
+        "stored": None if "policy" not in document else found.lost is None,
+        "texts": [rule._asdict() for rule in found.rules],
+        "now": _now(found),
+        "differs": {each.what: {"then": each.then, "now": each.now} for each in found.differences},
+    }
+
+
+def _asked(request: PolicyRequest, zone: str) -> dict[str, Any]:
+    standing = request.standing
+    return {
+        "agent": request.agent,
+        "delegator": request.delegator,
+        "proof": request.delegator_proof,
+        "task": request.task,
+        "task_owner": request.task_owner,
+        "purpose": request.purpose,
+        "sensitivity": request.sensitivity,
+        "kind": request.kind,
+        "depth": request.depth,
+        "scopes": list(request.scopes),
+        "audiences": list(request.audiences),
+        "ttl": _duration(request.lifetime),
+        "zone": zone,
+        "known": standing.known,
+        "groups": list(standing.groups),
+        "manager": standing.manager,
+        "registered": standing.registered,
+        "owner": standing.owner,
+    }
+
+
+def _now(found: Explanation) -> dict[str, Any] | None:
+    if found.now is None:
+        return None if found.trouble is None else {"decision": "unknown", "reason": found.trouble}
+    return {**_outcome(found.now), "hint": found.nearest, "policy": found.policy_now}
+
+
+def _outcome(told: Outcome) -> dict[str, Any]:
+    return {
+        "decision": told.decision,
+        "reason": told.reason,
+        "rules": list(told.rules),
+        "granted": list(told.granted),
+        "lifetime": _duration(told.lifetime),
+        "needs": list(told.needs),
+    }
+
+
+def _text(rule: RuleText) -> str:
+    head = (
+        f"{rule.rule} ({rule.file}, line {rule.line}), {_NOW[rule.now]}",
+        f"sha256 {rule.sha256}",
+        *(f"  {line}" for line in rule.text.replace("\t", "  ").splitlines()),
+    )
+    return "\n" + "".join(f"{safe(line)}\n" for line in head)
+
+
+_NOW = {
+    "same": "which today's policy has too",
+    "changed": "which today's policy has with another text",
+    "gone": "which today's policy does not have",
+    "unknown": "and today's policy cannot be read",
+}
+"""By `now` of a rule's text."""
+
+
+def _duration(seconds: int | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

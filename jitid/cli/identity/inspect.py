@@ -1,0 +1,236 @@
+"""`jitid inspect`: tell everything about a token or an id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.cli import hints, record_rows
+from jitid.cli.invocation import Globals
+from jitid.formats.view import View
+from jitid.model.acceptance import accepted_until
+from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of
+from jitid.operation.base import Inspect, Inspection
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+FIELDS = (
+    "active",
+    "reason",
+    "state",
+    "sub",
+    "act",
+    "chain",
+    "scope",
+    "aud",
+    "iss",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "client_id",
+    "token_type",
+    "txn",
+    "delegator_proof",
+    "delegator_state",
+    "authorization_details",
+    "id",
+    "parent",
+    "depth",
+    "kind",
+    "sensitivity",
+    "purpose",
+    "task",
+    "descendants",
+    "live_descendants",
+    "last_used_at",
+    "scopes_used",
+    "decision",
+    "ended",
+    "kid",
+    "process",
+    "template",
+    "at_target",
+    "revocation_list",
+    "delegated",
+    "may_kind",
+    "token_use",
+    "may_audience",
+    "may_act",
+)
+
+
+def inspect(given: Globals, subject: options.Subject = None) -> None:
+    """Tell everything about a token or an id.
+
+    Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
+    RFC 7662. A token comes from a file or standard input, never from the command line.
+    """
+    given.expect(FIELDS)
+    if subject is not None and subject.startswith(("jid_", "jti_")):
+        operation = Inspect(id=subject)
+    else:
+        operation = Inspect(token=hints.subject(subject))
+    with hints.advised():
+        row = _row(open_authority(given.config()).perform(operation))
+    if not record_rows.by_eye(given):
+        given.show(View("jitid.inspect/1", FIELDS, [row], one=True))
+        return
+    for name in ("exp", "iat", "nbf"):
+        row[name] = f"{row[name]} ({record_rows.time(row[name])})"
+    shown = tuple(name for name in FIELDS if row[name] not in (None, "", []))
+    given.show(View("jitid.inspect/1", shown, [row], one=True))
+
+
+_NO_BEARERS = (Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)
+"""Kinds of which showing the credential is not enough, since its holder proves to have a key, or nothing here."""
+
+
+def _row(found: Inspection) -> dict[str, Any]:
+    from jitid.values import strict_json
+
+    credential, task = found.credential, found.task
+    event, ended = found.event or {}, found.ended_event
+    chain = [credential.delegator, *(one.agent for one in reversed(found.lineage)), credential.agent]
+    return {
+        "active": found.active,
+        "reason": found.reason,
+        "state": "active" if found.active else _state(found),
+        "sub": credential.delegator,
+        "act": record_rows.actor_claim(found.trust_domain, credential, found.lineage),
+        "chain": chain,
+        "scope": " ".join(credential.scopes),
+        "aud": list(credential.audiences),
+        "iss": found.issuer,
+        "exp": credential.expires_at,
+        "iat": credential.issued_at,
+        "nbf": credential.issued_at,
+        "jti": credential.jti,
+        "client_id": credential.agent,
+        "token_type": None if credential.kind in _NO_BEARERS else _token_type(credential),
+        "txn": credential.task,
+        "delegator_proof": credential.delegator_proof,
+        "delegator_state": credential.delegator_state,
+        "authorization_details": None
+        if credential.details is None
+        else strict_json.loads(credential.details),
+        "id": credential.id,
+        "parent": credential.parent,
+        "depth": credential.depth,
+        "kind": credential.kind,
+        "sensitivity": credential.sensitivity,
+        "purpose": credential.purpose,
+        "task": {
+            "name": task.name,
+            "state": "ended" if task.ended_at is not None else "open",
+            "purpose": task.purpose,
+            "sensitivity": task.sensitivity,
+            "deadline": record_rows.time(task.deadline),
+            "opened_at": record_rows.time(task.opened_at),
+            "ended_at": record_rows.time(task.ended_at),
+        },
+        "descendants": found.descendants,
+        "live_descendants": found.live_descendants,
+        "last_used_at": record_rows.time(max((one.last_at for one in found.used), default=None)),
+        "scopes_used": [one.scope for one in found.used],
+        "decision": {
+            "event": credential.event,
+            **{
+                name: event[name]
+                for name in ("rules", "policy", "ttl", "lifetime", "refused", "by", "approval", "approvers")
+                if name in event
+            },
+        },
+        "ended": None
+        if ended is None
+        else {
+            "at": record_rows.time(credential.ended_at),
+            "as": credential.ended_as,
+            "event": credential.ended_event,
+            "by": ended.get("by"),
+            "reason": ended.get("reason"),
+        },
+        "kid": credential.signed_by,
+        "process": _process(found),
+        "template": credential.template,
+        "at_target": _at_target(found),
+        "revocation_list": _revocation_list(found),
+        "delegated": credential.depth > 0,
+        "may_kind": None if credential.may_kind is None else list(credential.may_kind),
+        "token_use": credential.token_use,
+        "may_audience": credential.may_audience if credential.token_use else (),
+        "may_act": credential.may_act,
+    }
+
+
+def _revocation_list(found: Inspection) -> dict[str, Any] | None:
+    """Return on which list a certificate stands that ended before its expiry, and under what; None if on none."""
+    credential = found.credential
+    if credential.ended_as in (None, State.EXPIRED):
+        return None
+    match sort_of(credential.kind):
+        case Kind.SSH_CERT:
+            from jitid.issuers import ssh_cert
+
+            verb, serial = "keys krl", ssh_cert.serial_of(credential.jti)
+        case Kind.X509_SVID:
+            from jitid.issuers import x509_svid
+
+            verb, serial = "keys crl", x509_svid.serial_of(credential.jti)
+        case _:
+            return None
+    return {
+        "verb": verb,
+        # As text, since it is wider than the numbers that every reader of JSON tells apart (RFC 8259, section 6).
+        "serial": str(serial),
+        "ended_at": record_rows.time(credential.ended_at),
+        "event": credential.ended_event,
+        "honoured_until": record_rows.time(accepted_until(credential.expires_at)),
+    }
+
+
+def _at_target(found: Inspection) -> dict[str, Any] | None:
+    """Return where a credential was made, and the evidence of what became of it there."""
+    outside = found.outside
+    if outside is None:
+        return None
+    return {
+        "target": outside.record.target,
+        "name": outside.record.name,
+        "reference": outside.record.reference,
+        "facts": dict(outside.facts),
+        "settlement": outside.settlement,
+        "proof": outside.proof,
+        "attempts": outside.attempts,
+        "tried_at": record_rows.time(outside.tried_at),
+        "settled_at": record_rows.time(outside.settled_at),
+        "next_at": record_rows.time(outside.next_at) if outside.settled_at is None and outside.dead else None,
+        "honoured_until": record_rows.time(outside.honoured_until),
+        "event": outside.event,
+    }
+
+
+def _process(found: Inspection) -> dict[str, Any] | None:
+    from jitid.system.processes import liveness, this_process
+
+    process = found.credential.process
+    if process is None:
+        return None
+    return {
+        "host": process.host,
+        "pid": process.pid,
+        "state": liveness(process, this_process()).value,
+        "on_exit": "keep" if process.kept else "revoke",
+    }
+
+
+def _state(found: Inspection) -> str:
+    if found.credential.ended_as is not None:
+        return found.credential.ended_as
+    return "expired" if found.reason and "expired" in found.reason else "invalid"
+
+
+def _token_type(credential: Credential) -> str:
+    """Return `N_A` for what is not an access token (RFC 8693, section 2.2.1)."""
+    return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"

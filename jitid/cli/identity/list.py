@@ -1,0 +1,140 @@
+"""`jitid list`: list credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.cli import record_rows
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.credential import FORMER_PROOF, State, sort_of
+from jitid.model.ledger_rows import Filter
+from jitid.model.process import Liveness
+from jitid.model.task import SENSITIVITIES, check_task
+from jitid.operation.base import ListCredentials
+from jitid.policy import decision
+from jitid.system.processes import orphans
+from jitid.values.ids import parse_id
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import parse_scope
+from jitid.values.text import quote
+from jitid.values.times import parse_time
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+DEFAULT_LIMIT = 1_000
+_ALL = 1 << 31
+PROOFS = (*decision.PROOFS, FORMER_PROOF)
+
+
+def list_(
+    given: Globals,
+    task: options.OfTask = None,
+    delegator: options.OfDelegator = None,
+    agent: options.OfAgent = None,
+    kind: options.OfKind = None,
+    state: options.OfState = None,
+    live: options.Live = False,
+    unsettled: options.Unsettled = False,
+    sensitivity: options.OfSensitivity = None,
+    proof: options.OfProof = None,
+    scope: options.OfScope = None,
+    audience: options.OfAudience = None,
+    purpose: options.OfPurpose = None,
+    id_: options.OfId = None,
+    parent: options.OfParent = None,
+    depth: options.OfDepth = None,
+    signed_by: options.OfKey = None,
+    process: options.OfProcess = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    expires_before: options.ExpiresBefore = None,
+    expires_after: options.ExpiresAfter = None,
+    sort: options.Sort = None,
+    limit: options.Limit = None,
+    after: options.After = None,
+) -> None:
+    """List credentials.
+
+    Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
+    issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
+    """
+    # What changes by the second is for eyes, and for who asks for it by name.
+    given.expect((*record_rows.CREDENTIAL, "left"))
+    if kind is not None:
+        sort_of(kind)
+    _one_of(process, tuple(each.value for each in Liveness), "state of a process")
+    chosen = Filter(
+        task=None if task is None else check_task(task),
+        agent=None if agent is None else check_name(agent, "agent"),
+        delegator=None if delegator is None else check_delegator(delegator),
+        kind=kind,
+        sensitivity=_one_of(sensitivity, SENSITIVITIES, "sensitivity"),
+        delegator_proof=_one_of(proof, PROOFS, "proof"),
+        scope=None if scope is None else parse_scope(scope),
+        audience=None if audience is None else check_audience(audience),
+        purpose=purpose,
+        state=_one_of(state, tuple(each.value for each in State), "state"),
+        id=_id(id_, "id"),
+        parent=_id(parent, "parent", "jid"),
+        depth=depth,
+        signed_by=signed_by,
+        live=live or process is not None,
+        bound=process is not None,
+        unsettled=unsettled,
+        issued_since=None if since is None else parse_time(since),
+        issued_until=None if until is None else parse_time(until),
+        expires_before=None if expires_before is None else parse_time(expires_before),
+        expires_after=None if expires_after is None else parse_time(expires_after),
+    )
+    page = open_authority(given.config()).perform(
+        ListCredentials(
+            chosen=chosen,
+            sort=(sort or "-issued_at").removeprefix("-"),
+            descending=(sort or "-").startswith("-"),
+            after=_id(after, "id"),
+            # Only here can be told which processes are alive, so that all of them have to be looked at.
+            limit=limit_of(limit) if process is None else _ALL,
+        )
+    )
+    found = page.credentials
+    if process is not None:
+        found = [row for row in found if record_rows.process_state(row, page.now) == process][
+            : limit_of(limit)
+        ]
+    bound = any(row.process is not None and row.ended_at is None for row in found)
+    shown = record_rows.columns(
+        given, record_rows.CREDENTIAL, record_rows.BRIEF_BOUND if bound else record_rows.BRIEF
+    )
+    if given.field == "left":
+        shown = ("left",)
+    told = (record_rows.credential(row, page.now) for row in found)
+    given.show(View("jitid.list/1", shown, ({name: row[name] for name in shown} for row in told)))
+    if given.field is None:
+        record_rows.tell_orphans(given, orphans(found, page.now))
+    if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:
+        given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
+
+
+def limit_of(limit: int | None) -> int:
+    """Return how many rows a page has at most. Raises UsageError for fewer than one."""
+    if limit is None:
+        return DEFAULT_LIMIT
+    if limit < 1:
+        raise UsageError("--limit is at least 1")
+    return min(limit, 1 << 31)
+
+
+def _id(text: str | None, what: str, kind: str | None = None) -> str | None:
+    if text is not None and parse_id(text)[0] != (kind or text[:3]):
+        raise UsageError(f"{quote(text)} is no {what}", "an identity's id begins with jid_")
+    return text
+
+
+def _one_of(text: str | None, known: tuple[str, ...], what: str) -> str | None:
+    if text is not None and text not in known:
+        raise UsageError(f"{quote(text)} is no {what}", f"choose one of: {', '.join(known)}")
+    return text

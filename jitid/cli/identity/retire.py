@@ -1,0 +1,41 @@
+"""`jitid retire`: end a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.cli.confirm import confirm
+from jitid.cli.identity.revoke import FIELDS, check_reason, tell
+from jitid.cli.invocation import Globals
+from jitid.model.task import check_task
+from jitid.operation.base import Retire
+from jitid.values.times import parse_duration
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+
+def retire(
+    given: Globals,
+    task: options.TaskName,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    wait: options.WaitForTargets = None,
+) -> None:
+    """End a task, with every identity and credential of it.
+
+    What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
+    --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
+    not confirm.
+    """
+    given.expect(FIELDS)
+    operation = Retire(
+        task=check_task(task),
+        reason=check_reason(reason),
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    patience = None if wait is None else parse_duration(wait)
+    authority = open_authority(given.config())
+    tell(given, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)

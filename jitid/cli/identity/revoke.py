@@ -1,0 +1,225 @@
+"""`jitid revoke`: end credentials before their time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.identity import revocation
+from jitid.cli import confirm as confirming
+from jitid.cli import hints, read_input, record_rows
+from jitid.cli.ask import can_ask, confirm
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.ledger_rows import Selection
+from jitid.model.task import check_task
+from jitid.operation.base import Revoke
+from jitid.system import output
+from jitid.values.ids import parse_id
+from jitid.values.names import check_delegator, check_name
+from jitid.values.text import check_text
+from jitid.values.times import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.cli import options
+    from jitid.model.ledger_rows import Radius
+    from jitid.operation.authority import Authority
+
+FIELDS = (
+    "ended",
+    "credentials",
+    "identities",
+    "matched",
+    "tasks",
+    "delegators",
+    "offline_until",
+    "event",
+    "dry_run",
+    "confirmed",
+    "unconfirmed",
+    "refused_since",
+    "accepted_until",
+)
+
+
+def revoke(
+    given: Globals,
+    ids: options.Ids = None,
+    task: options.OfTasks = None,
+    delegator: options.OfDelegators = None,
+    agent: options.OfAgents = None,
+    tree: options.OfTrees = None,
+    token_file: options.TokenFiles = None,
+    ids_file: options.IdsFile = None,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+    wait: options.WaitForTargets = None,
+) -> None:
+    """End credentials before their time, with everything that descends from them.
+
+    Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
+    What was already dead is no error. More than --max (100 unless configured) needs --yes. What a target has made
+    ends there too; --wait tries again what the target does not confirm.
+    """
+    given.expect(FIELDS)
+    read_input.check_one_stdin(ids_file, *(token_file or ()))
+    listed = [] if ids_file is None else [text for _, text in read_input.lines(ids_file, "the list of ids")]
+    named = tuple(dict.fromkeys([*(ids or ()), *listed]))
+    hints.check_ids(ids or (), token_files=True)
+    for text in listed:
+        parse_id(text)
+    if ids_file is not None and not listed:
+        raise UsageError(
+            "the list of ids is empty; nothing was changed", "an empty selection never means everything"
+        )
+    selection = Selection(
+        ids=named,
+        tasks=tuple(check_task(text) for text in task or ()),
+        delegators=tuple(check_delegator(text) for text in delegator or ()),
+        agents=tuple(check_name(text, "agent") for text in agent or ()),
+        trees=tuple(tree or ()),
+    )
+    hints.check_ids(selection.trees, token_files=False)
+    operation = Revoke(
+        selection=selection,
+        tokens=tuple(read_input.token(path, "the token") for path in token_file or ()),
+        reason=check_reason(reason),
+        most=None if yes else most_of(given, max_),
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    if not any(selection) and not operation.tokens:
+        raise UsageError(
+            "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
+        )
+    patience = None if wait is None else parse_duration(wait)
+    authority = open_authority(given.config())
+    with hints.advised():
+        ended = perform(given, authority, operation, patience)
+    tell(given, ended, dry_run=dry_run)
+
+
+def perform(given: Globals, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
+    """Perform a revocation, at targets too; at a terminal, ask before ending more than allowed without --yes.
+
+    For what targets do not confirm at once, it waits so many seconds.
+    """
+    selection, tokens = operation.selection, operation.tokens
+    preview = Revoke(
+        selection=selection, tokens=tokens, most=None, dry_run=True, accept_clock=operation.accept_clock
+    )
+    most = operation.most
+    if not operation.dry_run:
+        most = confirmed(given, most, lambda: authority.perform(preview).radius)
+    ended = authority.perform(
+        Revoke(
+            selection=selection,
+            tokens=tokens,
+            reason=operation.reason,
+            most=most,
+            dry_run=operation.dry_run,
+            accept_clock=operation.accept_clock,
+        )
+    )
+    return confirming.confirm(authority, ended, wait)
+
+
+def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -> int | None:
+    """Return how many may end: at a terminal, all that `foresee` tells of if somebody types how many that are.
+
+    Raises:
+        UsageError: they typed something else.
+
+    """
+    if most is None or not can_ask(given):
+        return most
+    radius = foresee()
+    number = radius.credentials
+    if number <= most:
+        return most
+    confirm(
+        f"end {revocation.blast(radius)}",
+        number,
+        f"the number of credentials, {number}, to end them; anything else ends none",
+    )
+    return number
+
+
+def most_of(given: Globals, stated: int | None) -> int:
+    """Return how many credentials may be ended without --yes. Raises UsageError for a negative number."""
+    if stated is None:
+        return given.config().number("max")
+    if stated < 0:
+        raise UsageError("--max is at least 0")
+    return stated
+
+
+def check_reason(text: str | None) -> str | None:
+    """Return the reason. Raises UsageError for one that is no note but a document, or for a token."""
+    if text is None:
+        return None
+    if len(text) > 1_000:
+        raise UsageError("the reason is longer than 1,000 characters")
+    # Whoever takes it checks it too; but by then something else may be done.
+    check_text(text, "the reason")
+    return text
+
+
+def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
+    """Say what ended: in a sentence, or in the format that was asked for."""
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
+        if ended.unproved is not None:
+            given.warn(unproved(ended.unproved))
+    else:
+        output.write(sentence(ended, dry_run=dry_run) + "\n")
+    confirming.must_be_confirmed(ended)
+
+
+def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
+    """Return what ended by the names of `FIELDS`."""
+    radius = ended.radius
+    return {
+        "ended": ended.credentials,
+        "credentials": radius.credentials,
+        "identities": radius.identities,
+        "matched": radius.matched,
+        "tasks": radius.tasks,
+        "delegators": radius.delegators,
+        "offline_until": record_rows.time(radius.offline_until),
+        "event": ended.event,
+        "dry_run": dry_run,
+        "confirmed": ended.confirmed,
+        "unconfirmed": ended.unsettled + ended.unsupported,
+        "refused_since": record_rows.time(ended.refused_since),
+        "accepted_until": record_rows.time(ended.accepted_until),
+    }
+
+
+def sentence(ended: Ended, *, dry_run: bool) -> str:
+    """Return what ended in words."""
+    if dry_run:
+        return f"would end {revocation.blast(ended.radius)}; nothing was changed"
+    if ended.credentials:
+        blast = revocation.blast(ended.radius, ended.accepted_until, ended.settled_at)
+        text = f"ended {blast} (audit event {ended.event})"
+    elif ended.task is not None and ended.event is not None:
+        text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
+    else:
+        facts = revocation.facts(ended.radius, ended.accepted_until, ended.settled_at)
+        text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
+    told = confirming.sentence(ended)
+    if told is not None:
+        text = f"{text}; {told}"
+    return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
+
+
+def unproved(why: str) -> str:
+    """Return the sentence for what has ended while its proof could not be made."""
+    return f"it is not proved that the ledger refuses what leaked of it: {why}"

@@ -1,0 +1,119 @@
+"""`jitid task`: look at tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.identity.task_sharing import check_shared
+from jitid.cli import record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.task import check_task
+from jitid.operation.base import GiveTask, ListTasks, ShareTask, ShowTask, TaskRow
+from jitid.values.names import check_delegator
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+FIELDS = (
+    "task",
+    "state",
+    "sensitivity",
+    "purpose",
+    "opened_at",
+    "deadline",
+    "ended_at",
+    "credentials",
+    "live",
+    "opener",
+    "shared",
+)
+BRIEF = ("task", "opener", "state", "sensitivity", "deadline", "credentials", "live")
+STATES = ("open", "overdue", "ended")
+
+
+def list_(
+    given: Globals,
+    state: options.OfTaskState = None,
+    limit: options.Limit = None,
+    after: options.AfterTask = None,
+) -> None:
+    """List tasks, newest first.
+
+    An overdue task has passed its deadline, and nobody has retired it.
+    """
+    given.expect(FIELDS)
+    if state is not None and state not in STATES:
+        raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
+    cursor = None if after is None else check_task(after)
+    found = open_authority(given.config()).perform(
+        ListTasks(state=state, after=cursor, limit=limit_of(limit))
+    )
+    given.show(
+        View("jitid.task-list/1", record_rows.columns(given, FIELDS, BRIEF), [_row(row) for row in found])
+    )
+
+
+def show(given: Globals, task: options.TaskName) -> None:
+    """Show one task."""
+    given.expect(FIELDS)
+    found = open_authority(given.config()).perform(ShowTask(name=check_task(task)))
+    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+
+
+def share(
+    given: Globals,
+    task: options.TaskName,
+    whom: options.ShareWith = None,
+    end: options.EndShare = False,
+) -> None:
+    """Let others issue on a task, or end that.
+
+    They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
+    until then lives on.
+    """
+    given.expect(FIELDS)
+    if not whom:
+        raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
+    operation = ShareTask(
+        task=check_task(task),
+        names=tuple(map(check_shared, whom)),
+        end=end,
+        accept_clock=given.accept_clock,
+    )
+    found = open_authority(given.config()).perform(operation)
+    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+
+
+def give(given: Globals, task: options.TaskName, to: options.GiveTo = None) -> None:
+    """Give a task to another owner.
+
+    Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
+    """
+    given.expect(FIELDS)
+    if to is None:
+        raise UsageError("no new owner is named", "such as --to bob")
+    operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=given.accept_clock)
+    found = open_authority(given.config()).perform(operation)
+    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+
+
+def _row(row: TaskRow) -> dict[str, Any]:
+    task = row.task
+    return {
+        "task": task.name,
+        "state": task.state_at(row.now),
+        "sensitivity": task.sensitivity,
+        "purpose": task.purpose,
+        "opened_at": record_rows.time(task.opened_at),
+        "deadline": record_rows.time(task.deadline),
+        "ended_at": record_rows.time(task.ended_at),
+        "credentials": row.credentials,
+        "live": row.live,
+        "opener": task.opener,
+        "shared": list(row.shared) or None,
+    }

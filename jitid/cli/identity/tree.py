@@ -1,0 +1,74 @@
+"""`jitid tree`: show who delegated to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.cli import hints, record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.task import check_task
+from jitid.operation.base import Page, ShowTree
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+    from jitid.model.credential import Credential
+
+FIELDS = ("depth", "id", "parent", "agent", "task", "delegator", "state", "scopes", "expires_at")
+SHAPES = ("mermaid", "dot")
+
+
+def tree(
+    given: Globals,
+    ids: options.Ids = None,
+    task: options.OfTask = None,
+    shape: options.Shape = None,
+    limit: options.Limit = None,
+) -> None:
+    """Show who delegated to whom.
+
+    From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
+    there is a line an identity, parents first. `--format mermaid` and `--format dot` (or --as) write the
+    source of a drawing.
+    """
+    if given.format in SHAPES:
+        shape, given.format = given.format, None
+    if shape is not None and shape not in SHAPES:
+        raise UsageError(f"{quote(shape)} is no shape", f"choose one of: {', '.join(SHAPES)}")
+    given.expect(FIELDS)
+    if not ids and task is None:
+        raise UsageError(
+            "nothing says which tree to show",
+            "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
+        )
+    hints.check_ids(ids or (), token_files=False)
+    page = open_authority(given.config()).perform(
+        ShowTree(
+            ids=tuple(ids or ()),
+            task=None if task is None else check_task(task),
+            limit=limit_of(limit),
+        )
+    )
+    from jitid.formats import drawing
+    from jitid.system import output
+
+    nodes = [_node(row, page) for row in page.credentials]
+    by_eye = given.format_name() is None and given.field is None and output.is_terminal()
+    if shape == "mermaid":
+        output.write(drawing.mermaid(nodes))
+    elif shape == "dot":
+        output.write(drawing.dot(nodes))
+    elif by_eye or given.format_name() == "table":
+        output.write(drawing.text(nodes, given.coloured()))
+    else:
+        given.show(View("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
+    if len(page.credentials) == limit_of(limit):
+        given.note(f"no more than {limit_of(limit)} are shown, and there may be more: raise --limit")
+
+
+def _node(row: Credential, page: Page) -> dict[str, Any]:
+    return {name: value for name, value in record_rows.credential(row, page.now).items() if name in FIELDS}

@@ -1,0 +1,137 @@
+"""`jitid verify`: say whether a token is valid, for scripts."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.open import open_authority
+from jitid.cli import hints, read_input
+from jitid.cli.invocation import Globals
+from jitid.errors import InvalidCredentialError, UsageError
+from jitid.operation.base import Verify
+from jitid.redaction.token_format import bare
+from jitid.values.names import check_audience, check_issuer
+from jitid.values.text import quote
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitid.cli import options
+
+
+def verify(
+    given: Globals,
+    file: options.TokenArgument = None,
+    audience: options.ExpectedAudiences = None,
+    status_list: options.StatusListFile = None,
+    jwks: options.KeySetFile = None,
+    published: options.PublishedPlace = None,
+    issuer: options.ExpectedIssuer = None,
+) -> None:
+    """Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.
+
+    Signature, issuer, type, audience, expiry, the ledger's state of it and of everything it descends from
+    are checked. The token is read from FILE or from standard input. With --published, or --jwks and --status-list,
+    no ledger is asked: what was published says whether it was ended.
+    """
+    place = _place(published, jwks, status_list, issuer)
+    read_input.check_one_stdin(file or "-", jwks, status_list)
+    token = read_input.token(file or "-", "the token")
+    audiences = tuple(check_audience(text) for text in audience or ())
+    if place is not None:
+        _offline(given, token.reveal(), place, audiences)
+        return
+    with hints.advised(token):
+        credential = open_authority(given.config()).perform(Verify(token=token, audiences=audiences))
+    given.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
+
+
+class _Place(NamedTuple):
+    """Where what was published lies: in a folder, or in two files."""
+
+    folder: str | None
+    jwks: str
+    status_list: str
+    issuer: str | None
+
+
+def _place(
+    published: str | None, jwks: str | None, status_list: str | None, issuer: str | None
+) -> _Place | None:
+    """Return where to look instead of the ledger; None for the ledger. Raises UsageError."""
+    stated = None if issuer is None else check_issuer(issuer)
+    if published is not None:
+        if jwks is not None or status_list is not None:
+            raise UsageError(
+                "--published has the keys and the status lists, and no --jwks or --status-list goes with it"
+            )
+        if not published.strip():
+            raise UsageError("--published is blank", "name a folder that `jitid publish` wrote")
+        return _Place(published, "", "", stated)
+    if jwks is not None and status_list is not None:
+        return _Place(None, jwks, status_list, stated)
+    if jwks is not None or status_list is not None:
+        raise UsageError(
+            "--jwks and --status-list go together: keys alone do not tell what was ended",
+            "name both, or a folder that `jitid publish` wrote: --published DIR",
+        )
+    if stated is not None:
+        raise UsageError(
+            "--issuer goes with --jwks and --status-list or with --published: a ledger knows its own"
+        )
+    return None
+
+
+def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ...]) -> None:
+    from jitid.capabilities.trust import offline, publication
+    from jitid.crypto import status_list as statuslist
+
+    config = given.config()
+    issuer = place.issuer or config.text("issuer")
+    former: Mapping[str, int] = {}
+    if place.folder is not None:
+        index = publication.read_index(
+            _read(os.path.join(place.folder, publication.INDEX), publication.MAX_INDEX)
+        )
+        if issuer is not None and issuer not in (index.issuer, *index.former):
+            raise UsageError(
+                f"{quote(place.folder, 200)} is of the issuer {index.issuer}, and {issuer} is expected"
+            )
+        issuer, former = index.issuer, index.former
+        keys_at = os.path.join(place.folder, publication.KEYS)
+        list_at = os.path.join(place.folder, index.place_of(offline.named_list(token)))
+        if not os.path.lexists(list_at):
+            raise InvalidCredentialError(
+                f"the status list that the token names is not in {quote(place.folder, 200)}, so that nobody can tell "
+                "whether it was ended",
+                "lists are written by: jitid publish DIR",
+            )
+    else:
+        keys_at, list_at = place.jwks, place.status_list
+    if issuer is None:
+        raise UsageError(
+            "whose tokens are taken is not said, and keys alone do not say it",
+            "name their `iss`: --issuer ISS, or the setting `issuer`",
+        )
+    keys = offline.read_keys(_read(keys_at, offline.MAX_KEYS))
+    listed = bare(_read(list_at, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace"))
+    now = int(time.time())
+    usual = (issuer, *(name for name, until in former.items() if now < until))
+    found = offline.verify(
+        token, keys, issuer, audiences or config.many("audience") or usual, [listed], now, former
+    )
+    jti = found.claims.get("jti")
+    given.detail(f"valid: {jti if type(jti) is str else 'a token without a jti'}")
+    given.note(
+        f"valid by the status list of {format_time(found.listing.issued_at)}: what was ended since is not seen"
+    )
+
+
+def _read(path: str, most: int) -> bytes:
+    data = read_input.read(path, most, "what was published")
+    if len(data) > most:
+        raise InvalidCredentialError(f"{quote(path, 200)} is longer than {most} bytes")
+    return data

@@ -1,0 +1,118 @@
+"""Lines of standard input as they come: together as far as they are there, and never waited for."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from time import monotonic
+from typing import NamedTuple
+
+from jitid.cli import read_input
+from jitid.errors import UsageError
+from jitid.system import output, time_limit
+
+LONGEST = 1 << 16
+"""So many bytes a line has at most."""
+
+MOST = 1_000
+"""So many lines are taken together."""
+
+PATIENCE = 1.0
+"""Seconds after which the first of them waits for no other, however fast they come."""
+
+MADE_BETWEEN_LOOKS = 100_000
+"""The garbage collector's first threshold (`gc.set_threshold`): about as many objects as some thousand lines make."""
+
+_MOST_BYTES = 1 << 21
+_PIECE = 1 << 16
+
+
+class Line(NamedTuple):
+    """A line without its end."""
+
+    number: int
+    """Counted from 1."""
+    text: bytes | None
+    """None for one that is too long."""
+
+
+class Lines:
+    """Reads standard input line by line, in bounded memory."""
+
+    def __init__(self, what: str) -> None:
+        """Open it; `what` is what errors call it. Raises UsageError for a terminal."""
+        self._what = what
+        if os.isatty(0):
+            raise UsageError(
+                f"{what} is expected on standard input, and that is a terminal", "pipe it in: … < FILE"
+            )
+        self._descriptor = read_input.opened("-", what)
+        self._pending: deque[bytes | None] = deque()
+        self._begun = b""
+        self._overlong = False
+        self._ended = False
+        self._number = 0
+        self._input = select.poll()
+        self._input.register(self._descriptor, select.POLLIN)
+        self._both = select.poll()
+        self._both.register(self._descriptor, select.POLLIN)
+        # Whoever asks for no event still hears that the reader of a pipe has gone away.
+        self._both.register(output.DATA, 0)
+
+    def some(self) -> list[Line]:
+        """Wait for a line, and return it with those that follow it at once; none at the end.
+
+        Raises:
+            OutputError: nobody reads standard output any more.
+            UsageError: standard input cannot be read.
+
+        """
+        found: list[Line] = []
+        size, until = 0, 0.0
+        while True:
+            while self._pending and len(found) < MOST and size < _MOST_BYTES:
+                self._number += 1
+                text = self._pending.popleft()
+                found.append(Line(self._number, text))
+                size += len(text or b"")
+            if found and not until:
+                until = monotonic() + PATIENCE
+            if self._ended or len(found) == MOST or size >= _MOST_BYTES:
+                return found
+            if found and (monotonic() >= until or not self._input.poll(0)):
+                return found
+            if not found:
+                self._wait()
+            self._read()
+
+    def _wait(self) -> None:
+        with time_limit.Pause():
+            came = self._both.poll()
+        for descriptor, _ in came:
+            if descriptor == output.DATA and not self._input.poll(0):
+                # There is a proper error for it.
+                output.wait(0)
+
+    def _read(self) -> None:
+        try:
+            piece = read_input.piece_of(self._descriptor, _PIECE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise read_input.unreadable("-", self._what, error) from error
+        if not piece:
+            self._ended = True
+            if self._overlong or self._begun:
+                self._pending.append(None if self._overlong else self._begun)
+            self._begun = b""
+            return
+        *whole, rest = piece.split(b"\n")
+        for end in whole:
+            text = self._begun + end
+            self._pending.append(None if self._overlong or len(text) > LONGEST else text)
+            self._begun, self._overlong = b"", False
+        if not self._overlong:
+            self._begun += rest
+            if len(self._begun) > LONGEST:
+                self._begun, self._overlong = b"", True

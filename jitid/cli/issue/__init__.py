@@ -1,0 +1,1 @@
+"""Verbs that issue, renew, approve and run."""

@@ -1,0 +1,244 @@
+"""Requests for approval as rows for a format and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.directory.roster.spreadsheet import joined
+from jitid.capabilities.issue import approval_request
+from jitid.capabilities.issue.approval_operations import ListApprovals
+from jitid.cli import record_rows
+from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
+from jitid.values.text import label, quote
+from jitid.values.times import brief_duration, format_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
+    from jitid.cli.invocation import Globals
+    from jitid.operation.authority import Authority
+
+FIELDS = (
+    "approval",
+    "state",
+    "task",
+    "agent",
+    "delegator",
+    "delegator_proof",
+    "kind",
+    "sensitivity",
+    "scopes",
+    "audiences",
+    "purpose",
+    "ttl",
+    "copies",
+    "depth",
+    "parent",
+    "groups",
+    "missing",
+    "asked_by",
+    "asked_at",
+    "expires_at",
+    "usable_until",
+)
+BRIEF = ("approval", "task", "agent", "delegator", "missing", "left")
+"""What fits on a terminal of 80 columns; `left` is how long it can still be granted, or used."""
+BRIEF_ALL = ("approval", "state", "task", "agent", "delegator", "left")
+"""The same of those that have ended too: of them nobody's word is missing."""
+DETAILS = (
+    *FIELDS,
+    "delegator_state",
+    "task_state",
+    "deadline",
+    "details",
+    "public_key",
+    "allow_narrower",
+    "process",
+    "task_sensitivity",
+    "chain",
+    "acting",
+    "words",
+    "reason",
+    "rules",
+    "policy",
+    "event",
+    "ended_at",
+    "ended_reason",
+    "ended_event",
+    "identity",
+    "grant",
+)
+DECIDED = ("approval", "state", "groups", "missing", "approver", "usable_until", "event")
+_PAGE = 1_000
+_TOLD = 10
+"""So many scopes are named in a sentence."""
+
+
+def pages(authority: Authority, chosen: ApprovalFilter, most: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of at most so many requests, the newest first, which are looked at page by page."""
+    left = most
+    while left:
+        size = min(_PAGE, left)
+        page = authority.perform(ListApprovals(chosen=chosen, limit=size))
+        for one in page.approvals:
+            yield row(one, page.now)
+        if len(page.approvals) < size:
+            return
+        left -= size
+        chosen = chosen._replace(before=page.approvals[-1].key)
+
+
+def row(one: Approval, now: int) -> dict[str, Any]:
+    """Return a request by the names of `FIELDS`, with `left`."""
+    asked = approval_request.requested(one)
+    state = one.state_at(now)
+    until = _usable_until(one, now)
+    live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
+    return {
+        "approval": one.id,
+        "state": state.value,
+        "task": asked["task"],
+        "agent": asked["agent"],
+        "delegator": asked["delegator"],
+        "delegator_proof": asked["proof"],
+        "kind": asked["kind"],
+        "sensitivity": asked["sensitivity"],
+        "scopes": asked.get("scopes", []),
+        "audiences": asked["audiences"],
+        "purpose": asked.get("purpose"),
+        "ttl": format_duration(asked["ttl"]),
+        "copies": asked["copies"],
+        "depth": asked["depth"],
+        "parent": asked.get("parent"),
+        "groups": list(one.groups),
+        "missing": list(one.missing_at(now)) if live else [],
+        "asked_by": one.asked_by,
+        "asked_at": record_rows.time(one.asked_at),
+        "expires_at": record_rows.time(one.expires_at),
+        "usable_until": record_rows.time(until),
+        "left": brief_duration((one.expires_at if until is None else until) - now) if live else None,
+    }
+
+
+def details(one: ApprovalDetails) -> dict[str, Any]:
+    """Return all about a request by the names of `DETAILS`."""
+    found, now = one.approval, one.now
+    asked = approval_request.requested(found)
+    delegator = one.delegator
+    deadline = record_rows.time(asked.get("deadline"))
+    if "deadline_after" in asked:
+        deadline = format_duration(asked["deadline_after"])
+    ended = one.ended_event or {}
+    state = found.state_at(now)
+    told = row(found, now)
+    del told["left"]
+    return {
+        **told,
+        "delegator_state": "unverified"
+        if delegator is None
+        else "disabled"
+        if delegator.disabled_at
+        else "known",
+        "task_state": "new" if one.task is None else one.task.state_at(now),
+        "deadline": deadline,
+        "details": asked.get("details", []),
+        "public_key": asked.get("public_key"),
+        "allow_narrower": asked.get("narrower"),
+        "process": asked.get("process"),
+        "task_sensitivity": asked.get("task_sensitivity"),
+        "chain": [asked["delegator"], *reversed(asked.get("chain", [])), asked["agent"]],
+        "acting": asked.get("acting"),
+        "words": [_word(word) for word in found.words],
+        "reason": one.event.get("reason"),
+        "rules": [{"name": name, "file": file, "text": text} for name, file, text in one.rules],
+        "policy": one.event.get("policy"),
+        "event": found.event,
+        "ended_at": record_rows.time(found.ended_at),
+        "ended_reason": ended.get("reason") if state is ApprovalState.DENIED else None,
+        "ended_event": found.ended_event,
+        "identity": found.identity,
+        "grant": f"jitid approve grant {found.id}" if state is ApprovalState.OPEN else None,
+    }
+
+
+def decided(one: Decided) -> dict[str, Any]:
+    """Return what came of an approver's word by the names of `DECIDED`."""
+    found = one.approval
+    words = [word for word in found.words if word.event == one.event and one.event is not None]
+    return {
+        "approval": found.id,
+        "state": found.state_at(one.now).value,
+        "groups": list(found.groups),
+        "missing": list(found.missing_at(one.now)),
+        "approver": words[0].approver if words else None,
+        "usable_until": record_rows.time(_usable_until(found, one.now)),
+        "event": one.event,
+    }
+
+
+def cells(given: Globals, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its groups in one cell, whose names may have blanks; JSON has them as they are."""
+    if given.field is None and given.format_name() in ("json", "jsonl"):
+        return dict(row)
+    return {name: joined(value) if name in ("groups", "missing") else value for name, value in row.items()}
+
+
+def sentence(one: Decided) -> str:
+    """Return the same in words."""
+    found, told = one.approval, row(one.approval, one.now)
+    what = _what(told)
+    if found.state_at(one.now) is ApprovalState.DENIED:
+        already = "" if one.event is not None else "already "
+        return f"{already}denied: {what}{_event(one)}"
+    missing = found.missing_at(one.now)
+    if missing:
+        return f"granted in part, and {approval_request.a_member(missing)} has to grant it too: {what}{_event(one)}"
+    until = f"to be issued once, until {told['usable_until']}"
+    return f"{'granted' if one.event is not None else 'granted already'}, {until}: {what}{_event(one)}"
+
+
+def _what(told: Mapping[str, Any]) -> str:
+    scopes = " ".join(told["scopes"][:_TOLD]) or "no scopes"
+    if len(told["scopes"]) > _TOLD:
+        scopes += f" and {len(told['scopes']) - _TOLD} more"
+    many = f"{told['copies']} times " if told["copies"] > 1 else ""
+    return (
+        f"{many}agent {label(told['agent'])} for {label(told['delegator'])} on task {label(told['task'])}, "
+        f"{scopes}, for {told['ttl']}"
+    )
+
+
+def _event(one: Decided) -> str:
+    return "" if one.event is None else f" (audit event {one.event})"
+
+
+def _usable_until(one: Approval, now: int) -> int | None:
+    """Return until when it can be used; None if it cannot be."""
+    if one.state_at(now) is not ApprovalState.GRANTED:
+        return None
+    return min([one.expires_at, *(word.expires_at for word in one.words if word.expires_at is not None)])
+
+
+def said(words: Sequence[Mapping[str, Any]]) -> str:
+    """Return what each group has said, in words."""
+    return "; ".join([f"{quote(word['group'])} {_says(word)}" for word in words])
+
+
+def _says(word: Mapping[str, Any]) -> str:
+    if word["said"] is None:
+        return "has said nothing"
+    until = "" if word["expires_at"] is None else f" until {word['expires_at']}"
+    counts = "" if word["counts"] or not until else ", which counts no longer: they were disabled, or left it"
+    return f"{word['said']}{until}, by {word['approver']} ({word['proof']}) at {word['decided_at']}{counts}"
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {
+        "group": word.group,
+        "said": None if word.granted is None else "granted" if word.granted else "denied",
+        "approver": word.approver,
+        "proof": word.proof,
+        "decided_at": record_rows.time(word.decided_at),
+        "expires_at": record_rows.time(word.expires_at),
+        "counts": bool(word.granted and word.stands),
+    }

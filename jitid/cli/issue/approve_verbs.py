@@ -1,0 +1,176 @@
+"""`jitid approve`: see who asks for an approval, and grant or deny it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval, ShowApproval
+from jitid.cli import record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.identity.revoke import check_reason
+from jitid.cli.invocation import Globals
+from jitid.cli.issue import approval_rows
+from jitid.cli.issue.wait_approval import with_authority
+from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
+from jitid.formats.view import View
+from jitid.model.approval import ApprovalFilter
+from jitid.system import output
+from jitid.values.ids import parse_approval_id
+from jitid.values.text import safe
+from jitid.values.times import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jitid.capabilities.issue.approval_operations import Decided
+    from jitid.cli import options
+    from jitid.values.secret import Secret
+
+
+def list_(
+    given: Globals,
+    open_: options.WaitingApprovals = False,
+    all_: options.AllApprovals = False,
+    group: options.OfGroup = None,
+    limit: options.Limit = None,
+) -> None:
+    """List requests for approval.
+
+    The newest first: those that wait for somebody's word, and those that were granted and not used yet. With
+    --open and --group they are those that wait for the word of that group. An authority shows a caller without
+    the role admin or auditor the requests that the caller's own groups must approve.
+    """
+    given.expect(approval_rows.FIELDS)
+    if open_ and all_:
+        raise UsageError(
+            "--open and --all contradict each other", "without either, what can still be used is listed"
+        )
+    chosen = ApprovalFilter(waiting=open_, live=not all_, group=group)
+    most = limit_of(limit)
+    authority = open_authority(given.config())
+    shown = record_rows.columns(
+        given, approval_rows.FIELDS, approval_rows.BRIEF_ALL if all_ else approval_rows.BRIEF
+    )
+    count = 0
+
+    def told() -> Iterable[dict[str, Any]]:
+        nonlocal count
+        for row in approval_rows.pages(authority, chosen, most):
+            count += 1
+            yield approval_rows.cells(given, {name: row[name] for name in shown})
+
+    given.show(View("jitid.approve-list/1", shown, told()))
+    if limit is None and count == most:
+        given.note(f"there may be more than {most}: say how many with --limit")
+
+
+def show(given: Globals, request: options.ApprovalId) -> None:
+    """Tell all that an approver has to know about a request.
+
+    Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
+    group has said.
+    """
+    given.expect(approval_rows.DETAILS)
+    parse_approval_id(request)
+    found = open_authority(given.config()).perform(ShowApproval(id=request))
+    told = approval_rows.details(found)
+    told["grant"] = told["grant"] and given.command(told["grant"])
+    if not record_rows.by_eye(given):
+        view = View("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, told)], one=True)
+        given.show(view)
+        return
+    # Some in words, and the rules beneath it: somebody reads this before they grant it.
+    rules = told.pop("rules")
+    told["words"] = approval_rows.said(told["words"])
+    told = approval_rows.cells(given, told)
+    seen = {name: told[name] for name in approval_rows.DETAILS if told.get(name) not in (None, "", [])}
+    given.show(View("jitid.approve/1", tuple(seen), [seen], one=True))
+    for rule in rules:
+        output.write(_rule(rule))
+
+
+def _rule(rule: Mapping[str, str]) -> str:
+    lines = [f"  {safe(line)}\n" for line in rule["text"].expandtabs(4).splitlines() if line.strip()]
+    return f"\nrule {safe(rule['name'])} of {safe(rule['file'])}:\n{''.join(lines)}"
+
+
+def grant(
+    given: Globals,
+    request: options.ApprovalId,
+    for_: options.ApprovedFor = None,
+    group: options.ForGroup = None,
+    reason: options.WhyGranted = None,
+    delegator_token_file: options.ApproverTokenFile = None,
+) -> None:
+    """Grant a request: what it asks for can be issued once.
+
+    Beside a private ledger all callers are its owner: another person needs an authority (jitid serve). You are who your
+    login says, or the ID token in --delegator-token-file; a name is never taken for it. You have to be a known
+    delegator of a group that has to approve, and neither the one who asks nor anybody up the chain of delegation. Look
+    at it first: jitid approve show.
+    """
+    token = _prepared(given, request, reason, delegator_token_file)
+    operation = GrantApproval(
+        id=request,
+        group=group,
+        lifetime=None if for_ is None else parse_duration(for_),
+        reason=reason,
+        approver_token=token,
+        accept_clock=given.accept_clock,
+    )
+    _decide(given, operation)
+
+
+def deny(
+    given: Globals,
+    request: options.ApprovalId,
+    group: options.ForGroup = None,
+    reason: options.WhyDenied = None,
+    delegator_token_file: options.ApproverTokenFile = None,
+) -> None:
+    """Deny a request, granted or not, and end it.
+
+    What was issued with it is not ended by that. Who asks for the same again makes a new request.
+    """
+    token = _prepared(given, request, reason, delegator_token_file)
+    operation = DenyApproval(
+        id=request, group=group, reason=reason, approver_token=token, accept_clock=given.accept_clock
+    )
+    _decide(given, operation)
+
+
+def _prepared(given: Globals, request: str, reason: str | None, token_file: str | None) -> Secret | None:
+    """Check what was stated, and return the ID token. Raises UsageError."""
+    from jitid.cli import read_input
+
+    given.expect(approval_rows.DECIDED)
+    parse_approval_id(request)
+    check_reason(reason)
+    return None if token_file is None else read_input.token(token_file, "the approver's ID token")
+
+
+def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
+    authority = open_authority(given.config())
+    try:
+        done: Decided = authority.perform(operation)
+    except JitidError as error:
+        error.hint = error.hint and given.command(error.hint)
+        if isinstance(error, PolicyDeniedError):
+            # The message says whether anybody else could approve.
+            error.hint = with_authority(given, error.hint)
+        raise
+    try:
+        _tell(given, done)
+    except OutputError as error:
+        shown = given.command(f"jitid approve show {operation.id}")
+        error.add(f"what you decided is recorded: {shown}")
+        raise
+
+
+def _tell(given: Globals, done: Decided) -> None:
+    if given.field is not None or given.format_name() is not None:
+        row = approval_rows.cells(given, approval_rows.decided(done))
+        given.show(View("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))
+    else:
+        output.write(approval_rows.sentence(done) + "\n")

@@ -1,0 +1,188 @@
+"""What a command holds while it runs: its credential, renewed in time and taken away at its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.run.supervision import Clock
+from jitid.capabilities.run.token_place import TokenPlace
+from jitid.cli.invocation import Globals
+from jitid.cli.issue.renew import hand_over
+from jitid.errors import InvalidCredentialError, JitidError
+from jitid.model.ledger_rows import Selection
+from jitid.model.process import renewal_due
+from jitid.operation.base import Renew, Revoke
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.values.secret import Secret
+
+_PATIENCE = 2.0
+"""Seconds that a renewal waits for the ledger: signals wait with it, and there is time to try again."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+"""Seconds from a renewal that could not be done to the next try."""
+
+_LAST_CHANCE = 0.5
+"""So many seconds before its expiry a credential is not renewed any more: the ledger counts whole ones."""
+
+_NEVER = float("inf")
+
+
+class Hold:
+    """A credential in the hands of a command."""
+
+    def __init__(
+        self,
+        given: Globals,
+        issued: Issued,
+        place: TokenPlace,
+        *,
+        ttl: int,
+        allow_narrower: bool,
+        until: int | None,
+        renewed: bool,
+    ) -> None:
+        """Args: `ttl`, in seconds, is asked for at each renewal; `until` bounds the whole from outside."""
+        self._given = given
+        self._issued = issued
+        self._place = place
+        self._ttl = ttl
+        self._allow_narrower = allow_narrower
+        self.clock = Clock(max(time.time(), issued.issued_at))
+        most = issued.maximum if renewed else issued.expires_at
+        self.until = most if until is None else min(most, until)
+        """When the command has to end, in seconds since the epoch."""
+        self.id = issued.credentials[0].id
+        self._wait = _FIRST_WAIT
+        self._told = ""
+        self._noted = issued.notes
+        self._due = self._next_renewal() if renewed else _NEVER
+
+    @property
+    def token(self) -> str:
+        """The token as it is now."""
+        return self._issued.credentials[0].secret.reveal()
+
+    @property
+    def secret(self) -> Secret:
+        """The token as it is now, not to be shown."""
+        return self._issued.credentials[0].secret
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell the command of it."""
+        return {
+            "JITID_TOKEN_FILE": self._place.path,
+            "JITID_PARENT_FILE": self._place.path,
+            "JITID_ID": self.id,
+            "JITID_TASK": self._issued.task,
+            "JITID_EXPIRES_AT": format_time(self.until),
+        }
+
+    def renew_when_due(self, now: float) -> float:
+        """Renew the credential if it is time, and return when there is something to do again.
+
+        What fails is said on standard error and never ends the command: its token stands until it expires.
+        """
+        if now < self._due:
+            return self._due
+        if now >= self._issued.expires_at:
+            self._due = _NEVER
+            self._given.warn(
+                f"the credential of {self.id} has expired at {format_time(self._issued.expires_at)}; the command goes "
+                f"on without one, until {format_time(self.until)} at most; for another one, run it again: jitid run"
+            )
+            return self._due
+        left = self._issued.expires_at - now
+        if left < _LAST_CHANCE:
+            self._due = self._issued.expires_at
+            return self._due
+        try:
+            self._renew()
+        except InvalidCredentialError as error:
+            # It, its task or what it descends from has ended, and will not live again.
+            self._tell(error.message, lasts=False)
+            self._due = self._issued.expires_at
+        except JitidError as error:
+            self._tell(error.message)
+            wait = self._wait if error.retryable else max(left / 3, _FIRST_WAIT)
+            self._wait = min(self._wait * 2, _LONGEST_WAIT)
+            self._due = self._issued.expires_at if wait > left - _LAST_CHANCE else now + wait
+        except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
+            self._tell(f"{type(error).__name__}, which is a bug")
+            self._due = min(now + left / 3 + _FIRST_WAIT, self._issued.expires_at)
+        else:
+            self._told = ""
+            self._wait = _FIRST_WAIT
+            # The ledger's time may stand still where the machine's clock is behind it.
+            self.clock.set(max(time.time(), self._issued.issued_at))
+            self._due = max(self._next_renewal(), self.clock() + _FIRST_WAIT)
+        return self._due
+
+    def end(self, status: int) -> None:
+        """End the identity with all that descends from it; what cannot be done is said, and can be done later."""
+        try:
+            authority = open_authority(self._given.config())
+            ended = authority.perform(
+                Revoke(
+                    selection=Selection(ids=(self.id,)),
+                    reason=f"its command ended with status {status}",
+                    most=None,
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+            if ended.unsettled:
+                from jitid.cli.confirm import confirm_quietly
+
+                confirm_quietly(self._given, authority, ended)
+        except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
+            reason = error.message if isinstance(error, JitidError) else type(error).__name__
+            self._given.warn(
+                f"the command has ended and its credential could not be: {reason}; it lives until "
+                f"{format_time(self._issued.expires_at)}: {self._given.command(f'jitid revoke {self.id}')}"
+            )
+
+    def _renew(self) -> None:
+        authority = open_authority(self._given.config(), patience=_PATIENCE)
+        try:
+            (before,) = self._issued.credentials
+            issued = authority.perform(
+                Renew(
+                    request=RenewRequest(before.secret, self._ttl, self._allow_narrower),
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+            token = issued.credentials[0].secret.reveal()
+            hand_over(self._given, authority, issued, lambda: self._place.put(token))
+            self._issued = issued
+            for note in issued.notes:
+                if note not in self._noted:
+                    self._given.note(note)
+            self._noted = issued.notes
+        finally:
+            authority.close()
+
+    def _next_renewal(self) -> float:
+        """Return when to renew: with a third of the lifetime left, a parent before what it has delegated."""
+        issued_at, expires_at = self._issued.issued_at, self._issued.expires_at
+        if expires_at >= self.until:
+            return _NEVER
+        # Many that started together need not renew together.
+        early = 0.02 * os.urandom(1)[0] / 255
+        return renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
+
+    def _tell(self, reason: str, *, lasts: bool = True) -> None:
+        if reason != self._told:
+            self._told = reason
+            # One that somebody else has renewed, or ended, is dead or about to be.
+            keeps = (
+                f"the command keeps its token until {format_time(self._issued.expires_at)}"
+                if lasts
+                else "whoever holds its token may have renewed or ended it"
+            )
+            self._given.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")

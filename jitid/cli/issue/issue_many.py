@@ -1,0 +1,337 @@
+"""`jitid issue --count` and `--from-file`: many credentials, a JSON line each, a thousand in a transaction."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_for_issue, open_for_preview
+from jitid.capabilities.issue.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
+from jitid.cli import input_lines, read_input
+from jitid.cli.ask import can_ask, confirm
+from jitid.cli.issue.request_input import hand_out, request_from, row_of
+from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
+from jitid.model.credential import is_outside
+from jitid.operation.base import Issue
+from jitid.system import output
+from jitid.values import strict_json
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest
+    from jitid.cli.invocation import Globals
+    from jitid.operation.authority import Authority
+    from jitid.values.secret import Secret
+
+_LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")
+_TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
+_MEMBERS = frozenset((*_LISTS, *_TEXTS))
+_HELD = 1 << 26
+"""So many characters of a list are held, to count its lines before the first one is issued."""
+Numbered = tuple[int, "IssueRequest"]
+
+
+def issue(
+    given: Globals,
+    template: IssueRequest,
+    proof: Secret | None,
+    *,
+    count: int | None,
+    from_file: str | None,
+    yes: bool,
+    out: str | None,
+    dry_run: bool,
+    as_of: int | None,
+    patience: int | None,
+) -> None:
+    """Issue many credentials and write a JSON line for each.
+
+    Raises:
+        UsageError: a line cannot be meant; nothing of its transaction was done.
+        PartialError: that happened after other transactions were done.
+
+    """
+    if given.field is not None or given.format not in (None, "jsonl"):
+        raise UsageError(
+            "many credentials are written as JSON lines and in no other format",
+            "leave --format and --field out, and give the lines to jq",
+        )
+    if out is not None:
+        raise UsageError(
+            "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
+        )
+    if count is not None and from_file is not None:
+        raise UsageError("--count and --from-file cannot go together")
+    if count is not None and count < 1:
+        raise UsageError("--count is at least 1")
+    config = given.config()
+    most = None if yes or dry_run else config.number("max_issue")
+    if count is not None:
+        _confirm(given, count, most)
+        batches = _copies(template, count)
+    else:
+        batches = _lines(template, str(from_file), most)
+    authority: Authority | None = open_for_preview(config) if dry_run else None
+    # What a line makes goes away with its transaction, without a collector that looks for cycles every few lines.
+    gc.set_threshold(input_lines.MADE_BETWEEN_LOOKS)
+    notes: dict[str, int] = {}
+    done = 0
+    try:
+        for batch in batches:
+            operation = Issue(
+                requests=tuple(request for _, request in batch),
+                delegator_token=proof,
+                dry_run=dry_run,
+                as_of=as_of,
+                accept_clock=given.accept_clock,
+            )
+            with _naming_the_line(batch):
+                # The first lines are read before the first use makes a ledger for them.
+                authority = authority or open_for_issue(config, operation, given.note)
+                try:
+                    issued = authority.perform(operation)
+                except ApprovalNeededError as denial:
+                    from jitid.cli.issue import wait_approval
+
+                    authority, issued = wait_approval.approved(given, authority, denial, operation, patience)
+            _hand_out(given, authority, operation.requests, issued, notes)
+            done += sum(request.copies for request in operation.requests)
+            _progress(given, done, count)
+    except JitidError as error:
+        if not done and from_file is not None and not dry_run:
+            _say_none(error)
+        if not done or error.exit_status == 74:
+            raise
+        rest = (
+            "nothing after it; whether its own lines were is not known"
+            if error.unsure
+            else "nothing of it or after it"
+        )
+        raise PartialError(
+            f"{error.message}; the {done} before its transaction were issued, {rest}", error.hint
+        ) from error
+    else:
+        if not done:
+            given.note("there was nothing to issue: the list of tasks is empty")
+    finally:
+        _progress_done(given, done, count)
+        for note, times in notes.items():
+            given.note(note if times == 1 else f"{note} ({times} times)")
+
+
+def _say_none(error: JitidError) -> None:
+    """Add to a refusal that nothing was issued; what is lost on the way, or waits for approval, says its own."""
+    refused = isinstance(error, UsageError | PolicyDeniedError) and not isinstance(error, ApprovalNeededError)
+    if refused and "nothing was" not in error.message:
+        error.message += "; nothing was issued"
+
+
+@contextmanager
+def _naming_the_line(batch: list[Numbered]) -> Iterator[None]:
+    try:
+        yield
+    except JitidError as error:
+        number = 0 if error.position is None else batch[error.position][0]
+        if number:
+            error.message = f"line {number}: {error.message}"
+        raise
+
+
+def _hand_out(
+    given: Globals,
+    authority: Authority,
+    requests: Sequence[IssueRequest],
+    issued: list[Issued],
+    notes: dict[str, int],
+) -> None:
+    text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
+    hand_out(given, authority, issued, lambda: output.write(text))
+    for one in issued:
+        for note in one.notes:
+            notes[note] = notes.get(note, 0) + 1
+
+
+def _written(issued: Issued, request: IssueRequest) -> str:
+    row = row_of(issued, None, None, None)
+    del row["token"], row["id"], row["jti"], row["secret"]
+    if row["template"] is None:
+        del row["template"]
+    if not issued.credentials:
+        return strict_json.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
+    # What they have in common is written once; ids and tokens of ours need no escapes in JSON.
+    common = strict_json.dumps(row)[1:]
+    if is_outside(issued.kind) or issued.credentials[0].secret.names != ("token",):
+        return "".join(
+            [
+                f'{{"id":"{one.id}","jti":"{one.jti}","secret":{_parts(one.secret)},{common}\n'
+                for one in issued.credentials
+            ]
+        )
+    return "".join(
+        [
+            f'{{"id":"{one.id}","jti":"{one.jti}","token":"{one.secret.reveal()}",{common}\n'
+            for one in issued.credentials
+        ]
+    )
+
+
+def _parts(secret: Secret) -> str:
+    return strict_json.dumps({name: secret.reveal(name) for name in secret.names})
+
+
+def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
+    while count:
+        copies = min(count, MOST_AT_ONCE)
+        yield [(0, template._replace(copies=copies))]
+        count -= copies
+
+
+def _confirm(given: Globals, count: int, most: int | None) -> None:
+    """Refuse more than `most` credentials; at a terminal, ask. Raises UsageError."""
+    if most is None or count <= most:
+        return
+    if not can_ask(given):
+        raise UsageError(
+            f"this would issue {count} credentials, more than {most}; nothing was issued",
+            "with --yes it issues them; the limit is the setting max_issue",
+        )
+    confirm(
+        f"issue {count} credentials", count, f"the number, {count}, to issue them; anything else issues none"
+    )
+
+
+def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list[Numbered]]:
+    numbered = read_input.lines(path, "the list of tasks")
+    if most is not None:
+        numbered = _few_enough(numbered, most)
+    batch: list[Numbered] = []
+    asked = 0
+    for number, text in numbered:
+        request = _request(template, number, text)
+        if batch and asked + questions(request) > MOST_QUESTIONS:
+            yield batch
+            batch, asked = [], 0
+        batch.append((number, request))
+        asked += questions(request)
+        if len(batch) == MOST_AT_ONCE:
+            # At once: the next line may be long in coming, or wrong, which is no reason not to issue these.
+            yield batch
+            batch, asked = [], 0
+    if batch:
+        yield batch
+
+
+def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tuple[int, str]]:
+    """Yield the lines if they are not more than `most`.
+
+    Those that can be held are counted before the first is issued. Of a longer list, those before the limit are issued.
+    """
+    held: list[tuple[int, str]] = []
+    size = 0
+    for line in numbered:
+        held.append(line)
+        size += len(line[1])
+        if len(held) > most or size > _HELD:
+            break
+    many = UsageError(
+        f"the list has more than {most} requests",
+        "with --yes all of them are issued; the limit is the setting max_issue",
+    )
+    if len(held) > most:
+        many.message += "; nothing was issued"
+        raise many
+    for taken, line in enumerate(chain(held, numbered), start=1):
+        if taken > most:
+            raise many
+        yield line
+
+
+def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
+    """Return the request that a line states; what it leaves out is as on the command line."""
+    try:
+        stated = strict_json.loads(text, "it")
+        if not isinstance(stated, dict):
+            raise UsageError("it is no JSON object")
+        return _merged(template, stated)
+    except (strict_json.StrictJSONError, JitidError) as error:
+        hint = error.hint if isinstance(error, JitidError) else None
+        raise UsageError(f"line {number}: {error}", hint) from error
+
+
+def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
+    if unknown := sorted(stated.keys() - _MEMBERS):
+        from jitid.config.settings import meant
+        from jitid.values.text import quote
+
+        known = tuple(sorted(_MEMBERS))
+        raise UsageError(
+            f"it has no member {quote(unknown[0])}",
+            meant(unknown[0], known) or f"the members are: {', '.join(known)}",
+        )
+    fields: dict[str, Any] = dict.fromkeys(_MEMBERS)
+    for name, value in stated.items():
+        fields[name] = _value(name, value)
+    fields["agent"] = fields["agent"] or template.agent
+    if template.parent is not None and fields["delegator"] is not None:
+        raise UsageError(
+            "a delegator is named beside a parent", "the delegator is the parent's: leave it out"
+        )
+    own = request_from(fields, template.parent)
+    return template._replace(
+        task=own.task or template.task,
+        delegator=own.delegator or template.delegator,
+        agent=own.agent,
+        kind=own.kind if fields["kind"] is not None else template.kind,
+        template=own.template if fields["kind"] is not None else template.template,
+        scopes=own.scopes if fields["scope"] is not None else template.scopes,
+        audiences=own.audiences or (() if own.may_audience else template.audiences),
+        may_audience=own.may_audience or (() if own.audiences else template.may_audience),
+        may_act=own.may_act or template.may_act,
+        ttl=own.ttl or template.ttl,
+        purpose=own.purpose or template.purpose,
+        sensitivity=own.sensitivity or template.sensitivity,
+        deadline=own.deadline if fields["deadline"] is not None else template.deadline,
+        deadline_after=own.deadline_after if fields["deadline"] is not None else template.deadline_after,
+        details=own.details if fields["detail"] is not None else template.details,
+        may_kind=own.may_kind if fields["may_kind"] is not None else template.may_kind,
+    )
+
+
+def _value(name: str, value: object) -> str | list[str]:
+    if name == "ttl" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if name in _TEXTS:
+        if not isinstance(value, str) or not value.strip():
+            raise UsageError(f"its member `{name}` is not text, or blank")
+        return value
+    values = (
+        value
+        if isinstance(value, list)
+        else value.split()
+        if name == "scope" and isinstance(value, str)
+        else [value]
+    )
+    if name == "detail":
+        return [strict_json.dumps(each) for each in values]
+    texts = [each for each in values if isinstance(each, str)]
+    if len(texts) != len(values):
+        raise UsageError(f"its member `{name}` is not a list of texts")
+    return texts
+
+
+def _progress(given: Globals, done: int, count: int | None) -> None:
+    # Where the lines themselves go to the terminal, they are the progress.
+    if os.isatty(2) and not given.quiet and not output.is_terminal():
+        of = f" of {count}" if count is not None else ""
+        os.write(2, f"\rjitid: issued {done}{of}".encode())
+
+
+def _progress_done(given: Globals, done: int, count: int | None) -> None:
+    if done:
+        _progress(given, done, count)
+        if os.isatty(2) and not given.quiet and not output.is_terminal():
+            os.write(2, b"\n")

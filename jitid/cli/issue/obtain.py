@@ -1,0 +1,154 @@
+"""One credential for a program that asks for it: within a `run` from what the run holds, otherwise by the settings."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority, open_for_issue
+from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.run.token_place import RUN_TOKEN
+from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.cli.confirm import AT_ONCE
+from jitid.cli.issue.request_input import hand_out, stated_request
+from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
+from jitid.model.reach import LISTED
+from jitid.operation.base import AbandonAttachment, Issue
+from jitid.system import time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.cli.invocation import Globals
+
+
+def obtain(
+    given: Globals,
+    kind: str,
+    *,
+    audience: Sequence[str] = (),
+    scope: Sequence[str] = (),
+    ttl: str | None = None,
+    public_key: str | None = None,
+    task: str | None = None,
+    delegator: str | None = None,
+    agent: str | None = None,
+    parent_file: str | None = None,
+) -> Issued:
+    """Issue one credential of a kind, written as KIND[:TEMPLATE], and return it; its secret is not shown yet.
+
+    Within `jitid run`, unless a task or somebody who delegates is named, it is a further credential of the identity
+    that the run has; for an audience of its own it is one of an identity below that. Otherwise it is what `jitid issue`
+    with the same words would make. A token is one for a service, never an identity token. `public_key` is the text of a
+    key, not a file.
+
+    Raises:
+        UsageError: nobody is named who delegates, or no task; or a value cannot be meant.
+        PolicyDeniedError: the policy or the parent's grant refuses it, or an approval is needed.
+
+    """
+    if "parent_file" in given.from_environment:
+        parent_file = None
+    within = False
+    if parent_file is None and not _stated(given, task=task, delegator=delegator):
+        parent_file = os.environ.get(RUN_TOKEN) or None
+        if parent_file is not None:
+            within = True
+            # The task is the parent's, and so is whoever delegates.
+            task = delegator = None
+    stated: dict[str, Any] = {
+        "task": task,
+        "delegator": delegator,
+        "delegator_token_file": None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
+        "agent": agent,
+        "kind": kind,
+        "scope": list(scope),
+        "audience": list(audience),
+        "ttl": ttl,
+        "purpose": None,
+        "sensitivity": None,
+        "deadline": None,
+        "parent_file": parent_file,
+        "detail": None,
+        "allow_narrower": False,
+    }
+    request, proof = stated_request(given, stated)
+    request = request._replace(public_key=public_key, may_audience=())
+    if request.kind in LISTED:
+        # Without an audience in the request, an authority whose settings name no service makes an identity token.
+        request = request._replace(audiences=request.audiences or given.config().many("audience"))
+        if not request.audiences:
+            raise UsageError(
+                f"nothing says which service the {request.kind} is for", "name it with --audience"
+            )
+    if within and not audience:
+        assert request.parent is not None
+        return _told(
+            given,
+            open_authority(given.config()).perform(
+                Attach(
+                    request=AttachRequest(
+                        request.parent,
+                        request.kind,
+                        request.template,
+                        request.public_key,
+                        request.scopes,
+                        request.audiences if request.kind in LISTED else (),
+                        ttl=request.ttl,
+                    ),
+                    accept_clock=given.accept_clock,
+                )
+            ),
+        )
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
+    authority = open_for_issue(given.config(), operation, given.note)
+    (issued,) = authority.perform(operation)
+    return _told(given, issued)
+
+
+def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
+    """Show what was obtained; if that fails, it is ended: alone where its identity has others.
+
+    Raises as `requesting.hand_out` does.
+    """
+    try:
+        show()
+    except BaseException as error:
+        (one,) = issued.credentials
+        if abandon(given, one.jti):
+            if isinstance(error, OutputError):
+                error.add("the credential just made was ended")
+            raise
+        failure = error
+
+        def fail() -> None:
+            raise failure
+
+        hand_out(given, open_authority(given.config()), [issued], fail)
+
+
+def abandon(given: Globals, jti: str) -> bool:
+    """End a credential that was attached to an identity, and nothing else of that; tell whether it was one."""
+    time_limit.take_back()
+    authority = open_authority(given.config())
+    try:
+        authority.perform(AbandonAttachment(jti=jti))
+    except NotFoundError:
+        return False
+    # What its target does not confirm now, the next sweep asks for again.
+    with suppress(JitidError):
+        authority.perform(Settle(ids=(jti,), waiting=True, limit=AT_ONCE))
+    return True
+
+
+def _told(given: Globals, issued: Issued) -> Issued:
+    for note in issued.notes:
+        given.note(note)
+    return issued
+
+
+def _stated(given: Globals, **values: str | None) -> bool:
+    """Tell whether one of the options stands on the line: what a variable says may be the run's own."""
+    return any(value is not None and name not in given.from_environment for name, value in values.items())

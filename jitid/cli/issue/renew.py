@@ -1,0 +1,186 @@
+"""`jitid renew`: make a successor of a credential."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.issue.request import RenewRequest
+from jitid.cli import hints, read_input
+from jitid.cli.invocation import Globals
+from jitid.cli.issue.request_input import FIELDS, row_of
+from jitid.errors import JitidError, OutputError, StorageError, UsageError
+from jitid.operation.base import AbandonRenewal, Renew
+from jitid.system import output, time_limit
+from jitid.system.files import write_private
+from jitid.system.output_place import check_output
+from jitid.values.text import quote
+from jitid.values.times import format_time, parse_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+    from jitid.values.secret import Secret
+
+_TURN = 0.02
+"""Seconds between two looks at a token file that somebody else renews."""
+
+
+def renew(
+    given: Globals,
+    token_file: options.RenewedFile = None,
+    ttl: options.RenewedTtl = None,
+    allow_narrower: options.AllowNarrower = False,
+    out: options.PrivateOut = None,
+) -> None:
+    """Renew a credential: its successor belongs to the same identity.
+
+    The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
+    issue of the identity. The old token works for a moment more (`overlap`, 30s), and what was delegated from
+    it lives on. Without --token-file the new token is printed.
+
+    A certificate, or what a target outside made, is not renewed: another one is issued. `run --secret` does so in time.
+    """
+    given.expect(FIELDS)
+    in_place = None if token_file in (None, "-") else token_file
+    if in_place is not None and out is not None:
+        raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
+    target = in_place or out
+    replaced = None
+    if out is not None:
+        from jitid.cli.overwrite import Replaced
+
+        replaced = Replaced(out)
+    with _turn(in_place, given.config().number("timeout")):
+        token = read_input.token(in_place or "-", "the token to renew")
+        _must_be_token(token)
+        authority = open_authority(given.config())
+        request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
+        with hints.advised():
+            issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
+        hand_over(given, authority, issued, lambda: _hand_out(given, issued, target))
+        if target is not None:
+            # It holds the successor by now, which stays whatever becomes of what is shown besides.
+            _show(given, issued, None)
+    for note in issued.notes:
+        given.note(note)
+    if replaced is not None:
+        replaced.report(given, authority, issued, renewed=token)
+
+
+_OTHERS = ("-----BEGIN", "ssh-", "ecdsa-", "sk-", "postgresql://", "{")
+"""What secrets of other kinds begin with: PEM, the lines of SSH, a database's URL, JSON."""
+
+
+def _must_be_token(secret: Secret) -> None:
+    """Raise UsageError for a secret of a kind that gives no right to another one: who has it may have stolen it."""
+    if secret.reveal().startswith(_OTHERS):
+        raise UsageError(
+            "only a token of the kinds jwt and opaque is renewed by itself; nothing was changed",
+            "ask for another one of that kind (jitid issue), or let `jitid run --secret NAME=KIND` renew it",
+        )
+
+
+def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
+    """Show a successor; if that fails, it never works, and its predecessor stands as before.
+
+    Raises:
+        OutputError: it could not be written.
+        StorageError: and it could not be taken back either.
+
+    """
+    try:
+        show()
+    except BaseException as error:
+        (one,) = issued.credentials
+        time_limit.take_back()
+        try:
+            authority.perform(AbandonRenewal(token=one.secret))
+        except JitidError as failure:
+            raise StorageError(
+                f"the successor could be neither handed out nor taken back: {failure.message}",
+                f"it ends at {format_time(issued.expires_at)}; to end the identity: "
+                f"{given.command(f'jitid revoke {one.id}')}",
+            ) from error
+        if isinstance(error, OutputError):
+            error.add("the successor was ended; the old token works as before")
+        raise
+
+
+def _hand_out(given: Globals, issued: Issued, target: str | None) -> None:
+    secret = issued.credentials[0].secret
+    if target is not None:
+        write_private(target, f"{secret.reveal()}\n".encode())
+    elif given.field is None and given.format is None:
+        output.write(f"{secret.reveal()}\n")
+    else:
+        _show(given, issued, secret)
+
+
+def _show(given: Globals, issued: Issued, secret: Secret | None) -> None:
+    if given.field is None and given.format is None:
+        return
+    from jitid.formats.view import View
+
+    (credential,) = issued.credentials
+    given.show(
+        View("jitid.renew/1", FIELDS, [row_of(issued, secret, credential.id, credential.jti)], one=True)
+    )
+
+
+@contextmanager
+def _turn(path: str | None, timeout: float) -> Iterator[None]:
+    """Hold a token file, so that of two who renew it the second one renews what the first one wrote."""
+    if path is None:
+        yield
+        return
+    import fcntl
+
+    if os.path.lexists(path) and not os.path.isdir(path):
+        check_output(path)
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            if os.path.islink(path):
+                raise UsageError(
+                    f"{quote(path, 200)} is a symbolic link, and only a file can be rewritten; nothing was changed",
+                    "name the file itself",
+                ) from error
+            # In the words that every verb has for it.
+            read_input.token(path, "the token to renew")
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UsageError(f"{quote(path, 200)} is not a regular file; nothing was changed")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise StorageError(
+                        f"somebody else held {quote(path, 200)} for {timeout:g} s; nothing was changed"
+                    ) from None
+                time.sleep(_TURN)
+                continue
+            # It is replaced and not written to: what was locked may not be what stands there now.
+            if _is_at(path, descriptor):
+                # Another user's file may have taken its place since the first look.
+                check_output(path)
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,394 @@
+"""`jitid run`: run a command that has an identity of its own while it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_for_issue
+from jitid.capabilities.run import child as children
+from jitid.capabilities.run.supervision import Signals, watch
+from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
+from jitid.cli import read_input
+from jitid.cli.invocation import Globals
+from jitid.cli.issue.hold import Hold
+from jitid.cli.issue.request_input import hand_out, parse_may_act, stated_request
+from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
+from jitid.model.credential import USUAL_KINDS, named_kind
+from jitid.operation.base import Issue
+from jitid.system import output
+from jitid.system import time_limit as bounds
+from jitid.system.processes import this_process
+from jitid.values.names import MAX_NAME
+from jitid.values.text import quote
+from jitid.values.times import LATEST, format_duration, format_time, parse_duration, parse_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.request import IssueRequest
+    from jitid.cli import options
+    from jitid.cli.issue.run_secrets import Secrets, Wanted
+
+_HELD = ("jwt", "opaque")
+"""The kinds that give the right to a further credential."""
+_GRACE = 10
+_SHORTEST = 2
+"""Seconds that a credential lives at least if it is to be renewed: the ledger counts whole ones."""
+ON_EXIT = ("revoke", "keep")
+
+CONSUMED = frozenset(
+    {
+        "JITID_DELEGATOR",
+        "JITID_DELEGATOR_TOKEN_FILE",
+        "JITID_AGENT",
+        "JITID_SCOPE",
+        "JITID_SECRET",
+        "JITID_MAY_AUDIENCE",
+        "JITID_MAY_KIND",
+    }
+)
+"""What said who this identity is, and must not say the same of those that the command asks for."""
+
+_PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_REMOTE_CREDENTIAL_FILE"})
+"""What says where to ask, one way or the other, and with what: the command has a credential of its own."""
+
+
+def run(
+    given: Globals,
+    command: options.Command,
+    task: options.Task = None,
+    delegator: options.Delegator = None,
+    delegator_token_file: options.DelegatorTokenFile = None,
+    agent: options.RunningAgent = None,
+    kind: options.Kind = None,
+    scope: options.Scopes = None,
+    audience: options.Audiences = None,
+    may_audience: options.MayAudiences = None,
+    may_act: options.MayActs = None,
+    ttl: options.Ttl = None,
+    purpose: options.Purpose = None,
+    sensitivity: options.Sensitivity = None,
+    deadline: options.Deadline = None,
+    parent_file: options.ParentFile = None,
+    detail: options.Details = None,
+    allow_narrower: options.AllowNarrower = False,
+    env: options.Variable = None,
+    file: options.TokenFolder = None,
+    on_exit: options.OnExit = None,
+    grace: options.Grace = None,
+    wait: options.Wait = None,
+    secret: options.Secrets = None,
+    may_kind: options.MayKinds = None,
+) -> None:
+    """Run a command that has an identity of its own while it runs.
+
+    With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
+    service in $JITID_TOKEN_FILE_2 and so on: in memory, renewed before it expires, always whole. The file
+    $JITID_PARENT_FILE has its identity token, for jitid alone: a `jitid issue` or `jitid run` inside delegates from it.
+    When the command ends, its identity ends, with all that descends from it.
+
+    With --secret it has further credentials of that identity, all of them or it does not start: each is in the file
+    $JITID_SECRET_NAME, and a database's, a cloud's or a host's also where psql, the AWS tools and ssh look.
+
+    An agent under your own user is not confined: it can read the signing key, and at a socket it is you. Only another
+    user closes this: `jitid serve --socket` under its own user, and the agent under another. The man page has the
+    commands.
+
+    It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
+    status is the command's own. 125: it was refused, or failed before the command started.
+    """
+    _check(given, env, file, on_exit)
+    secrets = _secrets(secret, on_exit)
+    read_input.check_one_stdin(parent_file, delegator_token_file)
+    seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
+    patience = None if wait is None else parse_duration(wait)
+    program = children.find(command[0], os.environ.get("PATH", os.defpath))
+    request, proof = stated_request(
+        given,
+        {
+            "task": task,
+            "delegator": delegator,
+            "delegator_token_file": delegator_token_file,
+            "agent": agent,
+            "kind": kind,
+            "scope": scope,
+            "audience": audience,
+            "may_audience": may_audience,
+            "ttl": ttl,
+            "purpose": purpose,
+            "sensitivity": sensitivity,
+            "deadline": deadline,
+            "parent_file": parent_file,
+            "detail": detail,
+            "allow_narrower": allow_narrower,
+            "may_kind": may_kind,
+        },
+        usual_agent=_agent_of(command[0]),
+        identity=True,
+    )
+    services = request.audiences or given.config().many("audience")
+    actors = tuple(parse_may_act(text) for text in may_act or ())
+    if actors and not services:
+        raise UsageError("no service is named that could exchange its token", "name it with --audience")
+    if request.kind not in _HELD:
+        raise UsageError(
+            f"what a run holds is a jwt or an opaque token, and no credential of kind {request.kind}",
+            f"have it besides: --secret NAME={request.kind}",
+        )
+    if request.ttl is not None and request.ttl < _SHORTEST and env is None:
+        raise UsageError(
+            f"a lifetime of {format_duration(request.ttl)} is too short to be renewed in time",
+            "such as --ttl 1m",
+        )
+    # What is in a variable cannot be replaced.
+    renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
+    process = this_process(kept=on_exit == "keep", renews_until=renews_until)
+    request = request._replace(process=process, may_kind=_obtainable(request, secrets))
+    if actors:
+        # The identity grants what the tokens that it obtains let others reach.
+        reached = (*services, *(name for one in actors for name in one.audiences))
+        request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
+    place = open_place(file, IDENTITY) if services else open_place(file)
+    if services or secrets:
+        from jitid.cli.issue import run_secrets
+
+        secrets = run_secrets.of_services(secrets, services)
+        secrets += run_secrets.services(services, request.kind, actors, place)
+    started = _Start(given, command, program, place, variable=env, parent_file=parent_file, wanted=secrets)
+    try:
+        authority = open_for_issue(given.config(), operation, given.note)
+        try:
+            (issued,) = authority.perform(operation)
+        except ApprovalNeededError as denial:
+            from jitid.cli.issue import wait_approval
+
+            authority, (issued,) = wait_approval.approved(given, authority, denial, operation, patience)
+        hand_out(given, authority, [issued], lambda: started.start(issued, request))
+        # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
+        # it: the last one to close a ledger waits for a checkpoint.
+        # It is for the start; what the command does takes its own time.
+        bounds.lift()
+        given.status = _watched(given, started, seconds, keep=on_exit == "keep")
+    finally:
+        started.close(keep=on_exit == "keep")
+        place.close(keep=on_exit == "keep")
+    if started.child.killed_by == signal.SIGINT:
+        # A shell ends its loop only if it sees that this process, too, was ended by the key.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
+    """Watch the command to its end, take away what it was given, and return its status."""
+    hold = started.hold
+    status = int(ExitStatus.BUG)
+    try:
+        status = watch(
+            started.child,
+            started.signals,
+            hold.clock,
+            until=hold.until,
+            grace=grace,
+            due=started.renew_when_due,
+            tell=given.warn,
+        )
+        if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
+            given.warn(f"the command was ended: it had until {format_time(hold.until)}")
+    finally:
+        if not keep:
+            hold.end(status)
+            started.settle()
+    return status
+
+
+class _Start:
+    """The moment in which a command gets its credential and begins."""
+
+    signals: Signals
+    child: children.Child
+    hold: Hold
+    secrets: Secrets | None = None
+
+    def __init__(
+        self,
+        given: Globals,
+        command: list[str],
+        program: str,
+        place: TokenPlace,
+        *,
+        variable: str | None,
+        parent_file: str | None,
+        wanted: list[Wanted],
+    ) -> None:
+        self._wanted = wanted
+        self._given = given
+        self._command = command
+        self._program = program
+        self._place = place
+        self._variable = variable
+        self._parent_file = parent_file
+
+    def start(self, issued: Issued, request: IssueRequest) -> None:
+        """Start the command with what was issued for it. Raises NotRunError, OutputError and StorageError."""
+        self.hold = Hold(
+            self._given,
+            issued,
+            self._place,
+            ttl=self._given.config().number("ttl") if request.ttl is None else request.ttl,
+            allow_narrower=request.allow_narrower,
+            until=_end_of_parent(self._parent_file, os.environ),
+            # What is in a variable cannot be replaced, and a successor would end it.
+            renewed=self._variable is None,
+        )
+        _tell(self._given, issued, self._variable)
+        if not any(one.place for one in self._wanted):
+            self._given.note(
+                "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
+            )
+        self._place.put(self.hold.token)
+        hidden = CONSUMED | _PLACES | self._obtained(request)
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in hidden and not name.startswith(RUN_SERVICE)
+        }
+        environment |= self._surroundings() | self.hold.environment()
+        if self.secrets is not None:
+            environment |= self.secrets.environment()
+        if self._variable is not None:
+            shown = None if self.secrets is None else self.secrets.shown()
+            environment[self._variable] = shown or self.hold.token
+        # A reader of standard error that has gone to sleep must not keep signals from the command.
+        output.be_quick()
+        self.signals = Signals()
+        self.child = children.start(self._program, self._command, environment, self.signals.before)
+
+    def renew_when_due(self, now: float) -> float:
+        """Renew what is due of all that the command has, and return when there is something to do again."""
+        due = self.hold.renew_when_due(now)
+        if self.secrets is None:
+            return due
+        return min(due, self.secrets.renew_when_due(now, self.hold.secret, self.hold.until))
+
+    def settle(self) -> None:
+        """See to it that nothing is left of the secrets at their targets, once the identity has ended."""
+        if self.secrets is not None:
+            self.secrets.settle(self.hold.id)
+
+    def close(self, *, keep: bool) -> None:
+        """Take the secrets away from where the command found them; `keep` leaves tokens that can stay."""
+        if self.secrets is not None:
+            self.secrets.close(keep=keep)
+
+    def _obtained(self, request: IssueRequest) -> frozenset[str]:
+        """Obtain the secrets, all or none, and return the variables that would lead past them.
+
+        Raises what one of them fails with; nothing is left of the others then.
+        """
+        if not self._wanted:
+            return frozenset()
+        # Costs start-up, and most runs have none.
+        from jitid.cli.issue.run_secrets import Secrets
+
+        self.secrets = Secrets(
+            self._given, self._wanted, ttl=request.ttl, allow_narrower=request.allow_narrower
+        )
+        self.secrets.obtain(self.hold.secret, self.hold.until)
+        return self.secrets.hidden()
+
+    def _surroundings(self) -> dict[str, str]:
+        """Return what lets a `jitid` inside find the same ledger and the same settings, wherever it runs."""
+        config = self._given.config()
+        if config.remote is not None:
+            found = {"JITID_REMOTE": config.remote}
+            if (authorities := config.text("remote_ca")) is not None:
+                found["JITID_REMOTE_CA"] = authorities
+            from jitid.authority.open_remote import is_of_run  # costs start-up where the ledger is here
+
+            if not is_of_run(config):
+                # Within another run, the variable already names the user who started that one.
+                found[STARTED_BY] = str(os.geteuid())
+        else:
+            found = {"JITID_LEDGER": config.ledger}
+        if self._given.config_file is not None:
+            found["JITID_CONFIG"] = config.path
+        if self._given.profile is not None:
+            found["JITID_PROFILE"] = self._given.profile
+        return found
+
+
+def _check(given: Globals, env: str | None, file: str | None, on_exit: str | None) -> None:
+    """Refuse what cannot be meant, before anything is issued. Raises UsageError."""
+    if given.field is not None:
+        raise UsageError("`run` shows nothing of its own, so there is no --field")
+    if env is not None and file is not None:
+        raise UsageError(
+            "--env and --file cannot go together",
+            "the token is either in a variable or in a file that is renewed",
+        )
+    if env is not None and not (
+        env.isascii()
+        and env.isidentifier()
+        and len(env) <= MAX_NAME
+        and not env.startswith("JITID_")
+        and env != "PATH"
+    ):
+        raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
+    if on_exit is not None and on_exit not in ON_EXIT:
+        raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
+
+
+def _obtainable(request: IssueRequest, secrets: list[Wanted]) -> tuple[str, ...]:
+    """Return the kinds that the identity of the command may obtain: those of its secrets too."""
+    needed = [named_kind(one.kind, one.template) for one in secrets]
+    if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
+        return ()
+    # Neither a parent nor the record of an agent need permit all of the usual ones: a run states what it needs.
+    return tuple(dict.fromkeys((*(request.may_kind or (request.kind,)), *needed)))
+
+
+def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:
+    """Return the secrets that are asked for. Raises UsageError."""
+    if not texts:
+        return []
+    if on_exit == "keep":
+        raise UsageError(
+            "--secret and --on-exit keep cannot go together",
+            "what a run obtains for its command ends with it",
+        )
+    from jitid.cli.issue.run_secrets import wanted
+
+    return wanted(texts)
+
+
+def _agent_of(program: str) -> str:
+    """Return a program's name as the name of an agent."""
+    name = os.path.basename(program) or "agent"
+    fit = "".join([each if each.isascii() and (each.isalnum() or each in "._@:+-") else "-" for each in name])
+    return fit[:MAX_NAME]
+
+
+def _end_of_parent(parent_file: str | None, environ: Mapping[str, str]) -> int | None:
+    """Return until when the `run` around this one may last, if it is that one's token that delegates."""
+    if parent_file is None or parent_file != environ.get("JITID_PARENT_FILE"):
+        return None
+    try:
+        return parse_time(environ.get("JITID_EXPIRES_AT", ""))
+    except UsageError:
+        return None
+
+
+def _tell(given: Globals, issued: Issued, variable: str | None) -> None:
+    for note in issued.notes:
+        given.note(note)
+    if variable is not None:
+        given.note(
+            f"the token in ${variable} is not renewed: it ends at {format_time(issued.expires_at)}, and so does the "
+            "command"
+        )
+    if not children.dies_with_parent():
+        given.note("on this system the command outlives a jitid that is killed")

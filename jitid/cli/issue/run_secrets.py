@@ -1,0 +1,297 @@
+"""The secrets of a run: obtained before the command starts, renewed in time, ended at their targets at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.issue.request import AttachRequest, MayAct
+from jitid.capabilities.run.delivery.choose_delivery import own_way
+from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
+from jitid.capabilities.run.delivery.plain_files import PREFIX, Files, variable
+from jitid.capabilities.run.token_place import RUN_SERVICE
+from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.cli.confirm import AT_ONCE
+from jitid.cli.issue.obtain import abandon
+from jitid.errors import JitidError, UsageError
+from jitid.formats.secret_text import text_of, usable_until
+from jitid.model.credential import Kind, is_outside, parse_kind
+from jitid.model.reach import LISTED
+from jitid.values.text import quote
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.run.token_place import TokenPlace
+    from jitid.cli.invocation import Globals
+    from jitid.values.secret import Secret
+
+_NEVER = float("inf")
+_FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
+"""Seconds from a renewal that could not be done to the next try."""
+
+_PAUSE = 1.0
+"""Seconds between two renewals of one secret at least."""
+
+_LONGEST_NAME = 32
+
+
+class Wanted(NamedTuple):
+    """One secret, as it is asked for."""
+
+    name: str
+    kind: str
+    template: str | None
+    audiences: tuple[str, ...] = ()
+    """The services that it is for, if it is a token."""
+    place: TokenPlace | None = None
+    """Where the command finds it; None for a file of the secrets."""
+    may_act: tuple[MayAct, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What it is, in words."""
+        return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
+
+
+class _Held(NamedTuple):
+    wanted: Wanted
+    ends_at: int
+    due: float
+    """When it is to be renewed, in seconds since the epoch."""
+    wait: float = _FIRST_WAIT
+
+
+def of_services(wanted: Sequence[Wanted], audiences: tuple[str, ...]) -> list[Wanted]:
+    """Return the secrets, those that are tokens for these services."""
+    return [one._replace(audiences=audiences) if one.kind in LISTED else one for one in wanted]
+
+
+def services(
+    audiences: Sequence[str], kind: str, may_act: tuple[MayAct, ...], place: TokenPlace
+) -> list[Wanted]:
+    """Return the tokens for services, each in a place of its own beside that of the identity token."""
+    return [
+        Wanted(one, kind, None, (one,), place.beside("token" if at == 1 else f"token-{at}"), may_act)
+        for at, one in enumerate(audiences, start=1)
+    ]
+
+
+def wanted(texts: Sequence[str]) -> list[Wanted]:
+    """Return what NAME=KIND[:TEMPLATE] ask for. Raises UsageError."""
+    found: dict[str, Wanted] = {}
+    for text in texts:
+        name, equals, kind = text.partition("=")
+        if not equals or not _is_name(name):
+            raise UsageError(
+                f"{quote(text)} asks for no secret",
+                "write NAME=KIND or NAME=KIND:TEMPLATE, such as --secret db=postgres-role:reader",
+            )
+        if variable(name) in found:
+            raise UsageError(f"two secrets would be called {PREFIX}{variable(name)}", "name each differently")
+        found[variable(name)] = Wanted(name, *parse_kind(kind))
+    return list(found.values())
+
+
+class Secrets:
+    """The secrets of a command, each a credential of the identity that the command has."""
+
+    def __init__(
+        self, given: Globals, wanted: Sequence[Wanted], *, ttl: int | None, allow_narrower: bool
+    ) -> None:
+        """Args: `ttl`, in seconds, is asked for each time; without one it is as long as is usual."""
+        self._given = given
+        self._wanted = wanted
+        self._ttl = ttl
+        self._allow_narrower = allow_narrower
+        self._held: dict[str, _Held] = {}
+        self._files = Files()
+        self._ways: dict[type[Delivery], Delivery] = {}
+        self._told: dict[str, str] = {}
+        self._shown: str | None = None
+        self._renewed = False
+        """Whether a target has made more than one for a name."""
+
+    def obtain(self, token: Secret, until: float) -> None:
+        """Obtain all of them by the right of a token, for a command that may run until then.
+
+        Raises what makes one of them fail; those that were made before it end with the identity.
+        """
+        for one in self._wanted:
+            self._take(one, self._attach(one, token), until)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the command finds them."""
+        found = self._files.environment()
+        paths = [one.place.path for one in self._wanted if one.place is not None]
+        for at, path in enumerate(paths, start=1):
+            found[RUN_SERVICE if at == 1 else f"{RUN_SERVICE}_{at}"] = path
+        for way in self._ways.values():
+            found |= way.environment()
+        return found
+
+    def shown(self) -> str | None:
+        """Return the token for the first service, if there is one."""
+        return self._shown
+
+    def hidden(self) -> frozenset[str]:
+        """Return the variables of others that the command must not have, since they would be taken instead."""
+        return frozenset[str]().union(*(way.hidden() for way in self._ways.values()))
+
+    def renew_when_due(self, now: float, token: Secret, until: float) -> float:
+        """Renew what is due, and return when there is something to do again.
+
+        What fails is said on standard error and never ends the command: its secret stands until it expires.
+        """
+        for held in [each for each in self._held.values() if each.due <= now]:
+            name = held.wanted.what
+            try:
+                issued = self._attach(held.wanted, token)
+                try:
+                    self._take(held.wanted, issued, until)
+                except BaseException:
+                    # Nobody has it, and the identity has others.
+                    abandon(self._given, issued.credentials[0].jti)
+                    raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
+                self._tell(held, error)
+                self._held[name] = _again(
+                    held, now, lasting=isinstance(error, JitidError) and not error.retryable
+                )
+            else:
+                self._told.pop(name, None)
+                self._renewed |= is_outside(issued.kind)
+                after = self._held[name]
+                # One of a second's life is not made anew without a pause.
+                self._held[name] = after._replace(due=max(after.due, now + _PAUSE))
+        return min((each.due for each in self._held.values()), default=_NEVER)
+
+    def settle(self, id_: str) -> None:
+        """See to it that nothing is left at targets of what has been renewed, once the identity has ended.
+
+        Whoever ended that has seen to what was alive then.
+        """
+        if not self._renewed:
+            return
+        try:
+            settled = open_authority(self._given.config()).perform(
+                Settle(ids=(id_,), waiting=True, limit=AT_ONCE)
+            )
+        except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
+            reason = error.message if isinstance(error, JitidError) else type(error).__name__
+            self._given.warn(f"earlier secrets of {id_} may still work at their targets: {reason}")
+            return
+        if settled.open:
+            self._given.warn(
+                f"{settled.open} of the secrets of {id_} may still work at their targets; the next sweep tries again: "
+                f"{self._given.command('jitid sweep')}"
+            )
+
+    def close(self, *, keep: bool = False) -> None:
+        """Take all of them away from where the command finds them; `keep` leaves tokens that can stay."""
+        for one in self._wanted:
+            if one.place is not None:
+                one.place.close(keep=keep)
+        for way in self._ways.values():
+            with suppress(Exception):
+                way.close()
+        self._files.close()
+
+    def _attach(self, one: Wanted, token: Secret) -> Issued:
+        authority = open_authority(self._given.config())
+        try:
+            issued = authority.perform(
+                Attach(
+                    request=AttachRequest(
+                        token,
+                        one.kind,
+                        one.template,
+                        audiences=one.audiences,
+                        ttl=self._ttl,
+                        allow_narrower=self._allow_narrower,
+                        may_act=one.may_act,
+                    ),
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+        except JitidError as error:
+            error.message = f"{one.what}: {error.message}"
+            raise
+        finally:
+            authority.close()
+        for note in issued.notes:
+            self._given.note(f"{one.what}: {note}")
+        return issued
+
+    def _beside(self, kind: str) -> dict[str, str]:
+        """Return what the user of a secret of that kind needs to know whom to trust."""
+        if kind != Kind.X509_SVID:
+            return {}
+        from jitid.capabilities.trust.certificate_operations import PublishBundle
+        from jitid.crypto.der import to_pem
+
+        found = open_authority(self._given.config()).perform(PublishBundle())
+        return {"bundle": "".join(map(to_pem, found.roots))}
+
+    def _take(self, one: Wanted, issued: Issued, until: float) -> None:
+        """Deliver a secret that was made."""
+        (made,) = issued.credentials
+        ends_at = usable_until(issued.expires_at, made.facts)
+        if one.place is not None:
+            one.place.put(made.secret.reveal())
+            self._shown = self._shown or made.secret.reveal()
+            self._held[one.what] = _Held(one, ends_at, _due(issued, ends_at, until))
+            return
+        text = text_of(issued.kind, made.secret, ends_at)
+        delivered = Delivered(
+            one.name, issued.kind, made.secret, made.facts, ends_at, text, self._beside(issued.kind)
+        )
+        kind = own_way(issued.kind, made.facts)
+        if kind is not None:
+            if kind not in self._ways:
+                self._ways[kind] = kind()
+            self._ways[kind].put(delivered)
+        self._files.put(delivered)
+        self._held[one.what] = _Held(one, ends_at, _due(issued, ends_at, until))
+
+    def _tell(self, held: _Held, error: Exception) -> None:
+        reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
+        if self._told.get(held.wanted.what) != reason:
+            self._told[held.wanted.what] = reason
+            self._given.warn(
+                f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
+            )
+
+
+def _due(issued: Issued, ends_at: int, until: float) -> float:
+    """Return when to renew what was issued."""
+    if ends_at >= until:
+        return _NEVER
+    # With a third of its life left, and not all of many runs at the same moment.
+    early = 0.02 * os.urandom(1)[0] / 255
+    return issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
+
+
+def _again(held: _Held, now: float, *, lasting: bool) -> _Held:
+    """Return a secret that could not be renewed with the time of the next try: sooner while it works.
+
+    What is refused (`lasting`) is asked for a few times more until it expires, and then no longer.
+    """
+    left = held.ends_at - now
+    soon = max(left / 3, _PAUSE)
+    if lasting:
+        return held._replace(due=now + soon if left > 0 else _NEVER)
+    wait = min(held.wait, soon) if left > 0 else held.wait
+    return held._replace(due=now + wait, wait=min(held.wait * 2, _LONGEST_WAIT))
+
+
+def _is_name(name: str) -> bool:
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and name.isascii()
+        and name[0].isalpha()
+        and all(each.isalnum() or each in "_-" for each in name)
+    )

@@ -1,0 +1,1 @@
+"""Verbs that trace, scan, report leaks and adopt standing secrets."""

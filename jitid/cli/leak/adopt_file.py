@@ -1,0 +1,160 @@
+"""`jitid adopt add --from-file`: many standing secrets as a spreadsheet or as JSON lines have them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from jitid.capabilities.adopt import read_secret
+from jitid.capabilities.adopt.read_secret import Kept
+from jitid.capabilities.directory.roster.line_error import at, misplaced
+from jitid.cli import read_input
+from jitid.cli.directory.roster_file import Content
+from jitid.cli.leak.adopt_input import check_elsewhere, standing
+from jitid.errors import UsageError
+from jitid.model.standing_secret import MOST_SECRETS, StandingSecret
+from jitid.values import strict_json
+from jitid.values.text import quote
+
+FORMS = ("csv", "jsonl")
+_ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_STATED = (
+    "name",
+    "owner",
+    "place",
+    "purpose",
+    "agent",
+    "sensitivity",
+    "expires",
+    "target",
+    "reference",
+    "prefix",
+    "access_key_id",
+)
+_SECRETS = ("secret", "fingerprint", "public_key")
+"""One of them says which secret it is."""
+COLUMNS = (*_STATED, *_SECRETS)
+_LONGEST = 500_000
+_WHAT = "the list of secrets"
+
+
+def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple[StandingSecret, ...], str]:
+    """Return what a file states, and SHA-256 of it as hex; `usual` is what holds where a line says nothing.
+
+    Raises:
+        UsageError: the file cannot be read, or a line cannot be meant; the message says which and repeats no secret.
+
+    """
+    form = stated or _ENDINGS.get(os.path.splitext(path)[1].lower())
+    if form not in FORMS:
+        what = (
+            "nothing says which form the list has"
+            if stated is None
+            else f"{quote(stated)} is no form of a list"
+        )
+        raise UsageError(what, f"say it with --as: {', '.join(FORMS)}")
+    descriptor = read_input.opened(path, _WHAT)
+    try:
+        with read_input.file_of(descriptor) as file:
+            content = Content(file)
+            lines = content.lines(mark=True)
+            rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)
+            found = tuple(_standing(number, row, usual) for number, row in _few(rows))
+            # What stands behind the last line counts too.
+            return found, content.digest()
+    except OSError as error:
+        raise read_input.unreadable(path, _WHAT, error) from error
+
+
+def _few(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict[str, str]]]:
+    for count, row in enumerate(rows):
+        if count == MOST_SECRETS:
+            raise UsageError(
+                f"the list names more than {MOST_SECRETS:,} secrets; nothing was changed",
+                "adopt them in parts",
+            )
+        yield row
+
+
+def _csv(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of CSV (RFC 4180) with the numbers of their last lines; the first names the columns."""
+    reader = csv.reader(lines, strict=True)
+    limit = csv.field_size_limit(_LONGEST)
+    try:
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        _check_columns(header, 1)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise misplaced(
+                    f"line {reader.line_num}", f"it has {len(cells)} cells, and the header has {len(header)}"
+                )
+            yield (
+                reader.line_num,
+                {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()},
+            )
+    except csv.Error as error:
+        raise misplaced(f"line {reader.line_num}", f"it is no CSV: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _jsonl(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, text in lines:
+        if not text.strip():
+            continue
+        place = f"line {number}"
+        try:
+            found: Any = strict_json.loads(text, "it")
+        except strict_json.StrictJSONError:
+            # What is wrong with it might repeat a part of a secret.
+            raise misplaced(place, "it is no strict JSON") from None
+        if not isinstance(found, dict):
+            raise misplaced(place, "it is no JSON object")
+        _check_columns(found, number)
+        wrong = next(
+            (name for name, value in found.items() if not isinstance(value, (str, type(None)))), None
+        )
+        if wrong is not None:
+            raise misplaced(place, f"its member `{wrong}` is not text")
+        yield number, {name: value for name, value in found.items() if value is not None}
+
+
+def _check_columns(names: Iterable[str], line: int) -> None:
+    names = list(names)
+    for name in names:
+        if name not in COLUMNS:
+            raise misplaced(
+                f"line {line}", f"there is no column {quote(name)}", f"there are: {', '.join(COLUMNS)}"
+            )
+    if len(set(names)) != len(names):
+        raise misplaced(f"line {line}", "it names a column twice")
+
+
+def _standing(number: int, row: dict[str, str], usual: Mapping[str, str]) -> StandingSecret:
+    with at(f"line {number}"):
+        stated: dict[str, str | None] = {name: row.get(name) or usual.get(name) for name in _STATED}
+        for name in ("name", "owner", "place", "purpose"):
+            if not stated[name]:
+                raise UsageError(f"it has no {name}")
+        given = [name for name in _SECRETS if name in row]
+        if len(given) != 1:
+            raise UsageError(
+                "it says twice which secret it is" if given else "it does not say which secret it is",
+                f"give one of: {', '.join(_SECRETS)}",
+            )
+        check_elsewhere(stated, row[given[0]])
+        return standing(number, stated, _kept(given[0], row[given[0]], stated["prefix"]))
+
+
+def _kept(sort: str, text: str, prefix: str | None) -> Kept:
+    match sort:
+        case "secret":
+            return read_secret.of_secret(text, prefix)
+        case "fingerprint":
+            return read_secret.of_fingerprint(text, prefix)
+        case _:
+            return read_secret.of_public(text)

@@ -1,0 +1,89 @@
+"""`jitid adopt suggest`: what can take the place of standing secrets, as configuration, policy and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
+from jitid.cli.invocation import Globals
+from jitid.errors import NotFoundError, UsageError
+from jitid.formats.view import View
+from jitid.model.standing_secret import check_own_name
+from jitid.system import output
+from jitid.values.text import safe
+
+if TYPE_CHECKING:
+    from jitid.capabilities.adopt.replacement import Replacement
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+
+FIELDS = ("name", "kind", "why", "configuration", "policy", "commands")
+_AT_ONCE = 100
+_WIDTH = 100
+
+
+def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.EveryStanding = False) -> None:
+    """Tell what can take the place of adopted secrets, and write what it needs.
+
+    For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
+    just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
+    """
+    given.expect(FIELDS)
+    if bool(names) is all_:
+        raise UsageError(
+            "nothing is named" if not names else "--all and names contradict each other",
+            "name adopted secrets, or all of them with --all",
+        )
+    authority = open_authority(given.config())
+    wanted = list(dict.fromkeys(map(check_own_name, names or ()))) or list(_standing(authority))
+    if not wanted:
+        raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
+    found = [
+        one
+        for first in range(0, len(wanted), _AT_ONCE)
+        for one in authority.perform(SuggestReplacements(names=tuple(wanted[first : first + _AT_ONCE])))
+    ]
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.adopt-suggest/1", FIELDS, [_row(given, one) for one in found]))
+    else:
+        output.write("\n".join(_text(given, one) for one in found))
+
+
+def _standing(authority: Authority) -> Iterator[str]:
+    """Yield the names of all that may still work, each once."""
+    after, seen = 0, set()
+    while True:
+        page = authority.perform(ListAdopted(live=True, after=after, limit=1_000))
+        for one in page.secrets:
+            if one.name not in seen:
+                seen.add(one.name)
+                yield one.name
+        if len(page.secrets) < 1_000:
+            return
+        after = page.secrets[-1].credential.key
+
+
+def _row(given: Globals, one: Replacement) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "why": one.why,
+        "configuration": one.table or None,
+        "policy": one.policy or None,
+        "commands": [given.command(each) for each in one.commands],
+    }
+
+
+def _text(given: Globals, one: Replacement) -> str:
+    """Return a suggestion as a document whose parts can be copied where they belong."""
+    from textwrap import wrap
+
+    lines = [f"# {safe(one.name)}: {one.kind or 'nothing fits'}"]
+    lines += [f"# {line}" for line in wrap(one.why, _WIDTH)]
+    for what, text in (("the configuration", one.table), ("the policy", one.policy)):
+        if text:
+            lines += ["", f"# For {what}:", *text.rstrip("\n").split("\n")]
+    lines += ["", "# And then:", *(given.command(each) for each in one.commands)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,297 @@
+"""`jitid adopt`: standing secrets that exist already, recorded, looked at, and said to have ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority, open_for_preview, open_or_create_authority
+from jitid.capabilities.adopt import operations as ops
+from jitid.cli import read_input, record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.cli.leak import adopt_rows
+from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing
+from jitid.cli.leak.trace_rows import number, some
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.standing_secret import MOST_SECRET, check_own_name
+from jitid.system import output
+from jitid.values.names import check_delegator
+from jitid.values.text import check_text, mark_of, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.read_secret import Kept
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+
+_PAGE = 1_000
+_ONE = ("name", "owner", "place", "purpose")
+
+
+def add(
+    given: Globals,
+    name: options.AdoptedName = None,
+    owner: options.SecretOwner = None,
+    place: options.SecretPlace = None,
+    purpose: options.SecretPurpose = None,
+    agent: options.SecretAgent = None,
+    sensitivity: options.SecretSensitivity = None,
+    expires: options.SecretEnd = None,
+    target: options.SecretTarget = None,
+    reference: options.SecretReference = None,
+    prefix: options.SecretPrefix = None,
+    access_key_id: options.AccessKeyId = None,
+    file: options.SecretFile = None,
+    fingerprint: options.SecretPrint = None,
+    public_key: options.PublicKeyFile = None,
+    from_file: options.SecretsFile = None,
+    as_: options.SecretsForm = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
+
+    The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
+    reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
+    """
+    given.expect(adopt_rows.ADDED)
+    stated = {
+        "name": name,
+        "owner": owner,
+        "place": place,
+        "purpose": purpose,
+        "agent": agent,
+        "sensitivity": sensitivity,
+        "expires": expires,
+        "target": target,
+        "reference": reference,
+        "prefix": prefix,
+        "access_key_id": access_key_id,
+    }
+    content = None
+    if from_file is not None:
+        from jitid.cli.leak import adopt_file
+
+        if file is not None or fingerprint is not None or public_key is not None or name is not None:
+            raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
+        secrets, content = adopt_file.read(
+            from_file, as_, {key: value for key, value in stated.items() if value}
+        )
+    else:
+        if as_ is not None:
+            raise UsageError("--as says which form the file of --from-file has")
+        missing = [each for each in _ONE if not stated[each]]
+        if missing:
+            raise UsageError(
+                f"a secret that is adopted needs {'a name' if missing[0] == 'name' else f'--{missing[0]}'}; "
+                "nothing was changed",
+                "say what it is called, who answers for it, where it is kept and what for: "
+                "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
+            )
+        kept = _kept(file, fingerprint, public_key, prefix, stated)
+        secrets = (standing(0, stated, kept),)
+    operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=given.accept_clock)
+    config = given.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
+    _tell(given, authority.perform(operation), name, dry_run=dry_run)
+
+
+def _kept(
+    file: str | None,
+    fingerprint: str | None,
+    public_key: str | None,
+    prefix: str | None,
+    stated: Mapping[str, str | None],
+) -> Kept:
+    """Return what is kept of the one secret. Raises UsageError if it is not given in exactly one way."""
+    from jitid.capabilities.adopt import read_secret
+
+    if sum(way is not None for way in (file, fingerprint, public_key)) > 1:
+        raise UsageError(
+            "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
+        )
+    if fingerprint is not None:
+        return read_secret.of_fingerprint(fingerprint, prefix)
+    if public_key is not None:
+        return read_secret.of_public(
+            read_input.unmarked(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
+        )
+    data = read_input.read(file or "-", MOST_SECRET + 2, "the secret")
+    if mark := mark_of(data):
+        raise UsageError(
+            f"the secret begins with {mark}; nothing was changed", "save it as UTF-8 without the mark"
+        )
+    try:
+        text = data.decode("utf-8")
+        check_elsewhere(stated, text)
+        return read_secret.of_secret(text, prefix)
+    except UnicodeDecodeError:
+        raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
+
+
+def _tell(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) -> None:
+    if given.field is not None or given.format_name() is not None:
+        row = adopt_rows.added(done, name, dry_run=dry_run)
+        given.show(View("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
+    else:
+        output.write(_sentence(done, name, dry_run=dry_run) + "\n")
+    for text in done.unseen:
+        given.note(f"whether it works there is not known: {text}")
+    if done.unverified:
+        given.note(
+            "the directory does not know the owner"
+            if done.unverified == done.new == 1
+            else f"of {done.unverified} the directory does not know the owner"
+        )
+
+
+def _sentence(done: Adoption, name: str | None, *, dry_run: bool) -> str:
+    what = number(done.new, "secret") if name is None else name
+    if not done.new:
+        return (
+            f"{name} is adopted so already"
+            if name is not None
+            else f"{number(done.already, 'secret')} are adopted so already"
+        )
+    also = f"; {done.already} were so already" if done.already else ""
+    if dry_run:
+        return f"would adopt {what}{also}; nothing was changed"
+    which = f" as {done.taken[0].jti}" if done.new == 1 else ""
+    return f"adopted {what}{which} (audit event {done.event}){also}"
+
+
+def list_(
+    given: Globals,
+    owner: options.SecretOwner = None,
+    live: options.MayWork = False,
+    limit: options.Limit = None,
+) -> None:
+    """List adopted secrets, the oldest first.
+
+    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
+    here, and may work there all the same.
+    """
+    given.expect(adopt_rows.FIELDS)
+    most = limit_of(limit)
+    authority = open_authority(given.config())
+    shown = record_rows.columns(given, adopt_rows.FIELDS, adopt_rows.BRIEF)
+    told = [
+        {field: row[field] for field in shown}
+        for row in _pages(authority, None if owner is None else check_delegator(owner), most, live=live)
+    ]
+    given.show(View("jitid.adopt-list/1", shown, told))
+    if limit is None and len(told) == most:
+        given.note(f"there may be more than {most}: say how many with --limit")
+
+
+def _pages(authority: Authority, owner: str | None, most: int, *, live: bool) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after = 0
+    while len(found) < most:
+        size = min(_PAGE, most - len(found))
+        page = authority.perform(ops.ListAdopted(owner=owner, live=live, after=after, limit=size))
+        found += [adopt_rows.record(one, page.now) for one in page.secrets]
+        if len(page.secrets) < size:
+            break
+        after = page.secrets[-1].credential.key
+    return found
+
+
+def show(given: Globals, name: options.AdoptedOne) -> None:
+    """Tell everything about an adopted secret."""
+    given.expect(adopt_rows.FIELDS)
+    page = open_authority(given.config()).perform(ops.ListAdopted(names=(check_own_name(name),), limit=1))
+    row = adopt_rows.record(page.secrets[0], page.now)
+    if not record_rows.by_eye(given):
+        given.show(View("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
+        return
+    seen = {field: value for field, value in row.items() if value is not None}
+    given.show(View("jitid.adopt-show/1", tuple(seen), [seen], one=True))
+
+
+def change(
+    given: Globals,
+    names: options.AdoptedNames,
+    owner: options.SecretOwner = None,
+    place: options.SecretPlace = None,
+    purpose: options.SecretPurpose = None,
+    agent: options.SecretAgent = None,
+    expires: options.SecretEnd = None,
+    target: options.SecretTarget = None,
+    reference: options.SecretReference = None,
+) -> None:
+    """Change what is known of adopted secrets: whose they are, where, and what ends them.
+
+    What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
+    """
+    given.expect(adopt_rows.FIELDS)
+    stated = {
+        "owner": owner,
+        "place": place,
+        "purpose": purpose,
+        "agent": agent,
+        "expires": expires,
+        "target": target,
+        "reference": reference,
+    }
+    operation = ops.ChangeAdopted(
+        names=_named(names), amended=amended_by(stated), accept_clock=given.accept_clock
+    )
+    page = open_authority(given.config()).perform(operation)
+    told = [adopt_rows.record(one, page.now) for one in page.secrets]
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.adopt-change/1", adopt_rows.FIELDS, told))
+        return
+    for row in told:
+        where = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
+        output.write(
+            f"{row['name']}: {row['owner']} answers for it; it is kept at {safe(row['place'])}; {where}\n"
+        )
+
+
+def probe(given: Globals, names: options.AdoptedNames) -> None:
+    """Ask targets whether adopted secrets work there.
+
+    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
+    """
+    given.expect(adopt_rows.PROBED)
+    found = open_authority(given.config()).perform(ops.ProbeAdopted(names=_named(names)))
+    told = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
+    given.show(View("jitid.adopt-probe/1", adopt_rows.PROBED, told))
+
+
+def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:
+    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
+
+    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
+    """
+    given.expect(adopt_rows.ENDED)
+    if proof is None or not proof.strip():
+        raise UsageError(
+            "what was done is not told; nothing was changed",
+            "say with --proof how it is known that they work no longer: the audit log keeps it",
+        )
+    if len(proof) > _PAGE:
+        raise UsageError(f"the proof is longer than {_PAGE:,} characters")
+    operation = ops.EndAdopted(
+        names=_named(names), proof=check_text(proof, "the proof"), accept_clock=given.accept_clock
+    )
+    done = open_authority(given.config()).perform(operation)
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(done)], one=True))
+    elif done.event is None:
+        output.write(f"{some(list(operation.names))} had ended already\n")
+    else:
+        output.write(
+            f"{some(list(operation.names))} ended where it is kept (audit event {done.event})\n"
+            if done.done == 1
+            else f"{done.done} secrets ended where they are kept (audit event {done.event})\n"
+        )
+    if done.unproved is not None:
+        given.warn(f"it is not proved that the ledger refuses what leaked of it: {done.unproved}")
+
+
+def _named(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_own_name(name) for name in names))

@@ -1,0 +1,323 @@
+"""`jitid leak add`: a report batch by batch, and the end of what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority.open import open_authority, room
+from jitid.capabilities.leak.leaks import LeakReport, check_source
+from jitid.capabilities.leak.trace_result import first_of
+from jitid.cli import record_rows
+from jitid.cli.confirm import must_be_confirmed
+from jitid.cli.hints import OTHER_LEDGER
+from jitid.cli.identity import revoke_many
+from jitid.cli.identity.revoke import check_reason, most_of, row, sentence
+from jitid.cli.leak import leak_rows
+from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
+from jitid.cli.leak.trace_rows import nothing, number, some, warn_of_thieves
+from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
+from jitid.formats.view import View
+from jitid.model.leak import LeakFilter
+from jitid.model.ledger_rows import Selection
+from jitid.operation.base import AddLeaks, Revoke
+from jitid.system import output
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.leak.leaks import Reported
+    from jitid.capabilities.leak.trace_result import Stray
+    from jitid.cli.invocation import Globals
+    from jitid.operation.authority import Authority
+
+_TOGETHER = 5_000
+_LISTED = 10_000
+"""So many leaks are shown; whoever reports more than that asks for them by `leak list`."""
+
+
+class Ending(NamedTuple):
+    """What is to become of what leaked."""
+
+    revoke: bool
+    reason: str | None
+    most: int | None
+    dry_run: bool
+    yes: bool
+
+
+class _Total:
+    """What came of all batches of a text."""
+
+    def __init__(self) -> None:
+        self.credentials: dict[int, str] = {}
+        self.unproved: dict[int, str] = {}
+        self.strays: list[Stray] = []
+        self.events: list[int] = []
+        self.new = 0
+        self.moved = self.later = self.ids = self.unknown = self.places = 0
+        self.alive = self.living_on = 0
+        self.alive_then = 0
+        """How many were alive when it was recorded."""
+
+    def add(self, came: Reported) -> None:
+        """Add what came of one batch."""
+        if came.event is not None:
+            self.events.append(came.event)
+        self.places += came.places
+        self.alive_then += came.alive
+        # What another batch foresaw already, or recorded, is none.
+        self.new += len(came.new - self.credentials.keys())
+        self.later += came.later
+        self.moved += came.moved
+        self.ids += came.ids
+        self.unknown += came.unknown
+        self.credentials |= came.credentials
+        self.unproved |= came.unproved
+        self.strays = first_of([*self.strays, *came.strays])
+
+    def see(self, row: Mapping[str, Any]) -> None:
+        """Look at a row of what leaked there, whether there is something to end."""
+        self.alive += row["dead_at"] is None
+        self.living_on += leak_rows.lives_on(row)
+
+    @property
+    def already(self) -> int:
+        """How many were known from there before."""
+        return len(self.credentials) - self.new
+
+    @property
+    def left(self) -> list[str]:
+        """Those that nothing proves, and that were not recorded."""
+        return [jti for key, jti in self.unproved.items() if key not in self.credentials]
+
+
+def add(
+    given: Globals,
+    searched: TextSearch | ReportSearch,
+    source: str,
+    at: int | None,
+    ending: Ending,
+) -> None:
+    """Report what stands in a text or in a scanner's report, and end it if that is wanted.
+
+    Raises:
+        UsageError: the line cannot be meant, or nothing is proved to have leaked; nothing was changed.
+        NotFoundError: nothing that this ledger issued is there.
+        PartialError: something was recorded, and something else was not, or did not end.
+
+    """
+    most = _most(given, ending)
+    report = LeakReport(check_source(source), at, ending.yes)
+    given.expect(leak_rows.FIELDS)
+    total = _Total()
+    with searched as search:
+        authority = open_authority(given.config(), accept_clock=given.accept_clock)
+        try:
+            for finds, sightings in search.batches(room(given.config())):
+                operation = AddLeaks(
+                    finds=finds,
+                    report=report,
+                    sightings=sightings,
+                    dry_run=ending.dry_run,
+                    accept_clock=given.accept_clock,
+                )
+                came = authority.perform(operation)
+                search.answered(came.marks)
+                total.add(came)
+        except JitidError as error:
+            if not total.events:
+                raise search.nothing_recorded(error) from error
+            raise PartialError(
+                f"{error.message}; what stood before it is recorded: {number(total.new, 'leak')}",
+                "report it again: what is recorded is recorded once",
+            ) from error
+    failure = _left(total) or search.shortcoming()
+    ended: Ended | None = None
+    if ending.revoke and total.credentials:
+        try:
+            ended = _end(given, authority, total, ending, most)
+        except JitidError as error:
+            failure = error
+        else:
+            failure = failure or _unproved(ended)
+    try:
+        _show(given, authority, total, report, ending, ended, search)
+    finally:
+        # What was recorded and what ended is said even where nobody takes the rows.
+        _tell(given, total, ending, ended, search.sentence(), failed=failure is not None)
+    if failure is not None:
+        raise failure
+    if ended is not None:
+        must_be_confirmed(ended)
+    if not total.credentials:
+        raise _nothing(given, total, search)
+
+
+def _most(given: Globals, ending: Ending) -> int | None:
+    """Return how many may end, None for any number. Raises UsageError for guards without a revocation."""
+    if ending.yes and ending.most is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if ending.revoke:
+        check_reason(ending.reason)
+        return None if ending.yes else most_of(given, ending.most)
+    if ending.reason is not None or ending.most is not None:
+        raise UsageError("--reason and --max go with --revoke", "add --revoke, or leave them out")
+    return None
+
+
+def _left(total: _Total) -> JitidError | None:
+    """Return the error for what was not recorded, since anybody could have written it."""
+    if not total.left:
+        return None
+    what = f"neither a signature nor a fingerprint proves {some(total.left)}"
+    hint = "look at it with jitid trace, and repeat this with --yes to record that too"
+    if total.credentials:
+        return PartialError(f"{what}; that was not recorded", hint)
+    return UsageError(f"{what}; nothing was recorded", hint)
+
+
+def _unproved(ended: Ended) -> JitidError | None:
+    """Return the error for what was recorded and has ended, and is not proved to have."""
+    if ended.unproved is None:
+        return None
+    return PartialError(
+        f"it is not proved that the ledger refuses what ended: {ended.unproved}",
+        "repeat it: what is done is done once",
+    )
+
+
+def _end(given: Globals, authority: Authority, total: _Total, ending: Ending, most: int | None) -> Ended:
+    operation = Revoke(
+        selection=Selection(ids=tuple(total.credentials.values())),
+        reason=ending.reason,
+        most=most,
+        dry_run=ending.dry_run,
+        accept_clock=given.accept_clock,
+    )
+    try:
+        return revoke_many.end(given, authority, operation, room(given.config()))
+    except UsageError as error:
+        if not total.events:
+            raise
+        # The guard speaks of the ledger as a whole, and a report has changed it.
+        what = error.message.replace("nothing was changed", "what leaked is recorded, and nothing has ended")
+        raise PartialError(what, error.hint) from error
+
+
+def _show(
+    given: Globals,
+    authority: Authority,
+    total: _Total,
+    report: LeakReport,
+    ending: Ending,
+    ended: Ended | None,
+    search: TextSearch | ReportSearch,
+) -> None:
+    shown = record_rows.columns(given, leak_rows.FIELDS, leak_rows.BRIEF)
+    told = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
+    document: dict[str, Any] | None = None
+    if given.field is None and given.format_name() == "json":
+        document = {
+            "items": list(told),
+            "source": report.source,
+            "recorded": total.new,
+            "already": total.already,
+            "places": total.places,
+            "findings": search.findings if isinstance(search, ReportSearch) else None,
+            "findings_ours": search.ours if isinstance(search, ReportSearch) else None,
+            "unproved": len(total.left),
+            "unknown": total.unknown,
+            "ids": total.ids,
+            "events": total.events,
+            "dry_run": ending.dry_run,
+            "ended": None if ended is None else row(ended, dry_run=ending.dry_run),
+        }
+    elif record_rows.by_eye(given) and not total.credentials:
+        return
+    given.show(View("jitid.leak-add/1", shown, told, document=document))
+
+
+def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
+    keys = islice(sorted(total.credentials, reverse=True), _LISTED)
+    while some_of := tuple(islice(keys, _TOGETHER)):
+        chosen = LeakFilter(credentials=some_of, source=source, open=True)
+        for one in leak_rows.pages(authority, chosen, len(some_of)):
+            total.see(one)
+            yield one
+
+
+def _tell(
+    given: Globals, total: _Total, ending: Ending, ended: Ended | None, report: str | None, *, failed: bool
+) -> None:
+    warn_of_thieves(given, total.strays)
+    if report is not None:
+        given.note(report)
+    for text in _notes(total, dry_run=ending.dry_run):
+        given.note(text)
+    if total.later:
+        given.warn(
+            f"what was recorded before stays as it is, reported later than --at says ({number(total.later, 'leak')}): "
+            "another --source makes another report"
+        )
+    if ended is not None:
+        output.say(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
+    elif not ending.revoke and not failed and not ending.dry_run:
+        for text in _left_alive(total):
+            given.note(text)
+
+
+def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
+    if total.credentials:
+        parts = []
+        if total.new:
+            parts.append(f"{'would record' if dry_run else 'recorded'} {number(total.new, 'leak')}")
+        if total.already:
+            parts.append(f"{number(total.already, 'leak')} had been recorded already")
+        if total.places:
+            parts.append(f"{number(total.places, 'place')} {'is' if total.places == 1 else 'are'} new")
+        if total.events:
+            parts[0 if total.new else -1] += f" (audit event {' '.join(map(str, total.events))})"
+        text = "; ".join(parts)
+        if total.unknown:
+            text += f"; and {number(total.unknown, 'string')} that the ledger does not know"
+        yield text
+    elif total.unknown:
+        yield f"found {number(total.unknown, 'string')} that the ledger does not know"
+    if len(total.credentials) > _LISTED:
+        yield f"the {_LISTED} newest are shown: jitid leak list has all of them"
+    if total.moved:
+        yield f"{number(total.moved, 'credential')} issued only after that report: counted from the issue on"
+    if total.ids:
+        yield f"{number(total.ids, 'id')} in the text did not count: an id is no secret"
+
+
+def _left_alive(total: _Total) -> Iterator[str]:
+    alive = total.alive if len(total.credentials) <= _LISTED else total.alive_then
+    if alive:
+        lives, it = ("lives", "it") if alive == 1 else ("live", "them")
+        yield f"nothing was ended: {number(alive, 'leaked credential')} still {lives}, and --revoke ends {it}"
+    if total.living_on:
+        lives, it = (
+            ("its identity lives", "that") if total.living_on == 1 else ("their identities live", "those")
+        )
+        what = number(total.living_on, "leaked credential")
+        yield f"{what} had ended already; {lives} on: --revoke ends {it} too"
+
+
+def _nothing(given: Globals, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:
+    if total.ids and not total.unknown:
+        return NotFoundError(
+            "there are ids alone, and an id is no secret: nothing was recorded",
+            "see whose they are: jitid trace",
+        )
+    if total.unknown and not total.strays:
+        return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
+    if isinstance(search, ReportSearch):
+        if not search.findings:
+            return NotFoundError("the report has no findings; nothing was recorded")
+        return NotFoundError(
+            "nothing in the report is ours: no token or part of one, no fingerprint, no secret",
+            "whatever a scanner has no rule for it does not report: jitid scan finds our own",
+        )
+    return nothing(given, total.strays, [], search.caveat)

@@ -1,0 +1,95 @@
+"""`jitid leak timeline`: what became of leaks, for the report of an incident."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jitid.cli.leak import timeline_rows
+from jitid.formats.markdown import code
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitid.capabilities.leak.timeline import Account
+    from jitid.cli.invocation import Globals
+
+FORMATS = ("markdown",)
+"""Formats that only this verb has, besides those of every verb."""
+
+
+def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
+    """Write what became of leaks: Markdown at a terminal, or in the format that was asked for."""
+    if own is not None:
+        output.write_pieces(text(accounts))
+        return
+    if given.field is None and given.format_name() is None and output.is_terminal():
+        from jitid.formats.table import terminal_width
+
+        output.write_pieces(text(accounts, terminal_width()))
+        return
+    told = (row for account in accounts for row in timeline_rows.of_steps(account))
+    document = None
+    if given.field is None and given.format_name() == "json":
+        document = {"items": [timeline_rows.document(account) for account in accounts]}
+    given.show(View("jitid.leak-timeline/1", timeline_rows.FIELDS, told, document=document))
+
+
+def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:
+    """Yield the Markdown of an incident: each leak with its facts, and what happened in the order of time.
+
+    `width` is how many columns there are to read it in; None for lines of any length.
+    """
+    now = max(account.details.leaked.now for account in accounts)
+    if len(accounts) > 1:
+        yield f"# {len(accounts)} leaks, as of {format_time(now)}\n\n"
+        for account in accounts:
+            words = [*timeline_rows.heading(account), f": {timeline_rows.standing(account)}"]
+            yield _item(words, width)
+        yield "\n"
+    for number, account in enumerate(accounts):
+        if number:
+            yield "\n"
+        yield from _one(account, "#" if len(accounts) == 1 else "##", width)
+
+
+def _one(account: Account, mark: str, width: int | None) -> Iterator[str]:
+    yield f"{mark} {timeline_rows.written(timeline_rows.heading(account), code)}\n\n"
+    now = format_time(account.details.leaked.now)
+    yield _broken([f"**{timeline_rows.standing(account)}**, as of {now}."], width) + "\n"
+    for name, words in timeline_rows.facts(account):
+        yield _item([f"**{name}:** ", *words], width)
+    for what, duration in timeline_rows.exposures(account):
+        yield _item([f"**Exposed** {what}: {duration}"], width)
+    yield f"\n{mark}# Timeline\n\n"
+    for step in account.steps:
+        event = [] if step.event is None else [f" (audit event {step.event})"]
+        yield _item([f"{format_time(step.at)} ", *timeline_rows.words(step), *event], width)
+
+
+_BREAK = "\0"
+"""Where a line may be broken: nothing that is shown has such a character."""
+
+
+def _item(words: timeline_rows.Words, width: int | None) -> str:
+    """Return an item of a list."""
+    return _broken(words, width, "- ", "  ")
+
+
+def _broken(words: timeline_rows.Words, width: int | None, first: str = "", indent: str = "") -> str:
+    """Return text in lines that are broken between our own words alone, for a break in a code span shows."""
+    ours = [each if isinstance(each, timeline_rows.Foreign) else each.replace(" ", _BREAK) for each in words]
+    lines: list[str] = []
+    line = first
+    for word in timeline_rows.written(ours, code).split(_BREAK):
+        if line in (first, indent):
+            line += word
+        elif width is not None and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = indent + word
+        else:
+            line += f" {word}"
+    return "".join(f"{each}\n" for each in [*lines, line])

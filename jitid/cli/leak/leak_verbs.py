@@ -1,0 +1,230 @@
+"""`jitid leak`: report what leaked, look at it, and be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from jitid.cli import record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.cli.leak import leak_rows
+from jitid.errors import UsageError
+from jitid.model.leak import LeakFilter
+from jitid.model.task import check_task
+from jitid.values.times import parse_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.scan.reports.any_report import ReportFormat
+    from jitid.cli import options
+
+_LONGEST_NUMBER = 18
+"""So many digits fit into every ledger's numbers."""
+
+
+def add(
+    given: Globals,
+    file: options.LeakedText = None,
+    source: options.Source = None,
+    at: options.ReportedAt = None,
+    revoke: options.EndLeaked = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.YesLeaked = False,
+    from_: options.FromReport = None,
+    report_format: options.OfScanner = None,
+) -> None:
+    """Report that tokens of ours leaked, and end them with --revoke.
+
+    A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
+    of it is kept but which credentials were there. What neither a signature nor a fingerprint proves is recorded
+    with --yes only, and an id proves nothing. The same from the same source again is no new leak while that one
+    is open. --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
+    """
+    from jitid.cli.leak import leak_add
+    from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
+    from jitid.cli.leak.search_stream import shapes_of
+
+    if file is not None and from_ is not None:
+        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
+    if report_format is not None and from_ is None:
+        raise UsageError("--report-format goes with --from")
+    named = file or "-" if from_ is None else from_
+    leak_add.add(
+        given,
+        TextSearch(named, lambda: shapes_of(given))
+        if from_ is None
+        else ReportSearch(named, _format_of(report_format)),
+        ("stdin" if named == "-" else named) if source is None else source,
+        None if at is None else parse_time(at),
+        leak_add.Ending(revoke, reason, max_, dry_run=dry_run, yes=yes),
+    )
+
+
+def list_(
+    given: Globals,
+    open_: options.Open = False,
+    valid: options.StillValid = False,
+    source: options.OfSource = None,
+    task: options.OfTask = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: options.Limit = None,
+) -> None:
+    """List what leaked, and whether it still works.
+
+    The newest first; every condition must hold, times are those of the report. The exposure goes from the report
+    to the end of the credential, or until now. Until `lives_until` it lives, or something else of its identity or
+    below that. `refused_since`: the ledger refuses all of that since then. `accepted_until`: from then on no verifier
+    accepts any of it.
+    """
+    from jitid.authority.open import open_authority
+    from jitid.formats.view import View
+
+    given.expect(leak_rows.FIELDS)
+    chosen = LeakFilter(
+        source=source,
+        task=None if task is None else check_task(task),
+        open=open_,
+        since=None if since is None else parse_time(since),
+        until=None if until is None else parse_time(until),
+    )
+    most = limit_of(limit)
+    authority = open_authority(given.config())
+    shown = record_rows.columns(given, leak_rows.FIELDS, leak_rows.BRIEF)
+    count = living_on = 0
+
+    def told() -> Iterator[dict[str, Any]]:
+        nonlocal count, living_on
+        for row in leak_rows.pages(authority, chosen, most, valid=valid):
+            count += 1
+            living_on += leak_rows.lives_on(row)
+            yield {name: row[name] for name in shown}
+
+    given.show(View("jitid.leak-list/1", shown, told()))
+    if living_on:
+        what = "leak's credential has" if living_on == 1 else "leaks' credentials have"
+        whose = "its identity lives" if living_on == 1 else "their identities live"
+        given.note(
+            f"{living_on} open {what} ended, and {whose} on: see lives_until, or jitid sweep --rule leaked-live"
+        )
+    if limit is None and count == most:
+        given.note(f"there may be more than {most}: say how many with --limit")
+
+
+def show(given: Globals, leak: options.LeakId) -> None:
+    """Tell everything about a leak.
+
+    By the jti of what leaked it tells of each place where that was found.
+    """
+    from jitid.authority.open import open_authority
+    from jitid.formats.view import View
+    from jitid.operation.base import ShowLeaks
+    from jitid.system import output
+
+    given.expect(leak_rows.DETAILS)
+    numbers, jtis = _named([leak])
+    found = open_authority(given.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
+    told = [leak_rows.details(one) for one in found]
+    for row in told:
+        row["revoke"] = row["revoke"] and given.command(row["revoke"])
+    if not record_rows.by_eye(given):
+        given.show(View("jitid.leak/1", leak_rows.DETAILS, told, one=bool(numbers)))
+        return
+    for number, row in enumerate(told):
+        if number:
+            output.write("\n")
+        row["places"] = row["places"] or None
+        row["sightings"] = leak_rows.some_sightings(row["sightings"])
+        seen = {name: value for name, value in row.items() if value not in (None, "", [])}
+        given.show(View("jitid.leak/1", tuple(seen), [seen], one=True))
+
+
+def timeline(given: Globals, leaks: options.LeakIds) -> None:
+    """Tell what became of leaks, for the report of an incident.
+
+    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
+    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
+    At a terminal and with --format markdown it is Markdown.
+    """
+    from jitid.authority.open import open_authority
+    from jitid.cli.leak import leak_timeline, timeline_rows
+    from jitid.operation.base import RecountLeaks
+
+    own = given.own_format(leak_timeline.FORMATS)
+    given.expect(timeline_rows.FIELDS)
+    numbers, jtis = _named(leaks)
+    accounts = open_authority(given.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
+    leak_timeline.show(given, own, accounts)
+
+
+def close(
+    given: Globals, leaks: options.LeakIds, reason: options.Reason = None, yes: options.YesValid = False
+) -> None:
+    """Close leaks: somebody is done with them.
+
+    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
+    """
+    from jitid.authority.open import open_authority
+    from jitid.cli.identity.revoke import check_reason
+    from jitid.formats.view import View
+    from jitid.operation.base import CloseLeaks
+    from jitid.system import output
+
+    given.expect(leak_rows.CLOSED)
+    numbers, jtis = _named(leaks)
+    if reason is None:
+        raise UsageError(
+            "no reason is given; nothing was changed",
+            "say with --reason why they are closed: the audit log keeps it",
+        )
+    check_reason(reason)
+    operation = CloseLeaks(
+        numbers=numbers, jtis=jtis, reason=reason, valid_too=yes, accept_clock=given.accept_clock
+    )
+    authority = open_authority(given.config())
+    try:
+        done = authority.perform(operation)
+    except UsageError as error:
+        error.hint = error.hint and given.command(error.hint)
+        raise
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(done)], one=True))
+    else:
+        output.write(leak_rows.sentence(done) + "\n")
+
+
+def _format_of(text: str | None) -> ReportFormat | None:
+    """Return whose report it is. Raises UsageError for a scanner that is not known."""
+    from jitid.capabilities.scan.reports.any_report import ReportFormat
+
+    if text is None:
+        return None
+    try:
+        return ReportFormat(text)
+    except ValueError:
+        raise UsageError(
+            "there is no such format of reports",
+            f"there are: {', '.join(each.value for each in ReportFormat)}",
+        ) from None
+
+
+def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the numbers and the jtis among some ids. Raises UsageError for anything else, and does not repeat it."""
+    from jitid.values.ids import parse_id
+    from jitid.values.text import refuse_mark
+
+    numbers, jtis = [], []
+    for text in texts:
+        if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
+            numbers.append(int(text))
+        elif text.startswith("jti_"):
+            parse_id(text)
+            jtis.append(text)
+        else:
+            refuse_mark(text, "the id")
+            raise UsageError(
+                "this is neither the number of a leak nor the jti of what leaked", "see: jitid leak list"
+            )
+    return tuple(numbers), tuple(jtis)

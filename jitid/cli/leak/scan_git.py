@@ -1,0 +1,88 @@
+"""`jitid scan --git`, `--staged` and `--install-hook`: what a git repository holds, instead of files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jitid.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitid.capabilities.scan.source import Source
+    from jitid.cli.invocation import Globals
+
+
+HOOK = ("path", "state")
+"""The fields of a hook that was installed."""
+
+
+def check(commits: Sequence[str], *, git: bool, staged: bool, unreachable: bool, for_files: bool) -> None:
+    """Raise UsageError for options that contradict each other."""
+    if git and staged:
+        raise UsageError(
+            "--git and --staged contradict each other", "--git searches what is staged too: leave one out"
+        )
+    if (git or staged) and for_files:
+        raise UsageError(
+            "--no-ignore and --one-file-system are for files", "leave them out, or --git and --staged"
+        )
+    if not git and (commits or unreachable):
+        raise UsageError("--commits and --unreachable go with --git", "add --git, or leave them out")
+    if commits and unreachable:
+        raise UsageError(
+            "--commits and --unreachable contradict each other", "what no ref leads to is in no range"
+        )
+
+
+def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) -> Source:
+    """Return the history of the repository that is meant. Raises UsageError, RefusedError and StorageError."""
+    from jitid.capabilities.scan.blobs import Blobs
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.history import Selection
+
+    repository = Repository(_one(paths))
+    return Blobs(repository, Selection(repository.resolved(commits), unreachable))
+
+
+def staged(paths: Sequence[str]) -> Source:
+    """Return what is about to be committed. Raises UsageError, RefusedError and StorageError."""
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.staged import Staged
+
+    return Staged(Repository(_one(paths)))
+
+
+def install_hook(given: Globals, paths: Sequence[str]) -> None:
+    """Install the pre-commit hook. Raises UsageError, RefusedError, StorageError and OutputError."""
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.hook import install
+    from jitid.cli.setup.installation import check_words, program
+    from jitid.formats.view import View
+
+    given.expect(HOOK)
+    words = program()
+    check_words(words)
+    done = install(Repository(_one(paths)), words)
+    given.show(View("jitid.hook/1", HOOK, [{"path": done.path, "state": done.state}], one=True))
+    if not done.hooks.own:
+        given.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
+    if done.state != "present":
+        given.note("git looks before each commit from now on; `git commit --no-verify` goes without")
+
+
+def named(paths: Sequence[str]) -> list[str]:
+    """Return where the repository is, as a leak's source says it."""
+    return [os.path.abspath(_one(paths) or ".")]
+
+
+def _one(paths: Sequence[str]) -> str | None:
+    """Return the repository that is named, or None for the one that is here. Raises UsageError."""
+    if len(paths) > 1:
+        raise UsageError(
+            "one repository is scanned at a time", "name one folder, or none for the repository that is here"
+        )
+    if "-" in paths:
+        raise UsageError("a repository cannot come from standard input", "name its folder")
+    return paths[0] if paths else None

@@ -1,0 +1,188 @@
+"""What a scan found, as rows for a format."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.capabilities.leak.places import starred
+from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
+from jitid.capabilities.sweep.findings_view import SCAN, SweptRows, covered
+from jitid.cli.leak.scan_findings import RULES
+from jitid.cli.sweep.sweep_rows import Telling, Whole, document, lines
+from jitid.formats.figures import counted
+from jitid.system import output
+from jitid.system.files import writing_public
+
+if TYPE_CHECKING:
+    from jitid.capabilities.scan.source import Tally
+    from jitid.cli.invocation import Globals
+    from jitid.cli.leak.scan_request import Asked
+
+SCHEMA = "jitid.scan/1"
+_OF_EVIDENCE = (
+    "path",
+    "line",
+    "commit",
+    "inside",
+    "match",
+    "proof",
+    "jti",
+    "id",
+    "kind",
+    "agent",
+    "task",
+    "delegator",
+    "chain",
+)
+FIELDS = ("state", "severity", "rule", "subject", "summary", "remedy", *_OF_EVIDENCE, "life", "fingerprint")
+"""The fields of a finding; what was searched is a row too, whose state is `examined` or `missed`."""
+_NAMED = 5
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_STEP = 1000
+
+
+def write(given: Globals, asked: Asked, found: Iterable[Finding | Coverage | Swept]) -> Telling:
+    """Write what was found to standard output, or to a file that is whole or as it was; return what came of it.
+
+    Raises OutputError.
+    """
+    telling = Telling(given, _name(), asked.fail_on, (), None, lambda _: None)
+    records = Whole(telling.records((), found))
+    # What is refused is refused before anything is written.
+    first = next(records, None)
+    records.check()
+    assert first is not None
+    text = _text(given, asked, chain([first], records))
+    if asked.out is None or asked.own != "prometheus":
+        output.put(text, asked.out)
+    else:
+        # What a collector reads is for everybody; the rest has names in it that are not.
+        with writing_public(asked.out) as file:
+            for piece in text:
+                file.write(piece)
+    records.check()
+    return telling
+
+
+def _name() -> str:
+    from uuid import UUID
+
+    from jitid.values.ids import new_uuid7
+
+    return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
+
+
+def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
+    from jitid.formats.show import pieces
+    from jitid.formats.view import Format, View
+
+    if given.field is not None:
+        told = _flat(records, coverage=False)
+        return pieces(View(SCHEMA, FIELDS, told), Format.TSV, given.field, colour=False)
+    to_screen = asked.out is None and output.is_terminal()
+    match asked.own or given.format_name() or ("table" if to_screen else "tsv"):
+        case "sarif":
+            from jitid.capabilities.sweep import findings_sarif
+
+            return findings_sarif.text(records, RULES, asked.wording)
+        case "prometheus":
+            from jitid.formats import prometheus
+
+            return prometheus.text(records, RULES, asked.wording)
+        case "html":
+            from jitid.capabilities.sweep import findings_html
+
+            return findings_html.text(records, RULES, given.command, asked.wording)
+        case "table":
+            from jitid.capabilities.sweep import findings_text
+
+            return findings_text.text(
+                records,
+                RULES,
+                given.coloured(asked.out),
+                given.command,
+                verbose=given.verbose,
+                wording=asked.wording,
+            )
+        case "json":
+            return document(records, SCHEMA)
+        case "jsonl":
+            return lines(records)
+        case other:
+            told = _flat(records, coverage=True, quiet=given.quiet)
+            return pieces(View(SCHEMA, FIELDS, told), Format(other), None, colour=False)
+
+
+def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it."""
+    whole = False
+    for record in records:
+        if "state" in record:
+            row = {name: record.get(name) for name in FIELDS}
+            evidence = record["evidence"]
+            yield row | {name: evidence.get(name) for name in _OF_EVIDENCE} | {"life": evidence.get("state")}
+        elif "summary" in record:
+            whole = True
+        elif coverage:
+            told = record["coverage"]
+            if not quiet:
+                yield {"state": "examined", "summary": covered(told)}
+            for why in told["missed"]:
+                yield {"state": "missed", "summary": why}
+    if coverage and not whole:
+        yield {"state": "missed", "summary": SCAN.broken}
+
+
+class Searched(NamedTuple):
+    """What a scan has searched."""
+
+    unit: str
+    """What an item is called."""
+    tally: Tally
+    mistyped: int
+    """How many strings look like tokens, and are none."""
+    untold: int
+    """How many places are not told, of strings that stand in many."""
+
+
+def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
+    """Return what was searched, and what was not."""
+    unit, tally, mistyped, untold = whole
+    searched = f"searched {counted(tally.items, unit)}, {size(tally.bytes)}"
+    if tally.passed:
+        passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
+        searched += f"; passed over: {passed}"
+    if tally.histories:
+        searched += f"; the history of {repositories(tally.histories)} was not searched"
+    if mistyped:
+        searched += f"; {counted(mistyped, 'token is', 'tokens are')} cut or mistyped"
+    if untold:
+        more = counted(untold, "more place", "more places")
+        searched += f"; {more} of strings of which the first places are told"
+    unknown = None if asked else "whether what was found lives, for there is no ledger here"
+    return Coverage(rule, searched, tuple(_missed(tally)), unknown)
+
+
+def repositories(count: int) -> str:
+    """Return a number of repositories in words."""
+    return "a git repository" if count == 1 else f"{count:,} git repositories"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    number, unit = float(count), 0
+    while number >= _STEP and unit < len(_UNITS) - 1:
+        number, unit = number / _STEP, unit + 1
+    return f"{count} {_UNITS[0]}" if unit == 0 else f"{number:.3g} {_UNITS[unit]}"
+
+
+def _missed(tally: Tally) -> Iterator[str]:
+    for reason, count in sorted(tally.missed.items()):
+        named = sorted(tally.named[reason])
+        shown = ", ".join(map(starred, named[:_NAMED]))
+        more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+        yield f"{reason}: {shown}{more}"

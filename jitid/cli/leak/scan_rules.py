@@ -1,0 +1,68 @@
+"""`jitid scan --rules`: a file of rules for a scanner of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.scan.rules.ask_authority import check_place
+from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
+from jitid.errors import UsageError
+from jitid.system import output
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+
+
+SCANNERS = tuple(each.value for each in RuleFormat)
+
+
+def print_rules(given: Globals, scanner: str | None, authority: str | None, *, searches: bool) -> None:
+    """Print the rules for a scanner; those that can ask an authority ask the one that is named or configured.
+
+    `searches` says whether the line has what is for searching.
+
+    Raises:
+        UsageError: no scanner is named, there are no rules for it, it cannot ask there, or something is to be searched.
+
+    """
+    if scanner is None:
+        raise UsageError(
+            "--authority goes with --rules", "name a scanner with --rules, or leave --authority out"
+        )
+    if searches:
+        raise UsageError(
+            "with --rules nothing is searched, and nothing else stands on the line",
+            f"jitid scan --rules {scanner if scanner in SCANNERS else SCANNERS[0]} > FILE",
+        )
+    given.expect_own_form()
+    try:
+        format_ = RuleFormat(scanner)
+    except ValueError:
+        raise UsageError(
+            f"there are no rules for {quote(scanner)}", f"choose one of: {', '.join(SCANNERS)}"
+        ) from None
+    place = _place(given, format_, authority)
+    output.write(rules(format_, place))
+    if place is None and format_.asks:
+        given.note(
+            f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
+        )
+
+
+def _place(given: Globals, format_: RuleFormat, authority: str | None) -> str | None:
+    if authority is not None:
+        if not format_.asks:
+            raise UsageError(
+                f"{format_} asks nobody about what it finds",
+                "leave --authority out, or write rules for kingfisher",
+            )
+        return check_place(authority)
+    remote = given.config().remote
+    if remote is None or not format_.asks:
+        return None
+    try:
+        return check_place(str(remote))
+    except UsageError as error:
+        given.note(f"{error.message}: {error.hint}")
+        return None

@@ -1,0 +1,78 @@
+"""The findings of a scan until all of them are known, rule by rule: many of them wait in a file that has no name."""
+
+from __future__ import annotations
+
+import marshal
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.cli.leak.scan_findings import ORDER
+from jitid.errors import StorageError
+
+_MOST_HELD = 20_000
+"""So many findings are held in memory, and put into the order of their places."""
+
+
+class Store:
+    """Takes findings in any order, and gives them back once, rule by rule, the gravest rule first."""
+
+    def __init__(self) -> None:
+        self._held: list[Finding] = []
+        self._spilt: dict[str, IO[bytes]] = {}
+        self._live: set[str] = set()
+        self.count = 0
+
+    @property
+    def live(self) -> int:
+        """How many live credentials were found."""
+        return len(self._live)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Keep findings, which hold no secret."""
+        for finding in findings:
+            self.count += 1
+            if finding.evidence.get("state") == "active":
+                self._live.add(finding.evidence["jti"])
+            if len(self._held) < _MOST_HELD:
+                self._held.append(finding)
+                continue
+            try:
+                file = self._spilt.get(finding.rule)
+                if file is None:
+                    file = self._spilt[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - until the end
+                marshal.dump(_packed(finding), file)
+            except OSError as error:
+                raise StorageError(
+                    f"there is no room for so many findings: {(error.strerror or 'error').lower()}",
+                    "make some, or name a folder that has it in TMPDIR",
+                ) from error
+
+    def __iter__(self) -> Iterator[Finding]:
+        self._held.sort(key=_place)
+        for rule in ORDER:
+            yield from (each for each in self._held if each.rule == rule)
+            file = self._spilt.pop(rule, None)
+            if file is not None:
+                with file:
+                    yield from _spilt(file)
+
+
+def _spilt(file: IO[bytes]) -> Iterator[Finding]:
+    file.seek(0)
+    while True:
+        try:
+            packed = marshal.load(file)  # noqa: S302 - what this process has written, where nobody else can
+        except EOFError:
+            return
+        yield Finding(packed[0], Severity(packed[1]), *packed[2:])
+
+
+def _packed(finding: Finding) -> tuple[Any, ...]:
+    return (finding.rule, finding.severity.value, *finding[2:6], dict(finding.evidence), *finding[7:])
+
+
+def _place(finding: Finding) -> tuple[str, str, int, str]:
+    evidence = finding.evidence
+    return evidence["path"], evidence["inside"] or "", evidence["line"] or 0, finding.subject

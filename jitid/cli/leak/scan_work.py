@@ -1,0 +1,406 @@
+"""What one scan does: it searches, asks the ledger, records and ends what is wanted, and tells what is there then."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
+from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.workers import Search
+from jitid.cli import read_input
+from jitid.cli.leak.scan_count import Counted
+from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
+from jitid.search.find import Finds, mark
+from jitid.values.text import safe
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.leak.leaks import LeakReport
+    from jitid.capabilities.leak.trace_result import Evidence, Traced
+    from jitid.capabilities.scan.hits import Batch, Hit
+    from jitid.capabilities.scan.source import Source
+    from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
+    from jitid.cli.invocation import Globals
+    from jitid.cli.leak.scan_request import Action, Asked
+    from jitid.model.sighting import Sighting
+    from jitid.operation.authority import Authority
+    from jitid.search.secret_shapes import Looks
+
+FINDER = "jitid scan"
+_NO_SECRETS = frozenset({"prints", "cut", "locked"})
+"""A certificate is for everybody; of a token that is cut the signature is missing, of a key its passphrase."""
+RULE = "scan"
+"""What the coverage of a scan is of: all its rules look at the same."""
+
+
+_MOST_UNKNOWN = 100_000
+_BEYOND = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
+
+
+def run(given: Globals, asked: Asked, action: Action | None, source: Source, sorts: frozenset[str]) -> None:
+    """Scan, and tell what was found. Raises whatever the ledger does, and PartialError."""
+    looks = _looks(given) if "secrets" in sorts else None
+    with closing(source), Search(source, sorts, source.processes, looks=looks) as search:
+        work = _Work(given, action, source)
+        work.ask(read_input.spared(search.batches()))
+        work.locate()
+    work.act()
+    wording = asked.wording._replace(listing=source.listing, about=source.root)
+    try:
+        work.show(asked._replace(wording=wording))
+    finally:
+        # What was recorded and what ended is said even where nobody takes the rows.
+        work.tell()
+    work.conclude()
+
+
+def _looks(given: Globals) -> Looks | None:
+    """Return what finds adopted secrets; None where there is no ledger, or it has none."""
+    from jitid.cli.leak.search_stream import shapes_of
+    from jitid.search.secret_shapes import Looks
+
+    found = shapes_of(given)
+    return None if found is None or not found.shapes else Looks(found.shapes, found.prints)
+
+
+def _sighting(hit: Hit) -> Sighting:
+    from jitid.model.sighting import Sighting
+
+    place = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
+    time = None if hit.origin is None else hit.origin.time
+    return Sighting(place, hit.line, hit.revision, time, FINDER)
+
+
+class _Held(NamedTuple):
+    """What was found together."""
+
+    hits: list[Hit]
+    finds: Finds
+    traced: Traced | None
+    """What the ledger says of it; None if there is none."""
+    named: Mapping[str, tuple[Evidence, tuple[bytes, ...]]] = MappingProxyType({})
+    """In the place of the ledger's answers: of which credentials it was, by their jti, how proved, and by what."""
+
+
+class _Work:
+    def __init__(self, given: Globals, action: Action | None, source: Source) -> None:
+        from jitid.authority.open import open_if_there, room
+        from jitid.cli.leak.scan_store import Store
+
+        self._given = given
+        self._action = action
+        self._source = source
+        self._store = Store()
+        self._tally = Tally()
+        self._hits = 0
+        self._mistyped = 0
+        self._authority: Authority | None = open_if_there(given.config(), accept_clock=given.accept_clock)
+        if self._authority is None and action is not None:
+            raise UsageError(
+                "there is no ledger to ask; nothing was changed", "name one with --ledger or --remote"
+            )
+        self._room = room(given.config())
+        self._now = int(time.time())
+        self._held: list[_Held] = []
+        """What waits for what is to be done about it."""
+        self._full: set[bytes] = set()
+        """Strings of which so many places were told that others are counted only."""
+        self._counted = Counted()
+        self._untold = 0
+        """How many places that are."""
+        self._places: Counter[bytes] = Counter()
+        """How many places of a string wait to be located; of all those together that the ledger does not know, too."""
+        self._beyond: set[str] = set()
+        """In which objects there are more of those than are told."""
+        self._sure: dict[str, None] = {}
+        """The credentials that are to end: they live, and what was found proves it."""
+        self._ended: Ended | None = None
+        self._recorded: dict[int, None] = {}
+        self._events: list[int] = []
+        self._failure: JitidError | None = None
+
+    def ask(self, batches: Iterator[Batch]) -> None:
+        """Ask the ledger about each batch."""
+        try:
+            self._ask_each(batches)
+        except JitidError as error:
+            self._check_partly(error)
+            raise
+
+    def _check_partly(self, error: JitidError) -> None:
+        """Raise PartialError in the place of an error if something was recorded before."""
+        if not self._events or isinstance(error, PartialError):
+            return
+        from jitid.cli.leak.trace_rows import number
+
+        raise PartialError(
+            f"{error.message}; what was found before is recorded: {number(len(self._recorded), 'leak')}",
+            "scan again: what is recorded is recorded once",
+        ) from error
+
+    def _ask_each(self, batches: Iterator[Batch]) -> None:
+        from jitid.cli.progress import Progress
+
+        with Progress(self._given) as progress:
+            for batch in batches:
+                self._tally.add(batch.tally)
+                self._hits += len(batch.hits)
+                self._mistyped += batch.finds.mistyped
+                if batch.hits:
+                    self._ask(batch)
+                progress.show(self._source.unit, self._tally, self._hits)
+        hits, finds = self._counted.together()
+        if (
+            hits
+            and self._authority is not None
+            and self._action is not None
+            and self._action.report is not None
+        ):
+            self._record(self._authority, self._action.report, _Held(hits, finds, None))
+
+    def _ask(self, batch: Batch) -> None:
+        traced: Traced | None = None
+        if self._authority is not None:
+            from jitid.capabilities.leak.trace_result import together
+            from jitid.operation.base import Trace
+
+            authority = self._authority
+            traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
+            self._now = traced.now
+        held = _Held(batch.hits, batch.finds, traced)
+        if self._source.locates:
+            self._wait(held)
+        else:
+            self._settle(self._first(held))
+
+    def _first(self, held: _Held) -> _Held:
+        """Return what was found without further places of strings of which many are told, and count those."""
+        from jitid.cli.leak.scan_findings import telling
+
+        hits = telling(held.hits, held.traced)
+        if self._action is not None and self._action.report is not None:
+            self._counted.note(hits, held.finds)
+        counts = Counter(hit.mark for hit in hits)
+        many = {
+            sign: count
+            for sort, key, count in held.finds.strings()
+            if (count > MOST_PLACES or self._full) and (sign := mark(sort, key)) in counts
+        }
+        for sign, count in many.items():
+            if sign in self._full:
+                self._untold += count
+            elif count > counts[sign]:
+                self._untold += count - counts[sign]
+        if self._full:
+            hits = [hit for hit in hits if hit.mark not in self._full]
+        self._full.update(sign for sign, count in many.items() if count >= MOST_PLACES)
+        return held._replace(hits=hits)
+
+    def _parts(self, finds: Finds) -> list[Finds]:
+        return [finds] if self._room is None else list(finds.parts(self._room))
+
+    def _wait(self, held: _Held) -> None:
+        """Keep what counts of something that is to be located, and what may be recorded."""
+        from jitid.cli.leak.scan_findings import known, telling
+
+        ours = known(held.traced)
+        hits: list[Hit] = []
+        for hit in telling(held.hits, held.traced):
+            which = hit.mark if hit.mark in ours else b""
+            if self._places[which] < (MOST_VERSIONS if which else _MOST_UNKNOWN):
+                self._places[which] += 1
+                hits.append(hit)
+            elif not which and hit.place not in self._beyond:
+                # Whoever wants to can write as many as he likes.
+                self._beyond.add(hit.place)
+                self._tally.miss(_BEYOND, hit.place)
+        if hits:
+            marks = {hit.mark for hit in hits}
+            traced = held.traced and held.traced._replace(
+                others=tuple(marks.intersection(held.traced.others))
+            )
+            reported = self._action is not None and self._action.report is not None
+            finds = held.finds.only(marks & ours if reported else frozenset())
+            self._held.append(_Held(hits, finds, traced))
+
+    def locate(self) -> None:
+        """Find out where things stand, where that is found out last."""
+        if not self._source.locates:
+            return
+        held, self._held = self._held, []
+        placed: dict[bytes, list[Hit]] = {}
+        for hit in self._source.located([hit for one in held for hit in one.hits]):
+            placed.setdefault(hit.mark, []).append(hit)
+        for one in held:
+            # A string that several have found is told with the first of them.
+            marks = dict.fromkeys(hit.mark for hit in one.hits)
+            self._settle(one._replace(hits=[hit for mark in marks for hit in placed.pop(mark, ())]))
+
+    def _settle(self, held: _Held) -> None:
+        """Make findings of what was found, unless something is to be done about it first."""
+        from jitid.cli.leak import scan_findings
+
+        if held.traced is None:
+            self._store.extend(scan_findings.offline(held.hits))
+        elif self._action is None:
+            self._store.extend(scan_findings.findings(held.hits, held.traced))
+        else:
+            if self._authority is not None and self._action.report is not None:
+                self._record(self._authority, self._action.report, held)
+            self._keep(held.hits, held.traced)
+
+    def _keep(self, hits: list[Hit], traced: Traced) -> None:
+        """Keep what is told when something was done about it; the ledger is asked again then."""
+        secret = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
+        for match in traced.matches:
+            if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
+                self._sure[match.credential.jti] = None
+        named = {match.credential.jti: (match.evidence, match.marks) for match in traced.matches}
+        self._held.append(_Held(hits, Finds(), traced._replace(matches=[]), named))
+
+    def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
+        from jitid.capabilities.leak.places import parts
+        from jitid.operation.base import AddLeaks
+
+        assert self._action is not None
+        # A certificate is no secret.
+        held.finds.prints.clear()
+        places: dict[bytes, list[Sighting]] = {}
+        for hit in held.hits:
+            places.setdefault(hit.mark, []).append(_sighting(hit))
+        for part, seen in parts(held.finds, places, self._room):
+            operation = AddLeaks(
+                finds=part,
+                report=report,
+                sightings=seen,
+                dry_run=self._action.dry_run,
+                accept_clock=self._given.accept_clock,
+            )
+            try:
+                came = authority.perform(operation)
+            except JitidError as error:
+                self._check_partly(error)
+                raise
+            self._recorded.update(dict.fromkeys(came.new))
+            if came.event is not None:
+                self._events.append(came.event)
+
+    def act(self) -> None:
+        """End what is to end, and make the findings of what is there then."""
+        from jitid.cli.leak import scan_findings
+
+        action, authority = self._action, self._authority
+        if action is None or authority is None:
+            return
+        if action.revoke:
+            try:
+                self._end(authority, action)
+            except JitidError as error:
+                # What was found is told all the same.
+                self._failure = error
+        for held in self._held:
+            if held.traced is not None:
+                now = self._as_it_is_now(authority, held, held.traced)
+                self._store.extend(scan_findings.findings(held.hits, now))
+        self._held.clear()
+
+    def _end(self, authority: Authority, action: Action) -> None:
+        from jitid.cli.identity.revoke import perform
+        from jitid.model.ledger_rows import Selection
+        from jitid.operation.base import Revoke
+
+        if not self._sure:
+            return
+        self._ended = perform(
+            self._given,
+            authority,
+            Revoke(
+                selection=Selection(ids=tuple(self._sure)),
+                reason=action.reason,
+                most=action.most,
+                dry_run=action.dry_run,
+                accept_clock=self._given.accept_clock,
+            ),
+        )
+
+    def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
+        """Return what was found with what the ledger says of it after something was done."""
+        from jitid.capabilities.leak.trace_result import together
+        from jitid.operation.base import Trace
+
+        finds = Finds()
+        finds.ids.update(dict.fromkeys(held.named, 1))
+        again = together(authority.perform(Trace(finds=part)) for part in self._parts(finds))
+        matches = []
+        for match in again.matches:
+            evidence, marks = held.named[match.credential.jti]
+            matches.append(match._replace(evidence=evidence, marks=marks))
+        return traced._replace(matches=matches, now=again.now)
+
+    def show(self, asked: Asked) -> None:
+        """Write the findings and what was searched. Raises OutputError."""
+        from jitid.cli.leak import scan_rows
+
+        self._telling = scan_rows.write(self._given, asked, self._found())
+
+    def _found(self) -> Iterator[Finding | Coverage | Swept]:
+        from jitid.capabilities.sweep.finding import Swept
+        from jitid.cli.leak.scan_rows import Searched, coverage
+
+        yield from self._store
+        asked = self._authority is not None
+        searched = Searched(self._source.unit, self._tally, self._mistyped, self._untold)
+        yield coverage(RULE, searched, asked=asked)
+        yield Swept(self._now, self._store.live, None, None)
+
+    def tell(self) -> None:
+        """Say on standard error what was done."""
+        given, action = self._given, self._action
+        if self._authority is None:
+            given.note("there is no ledger here: what was found is told by its form alone")
+        if self._tally.histories:
+            given.note(self._unread())
+        if action is None:
+            return
+        from jitid.cli.leak.trace_rows import number
+        from jitid.system import output
+
+        if action.report is not None:
+            would = "would record" if action.dry_run else "recorded"
+            events = f" (audit event {' '.join(map(str, self._events))})" if self._events else ""
+            given.note(f"{would} {number(len(self._recorded), 'leak')}{events}")
+        if self._ended is not None:
+            from jitid.cli.identity.revoke import sentence
+
+            output.say(f"jitid: {sentence(self._ended, dry_run=action.dry_run)}")
+        elif action.revoke and self._failure is None:
+            output.say("jitid: nothing that is proved to be ours was live: nothing was ended")
+
+    def _unread(self) -> str:
+        """Say of which repositories the history was not searched, and how it is."""
+        from shlex import quote as word
+
+        from jitid.cli.leak.scan_rows import repositories
+
+        count, named = self._tally.histories, self._tally.repositories
+        scans = [self._given.command(f"jitid scan --git {word(safe(path))}") for path in sorted(named)]
+        more = f"; and so for {count - len(named)} more" if count > len(named) else ""
+        return f"the history of {repositories(count)} was not searched: {'; '.join(scans)}{more}"
+
+    def conclude(self) -> None:
+        """Set the status, or raise what went wrong."""
+        if self._failure is not None:
+            raise self._failure
+        if self._ended is not None:
+            from jitid.cli.confirm import must_be_confirmed
+
+            must_be_confirmed(self._ended)
+        if self._telling.incomplete:
+            self._given.status = ExitStatus.INCOMPLETE
+        elif self._telling.failed:
+            self._given.status = ExitStatus.FINDINGS

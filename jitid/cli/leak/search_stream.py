@@ -1,0 +1,376 @@
+"""A stream that is searched while it is read, by several processes where there are processors for them."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import stat
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from jitid.cli import read_input
+from jitid.errors import StorageError, UsageError
+from jitid.search.find import Finds
+from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
+from jitid.search.pasted import LONGEST, search_pasted
+from jitid.search.secret_shapes import Looks, Shapes
+from jitid.search.strings import ALL, add
+from jitid.system import time_limit
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+
+CHUNK = 1 << 19
+"""How much is searched at once: what fits into the cache of one processor."""
+
+_WORTH_SHARING = 1 << 22
+_MOST_PROCESSES = 4
+_BATCH = 100_000
+"""So many distinct strings are looked up together; no more of them are held at a time."""
+
+_BATCH_TEXT = 1 << 24
+"""So many characters of tokens are."""
+
+_PIPE = 1 << 20
+"""As much as a pipe of an ordinary user may hold on Linux (pipe(7))."""
+
+_STATE = struct.Struct("=?QQ")
+_KEPT = max(LONGEST + 1, BEFORE + AFTER)
+_COMPRESSED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
+"""How what is compressed begins, and what takes it apart."""
+_OTHERS = (
+    *((magic, "unzip -p") for magic in (b"PK\x03\x04", b"PK\x05\x06")),
+    (b"7z\xbc\xaf\x27\x1c", "7z x -so"),
+    (b"Rar!\x1a\x07", "unrar p -inul"),
+    (b"\x04\x22\x4d\x18", "lz4cat"),
+    (b"\x1f\x9d", "zcat"),
+)
+COMPRESSED = "the text is compressed"
+UNKNOWN_FORM = f"secrets of targets in a text of more than {LONGEST >> 10} KiB"
+_LONG = f"of private keys, only those in PEM are found in a text of more than {LONGEST >> 10} KiB"
+
+
+class StreamSearch:
+    """Searches a stream from the moment on that it is entered, so that other work is done meanwhile.
+
+    Whoever searches takes turns with the others: it reads a chunk in its turn, and searches it while the next one
+    reads. What the end of a chunk shows is left for the next turn, in memory that all of them see.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        what: str,
+        processes: int | None = None,
+        *,
+        command: str = "jitid trace",
+        chunk: int = CHUNK,
+        shapes: Callable[[], Shapes | None] | None = None,
+    ) -> None:
+        """Args are the file, `-` for standard input, what errors call it, and how many processes are to search it.
+
+        `command` is the one that reads it, for hints; `chunk` is how much is searched at once. `shapes` says how
+        secrets look that were adopted; it is asked if the text is long.
+        """
+        self._path = path
+        self._what = what
+        self._command = command
+        self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
+        self._descriptor = -1
+        self._window = bytearray(BEFORE + chunk + AFTER)
+        self._shapes = shapes
+        self._hidden = HiddenSearch(ALL)
+        self.missed: Counter[str] = Counter()
+        """What could not be searched, and how often: complete when all batches were yielded."""
+        self._short: bytes | None = None
+        """The whole stream, if it is short."""
+        self.caveat: str | None = None
+        """Why something may be there though nothing was found, as a hint."""
+        self._wide = False
+        """Whether it is UTF-16, of which the NULs are left out."""
+        self._parent = os.getpid()
+        self._left: Any = None
+        """What the turn before left: whether it was the last one, where the next one begins to search, and text."""
+        self._lock: int | None = None
+        self._helpers: list[tuple[int, int]] = []
+        """Process and descriptor of who searches as well."""
+
+    def __enter__(self) -> Self:
+        """Read the beginning, and let others begin if there is more. Raises UsageError."""
+        self._descriptor = read_input.opened(self._path, self._what)
+        try:
+            self._begin()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise self._unreadable(error) from error
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop whoever still searches, and close the file."""
+        for pid, told in self._helpers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(told)
+        self._helpers.clear()
+        for descriptor in (self._descriptor, self._lock or 0):
+            if descriptor > 0:
+                os.close(descriptor)
+        self._descriptor, self._lock = -1, None
+
+    def finds(self, room: int | None = None) -> Iterator[Finds]:
+        """Search what is left, and yield what was found, in one or more batches.
+
+        `room` is how many characters whoever is asked about a batch takes at once; None for any number.
+
+        Raises:
+            UsageError: the stream cannot be read.
+            StorageError: a process that searched a part of it was ended from outside.
+
+        """
+        for batch in read_input.spared(self._found()):
+            yield from (batch,) if room is None else batch.parts(room)
+
+    def _found(self) -> Iterator[Finds]:
+        if self._short is not None:
+            yield search_pasted(self._short, self.missed)
+            return
+        finds = Finds()
+        try:
+            for batch in self._all_batches():
+                finds.add(batch)
+                if _is_full(finds):
+                    yield finds
+                    finds = Finds()
+        except OSError as error:
+            raise self._unreadable(error) from error
+        yield finds
+
+    def _all_batches(self) -> Iterator[Finds]:
+        yield from self._batches()
+        while self._helpers:
+            pid, told = self._helpers[-1]
+            yield from self._told_by(told)
+            self._helpers.pop()
+            os.close(told)
+            os.waitpid(pid, 0)
+
+    def _unreadable(self, error: OSError) -> UsageError:
+        return read_input.unreadable(self._path, self._what, error)
+
+    def _begin(self) -> None:
+        _widen(self._descriptor)
+        with time_limit.Pause():
+            size, ended = self._fill(0, LONGEST + 1)
+        self.caveat = _caveat(bytes(self._window[:8]), self._command, is_short=ended)
+        if self.caveat not in (None, _LONG):
+            self.missed[COMPRESSED] += 1
+        if ended:
+            self._short = bytes(self._window[:size])
+            return
+        shapes = None if self._shapes is None else self._shapes()
+        if shapes is not None:
+            if shapes.shapes:
+                self._hidden = HiddenSearch(ALL | {"secrets"}, Looks(shapes.shapes, shapes.prints))
+            if shapes.others:
+                self.missed[UNKNOWN_FORM] += 1
+        self._wide = _is_wide(self._window[:size])
+        size = self._narrow(0, size)
+        helpers = self._processes - 1 if self._is_long() else 0
+        self._left = bytearray(_STATE.size + _KEPT)
+        if helpers:
+            import mmap
+
+            self._left = mmap.mmap(-1, _STATE.size + _KEPT)
+            self._lock = os.memfd_create("jitid")
+        self._leave(ended, 0, 0, size)
+        for _ in range(helpers):
+            self._start_helper()
+
+    def _is_long(self) -> bool:
+        found = os.fstat(self._descriptor)
+        return not stat.S_ISREG(found.st_mode) or found.st_size >= _WORTH_SHARING
+
+    def _fill(self, size: int, most: int) -> tuple[int, bool]:
+        """Read on, until a window of `size` bytes holds `most`; return how many it holds, and if that is all."""
+        view = memoryview(self._window)
+        while size < most:
+            count = os.readv(self._descriptor, [view[size:most]])
+            if self._parent not in (os.getpid(), os.getppid()):
+                # The parent was killed: nobody wants to know, and what was left unread is for others.
+                os._exit(0)
+            if not count:
+                return size, True
+            size = self._narrow(size, size + count)
+        return size, False
+
+    def _narrow(self, start: int, end: int) -> int:
+        """Leave the NULs of UTF-16 out of what was just read, and return where it ends."""
+        if not self._wide:
+            return end
+        plain = bytes(self._window[start:end]).translate(None, b"\0")
+        self._window[start : start + len(plain)] = plain
+        return start + len(plain)
+
+    def _windows(self) -> Iterator[tuple[int, int, int]]:
+        """Yield from where to where the window is to be searched, and where the text in it ends, turn by turn."""
+        window = self._window
+        view = memoryview(window)
+        done = False
+        while not done:
+            self._wait()
+            try:
+                done, first, size = _STATE.unpack_from(self._left)
+                if done:
+                    return
+                view[:size] = memoryview(self._left)[_STATE.size : _STATE.size + size]
+                size, done = self._fill(size, len(window))
+                last = size if done else size - AFTER
+                self._leave(done, BEFORE, last - BEFORE, size)
+            finally:
+                self._pass_on()
+            # What an earlier turn left there is no text.
+            view[size:] = bytes(len(window) - size)
+            yield first, last, size
+
+    def _leave(self, ended: bool, first: int, start: int, end: int) -> None:
+        """Leave a part of the window for the next turn, which searches it from `first` on."""
+        kept = memoryview(self._window)[start : start if ended else end]
+        _STATE.pack_into(self._left, 0, ended, first, len(kept))
+        memoryview(self._left)[_STATE.size : _STATE.size + len(kept)] = kept
+
+    def _wait(self) -> None:
+        if self._lock is not None:
+            import fcntl
+
+            # A process's own: whoever dies in its turn has passed it on.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX)
+
+    def _pass_on(self) -> None:
+        if self._lock is not None:
+            import fcntl
+
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+    def _batches(self) -> Iterator[Finds]:
+        finds = Finds()
+        for first, last, size in self._windows():
+            add(finds, self._hidden.found(self._window, first, last, finds, end=size))
+            self.missed.update(reason for reason, _ in self._hidden.missed)
+            self._hidden.missed.clear()
+            if _is_full(finds):
+                yield finds
+                finds = Finds()
+        yield finds
+
+    def _told_by(self, descriptor: int) -> Iterator[Finds]:
+        """Yield what a helper found. Raises OSError where it could not read, StorageError if it was ended."""
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            while True:
+                try:
+                    told = marshal.load(file)  # noqa: S302 - from a child of this process
+                except (EOFError, ValueError, TypeError):
+                    raise StorageError("a process that searched a part of the input was ended") from None
+                if isinstance(told, dict):
+                    self.missed.update(told)
+                elif isinstance(told, tuple):
+                    yield Finds.unpack(told)
+                elif told:
+                    raise OSError(told, os.strerror(told))
+                else:
+                    return
+
+    def _start_helper(self) -> None:
+        told, tell = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            # There may be no more processes: then there are fewer turns to take.
+            os.close(told)
+            os.close(tell)
+            return
+        if pid == 0:
+            self._help(tell)
+        os.close(tell)
+        self._helpers.append((pid, told))
+
+    def _help(self, tell: int) -> NoReturn:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            with os.fdopen(tell, "wb") as file:
+                failure = 0
+                # What was missed before it was started, its parent tells.
+                self.missed.clear()
+                try:
+                    for finds in self._batches():
+                        marshal.dump(finds.pack(), file)
+                except OSError as error:
+                    failure = error.errno or -1
+                marshal.dump(dict(self.missed), file)
+                marshal.dump(failure, file)
+        finally:
+            # Whatever happened: the parent's work is not done twice.
+            os._exit(0)
+
+
+def shapes_of(given: Globals) -> Shapes | None:
+    """Return how the secrets look that the ledger has adopted; None without a ledger.
+
+    Each process that searches needs it: the ledger is opened before they start, and closed again.
+    """
+    from jitid.authority.open import open_if_there
+
+    authority = open_if_there(given.config(), accept_clock=given.accept_clock)
+    if authority is None:
+        return None
+    from jitid.capabilities.adopt.operations import AdoptedShapes
+
+    try:
+        return authority.perform(AdoptedShapes())
+    finally:
+        authority.close()
+
+
+def _is_full(finds: Finds) -> bool:
+    return len(finds) >= _BATCH or finds.text_size() >= _BATCH_TEXT
+
+
+def _is_wide(text: bytes | bytearray) -> bool:
+    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
+    few, many = sorted((text[::2].count(0), text[1::2].count(0)))
+    return text.startswith((b"\xff\xfe", b"\xfe\xff")) or (few * 50 < len(text) and many * 5 > len(text) * 2)
+
+
+def _caveat(beginning: bytes, command: str, *, is_short: bool) -> str | None:
+    for magic, program in (*_COMPRESSED.items(), *_OTHERS):
+        if beginning.startswith(magic):
+            return f"it is compressed: {program} FILE | {command}"
+    return None if is_short else _LONG
+
+
+def _widen(descriptor: int) -> None:
+    """Let a pipe hold more than its writer writes at once, where it can be told: then neither waits for the other."""
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        import fcntl
+
+        with suppress(OSError, AttributeError):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
+
+
+def _processors() -> int:
+    """Return on how many processors processes of ours can take turns."""
+    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
+        return 1
+    return len(os.sched_getaffinity(0))

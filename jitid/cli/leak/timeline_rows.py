@@ -1,0 +1,368 @@
+"""What became of a leak: as rows for a format, as a document, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.cli import record_rows
+from jitid.cli.leak import leak_rows
+from jitid.cli.leak.trace_rows import number
+from jitid.model import acceptance
+from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
+from jitid.model.credential import Kind
+from jitid.model.target import BY_HAND
+from jitid.values.times import format_duration, format_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.leak.exposure import LeakDetails
+    from jitid.capabilities.leak.timeline import Account, Step
+    from jitid.model.aftermath import Aftermath
+
+FIELDS = ("at", "leak", "what", "by", "event", "told")
+
+
+class Foreign(str):
+    """A text that others have written, and that is shown as such."""
+
+    __slots__ = ()
+
+
+Words = Sequence[str]
+"""A sentence in pieces, some of which are of others."""
+
+_SHORT_REVISION = 12
+_ENDED = {
+    "revoked": "revoked",
+    "retired": "ended with its task",
+    "expired": "expired",
+    "superseded": "superseded by its successor",
+}
+
+
+def of_steps(account: Account) -> Iterator[dict[str, Any]]:
+    """Yield a row for each step by the names of `FIELDS`."""
+    for step in account.steps:
+        yield {
+            "at": record_rows.time(step.at),
+            "leak": account.leak.key,
+            "what": step.what,
+            "by": step.by,
+            "event": step.event,
+            "told": "".join(words(step)),
+        }
+
+
+def document(account: Account) -> dict[str, Any]:
+    """Return all about a leak for a program."""
+    details, aftermath = account.details, account.aftermath
+    credential, leak = details.leaked.credential, account.leak
+    return {
+        **leak_rows.details(details),
+        "delegator_proof": credential.delegator_proof,
+        "sensitivity": credential.sensitivity,
+        "scopes": list(credential.scopes),
+        "audiences": list(credential.audiences),
+        "details": credential.details,
+        "task_opened_at": record_rows.time(account.task.opened_at),
+        "task_ended_at": record_rows.time(account.task.ended_at),
+        "issued_by": account.issue.get("by"),
+        "issued_event": credential.event,
+        "rules": account.issue.get("rules", []),
+        "first_seen_at": record_rows.time(account.first_seen_at),
+        "proof_event": account.proof,
+        "seconds": {
+            "reported_to_proved": None if leak.proved_at is None else account.exposure,
+            "reported_to_dead": _between(leak.reported_at, leak.dead_at),
+            "reported_to_refused": _between(leak.reported_at, leak.refused_since),
+            "reported_to_accepted_until": _between(leak.reported_at, leak.accepted_until),
+            "first_seen_to_dead": _between(account.first_seen_at, leak.dead_at),
+            "issued_to_dead": _between(credential.issued_at, leak.dead_at),
+        },
+        "leeway_seconds": LEEWAY,
+        "below": {
+            "identities": aftermath.identities,
+            "credentials": aftermath.credentials - 1,
+            "made_after_report": aftermath.later,
+            "live": aftermath.live,
+        },
+        "used": [
+            {
+                **one._asdict(),
+                "first_at": record_rows.time(one.first_at),
+                "last_at": record_rows.time(one.last_at),
+            }
+            for one in aftermath.acted
+        ],
+        "at_targets": [
+            {**one._asdict(), "settled_at": record_rows.time(one.settled_at)} for one in aftermath.at_targets
+        ],
+        "timeline": [
+            {**row, "facts": dict(step.facts)}
+            for row, step in zip(of_steps(account), account.steps, strict=True)
+        ],
+    }
+
+
+def words(step: Step) -> Words:
+    """Return what happened, in a sentence without its time and its event."""
+    facts = step.facts
+    match step.what:
+        case "issued":
+            begun = "adopted as " if facts["kind"] == Kind.ADOPTED else "issued as "
+            return [begun, Foreign(facts["jti"]), *_by(step)]
+        case "seen":
+            return ["seen in ", Foreign(_spot(facts)), *_at_revision(facts), *_by(step)]
+        case "made":
+            how = ["delegated to ", Foreign(facts["agent"])] if facts["depth"] else ["renewed"]
+            return [*how, f" as {facts['kind']} ", Foreign(facts["jti"])]
+        case "used" | "refused":
+            return _use(step)
+        case "reported":
+            return ["reported as leaked: ", Foreign(facts["source"]), *_by(step)]
+        case "recorded" if "places" in facts:
+            return [f"seen in {number(facts['places'], 'more place')}", *_by(step)]
+        case "recorded":
+            return ["recorded in the ledger", *_by(step)]
+        case "ended":
+            return _end(step)
+        case "settled":
+            if facts["target"] == BY_HAND:
+                return [f"{number(facts['credentials'], 'credential')} where it was kept: somebody said so"]
+            what = f"{number(facts['credentials'], 'credential')} at the target "
+            return [what, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
+        case "proved":
+            return ["proved", *_by(step), ": the ledger refuses it and all that was made with it"]
+        case "lapsed":
+            return [
+                f"accepted by no verifier any more: {LEEWAY_TEXT} have passed since the last signed expiry"
+            ]
+        case "closed":
+            return ["closed", *_by(step), *_reason(facts)]
+        case _:
+            return [step.what, *_by(step)]
+
+
+def _use(step: Step) -> Words:
+    facts = step.facts
+    told: list[str] = ["used: " if step.what == "used" else "refused: ", Foreign(facts["action"]), " on "]
+    told += [Foreign(facts["resource"]), *_by(step)]
+    if facts["times"] > 1:
+        told.append(
+            f", {facts['times']} times until {format_time(facts['last_at'])} (event {facts['last_event']})"
+        )
+    if facts["after"]:
+        told.append(", after the report")
+    return told
+
+
+def _end(step: Step) -> Words:
+    facts = step.facts
+    how = _ENDED.get(facts["state"], facts["state"])
+    others = facts["credentials"] - facts["own"]
+    if facts["own"]:
+        told: list[str] = [how]
+        if others:
+            told.append(f", with {number(others, 'credential')} more of it and below it")
+    else:
+        told = [f"{number(others, 'credential')} of it and below it: {how}"]
+    return [*told, *_by(step), *_reason(facts)]
+
+
+def _by(step: Step) -> Words:
+    return [] if step.by is None else [" by ", Foreign(step.by)]
+
+
+def _reason(facts: Any) -> Words:  # noqa: ANN401 - facts are of any type
+    return [": ", Foreign(facts["reason"])] if facts.get("reason") else []
+
+
+def _spot(facts: Any) -> str:  # noqa: ANN401 - as above
+    return str(facts["place"]) if facts["line"] is None else f"{facts['place']}:{facts['line']}"
+
+
+def _at_revision(facts: Any) -> Words:  # noqa: ANN401 - as above
+    return [" at ", Foreign(facts["revision"][:_SHORT_REVISION])] if facts["revision"] else []
+
+
+def _between(first: int | None, last: int | None) -> int | None:
+    return None if first is None or last is None else max(last - first, 0)
+
+
+def heading(account: Account) -> Words:
+    """Return what a leak is, in a line."""
+    credential = account.details.leaked.credential
+    return [
+        f"Leak {account.leak.key}: {credential.kind} of ",
+        Foreign(credential.agent),
+        " on ",
+        Foreign(credential.task),
+    ]
+
+
+def standing(account: Account) -> str:
+    """Return how things are, in a sentence."""
+    leak, live = account.leak, account.aftermath.live
+    if live:
+        told = f"ALIVE: {number(live, 'credential')} of it and below it still work"
+        return f"{told}s" if live == 1 else told
+    proof = "not proved yet" if leak.proved_at is None else "proved"
+    told = acceptance.sentence(leak, account.details.leaked.now)
+    return f"{told}; {proof}, {'open' if leak.closed_at is None else 'closed'}"
+
+
+def exposures(account: Account) -> Iterator[tuple[str, str]]:
+    """Yield for how long it was exposed, from when to when."""
+    leaked = account.details.leaked
+    leak, credential = account.leak, leaked.credential
+    if leak.refused_since is None:
+        until_now = max(leaked.now - leak.reported_at, 0)
+        yield "from the report until now: the ledger accepts some of it", format_duration(until_now)
+    else:
+        refused = max(leak.refused_since - leak.reported_at, 0)
+        yield "from the report until the ledger refused all of it", format_duration(refused)
+        if leaked.exposure_verifiers is None:
+            yield (
+                "from the report until no verifier accepts it",
+                "not known: the target has not confirmed the end",
+            )
+        else:
+            yield "from the report until no verifier accepts it", format_duration(leaked.exposure_verifiers)
+    if leak.proved_at is not None:
+        yield "from the report to the proof that the ledger refuses it", format_duration(account.exposure)
+    for what, first in (
+        ("from the report to its end", leak.reported_at),
+        ("from the first sighting to its end", account.first_seen_at),
+        ("from the issue to its end", credential.issued_at),
+    ):
+        seconds = _between(first, leak.dead_at)
+        if seconds is not None:
+            yield what, format_duration(seconds)
+
+
+def facts(account: Account) -> Iterator[tuple[str, Words]]:
+    """Yield what an incident report says of a leak, by the questions that it answers."""
+    details, aftermath = account.details, account.aftermath
+    leak, credential = account.leak, details.leaked.credential
+    yield "Credential", [Foreign(credential.jti), " of ", Foreign(credential.id)]
+    chain: list[str] = []
+    for hop in leak_rows.details(details)["chain"]:
+        chain += [" → " if chain else "", Foreign(hop)]
+    yield "Delegated by", [*chain, f" (delegator {credential.delegator_proof})"]
+    purpose = [", ", Foreign(credential.purpose)] if credential.purpose else []
+    yield "For", ["task ", Foreign(credential.task), *purpose, f" ({credential.sensitivity})"]
+    yield "Rights", list(_rights(account))
+    yield "Used for", list(_used(aftermath))
+    yield "Found", list(_found(details))
+    reporter = details.event.get("by")
+    by = [" by ", Foreign(reporter)] if reporter else []
+    told = f" (audit event {leak.event})"
+    yield "Reported", [format_time(leak.reported_at), *by, ": ", Foreign(leak.source), told]
+    yield "Ended", list(_ended(details))
+    made = number(aftermath.credentials - 1, "credential")
+    identities = "1 identity" if aftermath.identities == 1 else f"{aftermath.identities} identities"
+    below = f"{made} of it and of {identities} below"
+    yield "Made with it", [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"]
+    if aftermath.at_targets:
+        yield "At targets", list(_at_targets(aftermath))
+    yield "Verifiers", list(_verifiers(details))
+    if leak.kin is not None:
+        yield "To end it", [Foreign(f"jitid revoke {credential.jti}")]
+
+
+def _ended(details: LeakDetails) -> Iterator[str]:
+    leak, event = details.leaked.leak, details.ended_event
+    if leak.dead_at is None:
+        yield "not yet"
+        return
+    yield f"{format_time(leak.dead_at)}, {_ENDED.get(details.leaked.state, details.leaked.state)}"
+    if event and details.leaked.state not in ("expired", "superseded"):
+        yield " by "
+        yield Foreign(event["by"])
+        yield from _reason(event)
+        yield f" (audit event {event['seq']})"
+
+
+def _verifiers(details: LeakDetails) -> Iterator[str]:
+    """Yield what is known of verifiers that do not ask the ledger."""
+    leak, now = details.leaked.leak, details.leaked.now
+    until = leak.accepted_until
+    if leak.refused_since is None:
+        offline = details.leaked.offline_until
+        yield "the ledger accepts some of it"
+        if offline is not None:
+            yield f"; offline verifiers accept this credential until {format_time(accepted_until(offline))}"
+    elif until is None:
+        yield "not known: the target has not confirmed the end"
+    elif until > now:
+        yield f"offline verifiers accept it until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
+    else:
+        yield f"none accepts it since {format_time(until)}"
+
+
+def _rights(account: Account) -> Iterator[str]:
+    credential = account.details.leaked.credential
+    yield from _listed(credential.scopes) if credential.scopes else ["no scopes: the identity alone"]
+    if credential.details is not None:
+        yield ", with details "
+        yield Foreign(credential.details)
+    yield "; for "
+    yield from _listed(credential.audiences)
+    yield f"; until {format_time(credential.expires_at)}"
+
+
+def _listed(texts: Sequence[str]) -> Iterator[str]:
+    for place, text in enumerate(texts):
+        if place:
+            yield " "
+        yield Foreign(text)
+
+
+def _used(aftermath: Aftermath) -> Iterator[str]:
+    if not aftermath.acted:
+        yield "nothing that was reported to the ledger"
+        return
+    for after, when in ((False, "before the report"), (True, "after the report")):
+        some = [one for one in aftermath.acted if one.after is after]
+        allowed = sum(one.times for one in some if one.allowed)
+        refused = sum(one.times for one in some if not one.allowed)
+        if after:
+            yield "; "
+        yield f"{when} {number(allowed, 'action')}"
+        if refused:
+            yield f" and {refused} refused"
+
+
+_SHOWN = 10
+
+
+def _found(details: LeakDetails) -> Iterator[str]:
+    places = details.leaked.places
+    if places is None:
+        yield "where exactly nobody said"
+        return
+    yield number(places.total, "place")
+    for place, one in enumerate(details.seen[:_SHOWN]):
+        yield ", " if place else ": "
+        yield Foreign(leak_rows.spot(one.sighting))
+        if one.sighting.revision:
+            yield " at "
+            yield Foreign(one.sighting.revision[:_SHORT_REVISION])
+    if places.total > _SHOWN:
+        yield f" and {places.total - _SHOWN} more"
+
+
+def _at_targets(aftermath: Aftermath) -> Iterator[str]:
+    for place, one in enumerate(aftermath.at_targets):
+        if place:
+            yield "; "
+        yield Foreign(one.target)
+        settled = "not settled yet" if one.settled_at is None else f"settled {format_time(one.settled_at)}"
+        yield f": {number(one.credentials, 'credential')} {one.settlement or ''}, {settled}".replace(
+            " ,", ","
+        )
+
+
+def written(pieces: Words, foreign: Callable[[str], str]) -> str:
+    """Return a sentence, with what is of others as `foreign` writes it."""
+    return "".join(foreign(each) if isinstance(each, Foreign) else each for each in pieces)

@@ -1,0 +1,228 @@
+"""`jitid trace`: tell where a leaked string comes from, and end it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import JitidError, PartialError, UsageError
+from jitid.redaction.token_format import bare
+from jitid.search.find import Finds
+
+# What tells of the ledger is loaded while other processes search already.
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.leak.trace_result import Match, Traced
+    from jitid.cli import options
+    from jitid.cli.invocation import Globals
+    from jitid.cli.leak.search_stream import StreamSearch
+    from jitid.operation.authority import Authority
+
+_ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
+_FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+def trace(
+    given: Globals,
+    subject: options.Leaked = None,
+    revoke: options.EndFound = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.YesFound = False,
+) -> None:
+    """Tell where a leaked string comes from, and end it with --revoke.
+
+    A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
+    comes from a file or standard input, and no secret in it is shown. For each credential it says whose it is,
+    whether it lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
+    proves is revoked with --yes only.
+    """
+    most: int | None = None
+    if yes and max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if revoke:
+        from jitid.cli.identity.revoke import check_reason, most_of
+
+        check_reason(reason)
+        most = None if yes else most_of(given, max_)
+    elif reason is not None or dry_run or max_ is not None or yes:
+        raise UsageError(
+            "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
+        )
+    authority, traced, search = _traced(given, subject)
+    ended: Ended | None = None
+    failure: JitidError | None = None
+    if revoke:
+        try:
+            sure, failure = _sure(traced, yes=yes)
+            if sure:
+                ended = _end(given, authority, sure, reason, most, dry_run=dry_run)
+        except JitidError as error:
+            failure = error
+        if ended is not None and not dry_run:
+            # Also if somebody else was first.
+            traced = _as_it_is_now(authority, traced)
+    try:
+        _show(given, traced, ended, revoke=revoke, dry_run=dry_run)
+    finally:
+        # What ended is said even where nobody takes the rows.
+        _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
+    if failure is not None:
+        if search is not None and search.missed:
+            from jitid.cli.leak.trace_rows import incomplete
+
+            given.warn(incomplete(search.missed, search.caveat).message)
+        raise failure
+    if ended is not None:
+        from jitid.cli.confirm import must_be_confirmed
+
+        must_be_confirmed(ended)
+    if search is not None and search.missed:
+        from jitid.cli.leak.trace_rows import incomplete
+
+        raise incomplete(search.missed, search.caveat)
+    if not traced.matches and not any(stray.access for stray in traced.strays):
+        from jitid.cli.leak.trace_rows import nothing
+
+        raise nothing(given, traced.strays, traced.words, None if search is None else search.caveat)
+
+
+def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, StreamSearch | None]:
+    """Return what the line names, or what is found in the text that it means, and the search of that text."""
+    finds = Finds()
+    name = bare(subject or "")
+    if _ID.fullmatch(name):
+        from jitid.values.ids import parse_id
+
+        parse_id(name.lower())
+        finds.ids[name.lower()] = 1
+    elif _FINGERPRINT.fullmatch(name):
+        finds.prints[bytes.fromhex(name)] = 1
+    else:
+        from jitid.authority.open import room
+        from jitid.cli.leak.search_stream import StreamSearch, shapes_of
+        from jitid.cli.read_input import check_text_file
+
+        check_text_file(subject or "-")
+        with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(given)) as search:
+            return *_looked_up(given, search.finds(room(given.config()))), search
+    return *_looked_up(given, [finds]), None
+
+
+def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
+    from jitid.authority.open import open_authority
+    from jitid.capabilities.leak.trace_result import together
+    from jitid.cli.leak.trace_rows import FIELDS
+    from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
+    from jitid.operation.base import Trace
+
+    given.expect(FIELDS)
+    authority = open_authority(given.config(), accept_clock=given.accept_clock)
+    return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
+
+
+def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
+    """Return what may be ended, and the error for what has to be left alone."""
+    from jitid.cli.leak.trace_rows import some
+
+    alive = [match for match in traced.matches if match.endable]
+    sure = [match for match in alive if yes or match.evidence.proof is not None]
+    ending = {match.credential.id for match in sure}
+    # What hangs below something that is proved ends with it.
+    left = [
+        match.credential.jti
+        for match in alive
+        if ending.isdisjoint([match.credential.id, *(one.id for one in match.lineage)])
+    ]
+    if not left:
+        return sure, None
+    what = f"neither a signature nor a fingerprint proves {some(left)}"
+    hint = "look at what was found, and repeat it with --yes to end that too"
+    if sure:
+        return sure, PartialError(f"{what}; that was left alone", hint)
+    return sure, UsageError(f"{what}; nothing was changed", hint)
+
+
+def _end(
+    given: Globals,
+    authority: Authority,
+    matches: Iterable[Match],
+    reason: str | None,
+    most: int | None,
+    *,
+    dry_run: bool,
+) -> Ended:
+    from jitid.cli.identity.revoke import perform
+    from jitid.model.ledger_rows import Selection
+    from jitid.operation.base import Revoke
+
+    operation = Revoke(
+        selection=Selection(ids=tuple(match.credential.jti for match in matches)),
+        reason=reason,
+        most=most,
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    return perform(given, authority, operation)
+
+
+def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
+    from jitid.operation.base import Trace
+
+    finds = Finds()
+    finds.ids.update({match.credential.jti: 1 for match in traced.matches})
+    now = {match.credential.key: match for match in authority.perform(Trace(finds=finds)).matches}
+    return traced._replace(
+        matches=[
+            now[match.credential.key]._replace(evidence=match.evidence, marks=match.marks)
+            for match in traced.matches
+        ]
+    )
+
+
+def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+    from jitid.cli import record_rows
+    from jitid.cli.leak import trace_rows
+    from jitid.formats.view import View
+    from jitid.system import output
+
+    shown = [
+        {**one, "revoke": one["revoke"] and given.command(one["revoke"])}
+        for one in trace_rows.rows_of(traced)
+    ]
+    if not record_rows.by_eye(given):
+        document: dict[str, Any] | None = None
+        if revoke and given.format_name() == "json":
+            from jitid.cli.identity.revoke import row
+
+            document = {
+                "items": list(shown),
+                "ended": None if ended is None else row(ended, dry_run=dry_run),
+            }
+        given.show(View("jitid.trace/1", trace_rows.FIELDS, shown, document=document))
+        return
+    for number, one in enumerate(shown):
+        if number:
+            output.write("\n")
+        seen = trace_rows.for_eyes(one)
+        given.show(View("jitid.trace/1", tuple(seen), [seen], one=True))
+
+
+def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+    from jitid.cli.leak.trace_rows import some, summary, warn_of_thieves
+    from jitid.system import output
+
+    warn_of_thieves(given, traced.strays)
+    forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
+    if forged:
+        given.note(f"no key of ours signed the token of {some(forged)}: it was changed or made up")
+    if traced.matches or traced.strays or traced.words:
+        given.note(summary(traced))
+    if ended is not None:
+        from jitid.cli.identity.revoke import sentence
+
+        output.say(f"jitid: {sentence(ended, dry_run=dry_run)}")
+    elif revoke and traced.matches:
+        output.say("jitid: nothing of it was live: it had ended already")

@@ -1,0 +1,238 @@
+"""What `trace` found, as rows for a format and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.leak.trace_result import first_of, honour
+from jitid.cli import record_rows
+from jitid.cli.hints import OTHER_LEDGER
+from jitid.errors import IncompleteError, NotFoundError
+from jitid.model.access import AccessState
+from jitid.model.credential import Credential, State
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.leak.trace_result import Match, Stray, Traced
+    from jitid.cli.invocation import Globals
+
+FIELDS = (
+    "match",
+    "proof",
+    "id",
+    "jti",
+    "kind",
+    "task",
+    "task_state",
+    "purpose",
+    "agent",
+    "delegator",
+    "chain",
+    "state",
+    "active",
+    "reason",
+    "issued_at",
+    "age",
+    "expires_at",
+    "ended_at",
+    "ended_by",
+    "ended_reason",
+    "descendants",
+    "live_descendants",
+    "audiences",
+    "honoured_by",
+    "honoured_until",
+    "occurrences",
+    "revoke",
+)
+_NAMED = 5
+"""So many of those that something is said of are named."""
+_UNPROVED = "none: anybody could have written this"
+_FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
+EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
+"""The order for somebody who reads; what is empty is left out."""
+
+
+def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
+    """Yield a row for each credential, what lives most first, and after them what is unknown."""
+    matches = sorted(traced.matches, key=lambda match: _deadness(match))
+    strays = first_of(traced.strays) or ([] if matches else traced.words)
+    yield from (_match(match, traced.now) for match in matches)
+    yield from map(_stray, strays)
+
+
+def summary(traced: Traced) -> str:
+    """Return in one sentence how much was found."""
+    matches = traced.matches
+    strings = sum(match.evidence.strings for match in matches)
+    alive = sum(match.reason is None for match in matches)
+    unknown = traced.unknown or (0 if matches else len(traced.words))
+    bearers = sum(stray.access is not None for stray in traced.strays)
+    keys = sum(stray.match == "private-key" for stray in traced.strays)
+    if keys and not matches and not unknown:
+        return f"found {number(keys, 'key')} by which the ledger itself signs"
+    if bearers and not matches and not unknown:
+        return f"found {number(bearers, 'bearer')} by which somebody asks the authority"
+    if not matches:
+        return f"found {number(unknown, 'string')} that the ledger does not know"
+    text = f"found {number(strings, 'string')} of {number(len(matches), 'credential')}, {alive} alive"
+    return text + (f"; and {number(unknown, 'string')} that the ledger does not know" if unknown else "")
+
+
+def some(names: list[str]) -> str:
+    """Return some names in a sentence, and how many there are more."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def warn_of_thieves(given: Globals, strays: Collection[Stray]) -> None:
+    """Say which keys of ours somebody else has, since they or tokens that we never signed were found, and bearers."""
+    for one in strays:
+        if one.access is not None and one.state == AccessState.ACTIVE:
+            cure = given.command(f"jitid access revoke {one.access}")
+            given.warn(f"whoever has what was found asks the authority as {one.whose}: {cure}")
+    shown = {stray.signed_by for stray in strays if stray.match == "private-key"}
+    for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
+        cure = given.command(f"jitid keys revoke {kid}")
+        signs = "can sign" if kid in shown else "signs"
+        given.warn(f"somebody else has our key {kid}, and {signs} with it: {cure}")
+
+
+def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
+    """Return the error for a text in which there was nothing that this ledger issued."""
+    leaked = next((stray for stray in strays if stray.signed_by is not None), None)
+    if leaked is not None:
+        return NotFoundError(
+            "what was found is no credential: it is the private half of a key by which the ledger signs"
+            if leaked.match == "private-key"
+            else "the ledger knows nothing of what was found, and a key of ours signed it",
+            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked.signed_by}')}",
+        )
+    whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
+    if strays and all(stray.mistyped for stray in strays):
+        return NotFoundError("what was found is cut or mistyped", whole)
+    if any(stray.match == "private-key" for stray in strays):
+        return NotFoundError(
+            "what was found is no credential: it is the private half of a key by which the ledger signed",
+            "nothing is left to be done: it was revoked with all that it had signed",
+        )
+    if strays or words:
+        return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
+    return NotFoundError(
+        "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
+        caveat or whole,
+    )
+
+
+def incomplete(
+    missed: Mapping[str, int], caveat: str | None, command: str = "jitid trace"
+) -> IncompleteError:
+    """Return the error for a text of which a part was not searched."""
+    from jitid.cli.leak.search_stream import COMPRESSED, UNKNOWN_FORM
+
+    hint = f"decode that part, and search the result: base64 -d FILE | {command}"
+    if COMPRESSED in missed:
+        hint = caveat or hint
+    elif UNKNOWN_FORM in missed:
+        hint = "search the part around the leak, in a smaller text"
+    return IncompleteError(f"the search is incomplete; not searched: {', '.join(sorted(missed))}", hint)
+
+
+def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row says for somebody who reads: nothing that is empty, and that a proof is wanting."""
+    shown = {name: row[name] for name in EYES}
+    shown["proof"] = row["proof"] or _UNPROVED
+    return {name: value for name, value in shown.items() if value not in (None, "", [], ())}
+
+
+def number(count: int, what: str) -> str:
+    """Return a count of things in words."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _deadness(match: Match) -> tuple[bool, bool, bool, int]:
+    until = honour(match)[1]
+    return match.reason is not None, not match.endable, until is None, -match.credential.key
+
+
+def _match(match: Match, now: int) -> dict[str, Any]:
+    credential, event = match.credential, match.ended_event or {}
+    by, until = honour(match)
+    state = _state(match, now)
+    return {
+        "match": match.evidence.match,
+        "proof": match.evidence.proof,
+        "id": credential.id,
+        "jti": credential.jti,
+        "kind": credential.kind,
+        "task": credential.task,
+        "task_state": match.task.state_at(now),
+        "purpose": credential.purpose,
+        "agent": credential.agent,
+        "delegator": credential.delegator,
+        "chain": [
+            credential.delegator,
+            *(one.agent for one in reversed(match.lineage)),
+            credential.agent,
+        ],
+        "state": state,
+        "active": match.reason is None,
+        "reason": match.reason,
+        "issued_at": record_rows.time(credential.issued_at),
+        "age": format_duration(now - credential.issued_at),
+        "expires_at": record_rows.time(credential.expires_at),
+        "ended_at": record_rows.time(_end(credential, state)),
+        # Whoever came by when something had run out ended nothing.
+        "ended_by": None if state in (State.EXPIRED, State.SUPERSEDED) else event.get("by"),
+        "ended_reason": event.get("reason"),
+        "descendants": match.family.below,
+        "live_descendants": match.family.live_below,
+        "audiences": list(credential.audiences),
+        "honoured_by": by,
+        "honoured_until": record_rows.time(until),
+        "occurrences": match.evidence.occurrences,
+        "revoke": f"jitid revoke {credential.jti}" if match.endable else None,
+    }
+
+
+def _state(match: Match, now: int) -> str:
+    state = match.credential.state_at(now)
+    return "invalid" if state is State.ACTIVE and match.reason is not None else state.value
+
+
+def _end(credential: Credential, state: str) -> int | None:
+    """Return when it ended, recorded or not."""
+    if credential.ended_at is not None:
+        return credential.ended_at
+    if state == State.SUPERSEDED:
+        return credential.superseded_at
+    return credential.expires_at if state == State.EXPIRED else None
+
+
+def _stray(stray: Stray) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(FIELDS)
+    if stray.access is not None:
+        alive = stray.state == AccessState.ACTIVE
+        return row | {
+            "match": stray.match,
+            "proof": "fingerprint",
+            "delegator": stray.whose,
+            "state": stray.state,
+            "active": alive,
+            "reason": stray.reason,
+            "occurrences": stray.occurrences,
+            "revoke": f"jitid access revoke {stray.access}" if alive else None,
+        }
+    name = stray.name or ""
+    row |= {
+        "match": stray.match,
+        "proof": "fingerprint" if stray.match == "private-key" else stray.signed_by and "signature",
+        "id": stray.name if name.startswith("jid_") else None,
+        "jti": stray.name if name.startswith("jti_") else None,
+        "state": "unknown",
+        "active": False,
+        "reason": stray.reason,
+        "occurrences": stray.occurrences,
+        "revoke": None if stray.signed_by is None else f"jitid keys revoke {stray.signed_by}",
+    }
+    return row

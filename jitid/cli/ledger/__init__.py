@@ -1,0 +1,1 @@
+"""Verbs on the audit log, the signing keys and the ledger itself."""

@@ -1,0 +1,123 @@
+"""`jitid audit log --at`: what was done with credentials at some time, by whom and for whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.use.operations import ListUses
+from jitid.cli import record_rows
+from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.model.use import UseFilter
+from jitid.values.times import parse_duration, parse_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.audit.audit_log import LogFilter
+    from jitid.capabilities.use.operations import UsePage
+    from jitid.cli.invocation import Globals
+    from jitid.model.use import Use
+
+FIELDS = (
+    "at",
+    "decision",
+    "agent",
+    "delegator",
+    "chain",
+    "task",
+    "purpose",
+    "action",
+    "resource",
+    "scope",
+    "rules",
+    "reason",
+    "id",
+    "jti",
+    "event",
+)
+BRIEF = ("at", "decision", "agent", "delegator", "action", "resource")
+"""What fits on a terminal of 80 columns with short names, without what was asked for by name."""
+_AROUND = 60
+"""Seconds before and after a time, unless it is said how many."""
+
+
+def show(
+    given: Globals,
+    chosen: LogFilter,
+    at: str | None,
+    within: str | None,
+    action: str | None,
+    resource: str | None,
+    limit: int | None,
+) -> None:
+    """Show the actions that were recorded, in the order of their time.
+
+    Raises:
+        UsageError: what is asked is about events alone, or the time is told twice.
+
+    """
+    given.expect(FIELDS)
+    for option, value in {
+        "--operation": chosen.operation,
+        "--by": chosen.by,
+        "--sweep": chosen.sweep,
+        "--trace": chosen.trace,
+    }.items():
+        if value is not None:
+            raise UsageError(f"{option} is about events, and --at, --action and --resource are about actions")
+    since, until = chosen.since, chosen.until
+    if at is not None:
+        if since is not None or until is not None:
+            raise UsageError("--at and --since or --until cannot go together", "say how far with --within")
+        around = _AROUND if within is None else parse_duration(within)
+        middle = parse_time(at)
+        since, until = middle - around, middle + around + 1
+    elif within is not None:
+        raise UsageError("--within says how far from --at, and there is none")
+    most = limit_of(limit)
+    page = open_authority(given.config()).perform(
+        ListUses(
+            chosen=UseFilter(
+                since=since,
+                until=until,
+                action=action,
+                resource=resource,
+                task=chosen.task,
+                agent=chosen.agent,
+                delegators=() if chosen.delegator is None else (chosen.delegator,),
+                event=chosen.event,
+                rule=chosen.rule,
+            ),
+            limit=most,
+        )
+    )
+    asked = {"agent": chosen.agent, "action": action, "resource": resource}
+    shown = record_rows.columns(given, FIELDS, tuple(name for name in BRIEF if asked.get(name) is None))
+    told = (_row(one, page) for one in page.uses)
+    given.show(View("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in told)))
+    if limit is None and len(page.uses) == DEFAULT_LIMIT:
+        given.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
+
+
+def _row(one: Use, page: UsePage) -> dict[str, Any]:
+    above = () if one.identity_key is None else page.lineages.get(one.identity_key, ())
+    return {
+        "at": record_rows.time(one.at),
+        "decision": "allow" if one.allowed else "deny",
+        "agent": one.agent,
+        "delegator": one.delegator,
+        "chain": None
+        if one.agent is None
+        else (one.delegator, *(each.agent for each in reversed(above)), one.agent),
+        "task": one.task,
+        "purpose": one.purpose,
+        "action": one.action,
+        "resource": one.resource,
+        "scope": one.scope,
+        "rules": one.rules,
+        "reason": one.reason,
+        "id": one.id,
+        "jti": one.jti,
+        "event": one.event,
+    }

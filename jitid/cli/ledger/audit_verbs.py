@@ -1,0 +1,270 @@
+"""`jitid audit`: read, sign, verify and export the audit log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority, standing
+from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError, Verification
+from jitid.capabilities.integrity.audit_export import verify_export
+from jitid.cli import read_input, record_rows
+from jitid.cli.identity.list import limit_of
+from jitid.cli.invocation import Globals
+from jitid.errors import IntegrityError, PartialError, UsageError
+from jitid.formats.view import View
+from jitid.model.event import Event
+from jitid.model.task import check_task
+from jitid.operation.base import ExportLog, ReadLog, SignHead, VerifyLog
+from jitid.redaction.token_format import MAX_TOKEN, bare
+from jitid.system import output
+from jitid.values.names import check_delegator, check_name
+from jitid.values.strict_json import loads
+from jitid.values.text import quote
+from jitid.values.times import parse_time
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
+BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
+DENIALS = ("seq", "at", "by", "agent", "rules")
+BY_ID = "by_id"
+"""The id of the caller's identity, if it is an agent. Only agents have one, so no line has a column for it unless
+`--field` names it; a table has one where an event has it."""
+"""At a terminal, if denials alone are asked for."""
+HEAD = ("head",)
+EXPORTS = ("jsonl", "syslog")
+VERIFIED = ("events", "members", "head")
+
+
+def log(
+    given: Globals,
+    operation: options.OfOperation = None,
+    task: options.OfTask = None,
+    agent: options.OfAgent = None,
+    delegator: options.OfDelegator = None,
+    by: options.OfCaller = None,
+    rule: options.OfRule = None,
+    sweep: options.OfSweep = None,
+    trace: options.OfTrace = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    event: options.OfEvent = None,
+    at: options.AroundTime = None,
+    within: options.Within = None,
+    action: options.OfAction = None,
+    resource: options.OfResource = None,
+    after: options.AfterEvent = None,
+    members: options.Members = False,
+    limit: options.Limit = None,
+    follow: options.Follow = False,
+) -> None:
+    """Show audit events, oldest first.
+
+    JSON formats show each event whole, as it was hashed. With --members each event names the credentials
+    that it issued, ended, or tells the use of. --follow shows the last ten, or those after --after or --since,
+    and then new ones as they come, until it is interrupted or has shown --limit.
+
+    With --at, --action or --resource it shows what was done with credentials, as `jitid authorize` was asked:
+    who did that, for whom and for what.
+    """
+    fields: tuple[str, ...] = (*LOG, "members") if members else LOG
+    if given.field == BY_ID:
+        fields = (*fields, BY_ID)
+    about_use = not (at is within is action is resource is None)
+    if not about_use:
+        given.expect(fields)
+    chosen = LogFilter(
+        operation=operation,
+        task=None if task is None else check_task(task),
+        agent=None if agent is None else check_name(agent, "agent"),
+        delegator=None if delegator is None else check_delegator(delegator),
+        by=by,
+        rule=rule,
+        sweep=sweep,
+        trace=trace,
+        since=None if since is None else parse_time(since),
+        until=None if until is None else parse_time(until),
+        after=(after or 0) if event is None else max(after or 0, event - 1),
+        event=event,
+    )
+    if limit is not None:
+        limit_of(limit)
+    if about_use:
+        from jitid.cli.ledger import audit_actions
+
+        if follow or members or after is not None:
+            raise UsageError("--follow, --members and --after are about events, and actions are asked for")
+        audit_actions.show(given, chosen, at, within, action, resource, limit)
+        return
+    if follow:
+        if event is not None:
+            raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
+        if given.format_name() == "json" and given.field is None:
+            raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
+        start = after is not None or since is not None
+        _follow(given, chosen, limit, fields, start=start, members=members)
+        return
+    documents = open_authority(given.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
+    if given.format_name() in ("json", "jsonl") and given.field is None:
+        whole: dict[str, None] = dict.fromkeys(fields)
+        for document in documents:
+            whole.update(dict.fromkeys(document))
+        given.show(View("jitid.audit-log/1", tuple(whole), documents))
+        return
+    found = [_row(document) for document in documents]
+    if event is not None and len(found) == 1 and record_rows.by_eye(given):
+        given.show(View("jitid.audit-log/1", fields, found, one=True))
+        return
+    brief: tuple[str, ...] = DENIALS if operation == "denial" else BRIEF
+    if any(BY_ID in document for document in documents):
+        place = brief.index("by") + 1
+        brief = (*brief[:place], BY_ID, *brief[place:])
+    shown = record_rows.columns(given, fields, (*brief, "members") if members else brief)
+    given.show(View("jitid.audit-log/1", shown, found))
+
+
+def _follow(
+    given: Globals,
+    chosen: LogFilter,
+    limit: int | None,
+    fields: tuple[str, ...],
+    *,
+    start: bool,
+    members: bool,
+) -> None:
+    from jitid.cli.ledger.audit_follow import follow
+    from jitid.formats.stream import Stream
+    from jitid.formats.view import Format
+
+    format_ = given.format_name() or ("table" if output.is_terminal() else "tsv")
+    shown = record_rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
+    config = given.config()
+    check = standing(config)
+    stream: Stream | None = None
+    authority = open_authority(config)
+    for documents, seen in follow(authority, check, chosen, limit, start=start, members=members):
+        text = ""
+        if stream is None:
+            # The number of an event has room to grow.
+            widths = {
+                "seq": max(len(str(seen)) + 1, 4),
+                "at": 20,
+                "op": 12,
+                "count": 5,
+                "members": 30,
+                "hash": 64,
+            }
+            stream = Stream(
+                shown,
+                Format(format_),
+                given.field,
+                widths={field: width for field, width in widths.items() if field in shown},
+                colour=given.coloured(),
+            )
+            text = stream.header()
+        whole = format_ == "jsonl" and given.field is None
+        text += stream.lines(documents if whole else [_row(document) for document in documents])
+        if text:
+            output.write(text)
+
+
+def _row(document: dict[str, Any]) -> dict[str, Any]:
+    return {"count": 1 if "jti" in document else None, **document, "at": record_rows.time(document["at"])}
+
+
+def head(given: Globals, out: options.PrivateOut = None) -> None:
+    """Print the signed last link of the audit chain.
+
+    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
+    that is an older copy.
+    """
+    if out is None:
+        given.expect(HEAD)
+    else:
+        given.expect_own_form()
+    text = open_authority(given.config()).perform(SignHead())
+    # A format that is set for all verbs does not count: what is kept must be what --expect-head takes.
+    if given.field is None and given.format is None:
+        output.put([f"{text}\n"], out)
+    else:
+        given.show(View("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
+
+
+def verify(given: Globals, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
+    """Check the audit chain, and the ledger's rows against it.
+
+    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
+    which no ledger is needed. Exit status 7 says that it does not hold.
+    """
+    given.expect(VERIFIED)
+    read_input.check_one_stdin(file, expect_head)
+    expected = None if expect_head is None else _head(expect_head)
+    try:
+        if file is None:
+            result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
+        else:
+            result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
+    except UnreadableHeadError as error:
+        error.hint = "if it is the right file, verify without it (jitid audit verify), and put it away"
+        raise
+    except IntegrityError as error:
+        error.hint = (
+            error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
+        )
+        raise
+    _tell(given, result, compared_rows=file is None)
+    if result.cut is not None:
+        raise PartialError(
+            f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
+            "whether it is the one in the ledger's past is not known from here",
+            "check the file that was exported when it was cut: jitid audit verify --file FILE --expect-head HEAD",
+        )
+
+
+def _head(path: str) -> str:
+    # That nothing is left of what was kept is no slip of whoever names it.
+    return bare(read_input.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
+
+
+def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:
+    row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.audit-verify/1", VERIFIED, [row], one=True))
+    else:
+        # An export has the events alone.
+        compared = (
+            f", and the ledger's rows agree ({result.members} issues and ends)" if compared_rows else ""
+        )
+        output.write(f"the audit chain holds: {result.events} events{compared}; head {row['head']}\n")
+
+
+def export(given: Globals, out: options.PrivateOut = None) -> None:
+    """Write the audit log as JSON lines, or for syslog.
+
+    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
+    event is a message of RFC 5424 on a line of its own.
+    """
+    if given.format not in (None, *EXPORTS):
+        raise UsageError(f"{quote(given.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")
+    syslog = given.format == "syslog"
+    if syslog:
+        given.format = None
+    given.expect_own_form("jsonl")
+    lines = open_authority(given.config()).perform(ExportLog())
+    if syslog:
+        from jitid.formats import syslog as messages
+
+        output.put(messages.text(_events(lines), os.uname().nodename), out)
+    else:
+        output.put((f"{line}\n" for line in lines), out)
+
+
+def _events(lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events of an export."""
+    for line in lines:
+        told = loads(line)
+        if told["type"] == "event":
+            yield Event(told["seq"], told["body"].encode(), bytes.fromhex(told["hash"]))

@@ -1,0 +1,98 @@
+"""`jitid doctor`: check the installation, the ledger and its keys."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jitid.authority import open as authority_open
+from jitid.capabilities.integrity.examination import Check, Status
+from jitid.cli import record_rows
+from jitid.cli.invocation import Globals
+from jitid.doctor import installation_check
+from jitid.errors import ExitStatus, JitidError
+from jitid.formats import checklist
+from jitid.formats.view import View
+from jitid.ledger.sqlite import folder
+from jitid.system import output
+
+FIELDS = ("check", "status", "detail", "repair")
+
+_GRAVEST = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
+"""Storage is the last: it says that trying again may help, which it does not while anything else is wrong."""
+
+_LARGE = 32 << 20
+"""Bytes of a database that takes more than a moment to examine."""
+
+
+def doctor(given: Globals) -> None:
+    """Check the installation, the ledger, its keys and the targets of the configuration.
+
+    With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
+    caller for and in which roles, its clock and its version.
+
+    Nothing is changed. Each line is ok, warning or failure, with the command that repairs it. Exit status 7
+    says that something is damaged, was tampered with or is open to others, 2 that configuration or policy
+    cannot be used; warnings do not count.
+    """
+    trouble = given.try_config()
+    given.expect(FIELDS)
+    with progress(given):
+        checks = installation_check.check(given.config(), trouble)
+    found = [row(given, check) for check in checks]
+    if record_rows.by_eye(given):
+        output.write(checklist.text(found, given.coloured()))
+    else:
+        given.show(View("jitid.doctor/1", FIELDS, found))
+    error = verdict(checks)
+    if error is not None:
+        raise error
+
+
+@contextmanager
+def progress(given: Globals) -> Iterator[None]:
+    """Tell somebody who waits at a terminal of what: a large ledger takes seconds."""
+    text = b"jitid: examining the ledger"
+    shown = os.isatty(2) and not given.quiet and _is_large(given)
+    if shown:
+        os.write(2, text)
+    try:
+        yield
+    finally:
+        if shown:
+            os.write(2, b"\r" + b" " * len(text) + b"\r")
+
+
+def _is_large(given: Globals) -> bool:
+    try:
+        path = os.path.join(authority_open.home_path(given.config()), folder.DATABASE)
+        return os.lstat(path).st_size >= _LARGE
+    except (JitidError, OSError, ValueError):
+        # Whatever is wrong is for the checks to tell.
+        return False
+
+
+def row(given: Globals, check: Check) -> dict[str, Any]:
+    """Return what a check saw, with a command that acts on the same ledger."""
+    repair = None if check.repair is None else given.command(check.repair)
+    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
+
+
+def verdict(checks: list[Check]) -> JitidError | None:
+    """Return the error that the failures come to."""
+    failures = [check for check in checks if check.status is Status.FAILURE]
+    if not failures:
+        return None
+    # What an authority elsewhere refuses with may be any other status.
+    rank = {status: at for at, status in enumerate(_GRAVEST)}
+    gravest = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
+    names = Counter(check.name for check in failures)
+    told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
+    error = JitidError(f"not all is well: {told}", "the report says for each what repairs it")
+    error.code = gravest.code or error.code
+    error.exit_status = gravest.exit_status
+    error.retryable = gravest.exit_status is ExitStatus.STORAGE
+    return error

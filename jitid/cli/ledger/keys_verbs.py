@@ -1,0 +1,183 @@
+"""`jitid keys`: see, rotate, revoke and publish the signing keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.identity import revocation
+from jitid.cli import confirm, record_rows
+from jitid.cli.identity.revoke import FIELDS as FORESEEN
+from jitid.cli.identity.revoke import check_reason, most_of, tell, unproved
+from jitid.cli.invocation import Globals
+from jitid.errors import NotFoundError, UsageError
+from jitid.formats.view import View
+from jitid.keys.keyring import USES
+from jitid.model.ledger_rows import Selection
+from jitid.operation.base import ListKeys, PublishKeys, Revoke, RevokeKey, RotateKey
+from jitid.system import output
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.trust.rotation import KeyChange
+    from jitid.cli import options
+    from jitid.model.ledger_rows import SigningKey
+    from jitid.operation.authority import Authority
+
+FIELDS = ("kid", "use", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
+BRIEF = ("kid", "use", "algorithm", "state")
+ROTATED = ("kid", "use", "algorithm", "retired", "event")
+REVOKED = ("kid", "ended", "identities", "successor", "offline_until", "event")
+
+
+def list_(given: Globals) -> None:
+    """List the signing keys that there ever were.
+
+    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
+    is waiting was made by `jitid keys request`.
+    """
+    given.expect(FIELDS)
+    found = open_authority(given.config()).perform(ListKeys())
+    given.show(
+        View(
+            "jitid.keys/1",
+            record_rows.columns(given, FIELDS, BRIEF),
+            [
+                {
+                    "kid": key.kid,
+                    "use": key.use,
+                    "algorithm": key.algorithm,
+                    "state": _state(key),
+                    "created_at": record_rows.time(key.created_at),
+                    "retired_at": record_rows.time(key.retired_at),
+                    "revoked_at": record_rows.time(key.revoked_at),
+                    "needed_until": record_rows.time(needed_until),
+                }
+                for key, needed_until in found
+            ],
+        )
+    )
+
+
+def _state(key: SigningKey) -> str:
+    if key.revoked_at or key.retired_at:
+        return "revoked" if key.revoked_at else "retired"
+    return "signing" if key.signs else "waiting"
+
+
+def rotate(
+    given: Globals,
+    algorithm: options.Algorithm = None,
+    use: options.KeyUse = None,
+    transit: options.TransitKey = None,
+) -> None:
+    """Sign with a new key from now on.
+
+    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
+    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
+    """
+    purpose = use or "jws"
+    if purpose not in USES:
+        raise UsageError(f"{quote(purpose)} is no use of a key", f"choose one of: {', '.join(USES)}")
+    if algorithm is not None and algorithm not in USES[purpose]:
+        raise UsageError(
+            f"{quote(algorithm)} is no algorithm" + ("" if use is None else f" of keys for {use}"),
+            f"choose one of: {', '.join(sorted(USES[purpose]))}",
+        )
+    given.expect(ROTATED)
+    chosen = algorithm or USES[purpose][0]
+    change = open_authority(given.config()).perform(
+        RotateKey(algorithm=chosen, use=purpose, transit=transit, accept_clock=given.accept_clock)
+    )
+    if given.field is not None or given.format_name() is not None:
+        row = {
+            "kid": change.kid,
+            "use": purpose,
+            "algorithm": chosen,
+            "retired": change.retired,
+            "event": change.event,
+        }
+        given.show(View("jitid.keys-rotate/1", ROTATED, [row], one=True))
+    else:
+        output.write(f"{change.kid}\n")
+    for kid in change.retired:
+        given.note(f"{kid} signs nothing more, and still verifies what it signed")
+
+
+def revoke(
+    given: Globals,
+    kid: options.Kid,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """End a leaked signing key with all that it signed.
+
+    What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
+    (100 unless configured) needs --yes.
+    """
+    given.expect(FORESEEN if dry_run else REVOKED)
+    authority = open_authority(given.config(), accept_clock=given.accept_clock)
+    if dry_run:
+        tell(given, _foreseen(authority, kid), dry_run=True)
+        return
+    change = authority.perform(
+        RevokeKey(
+            kid=kid,
+            reason=check_reason(reason),
+            most=None if yes else most_of(given, max_),
+            accept_clock=given.accept_clock,
+        )
+    )
+    if change.unproved is not None:
+        given.warn(unproved(change.unproved))
+    # Whoever held a token of that key may hold more, made at targets.
+    confirm.settle_event(given, authority, change.event)
+    if given.field is None and given.format_name() is None:
+        output.write(_sentence(change))
+        return
+    radius = change.radius
+    row = {
+        "kid": kid,
+        "ended": radius.credentials if radius else 0,
+        "identities": radius.identities if radius else 0,
+        "successor": change.successor,
+        "offline_until": record_rows.time(radius.offline_until) if radius else None,
+        "event": change.event,
+    }
+    given.show(View("jitid.keys-revoke/1", REVOKED, [row], one=True))
+
+
+def _foreseen(authority: Authority, kid: str) -> Ended:
+    if kid not in [known.kid for known, _ in authority.perform(ListKeys())]:
+        raise NotFoundError(f"this ledger never had a key {quote(kid)}", "see: jitid keys list")
+    try:
+        return authority.perform(Revoke(selection=Selection(kids=(kid,)), most=None, dry_run=True))
+    except NotFoundError:
+        raise NotFoundError(f"the key {quote(kid)} has signed nothing yet; nothing was changed") from None
+
+
+def _sentence(change: KeyChange) -> str:
+    if change.event is None or change.radius is None:
+        return "nothing was live: the key had been revoked already\n"
+    successor = f"; {change.successor} signs from now on" if change.successor else ""
+    return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
+
+
+def jwks(given: Globals, out: options.PublicOut = None) -> None:
+    """Print the public keys that verifiers need (RFC 7517).
+
+    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
+    """
+    import json
+
+    given.expect_own_form("json")
+    text = json.dumps(open_authority(given.config()).perform(PublishKeys()), indent=2)
+    if out is None:
+        output.write(f"{text}\n")
+    else:
+        from jitid.system.files import write_public
+
+        write_public(out, f"{text}\n".encode())

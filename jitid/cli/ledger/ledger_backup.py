@@ -1,0 +1,272 @@
+"""`jitid ledger backup` and `ledger restore`: a consistent copy with a manifest, and back from it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jitid.backup import destination
+from jitid.backup import restore as restoration
+from jitid.backup.destination import OUT
+from jitid.backup.snapshot import Progress
+from jitid.cli import read_input
+from jitid.cli.invocation import Globals
+from jitid.errors import IntegrityError, OutputError, UsageError
+from jitid.formats.view import View
+from jitid.redaction.token_format import MAX_TOKEN, bare
+from jitid.system import output
+from jitid.system.files import read_regular
+from jitid.values.text import quote, safe
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitid.backup.destination import Made
+    from jitid.backup.restore import Back
+    from jitid.cli import options
+
+BACKED_UP = ("backup", "ledger", "events", "head", "made_at", "size", "keys", "verified")
+RESTORED = (
+    "path",
+    "ledger",
+    "made_at",
+    "events",
+    "lost",
+    "kept",
+    "ended",
+    "tasks",
+    "access",
+    "revoked",
+    "retired",
+    "trusted",
+    "replaced",
+    "event",
+)
+
+
+def backup(
+    given: Globals,
+    to: options.BackupPlace,
+    keys: options.BackupKeys = False,
+    no_verify: options.NoVerify = False,
+) -> None:
+    """Make a backup of the ledger as it is now, while others go on using it.
+
+    BACKUP is a folder that is not there yet, or a file whose name ends in .tar, or `-` for a tar file on standard
+    output. In a folder that is there already, the backup gets a name by the time. The private keys are not in it
+    unless --keys says so.
+    """
+    given.expect(BACKED_UP)
+    must_be_a_path(to)
+    stream = to == OUT
+    if stream:
+        given.expect_own_form()
+        if output.is_terminal():
+            raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
+    talk = Talk(given)
+    try:
+        made = destination.back_up(
+            given.config(),
+            to,
+            keys=keys,
+            verify=not no_verify,
+            progress=Progress(talk.pages, talk.stage),
+            write=output.write_bytes,
+        )
+    except OutputError as error:
+        if error.standard:
+            error.add("no backup was made")
+        raise
+    finally:
+        talk.end()
+    if not stream:
+        _tell(given, made)
+    if keys:
+        given.note("the backup holds private keys: whoever has them signs in the name of this ledger")
+    else:
+        given.note(
+            "the private keys are not in it: a ledger that is restored from it makes new ones, unless it takes over "
+            "those of the ledger that it replaces; --keys takes them along"
+        )
+
+
+def _tell(given: Globals, made: Made) -> None:
+    told = made.manifest
+    row = {
+        "backup": made.place,
+        "ledger": told.names.uuid,
+        "events": told.head.seq,
+        "head": told.head.hash.hex(),
+        "made_at": format_time(told.made_at),
+        "size": made.size,
+        "keys": len(told.keys),
+        "verified": told.verified,
+    }
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
+        return
+    what = "verified" if told.verified else "not verified"
+    output.write(f"backed up to {safe(made.place)}: {told.head.seq} events, {made.size} bytes; {what}\n")
+
+
+def restore(
+    given: Globals,
+    from_: options.BackupToRestore,
+    replace: options.ReplaceLedger = False,
+    keep_live: options.RestoreNoEnds = False,
+    expect_head: options.ExpectHead = None,
+) -> None:
+    """Put the ledger of a backup back, and end what lived in it.
+
+    A backup does not know what was ended after it was made. So every open task in it is retired, with all that lives,
+    access to an authority is revoked, and tokens are signed with new keys, unless the ledger that is replaced tells
+    that nothing has happened since, or --keep-live says that nothing is to be ended.
+    """
+    given.expect(RESTORED)
+    must_be_a_path(from_)
+    expected = None if expect_head is None else _head(expect_head)
+    talk = Talk(given)
+    try:
+        with another_one():
+            back = restoration.restore(
+                given.config(),
+                from_,
+                replace=replace,
+                keep=keep_live,
+                expect=expected,
+                accept_clock=given.accept_clock,
+                progress=talk.stage,
+                standard_input=read_input.file_of(0) if from_ == OUT else None,
+            )
+    finally:
+        talk.end()
+    _tell_back(given, back)
+
+
+@contextmanager
+def another_one() -> Iterator[None]:
+    """Say of a backup that is damaged, and of which nothing else is said, what to do next."""
+    try:
+        yield
+    except IntegrityError as error:
+        error.hint = (
+            error.hint or "nothing was restored; copy it again from where it is kept, or take another"
+        )
+        raise
+
+
+def _head(path: str) -> str:
+    try:
+        return bare(read_regular(path, MAX_TOKEN).decode("utf-8", "replace"))
+    except OSError as error:
+        raise UsageError(
+            f"the signed head cannot be read from {quote(path, 200)}: {(error.strerror or 'error').lower()}"
+        ) from error
+
+
+def _tell_back(given: Globals, back: Back) -> None:
+    done = back.restored
+    row: dict[str, Any] = {
+        "path": back.path,
+        "ledger": back.told.ledger,
+        "made_at": format_time(back.told.at),
+        "events": back.told.events,
+        "lost": back.lost,
+        "kept": done.kept,
+        "ended": done.credentials,
+        "tasks": done.tasks,
+        "access": done.access,
+        "revoked": done.revoked,
+        "retired": done.retired,
+        "trusted": done.trusted,
+        "replaced": back.replaced,
+        "event": done.event,
+    }
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.ledger-restore/1", RESTORED, [row], one=True))
+    else:
+        output.write("\n".join(_sentences(back)) + "\n")
+    if back.replaced is not None:
+        given.note(
+            f"what was there before is in {back.replaced}, with its keys: remove it once it is of no use"
+        )
+    if done.trusted and not back.newest:
+        given.note(
+            f"certificates of {', '.join(done.trusted)} are trusted as before: "
+            "if one of these was revoked since, do so again with `jitid keys revoke`"
+        )
+    if not done.kept:
+        given.note(
+            "who was disabled or suspended since is enabled again, and what was reported as leaked since is "
+            "forgotten: see `jitid delegator list` and `jitid agent list`"
+        )
+    if done.access:
+        given.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
+
+
+def _sentences(back: Back) -> list[str]:
+    done = back.restored
+    lines = [
+        f"restored to {safe(back.path)}: {back.told.events} events, as it was at {format_time(back.told.at)}"
+    ]
+    if back.lost:
+        events = "1 event is" if back.lost == 1 else f"{back.lost} events are"
+        lines.append(f"{events} known to be lost")
+    if done.kept:
+        why = ": nothing has happened since" if back.newest else ""
+        lines.append(f"what lived in it goes on living{why}")
+    else:
+        counts = (
+            (done.credentials, "credential"),
+            (done.tasks, "task"),
+            (done.access, "bearer of access"),
+            (len(done.revoked), "signing key"),
+        )
+        lines.append(
+            f"ended {', '.join(_number(*each) for each in counts)}, "
+            "since nobody can tell what was ended after the backup was made"
+        )
+    return lines
+
+
+def _number(count: int, what: str) -> str:
+    first, space, rest = what.partition(" ")
+    return f"{count} {what if count == 1 else f'{first}s{space}{rest}'}"
+
+
+def must_be_a_path(text: str) -> None:
+    """Raise UsageError for what cannot be where a backup is."""
+    if not text.strip() or len(text) > _LONGEST or "\0" in text:
+        raise UsageError("that is no path of a backup; nothing was done")
+
+
+_LONGEST = 4_096
+
+
+class Talk:
+    """Tells somebody who waits at a terminal how far it has come."""
+
+    def __init__(self, given: Globals) -> None:
+        self._shown = os.isatty(2) and not given.quiet
+        self._said = False
+        self._percent = -1
+
+    def pages(self, done: int, all_: int) -> None:
+        """Tell how many pages have been copied."""
+        percent = 100 * done // max(all_, 1)
+        if percent != self._percent:
+            self._percent = percent
+            self.stage(f"copying {percent} %")
+
+    def stage(self, what: str) -> None:
+        """Tell what is begun."""
+        if self._shown:
+            self._said = True
+            os.write(2, f"\r\033[Kjitid: {what}".encode())
+
+    def end(self) -> None:
+        """Leave the line as it was."""
+        if self._said:
+            os.write(2, b"\r\033[K")

@@ -1,0 +1,80 @@
+"""`jitid ledger copy`: a ledger moved to another place, where it goes on; what it was copied from is sealed."""
+
+from __future__ import annotations
+
+import os
+from shlex import quote as word
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import place_text
+from jitid.backup.transfer import Wanted, copy_ledger
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.values.names import check_issuer
+from jitid.values.text import safe
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
+
+_LONGEST = 1024
+"""So many characters the place of a copy may have; no path or address needs more."""
+
+
+def copy(
+    given: Globals,
+    to: options.CopyTo = None,
+    issuer: options.NewIssuer = None,
+    keys: options.CopyKeys = False,
+) -> None:
+    """Move the ledger to another place: copy it, whole and verified, and seal the source.
+
+    What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
+    with --issuer, under another. The source can be read afterwards, and refuses to change or to verify anything. If
+    the copy is broken off, the same command continues it.
+    """
+    given.expect(COPIED)
+    if to is None:
+        raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
+    if len(to) > _LONGEST:
+        raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
+    config = given.config()
+    wanted = Wanted(to, None if issuer is None else check_issuer(issuer), keys)
+    shown = safe(place_text(to))
+    seen: dict[str, int] = {}
+
+    def progress(table: str, rows: int) -> None:
+        seen[table] = seen.get(table, 0) + rows
+        if os.isatty(2) and not given.quiet:
+            os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
+
+    try:
+        done = copy_ledger(config, wanted, progress, given.note)
+    finally:
+        if seen and os.isatty(2) and not given.quiet:
+            os.write(2, b"\r\033[K")
+    counts = {each.table: each.rows for each in done.tables}
+    row = {
+        "to": shown,
+        "events": done.events,
+        "credentials": counts.get("credential"),
+        "rows": sum(counts.values()) if counts else None,
+        "head": done.head.hash.hex(),
+        "event": done.event,
+        "resumed": done.resumed,
+    }
+    if given.field is not None or given.format_name() is not None:
+        document = {**row, "tables": [each._asdict() for each in done.tables]}
+        given.show(View("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
+    else:
+        output.write(
+            f"copied to {shown}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
+            if counts
+            else f"copied to {shown}: {done.events} events; the earlier attempt had compared them\n"
+        )
+    given.note(
+        f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(shown)}"
+    )

@@ -1,0 +1,97 @@
+"""`jitid ledger issuer`: the issuer of the ledger's credentials, its former names, and a change of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import must_be_beside, open_local
+from jitid.cli.ask import can_ask, confirm
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.figures import counted
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.values.names import check_issuer
+from jitid.values.text import quote
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.trust.own_issuer import Naming
+    from jitid.cli import options
+
+ACTIONS = ("show", "set")
+NAMES = ("issuer", "state", "until")
+CHANGED = ("issuer", "former", "until", "live", "event")
+
+
+def issuer(
+    given: Globals,
+    action: options.IssuerAction = None,
+    url: options.IssuerName = None,
+    yes: options.YesRename = False,
+) -> None:
+    """Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.
+
+    New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
+    last of them, the former name is no longer accepted as an audience. If credentials are live, a change needs --yes.
+    A name by which live credentials or a granted access mean a service is refused.
+    """
+    if action not in (None, *ACTIONS):
+        raise UsageError(f"there is no action {quote(str(action))}", f"choose one of: {', '.join(ACTIONS)}")
+    if action == "set":
+        if url is None:
+            raise UsageError("`URL` is missing", "such as: jitid ledger issuer set https://id.example.com")
+        _set(given, check_issuer(url), yes=yes)
+        return
+    if url is not None or yes:
+        raise UsageError(
+            "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
+        )
+    given.expect(NAMES)
+    must_be_beside(given.config())
+    given.show(View("jitid.ledger-issuers/1", NAMES, _rows(open_local(given.config()).look_at_names())))
+
+
+def _set(given: Globals, new: str, *, yes: bool) -> None:
+    given.expect(CHANGED)
+    config = given.config()
+    must_be_beside(config)
+    authority = open_local(config, issuer=new, accept_clock=given.accept_clock)
+    if not yes:
+        _confirm(given, authority.look_at_names(new), new)
+    done = authority.set_issuer(new, accept_clock=given.accept_clock)
+    former = done.names.former[-1]
+    until = format_time(done.until) if done.live else None
+    if given.field is not None or given.format_name() is not None:
+        row = {"issuer": new, "former": former, "until": until, "live": done.live, "event": done.event}
+        given.show(View("jitid.ledger-issuer/1", CHANGED, [row], one=True))
+    else:
+        rest = "" if until is None else f"; credentials under {former} are accepted until {until}"
+        output.write(f"the issuer is {new}{rest} (audit event {done.event})\n")
+    if config.text("issuer") not in (None, new):
+        given.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
+    given.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
+
+
+def _confirm(given: Globals, found: Naming, new: str) -> None:
+    """Refuse a change while credentials are live; at a terminal, ask. Raises UsageError."""
+    if not found.live or new == found.names.issuer:
+        return
+    would = (
+        f"change the issuer from {found.names.issuer} to {new}, with {counted(found.live, 'live credential')}"
+    )
+    if not can_ask(given):
+        raise UsageError(
+            f"this would {would}; nothing was changed",
+            "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "
+            "to change it, repeat with --yes",
+        )
+    confirm(would, found.live, f"their number, {found.live}, to change it; anything else changes nothing")
+
+
+def _rows(found: Naming) -> list[dict[str, Any]]:
+    rows = [{"issuer": found.names.issuer, "state": "current", "until": None}]
+    for name, until in reversed(found.names.lasting()):
+        state = "accepted" if found.now < until else "former"
+        rows.append({"issuer": name, "state": state, "until": format_time(until) if until else None})
+    return rows

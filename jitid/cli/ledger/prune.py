@@ -1,0 +1,159 @@
+"""`jitid prune`: let go of what has been over for long enough."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.cli import record_rows
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.figures import counted
+from jitid.formats.view import View
+from jitid.operation.base import CutLog, Prune
+from jitid.system import output
+from jitid.values.text import safe
+from jitid.values.times import format_time, parse_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.integrity.cut import Cut
+    from jitid.capabilities.integrity.retention import Pruning
+    from jitid.cli import options
+    from jitid.operation.authority import Authority
+
+PRUNED = (
+    "before",
+    "identities",
+    "credentials",
+    "rows",
+    "event",
+    "left",
+    "dry_run",
+    "evidence_before",
+    "exported",
+    "kept",
+    "cut_event",
+    "file",
+)
+
+_MANY = 100_000
+"""From so many rows on it is worth telling that the file does not get smaller by itself."""
+
+
+def prune(
+    given: Globals,
+    rows_after: options.RowsAfter = None,
+    evidence_after: options.EvidenceAfter = None,
+    export: options.ExportFolder = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Let go of what has been over for long enough.
+
+    Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
+    that descends from them. What leaked stays, and so do tasks, whose names are never used again. With --export, audit
+    events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
+    those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
+    """
+    given.expect(PRUNED)
+    config = given.config()
+    after = config.number("retain_rows") if rows_after is None else parse_duration(rows_after)
+    evidence = config.number("retain_evidence") if evidence_after is None else parse_duration(evidence_after)
+    if export is None and evidence_after is not None:
+        raise UsageError(
+            "audit events are cut only once they are exported; nothing was changed",
+            "say where to: --export DIR",
+        )
+    if export is not None and not export.strip():
+        raise UsageError("the folder to export into is blank; nothing was changed", "name it: --export DIR")
+    authority = open_authority(config)
+    if export is not None and config.remote is not None:
+        raise UsageError(
+            "audit events are exported and cut on the machine of the ledger; nothing was changed",
+            "run it there, or leave --export out",
+        )
+    # Leaks are evidence: they go with the events that tell of them.
+    leaks = None if export is None else max(evidence, after)
+    asked = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=given.accept_clock)
+    done = authority.perform(asked)
+    done = _finish(given, authority, done)
+    cut = None
+    if export is not None:
+        folder = os.path.abspath(export)
+        cut = authority.perform(
+            CutLog(evidence_after=evidence, folder=folder, dry_run=dry_run, accept_clock=given.accept_clock)
+        )
+    _tell(given, done, cut, dry_run=dry_run)
+    count = sum(done.rows.values())
+    if done.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
+        given.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
+
+
+def _tell(given: Globals, done: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
+    row = {
+        "before": record_rows.time(done.before),
+        "identities": done.rows.get("identities", 0),
+        "credentials": done.rows.get("credentials", 0),
+        "rows": sum(done.rows.values()),
+        "event": done.event,
+        "left": done.left,
+        "dry_run": dry_run,
+        "evidence_before": None if cut is None else record_rows.time(cut.before),
+        "exported": None if cut is None else cut.exported,
+        "kept": None if cut is None else cut.kept,
+        "cut_event": None if cut is None else cut.event,
+        "file": None if cut is None else cut.file,
+    }
+    if given.field is not None or given.format_name() is not None:
+        document = {**row, "tables": dict(done.rows)}
+        given.show(View("jitid.prune/1", PRUNED, [row], one=True, document=document))
+        return
+    output.write(_sentence(done, row) + "\n")
+    if cut is not None:
+        output.write(_cut(cut, dry_run=dry_run) + "\n")
+
+
+def _cut(cut: Cut, *, dry_run: bool) -> str:
+    before = format_time(cut.before)
+    if not cut.exported:
+        return f"there are no audit events from before {before} that were not cut"
+    what = f"{counted(cut.exported, 'audit event')} from before {before}, up to {cut.through}"
+    kept = f"{cut.kept} up to there stay, since rows remember them or they tell what the ledger is"
+    if dry_run:
+        return f"would export and cut {what}; {kept}; nothing was changed"
+    return f"exported {what}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept}"
+
+
+def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
+    """Let the rows of what has gone be deleted until none is left that can be."""
+    shown = os.isatty(2) and not given.quiet
+    left = None
+    while done.left and done.left != left:
+        left = done.left
+        if shown:
+            os.write(2, f"\r\033[Kjitid: deleting the rows of {left} identities".encode())
+        done = done._replace(left=authority.perform(Prune(rows_after=None)).left)
+    if left is not None and shown:
+        os.write(2, b"\r\033[K")
+    return done
+
+
+def _sentence(done: Pruning, row: dict[str, Any]) -> str:
+    before = format_time(done.before)
+    identities = counted(row["identities"], "identity", "identities")
+    what = f"{counted(row['credentials'], 'credential')} of {identities} that had ended before {before}"
+    others = [
+        f"{number} of `{table}`"
+        for table, number in done.rows.items()
+        if number and table not in ("credentials", "identities")
+    ]
+    if others:
+        what += f", with rows of theirs and others' ({', '.join(others)})"
+    if row["dry_run"]:
+        return f"would let go of {what}; nothing was changed"
+    if done.event is not None:
+        return f"let go of {what} (audit event {done.event})"
+    if done.left:
+        left = counted(done.left, "identity", "identities")
+        return f"nothing more had ended before {before}; {left} that leaked meanwhile stay"
+    return f"nothing had ended before {before} that has not gone"

@@ -1,0 +1,39 @@
+"""`jitid publish`: put keys and status lists where verifiers find them who ask nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.formats.view import View
+
+if TYPE_CHECKING:
+    from jitid.capabilities.trust.publish_folder import Put
+    from jitid.cli import options
+
+FIELDS = ("file", "state", "bytes")
+
+
+def publish(given: Globals, folder: options.PublishedFolder, dry_run: options.DryRun = False) -> None:
+    """Write keys, status lists and what else verifiers need into DIR, for any web server to serve.
+
+    Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
+    so it is run every few minutes, from cron. Each file is replaced whole.
+    """
+    from jitid.capabilities.trust import publish_folder
+
+    given.expect(FIELDS)
+    if not folder.strip():
+        raise UsageError("DIR is blank", "name a folder")
+    config = given.config()
+    authority = open_authority(config)
+    published = publish_folder.publish(authority, folder, float(config.number("timeout")), dry=dry_run)
+    given.show(View("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
+    for text in published.notes:
+        given.note(text)
+
+
+def _row(one: Put) -> dict[str, object]:
+    return {"file": one.name, "state": one.state, "bytes": one.bytes}

@@ -1,0 +1,155 @@
+"""A command line from its start to its exit status; the one place where errors become statuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+from jitid.cli import plain
+from jitid.cli.invocation import Globals, Option
+from jitid.errors import (
+    ApprovalNeededError,
+    ConfigurationError,
+    ExitStatus,
+    JitidError,
+    OutputError,
+    StorageError,
+)
+from jitid.system import output, time_limit
+from jitid.values.text import safe
+
+# What a full disk, a dying one, or a machine at its limits answers to whatever is asked.
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal asks the process to end; raised, so that whatever was begun is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run(argv: list[str]) -> int:
+    """Do what a command line says and return its exit status; never raises.
+
+    Data is on standard output by then, and errors have been told on standard error.
+    """
+    given = Globals()
+    given.read_line = _read_line
+    time_limit.lift()
+    try:
+        _listen()
+        line = plain.read(argv, os.environ, given)
+        if line is not None:
+            plain.perform(line, given)
+        else:
+            from jitid.cli.command_tree import invoke
+
+            invoke(argv, given)
+    except JitidError as error:
+        return _status(report(error, given), given)
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
+        # The line may not have been read.
+        own, _ = plain.parted(argv)
+        given.format = given.format or plain.format_asked(own)
+        given.debug = given.debug or "--debug" in own
+        storage = _storage_error(error)
+        return _status(_report_bug(error, given) if storage is None else report(storage, given), given)
+    return given.status
+
+
+def _read_line(argv: Sequence[str]) -> Mapping[str, Option]:
+    from jitid.cli.command_tree import options_of
+
+    return options_of(argv)
+
+
+def _status(status: int, given: Globals) -> int:
+    """Return the status of an error; what runs commands keeps most numbers for theirs, as `env` and `timeout` do."""
+    return max(status, ExitStatus.NOT_RUN) if given.runs_command else status
+
+
+def report(error: JitidError, given: Globals) -> int:
+    """Tell an error on standard error, as text or as one line of JSON, and return its exit status."""
+    if isinstance(error, OutputError) and error.standard:
+        if given.changes:
+            error.add("what the command did stands")
+        elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
+            # `jitid list | head -1` is no accident, and nothing was changed.
+            return error.exit_status
+    if isinstance(error, ApprovalNeededError):
+        from jitid.cli.issue.wait_approval import with_authority
+
+        error.hint = with_authority(given, error.hint)
+    if given.error_format() in ("json", "jsonl"):
+        from jitid.formats.json import dumps
+
+        told = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "retryable": error.retryable,
+        }
+        output.say(dumps({"error": told}))
+    elif isinstance(error, OutputError) and error.outcome:
+        # One line, for logs that keep lines: that a credential is gone must stand beside why.
+        output.say(f"jitid: error: {safe(error.message)}; {safe(error.outcome)}")
+    else:
+        output.say(f"jitid: error: {safe(error.message)}")
+        if error.hint:
+            output.say(f"jitid: hint: {safe(error.hint)}")
+    return error.exit_status
+
+
+def _listen() -> None:
+    for number in _SIGNALS:
+        # What the parent had ignored (nohup, a job in the background) stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # `timeout` signals its child and then the whole group: the second one must not break the cleaning up.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+def _report_bug(error: BaseException, given: Globals) -> int:
+    import traceback
+
+    if given.debug:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            output.say(safe(line))
+    from jitid.system.dependencies import fault
+
+    found = fault(error)
+    if found is not None:
+        return report(ConfigurationError(*found), given)
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
+    # The message of a foreign exception may quote what it was given, so only its type is told.
+    what = f"{type(error).__name__}{where}"
+    more = None if given.debug else "the same command with --debug shows where it comes from"
+    bug = JitidError(f"internal error: {what}; this is a bug", more)
+    bug.code = "internal"
+    return report(bug, given)
+
+
+def _storage_error(error: BaseException) -> StorageError | None:
+    """Return the error to report if the machine is at its limits; None for any other error."""
+    if isinstance(error, MemoryError):
+        return StorageError("the system refuses: out of memory")
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return StorageError(f"the system refuses: {(error.strerror or 'error').lower()}")
+    return None

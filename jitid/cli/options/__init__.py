@@ -1,0 +1,16 @@
+"""The parameters of the verbs: their spelling on the command line, their variables, their help.
+
+Each is the type of a verb's parameter: `def issue(given: Globals, task: options.Task = None) -> None`. Verbs
+import this package for type checking only, since it needs Typer, which a plain line of `issue` may do without.
+A selector or a guard rail has no environment variable: what ends credentials stands on the line.
+"""
+
+from jitid.cli.options.adopt_options import *  # noqa: F403 - one namespace for all verbs
+from jitid.cli.options.backup_options import *  # noqa: F403 - as above
+from jitid.cli.options.directory_options import *  # noqa: F403 - as above
+from jitid.cli.options.issue_options import *  # noqa: F403 - as above
+from jitid.cli.options.ledger_options import *  # noqa: F403 - as above
+from jitid.cli.options.read_options import *  # noqa: F403 - as above
+from jitid.cli.options.revoke_options import *  # noqa: F403 - as above
+from jitid.cli.options.scan_options import *  # noqa: F403 - as above
+from jitid.cli.options.serve_options import *  # noqa: F403 - as above

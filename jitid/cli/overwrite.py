@@ -1,0 +1,154 @@
+"""What an output replaces: a live token in the old file is reported."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.cli.invocation import Globals
+    from jitid.operation.authority import Authority
+    from jitid.values.secret import Secret
+
+
+class Replaced:
+    """The token in a file that an output is about to replace, if there is one."""
+
+    def __init__(self, path: str) -> None:
+        """Read the file at a path that `Globals.perform` has checked."""
+        self._path = path
+        # Most outputs are new files, and cost nothing more.
+        self._text = _text_in(path) if os.path.lexists(path) else ""
+
+    def report(
+        self, given: Globals, authority: Authority, new: Issued, *, renewed: Secret | None = None
+    ) -> None:
+        """Note what becomes of the token that the token of `new` replaced, if it is still valid.
+
+        `renewed` is the token that `new` succeeds.
+        """
+        if not self._text or given.quiet:
+            return
+        from jitid.values.secret import fingerprint
+
+        if renewed is not None and fingerprint(self._text) in renewed.fingerprints().values():
+            # The predecessor of a renewed token ends by itself.
+            return
+        if given.config().remote is None:
+            note = self._looked_up(given, authority, new)
+        else:
+            # Any file may stand there: a private key, a password, a token of another authority. None of it is sent.
+            note = self._by_its_form(given, new)
+        if note is not None:
+            given.note(note)
+
+    def _looked_up(self, given: Globals, authority: Authority, new: Issued) -> str | None:
+        """Return what the ledger of this process says of the old token."""
+        from jitid.errors import JitidError
+        from jitid.operation.base import Inspect
+        from jitid.values.secret import Secret
+        from jitid.values.times import format_time
+
+        try:
+            found = authority.perform(Inspect(token=Secret.single(self._text)))
+        except JitidError:
+            # Not a token of this ledger.
+            return None
+        old = found.credential
+        if not found.active or old.id in [one.id for one in new.credentials]:
+            return None
+        return (
+            f"{self._shown} held {old.jti} (agent {old.agent}, task {old.task}), which stays valid "
+            f"until {format_time(old.expires_at)}; {_to_revoke(given, old.jti, old.id, new)}"
+        )
+
+    def _by_its_form(self, given: Globals, new: Issued) -> str | None:
+        """Return what the old token itself says, which neither a signature nor a ledger proves."""
+        import time
+
+        from jitid.redaction.token_format import is_opaque
+        from jitid.values.times import format_time
+
+        if is_opaque(self._text):
+            from jitid.values.secret import fingerprint
+
+            command = given.command(f"jitid trace {fingerprint(self._text).hex()}")
+            return f"{self._shown} held an opaque token, which was not looked up; to look it up: {command}"
+        old = _stated(self._text)
+        if old is None or old.until <= time.time() or old.identity in [one.id for one in new.credentials]:
+            return None
+        return (
+            f"{self._shown} held {old.jti}, which was not looked up: unless it was revoked or renewed, it stays "
+            f"valid until {format_time(old.until)}; {_to_revoke(given, old.jti, old.identity, new)}"
+        )
+
+    @property
+    def _shown(self) -> str:
+        from jitid.values.text import quote
+
+        return quote(self._path, 200)
+
+
+class _Stated(NamedTuple):
+    """What a token states about itself."""
+
+    jti: str
+    identity: str | None
+    """The id of its identity, if it names one."""
+    until: int
+    """Its expiry, in seconds since the epoch."""
+
+
+def _to_revoke(given: Globals, jti: str, identity: str | None, new: Issued) -> str:
+    what = "it and the new token" if identity is not None and identity == new.parent else "it"
+    return f"to revoke {what}: {given.command(f'jitid revoke {jti}')}"
+
+
+def _stated(text: str) -> _Stated | None:
+    """Return what a text states if it has the form of a signed token or a certificate of jitid; else None."""
+    from jitid.crypto import jws
+    from jitid.errors import InvalidCredentialError, UsageError
+    from jitid.redaction.token_format import CERTIFICATE, is_ssh_certificate
+    from jitid.values.ids import parse_id
+
+    try:
+        if text.startswith(CERTIFICATE):
+            from jitid.crypto import x509
+
+            presented = x509.parse(text)
+            stated = _Stated(presented.jti, _last_segment(presented.uri), presented.not_after)
+        elif is_ssh_certificate(text):
+            from jitid.crypto import openssh
+
+            parsed = openssh.parse_certificate(text)
+            stated = _Stated(parsed.key_id, None, parsed.valid_before)
+        else:
+            claims = jws.parse(text, types=jws.TOKENS).claims
+            jti, until, actor = claims.get("jti"), claims.get("exp"), claims.get("act")
+            if type(jti) is not str or type(until) is not int:
+                return None
+            subject = actor.get("sub") if isinstance(actor, dict) else claims.get("sub")
+            stated = _Stated(jti, _last_segment(subject), until)
+        return stated if parse_id(stated.jti)[0] == "jti" else None
+    except (InvalidCredentialError, UsageError, ValueError):
+        return None
+
+
+def _last_segment(subject: object) -> str | None:
+    """Return the id of the identity that a SPIFFE id ends with."""
+    return subject.rpartition("/")[2] if type(subject) is str else None
+
+
+def _text_in(path: str) -> str:
+    """Return what may be a token in a regular file of this user; nothing for anything else, which is never shown."""
+    from jitid.redaction.token_format import MAX_TOKEN, bare
+    from jitid.system.files import read_regular
+
+    try:
+        data = read_regular(path, MAX_TOKEN + 1)
+    except OSError:
+        return ""
+    if len(data) > MAX_TOKEN:
+        return ""
+    return bare(data.decode("utf-8", "replace").partition("-----BEGIN PRIVATE KEY-----")[0])

@@ -1,0 +1,140 @@
+"""What two policies decide differently, as rows and in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.cli import record_rows
+from jitid.formats.figures import counted
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from jitid.capabilities.decisions.replay import Change, Replayed
+    from jitid.policy.classes import Names
+    from jitid.policy.decision import Looks
+    from jitid.policy.outcome import Outcome
+
+FIELDS = (
+    "change",
+    "count",
+    "recorded",
+    "old",
+    "new",
+    "old_rules",
+    "new_rules",
+    "old_granted",
+    "new_granted",
+    "old_lifetime",
+    "new_lifetime",
+    "needs",
+    "agent",
+    "delegator",
+    "proof",
+    "task",
+    "purpose",
+    "sensitivity",
+    "kind",
+    "template",
+    "depth",
+    "scopes",
+    "audiences",
+    "ttl",
+    "at",
+    "reason",
+    "event",
+    "task_owner",
+)
+BRIEF = ("change", "count", "new_rules", "agent", "delegator", "scopes", "event")
+"""What fits on a terminal of 80 columns, with short names."""
+
+SENTENCES = {
+    "refused": "would be refused",
+    "approval": "would need an approval",
+    "permitted": "would be permitted",
+    "lifetime": "would live for another time",
+    "scopes": "would hold other scopes",
+    "needs": "would need another approval",
+}
+"""By `change`."""
+
+
+def row(change: Change, looks: Looks) -> dict[str, Any]:
+    """Return a change by the names of `FIELDS`; what neither policy looks at is left out, since it differs within."""
+    document, old, new = change.document, change.old, change.new
+    facts, classes = looks.facts, looks.classes
+    task = (looks.task or "task" in facts) and _is_told(classes.task, document["task"])
+    owner = document.get("opener", document["delegator"])
+    told = {
+        "agent": (looks.agent or "agent" in facts) and _is_told(classes.agent, document["agent"]),
+        "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind"))
+        and _is_told(classes.delegator, document["delegator"]),
+        "proof": "delegator_proof" in facts,
+        "task": task,
+        "purpose": task or (classes.purpose and (looks.task or "purpose" in facts)),
+        "kind": "kind" in facts,
+        "template": "template" in facts,
+        "depth": not facts.isdisjoint(("depth", "delegated")),
+        "scopes": looks.scope or any("*" in scope for scope in document.get("scopes", ())),
+        "audiences": "audiences" in facts,
+    }
+    return {
+        "change": _word(old, new),
+        "count": change.credentials,
+        "recorded": document["op"],
+        "old": old.decision,
+        "new": new.decision,
+        "old_rules": list(old.rules),
+        "new_rules": list(new.rules),
+        "old_granted": list(old.granted),
+        "new_granted": list(new.granted),
+        "old_lifetime": _duration(old.lifetime),
+        "new_lifetime": _duration(new.lifetime),
+        "needs": list(new.needs),
+        **{
+            name: document.get(name, 0 if name == "depth" else None) if seen else None
+            for name, seen in told.items()
+        },
+        "sensitivity": document.get("judged", document["sensitivity"]),
+        "ttl": _duration(document.get("ttl", document.get("lifetime"))),
+        "at": record_rows.time(document["at"]),
+        "reason": new.reason,
+        "event": change.event,
+        "task_owner": owner if _is_told(classes.task_owner, owner) else None,
+    }
+
+
+def _is_told(names: Names | None, name: str) -> bool:
+    """Tell whether a name is told from all others, so that all that was put together has it."""
+    return names is None or name in names.values
+
+
+def summary(found: Replayed) -> list[str]:
+    """Return in sentences what changes, of how much."""
+    what = counted(found.credentials, "credential")
+    if found.denials:
+        what += f" and {counted(found.denials, 'denial')}"
+    were = "was" if found.credentials == 1 and not found.denials else "were"
+    lines = [f"{what} {were} decided, {counted(found.requests, 'distinct request')}"]
+    totals: dict[tuple[str, bool], tuple[int, int]] = {}
+    for change in found.changes:
+        key = (_word(change.old, change.new), change.denied)
+        count, requests = totals.get(key, (0, 0))
+        totals[key] = count + change.credentials, requests + 1
+    for (word, denied), (count, requests) in totals.items():
+        things = counted(count, "denied request" if denied else "credential")
+        lines.append(f"{things} {SENTENCES[word]} ({counted(requests, 'distinct request')})")
+    if not found.changes:
+        lines.append("nothing would change")
+    return lines
+
+
+def _word(old: Outcome, new: Outcome) -> str:
+    if old.decision != new.decision:
+        return {"permit": "permitted", "deny": "refused", "approval": "approval"}[new.decision]
+    if old.needs != new.needs:
+        return "needs"
+    return "scopes" if set(old.granted) != set(new.granted) else "lifetime"
+
+
+def _duration(seconds: int | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

@@ -1,0 +1,158 @@
+"""Which policy a line means: the one in force, that of a folder, that of some files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import home_path, policy_files, policy_place
+from jitid.config.policy_files import CASES, CEDAR, USE, Folder, look_into, read_named
+from jitid.errors import ConfigurationError, UsageError
+from jitid.policy.default import DEFAULT_NAME, default_files
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+    from jitid.policy.cedar import Policy
+
+SHIPPED = "the policy that jitid ships"
+
+
+def in_force(given: Globals) -> Folder:
+    """Return the policy by which this line would issue, read as strictly as it is there.
+
+    Raises:
+        ConfigurationError: there is none.
+        IntegrityError: a file of it is a link, or open to others for writing.
+        StorageError: it cannot be read.
+
+    """
+    config = given.config()
+    path = home_path(config)
+    place, files = policy_place(config, path), policy_files(config, path)
+    if place is None:
+        return shipped()
+    found = look_into(place)
+    use = read_named(place, [USE]) if os.path.lexists(os.path.join(place, USE)) else []
+    return found._replace(files=files, use=use[0][1] if use else None)
+
+
+def shipped() -> Folder:
+    """Return the default policy, which has no cases."""
+    return Folder(SHIPPED, list(default_files()), None, [], [])
+
+
+def named(path: str) -> Folder:
+    """Return the policy in a folder, or a single file as one.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+
+    """
+    if os.path.isdir(path):
+        found = look_into(path)
+        if not found.files:
+            raise UsageError(
+                f"{quote(path, 200)} holds no {CEDAR} file", "name the folder of a policy, or a file of it"
+            )
+        return found
+    (found,) = grouped([path], CEDAR)
+    return found
+
+
+def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
+    """Return what is named by paths: whole folders, and of the others those files that are named.
+
+    Files of one folder belong together. Raises UsageError for what is neither a folder nor such a file.
+    """
+    folders: dict[str, list[str] | None] = {}
+    for path in paths:
+        if not path.strip():
+            raise UsageError("an empty path names nothing", "name a file or a folder")
+        if os.path.isdir(path):
+            folders[path] = None
+            continue
+        folder, name = os.path.split(path)
+        if not name.endswith(suffix):
+            raise UsageError(
+                f"{quote(path, 200)} is neither a folder nor a file whose name ends in {suffix}",
+                f"{DEFAULT_NAME} is one" if suffix == CEDAR else f"release{CASES} is one",
+            )
+        some = folders.setdefault(folder or ".", [])
+        if some is not None and name not in some:
+            some.append(name)
+    return [look_into(folder, names) for folder, names in folders.items()]
+
+
+def place_of(folder: Folder, file: str) -> str:
+    """Return the path of a file of a policy, as it was named."""
+    return os.path.join(folder.path, file) if os.path.isdir(folder.path) and folder.path != "." else file
+
+
+def must_hold_rules(found: Folder) -> None:
+    """Raise ConfigurationError where a folder has no policy."""
+    if not found.files:
+        raise ConfigurationError(
+            f"{quote(found.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
+        )
+
+
+def usable(found: Folder) -> Policy:
+    """Return the policy that a folder holds.
+
+    Raises ConfigurationError, with the place of what is wrong as a check tells it.
+    """
+    from jitid.policy.cedar import Policy
+
+    must_hold_rules(found)
+    whole = os.path.isdir(found.path)
+    try:
+        policy = Policy(found.files)
+    except ConfigurationError as error:
+        from shlex import quote as word
+
+        from jitid.policy.check import first_error
+
+        told = first_error(found.files, found.path if whole else ".") or error.message
+        hint = f"all that is wrong: jitid policy check {word(found.path)}" if whole else error.hint
+        raise ConfigurationError(told, hint) from None
+    policy.declare_use(found.use)
+    return policy
+
+
+def stored(given: Globals, digest: str) -> Folder:
+    """Return a policy that decided something once, as the ledger has it.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: several have such a digest, or it is none.
+
+    """
+    from jitid.authority.open import open_authority
+    from jitid.capabilities.decisions.operations import StoredPolicy
+
+    files = open_authority(given.config()).perform(StoredPolicy(digest=digest))
+    return Folder(f"the ledger's policy {digest}", list(files), None, [], [])
+
+
+def compared(given: Globals, word: str) -> Folder:
+    """Return the policy that a line names: `current`, `default`, a folder, a file, or a digest in the ledger.
+
+    Raises UsageError and NotFoundError for what is none of these.
+    """
+    if not word.strip():
+        raise UsageError(
+            "an empty name names no policy", "name a folder, a file, current, default or a digest"
+        )
+    if word == "current":
+        return in_force(given)
+    if word == "default":
+        return shipped()
+    if os.path.lexists(word):
+        return named(word)
+    if len(word) >= 4 and set(word.lower()) <= set("0123456789abcdef"):
+        return stored(given, word)
+    raise UsageError(
+        f"{quote(word, 200)} is no policy", "name a folder, a file, `current`, `default` or a digest"
+    )

@@ -1,0 +1,116 @@
+"""Cases of policies: which are meant, how they go, and what of it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.cli.policy.policy_place import SHIPPED, grouped, in_force, named, place_of, usable
+from jitid.config.policy_files import CASES, Folder, look_into
+from jitid.config.settings import zone
+from jitid.errors import NotFoundError, UsageError
+from jitid.formats.figures import counted
+from jitid.policy.cases import read_cases
+from jitid.policy.trial import Result, attempt, unreached
+from jitid.system import output
+from jitid.values.text import quote, safe
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+
+FIELDS = (
+    "file",
+    "line",
+    "case",
+    "result",
+    "decision",
+    "rules",
+    "granted",
+    "lifetime",
+    "needs",
+    "expected",
+    "reason",
+)
+
+
+class Tried(NamedTuple):
+    """What all the cases came to."""
+
+    rows: list[dict[str, Any]]
+    unreached: list[dict[str, Any]]
+    rules: int
+
+    @property
+    def failed(self) -> int:
+        """How many are not as expected."""
+        return sum(row["result"] == "failed" for row in self.rows)
+
+
+def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
+    """Try cases: those that are named, or those beside the policy.
+
+    Raises:
+        NotFoundError: there are none.
+        UsageError: a file of them cannot be used; all that is wrong has been told on standard error.
+        ConfigurationError: a policy cannot be used.
+
+    """
+    rows: list[dict[str, Any]] = []
+    left_out: list[dict[str, Any]] = []
+    mistakes = rules = 0
+    for cases, source in _sources(given, paths, policy):
+        asked = usable(source)
+        results: list[Result] = []
+        for file, text in cases.cases:
+            found, wrong = read_cases(place_of(cases, file), text, zone)
+            for one in wrong:
+                case = "" if one.case is None else f"case {quote(one.case)}: "
+                output.say(safe(f"{one.file}:{one.line}: error: {case}{one.message}"))
+            mistakes += len(wrong)
+            results += [attempt(asked, case) for case in found]
+        rows += map(_row, results)
+        rules += len(asked.rules)
+        left_out += [
+            {"rule": rule.name, "file": place_of(source, rule.file)} for rule in unreached(asked, results)
+        ]
+    if mistakes:
+        raise UsageError(
+            f"{counted(mistakes, 'mistake')} in the cases, and none was tried", "see: man jitid-policy"
+        )
+    return Tried(rows, left_out, rules)
+
+
+def _sources(given: Globals, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
+    """Return folders with cases, each with the policy that they are about."""
+    own = None if policy is None else named(policy)
+    folders = grouped(paths, CASES) if paths else [own or in_force(given)]
+    for folder in folders:
+        if not folder.cases and folder.path == SHIPPED:
+            raise NotFoundError(
+                "the policy that jitid ships has no cases, and it is the one in force",
+                "begin one of your own: jitid policy init DIR; or name a folder with cases",
+            )
+        if not folder.cases:
+            raise NotFoundError(
+                f"there are no cases in {quote(folder.path, 200)}",
+                f"write them into a file whose name ends in {CASES}; for an example: jitid policy init DIR",
+            )
+    return [(folder, own or (look_into(folder.path) if paths else folder)) for folder in folders]
+
+
+def _row(result: Result) -> dict[str, Any]:
+    case, answer = result.case, result.answer
+    return {
+        "file": case.file,
+        "line": case.line,
+        "case": case.name,
+        "result": "passed" if result.passed else "failed",
+        "decision": answer.decision,
+        "rules": list(answer.rules),
+        "granted": list(answer.granted),
+        "lifetime": None if answer.lifetime is None else format_duration(answer.lifetime),
+        "needs": list(answer.needs),
+        "expected": {each.what: each.expected for each in result.differences} or None,
+        "reason": answer.reason,
+    }

@@ -1,0 +1,315 @@
+"""`jitid policy`: check, try, show, begin and compare what decides who may have what."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jitid.cli import record_rows
+from jitid.cli.invocation import Globals
+from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
+from jitid.formats.figures import counted
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.values.text import quote, safe
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jitid.cli import options
+    from jitid.config.policy_files import Folder
+    from jitid.policy.catalogue import Entry
+    from jitid.policy.policy_text import Rule
+
+CHECKED = ("file", "line", "column", "severity", "rule", "message")
+RULE = ("rule", "effect", "actions", "max_ttl", "approval", "reads", "file", "line", "sha256")
+BRIEF = ("rule", "effect", "actions", "max_ttl", "approval", "file")
+TEXT = (*RULE, "text")
+
+
+def check(given: Globals, paths: options.CheckedPaths = None) -> None:
+    """Check that policies are in order: their syntax, and by the schema.
+
+    All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
+    that is valid and cannot be meant. The files of a folder are one policy; `use.cedarschema` among them declares
+    what is said of a use.
+    """
+    from jitid.cli.policy.policy_place import grouped, in_force, must_hold_rules, place_of
+    from jitid.config.policy_files import CEDAR
+    from jitid.policy.check import check as examine
+
+    given.expect(CHECKED)
+    folders = grouped(paths, CEDAR) if paths else [in_force(given)]
+    found: list[dict[str, Any]] = []
+    rules = files = 0
+    for folder in folders:
+        must_hold_rules(folder)
+        whole = not paths or any(path == folder.path and os.path.isdir(path) for path in paths)
+        checked = examine(folder.files, folder.use, whole=whole)
+        rules += len(checked.rules)
+        files += len(folder.files)
+        for problem in checked.problems:
+            severity = "warning" if problem.warning else "error"
+            place = place_of(folder, problem.file)
+            values = (place, *problem.place, severity, problem.rule, problem.message)
+            found.append(dict(zip(CHECKED, values, strict=True)))
+        for why in folder.refused:
+            given.warn(why)
+        _note_approvals(given, checked.rules)
+    errors = sum(row["severity"] == "error" for row in found)
+    told = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
+    if given.field is not None or given.format_name() is not None:
+        places = [folder.path for folder in folders]
+        document = {"places": places, "rules": rules, "files": files, "errors": errors, "problems": found}
+        given.show(View("jitid.policy-check/1", CHECKED, found, document=document))
+    else:
+        for row in found:
+            rule = "" if row["rule"] is None else f"rule `{row['rule']}`: "
+            place = f"{row['file']}:{row['line']}:{row['column']}"
+            output.say(safe(f"{place}: {row['severity']}: {rule}{row['message']}"))
+        if not errors:
+            which = "" if paths else f" of the policy in force, {safe(folders[0].path)}"
+            output.write(f"{told}{which}: {'no error' if found else 'in order'}\n")
+    if errors:
+        what = "it may refuse what it should permit, and permit what it should refuse"
+        if any(_stops(folder) for folder in folders):
+            what = "as long as it stands so, nothing is issued by it"
+        raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
+
+
+def _note_approvals(given: Globals, rules: Iterable[Rule]) -> None:
+    """Warn of rules with `@approval` where nobody can approve."""
+    from jitid.doctor import approvers
+
+    names = [rule.name for rule in rules if rule.approval is not None]
+    if names and approvers.are_missing(given.config()):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        given.note(f"rule `{names[0]}`{more} needs an approval; {approvers.WHY}; {approvers.HOW}")
+
+
+def _stops(folder: Folder) -> bool:
+    """Tell whether a policy cannot be used at all: what is wrong by the schema alone is found when it is asked."""
+    from jitid.policy.cedar import Policy
+
+    try:
+        Policy(folder.files)
+    except ConfigurationError:
+        return True
+    return False
+
+
+def test(
+    given: Globals,
+    paths: options.CaseFiles = None,
+    policy: options.TestedPolicy = None,
+    require_coverage: options.RequireCoverage = False,
+) -> None:
+    """Try a policy with cases: what is asked, and what the answer is to be.
+
+    Cases stand in files whose names end in .test.toml, in the folder of the policy that they are about. Exit
+    status 10 says that a case is not as expected; which rules no case reaches is told besides.
+    """
+    from jitid.cli.policy.policy_trial import FIELDS, tried
+
+    given.expect(FIELDS)
+    found = tried(given, paths or [], policy)
+    if record_rows.by_eye(given):
+        from jitid.formats import trial_text
+
+        output.write_pieces(trial_text.text(found.rows, found.unreached, given.coloured()))
+    else:
+        document = {
+            "passed": len(found.rows) - found.failed,
+            "failed": found.failed,
+            "cases": found.rows,
+            "rules": found.rules,
+            "unreached": found.unreached,
+        }
+        given.show(View("jitid.policy-test/1", FIELDS, found.rows, document=document))
+        for row in found.unreached:
+            given.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
+    if found.failed or (require_coverage and found.unreached):
+        given.status = ExitStatus.FINDINGS
+
+
+def show(
+    given: Globals,
+    rule: options.RuleName = None,
+    digest: options.StoredDigest = None,
+    default: options.ShippedPolicy = False,
+    text: options.WholeText = False,
+) -> None:
+    """Show a policy: its rules, what each one does and what it looks at, or the text of one.
+
+    It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
+    the audit log tell it, or --default the one that jitid ships.
+    """
+    from jitid.cli.policy.policy_place import in_force, must_hold_rules, shipped, usable
+
+    if text and rule is not None:
+        raise UsageError("--text shows all files, and a rule is one", "leave one of them out")
+    if default and digest is not None:
+        raise UsageError("--default and --digest name two policies", "leave one of them out")
+    given.expect(TEXT if rule is not None else RULE)
+    if text:
+        given.expect_own_form()
+    folder = shipped() if default else in_force(given) if digest is None else _stored(given, digest)
+    must_hold_rules(folder)
+    if text:
+        told = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
+        output.write(_harmless(told) if output.is_terminal() else told)
+        return
+    known = usable(folder)
+    entries = _entries(folder)
+    if rule is not None:
+        _show_rule(given, entries, rule)
+        return
+    found = [_told(entry) for entry in entries]
+    if record_rows.by_eye(given):
+        names = ", ".join(file for file, _ in folder.files)
+        output.write(safe(f"{folder.path}: {names}") + f"\npolicy {known.digest}\n\n")
+    document = {
+        "policy": known.digest,
+        "place": folder.path,
+        "files": [file for file, _ in folder.files],
+        "rules": found,
+    }
+    given.show(View("jitid.policy/1", record_rows.columns(given, RULE, BRIEF), found, document=document))
+
+
+def init(given: Globals, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
+    """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
+
+    Nothing is in force until the setting `policy` names the folder.
+    """
+    from shlex import quote as word
+
+    from jitid.config.policy_files import write_new
+    from jitid.policy.default import example_files
+
+    given.expect_own_form()
+    if not folder.strip():
+        raise UsageError("an empty path names nothing", "name a folder that is new or empty")
+    files = example_files(with_default=with_default)
+    write_new(folder, sorted(files))
+    place = os.path.abspath(folder)
+    given.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
+    given.note(f"change it to what you mean, and try it: jitid policy check {word(place)}")
+    given.note(f"with its cases: jitid policy test {word(place)}")
+    given.note("the zone of its hours: " + given.command("jitid config set timezone Europe/Berlin"))
+    what = "it decides" if with_default else "it decides, in the place of the default policy,"
+    if with_default:
+        given.note(
+            "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
+            "the delegator must be proved"
+        )
+    given.note(f"{what} from then on: " + given.command(f"jitid config set policy {word(place)}"))
+
+
+def _stored(given: Globals, digest: str) -> Folder:
+    from jitid.cli.policy.policy_place import stored
+
+    return stored(given, digest)
+
+
+def _entries(folder: Folder) -> list[Entry]:
+    from jitid.policy.catalogue import catalogue
+
+    return list(catalogue(folder.files))
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    rule = entry.rule
+    return {
+        "rule": rule.name,
+        "effect": rule.effect,
+        "actions": list(rule.facts),
+        "max_ttl": None if rule.max_ttl is None else format_duration(rule.max_ttl),
+        "approval": rule.approval,
+        "reads": list(entry.reads),
+        "file": rule.file,
+        "line": entry.line,
+        "sha256": entry.sha256,
+        "text": entry.text,
+    }
+
+
+def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
+    from jitid.config.settings import nearest
+
+    found = next((entry for entry in entries if entry.rule.name == name), None)
+    if found is None:
+        names = tuple(entry.rule.name for entry in entries)
+        raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
+    row = _told(found)
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.policy-rule/1", TEXT, [row], one=True))
+        return
+    # The text as it is written, so that it can be copied; what acts on a terminal is not.
+    output.write(_harmless(found.text))
+
+
+def _harmless(text: str) -> str:
+    return "".join(f"{safe(line)}\n" for line in text.replace("\t", "  ").splitlines())
+
+
+def diff(
+    given: Globals,
+    old: options.OldPolicy,
+    new: options.NewPolicy,
+    since: options.DiffSince = None,
+    limit: options.Limit = None,
+    exit_code: options.ExitCode = False,
+) -> None:
+    """Replay what was decided under two policies, and tell what changes.
+
+    OLD and NEW are a folder, a file, `current`, `default`, or the digest of a policy that decided something.
+    Each distinct request that the audit log tells of is decided by both: with the time, the directory and the
+    approvals of then. Those with the most credentials come first.
+    """
+    from jitid.authority.open import open_authority
+    from jitid.capabilities.decisions.operations import ReplayDecisions
+    from jitid.cli.identity.list import limit_of
+    from jitid.cli.policy import policy_diff
+    from jitid.cli.policy.policy_place import compared, usable
+    from jitid.values.times import parse_time
+
+    given.expect(policy_diff.FIELDS)
+    after = None if since is None else parse_time(since)
+    most = None if limit is None else limit_of(limit)
+    before, then = compared(given, old), compared(given, new)
+    looks = usable(before).looks.with_(usable(then).looks)
+    found = open_authority(given.config()).perform(
+        ReplayDecisions(old=tuple(before.files), new=tuple(then.files), since=after)
+    )
+    shown = record_rows.columns(given, policy_diff.FIELDS, policy_diff.BRIEF)
+    told = [policy_diff.row(change, looks) for change in found.changes[:most]]
+    by_eye = record_rows.by_eye(given)
+    if told or not by_eye:
+        document = {
+            "requests": found.requests,
+            "credentials": found.credentials,
+            "denials": found.denials,
+            "changed": len(found.changes),
+            "changes": told,
+        }
+        given.show(
+            View(
+                "jitid.policy-diff/1",
+                shown,
+                [{name: row[name] for name in shown} for row in told],
+                document=document,
+            )
+        )
+    if by_eye:
+        output.write(
+            "".join([*(["\n"] if told else []), *(f"{line}\n" for line in policy_diff.summary(found))])
+        )
+    else:
+        for line in policy_diff.summary(found):
+            given.note(line)
+    if len(told) < len(found.changes):
+        given.note(f"{len(found.changes) - len(told):,} more rows were left out by --limit")
+    if exit_code and found.changes:
+        given.status = ExitStatus.FINDINGS

@@ -1,0 +1,108 @@
+"""How far long work is, on standard error where that is a terminal, and gone when it is done."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from jitid.system import output
+
+if TYPE_CHECKING:
+    import threading
+
+    from jitid.capabilities.scan.source import Tally
+    from jitid.cli.invocation import Globals
+
+Piece = TypeVar("Piece")
+
+_OFTEN = 0.2
+"""Seconds between two lines."""
+_BACK = "\r\x1b[K"
+
+
+_SILENT = 1.0
+"""Seconds of waiting after which a terminal shows what is waited for, and the interval of that line."""
+
+
+class Waiting:
+    """One line that says what is waited for, and for how long; erased when the wait is over."""
+
+    def __init__(self, given: Globals, what: Callable[[], str]) -> None:
+        """Take what returns, in words, what is waited for."""
+        self._what = what
+        self._shows = _is_seen(given)
+        self._began = time.monotonic()
+        self._over: threading.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        if self._shows:
+            import threading
+
+            self._over = threading.Event()
+            self._thread = threading.Thread(target=self._tell, args=(self._over,), daemon=True)
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._over is not None and self._thread is not None:
+            self._over.set()
+            self._thread.join()
+
+    def _tell(self, over: threading.Event) -> None:
+        shown = False
+        while not over.wait(_SILENT):
+            shown = True
+            output.tell_now(f"{_BACK}{self._what()}: {time.monotonic() - self._began:.0f} s")
+        if shown:
+            output.tell_now(_BACK)
+
+
+def waiting(given: Globals, pieces: Iterable[Piece], what: Callable[[], str]) -> Iterator[Piece]:
+    """Yield each piece, and show at a terminal what is waited for in between."""
+    source = iter(pieces)
+    while True:
+        with Waiting(given, what):
+            try:
+                piece = next(source)
+            except StopIteration:
+                return
+        yield piece
+
+
+def _is_seen(given: Globals) -> bool:
+    return os.isatty(output.TALK) and not given.quiet and os.environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """One line that is written again and again; nothing where nobody sees it."""
+
+    def __init__(self, given: Globals) -> None:
+        self._shows = _is_seen(given)
+        self._next = time.monotonic() + _OFTEN
+        self._shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown:
+            self._write(_BACK)
+
+    def show(self, unit: str, tally: Tally, hits: int) -> None:
+        """Say how much was searched, unless that was said a moment ago."""
+        if not self._shows or time.monotonic() < self._next:
+            return
+        from jitid.cli.leak.scan_rows import size
+
+        self._next = time.monotonic() + _OFTEN
+        self._shown = True
+        self._write(f"{_BACK}searched {tally.items:,} {unit}s, {size(tally.bytes)}; {hits:,} found")
+
+    @staticmethod
+    def _write(text: str) -> None:
+        output.tell_now(text)

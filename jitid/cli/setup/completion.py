@@ -1,0 +1,183 @@
+"""`jitid completion`: the completion scripts, and putting them where shells look."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from jitid.cli.invocation import Globals
+from jitid.cli.record_rows import by_eye
+from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
+from jitid.formats.view import View
+from jitid.system import installed_files, output
+from jitid.system.installed_files import Reader, Shipped
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+FIELDS = ("for", "path", "state")
+
+_BASH_COMPLETION = (
+    "/usr/share/bash-completion/bash_completion",
+    "/usr/local/share/bash-completion/bash_completion",
+    "/opt/homebrew/share/bash-completion/bash_completion",
+    "/etc/bash_completion",
+)
+
+
+def show(given: Globals, shell: options.Shell) -> None:  # noqa: ARG001 - every verb is given them
+    """Print the completion script of a shell.
+
+    For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
+    jitid completion show fish | source. To keep it: jitid completion install.
+    """
+    output.write(installed_files.completion(_shell(shell)).text())
+
+
+def install(given: Globals, shell: options.Shells = None) -> None:
+    """Put completions and man pages where shells and `man` look for them.
+
+    For this user alone, in the folders of the XDG specification, and for the shells that are installed. What
+    is left to do is said on standard error. Doing it again brings the files up to date.
+    """
+    given.expect(FIELDS)
+    shells = [_shell(each) for each in shell] if shell else _present(os.environ)
+    if not shells:
+        raise NotFoundError(
+            "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
+        )
+    files = [
+        *(installed_files.completion(each) for each in dict.fromkeys(shells)),
+        *installed_files.man_pages(),
+    ]
+    rows = []
+    failures: list[JitidError] = []
+    for file in files:
+        path = installed_files.target(file)
+        try:
+            state: str = installed_files.install(file, path)
+        except OutputError as error:
+            failures.append(error)
+            state = "failed"
+        rows.append({"for": file.reader, "path": path, "state": state})
+    done = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
+    left = list(_left_to_do(done, os.environ))
+    shown = _brief(rows) if by_eye(given) else rows
+    given.show(
+        View("jitid.completion-install/1", FIELDS, shown, document={"files": rows, "left_to_do": left})
+    )
+    for sentence in left:
+        given.note(sentence)
+    if failures and not done:
+        raise failures[0]
+    if failures:
+        raise PartialError(
+            f"{len(failures)} of {len(files)} files could not be written: {failures[0].message}",
+            failures[0].hint,
+        )
+
+
+def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the rows for somebody who reads, the man pages in one row for each of their states."""
+    brief = [row for row in rows if row["for"] != "man"]
+    pages = [row for row in rows if row["for"] == "man"]
+    for state in dict.fromkeys(row["state"] for row in pages):
+        count = sum(row["state"] == state for row in pages)
+        folder = os.path.dirname(os.path.dirname(pages[0]["path"]))
+        brief.append({"for": f"man ({count} pages)", "path": folder, "state": state})
+    return brief
+
+
+def _shell(name: str) -> Reader:
+    for shell in installed_files.SHELLS:
+        if shell == name:
+            return shell
+    raise UsageError(
+        f"{quote(name)} is no shell that completes", f"choose one of: {', '.join(installed_files.SHELLS)}"
+    )
+
+
+def _present(environ: Mapping[str, str]) -> list[Reader]:
+    """Return the shells that are installed, and the user's own one in any case."""
+    own = os.path.basename(environ.get("SHELL", ""))
+    return [
+        shell for shell in installed_files.SHELLS if shell == own or installed_files.which(shell, environ)
+    ]
+
+
+def _left_to_do(files: list[Shipped], environ: Mapping[str, str]) -> Iterator[str]:
+    readers = {file.reader: file for file in files}
+    if "bash" in readers:
+        yield from _left_for_bash(installed_files.target(readers["bash"], environ))
+    if "zsh" in readers:
+        yield from _left_for_zsh(os.path.dirname(installed_files.target(readers["zsh"], environ)), environ)
+    if "man" in readers:
+        yield from _left_for_man(
+            os.path.dirname(os.path.dirname(installed_files.target(readers["man"], environ))), environ
+        )
+    if readers.keys() & {"bash", "zsh"}:
+        yield "shells that are started from now on complete; to start this one anew: exec $SHELL"
+    if readers.keys() - {"man"} and not installed_files.which(installed_files.PROGRAM, environ):
+        yield "ids and names complete only where `jitid` is in PATH, and here it is not"
+
+
+def _left_for_bash(path: str) -> Iterator[str]:
+    if not any(os.path.exists(each) for each in _BASH_COMPLETION):
+        yield (
+            "bash: bash-completion, which loads the file by itself, is not installed here; install it, or put into "
+            f"~/.bashrc: source {_word(path)}"
+        )
+
+
+def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
+    script = os.path.join(environ.get("ZDOTDIR") or "~", ".zshrc")
+    lines = _lines(os.path.expanduser(script))
+    if folder not in environ.get("FPATH", "").split(":") and not any(_adds(folder, line) for line in lines):
+        yield f"zsh: put into {script}, before `compinit` runs: fpath=({_word(folder)} $fpath)"
+    if any("compinit" in line for line in lines):
+        yield "zsh: if it does not notice the new file: rm -f ~/.zcompdump*"
+    else:
+        yield (
+            f"zsh: {script} says nothing of `compinit`; unless something that it reads does, put there too: "
+            "autoload -Uz compinit && compinit"
+        )
+
+
+def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
+    found = next((each for each in installed_files.installed(environ) if each.reader == "man"), None)
+    if folder not in installed_files.folders("man", environ) and not (found and found.current):
+        yield f'man: put into the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
+
+
+def _adds(folder: str, line: str) -> bool:
+    """Tell whether a line of a start-up file adds the folder to `fpath`, as far as can be told from its letters."""
+    if "fpath" not in line.lower():
+        return False
+    home = os.path.expanduser("~")
+    below = folder.removeprefix(home) if folder.startswith(f"{home}/") else None
+    spellings = (
+        [folder] if below is None else [f"{start}{below}" for start in (home, "~", "$HOME", "${HOME}")]
+    )
+    return any(each in line for each in spellings) or (
+        "XDG_DATA_HOME" in line and "/zsh/site-functions" in line
+    )
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a start-up file that are no comments."""
+    # A pipe would not end.
+    if not os.path.isfile(path):
+        return []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return [line for line in file.read(1 << 20).splitlines() if not line.lstrip().startswith("#")]
+    except OSError:
+        return []
+
+
+def _word(path: str) -> str:
+    from shlex import quote as quote_word
+
+    return quote_word(path)

@@ -1,0 +1,271 @@
+"""`jitid config`: read and change the settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jitid.cli.invocation import Globals
+from jitid.config.config_file import TABLES, parse, read_layer, read_text
+from jitid.config.effective import Config, here, own_file
+from jitid.config.settings import SETTINGS, Value, absolute, convert, nearest
+from jitid.errors import ConfigurationError, NotFoundError, UsageError
+from jitid.formats.view import View
+from jitid.system import output
+from jitid.system.files import write_private
+from jitid.values.text import MARK, quote, safe
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+_TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
+"""The tables whose keys are the user's own words, which may hold dots, and how many dots come before them."""
+
+
+def show(given: Globals, origin: options.Origin = False) -> None:
+    """Show the settings in force.
+
+    Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
+    system's.
+    """
+    fields = ("key", "value", "origin") if origin else ("key", "value")
+    given.expect(fields)
+    rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
+    given.show(View("jitid.config/1", fields, rows))
+    for stated in given.config().targets():
+        from jitid.capabilities.targets.targets import check
+
+        try:
+            check(stated)
+        except ConfigurationError as error:
+            # It is shown all the same: whoever looks may be about to repair it.
+            given.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+
+
+def get(given: Globals, key: options.Key) -> None:
+    """Print the value of one setting."""
+    fields = ("key", "value", "origin")
+    given.expect(fields)
+    rows = [row for row in _settings(given.config()) if row[0] == key]
+    if not rows and key not in SETTINGS and not key.startswith(tuple(_TABLES)):
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, tuple(SETTINGS)))
+    if not rows or rows[0][1] is None:
+        raise NotFoundError(
+            f"{quote(key, 200)} is not set", f"set it with: jitid config set {safe(key)} VALUE"
+        )
+    row = dict(zip(fields, rows[0], strict=True))
+    if given.field is None and given.format_name() is None:
+        value = row["value"]
+        values = value if isinstance(value, tuple) else (value,)
+        output.write("".join(safe(str(each)) + "\n" for each in values))
+    else:
+        given.show(View("jitid.config/1", fields, [row], one=True))
+
+
+def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
+    """Write one setting to the user's file.
+
+    With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
+    stays as it is, except comments within the value that is replaced. Keys of tables are written as
+    floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
+    """
+    # What reads and writes TOML takes its time to load.
+    from jitid.config.config_text import with_value
+
+    path, profile = own_file(given.config_file), _profile(given)
+    names, new = _assignment(key, value)
+    with _locked(path):
+        text = read_text(path) or ""
+        table: Any = parse(text, path)
+        for name in (*profile, *names[:-1]):
+            table = table.get(name, {})
+            if not isinstance(table, dict):
+                raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
+        mark, body = _parted(text)
+        text = mark + with_value(body, (*profile, *names), new)
+        document = parse(text, path)
+        for each in (document, document["profile"][profile[-1]] if profile else {}):
+            read_layer(each, path, path, "user")
+        write_private(path, text.encode())
+
+
+def unset(given: Globals, key: options.Key) -> None:
+    """Take one setting out of the user's file.
+
+    What another file or the default says counts from then on. With --profile it is taken out of that profile; with
+    --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
+    """
+    from jitid.config.config_text import without
+
+    path = own_file(given.config_file)
+    with _locked(path):
+        text = read_text(path) or ""
+        table: Any = parse(text, path)
+        profile = _profile(given)
+        for name in profile:
+            table = table.get(name, {}) if isinstance(table, dict) else {}
+        place = next((names for names in _places(key, table) if _holds(table, names)), None)
+        if place is not None:
+            mark, body = _parted(text)
+            write_private(path, (mark + without(body, (*profile, *place), len(profile))).encode())
+        else:
+            given.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
+
+
+def path(given: Globals) -> None:
+    """Print the path of the user's file.
+
+    It need not exist: `jitid config set` makes it.
+    """
+    if given.field is None and given.format is None:
+        output.write(safe(own_file(given.config_file)) + "\n")
+        return
+    # Whoever asks may be about to repair the file.
+    given.try_config()
+    given.show(View("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return the byte order mark of a text, or an empty text, and what follows it."""
+    body = text.removeprefix(MARK)
+    return text.removesuffix(body), body
+
+
+def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
+    for name in SETTINGS:
+        value = _written(name, config.get(name))
+        yield name, _without_passwords(value) if name == "ledger" else value, config.origin(name)
+    for name, entries in config.tables():
+        for key, (text, origin) in entries.items():
+            yield f"{name}.{key}", text, origin
+
+
+def _without_passwords(value: Value) -> Value:
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    from jitid.ledger.postgres.address import shown
+
+    return shown(value)
+
+
+def _profile(given: Globals) -> tuple[str, ...]:
+    """Return the path of tables to the profile that is meant; none without one."""
+    profile = given.profile or os.environ.get("JITID_PROFILE")
+    return ("profile", profile) if profile else ()
+
+
+def _places(key: str, table: object) -> list[list[str]]:
+    """Return where what a key names may stand: the paths to it, the likeliest first.
+
+    What a file has and nothing knows can be taken out, too. Raises UsageError.
+    """
+    for name, dots in _TABLES.items():
+        if key.startswith(name) and len(key) > len(name):
+            names = key.split(".", dots)
+            if name != "oidc.":
+                return [names]
+            issuer, _, field = names[1].rpartition(".")
+            return [names, ["oidc", issuer, field]]
+    unknown = isinstance(table, dict) and key in table and key not in TABLES
+    if key not in SETTINGS and not unknown:
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
+    return [[key]]
+
+
+def _holds(table: Any, names: list[str]) -> bool:  # noqa: ANN401 - TOML
+    """Tell whether something stands at a place."""
+    for name in names[:-1]:
+        table = table.get(name) if isinstance(table, dict) else None
+    return isinstance(table, dict) and names[-1] in table
+
+
+def _written(name: str, value: Value) -> Value:
+    if SETTINGS[name].kind == "duration" and isinstance(value, int):
+        from jitid.values.times import format_duration
+
+        return format_duration(value)
+    return value
+
+
+def _assignment(key: str, value: str) -> tuple[list[str], Any]:
+    """Return the path of tables to a key, and the value as TOML is to have it."""
+    for table, dots in _TABLES.items():
+        if key.startswith(table) and len(key) > len(table):
+            names = key.split(".", dots)
+            if table != "oidc.":
+                return names, value
+            issuer, _, field = names[1].rpartition(".")
+            return ["oidc", issuer, field], _of_issuer(issuer, field, value)
+    if key not in SETTINGS:
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
+    # Paths are kept as they are meant here and now; a file elsewhere would read them from its own folder.
+    converted = convert(SETTINGS[key], value, f"`{key}`", here())
+    if SETTINGS[key].kind == "duration":
+        return [key], value
+    return [key], list(converted) if isinstance(converted, tuple) else converted
+
+
+def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[str, str]:
+    """Return the value of a field of an issuer of ID tokens as it is written. Raises ConfigurationError."""
+    from jitid.capabilities.access.oidc import OidcIssuer, check_settings
+
+    new: str | list[str] | dict[str, str] = value
+    said: dict[str, Any] = {}
+    if field in ("algorithms", "names"):
+        new = value.split()
+        said = {field: tuple(new)}
+    elif field == "clients":
+        new = _clients(value)
+        said = {field: tuple(new.items())}
+    elif field == "jwks" and value.strip():
+        new = absolute(value, here())
+    if field in OidcIssuer._fields:
+        # The others are set one by one, too: what is wrong with this one is told now, not when somebody needs it.
+        check_settings(OidcIssuer(issuer, "/", "any")._replace(**(said or {field: new})))
+    return new
+
+
+def _clients(value: str) -> dict[str, str]:
+    """Return the clients of an issuer, written `CLIENT=CALLER` with blanks between. Raises ConfigurationError."""
+    found = {}
+    for pair in value.split():
+        client, _, caller = pair.rpartition("=")
+        if not (client and caller):
+            raise ConfigurationError(
+                f"{quote(pair)} is not a client with its caller",
+                "write CLIENT=CALLER, such as 0oa123=system:ci",
+            )
+        found[client] = caller
+    return found
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Hold the folder of a file, made if need be, so that of two writers at once none undoes the other."""
+    import fcntl
+
+    folder = path.rpartition("/")[0] or "/"
+    try:
+        _make_folder(folder)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        message = f"the folder {safe(folder)} cannot be used: {reason}; nothing was changed"
+        raise ConfigurationError(message) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_folder(folder.rpartition("/")[0] or "/")
+        _make_folder(folder)

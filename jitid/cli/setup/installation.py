@@ -1,0 +1,110 @@
+"""This very installation, as a unit or a crontab line names it: how it is started, whose it is, what it reaches."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jitid
+from jitid.authority.open import caller
+from jitid.errors import ConfigurationError, UsageError
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+    from jitid.config.effective import Config
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOMES = ("/home", "/root", "/run/user")
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
+
+
+def beginning(given: Globals, config: Config) -> tuple[list[str], list[str]]:
+    """Return the words that start this jitid with the configuration of this line, and the paths that they need."""
+    started = program()
+    command = [*started]
+    needs = [*started, sys.prefix, os.path.realpath(sys.executable), os.path.dirname(jitid.__file__)]
+    if os.path.isfile(config.path):
+        command += ["--config", config.path]
+        needs.append(config.path)
+    profile = given.profile or os.environ.get("JITID_PROFILE")
+    if profile:
+        command += ["--profile", profile]
+    return command, needs
+
+
+def check_words(command: Sequence[str]) -> None:
+    """Raise UsageError for words that cannot be written into a file of lines."""
+    for word in command:
+        if _CONTROL.search(word):
+            raise UsageError(
+                f"{quote(word, 200)} holds a control character, which no unit and no crontab can say",
+                "name it otherwise",
+            )
+
+
+def check_for_systemd(command: Sequence[str]) -> None:
+    """Raise UsageError for a program that systemd cannot start."""
+    if set(command[0]) & set("\"'\\"):
+        raise UsageError(
+            f"systemd starts no program whose path holds a quote or a backslash: {quote(command[0], 200)}",
+            "move jitid to another folder",
+        )
+
+
+def program() -> list[str]:
+    """Return the words that start this very jitid, wherever from."""
+    import shutil
+
+    own = sys.argv[0]
+    if os.path.basename(own) == "jitid":
+        found = shutil.which(own)
+        if found is not None:
+            return [os.path.abspath(found)]
+    if not sys.executable:
+        raise ConfigurationError("it cannot be told where this jitid is", "start it by its absolute path")
+    # -P: no module is taken from the folder where it is started.
+    return [os.path.abspath(sys.executable), "-P", "-m", "jitid"]
+
+
+def owner(ledger: str) -> str:
+    """Return the login of the owner of a folder; where there is none yet, of the nearest one above it."""
+    import pwd
+
+    try:
+        owner = os.stat(there(ledger)).st_uid
+    except OSError:
+        return caller()
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+
+
+def there(path: str) -> str:
+    """Return a path, or the nearest folder above it that is there."""
+    while path != "/" and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def in_homes(paths: Sequence[str]) -> bool:
+    """Tell whether one of the paths lies in somebody's home."""
+    return _lie_in(_HOMES, paths)
+
+
+def in_temporary(paths: Sequence[str]) -> bool:
+    """Tell whether one of the paths lies in a folder for temporary files."""
+    return _lie_in(_TEMPORARY, paths)
+
+
+def _lie_in(folders: Sequence[str], paths: Sequence[str]) -> bool:
+    return any(
+        f"{place}/".startswith(f"{folder}/")
+        for folder in folders
+        for path in paths
+        for place in (path, os.path.realpath(path))
+    )

@@ -1,0 +1,92 @@
+"""`jitid mcp`: a server of the Model Context Protocol, for agents themselves."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from jitid.cli import read_input
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.system import output, time_limit
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+
+_MOST, _RATE = 100, 5
+_HIGHEST = 1_000
+"""Of either number; what has no bound is no limit."""
+
+
+def mcp(
+    given: Globals,
+    token_file: options.OwnTokenFile = None,
+    most: options.MostOut = None,
+    rate: options.WriteRate = None,
+    keep: options.KeepOut = False,
+) -> None:
+    """Serve an agent on standard input and output, by the Model Context Protocol.
+
+    The agent asks who it is (`whoami`), what it may do (`what_may_i_do`), for narrower identities for what it
+    starts (`request_identity`), and hands them back (`hand_back`). It acts by the credential whose token is in
+    FILE and gets no more than that one can delegate. A token never passes through the agent: it is told in
+    which file it is.
+
+    When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
+    """
+    from jitid.mcp import messages
+    from jitid.mcp.agent_limits import Limits
+    from jitid.mcp.methods import Server
+    from jitid.mcp.session import Session
+
+    given.expect_own_form("json")
+    limits = Limits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
+    if token_file is None:
+        raise UsageError(
+            "nothing says which credential is the agent's own",
+            "name the file of its token with --token-file; `jitid run` names one in JITID_PARENT_FILE",
+        )
+    _check_token_file(token_file)
+    # What is wrong with the configuration is told before a client waits for answers.
+    given.config()
+    # It waits for as long as its client lives, and each answer has its own time.
+    time_limit.lift()
+    session = Session(given, token_file, limits)
+    server = Server(given, session)
+    if os.isatty(0):
+        given.note("waiting for a client's messages on standard input, each on a line of its own")
+    try:
+        for line in messages.lines():
+            answer = server.answer(line)
+            if answer is not None:
+                output.write(answer + "\n")
+                session.handed.shown()
+    finally:
+        # A signal may come before the first of these has begun; after that, none is heard, and it is done only once.
+        try:
+            session.end()
+        finally:
+            session.end()
+
+
+def _number(stated: int | None, option: str, usual: int) -> int:
+    if stated is None:
+        return usual
+    if not 1 <= stated <= _HIGHEST:
+        raise UsageError(f"{option} is a number from 1 to {_HIGHEST}")
+    return stated
+
+
+def _check_token_file(path: str) -> None:
+    """Check that there is a token in the file, and that it can be read more than once. Raises UsageError."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        mode = stat.S_IFREG  # whoever reads it says why it cannot be read
+    if path == "-" or not stat.S_ISREG(mode):
+        raise UsageError(
+            "the agent's own token must be in a file: it is read anew for each call",
+            "`jitid run` has one, and names it in JITID_PARENT_FILE",
+        )
+    read_input.token(path, "the agent's own token")

@@ -1,0 +1,204 @@
+"""`jitid serve`: the authority over HTTP, for whoever proves who they are."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_or_create_local
+from jitid.cli.invocation import Globals
+from jitid.cli.setup import service_unit
+from jitid.config.effective import here
+from jitid.config.settings import convert, named
+from jitid.errors import ConfigurationError, UsageError
+from jitid.system import output, time_limit
+
+if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
+    from jitid.cli import options
+    from jitid.config.effective import Config
+    from jitid.server.start_plan import Plan, Tls
+
+_BIND = "127.0.0.1:8477"
+_MOST_WORKERS = 64
+
+
+def serve(
+    given: Globals,
+    bind: options.Bind = None,
+    socket: options.Socket = None,
+    socket_mode: options.SocketMode = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    workers: options.Workers = None,
+    public_url: options.PublicUrl = None,
+    log_format: options.LogFormat = None,
+    bootstrap: options.Bootstrap = None,
+    print_unit: options.PrintUnit = False,
+) -> None:
+    """Serve the authority over HTTP, or on a Unix socket.
+
+    It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
+    second one ends it at once. A HUP makes it read its certificate anew.
+    """
+    given.expect_own_form()
+    config = given.config()
+    # It waits for as long as it serves, and each request has its own time.
+    time_limit.lift()
+    stated = {
+        "serve_bind": bind,
+        "serve_socket": socket,
+        "serve_socket_mode": socket_mode,
+        "serve_tls_cert": tls_cert,
+        "serve_tls_key": tls_key,
+        "serve_public_url": public_url,
+        "serve_log": log_format,
+    }
+    said = {name: _stated(config, name, value) for name, value in stated.items()}
+    count = config.number("serve_workers") if workers is None else workers
+    if not 1 <= count <= _MOST_WORKERS:
+        raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
+    if print_unit:
+        output.write(service_unit.text(given, config, said, count))
+        return
+    plan = _plan(given, config, said, count, bootstrap)
+    path = said["serve_socket"]
+    made = os.stat(path).st_ino if path else 0
+    try:
+        _run(given, plan)
+    finally:
+        if path:
+            _take_away(path, made)
+
+
+def _stated(config: Config, name: str, value: str | None) -> str | None:
+    """Return what an option says, and otherwise its setting. Raises UsageError."""
+    if value is None:
+        return config.text(name)
+    option = "--" + ("log-format" if name == "serve_log" else name.removeprefix("serve_").replace("_", "-"))
+    try:
+        return str(convert(named(name), value, option, here()))
+    except ConfigurationError as error:
+        raise UsageError(error.message, error.hint) from None
+
+
+def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
+    """Write what lets the first administrator in; a service that starts again goes on without."""
+    from jitid.cli.directory.access_verbs import write_bootstrap
+
+    try:
+        write_bootstrap(authority, path, given.note)
+    except UsageError as error:
+        given.note(f"no bootstrap credential was made: {error.message}")
+
+
+def _plan(
+    given: Globals, config: Config, said: dict[str, str | None], workers: int, bootstrap: str | None
+) -> Plan:
+    """Return the plan of the service, with a ledger that is there and sockets that listen."""
+    try:
+        from jitid.server import listen
+        from jitid.server.request_log import Log
+        from jitid.server.service_limits import limits_of
+        from jitid.server.start_plan import Plan
+        from jitid.server.worker import route_paths  # noqa: F401 - what it needs is loaded now
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "jitid":
+            raise
+        from jitid.system.dependencies import adding
+
+        raise ConfigurationError(
+            f"`serve` needs {error.name}, which is not installed", adding("server")
+        ) from None
+    tls = _tls(said)
+    bind = said["serve_bind"] or (None if said["serve_socket"] else _BIND)
+    if bind is not None:
+        host, port = listen.parse_bind(bind)
+    limits = limits_of(config)
+    authority = open_or_create_local(config, given.note)
+    names = authority.names
+    if bootstrap is not None:
+        _bootstrap(given, authority, bootstrap)
+    # Before there are other processes: no connection may be shared with them.
+    authority.close()
+    tcp = [] if bind is None else listen.listen(host, port, encrypted=tls is not None)
+    unix = None
+    if said["serve_socket"]:
+        unix = listen.listen_at(said["serve_socket"], int(said["serve_socket_mode"] or "0660", 8))
+    own = "http://localhost"
+    if tcp:
+        own = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
+    return Plan(
+        config,
+        names,
+        said["serve_public_url"] or own,
+        tuple(tcp),
+        unix,
+        tls,
+        workers,
+        limits,
+        Log(said["serve_log"] or "json"),
+    )
+
+
+def _tls(said: dict[str, str | None]) -> Tls | None:
+    certificate, key = said["serve_tls_cert"], said["serve_tls_key"]
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("--tls-cert and --tls-key go together", "give both, or neither")
+    from jitid.server.start_plan import Tls
+    from jitid.server.tls import server_context
+
+    return Tls(server_context(certificate, key), certificate, key)
+
+
+def _run(given: Globals, plan: Plan) -> None:
+    import resource
+
+    from jitid.server.metrics import Metrics
+    from jitid.server.supervisor import Supervisor
+    from jitid.server.worker import preload, route_paths
+
+    preload()
+    # A picture of this process's memory would have secrets in it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _raise_descriptors(plan.limits.connections)
+    places = [f"{'https' if plan.tls else 'http'}://{_name(each.getsockname())}" for each in plan.tcp]
+    if plan.unix is not None:
+        places.append(f"unix://{plan.unix.getsockname()}")
+
+    def told() -> None:
+        output.say(f"jitid: listening on {' and '.join(places)}")
+
+    given.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), told).run()
+
+
+def _name(address: tuple[object, ...]) -> str:
+    return f"{_host(str(address[0]))}:{address[1]}"
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _raise_descriptors(connections: int) -> None:
+    """Let each process have as many files as connections, and those that it needs besides."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 256
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE,
+                (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard),
+            )
+
+
+def _take_away(path: str, made: int) -> None:
+    """Take the socket away, unless somebody has put another one in its place."""
+    with suppress(OSError):
+        if os.stat(path).st_ino == made:
+            os.unlink(path)

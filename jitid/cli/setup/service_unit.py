@@ -1,0 +1,99 @@
+"""The systemd service of `jitid serve`, for this installation and this line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from jitid.authority.open import home_path
+from jitid.cli.setup import installation
+from jitid.config.effective import here
+from jitid.config.settings import absolute, named
+from jitid.errors import UsageError
+from jitid.formats import systemd_unit
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Globals
+    from jitid.config.effective import Config
+
+_ABOUT = "The authority of jitid"
+_RUN = "/run/"
+_ENVIRONMENT = ("home", "policy", "audience", "issuer", "trust_domain", "ttl", "timeout")
+"""Settings that a service minds and that no option of its line says."""
+_SPARE = 10
+"""Seconds that systemd waits longer than the service itself."""
+
+
+def text(given: Globals, config: Config, said: Mapping[str, str | None], workers: int) -> str:
+    """Return the unit; what its line says is what this line and its environment say, with absolute paths.
+
+    Raises:
+        UsageError: it cannot be said in a unit.
+
+    """
+    command, needs = installation.beginning(given, config)
+    _name_ledger(config, command)
+    folder = home_path(config)
+    command += ["--no-input", "serve", *_options(config, said, workers)]
+    installation.check_words(command)
+    installation.check_for_systemd(command)
+    writes = [_written(folder)]
+    runtime = None
+    if said["serve_socket"]:
+        place = os.path.dirname(said["serve_socket"])
+        if place.startswith(_RUN) and "/" not in place.removeprefix(_RUN):
+            runtime = place.removeprefix(_RUN)
+        else:
+            writes.append(place)
+    files = [said[name] for name in ("serve_tls_cert", "serve_tls_key")]
+    needs += [*writes, *(each for each in files if each), config.text("policy") or "/"]
+    job = systemd_unit.Job(
+        _ABOUT,
+        command,
+        installation.owner(folder),
+        writes,
+        reaches_homes=installation.in_homes(needs),
+        reaches_temporary=installation.in_temporary(needs),
+    )
+    for name in _ENVIRONMENT:
+        if config.origin(name).startswith("environment "):
+            given.warn(
+                f"{named(name).variable} is set here, and will not be where the service runs: "
+                f"jitid config set {name} VALUE"
+            )
+    stop = 2 * config.number("serve_stop") + _SPARE
+    return systemd_unit.server(job, runtime, config.number("serve_connections") + 256, stop)
+
+
+def _name_ledger(config: Config, command: list[str]) -> None:
+    """Add what names the ledger to the command, unless the configuration does. Raises UsageError for a password."""
+    url = config.ledger
+    if config.origin("ledger") in ("flag", "default") or config.origin("ledger").startswith("environment"):
+        if "://" in url and urlsplit(url).password is not None:
+            raise UsageError(
+                "a unit can be read by everybody, and the address of the ledger holds a password",
+                "put it into the configuration: jitid config set ledger URL",
+            )
+        command += ["--ledger", url]
+
+
+def _written(folder: str) -> str:
+    """Return the folder that the service writes to: the first use makes the one of ledger or keys in that above it."""
+    above = os.path.dirname(folder)
+    return above if above != "/" and os.path.isdir(above) and not os.path.lexists(folder) else folder
+
+
+def _options(config: Config, said: Mapping[str, str | None], workers: int) -> list[str]:
+    """Return the options that say what no file of the configuration says."""
+    words: list[str] = []
+    for name, value in said.items():
+        stated = value is not None and value != config.text(name)
+        if value is not None and (stated or config.origin(name).startswith("environment")):
+            option = "--log-format" if name == "serve_log" else f"--{name[6:].replace('_', '-')}"
+            is_path = name in ("serve_socket", "serve_tls_cert", "serve_tls_key")
+            words += [option, absolute(value, here()) if is_path else value]
+    if workers != config.number("serve_workers") or config.origin("serve_workers").startswith("environment"):
+        words += ["--workers", str(workers)]
+    return words

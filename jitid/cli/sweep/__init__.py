@@ -1,0 +1,1 @@
+"""Verbs that sweep, report and schedule sweeps."""

@@ -1,0 +1,127 @@
+"""The baseline of a sweep: findings that somebody knows of, and that are no news."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.known_findings import Known
+from jitid.cli import read_input
+from jitid.errors import UsageError
+from jitid.system.files import writing_private
+from jitid.system.temp_files import remove_leftovers
+from jitid.values.text import quote
+
+SCHEMA = "jitid.baseline/1"
+_LONGEST = 1 << 20
+
+
+class Entry(NamedTuple):
+    """One finding of a baseline."""
+
+    rule: str
+    severity: str
+    subject: str
+    fingerprint: str
+    credentials: int
+    """How many credentials it was about; more of them are news."""
+
+
+class NewBaseline:
+    """Gathers what is left for a baseline that is written at the end, whole or not at all."""
+
+    def __init__(self, path: str | None) -> None:
+        """Without a path nothing is gathered."""
+        self._path = path
+        self._added = array("Q")
+        # Closed by __exit__.
+        self._file = None if path is None else tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, finding: Finding) -> None:
+        """Gather a finding; what is critical never becomes old news."""
+        if self._file is not None and finding.severity is not Severity.CRITICAL:
+            entry = Entry(
+                finding.rule,
+                finding.severity.value,
+                finding.subject,
+                finding.fingerprint,
+                finding.credentials,
+            )
+            self._added.append(int(entry.fingerprint, 16))
+            self._file.write(json.dumps(entry._asdict()) + "\n")
+
+    def finish(self, complete: Mapping[str, bool]) -> None:
+        """Write the file; what stood in it of rules that were not wholly asked stays.
+
+        Raises OutputError, and UsageError as `entries` does.
+        """
+        if self._file is None or self._path is None:
+            return
+        again = Known((fingerprint, 0) for fingerprint in self._added)
+        for entry in entries(self._path, new=True):
+            if not complete.get(entry.rule) and again.number(int(entry.fingerprint, 16)) < 0:
+                self._file.write(json.dumps(entry._asdict()) + "\n")
+        self._file.seek(0)
+        with writing_private(self._path) as file:
+            file.write(json.dumps({"schema": SCHEMA}) + "\n")
+            for line in self._file:
+                file.write(line)
+        remove_leftovers(self._path)
+
+
+def entries(path: str, *, new: bool) -> Iterator[Entry]:
+    """Yield the findings of the baseline in the file `path`; a `new` one need not be there.
+
+    Raises:
+        UsageError: it cannot be read, is no baseline, or one of another version.
+
+    """
+    if new and not os.path.lexists(path):
+        return
+    lines = read_input.lines(path, "the baseline", _LONGEST)
+    _, first = next(lines, (0, ""))
+    schema = _parsed(first, path).get("schema")
+    if schema != SCHEMA:
+        other = f": it says {quote(str(schema))}" if schema else ""
+        raise UsageError(
+            f"{quote(path)} is no baseline of this version, {SCHEMA}{other}; nothing was changed",
+            "write another file: --baseline NEW --update-baseline",
+        )
+    for number, text in lines:
+        row = _parsed(text, path)
+        entry = _entry(row)
+        if entry is None:
+            raise UsageError(f"line {number} of the baseline {quote(path)} is no finding")
+        yield entry
+
+
+def _entry(row: Mapping[str, Any]) -> Entry | None:
+    entry = Entry._make(row.get(name) for name in Entry._fields)
+    if not all(isinstance(text, str) for text in entry[:4]) or type(entry.credentials) is not int:
+        return None
+    plain = len(entry.fingerprint) == 16 and not entry.fingerprint.strip("0123456789abcdef")
+    return entry if plain and 0 <= entry.credentials < 1 << 63 else None
+
+
+def _parsed(text: str, path: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(
+            f"{quote(path)} is no baseline; nothing was changed", "make one: --baseline NEW --update-baseline"
+        )
+    return found

@@ -1,0 +1,107 @@
+"""`jitid report`: tell the state of identity sprawl."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority, sweep_limits
+from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
+from jitid.cli import progress
+from jitid.cli.invocation import Globals
+from jitid.cli.sweep.sweep_rows import remedy
+from jitid.errors import UsageError
+from jitid.formats.view import Format, View
+from jitid.model.survey import Totals
+from jitid.operation.base import MakeReport
+from jitid.system import output
+from jitid.system.files import write_private, write_public
+from jitid.values.times import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitid.cli import options
+
+FIELDS = Totals._fields
+FORMATS = ("html", "prometheus")
+"""Formats that only a report has, besides those of every verb."""
+
+
+def report(
+    given: Globals,
+    at: options.At = None,
+    days: options.Days = None,
+    out: options.ReportOut = None,
+) -> None:
+    """Tell the state of identity sprawl.
+
+    What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
+    task, how much of it was never used; how long leaked secrets went on working; what to end first. With
+    --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
+    node exporter's textfile collector.
+    """
+    own = given.own_format(FORMATS)
+    given.expect(FIELDS)
+    if own == "prometheus" and at is not None:
+        raise UsageError(
+            "--at and --format prometheus cannot go together",
+            "whoever collects metrics takes them for the present",
+        )
+    operation = MakeReport(
+        at=None if at is None else parse_time(at),
+        days=DEFAULT_DAYS if days is None else days,
+        limits=sweep_limits(given.config()),
+        accept_clock=given.accept_clock,
+    )
+    authority = open_authority(given.config())
+    with progress.Waiting(given, lambda: "making the report"):
+        found = authority.perform(operation)
+    found = _with_commands(given, found)
+    if out is None:
+        output.write_pieces(_text(given, found, own, out))
+        return
+    data = "".join(_text(given, found, own, out)).encode("utf-8", "backslashreplace")
+    # What a collector reads is for everybody; the rest has names in it that are not.
+    (write_public if own == "prometheus" else write_private)(out, data)
+
+
+def _with_commands(given: Globals, found: Report) -> Report:
+    """Return the report with remedies that act on the same ledger wherever they are copied to."""
+    if found.offenders is None:
+        return found
+    most = given.config().number("max")
+    told = (each._replace(remedy=remedy(given, each, most)) for each in found.offenders)
+    return found._replace(offenders=tuple(told))
+
+
+def _text(given: Globals, found: Report, own: str | None, out: str | None) -> Iterator[str]:
+    if own == "html":
+        from jitid.capabilities.report import report_html
+
+        return report_html.text(found)
+    if own == "prometheus":
+        from jitid.capabilities.report import report_metrics
+
+        return report_metrics.exposition(found)
+    name = given.format_name()
+    shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
+    if given.field is not None:
+        from jitid.formats import show
+
+        return show.pieces(
+            View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
+        )
+    if shape is Format.TABLE:
+        from jitid.capabilities.report import report_text
+
+        return report_text.text(found, given.coloured(out))
+    from jitid.capabilities.report import report_document, report_metrics
+    from jitid.formats import show
+
+    view = View(
+        "jitid.report/1",
+        report_metrics.FIELDS,
+        report_metrics.rows(found),
+        document=report_document.document(found) if shape is Format.JSON else None,
+    )
+    return show.pieces(view, shape, None, colour=False)

@@ -1,0 +1,224 @@
+"""`jitid schedule`: let systemd or cron run `jitid sweep`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority.open import caller, home_path, is_database
+from jitid.cli.invocation import Globals
+from jitid.cli.setup import installation
+from jitid.config.settings import SETTINGS
+from jitid.errors import UsageError
+from jitid.formats import crontab, systemd_unit
+from jitid.system import output
+from jitid.system.files import write_public
+from jitid.values.text import quote
+from jitid.values.times import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from jitid.cli import options
+    from jitid.cli.invocation import Option
+
+_EVERY = 600
+_NAME = "jitid-sweep"
+_ABOUT = "Find credentials that should not be alive"
+# systemd.unit(5); an @ would make a template of it.
+_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
+_READ_UNLESS = {"--baseline": "--update-baseline"}
+"""A file that is written only with the other option."""
+
+
+def systemd(
+    given: Globals,
+    option: options.SweepOptions = None,
+    every: options.Every = None,
+    name: options.UnitName = None,
+    folder: options.UnitFolder = None,
+) -> None:
+    """Print a hardened systemd service and its timer that run `jitid sweep`.
+
+    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
+    line. The service belongs to the system and runs as the owner of the ledger; findings (10) are no failure of it.
+    """
+    given.expect_own_form()
+    seconds = _EVERY if every is None else parse_duration(every)
+    name = _NAME if name is None else _unit_name(name)
+    work = _work(given, option or [])
+    installation.check_for_systemd(work.command)
+    job = systemd_unit.Job(
+        _ABOUT,
+        work.command,
+        installation.owner(work.ledger),
+        work.writes,
+        reaches_homes=installation.in_homes(work.needs),
+        reaches_temporary=installation.in_temporary(work.needs),
+        reaches_network=is_database(given.config()) or bool(given.config().targets()),
+    )
+    files = {
+        f"{name}.service": systemd_unit.service(job),
+        f"{name}.timer": systemd_unit.timer(_ABOUT, name, seconds),
+    }
+    if folder is None:
+        output.write("\n".join(f"# /etc/systemd/system/{file}\n{text}" for file, text in files.items()))
+        return
+    for file, text in files.items():
+        write_public(os.path.join(folder, file), text.encode())
+    given.note(f"wrote {name}.service and {name}.timer into {folder}")
+    if os.path.realpath(folder) != "/etc/systemd/system":
+        given.note("as root, put them into /etc/systemd/system")
+    given.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
+
+
+def cron(given: Globals, option: options.SweepOptions = None, every: options.Every = None) -> None:
+    """Print a crontab line that runs `jitid sweep`.
+
+    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
+    line. It is for the crontab of the ledger's owner; cron sends by mail what the sweep prints.
+    """
+    given.expect_own_form()
+    seconds = _EVERY if every is None else parse_duration(every)
+    if seconds not in crontab.TIMES:
+        raise UsageError(
+            f"cron cannot say every {format_duration(seconds)}",
+            f"the nearest that it can: --every {format_duration(crontab.nearest(seconds))}",
+        )
+    work = _work(given, option or [])
+    if len(crontab.command(work.command)) > crontab.MAX_COMMAND:
+        raise UsageError(
+            f"the command is longer than the {crontab.MAX_COMMAND} characters that cron takes",
+            "put it into a script, and the script into the crontab",
+        )
+    owner = installation.owner(work.ledger)
+    if owner != caller():
+        given.note(f"the line is for the crontab of {owner}, who owns the ledger")
+    output.write(crontab.line(seconds, work.command))
+
+
+class _Work(NamedTuple):
+    """What is to be run, and what it reaches."""
+
+    command: list[str]
+    ledger: str
+    writes: list[str]
+    needs: list[str]
+    """Every path that it has to reach."""
+
+
+def _work(given: Globals, words: Sequence[str]) -> _Work:
+    config = given.config()
+    ledger = home_path(config)
+    chosen = _checked(given, words)
+    command, needs = installation.beginning(given, config)
+    needs.append(ledger)
+    address = config.ledger if is_database(config) else ledger
+    command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
+    installation.check_words(command)
+    writes = [ledger, *_written(chosen)]
+    for setting in SETTINGS:
+        origin = config.origin(setting)
+        if origin.startswith("environment ") and setting not in ("ledger", "format", "color"):
+            given.warn(
+                f"{origin.removeprefix('environment ')} is set here, and will not be where the sweep runs: "
+                f"jitid config set {setting} VALUE"
+            )
+    return _Work(
+        command, ledger, list(dict.fromkeys(writes)), [*needs, *writes, config.text("policy") or "/"]
+    )
+
+
+def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, Option]:
+    """Return the options that the words give to `sweep`. Raises UsageError for what would be one at night."""
+    if given.read_line is None:
+        return {}
+    chosen = given.read_line(["sweep", *words])
+    for name in ("--ledger", "--config", "--profile"):
+        if name in chosen:
+            raise UsageError(
+                f"{name} stands after `--`, and the ledger of this line is another one",
+                f"jitid {name} VALUE schedule …",
+            )
+    if "--accept-clock" in chosen:
+        raise UsageError(
+            "--accept-clock cannot be scheduled: a clock that jumps would end what should live",
+            "give it by hand, once, to a sweep that was refused",
+        )
+    _check_values({name: option.value for name, option in chosen.items()})
+    return chosen
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Raise UsageError for values that the sweep itself would refuse."""
+    from jitid.cli.sweep import sweep, sweep_rows
+    from jitid.cli.sweep.baseline import entries
+    from jitid.config.settings import FORMATS
+    from jitid.formats.view import no_such_field
+
+    if values.get("--list-rules"):
+        raise UsageError("--list-rules explains the rules, and asks none", "leave it out")
+    forms = (*FORMATS, *sweep.OWN_FORMATS)
+    if (form := values.get("--format")) not in (None, *forms):
+        raise UsageError(f"{quote(str(form))} is no format here", f"choose one of: {', '.join(forms)}")
+    if (field := values.get("--field")) is not None and field not in sweep_rows.FIELDS:
+        raise no_such_field(field, sweep_rows.FIELDS)
+    sweep.checked(*(values.get(name) for name in ("--rule", "--skip", "--fail-on", "--since", "--head-out")))
+    sweep.target_limit(values.get("--target-timeout"))
+    sweep.check_flags(
+        fix=bool(values.get("--fix")),
+        dry_run=bool(values.get("--dry-run")),
+        max_=values.get("--max"),
+        yes=bool(values.get("--yes")),
+        update=bool(values.get("--update-baseline")),
+        baseline=values.get("--baseline"),
+    )
+    if (known := values.get("--baseline")) is not None:
+        if known == "-":
+            raise UsageError("a scheduled sweep has no standard input to read a baseline from", "name a file")
+        deque(entries(known, new=bool(values.get("--update-baseline"))), maxlen=0)
+
+
+def _paths(chosen: Mapping[str, Option]) -> Iterator[tuple[str, str, str]]:
+    """Yield the option, the path and the metavar of each that takes one."""
+    for name, option in chosen.items():
+        if option.metavar not in ("FILE", "DIR"):
+            continue
+        values = option.value if isinstance(option.value, (list, tuple)) else (option.value,)
+        for value in values:
+            if isinstance(value, str) and value != "-":
+                yield name, value, option.metavar
+
+
+def _absolute(words: Sequence[str], chosen: Mapping[str, Option]) -> Iterator[str]:
+    """Yield the words with each path as it is meant here and now: the sweep starts in another folder."""
+    names = {name for name, _, _ in _paths(chosen)}
+    before = ""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if before in names and word != "-":
+            yield os.path.abspath(word)
+        elif equals and name in names and value != "-":
+            yield f"{name}={os.path.abspath(value)}"
+        else:
+            yield word
+        # What is a value itself names nothing.
+        before = word if before not in names else ""
+
+
+def _written(chosen: Mapping[str, Option]) -> Iterator[str]:
+    for name, path, metavar in _paths(chosen):
+        if name in _READ_UNLESS and _READ_UNLESS[name] not in chosen:
+            continue
+        place = os.path.abspath(path)
+        yield place if metavar == "DIR" else os.path.dirname(place)
+
+
+def _unit_name(name: str) -> str:
+    name = name.removesuffix(".service").removesuffix(".timer")
+    if not _UNIT_NAME.fullmatch(name):
+        raise UsageError(
+            f"{quote(name)} is no name of a unit", "letters, digits and `:_.-`, beginning with no `-`"
+        )
+    return name

@@ -1,0 +1,326 @@
+"""`jitid sweep`: find what should not be alive, and end it with --fix."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.open import sweep_head
+from jitid.capabilities.sweep.finding import Severity
+from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
+from jitid.capabilities.sweep.known_findings import Known
+from jitid.capabilities.sweep.rules import NAMES, rule_of
+from jitid.cli import record_rows
+from jitid.cli.identity.revoke import most_of
+from jitid.cli.invocation import Globals
+from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
+from jitid.cli.sweep.baseline import NewBaseline, entries
+from jitid.cli.sweep.sweep_rows import FIELDS, Telling, Whole, document, flat, lines, severity_of
+from jitid.cli.sweep.sweep_work import Work, in_time
+from jitid.config.settings import nearest
+from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
+from jitid.formats.show import pieces
+from jitid.formats.view import Format, View
+from jitid.system import output
+from jitid.system.files import writing_private, writing_public
+from jitid.system.output_place import check_output
+from jitid.system.temp_files import remove_leftovers
+from jitid.values.text import quote
+from jitid.values.times import parse_duration, parse_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.sweep.finding import Remedied, Unfixed
+    from jitid.cli import options
+
+OWN_FORMATS = ("sarif", "prometheus", "html")
+"""Formats that this verb has besides those of all."""
+
+_CANARY = "canary"
+LIMIT, MOST_LIMIT = 60, 3_600
+"""Seconds that a target may take unless it is said, and at most."""
+
+EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
+
+
+def sweep(
+    given: Globals,
+    rule: options.Rules = None,
+    skip: options.SkippedRules = None,
+    target: options.SweptTargets = None,
+    target_timeout: options.TargetTimeout = None,
+    fail_on: options.FailOn = None,
+    since: options.SinceTime = None,
+    baseline: options.Baseline = None,
+    update_baseline: options.UpdateBaseline = False,
+    fix: options.FixFound = False,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+    out: options.SweepOut = None,
+    head_out: options.HeadOut = None,
+    canary: options.Canary = False,
+    list_rules: options.ListRules = False,
+) -> None:
+    """Find what should not be alive, and end it with --fix.
+
+    A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
+    done. Nothing else is changed without --fix, which ends orphans and what leaked; what other rules find it ends
+    only if --rule names them. Exit status
+    10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
+    what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
+    of nothing that was examined completely, and of no `info`.
+    """
+    own = given.own_format(OWN_FORMATS)
+    chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
+    limit = target_limit(target_timeout)
+    if list_rules:
+        _explain(given, chosen if rule or skip else NAMES)
+        return
+    if _CANARY in chosen and not canary:
+        raise UsageError(
+            "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
+        )
+    given.expect(FIELDS)
+    check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
+    for path in (head_out, baseline if update_baseline else None):
+        check_output(path)
+    known = Known(
+        ()
+        if baseline is None
+        else (
+            (int(each.fingerprint, 16), each.credentials) for each in entries(baseline, new=update_baseline)
+        )
+    )
+    with in_time():
+        work = Work(given, chosen, known, after, tuple(target or ()), limit)
+        heads = kept_heads(sweep_head(given.config()), head_out)
+        if not dry_run:
+            work.settle(tuple(target or ()), limit)
+        remedied: Iterable[Remedied | Unfixed] = ()
+        if fix:
+            ending = tuple(name for name in chosen if rule or rule_of(name).mended)
+            remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
+        with NewBaseline(baseline if update_baseline else None) as new:
+            telling = Telling(given, work.name, severity, known, work.since, new.add)
+            unfinished = iter(remedied)
+            found = work.sweep(
+                heads,
+                reread=head_out is not None and head_out not in dict(heads),
+                canary=canary,
+                dry_run=dry_run,
+            )
+            try:
+                _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
+            except BaseException as error:
+                try:
+                    if isinstance(error, OutputError):
+                        # A closed output does not leave half of it alive.
+                        deque(unfinished, maxlen=0)
+                finally:
+                    work.tell_ended()
+                raise
+            # What --since hides was not looked for, and stays known.
+            new.finish(telling.complete if after is None else {})
+        if work.ended:
+            work.settle()
+        kept = _keep_head(given, telling, head_out)
+        _conclude(given, telling, kept, undone=work.undone)
+
+
+def target_limit(text: str | None) -> int:
+    """Return how many seconds each target has. Raises UsageError."""
+    limit = LIMIT if text is None else parse_duration(text)
+    if limit > MOST_LIMIT:
+        raise UsageError("--target-timeout is an hour at most; nothing was asked")
+    return limit
+
+
+def checked(
+    rule: list[str] | None,
+    skip: list[str] | None,
+    fail_on: str | None,
+    since: str | None,
+    head_out: str | None,
+    *,
+    canary: bool = False,
+) -> tuple[tuple[str, ...], Severity, int | None]:
+    """Return what options of these values mean: the rules, the severity, the time. Raises UsageError."""
+    chosen = _chosen(rule, skip, canary=canary)
+    if head_out is not None and "audit-gap" not in chosen:
+        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
+    return chosen, severity_of(fail_on), None if since is None else parse_time(since)
+
+
+def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool) -> tuple[str, ...]:
+    for name in (*(named or ()), *(skipped or ())):
+        if name not in NAMES:
+            raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
+    if canary and _CANARY in (skipped or ()):
+        raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
+    # Asked of nothing, it would say that revocation was not seen to fail.
+    usual = [name for name in NAMES if canary or name != _CANARY]
+    wanted = {*(named or usual), *([_CANARY] if canary else ())}
+    chosen = tuple(name for name in NAMES if name in wanted and name not in (skipped or ()))
+    if not chosen:
+        raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
+    return chosen
+
+
+def check_flags(
+    *, fix: bool, dry_run: bool, max_: int | None, yes: bool, update: bool, baseline: str | None
+) -> None:
+    """Raise UsageError for options that mean nothing without one another, or contradict."""
+    if not fix and (dry_run or yes or max_ is not None):
+        raise UsageError("--dry-run, --max and --yes go with --fix", "add --fix, or leave them out")
+    if yes and max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if update and baseline in (None, "-"):
+        raise UsageError(
+            "--update-baseline goes with --baseline FILE", "name the file; standard input cannot be written"
+        )
+
+
+def _explain(given: Globals, names: Sequence[str]) -> None:
+    if not record_rows.by_eye(given):
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+        return
+    for number, name in enumerate(names):
+        if number:
+            output.write("\n")
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
+
+
+def _explained(name: str) -> dict[str, object]:
+    rule = rule_of(name)
+    told = _info(name)._asdict()
+    return {
+        **told,
+        "rule": told.pop("name"),
+        "severity": rule.severity.value,
+        "group": rule.group.value,
+        "fixed_unasked": rule.mended,
+    }
+
+
+def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whole, out: str | None) -> None:
+    """Write the records as they come, to standard output or to a file that is whole or as it was.
+
+    Where they break off, standard output has what came before, closed as its format wants; then the error is raised.
+    """
+    # What is refused is refused before anything is written.
+    first = next(records, None)
+    records.check()
+    assert first is not None, "the last record says that it is"
+    told = chain([first], records)
+    text = _text(given, own, chosen, told, out)
+    if out is None:
+        output.write_pieces(text)
+        records.check()
+        return
+    # What a collector reads is for everybody; the rest has names in it that are not.
+    with (writing_public if own == "prometheus" else writing_private)(out) as file:
+        for piece in text:
+            file.write(piece)
+        records.check()
+    remove_leftovers(out)
+
+
+def _text(
+    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
+) -> Iterator[str]:
+    name = given.format_name()
+    rules = [_info(each) for each in chosen]
+    if given.field is not None:
+        return pieces(
+            View("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
+            Format.TSV,
+            given.field,
+            colour=False,
+        )
+    match own or name or ("table" if out is None and output.is_terminal() else "tsv"):
+        case "sarif":
+            from jitid.capabilities.sweep import findings_sarif
+
+            return findings_sarif.text(records, rules)
+        case "prometheus":
+            from jitid.formats import prometheus
+
+            return prometheus.text(records, rules)
+        case "html":
+            from jitid.capabilities.sweep import findings_html
+
+            return findings_html.text(records, rules, given.command)
+        case "table":
+            from jitid.capabilities.sweep import findings_text
+
+            return findings_text.text(
+                records, rules, given.coloured(out), given.command, verbose=given.verbose
+            )
+        case "json":
+            return document(records)
+        case "jsonl":
+            return lines(records)
+        case other:
+            told = flat(records, coverage=True, quiet=given.quiet)
+            return pieces(View("jitid.sweep/1", FIELDS, told), Format(other), None, colour=False)
+
+
+def _info(name: str) -> RuleInfo:
+    rule = rule_of(name)
+    owasp = tuple(f"{number}:2025" for number in rule.owasp)
+    return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
+
+
+class _Kept(NamedTuple):
+    """What became of the signed head of a sweep."""
+
+    asked: bool
+    """Whether the file of --head-out has it, if there is one."""
+    remembered: bool
+    """Whether a file has it, so that the next sweep finds a log that was cut or an older copy (promises 3 and 6)."""
+
+
+def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> _Kept:
+    """Keep the signed head of a chain that was found whole, and warn of each place that does not have it."""
+    own = sweep_head(given.config())
+    if telling.head is None:
+        why = telling.unsigned
+        if head_out is not None:
+            rest = why or "the audit chain was not found whole, or a head that was kept cannot be read"
+            given.warn(f"{head_out} is as it was: {rest}")
+        elif own is not None and why is not None:
+            given.warn(f"the signed audit head was not kept: {why}")
+        return _Kept(head_out is None, head_out is not None or own is None or why is None)
+    remembered = True
+    if own is not None:
+        try:
+            keep_own_head(own, telling.head)
+        except OutputError as error:
+            remembered = head_out is not None
+            keep = (
+                "" if remembered else f"; keep one elsewhere: {given.command('jitid sweep --head-out FILE')}"
+            )
+            given.warn(
+                f"the signed audit head was not kept: {error.message}; without it the next sweep misses a log that "
+                f"was cut, or replaced by an older copy{keep}"
+            )
+    if head_out is not None:
+        keep_head(head_out, telling.head)
+    return _Kept(True, remembered)
+
+
+def _conclude(given: Globals, telling: Telling, kept: _Kept, *, undone: bool) -> None:
+    """Set the status: that of what is left, and where something was not done never the one of success."""
+    if telling.accepted:
+        raise PartialError(
+            f"{telling.accepted} credentials that were ended are taken all the same",
+            "run: jitid audit verify",
+        )
+    if telling.incomplete or not kept.remembered:
+        given.status = ExitStatus.INCOMPLETE
+    elif telling.failed:
+        given.status = ExitStatus.FINDINGS
+    elif undone or not kept.asked:
+        given.status = ExitStatus.PARTIAL

@@ -1,0 +1,300 @@
+"""What a sweep tells, as rows for a format: findings as they come, coverage after each rule, a summary at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any
+
+from jitid.capabilities.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
+from jitid.capabilities.sweep.findings_view import (
+    FindingRow,
+    FindingState,
+    Summary,
+    SweptRow,
+    SweptRows,
+    covered,
+)
+from jitid.capabilities.sweep.rules import rule_of
+from jitid.cli import record_rows
+from jitid.cli.invocation import Globals
+from jitid.errors import UsageError
+from jitid.values.text import quote
+from jitid.values.times import format_time
+
+FIELDS = (
+    "state",
+    "severity",
+    "rule",
+    "subject",
+    "since",
+    "credentials",
+    "summary",
+    "remedy",
+    "event",
+    "ended_at",
+    "ended_credentials",
+    "sweep",
+    "proof",
+    "offline_until",
+    "fingerprint",
+    "evidence",
+)
+"""The fields of a finding; a rule's coverage is a row too, whose state is `examined` or `missed`."""
+
+
+BROKEN_OFF = "the sweep broke off: this is not all"
+
+
+def severity_of(text: str | None) -> Severity:
+    """Return the severity that fails, by its name; `high` unless one is named. Raises UsageError."""
+    if text is None:
+        return Severity.HIGH
+    if text not in SEVERITIES:
+        raise UsageError(f"{quote(text)} is no severity", f"choose one of: {', '.join(SEVERITIES)}")
+    return Severity(text)
+
+
+class Telling:
+    """Turns what a sweep yields into records, and remembers what the end of the command needs to know."""
+
+    def __init__(
+        self,
+        given: Globals,
+        sweep: str,
+        fail_on: Severity,
+        known: Container[Finding],
+        since: int | None,
+        keep: Callable[[Finding], None],
+    ) -> None:
+        """`keep` is called with every finding that is left, known or not; `since` leaves out what is older."""
+        self._given = given
+        self._most = given.config().number("max")
+        self._sweep = sweep
+        self._fail_on = fail_on
+        self._known = known
+        self._since = since
+        self._keep = keep
+        self.counts: Counter[str] = Counter()
+        """How many findings there are of each state, and of each severity among the open ones."""
+        self.ended = 0
+        """How many credentials --fix has ended."""
+        self.accepted = 0
+        """How many of them are taken all the same."""
+        self.failed = False
+        """Whether something is left that is grave enough."""
+        self.complete: dict[str, bool] = {}
+        """Of each rule that was asked whether it could examine everything."""
+        self._unfixed: Counter[tuple[str, str]] = Counter()
+        """Of what --fix could not end, by rule and reason, how many findings."""
+        self.head: str | None = None
+        self.unsigned: str | None = None
+
+    def records(
+        self, remedied: Iterable[Remedied | Unfixed], found: Iterable[Finding | Coverage | Swept]
+    ) -> Iterator[SweptRow]:
+        """Yield the records of a sweep in their order: what ended, what is left with coverage, the summary."""
+        for done in remedied:
+            if isinstance(done, Unfixed):
+                self._unfixed[done.rule, done.why] += done.findings
+                continue
+            self.ended += done.credentials
+            self.accepted += done.accepted or 0
+            for finding in done.findings:
+                self.counts["ended"] += 1
+                yield self._ended(finding, done)
+        for each in found:
+            match each:
+                case Finding():
+                    if self._since is None or each.since is None or each.since >= self._since:
+                        yield self._open(each)
+                case Coverage():
+                    missed = [*each.missed, *self._left_alive(each.rule)]
+                    self.complete[each.rule] = not missed
+                    yield {
+                        "coverage": {
+                            "rule": each.rule,
+                            "examined": each.examined,
+                            "complete": not missed,
+                            "missed": missed,
+                            "unknown": each.unknown,
+                        }
+                    }
+                case Swept():
+                    self.head, self.unsigned = each.head, each.unsigned
+                    yield {"summary": self._summary(each)}
+
+    @property
+    def incomplete(self) -> bool:
+        """Tell whether something was not examined."""
+        return not all(self.complete.values())
+
+    def _left_alive(self, rule: str) -> Iterator[str]:
+        """Yield why --fix could not end what a rule has found."""
+        for (of, why), number in self._unfixed.items():
+            if of == rule:
+                what = "1 finding" if number == 1 else f"{number} findings" if number else "what was found"
+                yield f"--fix could not end {what}: {why}"
+
+    def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
+        row = self._row(finding, "ended")
+        row["remedy"] = None
+        row["sweep"] = self._sweep
+        row["event"] = done.event
+        row["ended_at"] = record_rows.time(done.at)
+        row["proof"] = _proof(done)
+        row["ended_credentials"] = done.credentials
+        row["offline_until"] = record_rows.time(done.offline_until)
+        return row
+
+    def _open(self, finding: Finding) -> FindingRow:
+        self._keep(finding)
+        known = finding in self._known
+        self.counts["known" if known else "open"] += 1
+        if not known:
+            self.counts[finding.severity] += 1
+            self.failed = self.failed or finding.severity.rank >= self._fail_on.rank
+        return self._row(finding, "known" if known else "open")
+
+    def _row(self, finding: Finding, state: FindingState) -> FindingRow:
+        return {
+            "state": state,
+            "severity": finding.severity.value,
+            "rule": finding.rule,
+            "subject": finding.subject,
+            "since": record_rows.time(finding.since),
+            "credentials": finding.credentials,
+            "summary": finding.summary,
+            "remedy": remedy(self._given, finding, self._most),
+            "event": None,
+            "ended_at": None,
+            "ended_credentials": None,
+            "sweep": None,
+            "proof": None,
+            "offline_until": None,
+            "fingerprint": finding.fingerprint,
+            "evidence": {name: _told(name, value) for name, value in finding.evidence.items()},
+        }
+
+    def _summary(self, swept: Swept) -> Summary:
+        worst = max(
+            (each for each in SEVERITIES if self.counts[each]), key=lambda each: each.rank, default=None
+        )
+        return {
+            "sweep": self._sweep,
+            "at": format_time(swept.at),
+            "live": swept.live,
+            "open": self.counts["open"],
+            "known": self.counts["known"],
+            "ended": self.counts["ended"],
+            "ended_credentials": self.ended,
+            "worst": None if worst is None else worst.value,
+            "complete": not self.incomplete,
+        }
+
+
+class Whole:
+    """Records that end where they break off, so that a format can close what it has begun, and tell why afterwards."""
+
+    def __init__(self, records: SweptRows) -> None:
+        self._records = iter(records)
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[SweptRow]:
+        return self
+
+    def __next__(self) -> SweptRow:
+        try:
+            return next(self._records)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._error = error
+            raise StopIteration from error
+
+    def check(self) -> None:
+        """Raise the error by which they broke off."""
+        if self._error is not None:
+            raise self._error
+
+
+def remedy(given: Globals, finding: Finding, most: int) -> str | None:
+    """Return the command that ends a finding on this ledger; what ends more than `most` says how many it may end."""
+    if finding.remedy is None:
+        return None
+    # Without a terminal it would be refused otherwise.
+    bounded = f" --max {finding.revokes}" if finding.revokes > most else ""
+    return given.command(finding.remedy + bounded)
+
+
+def _proof(done: Remedied) -> str:
+    if rule_of(done.rule).closes:
+        return "they were dead, and the ledger says so from now on"
+    if done.accepted is None:
+        return f"whether a verifier takes some of what event {done.event} ended could not be told"
+    if done.accepted:
+        return f"{done.accepted} of what event {done.event} ended are still taken"
+    return (
+        f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
+    )
+
+
+def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it.
+
+    To be `quiet` is to tell of it only where something was not examined, and of no finding that is for information
+    alone: cron sends by mail whatever is written.
+    """
+    whole = False
+    for record in records:
+        if "state" in record:
+            if not (quiet and record["state"] == "open" and record["severity"] == "info"):
+                yield record
+        elif "summary" in record:
+            whole = True
+        elif coverage:
+            told = record["coverage"]
+            if not quiet:
+                yield {"state": "examined", "rule": told["rule"], "summary": covered(told)}
+            for why in told["missed"]:
+                yield {"state": "missed", "rule": told["rule"], "summary": why}
+    if coverage and not whole:
+        yield {"state": "missed", "summary": BROKEN_OFF}
+
+
+def lines(records: SweptRows) -> Iterator[str]:
+    """Yield each record as a line of JSON, and one that says so where they break off."""
+    from jitid.formats.json import dumps
+
+    whole = False
+    for record in records:
+        whole = "state" not in record and "summary" in record
+        yield f"{dumps(record)}\n"
+    if not whole:
+        yield f"{dumps({'broken_off': True})}\n"
+
+
+def document(records: SweptRows, schema: str = "jitid.sweep/1") -> Iterator[str]:
+    """Yield one JSON document: the findings, the coverage of each rule, the summary; without that, it broke off."""
+    from jitid.formats.json import dumps
+
+    yield f'{{"schema": "{schema}", "findings": ['
+    between = ""
+    coverage: list[Any] = []
+    summary: Any = None
+    for record in records:
+        if "coverage" in record:
+            coverage.append(record["coverage"])
+        elif "state" in record:
+            yield between + dumps(record)
+            between = ",\n"
+        else:
+            summary = record["summary"]
+    broken = ', "broken_off": true' if summary is None else ""
+    yield f'], "coverage": {dumps(coverage)}, "summary": {dumps(summary)}{broken}}}\n'
+
+
+def _told(name: str, value: object) -> object:
+    if isinstance(value, int) and name.endswith(("_at", "_until")):
+        return record_rows.time(value)
+    return value

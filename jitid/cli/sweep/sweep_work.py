@@ -1,0 +1,256 @@
+"""What one sweep asks of the authority: to end what may be ended, and what is there then."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jitid.authority.open import open_authority, sweep_limits
+from jitid.capabilities.identity import revocation
+from jitid.capabilities.sweep.finding import Coverage, Remedied
+from jitid.capabilities.targets.operations import FlyCanaries, Settle
+from jitid.cli import progress, read_input
+from jitid.cli.invocation import Globals
+from jitid.errors import (
+    ClockError,
+    ExitStatus,
+    IntegrityError,
+    JitidError,
+    PartialError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
+from jitid.operation.base import Fix, ForeseeFix, ProveLeaks, Sweep
+from jitid.system import output, time_limit
+
+if TYPE_CHECKING:
+    from jitid.capabilities.sweep.canary_result import Canary
+    from jitid.capabilities.sweep.finding import Finding, Swept, Unfixed
+    from jitid.capabilities.sweep.known_findings import Known
+    from jitid.capabilities.sweep.remedies import Foreseen
+    from jitid.capabilities.targets.settle import Settled
+    from jitid.operation.authority import Authority
+
+
+class Work:
+    """What one sweep asks of the authority."""
+
+    def __init__(
+        self,
+        given: Globals,
+        rules: tuple[str, ...],
+        known: Known,
+        since: int | None,
+        targets: tuple[str, ...],
+        target_timeout: int,
+    ) -> None:
+        """Take what is asked; `targets`, none for all, and how many seconds each of them has."""
+        from uuid import UUID
+
+        from jitid.values.ids import new_uuid7
+
+        self._given = given
+        self._rules = rules
+        self._known = known
+        self._targets = targets
+        self._target_timeout = target_timeout
+        self.undone = False
+        """Whether something was not done that was to be: as where more would have ended than is permitted."""
+        self.ended = 0
+        """How many credentials --fix has ended so far."""
+        self.since = since
+        self._limits = sweep_limits(given.config())
+        self._authority: Authority = open_authority(given.config(), accept_clock=given.accept_clock)
+        self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
+
+    def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
+        """End at targets what had ended in the ledger, where that is due; none named: at all of them.
+
+        What is not confirmed stays in the queue, which the rules tell of. Each target has `limit` seconds.
+        """
+        for target in targets or (None,):
+            try:
+                with self._waiting("ending at targets what has ended"):
+                    done = self._authority.perform(
+                        Settle(target=target, limit=_share(limit), accept_clock=self._given.accept_clock)
+                    )
+            except RefusedError:
+                # Whoever may only look changes nothing.
+                return
+            except JitidError as error:
+                self.undone = True
+                self._given.warn(f"what had ended was not ended at its target: {error.message}")
+                return
+            if done.done or done.unsupported or done.left:
+                self._given.note(_settled(done))
+            if done.left and self.ended:
+                # What was to end may work at its target all the same.
+                self.undone = True
+
+    def sweep(
+        self,
+        heads: tuple[tuple[str, str], ...],
+        *,
+        reread: bool,
+        canary: bool = False,
+        dry_run: bool = False,
+    ) -> Iterator[Finding | Coverage | Swept]:
+        """Ask the rules, once canaries have been flown if they are to be."""
+        canaries = self._canaries() if canary else ()
+        operation = Sweep(
+            rules=self._rules,
+            limits=self._limits,
+            heads=heads,
+            reread=reread,
+            most=self._given.config().number("max"),
+            canaries=canaries,
+            targets=self._targets,
+            target_timeout=_share(self._target_timeout),
+            dry_run=dry_run,
+            accept_clock=self._given.accept_clock,
+        )
+        examined: set[str] = set()
+
+        def what() -> str:
+            return f"{len(examined)} of {len(self._rules)} rules examined"
+
+        try:
+            found = self._authority.perform(operation)
+            for each in progress.waiting(self._given, found, what):
+                if isinstance(each, Coverage):
+                    examined.add(each.rule)
+                yield each
+        except StorageError:
+            if time_limit.is_over():
+                for rule in self._rules:
+                    if rule not in examined:
+                        yield Coverage(rule, "nothing", ("the time that --timeout gives was over",))
+            raise
+
+    def _waiting(self, what: str) -> progress.Waiting:
+        return progress.Waiting(self._given, lambda: what)
+
+    def _canaries(self) -> tuple[Canary, ...]:
+        flown = self._authority.perform(
+            FlyCanaries(targets=self._targets, limit=_share(self._target_timeout))
+        )
+        return tuple(flown)
+
+    def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
+        """End what these rules find, unless that is more than is permitted; or say what that would be."""
+        given = self._given
+        operation = ForeseeFix(
+            rules=rules,
+            limits=self._limits,
+            since=self.since,
+            known=self._known,
+            accept_clock=given.accept_clock,
+        )
+        with self._waiting("counting what --fix would end"):
+            foreseen = self._authority.perform(operation)
+        if dry_run:
+            output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed")
+            return ()
+        if most is not None and foreseen.radius.credentials > most:
+            if given.no_input or not (os.isatty(0) and os.isatty(2)):
+                self._refuse(foreseen, most)
+                return ()
+            most = _confirmed(foreseen)
+        return self._end(foreseen.rules, most)
+
+    def _refuse(self, foreseen: Foreseen, most: int) -> None:
+        """Say that nothing is ended; what there is will be told all the same, since nobody may be there to ask."""
+        try:
+            revocation.guard(foreseen.radius, most)
+        except UsageError as error:
+            self.undone = True
+            self._given.warn(f"--fix was refused: {error.message}; {error.hint}")
+
+    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied | Unfixed]:
+        if rules:
+            operation = Fix(
+                rules=rules,
+                limits=self._limits,
+                sweep=self.name,
+                since=self.since,
+                known=self._known,
+                most=most,
+                targets=self._targets,
+                target_timeout=_share(self._target_timeout),
+                accept_clock=self._given.accept_clock,
+            )
+            ended = self._authority.perform(operation)
+            for one in progress.waiting(self._given, ended, self._ended_by_now):
+                if isinstance(one, Remedied):
+                    self.ended += one.credentials
+                yield one
+        self._prove()
+
+    def _ended_by_now(self) -> str:
+        return f"{self.ended} credentials ended"
+
+    def _prove(self) -> None:
+        """Prove that what leaked is dead, also what ended otherwise or was ended by a sweep that was killed."""
+        try:
+            self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
+        except (StorageError, ClockError) as error:
+            if not self.ended:
+                raise
+            raise PartialError(
+                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} had ended before "
+                f"(sweep {self.name})",
+                "the next sweep --fix proves that the ledger refuses what leaked",
+            ) from error
+        except IntegrityError as error:
+            # One row that cannot be read is no reason to tell nothing of all the others.
+            self.undone = True
+            self._given.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
+
+    def tell_ended(self) -> None:
+        """Say what --fix has ended, for whom no report tells of it."""
+        if self.ended:
+            told = self._given.command(f"jitid audit log --members --sweep {self.name}")
+            self._given.warn(
+                f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {told}"
+            )
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Say of a sweep that is cut by the command's own time that it is incomplete, whatever else failed by that."""
+    try:
+        yield
+    except StorageError as error:
+        if time_limit.is_over():
+            error.message = f"the sweep is incomplete, its time is over: {error.message}"
+            error.exit_status = ExitStatus.INCOMPLETE
+        raise
+
+
+def _share(limit: int) -> int:
+    """Return how many seconds targets have: no more than half of what is left, for the rest is still to be done."""
+    left = time_limit.left(limit * 2) / 2
+    return max(1, int(left))
+
+
+def _settled(done: Settled) -> str:
+    """Return what came of ending at targets, in words."""
+    gone = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
+    lasting = f"{done.unsupported} cannot be ended there" if done.unsupported else ""
+    left = f"{done.open} are still to be ended there" if done.open else ""
+    first = next((f" ({one.jti} at {one.target}: {one.seen})" for one in done.left), "")
+    return ", ".join(filter(None, (gone, lasting, left))) + first
+
+
+def _confirmed(foreseen: Foreseen) -> int:
+    """Return how many may end: as many as somebody at a terminal types. Raises UsageError."""
+    count = foreseen.radius.credentials
+    output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
+    output.say(f"jitid: type the number of credentials, {count}, to end them; anything else ends none")
+    if read_input.answer() != str(count):
+        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+    return count
