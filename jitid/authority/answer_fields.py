@@ -47,7 +47,7 @@ def _report(value: Report) -> Report:
     return value
 
 
-WHOLE: Mapping[str, Form] = {"report.Report": Form(_report, {}), "survey.Survey": Form(_survey, {})}
+WHOLE: Mapping[str, Form] = {"sprawl_report.Report": Form(_report, {}), "survey.Survey": Form(_survey, {})}
 """What is said of whole records."""
 
 

@@ -273,14 +273,14 @@ BY_FIELD: Mapping[str, Form] = {
     "DisableDelegator.name": ALIAS,
     "EnableDelegator.name": ALIAS,
     "ShowDelegator.name": ALIAS,
-    "stated.Stated.place": text(64, "the place"),
-    "stated.Stated.name": PERSON,
-    "stated.Stated.entitlements": SCOPE,
-    "stated.Stated.groups": GROUP,
-    "stated.Stated.manager": PERSON,
-    "stated.Stated.aliases": ALIAS,
-    "stated.Stated.external": EXTERNAL,
-    "stated.Stated.manager_external": EXTERNAL,
+    "roster_entry.Stated.place": text(64, "the place"),
+    "roster_entry.Stated.name": PERSON,
+    "roster_entry.Stated.entitlements": SCOPE,
+    "roster_entry.Stated.groups": GROUP,
+    "roster_entry.Stated.manager": PERSON,
+    "roster_entry.Stated.aliases": ALIAS,
+    "roster_entry.Stated.external": EXTERNAL,
+    "roster_entry.Stated.manager_external": EXTERNAL,
     "Roster.notes": text(LONG, "a note"),
     "Roster.partial": text(LONG, "why it is not all"),
     "Source.form": among("csv", "scim", "jsonl"),
@@ -391,10 +391,10 @@ def _leaks(value: AddLeaks) -> AddLeaks:
 
 
 WHOLE: Mapping[str, Form] = {
-    "operations.AddLeaks": Form(_leaks, {}),
-    "operations.ReadLog": Form(_log, {}),
+    "base.AddLeaks": Form(_leaks, {}),
+    "base.ReadLog": Form(_log, {}),
     "request.IssueRequest": Form(_request, {}),
-    "stated.Stated": Form(_person_stated, {}),
+    "roster_entry.Stated": Form(_person_stated, {}),
     "delegators.Edit": Form(_edit, {}),
 }
 """What is said of whole records, besides what is said of their fields."""
@@ -403,8 +403,8 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
     "request.IssueRequest": frozenset(
         {"proved_delegator", "proved_subject", "proved_at", "proved_actor", "proved_credential", "exchanged"}
     ),
-    "operations.ShowTree": frozenset({"delegator", "under"}),
-    "operations.ListTasks": frozenset({"within"}),
+    "base.ShowTree": frozenset({"delegator", "under"}),
+    "base.ListTasks": frozenset({"within"}),
     "approval_operations.ListApprovals": frozenset({"within"}),
 }
 """Fields that this side alone fills: whom a token proves, and what is the caller's own."""

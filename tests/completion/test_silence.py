@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import jitid
 from jitid.cli import complete
 from jitid.values import names as name
 from tests.builders import edit

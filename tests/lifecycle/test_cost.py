@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import jitid
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.issue import request as requests
 from jitid.capabilities.issue.request import (
@@ -27,7 +28,7 @@ from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import Made, World, request
 
-_FOLDER = requests.__file__.rpartition("/")[0]
+_FOLDER = jitid.__file__.rpartition("/")[0]
 
 
 def _stairs(count: int, tag: str = "", end: str = "*") -> tuple[Scope, ...]:

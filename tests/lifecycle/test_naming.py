@@ -316,9 +316,12 @@ def test_one_function_alone_gives_a_ledger_another_issuer() -> None:
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and call.func.attr == "renamed"
-        and not (isinstance(call.func.value, ast.Name) and call.func.value.id in ("naming", "reach"))
+        and not (isinstance(call.func.value, ast.Name) and call.func.value.id in ("own_issuer", "reach"))
     }
-    assert found == {"naming.py:renamed", "ledger/naming.py:take"}
+    assert found == {
+        "capabilities/trust/own_issuer.py:renamed",
+        "capabilities/integrity/verify_names.py:take",
+    }
 
 
 def test_what_has_ended_or_was_replaced_keeps_no_name(world: World) -> None:

@@ -57,7 +57,7 @@ def test_every_error_is_told() -> None:
     """All codes that the sources have, but for bugs, and for what discovery says in their place."""
     codes = {
         node.value
-        for name in ("client.py", "form.py", "granting.py", "oauth.py", "oautherror.py")
+        for name in ("client_auth.py", "oauth_form.py", "token_endpoint.py", "oauth.py", "oauth_errors.py")
         for node in ast.walk(ast.parse((SERVER / name).read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if re.fullmatch(

@@ -13,8 +13,8 @@ AHEAD = """
 import sys, time
 real = time.time
 time.time = lambda: real() + 5 * 86_400
-from jitid import cli
-sys.exit(cli.run(sys.argv[1:]))
+from jitid.cli import main
+sys.exit(main.run(sys.argv[1:]))
 """
 """Runs a command as if it were five days later."""
 

@@ -80,8 +80,9 @@ def test_each_verb_hands_out_what_it_has_made(shell: Shell) -> None:
 
 SLOW = """
 import sys, time
-from jitid import cli, patience
-from jitid.formats import output
+from jitid.cli import main
+from jitid.system import time_limit
+from jitid.system import output
 
 late, write = 0, output._write_all
 
@@ -91,8 +92,8 @@ def written(descriptor, text):
     write(descriptor, text)
 
 output._write_all = written
-patience.monotonic = lambda: time.monotonic() + late
-sys.exit(cli.run(sys.argv[1:]))
+time_limit.monotonic = lambda: time.monotonic() + late
+sys.exit(main.run(sys.argv[1:]))
 """
 """Runs a command, whose time is over once it writes: the clock of its time jumps, and nothing else is different."""
 

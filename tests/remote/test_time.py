@@ -226,11 +226,12 @@ def test_what_waits_for_targets_has_the_time_of_its_wait(tmp_path: Path, line: s
 
 LATER = """
 import os, sys, time
-from jitid import cli, patience
+from jitid.cli import main
+from jitid.system import time_limit
 
 flag = sys.argv.pop(1)
-patience.monotonic = lambda: time.monotonic() + 3600 * os.path.exists(flag)
-sys.exit(cli.run(sys.argv[1:]))
+time_limit.monotonic = lambda: time.monotonic() + 3600 * os.path.exists(flag)
+sys.exit(main.run(sys.argv[1:]))
 """
 """Runs a command, whose time is over once a file is there."""
 

@@ -24,7 +24,8 @@ from tests.remote.test_time import PATIENCE
 
 SLOW = """
 import os, sys, time
-from jitid import cli, patience
+from jitid.cli import main
+from jitid.system import time_limit
 
 late = 0
 
@@ -36,26 +37,27 @@ def slow(call):
     return waits
 
 os.read, os.readv, os.write = slow(os.read), slow(os.readv), slow(os.write)
-patience.monotonic = lambda: time.monotonic() + late
-sys.exit(cli.run(sys.argv[1:]))
+time_limit.monotonic = lambda: time.monotonic() + late
+sys.exit(main.run(sys.argv[1:]))
 """
 """Runs a command whose caller takes an hour for each thing that it reads or writes, by the clock of its time alone."""
 
 RINGING = """
 import os, sys, time
-from jitid import cli, patience
+from jitid.cli import main
+from jitid.system import time_limit
 
 late, read = 0, os.read
 
 def rings(descriptor, *more):
     global late
     late += 3600 * (descriptor == 0)
-    patience._ring()
+    time_limit._ring()
     return read(descriptor, *more)
 
 os.read = rings
-patience.monotonic = lambda: time.monotonic() + late
-sys.exit(cli.run(sys.argv[1:]))
+time_limit.monotonic = lambda: time.monotonic() + late
+sys.exit(main.run(sys.argv[1:]))
 """
 """Runs a command whose caller takes an hour to answer; meanwhile the timer rings that was wound up for a minute."""
 

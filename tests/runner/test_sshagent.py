@@ -120,7 +120,7 @@ def test_nothing_of_the_environment_comes_to_it(folder: str, monkeypatch: pytest
 HOLDER = textwrap.dedent(
     """
     import sys, time
-    from jitid.runner.sshagent import SshAgent
+    from jitid.capabilities.run.key_agent import SshAgent
     agent = SshAgent(sys.argv[1])
     print(agent.path, flush=True)
     time.sleep(600)
