@@ -1,0 +1,263 @@
+"""What the version before the code was moved has written goes on to be opened, verified and brought up to date.
+
+The fixture is in `tests/fixtures/before_the_move`; `tests/fixtures/make.py` tells how it was made. Whoever changes
+what a question answers on purpose writes the new answer into `ANEW`, and never makes the fixture anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.authority import codec
+from jitid.authority import operations as ops
+from jitid.errors import InvalidCredentialError
+from jitid.ledger import folder, schema
+from tests.builders import Database, World, modes
+from tests.fixtures import wire
+from tests.fixtures.before import LAST, Past, answers, read, seconds, unpack
+from tests.postgres import Postgres
+
+QUESTIONS = {" ".join(each["line"]): each for each in answers()}
+ANEW: dict[str, str] = {}
+"""What is answered on standard output by now, by the question: another answer than then, on purpose."""
+API = "https://api.example"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a folder with the ledger, tokens and heads of the fixture."""
+    unpack("ledger", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Past:
+    """Return a shell over the fixture, for whoever changes nothing there."""
+    place = tmp_path_factory.mktemp("before")
+    for name in ("ledger", "backups"):
+        unpack(name, place)
+    return Past(place)
+
+
+def _opened(path: Path) -> World:
+    files = sorted((path / "policy").glob("*.cedar"))
+    policy = [(each.name, each.read_text()) for each in files]
+    return World(path, policy=policy, now=seconds(LAST))
+
+
+def _rows(path: Path) -> dict[str, int]:
+    """Return how many rows each table has."""
+    db = sqlite3.connect(path / folder.DATABASE)
+    try:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+    finally:
+        db.close()
+
+
+def test_the_fixture_has_rows_in_every_table(home: Path) -> None:
+    """But in the one that has rows only while a prune is at work."""
+    assert {name for name, rows in _rows(home / "ledger").items() if not rows} == {"condemned"}
+    assert {mode & 0o077 for mode in modes(home / "ledger").values()} == {0}
+
+
+@pytest.mark.parametrize("line", QUESTIONS)
+def test_a_question_has_the_answer_that_it_had(asked: Past, line: str) -> None:
+    question = QUESTIONS[line]
+    done = asked.run(*question["line"])
+    assert (done.returncode, asked.shown(done.stdout), asked.shown(done.stderr)) == (
+        question["status"],
+        ANEW.get(line, question["out"]),
+        question["err"],
+    )
+
+
+def _live(world: World, home: Path) -> None:
+    """Insist that what was alive is, that more is issued, delegated and renewed, and that all of it is verified."""
+    tokens = home / "tokens"
+    world.check()
+    root = (tokens / "root.jwt").read_text().strip()
+    assert world.verify(root).agent == "planner"
+    world.verify((tokens / "opaque").read_text().strip())
+    world.verify((tokens / "service.jwt").read_text().strip(), API)
+    certificate, _, _ = (tokens / "x509-svid.pem").read_text().partition("-----BEGIN PRIVATE KEY")
+    world.verify(certificate)
+    for name in ("revoked.jwt", "ended.jwt", "by-lost.jwt", "leaked-1.jwt", "es256.jwt", "old.jwt"):
+        with pytest.raises(InvalidCredentialError):
+            world.verify((tokens / name).read_text().strip())
+    events = len(world.events())
+    child = world.issue(parent=root, agent="later", scopes=("repo:acme",))
+    world.verify(child.token)
+    made = world.issue(task="LATER-1")
+    world.verify(made.token)
+    world.revoke(made.id)
+    with pytest.raises(InvalidCredentialError):
+        world.verify(made.token)
+    world.retire("user:alice/INC-1")
+    with pytest.raises(InvalidCredentialError):
+        world.verify(root)
+    head = (home / "heads/last.jws").read_text().strip()
+    verified = world.authority.perform(ops.VerifyLog(expected_head=head))
+    told = [event["op"] for event in world.events()[events:]]
+    assert told == ["expire", "issue", "issue", "revoke", "retire"]
+    assert verified.events == world.check()
+
+
+def test_a_ledger_is_lived_on_in(home: Path) -> None:
+    """By the authority itself, at a time that the test sets."""
+    with _opened(home / "ledger") as world:
+        _live(world, home)
+    db = sqlite3.connect(home / "ledger" / folder.DATABASE)
+    assert db.execute("PRAGMA user_version").fetchall() == [(len(schema.SQLITE_STEPS),)]
+    db.close()
+
+
+def test_a_ledger_in_a_database_is_lived_on_in(
+    home: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the copy of the other one, and was written down as SQL."""
+    with _restored(home, postgres_server, monkeypatch) as world:
+        _live(world, home)
+
+
+def _restored(home: Path, server: Postgres, patch: pytest.MonkeyPatch) -> World:
+    unpack("postgres-home", home)
+    database = server.new_database()
+    with server.connect(database) as connection:
+        connection.execute(read("postgres.sql"))
+    path = home / "keys-home"
+    patch.setitem(Database.addresses, path, server.url(database))
+    return _opened(path)
+
+
+_OF_THE_LOG = ("ReadLog", "FollowLog")
+"""What tells of the log, which goes on in the copy."""
+_OF_A_SERVICE = ("MakeStatusList",)
+"""What is answered only where the configuration says at which address."""
+
+
+@pytest.mark.parametrize("kept", ["file", "database"])
+def test_what_was_asked_over_the_wire_is_answered_the_same(
+    home: Path, kept: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an authority over what the fixture has, decoded and encoded by the code of now."""
+    if kept == "file":
+        world = _opened(home / "ledger")
+    else:
+        world = _restored(home, request.getfixturevalue("postgres_server"), monkeypatch)
+    said = wire.recorded()
+    world.clock.now = said.at
+    different = []
+    with world:
+        for each in said.exchanges:
+            if not each["reads"] or each["name"] in _OF_A_SERVICE:
+                continue
+            if kept == "database" and each["name"] in _OF_THE_LOG:
+                continue
+            operation = codec.decode_operation(each["name"], each["request"])
+            answer: Any = codec.encode_result(operation, world.authority.perform(operation))
+            if each["pieces"]:
+                answer = list(answer)
+            # Over SQLite `stands` of an approval's words is 0 or 1; over PostgreSQL it was false or true.
+            same = (
+                answer == each["answer"]
+                if kept == "database"
+                else wire.text(answer) == wire.text(each["answer"])
+            )
+            if not same:
+                different.append((each["name"], [*wire.differences(answer, each["answer"])]))
+    assert not different
+
+
+@pytest.mark.parametrize("name", ["backup.tar", "backup"])
+@pytest.mark.parametrize("how", [(), ("--keep-live",)], ids=lambda how: "".join(how) or "ending")
+def test_a_backup_is_restored(tmp_path: Path, name: str, how: tuple[str, ...]) -> None:
+    """With private keys and without; what lived in it ends unless it is to live on."""
+    for each in ("backups", "ledger"):
+        unpack(each, tmp_path)
+    past = Past(tmp_path)
+    past.environment["JITID_LEDGER"] = str(tmp_path / "restored")
+    past.good("ledger", "restore", name, *how)
+    past.good("audit", "verify", "--expect-head", "heads/last.jws")
+    alive = past.good("list", "--live", "--field", "jti")
+    if how:
+        assert alive == QUESTIONS["list --live --field jti"]["out"]
+    else:
+        # What was adopted ends elsewhere.
+        assert alive == past.good("list", "--live", "--kind", "adopted", "--field", "jti")
+    assert past.run("verify", "tokens/root.jwt").returncode == (0 if how else 8)
+    past.good("issue", "--task", "LATER-1", "--delegator", "alice")
+    past.good("audit", "verify")
+
+
+def test_a_ledger_is_moved(home: Path) -> None:
+    """The copy is verified as it is made, and the source says where it went."""
+    past = Past(home)
+    past.good("ledger", "copy", "--to", "moved", "--keys")
+    past.good("--ledger", "moved", "audit", "verify", "--expect-head", "heads/last.jws")
+    past.good("--ledger", "moved", "verify", "tokens/root.jwt")
+    past.good("--ledger", "moved", "issue", "--task", "LATER-1", "--delegator", "alice")
+    assert past.run("issue", "--task", "LATER-1", "--delegator", "alice").returncode == 7
+
+
+def test_a_ledger_is_swept_pruned_cut_and_backed_up(home: Path) -> None:
+    """Whatever its maker could do with it: the sweep reads on from the head that the last one has kept."""
+    past = Past(home)
+    swept = past.run("sweep", "--format", "jsonl")
+    assert swept.returncode == 10, swept.stderr
+    found = {json.loads(line).get("rule") for line in swept.stdout.splitlines()}
+    assert {"leaked-live", "standing"} <= found
+    past.good("audit", "verify")
+    past.good("renew", "--token-file", "tokens/new-issuer.jwt", "--ttl", "10m")
+    past.good("agent", "resume", "idle")
+    past.good("keys", "rotate")
+    past.good("leak", "close", "3", "--reason", "known", "--yes")
+    past.good("access", "grant", "user:zoe", "--role", "auditor")
+    past.good("ledger", "backup", "later.tar")
+    past.time = "2026-06-20 08:00:00"
+    # So that what has run out meanwhile is told by events of before the prune.
+    past.good("--accept-clock", "issue", "--task", "LATER-1", "--delegator", "alice")
+    past.good("prune")
+    past.good("prune", "--evidence-after", "30d", "--export", "segments")
+    past.good("audit", "verify")
+    (segment,) = (home / "segments").iterdir()
+    past.good("audit", "verify", "--file", str(segment), "--expect-head", "heads/last.jws")
+
+
+def test_exports_segments_and_heads_are_verified(tmp_path: Path) -> None:
+    """Each by itself, for which no ledger is needed."""
+    unpack("exports", tmp_path)
+    past = Past(tmp_path)
+    for name in ("first", "last"):
+        past.good("audit", "verify", "--file", f"exports/{name}.jsonl", "--expect-head", f"heads/{name}.jws")
+    segments = sorted((tmp_path / "segments").iterdir())
+    assert len(segments) == 2
+    told = [
+        json.loads(past.good("audit", "verify", "--file", str(each), "--format", "json")) for each in segments
+    ]
+    assert [each["events"] for each in told] == [8, 13]
+    past.good("audit", "verify", "--file", str(segments[0]), "--expect-head", "heads/first.jws")
+    assert (
+        past.run(
+            "audit", "verify", "--file", "exports/first.jsonl", "--expect-head", "heads/last.jws"
+        ).returncode
+        == 7
+    )
+    # What was edited is found as it was.
+    text = segments[1].read_text()
+    segments[1].write_text(text.replace("OLD-3", "OLD-4", 1))
+    assert past.run("audit", "verify", "--file", str(segments[1])).returncode == 7
+
+
+def test_what_is_exported_now_is_what_was_exported(home: Path) -> None:
+    """Event by event; the head says when it was signed."""
+    unpack("exports", home)
+    now = Past(home).good("audit", "export").splitlines()
+    then = (home / "exports/last.jsonl").read_text().splitlines()
+    assert now[:-1] == then[:-1]
+    assert json.loads(now[-1]).keys() == json.loads(then[-1]).keys()
