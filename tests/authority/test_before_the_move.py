@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from jitid import strictjson
-from jitid.authority import codec, fitting
+from jitid.authority import answer_checks
 from jitid.errors import UsageError
+from jitid.operation import codec
+from jitid.values import strict_json
 from tests.fixtures import wire
 from tests.fixtures.before import Past, unpack
 from tests.real import faked
@@ -38,7 +39,7 @@ def test_most_operations_were_asked_for() -> None:
 @pytest.mark.parametrize("each", DONE, ids=_called)
 def test_what_an_old_client_asks_is_understood(each: wire.Exchange) -> None:
     """It means what it meant: the client of now says it in the same words."""
-    operation = codec.decode_operation(each["name"], strictjson.loads(wire.text(each["request"])))
+    operation = codec.decode_operation(each["name"], strict_json.loads(wire.text(each["request"])))
     assert wire.text(codec.encode_operation(operation)) == wire.text(each["request"])
 
 
@@ -46,8 +47,8 @@ def test_what_an_old_client_asks_is_understood(each: wire.Exchange) -> None:
 def test_what_an_old_authority_answers_is_understood(each: wire.Exchange) -> None:
     """And the authority of now answers in the same words."""
     operation = codec.decode_operation(each["name"], each["request"])
-    answer: Any = codec.decode_result(operation, strictjson.loads(wire.text(each["answer"])))
-    answer = fitting.fitting(operation, answer)
+    answer: Any = codec.decode_result(operation, strict_json.loads(wire.text(each["answer"])))
+    answer = answer_checks.fitting(operation, answer)
     if not each["pieces"]:
         assert wire.text(codec.encode_result(operation, answer)) == wire.text(each["answer"])
         return
@@ -57,7 +58,7 @@ def test_what_an_old_authority_answers_is_understood(each: wire.Exchange) -> Non
 
 @pytest.mark.parametrize("each", FAILED, ids=_called)
 def test_what_an_old_authority_refuses_is_understood(each: wire.Exchange) -> None:
-    error = codec.decode_error(strictjson.loads(wire.text(each["answer"])))
+    error = codec.decode_error(strict_json.loads(wire.text(each["answer"])))
     assert wire.text(codec.encode_error(error)) == wire.text(each["answer"])
 
 

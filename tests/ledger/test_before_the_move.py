@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import codec
-from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError
-from jitid.ledger import folder, schema
+from jitid.ledger.sqlite import folder
+from jitid.ledger.sqlite import schema as sqlite_schema
+from jitid.operation import base as ops
+from jitid.operation import codec
 from tests.builders import Database, World, modes
 from tests.fixtures import wire
 from tests.fixtures.before import LAST, Past, answers, read, seconds, unpack
@@ -113,7 +114,7 @@ def test_a_ledger_is_lived_on_in(home: Path) -> None:
     with _opened(home / "ledger") as world:
         _live(world, home)
     db = sqlite3.connect(home / "ledger" / folder.DATABASE)
-    assert db.execute("PRAGMA user_version").fetchall() == [(len(schema.SQLITE_STEPS),)]
+    assert db.execute("PRAGMA user_version").fetchall() == [(len(sqlite_schema.SQLITE_STEPS),)]
     db.close()
 
 
