@@ -64,11 +64,11 @@ from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps
 from tests.builders import DAY, KINDS, NOW, World, policed, request
-from tests.governance import people
-from tests.lifecycle import test_registry as registry
+from tests.capabilities.directory import people
+from tests.capabilities.directory import test_registry as registry
+from tests.crypto.signed import ED25519, jwk
 from tests.offlineroot import certified
 from tests.programs import Shop
-from tests.tokens.signed import ED25519, jwk
 
 
 def live_through_everything(world: World) -> None:

@@ -37,7 +37,7 @@ from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, World, edit
-from tests.tokens import signed
+from tests.crypto import signed
 
 JWK = strict_json.dumps(signed.jwk(signed.ED25519, kid="k1"))
 

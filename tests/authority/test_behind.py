@@ -35,8 +35,8 @@ from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
 from tests.builders import World, request
-from tests.lifecycle.test_retention import prune, wait
-from tests.tokens.signed import P256, jwk
+from tests.capabilities.integrity.test_retention import prune, wait
+from tests.crypto.signed import P256, jwk
 
 GATE, MALLORY, ROOT = caller("system:gate"), caller("user:mallory"), caller("user:root", "admin")
 WIDE = ("*:out",)

@@ -29,7 +29,7 @@ from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import NOW, PERMIT_ALL, World, policed, request
-from tests.tokens.signed import P256, jwk, token
+from tests.crypto.signed import P256, jwk, token
 
 ISSUER = "https://id.example"
 AGENT = Caller("agent:planner", frozenset(), agent="planner")

@@ -37,8 +37,8 @@ from jitid.operation.annotations import operations
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller
 from tests.builders import NAMES, Made, World, edit, request
-from tests.lifecycle.test_lines import OVERLAP, attach, renew
-from tests.lifecycle.test_svids import retyped
+from tests.capabilities.identity.test_svids import retyped
+from tests.capabilities.issue.test_lines import OVERLAP, attach, renew
 from tests.programs import Shop
 
 API, BACKEND, OTHER = "https://api.example", "https://backend.example", "https://other.example"

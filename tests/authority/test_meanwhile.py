@@ -38,7 +38,7 @@ from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
 from tests.builders import World, request
-from tests.tokens.signed import P256, jwk
+from tests.crypto.signed import P256, jwk
 
 SERVICE = "https://api.example"
 GATE, EVE, ROOT = caller("system:gate"), caller("user:eve"), caller("user:root", "admin")

@@ -29,7 +29,7 @@ from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit, request
-from tests.lifecycle.test_issuance import claims
+from tests.capabilities.issue.test_issuance import claims
 
 OWNER, EVE = caller("user:alice"), caller("user:eve")
 SERVICE = "https://api.example"

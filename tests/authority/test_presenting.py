@@ -36,11 +36,11 @@ from jitid.model.caller import Caller
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
+from tests.backup.test_copy_ledger import copied
 from tests.builders import DAY, NOW, World, edit, request
-from tests.lifecycle.test_copying import copied
-from tests.lifecycle.test_retention import prune, wait
-from tests.lifecycle.test_segments import cut
-from tests.tokens.signed import ED25519, P256, encode, jwk, token
+from tests.capabilities.integrity.test_cut import cut
+from tests.capabilities.integrity.test_retention import prune, wait
+from tests.crypto.signed import ED25519, P256, encode, jwk, token
 
 ISSUER = "https://id.example"
 OTHER = "https://other.example"

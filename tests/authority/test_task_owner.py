@@ -18,7 +18,7 @@ from jitid.model.caller import Caller
 from jitid.operation import base as ops
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, policed, request
-from tests.sweep.asking import found as swept
+from tests.capabilities.sweep.asking import found as swept
 
 PLAIN = '@id("all") permit (principal, action, resource);\n'
 RELEASE = """@id("release")

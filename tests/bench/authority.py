@@ -28,10 +28,10 @@ from tests.bench.measure import (
     under,
 )
 from tests.bench.secretstore import Store
+from tests.crypto.signed import jwk, token
 from tests.real import Shell
 from tests.server.asking import grant
 from tests.serving import Served, serving
-from tests.tokens.signed import jwk, token
 
 _CLIENTS = 8
 _WORKERS = 2

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders import open_sqlite, put_delegator
+from tests.crypto.signed import ED25519, jwk, token
 from tests.real import Shell
-from tests.tokens.signed import ED25519, jwk, token
 
 ISSUER = "https://id.example"
 POLICY = """

@@ -24,7 +24,7 @@ from jitid.redaction.token_format import SIGNED_MARK, masked, names_token
 from jitid.values.secret import new_opaque
 from jitid.values.text import foreign, label, quote
 from tests.cli.test_hostile import LAST, NEEDED, PLACES
-from tests.values.test_name import names
+from tests.values.test_names import names
 
 OPAQUE = new_opaque(lambda count: bytes(number * 37 % 248 for number in range(count)))
 BODY = OPAQUE.removeprefix("jitid_")

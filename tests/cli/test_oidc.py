@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.builders import know
+from tests.crypto.signed import P256, jwk, token
 from tests.real import Shell
-from tests.tokens.signed import P256, jwk, token
 
 ISSUER = "https://ci.example"
 

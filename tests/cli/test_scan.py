@@ -19,8 +19,8 @@ from jitid.cli.leak import scan_store
 from jitid.cli.leak.scan_count import Counted
 from jitid.cli.leak.scan_findings import offline
 from jitid.values.secret import fingerprint
+from tests.capabilities.scan.test_hits import opaque
 from tests.real import Shell, command, until
-from tests.scan.test_hits import opaque
 
 HOSTILE = b"\xff\x1b[31m\x1b]0;x\x07\t<b>=cmd|' -C x'!A0 ..:%2f{}](.txt"
 """What acts on a terminal, in HTML, in a spreadsheet, in an address and in Markdown; and is no UTF-8."""

@@ -16,7 +16,7 @@ from jitid.errors import UsageError
 from jitid.model.sighting import Sighting
 from jitid.operation import base as ops
 from tests.builders import World
-from tests.scan.gitrepo import WHEN, Made, opaque
+from tests.capabilities.scan.gitrepo import WHEN, Made, opaque
 
 
 @pytest.fixture

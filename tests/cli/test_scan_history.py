@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.capabilities.scan.gitrepo import Made
 from tests.real import Shell, need
-from tests.scan.gitrepo import Made
 
 NOTE = "was not searched: "
 

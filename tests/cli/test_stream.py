@@ -24,7 +24,7 @@ from jitid.search.hidden import AFTER
 from jitid.search.pasted import LONGEST
 from jitid.values.ids import credential_id
 from jitid.values.secret import fingerprint, new_opaque
-from tests.values.test_searching import JTI, OPAQUE, TOKEN, content, signed
+from tests.search.test_find import JTI, OPAQUE, TOKEN, content, signed
 
 WHAT = "the text"
 Strings = dict[str, Counter[Any]]

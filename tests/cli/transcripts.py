@@ -20,7 +20,7 @@ taken for
 - Blank lines and lines that start with `#` stay where they are and mean nothing.
 
 All commands of a transcript run in one new working directory with a new home folder. Beside jitid there is
-`id-token`, an issuer of ID tokens (`tests/tokens/issuing.py`). What differs from run
+`id-token`, an issuer of ID tokens (`tests/crypto/issuing.py`). What differs from run
 to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI] [APR] [ACC]
 [JWT] [OPAQUE] [NAME] (at a target) [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
 the folder of it all.
@@ -231,7 +231,7 @@ def _prepare(folder: Path) -> dict[str, str]:
     # The same code that pytest has loaded, by the same interpreter, whatever else is installed. The home folder is the
     # one of the password database too: guard rails go by that.
     root = Path(jitid.__file__).parent.parent
-    for name, module in (("jitid", "jitid.__main__"), ("id-token", "tests.tokens.issuing")):
+    for name, module in (("jitid", "jitid.__main__"), ("id-token", "tests.crypto.issuing")):
         command = folder / "bin" / name
         command.write_text(
             f"#!{sys.executable}\nimport os, pwd, sys\nsys.path[0] = {str(root)!r}\n"

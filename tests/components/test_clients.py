@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.crypto.loopback import Answer, serve
 from tests.nginx import get, nginx
 from tests.node import Node
-from tests.tokens.loopback import Answer, serve
 
 
 def test_node_runs_the_packages_and_hands_back_a_value(node: Node) -> None:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.components.helping import ASKING, asked, is_for, shell_with_programs
+from tests.crypto.loopback import certificate
 from tests.real import Shell, need
-from tests.tokens.loopback import certificate
 
 
 class Answer(NamedTuple):

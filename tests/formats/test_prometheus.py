@@ -9,7 +9,7 @@ from hypothesis import given
 
 from jitid.capabilities.sweep.findings_view import SweptRow
 from jitid.formats import prometheus
-from tests.formats.swept import RULES, ended, finding, sweeps, whole
+from tests.capabilities.sweep.swept import RULES, ended, finding, sweeps, whole
 from tests.formats.test_formats import texts
 from tests.real import need
 

@@ -12,10 +12,10 @@ import pytest
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Record, Settlement, Target
+from tests.authority.remote.peer import answering
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import ISSUER, try_to_make
 from tests.openbao import write_secret
-from tests.remote.peer import answering
 
 TOKEN = "s.OWN-TOKEN"
 

@@ -13,11 +13,11 @@ from jitid.errors import ConfigurationError, IntegrityError, RefusedError, Stora
 from jitid.issuers.openbao.transit import Transit
 from jitid.keys.keyring import Elsewhere
 from jitid.model.target import Target
+from tests.authority.remote.peer import answering
 from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.test_openbaoanswers import http
 from tests.openbao import write_secret
 from tests.real import Shell
-from tests.remote.peer import answering
 
 _TABLE = """
 [target.vault]

@@ -20,8 +20,8 @@ from jitid.model.ledger_rows import Selection
 from jitid.model.use import UseFilter
 from jitid.values.ids import parse_id
 from tests.builders import DAY, World
-from tests.lifecycle.test_retention import prune, tables
-from tests.lifecycle.test_segments import cut
+from tests.capabilities.integrity.test_cut import cut
+from tests.capabilities.integrity.test_retention import prune, tables
 from tests.real import Shell, need
 
 ROOT = Path(__file__).parent.parent.parent

@@ -29,10 +29,10 @@ from jitid.operation.base import CutLog, ExportLog, Prune, SignHead
 from jitid.policy.decision import Standing
 from jitid.values.ids import approval_id
 from jitid.values.strict_json import loads
+from tests.backup.test_copy_ledger import copied
 from tests.builders import DAY, NAMES, NOW, World, make_database
 from tests.cli import transcripts
 from tests.eventful import live_through_everything
-from tests.lifecycle.test_copying import copied
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.postgres import Postgres
 
@@ -152,7 +152,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     # Only where a target keeps the key: see tests/issuers/test_transit.py.
     for name in ("key-create", "key-rotate"):
         told[name].remove("kept_by")
-    # Only of a row from an earlier version: see tests/lifecycle/test_chain.py.
+    # Only of a row from an earlier version: see tests/capabilities/issue/test_lineage.py.
     told["renew"].remove("root_proof")
     # Only of renewals and attachments from an earlier version.
     told["renew"].remove("before")

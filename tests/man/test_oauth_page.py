@@ -11,10 +11,10 @@ import pytest
 
 from jitid.capabilities.access import assertion, key_sets
 from jitid.server import app, authzen, forward_auth, oauth, token_endpoint, token_status
+from tests.crypto.loopback import Answer, serve
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
 from tests.server.asking import Asked, asking
-from tests.tokens.loopback import Answer, serve
 
 PAGE = read("jitid-oauth.7")
 TEXT = plain(PAGE)

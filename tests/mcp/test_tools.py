@@ -15,7 +15,7 @@ import pytest
 
 from jitid.mcp import tool_schema
 from jitid.mcp.tools import TOOLS
-from tests.lifecycle.office import Office
+from tests.capabilities.issue.office import Office
 from tests.mcp.asking import Server, events, states, verifies
 from tests.mcp.conftest import AUDIENCES
 from tests.real import Shell, missing

@@ -1,1 +1,0 @@
-"""A reference model of the promises, and a state machine that holds jitid to it."""

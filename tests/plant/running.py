@@ -18,20 +18,20 @@ from tests.plant.defect import PACKAGE, ROOT, AnchorError, Defect, planted
 
 COPIED = (PACKAGE, "tests", "pyproject.toml", "README.md", "LICENSE", "man", "completions", ".readme")
 FAST = (
+    "tests/redaction",
     "tests/values",
-    "tests/tokens",
+    "tests/model",
+    "tests/crypto",
+    "tests/search",
     "tests/policy",
-    "tests/governance",
-    "tests/lifecycle",
+    "tests/capabilities",
+    "tests/operation",
     "tests/authority",
     "tests/ledger",
     "tests/issuers",
-    "tests/sweep",
     "tests/formats",
-    "tests/test_delegation.py",
-    "tests/test_files.py",
-    "tests/test_chains.py",
-    "tests/test_audit.py",
+    "tests/backup",
+    "tests/system/test_files.py",
 )
 """What runs for a defect that says nothing of its tests."""
 WITHOUT_SERVERS = (

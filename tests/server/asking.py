@@ -17,9 +17,9 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.config.effective import load
+from tests.crypto.signed import P256, jwk, token
 from tests.real import Shell
 from tests.serving import Answer, Served, serving
-from tests.tokens.signed import P256, jwk, token
 
 ISSUER = "http://127.0.0.1:8477"
 IDP = "https://id.example"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.access.assertion import TYPE as ASSERTION
+from tests.crypto.signed import ED25519, P256, jwk, token
 from tests.server.asking import API, ISSUER, Asked, asking, grant
 from tests.serving import Answer
-from tests.tokens.signed import ED25519, P256, jwk, token
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from tests.crypto.signed import encode, jwk
 from tests.node import Node
 from tests.real import Shell, free_port, missing, need
 from tests.server.asking import API, EXCHANGE, TYPE, configured, grant, id_token
 from tests.serving import Served, serving
-from tests.tokens.signed import encode, jwk
 
 KEY = generate_private_key(SECP256R1())
 PRIVATE = {**jwk(KEY), "d": encode(KEY.private_numbers().private_value.to_bytes(32))}

@@ -19,12 +19,12 @@ from jitid.capabilities.targets.operations import Attach
 from jitid.config.effective import load
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
+from tests.crypto.signed import P256, jwk, token
 from tests.real import Shell
 from tests.server.asking import API, FORM, grant
 from tests.server.test_ending import Asking, held
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving
-from tests.tokens.signed import P256, jwk, token
 
 
 @contextmanager

@@ -13,11 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.crypto.signed import jwk
 from tests.node import Node
 from tests.real import free_port, module, until
 from tests.server.asking import configured, grant
 from tests.serving import Served, serving
-from tests.tokens.signed import jwk
 
 KEY = generate_private_key(SECP256R1())
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

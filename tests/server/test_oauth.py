@@ -15,12 +15,12 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from tests.crypto.loopback import Answer as Web
+from tests.crypto.loopback import serve
+from tests.crypto.signed import ED25519, token
 from tests.real import until
 from tests.server.asking import API, EXCHANGE, FORM, IDP, ISSUER, TYPE, Asked, asking, grant, id_token
 from tests.serving import serving
-from tests.tokens.loopback import Answer as Web
-from tests.tokens.loopback import serve
-from tests.tokens.signed import ED25519, token
 
 LOGIN = getpass.getuser()
 OTHER = "https://machines.example"

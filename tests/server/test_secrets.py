@@ -11,9 +11,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.crypto.signed import P256, jwk
 from tests.server.asking import API, FORM, Asked, asking, grant
 from tests.serving import Answer
-from tests.tokens.signed import P256, jwk
 
 PATHS = ("/token", "/introspect", "/revoke")
 NAMES = ("system:ci", "user:alice@example.com", "user:alice+ops/x@example.com", "system:a.b-c_d")

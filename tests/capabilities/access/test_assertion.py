@@ -1,0 +1,130 @@
+"""Client assertions: what a client signs proves it, to this authority alone, for minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+from jitid.capabilities.access import assertion
+from jitid.errors import InvalidCredentialError
+from tests.crypto.signed import ED25519, NOW, P256, Private, encode, jwk, token
+
+RSA = generate_private_key(65537, 2048)
+HERE = "https://auth.example/token"
+CLAIMS: dict[str, Any] = {
+    "iss": "system:ci",
+    "sub": "system:ci",
+    "aud": HERE,
+    "jti": "one",
+    "iat": NOW,
+    "exp": NOW + 60,
+}
+
+
+def check(text: str, *keys: dict[str, Any], now: int = NOW) -> str:
+    """Return whose assertion it is."""
+    found = assertion.parse(text)
+    named = {f"acc_{number}": key for number, key in enumerate(keys)}
+    assert assertion.check(found, named, ("https://auth.example", HERE), now) == f"acc_{len(keys) - 1}"
+    return found.client
+
+
+def signed(private: Private = P256, alg: str = "ES256", typ: str = "JWT", **claims: Any) -> str:
+    """Return an assertion with some of its claims changed; None leaves one out."""
+    said = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
+    return token({"alg": alg, "typ": typ}, said, private)
+
+
+@pytest.mark.parametrize(
+    ("private", "alg"), [(P256, "ES256"), (ED25519, "EdDSA"), (ED25519, "Ed25519"), (RSA, "RS256")]
+)
+def test_a_client_is_proved_by_its_key(private: Private, alg: str) -> None:
+    assert check(signed(private, alg), jwk(private)) == "system:ci"
+    assert check(signed(private, alg), jwk(generate_private_key(65537, 2048)), jwk(private)) == "system:ci"
+    assert check(
+        signed(private, alg, "client-authentication+jwt", aud=["https://auth.example"]), jwk(private)
+    )
+    for other in (P256, ED25519, RSA):
+        if other is not private:
+            with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+                check(signed(private, alg), jwk(other))
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"aud": "https://other.example"}, "alone"),
+        ({"aud": [HERE, "https://other.example"]}, "alone"),
+        ({"aud": []}, "alone"),
+        ({"aud": None}, "alone"),
+        ({"iss": "system:other"}, "not both the client's name"),
+        ({"sub": None}, "not both the client's name"),
+        ({"sub": "", "iss": ""}, "not both the client's name"),
+        ({"sub": ["system:ci"], "iss": ["system:ci"]}, "not both the client's name"),
+        ({"jti": None}, "no `jti`"),
+        ({"jti": ""}, "no `jti`"),
+        ({"jti": "x" * 257}, "no `jti`"),
+        ({"exp": None}, "no integer"),
+        ({"exp": NOW + 60.5}, "no integer"),
+        ({"exp": True}, "no integer"),
+        ({"exp": NOW}, "has expired"),
+        ({"exp": NOW + 3600, "iat": NOW - 300}, "signed 300 seconds ago"),
+        ({"exp": NOW + 361, "iat": None}, "more than 300 seconds"),
+        ({"exp": NOW + 3600, "iat": NOW + 61}, "more than 300 seconds"),
+        ({"iat": NOW + 61}, "`iat` is to come"),
+        ({"iat": "now"}, "no integer"),
+        ({"nbf": NOW + 61}, "`nbf` is to come"),
+        ({"nbf": "now"}, "`nbf` is to come, or no integer"),
+    ],
+)
+def test_claims_that_prove_nothing(claims: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidCredentialError, match=why):
+        check(signed(**claims), jwk(P256))
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ({"alg": "none"}, "algorithm is none of"),
+        ({"alg": "HS256"}, "algorithm is none of"),
+        ({"alg": "ES384"}, "algorithm is none of"),
+        ({"alg": ["ES256"]}, "algorithm is none of"),
+        ({}, "algorithm is none of"),
+        ({"alg": "ES256", "typ": "at+jwt"}, "type is not JWT"),
+        ({"alg": "ES256", "crit": ["b64"]}, "extension"),
+        ({"alg": "EdDSA"}, "none of the client's keys"),
+        ({"alg": "RS256"}, "none of the client's keys"),
+    ],
+)
+def test_a_header_chooses_neither_key_nor_algorithm(header: dict[str, Any], why: str) -> None:
+    """RFC 8725, section 3.1."""
+    with pytest.raises(InvalidCredentialError, match=why):
+        check(token({"jwk": jwk(P256), **header}, CLAIMS, P256), jwk(P256, kid="mine"))
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """Neither is a registered key that is symmetric ever used."""
+    with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+        check(signed(), {"kty": "oct", "k": encode(b"a shared secret of 32 characters")})
+    with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+        check(signed(), jwk(P256, alg="ES384"))
+    with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+        check(signed())
+
+
+def test_what_is_signed_for_an_hour_counts_for_minutes() -> None:
+    """As common clients sign; and it must be remembered for no longer that it was used."""
+    long = signed(exp=NOW + 3600)
+    assert check(long, jwk(P256), now=NOW + 299) == "system:ci"
+    assert assertion.parse(long).ends_at == NOW + 300
+    assert check(signed(iat=None, exp=NOW + 300), jwk(P256)) == "system:ci"
+
+
+def test_a_changed_assertion_is_refused() -> None:
+    head, body, end = signed().split(".")
+    other = signed(sub="system:root", iss="system:root").split(".")[1]
+    for text in (f"{head}.{other}.{end}", f"{head}.{body}.{encode(bytes(64))}", f"{head}.{body}.{end[:-4]}"):
+        with pytest.raises(InvalidCredentialError):
+            check(text, jwk(P256))

@@ -1,0 +1,35 @@
+"""A ledger with an authority over it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid.capabilities.access.oidc import OidcIssuer
+from tests.builders import PERMIT_ALL, World
+from tests.crypto import signed
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a new ledger under the default policy."""
+    with World(tmp_path / "ledger") as world:
+        yield world
+
+
+@pytest.fixture
+def lenient(tmp_path: Path) -> Iterator[World]:
+    """Return a new ledger under a policy that permits everything."""
+    with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
+        yield world
+
+
+@pytest.fixture
+def oidc(tmp_path: Path) -> World:
+    """Return a ledger that takes the ID tokens of one issuer, whose keys are in a file."""
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
+    return World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")])

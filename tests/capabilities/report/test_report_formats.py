@@ -1,0 +1,347 @@
+"""What the report is written as: every format holds the same figures, and nothing in a name acts."""
+
+from __future__ import annotations
+
+import csv as csv_reader
+import io
+import json as json_reader
+import re
+import subprocess
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jitid.capabilities.report import report_document, report_html, report_metrics, report_text
+from jitid.capabilities.report.sprawl_report import Report, gravest
+from jitid.capabilities.sweep.finding import Finding
+from jitid.formats import csv, json
+from jitid.formats.figures import count, duration, percent
+from jitid.formats.view import View
+from jitid.model.survey import Breakdown, Part, Spread
+from tests.capabilities.report.made import FOUND, HOSTILE, hostile, lifeless, lively, ownerless
+from tests.real import need
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Return a report of much that has happened."""
+    return lively(tmp_path_factory.mktemp("report") / "ledger")
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return what a reader of the JSON gets."""
+    view = View("jitid.report/1", (), (), document=report_document.document(report))
+    found: dict[str, Any] = json_reader.loads("".join(json.text(view)))
+    return found
+
+
+def test_the_document_has_what_lines_have(report: Report) -> None:
+    """The same figures, whichever way they are read."""
+    told = document(report)
+    figures: dict[str, list[Any]] = defaultdict(list)
+    for row in report_metrics.rows(report):
+        figures[row["metric"]].append((dict(row["labels"]), row["value"]))
+    totals = told["totals"]
+    assert figures["credentials_live"] == [({}, totals["live"])]
+    assert figures["identities_issued"] == [({}, totals["identities"])]
+    assert sum(value for _, value in figures["tasks"]) == totals["tasks"]
+    for name, found in told["live_by"].items():
+        assert figures[f"credentials_live_by_{name}"] == [
+            ({name: each["name"]}, each["live"]) for each in found["top"]
+        ]
+        assert figures[f"credentials_live_by_{name}_others"] == [({}, found["others"])]
+    assert [value for _, value in figures["day_live"]] == [day["live"] for day in told["trend"]]
+    assert figures["leaked_percent_valid"] == [({}, told["leaks"]["after_five_days"]["percent"])]
+    assert told["leaks"]["after_five_days"]["published"] == {"percent": 91.6, "source": "NHI Mgmt Group"}
+    assert told["identities_per_person"]["published"] == {"value": 80, "source": "NHI Mgmt Group"}
+    assert told["use"]["counted"].startswith("renewed, delegated from, or allowed something")
+    assert figures["credentials_over_scoped"] == [({}, told["use"]["over_scoped"])] == [({}, 2)]
+    share = round(2 / totals["live"], 6)
+    assert (
+        figures["credentials_over_scoped_ratio"] == [({}, told["use"]["over_scoped_share"])] == [({}, share)]
+    )
+    assert (
+        figures["directory_agents_over_privileged"]
+        == [({}, told["directory"]["over_privileged"])]
+        == [({}, 1)]
+    )
+
+
+def test_of_what_no_use_is_reported_it_is_said_that_it_is_not_known(report: Report) -> None:
+    said = "hold scopes that nothing uses; not known: whether 9 of 99 live credentials are used"
+    assert document(report)["use"]["over_scoped_unknown"] == "whether 9 of 99 live credentials are used"
+    for text in (report_text.text(report, False), report_html.text(report)):
+        assert said in " ".join("".join(text).split())
+    assert report.excess is not None
+    none = report._replace(excess=report.excess._replace(over_scoped=0))
+    for text in (report_text.text(none, False), report_html.text(none)):
+        whole = " ".join("".join(text).split())
+        assert "one found; not known: whether 9 of 99 live credentials are used" in whole
+        assert "hold scopes that nothing uses" not in whole
+
+
+def test_without_an_old_leak_there_is_no_percentage(report: Report) -> None:
+    """None is no zero, and the words say why."""
+    leaks = report.survey.leaks._replace(aged=0, aged_valid=0)
+    young = report._replace(survey=report.survey._replace(leaks=leaks))
+    found = document(young)["leaks"]["after_five_days"]
+    assert found["percent"] is None
+    assert found["note"] == "no leak that worked when it was reported is five days old yet"
+    for text in (report_text.text(young, False), report_html.text(young)):
+        assert found["note"] in " ".join("".join(text).split())
+
+
+def of_leaks(report: Report, **counts: Any) -> tuple[Report, str]:
+    """Return the report with other counts of leaks, and what is read of it by eye, without its line breaks."""
+    changed = report._replace(survey=report.survey._replace(leaks=report.survey.leaks._replace(**counts)))
+    texts = (report_text.text(changed, False), report_html.text(changed))
+    return changed, " ".join(" ".join("".join(text).split()) for text in texts)
+
+
+def test_closed_leaks_are_told_apart(report: Report) -> None:
+    """They stay in the figures, and whoever reads those sees how many there are."""
+    changed, told = of_leaks(report, valid=5, valid_closed=2, living_on=4, living_on_closed=3)
+    assert "still valid 5, 2 of them closed, the oldest for" in told
+    assert "identity lives on 4 of the dead, by a successor or what was delegated, 3 of them closed" in told
+    assert "2 valid and closed" in told
+    assert "Dead, and its identity lives on: 4, 3 of them closed." in told
+    leaks = document(changed)["leaks"]
+    figures = {row["metric"]: row["value"] for row in report_metrics.rows(changed) if not row["labels"]}
+    for name, metric, value in (
+        ("still_valid", "valid", 5),
+        ("still_valid_closed", "valid_closed", 2),
+        ("identity_lives_on", "living_on", 4),
+        ("identity_lives_on_closed", "living_on_closed", 3),
+    ):
+        assert leaks[name] == figures[f"leaked_secrets_{metric}"] == value
+    _, told = of_leaks(report, valid=5, valid_closed=0, living_on=0, living_on_closed=0)
+    assert "closed" not in told
+
+
+def test_what_the_figures_leave_out_is_said_wherever_they_are_read(report: Report) -> None:
+    """A verifier that does not ask the ledger accepts what is dead here."""
+    changed, told = of_leaks(report, offline=1, accepted=7, unsettled=2)
+    said = "by verifiers, when the last signed credential of its identity or below has expired"
+    assert told.count(said) == 2
+    assert said in document(changed)["leaks"]["judged"]
+    more = "7 that the ledger refuses may be accepted by verifiers; 2 of them have a target that has not confirmed"
+    assert told.count(more) == 2
+    leaks = document(changed)["leaks"]
+    assert (leaks["honoured_offline"], leaks["accepted_by_verifiers"], leaks["target_unconfirmed"]) == (
+        1,
+        7,
+        2,
+    )
+
+
+def test_the_headline_has_both_exposures(report: Report) -> None:
+    """How long until the ledger refused it, and how long until no verifier accepts it."""
+    ledger, verifiers = Spread(4, 60, 3_600, 7_200), Spread(5, 86_400, 172_800, 259_200)
+    counts = {"aged": 8, "aged_valid": 2, "aged_known": 10, "aged_accepted": 6}
+    changed, _ = of_leaks(report, exposure=ledger, exposure_verifiers=verifiers, **counts)
+    text = "".join(report_text.text(changed, False))
+    headline = text[text.index("Leaked secrets\n") : text.index("Agents to a person\n")]
+    lines = [" ".join(line.split()) for line in headline.splitlines()]
+    shares = ["here, by the ledger", "here, by verifiers", "published"]
+    found = [next(place for place, line in enumerate(lines) if line.startswith(name)) for name in shares]
+    assert found == sorted(found)
+    assert "25.0 %" in lines[found[0]]
+    assert "60.0 %" in lines[found[1]]
+    assert "exposure, ledger p50 1m, p95 1h, longest 2h" in lines
+    assert "exposure, verifiers p50 1d, p95 2d, longest 3d" in lines
+    page = "".join(report_html.text(changed))
+    card = page[page.index("Leaked secrets still valid") : page.index("Live agent identities to a person")]
+    assert card.index("until the ledger refuses it") < card.index("until no verifier accepts it")
+    leaks = document(changed)["leaks"]
+    assert (leaks["exposure"]["p50_seconds"], leaks["exposure_verifiers"]["p50_seconds"]) == (60, 86_400)
+    assert (leaks["after_five_days"]["percent"], leaks["after_five_days"]["percent_verifiers"]) == (25, 60)
+    figures = {row["metric"]: row["value"] for row in report_metrics.rows(changed) if not row["labels"]}
+    assert figures["exposure_verifiers_p95_seconds"] == 172_800
+    assert figures["leaked_percent_accepted_by_verifiers"] == 60
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [(0, "0 were dead before they were reported, and are"), (1, "1 was dead before it was reported, and is")],
+)
+def test_what_was_dead_before_its_report_is_not_said_to_have_worked(
+    report: Report, before: int, words: str
+) -> None:
+    _, told = of_leaks(report, dead_before=before, secrets=7, aged=0, aged_valid=0)
+    assert f"{words} not counted" in told
+    assert "7 secrets, 0 of them worked then and were reported at least five days ago" in told
+    assert "0 of 0 secrets that worked when reported at least five days ago" in told
+
+
+def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:
+    """A sweep looks at the present."""
+    past = report._replace(past=True, offenders=None, missed=())
+    told = document(past)
+    assert told["offenders"] is None
+    for text in (
+        json_reader.dumps(told),
+        *map("".join, (report_text.text(past, False), report_html.text(past))),
+    ):
+        assert "a report of the past leaves them out" in text.replace("\n", " ")
+
+
+def test_the_gravest_come_first_and_then_the_largest() -> None:
+    """What is for information only is no offence."""
+    found = [each for each in FOUND if isinstance(each, Finding)]
+    assert [each.subject for each in gravest(found)] == [
+        *("jid_x", "user:b", "user:a", "INC-1", "bot", "agent-1: repo:*", "agent-2: repo:*")
+    ]
+    assert [each.subject for each in gravest(found, 2)] == ["jid_x", "user:b"]
+
+
+def test_whoever_offends_comes_with_the_command_that_ends_it(report: Report) -> None:
+    """In whatever is read by eye, and in JSON; and what was not examined is said."""
+    for text in (
+        report_text.text(report, False),
+        report_html.text(report),
+        json_reader.dumps(document(report)),
+    ):
+        whole = "".join(text)
+        assert "jitid revoke --delegator user:a" in whole
+        assert "orphaned-process: another host has some" in whole
+    assert document(report)["not_examined"] == ["orphaned-process: another host has some"]
+
+
+@pytest.mark.parametrize("of", [lambda report: report, hostile], ids=["lively", "hostile"])
+def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
+    """Its own checker finds nothing amiss, not even in the names."""
+    text = "".join(report_metrics.exposition(of(report)))
+    checked = subprocess.run(
+        [need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert len(names) > 30
+    assert all(name.startswith("jitid_") for name in names)
+    assert not any("task=" in line or "day=" in line for line in text.splitlines())
+
+
+def test_every_metric_says_by_itself_what_it_is(report: Report) -> None:
+    """Whoever looks one up does not see the one before it."""
+    text = "".join(report_metrics.exposition(report))
+    told = [line.split(maxsplit=3)[3] for line in text.splitlines() if line.startswith("# HELP")]
+    assert len(set(told)) == len(told)
+    assert [each for each in told if re.match(r"(The same|Th(ey|eir|ose|ese|is|at))\b", each)] == []
+
+
+def test_where_only_systems_have_something_alive_no_person_has(report: Report) -> None:
+    """And it is not said that nothing is alive."""
+    live = report.survey.totals.live_identities
+    assert live > 1
+    for text in (report_text.text(ownerless(report), False), report_html.text(ownerless(report))):
+        whole = "".join(text)
+        assert f"o person has a live identity; {live} belong to systems" in whole
+        assert "othing is alive" not in whole
+        assert "Nobody" not in whole
+
+
+def test_where_nothing_is_alive_nothing_is_reckoned(report: Report) -> None:
+    """No share of nothing, and no mean over nobody."""
+    for width in (40, 80):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", str(width))
+            lines = "".join(report_text.text(lifeless(report), False)).splitlines()
+        told = {line.rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[-1] for line in lines}
+        assert {told[name] for name in ("no use on record", "standing", "mean")} == {"nothing is alive"}
+        assert not [line for line in lines if "  -" in line]
+    page = "".join(report_html.text(lifeless(report)))
+    assert "Nothing is alive." in page
+    assert "belong" not in page
+
+
+def test_the_days_that_are_left_out_are_counted(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    text = "".join(report_text.text(report, False))
+    days = [day for day in report.survey.trend if any(day[1:])]
+    left = len(report.survey.trend) - len(days)
+    assert left > 1
+    assert f"Last {left + len(days)} days of UTC\nthe first {left} days are left out" in text
+    busy = report._replace(survey=report.survey._replace(trend=tuple(days)))
+    assert "left out" not in "".join(report_text.text(busy, False))
+
+
+def test_a_command_in_a_sentence_is_marked_as_code(report: Report) -> None:
+    """Backquotes are for terminals."""
+    page = "".join(report_html.text(report._replace(offenders=())))
+    assert "<code>jitid sweep</code> tells all that it finds." in page
+    assert "`" not in page
+
+
+@pytest.mark.deep
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.integers(20, 200), st.integers(1, 10**9))
+def test_no_name_and_no_figure_is_cut_off(report: Report, width: int, live: int) -> None:
+    """However narrow the terminal, and however large the figures."""
+    # Each in letters of its own, narrow and wide ones.
+    names = ["".join(map(chr, range(start, start + high))) for start, high in NAMES]
+    found = Breakdown(tuple(Part(name, live) for name in names), len(names), live * len(names))
+    day = report.survey.trend[-1]._replace(live=live, issued=live, ended=live, leaks=live)
+    survey = report.survey._replace(live_by=dict.fromkeys(report.survey.live_by, found), trend=(day,) * 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        text = "".join(report_text.text(report._replace(survey=survey), False))
+    for name in names:
+        assert "".join([letter for letter in text if letter in name]) == name * len(report.survey.live_by)
+    assert "".join(text.split()).count(f"{live:,}") >= 6 * len(names) + 4 * 3
+
+
+NAMES = ((0x100, 30), (0x13A0, 80), (0x4E00, 60), (0xA000, 1))
+
+
+@pytest.mark.parametrize("width", [20, 36, 60, 80, 200])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_terminal_obeys_nothing_in_a_name(
+    report: Report, monkeypatch: pytest.MonkeyPatch, width: int, colour: bool
+) -> None:
+    """And without colours there is no escape at all."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "".join(report_text.text(hostile(report), colour))
+    assert ("\x1b[1m" in text) == colour
+    for sequence in ("\x1b]", "\x1b[31mred", "\x07", "\u202e", "\u200b"):
+        assert sequence not in text
+    assert ("\x1b" in text) == colour
+
+
+@pytest.mark.parametrize("width", [36, 60, 80, 200])
+def test_what_is_drawn_fits_the_terminal(report: Report, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """But for commands, which stay whole to be copied."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = "".join(report_text.text(report, False)).splitlines()
+    assert max(len(line) for line in lines if not line.startswith("  jitid ")) <= width
+    assert ("█" in "".join(lines)) == (width >= 50)
+
+
+def test_a_spreadsheet_runs_no_name(report: Report) -> None:
+    """Labels are JSON in a cell of their own, so that none starts as a formula does."""
+    view = View("", report_metrics.FIELDS, report_metrics.rows(hostile(report)))
+    read = list(csv_reader.DictReader(io.StringIO("".join(csv.text(view)), newline="")))
+    assert not [row for row in read if row["labels"].startswith(("=", "+", "-", "@"))]
+    names = {
+        json_reader.loads(row["labels"]).get("agent") for row in read if row["metric"].endswith("by_agent")
+    }
+    assert HOSTILE[0] in names
+
+
+def test_the_page_stays_small_with_the_most_days(report: Report) -> None:
+    """A year of days, with names as long as they can be."""
+    day = report.survey.trend[-1]
+    long = hostile(report)
+    wide = long._replace(survey=long.survey._replace(trend=(day,) * 366))
+    assert len("".join(report_html.text(wide)).encode()) < 1_000_000
+
+
+def test_figures_are_read_at_a_glance() -> None:
+    """What is not quite nothing or all does not look like it."""
+    shares = {None: "-", 0: "0.0 %", 0.0001: "< 0.1 %", 0.5: "50.0 %", 0.9999: "> 99.9 %", 1: "100 %"}
+    assert {share: percent(share) for share in shares} == shares
+    times = {None: "-", 0: "0s", 59: "59s", 60: "1m", 5_400: "1h30m", 93_661: "1d2h"}
+    assert {seconds: duration(seconds) for seconds in times} == times
+    assert count(1_570_000) == "1,570,000"

@@ -1,0 +1,181 @@
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.crypto import jws
+from jitid.errors import IntegrityError, InvalidCredentialError
+from tests.crypto.signed import ED25519, HEADER, P256, Private, encode, jwk, raw_public, token
+from tests.crypto.vectors import ed25519_cases, jws_cases, load, ranges
+
+# Labelled invalid for what stands around the signature; the signatures themselves are good.
+GOOD_SIGNATURES = ranges("354 356")
+
+
+def parsed(alg: str, message: bytes, signature: bytes) -> jws.Parsed:
+    """Return what parsing would have made of a signed message, to try signatures on their own."""
+    return jws.Parsed(alg, "at+jwt", "k", b"", {}, message, signature, "")
+
+
+def verifies(token: jws.Parsed, alg: str, public: bytes) -> bool:
+    """Say whether the signature is accepted."""
+    try:
+        jws.verify_signature(token, alg, public)
+    except InvalidCredentialError:
+        return False
+    return True
+
+
+def point(key: dict[str, Any]) -> bytes:
+    """Return the uncompressed point of an EC key."""
+    return b"\x04" + jws.b64url_decode(key["x"]) + jws.b64url_decode(key["y"])
+
+
+def test_ed25519_vectors_are_judged_as_labelled() -> None:
+    """All 151 of them: forged, malleable and cut ones are refused, the 88 good ones accepted."""
+    labels = {number: label == "valid" for number, label, *_ in ed25519_cases()}
+    assert sum(labels.values()) == 88
+    seen = {
+        number: verifies(parsed("EdDSA", message, signature), "EdDSA", public)
+        for number, _, public, message, signature in ed25519_cases()
+    }
+    assert seen == labels
+
+
+def test_p256_vectors_are_judged_as_labelled() -> None:
+    """Each token with a P-256 key and three decodable parts."""
+    seen = {}
+    for number, label, text, key in jws_cases():
+        parts = text.split(".")
+        if key.get("crv") != "P-256" or len(parts) != 3 or not all(parts):
+            continue
+        header, payload, signature = parts
+        alg = json.loads(jws.b64url_decode(header))["alg"]
+        message = f"{header}.{payload}".encode()
+        accepted = verifies(parsed(alg, message, jws.b64url_decode(signature)), "ES256", point(key))
+        seen[number] = (accepted, label == "valid" or number in GOOD_SIGNATURES)
+    assert {number for number, (accepted, _) in seen.items() if accepted} == ranges("18 354 356 378")
+    assert all(accepted == good for accepted, good in seen.values())
+    assert len(seen) == 32
+
+
+@pytest.mark.parametrize("example", ["8037 A.4", "7515 A.3"])
+def test_the_signatures_of_the_standards_verify(example: str) -> None:
+    """RFC 8037, appendix A.4 (Ed25519), and RFC 7515, appendix A.3 (P-256)."""
+    (case,) = [case for case in load("rfc/rfc_vectors.json")["jws"] if case["rfc"] == example]
+    message, _, signature = case["jws"].rpartition(".")
+    public = point(case["jwk"]) if case["alg"] == "ES256" else jws.b64url_decode(case["jwk"]["x"])
+    good = parsed(case["alg"], message.encode(), jws.b64url_decode(signature))
+    assert verifies(good, case["alg"], public)
+    assert not verifies(good._replace(signing_input=message.encode() + b"A"), case["alg"], public)
+
+
+@pytest.mark.parametrize(("private", "alg"), [(ED25519, "EdDSA"), (P256, "ES256")])
+def test_our_tokens_verify_by_their_key_and_no_other(private: Private, alg: str) -> None:
+    """The same key is asked twice, since it is prepared once."""
+    text = token({**HEADER, "alg": alg}, private=private)
+    for _ in range(2):
+        jws.verify_signature(jws.parse(text), alg, raw_public(private))
+    other = Ed25519PrivateKey.generate() if alg == "EdDSA" else generate_private_key(SECP256R1())
+    assert not verifies(jws.parse(text), alg, raw_public(other))
+
+
+@given(st.integers(0, 511), st.sampled_from([(ED25519, "EdDSA"), (P256, "ES256")]))
+def test_no_bit_of_a_signature_is_idle(bit: int, key: tuple[Private, str]) -> None:
+    """A signature with one bit changed is worth nothing."""
+    private, alg = key
+    good = jws.parse(token({**HEADER, "alg": alg}, private=private))
+    changed = (int.from_bytes(good.signature) ^ 1 << bit).to_bytes(64)
+    assert not verifies(good._replace(signature=changed), alg, raw_public(private))
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 65, 70, 128])
+def test_a_signature_of_another_length_is_refused(length: int) -> None:
+    """DER, too, has no place in a JWS (RFC 7518, section 3.4)."""
+    good = jws.parse(token())
+    signature = (good.signature * 2)[:length]
+    assert not verifies(good._replace(signature=signature), "EdDSA", raw_public(ED25519))
+
+
+def test_the_algorithm_is_the_keys_whatever_the_token_says() -> None:
+    """RFC 8725, section 3.1: a token signed by one key cannot choose how another key is used."""
+    text = token({**HEADER, "alg": "ES256"}, private=P256)
+    with pytest.raises(InvalidCredentialError, match="algorithm is not its key's"):
+        jws.verify_signature(jws.parse(text), "EdDSA", raw_public(ED25519))
+
+
+@pytest.mark.parametrize("secret", ["raw", "x", "jwk"])
+def test_a_mac_keyed_with_the_public_key_is_refused(secret: str) -> None:
+    """The classic confusion, in each form in which a public key could become a secret."""
+    public = raw_public(ED25519)
+    secrets = {"raw": public, "x": encode(public).encode(), "jwk": json.dumps(jwk(ED25519)).encode()}
+    message = token({**HEADER, "alg": "HS256"}).rpartition(".")[0]
+    mac = hmac.digest(secrets[secret], message.encode(), hashlib.sha256)
+    with pytest.raises(InvalidCredentialError, match="algorithm is not accepted"):
+        jws.parse(f"{message}.{encode(mac)}")
+    # Even if parsing were told to take it, the key does not.
+    lax = jws.parse(f"{message}.{encode(mac)}", algorithms=frozenset({"HS256"}))
+    assert not verifies(lax, "EdDSA", public)
+    with pytest.raises(IntegrityError):
+        jws.verify_signature(lax._replace(signature=mac * 2), "HS256", public)
+
+
+@pytest.mark.parametrize(
+    ("alg", "public"),
+    [
+        ("EdDSA", b""),
+        ("EdDSA", bytes(31)),
+        ("EdDSA", bytes(33)),
+        ("ES256", bytes(65)),
+        ("ES256", b"\x04" + bytes(64)),
+        ("ES256", b"\x02" + raw_public(P256)[1:33]),
+        ("ES256", raw_public(P256) + b"\x00"),
+        ("none", b""),
+        ("RS256", bytes(32)),
+    ],
+    ids=[
+        "no bytes",
+        "a byte short",
+        "a byte too many",
+        "of zeros",
+        "of no point",
+        "compressed",
+        "P-256 and a byte too many",
+        "of no algorithm",
+        "of another algorithm",
+    ],
+)
+def test_a_damaged_key_is_an_integrity_failure(alg: str, public: bytes) -> None:
+    """The token is not to blame, and is not accepted either."""
+    with pytest.raises(IntegrityError):
+        jws.verify_signature(parsed(alg, b"", bytes(64)), alg, public)
+
+
+def test_thumbprints_are_those_of_the_standard() -> None:
+    """RFC 8037, appendix A.3; P-256 against the definition in RFC 7638, section 3."""
+    (case,) = [one for one in load("rfc/rfc_vectors.json")["thumbprints"] if one["rfc"] == "8037 A.3"]
+    assert jws.thumbprint("EdDSA", jws.b64url_decode(case["jwk"]["x"])) == case["sha256"]
+    key = jwk(P256)
+    text = f'{{"crv":"P-256","kty":"EC","x":"{key["x"]}","y":"{key["y"]}"}}'
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+    assert jws.thumbprint("ES256", raw_public(P256)) == digest
+
+
+@pytest.mark.parametrize(("private", "alg"), [(ED25519, "EdDSA"), (P256, "ES256")])
+def test_a_public_key_is_published_as_others_read_it(private: Private, alg: str) -> None:
+    """RFC 7517, section 4."""
+    assert jws.public_jwk(alg, raw_public(private), "k1") == jwk(private, alg=alg, use="sig", kid="k1")
+
+
+def test_a_damaged_key_is_not_published() -> None:
+    """A key set must not hold what nobody can use."""
+    for alg, public in (("EdDSA", bytes(31)), ("ES256", bytes(65)), ("RS256", bytes(32))):
+        with pytest.raises(IntegrityError):
+            jws.public_jwk(alg, public, "k1")

@@ -1,0 +1,218 @@
+"""Token Status Lists: the published vectors, and what no list and no token may make a verifier believe."""
+
+import json
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.crypto import status_list
+from jitid.errors import InvalidCredentialError
+from tests.crypto.signed import ED25519, NOW, P256, encode, raw_public, token
+from tests.crypto.vectors import load
+
+URI = "https://tokens.example/status/1"
+KEYS = {"k1": ("EdDSA", raw_public(ED25519)), "k2": ("ES256", raw_public(P256))}
+HEADER = {"alg": "EdDSA", "kid": "k1", "typ": "statuslist+jwt"}
+VECTORS = load("status-list/status_list.json")
+
+
+def packed(data: bytes) -> str:
+    """Return bytes as `lst` has them, independently of what is tested."""
+    return encode(zlib.compress(data, 9))
+
+
+def listing(data: bytes = b"\x02\x00", bits: Any = 1, **said: Any) -> str:
+    """Return a signed status list in which the second of 16 is ended, with other claims; None leaves one out."""
+    claims = {
+        "sub": URI,
+        "iat": NOW,
+        "exp": NOW + 900,
+        "ttl": 300,
+        "status_list": {"bits": bits, "lst": packed(data)},
+        **said,
+    }
+    return token(HEADER, {name: value for name, value in claims.items() if value is not None})
+
+
+def place(index: Any = 0, uri: Any = URI) -> dict[str, Any]:
+    """Return the claims of a token that names its place."""
+    return {"status": {"status_list": {"idx": index, "uri": uri}}}
+
+
+def refused(text: str, now: int = NOW) -> str:
+    """Return why a list is refused."""
+    with pytest.raises(InvalidCredentialError) as refusal:
+        status_list.read(text, KEYS, now)
+    return refusal.value.message
+
+
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["name"])
+def test_published_vectors_are_read(vector: dict[str, Any]) -> None:
+    """Each state stands where the draft says, and all others are 0."""
+    found = status_list.decode(vector["bits"], vector["lst"])
+    if "values" in vector:
+        assert found.data == bytes(vector["bytes"])
+        assert [found.at(index) for index in range(len(found))] == vector["values"]
+        return
+    assert len(found) >= vector["entries"]
+    told = {int(index): state for index, state in vector["nonzero"].items()}
+    assert {index: found.at(index) for index in told} == told
+    others = sum(byte.bit_count() for byte in found.data)
+    assert others == sum(state.bit_count() for state in told.values())
+
+
+@pytest.mark.parametrize("vector", VECTORS["negative_made_here"], ids=lambda vector: vector["name"])
+def test_what_is_no_list_is_refused(vector: dict[str, Any]) -> None:
+    """Neither text nor an index beyond the end is ever taken for valid, and no bomb is unpacked."""
+    with pytest.raises(InvalidCredentialError):
+        status_list.decode(vector["bits"], vector["lst"]).at(vector.get("idx", 0))
+
+
+def test_the_drafts_own_token_has_the_form_that_is_read() -> None:
+    """Its key is not published; all but the signature is read, and that is what refuses it."""
+    text = VECTORS["example_status_list_token_jwt"]
+    assert "signature" in _reason(text, {"12": KEYS["k2"]})
+    assert "not among" in _reason(text, {})
+
+
+def _reason(text: str, keys: dict[str, tuple[str, bytes]]) -> str:
+    with pytest.raises(InvalidCredentialError) as refusal:
+        status_list.read(text, keys, 1_700_000_000)
+    return refusal.value.message
+
+
+def test_what_is_written_is_read_again() -> None:
+    """The claims of our own lists, signed, tell of each token what was marked."""
+    data = bytearray(status_list.PLACES // 8)
+    for index in (0, 7, 8, status_list.PLACES - 1):
+        data[index >> 3] |= 1 << (index & 7)
+    said = status_list.claims(URI, NOW, 900, status_list.encode(data))
+    signed = status_list.signing_input(said, "k1", "EdDSA")
+    found = status_list.read(f"{signed}.{encode(ED25519.sign(signed.encode()))}", KEYS, NOW)
+    assert (found.uri, found.issued_at, found.expires_at) == (URI, NOW, NOW + 900)
+    assert [found.statuses.at(index) for index in (0, 1, 7, 8, 9, status_list.PLACES - 1)] == [
+        1,
+        0,
+        1,
+        1,
+        0,
+        1,
+    ]
+
+
+@given(bits=st.sampled_from([1, 2, 4, 8]), data=st.data())
+def test_whatever_is_packed_comes_out_again(bits: int, data: st.DataObject) -> None:
+    """The first state is in the lowest bits of the first byte (section 4.1)."""
+    states = data.draw(st.lists(st.integers(0, (1 << bits) - 1), max_size=64))
+    whole = sum(state << bits * at for at, state in enumerate(states)).to_bytes(
+        -(-len(states) * bits // 8), "little"
+    )
+    found = status_list.decode(bits, packed(whole))
+    assert [found.at(at) for at in range(len(states))] == states
+    assert len(found) == len(whole) * 8 // bits
+    assert status_list.decode(bits, status_list.encode(whole)) == found
+
+
+def test_a_list_is_good_until_its_end() -> None:
+    """At `exp` it is stale; without one `ttl` counts from `iat`, and without both it never is."""
+    assert status_list.read(listing(), KEYS, NOW + 899).expires_at == NOW + 900
+    assert "stale" in refused(listing(), NOW + 900)
+    assert status_list.read(listing(exp=None), KEYS, NOW + 299).expires_at == NOW + 300
+    assert "stale" in refused(listing(exp=None), NOW + 300)
+    assert "until when" in refused(listing(exp=None, ttl=None))
+    assert "future" in refused(listing(), NOW - 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"iat": None}, "`iat`"),
+        ({"iat": str(NOW)}, "`iat`"),
+        ({"exp": True}, "until when"),
+        ({"exp": 1e12}, "until when"),
+        ({"ttl": 0}, "`ttl`"),
+        ({"ttl": "300"}, "`ttl`"),
+        ({"sub": None}, "`sub`"),
+        ({"sub": 1}, "`sub`"),
+        ({"status_list": None}, "`status_list`"),
+        ({"status_list": []}, "`status_list`"),
+        ({"status_list": {}}, "`bits`"),
+        ({"status_list": {"bits": True, "lst": packed(b"\0")}}, "`bits`"),
+        ({"status_list": {"bits": 1, "lst": packed(b"\0") + "="}}, "`lst`"),
+        ({"status_list": {"bits": 1, "lst": encode(zlib.compress(b"\0") + b"\0")}}, "follows"),
+        ({"status_list": {"bits": 1, "lst": packed(bytes(status_list.MAX_BYTES + 1))}}, "more than"),
+    ],
+)
+def test_a_list_that_says_too_little_is_refused(said: dict[str, Any], why: str) -> None:
+    """Whatever cannot be read is no word for a token."""
+    assert why in refused(listing(**said))
+
+
+def test_only_a_status_list_is_taken_for_one() -> None:
+    """An access token of the same key is none, nor is a list under another key or algorithm."""
+    text = listing()
+    assert "type" in refused(token({**HEADER, "typ": "at+jwt"}, json.loads(_payload(text))))
+    assert "not among" in refused(token({**HEADER, "kid": "k3"}, json.loads(_payload(text))))
+    assert "algorithm" in refused(token({**HEADER, "kid": "k2"}, json.loads(_payload(text))))
+    head, payload, signature = text.split(".")
+    assert "signature" in refused(f"{head}.{payload}.{signature[:-8]}{signature[:8]}")
+    assert "longer" in refused(f"{head}.{'A' * status_list.MAX_LIST_TOKEN}.{signature}")
+    assert "header" in refused(f"{'A' * 20_000}.{payload}.{signature}")
+
+
+def _payload(text: str) -> bytes:
+    import base64
+
+    part = text.split(".")[1]
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def test_a_token_is_judged_by_the_list_that_it_names() -> None:
+    """The list of another address tells nothing, however valid; so does a place that the list has not."""
+    found = [status_list.read(listing(), KEYS, NOW)]
+    assert status_list.check(place(0), found) == found[0]
+    for claims, why in (
+        (place(1), "ended before its time"),
+        (place(16), "place is not in"),
+        (place(0, URI + "0"), "not the one"),
+        ({}, "names no status list"),
+    ):
+        with pytest.raises(InvalidCredentialError, match=why):
+            status_list.check(claims, found)
+    # Of two under one name nobody knows which is meant.
+    with pytest.raises(InvalidCredentialError, match="not the one"):
+        status_list.check(place(0), found * 2)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        1,
+        {},
+        {"status_list": 1},
+        {"status_list": {"idx": 0}},
+        {"status_list": {"uri": URI}},
+        {"status_list": {"idx": -1, "uri": URI}},
+        {"status_list": {"idx": True, "uri": URI}},
+        {"status_list": {"idx": 0.0, "uri": URI}},
+        {"status_list": {"idx": "0", "uri": URI}},
+        {"status_list": {"idx": 0, "uri": ""}},
+        {"status_list": {"idx": 0, "uri": "u" * 2_049}},
+    ],
+)
+def test_a_place_that_cannot_be_read_is_refused(status: object) -> None:
+    """A token that is not clear about its state has none."""
+    with pytest.raises(InvalidCredentialError, match="`status`"):
+        status_list.reference({"status": status})
+
+
+def test_states_that_we_do_not_write_are_not_valid() -> None:
+    """Of eight bits only 0 is valid: 2 is suspended, and what others mean by 3 or 12 nobody says."""
+    found = [status_list.read(listing(bytes([0, 1, 2, 3, 12]), 8), KEYS, NOW)]
+    assert status_list.check(place(0), found)
+    for index, why in ((1, "ended"), (2, "suspended"), (3, "status 3"), (4, "status 12"), (5, "not in")):
+        with pytest.raises(InvalidCredentialError, match=why):
+            status_list.check(place(index), found)

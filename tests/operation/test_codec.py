@@ -1,0 +1,376 @@
+"""Operations and answers come out of JSON as they went into it, and nothing else comes out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import jitid
+from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.issue.request import IssueRequest, RenewRequest
+from jitid.errors import (
+    ApprovalNeededError,
+    BusyError,
+    DiskError,
+    ExitStatus,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+    StorageError,
+    UsageError,
+)
+from jitid.model.ledger_rows import Selection
+from jitid.operation import base as ops
+from jitid.operation import codec, field_table
+from jitid.operation.annotations import operations, result_of
+from jitid.operation.shape_of import item_of
+from jitid.operation.shapes import Definitions
+from jitid.search.find import Finds
+from jitid.values import strict_json
+from jitid.values.secret import Secret, new_opaque
+from tests import real
+from tests.authority.callers import FOUND_OUT
+from tests.operation.values import JSON, answers, operation_values, told
+
+NAMES = sorted(codec.names())
+FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def through(document: Any) -> Any:
+    """Return a document as another process reads it."""
+    return strict_json.loads(json.dumps(document))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", NAMES)
+@FEW
+@given(data=st.data())
+def test_an_operation_comes_out_as_it_went_in(name: str, data: st.DataObject) -> None:
+    """Nothing of what was asked is lost or changed on the way."""
+    operation = data.draw(operation_values(operations()[name]))
+    again = codec.decode_operation(name, through(codec.encode_operation(operation)))
+    assert told(again) == told(operation)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", NAMES)
+@FEW
+@given(data=st.data())
+def test_an_answer_comes_out_as_it_went_in(name: str, data: st.DataObject) -> None:
+    """Nothing of what was answered is lost or changed on the way, piece by piece or at once."""
+    kind = operations()[name]
+    operation = data.draw(operation_values(kind))
+    result = data.draw(answers(result_of(kind)))
+    if codec.streams(kind):
+        pieces = [through(piece) for piece in codec.encode_result(operation, iter(result))]
+        assert told(list(codec.decode_result(operation, pieces))) == told(result)
+    else:
+        again = codec.decode_result(operation, through(codec.encode_result(operation, result)))
+        assert told(again) == told(result)
+
+
+def test_every_operation_travels_or_is_said_to_be_local() -> None:
+    """A new operation is in the table of modules, and each of its texts and numbers has a form."""
+    folder = Path(jitid.__file__).parent
+    stated = {
+        match[1]
+        for path in (folder / "operation" / "base.py", *folder.rglob("*operations.py"))
+        for match in re.finditer(r"^class (\w+)\(\w*Operation\[\"?[A-Z\"a-z]", path.read_text(), re.MULTILINE)
+        if not match[1].endswith("Operation")
+    }
+    assert set(operations()) == stated
+    definitions: Definitions = {}
+    for name in codec.names():
+        codec.schema_of(name, definitions)
+    assert stated - set(codec.names()) == field_table.LOCAL
+
+
+def test_no_two_records_have_one_schema() -> None:
+    """Records of one name in several modules are told apart."""
+    from jitid.operation import shape_of
+
+    names: dict[str, set[Any]] = {}
+    called = shape_of._called
+
+    def noted(kind: type, *, request: bool, tagged: bool) -> str:
+        name = called(kind, request=request, tagged=tagged)
+        names.setdefault(name, set()).add((kind, request, tagged))
+        return name
+
+    shape_of._record_of.cache_clear()
+    shape_of.shape_of.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shape_of, "_called", noted)
+        for name in codec.names():
+            codec.schema_of(name, {})
+    assert not {name: kinds for name, kinds in names.items() if len(kinds) > 1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@FEW
+@given(data=st.data())
+def test_requests_and_answers_are_as_their_schemas_say(name: str, data: st.DataObject) -> None:
+    """Whoever writes a client by the OpenAPI document writes one that is understood."""
+    try:
+        jsonschema: Any = import_module("jsonschema")
+    except ImportError:
+        real.missing("jsonschema is not installed")
+    kind = operations()[name]
+    definitions: Definitions = {}
+    request, answer = codec.schema_of(name, definitions)
+    rest = {"components": {"schemas": definitions}}
+    operation = data.draw(operation_values(kind))
+    jsonschema.Draft202012Validator({**request, **rest}).validate(codec.encode_operation(operation))
+    result = data.draw(answers(item_of(result_of(kind)) or result_of(kind)))
+    encoded = codec.encode_result(operation, iter([result]) if codec.streams(kind) else result)
+    for each in encoded if codec.streams(kind) else [encoded]:
+        jsonschema.Draft202012Validator({**answer, **rest}).validate(each)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@FEW
+@given(values=JSON)
+def test_whatever_else_is_asked_is_a_usage_error(name: str, values: Any) -> None:
+    """JSON of any shape makes an operation or an error that says what is wrong, never a bug."""
+    try:
+        operation = codec.decode_operation(name, values)
+    except UsageError:
+        return
+    assert codec.decode_operation(name, through(codec.encode_operation(operation)))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", NAMES)
+@FEW
+@given(data=st.data(), value=JSON)
+def test_a_value_of_the_wrong_type_is_a_usage_error(name: str, data: st.DataObject, value: Any) -> None:
+    """One value of a good request is replaced by another one."""
+    values = codec.encode_operation(data.draw(operation_values(operations()[name])))
+    if not values:
+        return
+    values[data.draw(st.sampled_from(sorted(values)))] = value
+    try:
+        operation = codec.decode_operation(name, values)
+    except UsageError:
+        return
+    assert told(codec.decode_operation(name, codec.encode_operation(operation))) == told(operation)
+
+
+REVOKE: dict[str, Any] = {"selection": {"ids": ["jid_00000000000000000000000000"]}, "most": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("Revoke", {**REVOKE, "all": True}, "Revoke has no member `all`"),
+        ("Revoke", {"most": None}, "Revoke needs `selection`"),
+        ("Revoke", {"selection": REVOKE["selection"]}, "Revoke needs `most`"),
+        ("Revoke", {**REVOKE, "most": True}, "most: a whole number is wanted"),
+        ("Revoke", {**REVOKE, "most": 1.0}, "most: a whole number is wanted"),
+        ("Revoke", {**REVOKE, "most": -1}, "most: a number from 0 to"),
+        ("Revoke", {**REVOKE, "dry_run": 1}, "dry_run: true or false is wanted"),
+        ("Revoke", {**REVOKE, "reason": 7}, "reason: a text is wanted"),
+        ("Revoke", {**REVOKE, "selection": {"ids": "jid_0"}}, "selection.ids: an array is wanted"),
+        ("Revoke", {**REVOKE, "selection": {"tasks": ["a", "b c"]}}, "selection.tasks[1]: the task name"),
+        ("Revoke", [REVOKE], "an object is wanted"),
+        ("ListTasks", {"state": None, "after": None, "limit": 10_001}, "limit: a number from 1 to 10000"),
+        ("Sweep", {"rules": ["os"], "limits": {}}, "rules[0]: there is no such rule"),
+        ("Fix", {"rules": [], "limits": {}, "sweep": "x", "most": None}, "sweep: a UUID is wanted"),
+        ("Verify", {"token": "x" * 40_000}, "token: a token of at most"),
+        ("Verify", {"token": " "}, "token: a token of at most"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_where(name: str, values: Any, reason: str) -> None:
+    """Members that are unknown or missing, and values of other types, have their place in the message."""
+    with pytest.raises(UsageError) as raised:
+        codec.decode_operation(name, values)
+    assert raised.value.message.startswith(reason)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("member", FOUND_OUT)
+def test_nobody_states_from_elsewhere_whom_a_token_proves(member: str, at: int) -> None:
+    """The proof is for the authority to find, of each of many requests."""
+    requests: list[dict[str, Any]] = [{"task": "T1", "delegator": None, "agent": "a"} for _ in range(3)]
+    assert codec.decode_operation("Issue", {"requests": requests})
+    requests[at][member] = FOUND_OUT[member]
+    with pytest.raises(UsageError, match=f"no member `{member}`"):
+        codec.decode_operation("Issue", {"requests": requests})
+    with pytest.raises(UsageError, match=f"no member `{member}`"):
+        codec.decode_operation("Exchange", {"request": requests[at], "subject": "x.y.z"})
+
+
+def test_what_the_authority_finds_out_is_kept_back() -> None:
+    """A further field of that sort is named here, too."""
+    # What narrows an operation to the caller's own is kept back too: see test_matrix.py.
+    assert field_table.KEPT_BACK["request.IssueRequest"] == frozenset(FOUND_OUT)
+    assert {name for name in IssueRequest._fields if name.startswith(("proved", "exchanged"))} == set(
+        FOUND_OUT
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("ShowTree", "under"), ("ShowTree", "delegator"), ("ListTasks", "within"), ("ListApprovals", "within")],
+)
+def test_nobody_states_from_elsewhere_what_is_their_own(name: str, member: str) -> None:
+    """The authority narrows what a caller without a role is shown."""
+    with pytest.raises(UsageError, match=f"no member `{member}`"):
+        codec.decode_operation(name, {"limit": 9, member: "user:root"})
+
+
+def test_a_refusal_repeats_no_secret() -> None:
+    """A token that stands in the wrong place, as a member or a value, is not told back."""
+    token = new_opaque(os.urandom)
+    for values in (
+        {token: 1},
+        {"token": [token]},
+        {"token": "x", "audiences": [token]},
+        {"token": "x", "audiences": token},
+    ):
+        with pytest.raises(UsageError) as raised:
+            codec.decode_operation("Verify", values)
+        assert token not in f"{raised.value.message} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("name", ["Examine", "Operation", "DirectoryOperation", "issue", "", "__import__"])
+def test_what_is_no_operation_for_others_cannot_be_asked(name: str) -> None:
+    """Neither what tells of the server's own files, nor what is none."""
+    with pytest.raises(UsageError, match="there is no operation"):
+        codec.decode_operation(name, {})
+
+
+def test_an_answer_may_tell_more_than_is_known() -> None:
+    """An authority is upgraded before its clients are."""
+    operation = ops.ShowTask(name="T1")
+    task = {"key": 1, "name": "T1", "purpose": None, "sensitivity": "low", "deadline": 2, "opened_at": 1}
+    row = {"task": {**task, "ended_at": None, "new": 1}, "credentials": 1, "live": 1, "now": 1, "more": []}
+    assert codec.decode_result(operation, row).task.name == "T1"
+    del row["live"]
+    with pytest.raises(StorageError, match="TaskRow needs `live`"):
+        codec.decode_result(operation, row)
+
+
+def test_a_token_in_an_answer_cannot_act_on_a_terminal() -> None:
+    """It is printed as it is."""
+    operation = ops.Renew(request=RenewRequest(Secret.single("t")))
+    with pytest.raises(StorageError, match=r"credentials\[0\]\.secret: a token of visible"):
+        codec.decode_result(operation, {"credentials": [{"id": "i", "jti": "j", "secret": "\x1b[2J"}]})
+
+
+def test_what_is_as_usual_is_not_sent() -> None:
+    """An older authority understands a newer client that asks for nothing new."""
+    operation = ops.Renew(request=RenewRequest(Secret.single("t")))
+    assert codec.encode_operation(operation) == {"request": {"token": "t"}}
+    sent = codec.encode_operation(ops.Issue(requests=(IssueRequest("T1", "user:alice", "bot"),)))
+    assert sent == {"requests": [{"task": "T1", "delegator": "user:alice", "agent": "bot"}]}
+
+
+def test_tokens_that_were_found_are_whole_ones_of_ours() -> None:
+    """Whoever looks them up counts on the jti that they begin with."""
+    finds = Finds()
+    finds.signed["eyJhbGciOiJFZERTQSJ9.e30.AAAA"] = 1
+    with pytest.raises(UsageError, match="signed"):
+        codec.decode_operation("Trace", codec.encode_operation(ops.Trace(finds=finds)))
+
+
+def _needed() -> ApprovalNeededError:
+    error = ApprovalNeededError(
+        "denied: needs sre", "ask", {"rules": ["r"]}, exact=b"", groups=("sre",), asking=("r",)
+    )
+    error.requests, error.missing = ("apr_1",), ("sre",)
+    return error
+
+
+def _placed() -> NotFoundError:
+    error = NotFoundError("no such")
+    error.position = 3
+    return error
+
+
+def _unsure() -> StorageError:
+    error = StorageError("m", "h")
+    error.unsure = True
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("m", "h"),
+        NotFoundError("m"),
+        PolicyDeniedError("m", "h", {"rules": ["r"], "reason": "m"}),
+        StorageError("m"),
+        BusyError("m"),
+        DiskError("m"),
+        _unsure(),
+        TooManyError("m"),
+        _needed(),
+        _placed(),
+    ],
+)
+def test_an_error_ends_a_client_as_it_would_have_ended_beside_the_ledger(error: JitidError) -> None:
+    """Class, message, hint, status, and what verbs look at."""
+    again = codec.decode_error(through(codec.encode_error(error)))
+    assert type(again) is type(error)
+    for name in (
+        "message",
+        "hint",
+        "code",
+        "exit_status",
+        "retryable",
+        "unsure",
+        "position",
+        "requests",
+        "missing",
+    ):
+        assert getattr(again, name, None) == getattr(error, name, None)
+
+
+def test_of_a_bug_of_the_authority_nobody_knows_how_far_it_came() -> None:
+    assert codec.decode_error(through(codec.encode_error(JitidError("internal error")))).unsure
+
+
+@given(
+    document=JSON
+    | st.fixed_dictionaries(
+        {
+            "error": st.dictionaries(
+                st.sampled_from(
+                    [
+                        "code",
+                        "message",
+                        "hint",
+                        "exit",
+                        "sort",
+                        "approval",
+                        "rules",
+                        "position",
+                        "retryable",
+                        "unsure",
+                    ]
+                ),
+                JSON,
+            )
+        }
+    )
+)
+def test_any_document_is_some_error(document: Any) -> None:
+    """What a proxy or an attacker answers ends the client with a status of the table, never as if all was well."""
+    error = codec.decode_error(document)
+    assert isinstance(error, JitidError)
+    assert ExitStatus.OK < error.exit_status <= ExitStatus.INCOMPLETE
+
+
+def test_a_selection_is_sent_as_bytes_and_ids() -> None:
+    """Fingerprints are base64url without padding."""
+    operation = ops.Revoke(selection=Selection(fingerprints=(b"\xff" * 32,)), most=None)
+    assert codec.encode_operation(operation)["selection"] == {"fingerprints": ["_" * 42 + "8"]}
