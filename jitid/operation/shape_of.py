@@ -154,15 +154,24 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
     return record if whole is None else Formed(record, whole)
 
 
-_ALIKE = frozenset({"Change", "Closed", "Rule", "Stated", "Use", "Verdict"})
-"""The names of records of which there are several, in different modules."""
+_SCHEMAS = {
+    "authorization.Verdict": "AuthorizationVerdict",
+    "leaks.Closed": "LeaksClosed",
+    "recurrence.Rule": "RecurrenceRule",
+    "recurrence.Verdict": "RecurrenceVerdict",
+    "registry.Stated": "RegistryStated",
+    "replay.Change": "ReplayingChange",
+    "roster_diff.Change": "ComparingChange",
+    "roster_entry.Stated": "StatedStated",
+    "survey.Use": "SurveyUse",
+    "use.Use": "UseUse",
+}
+"""The schemas of records that are not named as their class is: clients know them by these names."""
 
 
 def _called(kind: type, *, request: bool, tagged: bool) -> str:
     """Return the name of a record's schema: one that stands in requests has another than the same in answers."""
-    name = kind.__name__
-    if name in _ALIKE:
-        name = "".join(word.capitalize() for word in field_table.owned(kind).split("."))
+    name = _SCHEMAS.get(field_table.owned(kind), kind.__name__)
     if tagged:
         return f"{name}Piece"
     return f"{name}Given" if request and not issubclass(kind, Operation) else name
