@@ -1,301 +1,245 @@
-"""The shape of the code, held to the table of its layers by reading the imports of every module."""
+"""The layout of the code: which folder may import which, where SQL stands, and who talks to people."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
-
-import pytest
 
 import jitid
+from tests.layer_debts import CIRCLES, PROTOCOLS, SQL, TALK, UPWARD
 
 ROOT = Path(jitid.__file__).parent
 
-# From the top to the bottom. A module may import what stands below it, and its own layer where no circle
-# arises.
-LAYERS = (
-    {"__main__"},
-    {"cli", "commandline", "completing", "completingkinds", "plain", "plain_table"},
-    {"commands", "server", "mcp"},
-    {
-        "environment",
-        "approvers",
-        "transfer",
-        "backups",
-        "restoration",
-        "upkeep",
-        "publishing",
-        "checkup",
-        "remotecheckup",
-        "confinement",
-        "elsewhere",
-        "config",
-        "configfile",
-        "configtext",
-        "settings",
-        "places",
-        "trusted",
-        "shipped",
-        "formats",
-    },
-    {"authority"},
-    {"sweep", "report"},
-    {
-        "governance",
-        "access",
-        "approval",
-        "adopted",
-        "adoption",
-        "amending",
-        "attaching",
-        "consent",
-        "issuance",
-        "planning",
-        "minting",
-        "statusplace",
-        "publication",
-        "crls",
-        "offline",
-        "namerights",
-        "narrowing",
-        "ownership",
-        "sharing",
-        "reach",
-        "request",
-        "renewal",
-        "replacing",
-        "explaining",
-        "replaying",
-        "storedpolicy",
-        "revocation",
-        "rotation",
-        "retention",
-        "segments",
-        "sshtrust",
-        "sshrecognition",
-        "certifying",
-        "introspection",
-        "recognition",
-        "authorization",
-        "usage",
-        "auditing",
-        "auditexport",
-        "examination",
-        "traced",
-        "tracing",
-        "exposure",
-        "timeline",
-        "leaks",
-        "matching",
-        "delegators",
-        "departing",
-        "comparing",
-        "copying",
-        "naming",
-        "backup",
-        "restoring",
-        "reconciling",
-        "handback",
-        "mining",
-        "recurrence",
-        "registry",
-        "provision",
-        "settling",
-        "targets",
-        "withdrawal",
-    },
-    {
-        "ledger",
-        "issuers",
-        "keyring",
-        "certificates",
-        "standingkeys",
-        "der",
-        "channel",
-        "connecting",
-        "issuernames",
-        "oidc",
-        "keysets",
-        "assertion",
-        "files",
-        "outputplace",
-        "backupfile",
-        "publicfolder",
-        "leftovers",
-        "policyfiles",
-        "writers",
-        "processes",
-        "runner",
-        "scan",
-        "sshagent",
-        "zones",
-        "installation",
-    },
-    {"policy", "roster", "scanreports", "scanrules"},
-    {"credential", "standing", "task", "agent", "audit", "chains", "delegator", "process", "target"},
-    {
-        "address",
-        "audience",
-        "caller",
-        "covering",
-        "delegation",
-        "scope",
-        "secret",
-        "lifetime",
-        "acceptance",
-        "name",
-        "identifier",
-        "text",
-        "patience",
-        "strictjson",
-        "jsonstream",
-        "jws",
-        "sshwire",
-        "krl",
-        "statuslist",
-        "searching",
-        "strings",
-        "layers",
-        "hidden",
-        "looks",
-        "pasted",
-        "sighting",
-        "whereabouts",
-        "publickey",
-        "privatekeys",
-    },
-    {"errors", "escaped", "tokenform"},
+# From the top to the bottom. A file imports folders below its own, and files of its own folder without a circle.
+# Folders of one line stand side by side and do not import each other.
+ORDER: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("cli",),
+    ("doctor",),
+    ("backup", "server", "mcp"),
+    ("authority",),
+    ("capabilities/report",),
+    ("capabilities/sweep",),
+    ("capabilities/integrity",),
+    ("capabilities/leak",),
+    ("capabilities/adopt",),
+    ("capabilities/use",),
+    ("capabilities/decisions",),
+    ("capabilities/issue",),
+    ("capabilities/access",),
+    ("capabilities/trust",),
+    ("capabilities/identity",),
+    ("capabilities/targets",),
+    ("capabilities/directory",),
+    ("capabilities/audit",),
+    ("capabilities/scan", "capabilities/run"),
+    ("issuers",),
+    ("operation",),
+    ("ledger",),
+    ("formats", "config", "keys"),
+    ("system", "search", "policy"),
+    ("model", "crypto"),
+    ("values",),
+    ("errors",),
+    ("redaction",),
+    ("__init__", "capabilities/__init__"),
 )
-HEIGHT = {name: len(LAYERS) - number for number, names in enumerate(LAYERS) for name in names}
-PURE = HEIGHT["policy"]
+HEIGHT = {name: len(ORDER) - number for number, names in enumerate(ORDER) for name in names}
 
-MODULES = {
-    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted(ROOT.rglob("*.py"))
-}
+PURE = ("errors", "redaction", "values", "model", "crypto", "policy", "search")
+"""Folders that load nothing of the world: no clock, no file, no network, no database."""
+WORLD = frozenset("datetime io os pathlib random secrets socket sqlite3 ssl subprocess time".split())
+READS_FILES = {"policy/default"}
+"""The default policy is a text file of the package."""
+CALENDAR = {"values/times": "time"} | dict.fromkeys(("crypto/der", "crypto/x509", "policy/facts"), "datetime")
+"""What reckons with times that it is given; it calls no clock either."""
+CLOCKS = frozenset({"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"})
+
+SQL_PLACES = re.compile(r"ledger/.*|.*/(\w+_)?store|capabilities/sweep/rules/.*|issuers/postgres/.*")
+"""A target that is a PostgreSQL server is asked in SQL, too."""
+STATEMENT = re.compile(
+    r"^\s*(?:SELECT\s+[\w(*:'?\"]|INSERT\s+(?:OR\s+\w+\s+)?INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+(?:RECURSIVE\s+)?\w+.*\bAS\b"
+    r"|(?:CREATE|DROP)\s+(?:TEMP\w*\s+)?(?:TABLE|INDEX|VIEW)\s)"
+)
+
+TALKERS = re.compile(r"(cli|server|mcp)/.*|system/output|__main__")
+PROTOCOLS_KEPT = frozenset({"Authority", "Ledger", "Issuer", "Delivery", "Source"})
 
 
-class Import(NamedTuple):
-    """One import statement: what it loads, where, and whether it is for the type checker only."""
-
-    target: str
-    line: int
-    typing_only: bool
-
-
-def imports(path: Path) -> Iterator[Import]:
-    """Yield all imports of a file, those inside functions too."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for statement in node.body
-        for inner in ast.walk(statement)
+@cache
+def modules() -> dict[str, Path]:
+    """Return all modules by their path without `.py`; a package is called as its folder is."""
+    return {
+        str(path.relative_to(ROOT).with_suffix("")): path
+        for path in sorted(ROOT.rglob("*.py"))
+        if "__pycache__" not in path.parts
     }
-    for node in ast.walk(tree):
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(modules()[name].read_text(encoding="utf-8"))
+
+
+def imports(name: str) -> Iterator[tuple[str, bool]]:
+    """Yield the modules of jitid that a module imports, and whether only for the type checker."""
+    typing_only = _for_types(name)
+    for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, node.lineno, id(node) in typing_only)
+                if alias.name.split(".")[0] == "jitid":
+                    yield _module(alias.name), id(node) in typing_only
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            for alias in node.names:
-                # `from jitid import jws` loads a module, `from jitid.crypto.jws import parse` a name out of one.
-                inner = f"{node.module}.{alias.name}"
-                target = inner if inner in MODULES else str(node.module)
-                yield Import(target, node.lineno, id(node) in typing_only)
+            assert node.level == 0, f"{name}:{node.lineno}: a relative import"
+            if str(node.module).split(".")[0] == "jitid":
+                for alias in node.names:
+                    inner = _module(f"{node.module}.{alias.name}")
+                    # `from jitid.crypto import jws` loads a module, `from jitid.crypto.jws import parse` a name of one.
+                    yield inner if inner in modules() else _module(str(node.module)), id(node) in typing_only
 
 
-def layer_of(module: str) -> int:
-    """Return the height of a module of ours; the package itself, with the version, is at the bottom."""
-    parts = module.split(".")
-    return HEIGHT.get(parts[1], len(LAYERS)) if len(parts) > 1 else 0
+def _for_types(name: str) -> set[int]:
+    """Return the nodes that only the type checker reads."""
+    return {
+        id(inner)
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
 
 
-def of_ours(path: Path) -> list[Import]:
-    """Return the imports of our own modules."""
-    return [each for each in imports(path) if each.target.split(".")[0] == "jitid"]
+def _module(dotted: str) -> str:
+    path = "/".join(dotted.split(".")[1:])
+    packaged = f"{path}/__init__" if path else "__init__"
+    return path if path in modules() else packaged
 
 
-def test_every_module_has_a_layer() -> None:
-    """A new module is put into the table by whoever adds it."""
-    assert {module.split(".")[1] for module in MODULES if "." in module} <= HEIGHT.keys()
+def folder(name: str) -> str:
+    """Return the folder of ORDER that a module belongs to."""
+    parts = name.split("/")
+    found = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next(each for each in found if each in HEIGHT)
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    """What stands above a module may change without it."""
-    upward = [
-        f"line {each.line}: {each.target}"
-        for each in of_ours(MODULES[module])
-        if layer_of(each.target) > layer_of(module)
-    ]
-    assert not upward
+def edges(names: Iterable[str]) -> set[tuple[str, str]]:
+    """Return who imports whom among modules, type-only imports included."""
+    return {(name, target) for name in names for target, _ in imports(name) if target != name}
 
 
-@pytest.mark.deep
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Two modules that need each other are one; what is imported for its types alone does not count."""
+def test_imports_point_down() -> None:
+    """What stands below a folder may be read and changed without it. The list of debts only shrinks."""
+    upward = {
+        f"{name} -> {target}"
+        for name, target in edges(modules())
+        if folder(name) != folder(target) and HEIGHT[folder(target)] >= HEIGHT[folder(name)]
+    }
+    assert upward == UPWARD
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Two files that need each other are one; what is imported for its types alone counts, too."""
     graph = {
-        module: {each.target for each in of_ours(path) if not each.typing_only and each.target != "jitid"}
-        for module, path in MODULES.items()
+        name: {target for _, target in edges([name]) if folder(target) == folder(name)} for name in modules()
     }
-    # Take away whoever imports nobody that is left: what cannot be taken away stands in a circle or above
-    # one.
-    while leaves := {module for module, targets in graph.items() if not targets & graph.keys()}:
-        graph = {module: targets for module, targets in graph.items() if module not in leaves}
+    # Take away whoever imports nobody that is left: what stays stands in a circle, or above one or below one.
+    while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
+        graph = {name: targets for name, targets in graph.items() if name not in leaves}
     while roots := graph.keys() - set().union(*graph.values()):
-        graph = {module: targets for module, targets in graph.items() if module not in roots}
-    assert not graph, f"in a circle: {sorted(graph)}"
+        graph = {name: targets for name, targets in graph.items() if name not in roots}
+    assert set(graph) == CIRCLES
 
 
-# The default policy is a text file of the package; reading it is the one thing that needs a path.
-PACKAGE_TEXT = {"jitid.policy.default"}
-# What the hour is in a zone is reckoned from a time that is given.
-ZONES = {"jitid.policy.facts"}
-CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter"}
-
-
-@pytest.mark.parametrize(
-    "module", [name for name in MODULES if layer_of(name) <= PURE and name not in PACKAGE_TEXT]
-)
-def test_the_lower_layers_cannot_reach_the_world(module: str) -> None:
+def test_pure_folders_cannot_reach_the_world() -> None:
     """Clock, randomness, files and network are arguments there."""
-    worldly = {
-        "os",
-        "io",
-        "pathlib",
-        "socket",
-        "subprocess",
-        "sqlite3",
-        "random",
-        "secrets",
-        "datetime",
-        "ssl",
-    }
-    if module in ZONES:
-        worldly.remove("datetime")
-    loaded = {each.target.split(".")[0] for each in imports(MODULES[module]) if not each.typing_only}
-    assert not loaded & worldly
-    called = {
-        node.func.attr
-        for node in ast.walk(ast.parse(MODULES[module].read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    }
-    assert not called & CLOCKS
+    worldly = set()
+    for name in modules():
+        if folder(name) not in PURE or name in READS_FILES:
+            continue
+        typing_only = _for_types(name)
+        for node in ast.walk(tree(name)):
+            loaded = set()
+            if isinstance(node, ast.Import):
+                loaded = {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                loaded = {str(node.module).split(".")[0]}
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in CLOCKS
+            ):
+                worldly.add(f"{name} calls {node.func.attr}")
+            if id(node) not in typing_only:
+                worldly |= {f"{name} imports {each}" for each in (loaded & WORLD) - {CALENDAR.get(name)}}
+    assert not worldly
 
 
-@pytest.mark.deep
+def test_sql_stands_in_the_ledger_and_in_stores() -> None:
+    """Whoever changes the schema knows where to look."""
+    found = {
+        name
+        for name in modules()
+        if not SQL_PLACES.fullmatch(name)
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value)
+    }
+    assert found == SQL
+
+
+def test_few_folders_talk_to_people() -> None:
+    """The domain returns values; the command line, the server and MCP make sentences of them."""
+    found = {
+        name
+        for name in modules()
+        if not TALKERS.fullmatch(name)
+        for node in ast.walk(tree(name))
+        if (isinstance(node, ast.Name) and node.id == "print")
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("stdout", "stderr", "stdin")
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "sys"
+        )
+        or (isinstance(node, ast.ImportFrom) and node.module == "jitid.system.output")
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "jitid.system"
+            and any(alias.name == "output" for alias in node.names)
+        )
+    }
+    assert found == TALK
+
+
+def test_a_protocol_has_several_implementations() -> None:
+    """A protocol with one implementation is that class, said twice."""
+    found = {
+        f"{name}:{node.name}"
+        for name in modules()
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.ClassDef)
+        and node.name not in PROTOCOLS_KEPT
+        and any(
+            (isinstance(base, ast.Name) and base.id == "Protocol")
+            or (
+                isinstance(base, ast.Subscript)
+                and isinstance(base.value, ast.Name)
+                and base.value.id == "Protocol"
+            )
+            for base in node.bases
+        )
+    }
+    assert found == PROTOCOLS
+
+
 def test_only_the_command_line_knows_typer() -> None:
-    """Verbs are functions that anything may call; and the Click inside Typer is not ours to use."""
+    """Verbs are functions that anything may call; and the Click inside Typer is not jitid's to use."""
     users = {
-        module
-        for module, path in MODULES.items()
-        if any(each.target.split(".")[0] in ("typer", "click") for each in imports(path))
+        name
+        for name, path in modules().items()
+        if re.search(r"^\s*(?:import|from) (?:typer|click)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    options = {module for module in MODULES if module.startswith("jitid.cli.verbs.options.")}
-    assert users - options == {"jitid.cli.command_tree"}
-    assert not [path for path in MODULES.values() if "_click" in path.read_text()]
+    assert {name for name in users if not name.startswith("cli/options/")} == {"cli/command_tree"}
+    assert not [name for name, path in modules().items() if "_click" in path.read_text(encoding="utf-8")]
