@@ -51,7 +51,9 @@ HEIGHT = {name: len(ORDER) - number for number, names in enumerate(ORDER) for na
 
 PURE = ("errors", "redaction", "values", "model", "crypto", "policy", "search")
 """Folders that load nothing of the world: no clock, no file, no network, no database."""
-WORLD = frozenset(["datetime", "io", "os", "pathlib", "random", "secrets", "socket", "sqlite3", "ssl", "subprocess", "time"])
+WORLD = frozenset(
+    ("datetime", "io", "os", "pathlib", "random", "secrets", "socket", "sqlite3", "ssl", "subprocess", "time")
+)
 READS_FILES = {"policy/default"}
 """The default policy is a text file of the package."""
 CALENDAR = {"values/times": "time"} | dict.fromkeys(("crypto/der", "crypto/x509", "policy/facts"), "datetime")
