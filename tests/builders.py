@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.oidc import OidcIssuer
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.integrity import verify_delegators
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import IssueRequest, Terms
 from jitid.capabilities.targets.targets import Targets
-from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.contract import Ledger
 from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
+from jitid.ledger.transaction import Transaction
 from jitid.model import event as audit
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential
@@ -108,9 +111,11 @@ def put(
     number = next(_numbers)
     uid, jti = number.to_bytes(16), (number + (1 << 100)).to_bytes(16)
     identity, key = transaction.next_keys()
-    found, opened = transaction.find_task(task), {}
+    found, opened = TaskStore(transaction).find_task(task), {}
     if found is None:
-        found = transaction.open_task(task, purpose, "moderate", transaction.now + DAY, delegator)
+        found = TaskChanges(transaction).open_task(
+            task, purpose, "moderate", transaction.now + DAY, delegator
+        )
         opened = {
             "task": task,
             "delegator": delegator,
@@ -200,13 +205,16 @@ def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
 
 def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
     """Record a delegator, with some fields changed if they are there already; the event is that of an import."""
-    found = transaction.find_delegator(name) or delegator(name, added_at=transaction.now)
-    transaction.put_delegators([found._replace(**fields)])
+    found = DirectoryStore(transaction).find_delegator(name) or delegator(name, added_at=transaction.now)
+    DirectoryChanges(transaction).put_delegators([found._replace(**fields)])
     transaction.append(
         "delegator-import",
-        {"directory": verify_delegators.digest(transaction), "digests": verify_delegators.FORM},
+        {
+            "directory": verify_delegators.digest(DirectoryStore(transaction)),
+            "digests": verify_delegators.FORM,
+        },
     )
-    now_there = transaction.find_delegator(name)
+    now_there = DirectoryStore(transaction).find_delegator(name)
     assert now_there is not None
     return now_there
 
@@ -236,9 +244,11 @@ def recurring_agent(name: str = "planner", **fields: Any) -> Agent:
 def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) -> Agent:
     """Record a recurring agent, with some fields changed if it is there already; tells of it in no event."""
     now = transaction.now
-    found = transaction.find_agent(name) or recurring_agent(name, registered_at=now, review_at=now + 90 * DAY)
-    transaction.put_agents([found._replace(**fields)])
-    now_there = transaction.find_agent(name)
+    found = DirectoryStore(transaction).find_agent(name) or recurring_agent(
+        name, registered_at=now, review_at=now + 90 * DAY
+    )
+    DirectoryChanges(transaction).put_agents([found._replace(**fields)])
+    now_there = DirectoryStore(transaction).find_agent(name)
     assert now_there is not None
     return now_there
 

@@ -15,7 +15,7 @@ from jitid.capabilities.access.operations import (
     RotateAccess,
     UseAssertion,
 )
-from jitid.capabilities.access.presented_store import Presentation
+from jitid.capabilities.access.presented_store import Presentation, PresentedChanges
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.adopt.operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.capabilities.directory.delegator_operations import EnableDelegator
@@ -25,6 +25,7 @@ from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Attach, FlyCanaries, Settle
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
@@ -191,8 +192,8 @@ def _use_targets(world: World) -> None:
     with pytest.raises(StorageError):
         world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop")))
     with world.ledger.read() as snapshot:
-        (jti,) = [one.jti for one in snapshot.outside.names_at("shop") if not one.live]
-        (outside,) = snapshot.outside.find([jti])
+        (jti,) = [one.jti for one in OutsideStore(snapshot).names_at("shop") if not one.live]
+        (outside,) = OutsideStore(snapshot).find([jti])
     provision.remember(world.ledger, outside, "r-1")
     world.authority.perform(Retire(task="T12"))
     world.authority.perform(Settle())
@@ -353,5 +354,5 @@ def leave_marks(world: World) -> None:
     world.authority.serving(holder._replace(key="k-2")).perform(Renew(request=RenewRequest(one.secret)))
     world.authority.serving(boss._replace(key="k-3")).perform(GrantAccess(wanted=Wanted("user:zoe")))
     with world.ledger.write() as transaction:
-        transaction.present(Presentation(bytes(32), "user:zoe", world.clock.now + 600))
+        PresentedChanges(transaction).present(Presentation(bytes(32), "user:zoe", world.clock.now + 600))
         transaction.append("denial", {"reason": "no"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
 from jitid.model import event
 from jitid.model.event import Event
 
@@ -16,7 +16,7 @@ from jitid.model.event import Event
 @contextmanager
 def two_digests() -> Iterator[None]:
     """Let the events of issues have a digest `issued` too, and their `rows` not cover ids and fingerprints."""
-    digest, linked = event.rows_digest, SqlTransaction._linked
+    digest, linked = event.rows_digest, Transaction._linked
     issued: dict[str, str] = {}
 
     def rows_digest(*columns: Any) -> str:
@@ -25,11 +25,11 @@ def two_digests() -> Iterator[None]:
         issued[told] = event.issued_digest(zip(jtis, prints, strict=True))
         return told
 
-    def with_both(self: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
+    def with_both(self: Transaction, operation: str, facts: Mapping[str, Any]) -> Event:
         told = {"issued": issued[facts["rows"]]} if isinstance(facts.get("rows"), str) else {}
         return linked(self, operation, {**facts, **told})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(event, "rows_digest", rows_digest)
-        patch.setattr(SqlTransaction, "_linked", with_both)
+        patch.setattr(Transaction, "_linked", with_both)
         yield

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.adopt.store import AdoptedStore
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.search.secret_shapes import PRINT, Shapes
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 
-def shapes(snapshot: Snapshot) -> Shapes:
+def shapes(snapshot: View) -> Shapes:
     """Return what a search needs to find adopted secrets, and whether there are secrets that it cannot find."""
-    adopted = snapshot.adopted
-    others = adopted.shapeless() or bool(snapshot.outside.targets_open())
+    adopted = AdoptedStore(snapshot)
+    others = adopted.shapeless() or bool(OutsideStore(snapshot).targets_open())
     return Shapes(tuple(adopted.shapes()), adopted.prints(PRINT), others)

@@ -16,7 +16,9 @@ from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import approval_operations as approvals
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.request import named as named_delegator
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
@@ -29,7 +31,9 @@ from jitid.values.ids import parse_approval_id, parse_id
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Look, Snapshot, Transaction
+    from jitid.ledger.contract import Look
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
     from jitid.values.secret import Secret
@@ -289,7 +293,7 @@ def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
     )
 
 
-def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
+def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
     """Tell whether an operation is about nothing but what the caller was issued, opened, asked for or decides on."""
     match operation:
         case ops.Verify(token=token):
@@ -299,7 +303,7 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
         case ops.Inspect(id=id_, token=None) if id_ is not None:
             return _was_issued(snapshot, caller, id_)
         case ops.AbandonAttachment(jti=jti):
-            found = snapshot.find_credential("jti", parse_id(jti)[1])
+            found = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
             return _was_issued(snapshot, caller, jti) or (
                 found is not None and found.id == _identity(snapshot, caller)
             )
@@ -330,7 +334,7 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return False
 
 
-def _narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
+def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
     """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it."""
     if isinstance(operation, approvals.ListApprovals):
         groups = own_tasks.groups_of(snapshot, caller)
@@ -338,7 +342,7 @@ def _narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any])
     return own_tasks.narrowed(snapshot, caller, operation)
 
 
-def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
+def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
     from jitid.capabilities.identity import introspection
 
@@ -350,7 +354,7 @@ def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret
     return own_tasks.is_under(snapshot, caller, found) or _was_issued(snapshot, caller, found)
 
 
-def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
+def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
     from jitid.capabilities.access.exchange import must_be_own
     from jitid.capabilities.identity import introspection
@@ -365,30 +369,30 @@ def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) ->
     return True
 
 
-def _identity(snapshot: Snapshot, caller: Caller) -> str | None:
+def _identity(snapshot: View, caller: Caller) -> str | None:
     """Return the identity of the agent who asks; None for who is none."""
     found = own_tasks.held_by(snapshot, caller)
     return None if found is None else found.id
 
 
-def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
+def _was_issued(snapshot: View, caller: Caller, id_: str) -> bool:
     """Tell whether something was issued at the request of the caller."""
     sort, raw = parse_id(id_)
     if sort == "jti":
-        found = snapshot.find_credential("jti", raw)
+        found = CredentialStore(snapshot).find_credential("jti", raw)
         if found is None:
             return False
         raw = parse_id(found.id)[1]
     # Renewals may have been asked for by whoever holds it.
-    made = snapshot.first_of(raw)
+    made = CredentialStore(snapshot).first_of(raw)
     return made is not None and own_tasks.asked_by(snapshot, caller, made.event)
 
 
-def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
+def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:
     """Tell whether requests for approval wait for the word of a group of the caller's, or were made by the caller."""
     from jitid.capabilities.issue.approval_request import is_requester
 
-    found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
+    found = [ApprovalStore(snapshot).find(parse_approval_id(id_)) for id_ in ids]
     own = caller.identity or named_delegator(caller.delegator or caller.name)
     groups = own_tasks.groups_of(snapshot, caller)
     return bool(found) and all(

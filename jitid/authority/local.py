@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority.own_tasks import gives_freely, resolved
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -16,7 +18,7 @@ from jitid.errors import (
     ShownError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger import seal
+from jitid.ledger import policies, seal
 from jitid.ledger.retry import change
 from jitid.model.credential import is_outside
 from jitid.model.ledger_rows import Names, Selection
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from jitid.capabilities.targets.targets import Targets
     from jitid.capabilities.trust.own_issuer import Naming
     from jitid.capabilities.trust.rotation import KeyChange
-    from jitid.ledger.contract import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.operation.context import Inside
     from jitid.values.secret import Secret
@@ -395,9 +399,9 @@ class LocalAuthority:
         from jitid.capabilities.identity import perform as identity_perform
 
         if isinstance(operation, ops.PublishSshRevocations):
-            from jitid.capabilities.identity import dependents_store
+            from jitid.ledger import dependents
 
-            dependents_store.try_to_record(self._ledger)
+            dependents.try_to_record(self._ledger)
         with self._ledger.read() as snapshot:
             names = snapshot.names
             match operation:
@@ -561,9 +565,7 @@ class LocalAuthority:
         except JitidError:
             return None
 
-    def _previewed(
-        self, snapshot: Snapshot, request: IssueRequest, position: int, as_of: int | None
-    ) -> Issued:
+    def _previewed(self, snapshot: View, request: IssueRequest, position: int, as_of: int | None) -> Issued:
         from jitid.capabilities.issue import issuance
 
         seal.must_not_be(snapshot)
@@ -588,7 +590,7 @@ class LocalAuthority:
         from jitid.authority.presented import present
         from jitid.capabilities.issue.actors import client_actor
 
-        def actors(snapshot: Snapshot) -> list[Actor]:
+        def actors(snapshot: View) -> list[Actor]:
             issuer = self._ledger.names.issuer
             agents = dict.fromkeys(request.agent for request in operation.requests)
             return [actor or client_actor(snapshot, self._caller, agent, issuer) for agent in agents]
@@ -639,11 +641,11 @@ class LocalAuthority:
         def record(transaction: Transaction) -> None:
             if facts.get("policy") is not None:
                 # Whoever asks why must find the rules that said so.
-                transaction.keep_policy(facts["policy"], self._agreed.policy_text)
+                policies.keep(transaction, facts["policy"], self._agreed.policy_text)
             if reused:
                 from jitid.values.ids import parse_id
 
-                transaction.mark_reused(parse_id(facts["of"])[1])
+                CredentialChanges(transaction).mark_reused(parse_id(facts["of"])[1])
             transaction.append("denial", facts)
 
         change(self._ledger, record, accept_clock=accept_clock, shared=not reused)
@@ -670,7 +672,7 @@ class LocalAuthority:
             ended = _with_unsettled(transaction, ended, selection)
         return ended._replace(unproved=self._prove())
 
-    def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
+    def _selection(self, snapshot: View, operation: ops.Revoke) -> Selection:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
         from jitid.capabilities.identity import introspection
 
@@ -678,12 +680,16 @@ class LocalAuthority:
             introspection.recognise(snapshot, snapshot.names, token.reveal()).jti
             for token in operation.tokens
         ]
-        unknown = snapshot.unknown_of((*operation.selection.ids, *operation.selection.trees))
+        unknown = CredentialStore(snapshot).unknown_of((*operation.selection.ids, *operation.selection.trees))
         if unknown is not None:
             raise NotFoundError(
                 f"the ledger knows no {quote(unknown)}; nothing was changed", "see: jitid list"
             )
-        delegators = [name for stated in operation.selection.delegators for name in snapshot.known_by(stated)]
+        delegators = [
+            name
+            for stated in operation.selection.delegators
+            for name in DirectoryStore(snapshot).known_by(stated)
+        ]
         return operation.selection._replace(
             ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
         )
@@ -815,9 +821,11 @@ def _with_unsettled(transaction: Transaction, ended: Ended, selection: Selection
 
     Of a selection what had ended before counts too: whoever asks twice wants to see it done.
     """
-    left = [] if selection is None else transaction.outside.left_of(selection, _MOST_LEFT)
+    from jitid.capabilities.targets.store import OutsideChanges
+
+    left = [] if selection is None else OutsideChanges(transaction).left_of(selection, _MOST_LEFT)
     waiting = tuple(one.record.jti for one in left if one.settled_at is None)
-    unsettled = 0 if ended.event is None else transaction.outside.open_count(event=ended.event)
+    unsettled = 0 if ended.event is None else OutsideChanges(transaction).open_count(event=ended.event)
     ended = ended._replace(unsettled=max(unsettled, len(waiting)))
     if len(waiting) > unsettled:
         ended = ended._replace(earlier=waiting)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import ownership
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import ADOPTED, TaskName
@@ -15,7 +17,8 @@ from jitid.values.text import label
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jitid.ledger.contract import Look, Snapshot
+    from jitid.ledger.contract import Look
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.model.task import Task
@@ -47,7 +50,7 @@ def names_task(operation: ops.Operation[Any]) -> bool:
 
 
 def with_tasks(
-    snapshot: Snapshot, operation: ops.Operation[Any], caller: Caller | None, *, all_: bool
+    snapshot: View, operation: ops.Operation[Any], caller: Caller | None, *, all_: bool
 ) -> ops.Operation[Any]:
     """Return an operation with each task that it names as `OWNER/NAME`, which nobody else's has.
 
@@ -86,22 +89,22 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
     return operation.replace(**{field: full(getattr(operation, field))})
 
 
-def root_of(snapshot: Snapshot, caller: Caller) -> str | None:
+def root_of(snapshot: View, caller: Caller) -> str | None:
     """Return the delegator that a caller is, or for whom the agent acts that it is; None for who has none."""
     if caller.delegator is not None:
-        return snapshot.own_name(caller.delegator)
+        return DirectoryStore(snapshot).own_name(caller.delegator)
     held = held_by(snapshot, caller)
     return None if held is None else held.delegator
 
 
-def held_by(snapshot: Snapshot, caller: Caller) -> Credential | None:
+def held_by(snapshot: View, caller: Caller) -> Credential | None:
     """Return the credential of the agent who asks; None for who is none."""
     if caller.agent is None or caller.credential is None:
         return None
-    return snapshot.find_credential("jti", parse_id(caller.credential)[1])
+    return CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
 
 
-def narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
+def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
     """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it.
 
     A delegator's own is whatever descends from them, an agent's its identity and what descends from that. Whose task
@@ -146,43 +149,43 @@ def narrowed(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) 
             return None
 
 
-def groups_of(snapshot: Snapshot, caller: Caller) -> tuple[str, ...]:
+def groups_of(snapshot: View, caller: Caller) -> tuple[str, ...]:
     """Return the groups for which a caller may approve."""
-    person = None if caller.delegator is None else snapshot.find_delegator(caller.delegator)
+    person = None if caller.delegator is None else DirectoryStore(snapshot).find_delegator(caller.delegator)
     return () if person is None or person.disabled_at is not None else tuple(person.groups)
 
 
-def _is_self(snapshot: Snapshot, own: str, stated: str | None) -> bool:
-    return stated is None or stated in snapshot.names_of(own)
+def _is_self(snapshot: View, own: str, stated: str | None) -> bool:
+    return stated is None or stated in DirectoryStore(snapshot).names_of(own)
 
 
-def is_under(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
+def is_under(snapshot: View, caller: Caller, id_: str) -> bool:
     """Tell whether an identity or a credential descends from the caller, or is the caller's own."""
     found = _identity(snapshot, id_)
     if found is None:
         return False
     if caller.delegator is not None:
-        return found.delegator in snapshot.names_of(caller.delegator)
+        return found.delegator in DirectoryStore(snapshot).names_of(caller.delegator)
     held = held_by(snapshot, caller)
     if held is None:
         return False
-    above = [one.id for one in snapshot.lineage(found.identity_key)]
+    above = [one.id for one in CredentialStore(snapshot).lineage(found.identity_key)]
     return held.id in (found.id, *above)
 
 
-def _identity(snapshot: Snapshot, id_: str) -> Credential | None:
+def _identity(snapshot: View, id_: str) -> Credential | None:
     sort, raw = parse_id(id_)
     if sort == "jti":
-        return snapshot.find_credential("jti", raw)
-    return snapshot.latest_of(raw)
+        return CredentialStore(snapshot).find_credential("jti", raw)
+    return CredentialStore(snapshot).latest_of(raw)
 
 
-def find(snapshot: Snapshot, text: str) -> Task | None:
+def find(snapshot: View, text: str) -> Task | None:
     """Return the task that an operation names, after its tasks were made out."""
     return ownership.named(snapshot, text, None, all_=True)
 
 
-def owns(snapshot: Snapshot, caller: Caller, text: str) -> bool:
+def owns(snapshot: View, caller: Caller, text: str) -> bool:
     """Tell whether a task is a delegator's, who asks. Those of adopted secrets are in the care of the admins."""
     task = find(snapshot, text)
     if task is None or caller.delegator is None or task.name.startswith(ADOPTED):
@@ -190,7 +193,7 @@ def owns(snapshot: Snapshot, caller: Caller, text: str) -> bool:
     return ownership.is_owner(snapshot, task, caller.delegator)
 
 
-def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
+def may_retire(snapshot: View, caller: Caller, text: str) -> bool:
     """Tell whether a task is the caller's to end: they own it, or are an agent that had it opened.
 
     An agent ends no more by that than what descends from its own identity, and nothing after it was given away.
@@ -204,11 +207,11 @@ def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
     if held is None or not asked_by(snapshot, caller, task.event):
         return False
     own = Selection(ids=(held.id,))
-    both = snapshot.measure_together([own, Selection(tasks=(task.full_name,))])
-    return both.credentials == snapshot.measure(own).credentials
+    both = CredentialStore(snapshot).measure_together([own, Selection(tasks=(task.full_name,))])
+    return both.credentials == CredentialStore(snapshot).measure(own).credentials
 
 
-def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
+def asked_by(snapshot: View, caller: Caller, seq: int) -> bool:
     """Tell whether an event came of what the caller asked for."""
     event = snapshot.event(seq)
     told = {} if event is None else event.document()
@@ -222,7 +225,7 @@ def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
         return False
     if "by_id" in told:
         return bool(told["by_id"] == held.id)
-    then = snapshot.find_credential("jti", parse_id(bearer)[1])
+    then = CredentialStore(snapshot).find_credential("jti", parse_id(bearer)[1])
     return then is not None and then.id == held.id
 
 
@@ -261,12 +264,12 @@ def lists_approvals(caller: Caller | None) -> bool:
     return caller is None or caller.roles is None or not {"admin", "auditor"}.isdisjoint(caller.roles)
 
 
-def as_seen(snapshot: Snapshot, caller: Caller | None, task: Task) -> Task:
+def as_seen(snapshot: View, caller: Caller | None, task: Task) -> Task:
     """Return a task without its purpose where that is kept from who looks."""
     return task._replace(purpose=None) if is_kept_from(snapshot, caller, task) else task
 
 
-def is_kept_from(snapshot: Snapshot, caller: Caller | None, task: Task) -> bool:
+def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
     """Tell whether what a task is for is kept from somebody who looks at it: they have not joined it."""
     if caller is None or reads_all(caller):
         return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.access.presented_store import Presentation
+from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.actors import client_actor, is_owner, must_be_let, names_of, own_agent
 from jitid.errors import PresenterError
 from jitid.values import strict_json
@@ -15,7 +17,8 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Proof, Sort
     from jitid.capabilities.issue.actors import Actor
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.operation.context import Inside
     from jitid.values.secret import Secret
@@ -35,7 +38,7 @@ def present(
     inside: Inside,
     token: Secret,
     sort: Sort = "id_token",
-    actors: Callable[[Snapshot], Iterable[Actor]] | None = None,
+    actors: Callable[[View], Iterable[Actor]] | None = None,
 ) -> Presented:
     """Return whom a token of a configured issuer proves, if it counts for the caller who presents it.
 
@@ -68,14 +71,14 @@ def present(
 def must_be_first(transaction: Transaction, uses: Iterable[Presentation]) -> None:
     """Record with the next event that tokens are used. Raises PresenterError if another caller presented one before."""
     for use in uses:
-        if not transaction.present(use):
+        if not PresentedChanges(transaction).present(use):
             raise _not_first()
 
 
-def must_stay_first(snapshot: Snapshot, uses: Iterable[Presentation]) -> None:
+def must_stay_first(snapshot: View, uses: Iterable[Presentation]) -> None:
     """Check the same without a change. Raises PresenterError if another caller presented a token before."""
     for use in uses:
-        if snapshot.presented.presenter(use.token) not in (None, use.presenter):
+        if PresentedStore(snapshot).presenter(use.token) not in (None, use.presenter):
             raise _not_first()
 
 
@@ -87,14 +90,14 @@ def _not_first() -> PresenterError:
     )
 
 
-def _actors(inside: Inside, snapshot: Snapshot) -> list[Actor]:
+def _actors(inside: Inside, snapshot: View) -> list[Actor]:
     caller = inside.caller
     if caller is None or is_owner(caller):
         return []
     return [client_actor(snapshot, caller, own_agent(caller), inside.ledger.names.issuer)]
 
 
-def _must_be_named(snapshot: Snapshot, caller: Caller | None, proof: Proof) -> None:
+def _must_be_named(snapshot: View, caller: Caller | None, proof: Proof) -> None:
     """Refuse a token that was issued to another client, or to the holder of another key. Raises PresenterError."""
     if proof.cnf is not None and not _holds(snapshot, caller, proof.cnf):
         raise PresenterError(
@@ -112,13 +115,13 @@ def _must_be_named(snapshot: Snapshot, caller: Caller | None, proof: Proof) -> N
             )
 
 
-def _holds(snapshot: Snapshot, caller: Caller | None, cnf: Mapping[str, Any]) -> bool:
+def _holds(snapshot: View, caller: Caller | None, cnf: Mapping[str, Any]) -> bool:
     """Return whether a caller has authenticated with the key that a token is bound to (RFC 7800)."""
     if caller is None or caller.credential is None or not caller.credential.startswith("acc_"):
         return False
     from jitid.capabilities.access import oidc
 
-    access = snapshot.access.find(parse_access_id(caller.credential))
+    access = AccessStore(snapshot).find(parse_access_id(caller.credential))
     if access is None or access.public is None:
         return False
     own = oidc.thumbprint(strict_json.loads(access.public, "key"))
@@ -131,9 +134,9 @@ def _holds(snapshot: Snapshot, caller: Caller | None, cnf: Mapping[str, Any]) ->
             return False
 
 
-def _identity(snapshot: Snapshot, caller: Caller) -> str:
+def _identity(snapshot: View, caller: Caller) -> str:
     """Return the identity of an agent that calls, which its renewals share."""
     found = None
     if caller.credential is not None:
-        found = snapshot.find_credential("jti", parse_id(caller.credential)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
     return str(caller.credential) if found is None else found.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import JitidError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def prove(ledger: Ledger) -> str | None:
     """
     try:
         with ledger.read() as snapshot:
-            if not snapshot.unproved_leaks(0, 1):
+            if not LeakStore(snapshot).unproved_leaks(0, 1):
                 return None
         from jitid.capabilities.leak import leaks
 

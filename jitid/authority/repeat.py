@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.capabilities.integrity.verify_marks import request_digest
 from jitid.errors import JitidError, StorageError, UsageError
-from jitid.ledger.idempotency import Answered
+from jitid.ledger.idempotency import Answered, IdempotencyStore
 from jitid.ledger.retry import change
 from jitid.model.ledger_rows import Selection
 from jitid.values import strict_json
 from jitid.values.ids import access_id, credential_id, identity_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
     from jitid.model.caller import Caller
     from jitid.operation.base import Operation
 
@@ -78,16 +79,16 @@ def once(
         again = lived is not None
         if again:
             # Only where another takes its place: an event says of each answer that there is one.
-            transaction.idempotency.forget(who, key)
+            IdempotencyStore(transaction).forget(who, key)
         transaction.request = request_digest(who, key, digest, sort)
         made = remake(transaction) if lived and remake is not None else make(transaction)
         first, last = ids(made)
-        if not transaction.idempotency.remember(who, key, Answered(digest, sort, first, last)):
+        if not IdempotencyStore(transaction).remember(who, key, Answered(digest, sort, first, last)):
             raise _MeanwhileError
         return made
 
     def end(transaction: Transaction) -> bool | None:
-        found = transaction.idempotency.find(who, key)
+        found = IdempotencyStore(transaction).find(who, key)
         if found is None:
             return None
         if found.digest != digest:
@@ -135,7 +136,7 @@ def _end(transaction: Transaction, found: Answered) -> bool:
     if found.sort == ISSUED:
         from jitid.capabilities.identity import revocation
 
-        made = tuple(identity_id(uid) for uid in transaction.idempotency.made(found))
+        made = tuple(identity_id(uid) for uid in IdempotencyStore(transaction).made(found))
         revocation.revoke(transaction, Selection(ids=made), REASON, None)
         return False
     from jitid.capabilities.access import grant

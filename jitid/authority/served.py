@@ -15,7 +15,7 @@ from jitid.errors import JitidError, RefusedError
 if TYPE_CHECKING:
     from jitid.authority.read_counts import Tally
     from jitid.ledger.attribution import ActingLedger
-    from jitid.ledger.contract import Transaction
+    from jitid.ledger.transaction import Transaction
     from jitid.model.caller import Caller
     from jitid.operation.authority import Authority
     from jitid.operation.base import Operation, Result

@@ -11,6 +11,7 @@ from jitid.capabilities.trust import own_issuer
 from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
 from jitid.ledger.seal import Seal, sealed
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.chain import head_of
 from jitid.model.event import Head
 from jitid.model.ledger_rows import SigningKey
@@ -97,10 +98,12 @@ def copy(
         if names != source.names:
             facts |= {"issuer": names.issuer, "until": dict(names.lasting())[source.names.issuer]}
         retired = [
-            key for key in snapshot.signing_keys() if key.retired_at is None and signs and not signs(key)
+            key
+            for key in KeyStore(snapshot).signing_keys()
+            if key.retired_at is None and signs and not signs(key)
         ]
         for key in retired:
-            transaction.end_key(key.key, revoked=False)
+            KeyChanges(transaction).end_key(key.key, revoked=False)
         facts |= {"retired": [key.kid for key in retired]} if retired else {}
         event = transaction.append("ledger-copy", facts)
         try:

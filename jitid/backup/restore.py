@@ -18,6 +18,7 @@ from jitid.capabilities.audit import audit_log
 from jitid.capabilities.trust import rotation
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
+from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder, read_only
 from jitid.ledger.sqlite.lock import FairLock
 from jitid.redaction.token_format import bare
@@ -233,7 +234,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
 def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Known:
     """Compare a backup with all that tells of its ledger. Raises IntegrityError for a head that contradicts it."""
     with ledger.read(by_mark=True) as snapshot:
-        keys = snapshot.signing_keys()
+        keys = KeyStore(snapshot).signing_keys()
         found: list[tuple[Head, bool]] = [] if before.head is None else [(before.head, False)]
         if before.kept:
             # One that this ledger cannot read proves nothing: it may be signed with a later key.
@@ -264,7 +265,9 @@ def _by(known: _Known) -> str:
 def _take_over(ledger: SqliteLedger, theirs: Keyring, ours: Keyring) -> None:
     """Take along the private keys of the ledger that is replaced: what was revoked there has none any longer."""
     with ledger.read(by_mark=True) as snapshot:
-        wanted: list[SigningKey] = [key for key in snapshot.signing_keys() if backup.needed(snapshot, key)]
+        wanted: list[SigningKey] = [
+            key for key in KeyStore(snapshot).signing_keys() if backup.needed(snapshot, key)
+        ]
     for key in wanted:
         if os.path.lexists(theirs.path(key.kid)) and not os.path.lexists(ours.path(key.kid)):
             # What is damaged there is made anew here.

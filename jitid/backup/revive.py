@@ -15,17 +15,22 @@ from jitid.backup import archive
 from jitid.backup import snapshot as backup
 from jitid.backup.snapshot import Told
 from jitid.capabilities.access import grant
+from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.capabilities.issue.mint import usable_key
 from jitid.capabilities.trust import rotation
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger.contract import Ledger, Snapshot, Transaction
+from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.chain import marks
 from jitid.model.event import BrokenChainError, Head
 from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey
@@ -163,14 +168,14 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     ledger.reindex()
     # No verifier asks it: how far behind its mark the clock is counts once it is written to.
     with ledger.read(by_mark=True) as snapshot:
-        head = audit_log.read_head(unpacked.head, names, snapshot.signing_keys())
+        head = audit_log.read_head(unpacked.head, names, KeyStore(snapshot).signing_keys())
         backup.must_be_sealed(told, unpacked.head)
         audit_log.verify(snapshot, names, head)
         if snapshot.head() != head or (head.seq, head.hash.hex()) != (told.events, told.head):
             raise IntegrityError("the ledger in the backup does not end where its signed head tells")
 
 
-def behind(snapshot: Snapshot, head: Head) -> int:
+def behind(snapshot: View, head: Head) -> int:
     """Return how many events a remembered head tells of that a ledger does not have.
 
     Raises:
@@ -219,15 +224,15 @@ def revive(
     names = ledger.names
 
     def work(transaction: Transaction) -> Restored:
-        living = [key for key in transaction.signing_keys() if key.signs]
+        living = [key for key in KeyStore(transaction).signing_keys() if key.signs]
         here = {key.kid for key in living if os.path.lexists(keyring.path(key.kid))}
         gone = [key for key in living if key.kid not in here and (keep or key.use != "jws")]
         for key in gone:
-            transaction.end_key(key.key, revoked=False)
+            KeyChanges(transaction).end_key(key.key, revoked=False)
         retired = tuple([key.kid for key in gone])
         # One that was used, denied or withdrawn since would be good for another issue.
         # And what somebody granted who was disabled since counts no more than their login does.
-        requests = transaction.approvals.withdraw()
+        requests = ApprovalChanges(transaction).withdraw()
         transaction.set(RESTORED, str(transaction.now))
         event = transaction.append(
             "ledger-restore",
@@ -264,7 +269,7 @@ def _end(
     while issued := _beside_adopted(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     bearers = 0
-    while found := transaction.access.some(live=True, name=None, after=None, limit=_AT_ONCE):
+    while found := AccessChanges(transaction).some(live=True, name=None, after=None, limit=_AT_ONCE):
         bearers += len(grant.revoke(transaction, [one.id for one in found], (), REASON).ids)
     revoked = []
     for key in living:
@@ -275,7 +280,7 @@ def _end(
     return done._replace(credentials=credentials, tasks=len(tasks), access=bearers, revoked=tuple(revoked))
 
 
-def _open_tasks(snapshot: Snapshot) -> Iterator[str]:
+def _open_tasks(snapshot: View) -> Iterator[str]:
     """Yield the names of the tasks on which something lives, or may still be issued.
 
     What was adopted lives whatever a ledger says, and is not ended by a backup's age.
@@ -293,7 +298,7 @@ def _open_tasks(snapshot: Snapshot) -> Iterator[str]:
     return iter([written_task(opener, name) for name, opener in list(rows)])
 
 
-def _beside_adopted(snapshot: Snapshot) -> tuple[str, ...]:
+def _beside_adopted(snapshot: View) -> tuple[str, ...]:
     """Return the ids of some of the credentials that live and were issued on the tasks of what was adopted."""
     rows: Iterator[Any] = snapshot.ask(
         """SELECT c.jti FROM credential c

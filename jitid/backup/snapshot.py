@@ -25,11 +25,12 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.duplicate import duplicate
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
+from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.redaction.token_format import bare
@@ -271,31 +272,33 @@ def _kept_head(path: str) -> str | None:
     return bare(data.decode("utf-8", "replace"))
 
 
-def _expected(kept: str | None, names: Names, snapshot: Snapshot) -> Head | None:
+def _expected(kept: str | None, names: Names, snapshot: View) -> Head | None:
     try:
-        return None if kept is None else audit_log.read_head(kept, names, snapshot.signing_keys())
+        return None if kept is None else audit_log.read_head(kept, names, KeyStore(snapshot).signing_keys())
     except audit_log.UnreadableHeadError:
         # It vouches for nothing, and accuses of nothing either: doctor and sweep tell of it.
         return None
 
 
-def _signer(snapshot: Snapshot, keyring: Keyring) -> Signer:
+def _signer(snapshot: View, keyring: Keyring) -> Signer:
     key = current_key_of(snapshot, keyring, "EdDSA")
     if key is None:
         raise IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate")
     return keyring.load(key.kid, key.algorithm, key.public)
 
 
-def needed(snapshot: Snapshot, key: SigningKey) -> bool:
+def needed(snapshot: View, key: SigningKey) -> bool:
     """Tell whether the private half of a key is still of use: it signs, or it tells which certificates are revoked."""
     return key.signs or still_tells(snapshot, key)
 
 
-def _give_keys(snapshot: Snapshot, ours: Keyring, aside: str) -> tuple[str, ...]:
+def _give_keys(snapshot: View, ours: Keyring, aside: str) -> tuple[str, ...]:
     place = os.path.join(aside, archive.KEYS)
     _make_folder(place)
     theirs = Keyring(place)
-    given = [key for key in snapshot.signing_keys() if needed(snapshot, key) and ours.holds(key.kid)]
+    given = [
+        key for key in KeyStore(snapshot).signing_keys() if needed(snapshot, key) and ours.holds(key.kid)
+    ]
     for key in given:
         ours.give(theirs, key.kid, key.algorithm, key.public)
     return tuple([key.kid for key in given])

@@ -21,6 +21,7 @@ from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.copy_rows import Source, Target
 from jitid.ledger.postgres import home
+from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import SigningKey
@@ -124,7 +125,7 @@ def _to_database(
         if not elsewhere:
             return
         home.exists(theirs)
-        home.keyring(theirs).must_be_for({key.kid for key in source.snapshot.signing_keys()})
+        home.keyring(theirs).must_be_for({key.kid for key in KeyStore(source.snapshot).signing_keys()})
         home.make(theirs, _policy(os.path.join(ours, folder.POLICY)))
         if wanted.keys:
             _give_keys(source, own, home.keyring(theirs))
@@ -140,7 +141,7 @@ def _to_database(
 
 def _give_keys(source: Source, ours: Keyring, theirs: Keyring) -> None:
     given = False
-    for key in source.snapshot.signing_keys():
+    for key in KeyStore(source.snapshot).signing_keys():
         # A retired authority still signs what it has revoked.
         if (_signs(key) or still_tells(source.snapshot, key)) and ours.holds(key.kid):
             ours.give(theirs, key.kid, key.algorithm, key.public)

@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.ledger_condition import Condition
     from jitid.model.ledger_rows import Names
 
@@ -39,11 +41,11 @@ class AcceptingLedger:
         """Return what tells how the ledger itself is; asking changes nothing."""
         return self._ledger.condition()
 
-    def read(self, *, by_mark: bool = True) -> AbstractContextManager[Snapshot]:  # noqa: ARG002 - always by the mark
+    def read(self, *, by_mark: bool = True) -> AbstractContextManager[View]:  # noqa: ARG002 - always by the mark
         """Open a consistent view that judges by the time mark."""
         return self._ledger.read(by_mark=True)
 
-    def glance(self) -> AbstractContextManager[Snapshot]:
+    def glance(self) -> AbstractContextManager[View]:
         """Open a consistent view that judges by the time mark."""
         return self._ledger.read(by_mark=True)
 

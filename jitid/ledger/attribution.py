@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.ledger_condition import Condition
     from jitid.model.ledger_rows import Names
 
@@ -36,11 +38,11 @@ class ActingLedger:
         """Return what tells how the ledger itself is; asking changes nothing."""
         return self._ledger.condition()
 
-    def read(self, *, by_mark: bool = False) -> AbstractContextManager[Snapshot]:
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Open a consistent view."""
         return self._ledger.read(by_mark=by_mark)
 
-    def glance(self) -> AbstractContextManager[Snapshot]:
+    def glance(self) -> AbstractContextManager[View]:
         """Open a view for a few questions."""
         return self._ledger.glance()
 

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from jitid.errors import IntegrityError, JitidError
-from jitid.ledger.contract import Snapshot
 from jitid.ledger.seal import Seal
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
@@ -88,7 +88,7 @@ class Source(Store, Protocol):
     ) -> None: ...
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> View:
         """What is copied."""
 
     def head_now(self) -> Head:
@@ -133,7 +133,7 @@ class Target(Store, Protocol):
     def index(self) -> None:
         """Complete what the tables have besides their rows."""
 
-    def open(self, by: str) -> SqlTransaction:
+    def open(self, by: str) -> Transaction:
         """Close all audit chains, open those that the ledger goes on with, and return what appends to them."""
 
     def complete(self) -> None:

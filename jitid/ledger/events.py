@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.dialect import dialect_of
 from jitid.model.chain import Chain, head_of, opening, settled
 from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names
-from jitid.values.ids import credential_id
 
-if TYPE_CHECKING:
-    from jitid.capabilities.integrity.issue_runs import Run
-
-_HERE = "o.credential IS NULL OR c.kind = 'adopted'"
-"""What no target made: its event tells all of it, and no later one confirms it."""
 
 # Successors from before there were lines have none.
-_UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM credential q
-     WHERE q.identity = c.identity AND q.id > c.id
-       AND coalesce(q.line, CASE WHEN q.source IS NULL THEN coalesce(c.line, c.id) END) = coalesce(c.line, c.id))"""
-"""Whether a credential `c` is said to be superseded without a successor."""
-
-
 class SqlAuditLog:
     """Reads the audit log within one consistent view."""
 
     def __init__(self, db: Any, names: Names) -> None:
-        self._db = db
+        self.db = db
         self._names = names
 
     @property
@@ -39,11 +26,11 @@ class SqlAuditLog:
         return self._names
 
     def _one(self, sql: str, **values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
+        return self.db.execute(sql, values).fetchone()
 
     def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
         """Return rows of which there may be more than fit into memory."""
-        return dialect_of(self._db).stream(self._db, sql, values)
+        return dialect_of(self.db).stream(self.db, sql, values)
 
     def event(self, seq: int) -> Event | None:
         """Return one audit event."""
@@ -59,25 +46,13 @@ class SqlAuditLog:
         )
         return rows
 
-    def event_members(self, seq: int) -> tuple[list[str], list[str]]:
-        """Return the ids of the credentials that an event issued, and of those that it ended."""
-        rows = self._db.execute(
-            "SELECT jti, event = :seq FROM credential WHERE event = :seq OR ended_event = :seq ORDER BY id",
-            {"seq": seq},
-        )
-        issued: list[str] = []
-        ended: list[str] = []
-        for jti, was_issued in rows:
-            (issued if was_issued else ended).append(credential_id(jti))
-        return issued, ended
-
     def head(self) -> Head:
         """Return the last link of the audit chain; of several the head over all."""
         return head_of(self.chains())
 
     def chains(self) -> list[Chain]:
         """Return the audit chains, in their order. Raises IntegrityError for what are none."""
-        rows = self._db.execute(
+        rows = self.db.execute(
             "SELECT id, epoch, start, stride, length, hash, closed_at FROM chain ORDER BY id"
         ).fetchall()
         found: list[Chain] = []
@@ -118,148 +93,6 @@ class SqlAuditLog:
     def settled(self) -> int:
         """Return the number up to which every event is there; a later one may still get company before it."""
         return settled(self.chains())
-
-    def issued_members(self, without: str = "", after: int | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
-
-        `after` is the number of the last one that is passed over; None passes over none.
-        """
-        listed = self.has_status_places()
-        here = f"CASE WHEN {_HERE} THEN c.fingerprint END, c.event, CASE WHEN {_HERE} THEN c.public END"
-        rows: Iterator[tuple[Any, ...]] = self._stream(
-            f"""SELECT c.id, c.jti, {here if without else "c.fingerprint, c.event, c.public"}, i.uid, c.claims_hash,
-                       {"s.list, s.place" if listed else "NULL, NULL"}
-                  FROM credential c LEFT JOIN identity i ON i.id = c.identity
-                       {"LEFT JOIN status s ON s.credential = c.id" if listed else ""}
-                       {"LEFT JOIN outside o ON o.credential = c.id" if without else ""}
-                 WHERE {spared(without)}{"" if after is None else " AND c.id > :after"}
-                 ORDER BY {by_event(self._db, "c.")}""",
-            **({} if after is None else {"after": after}),
-        )
-        return rows
-
-    def alike(self, key: int) -> tuple[Any, ...] | None:
-        """Return the members of `Alike` of a credential; None if there is none of that number."""
-        from jitid.capabilities.integrity import issue_runs
-
-        return issue_runs.one(self._db, key)
-
-    def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
-        """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
-
-        `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
-        """
-        from jitid.capabilities.integrity import issue_runs
-
-        return issue_runs.count(self._db, first, last, event, alike, spared(without))
-
-    def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
-        """Return the same credentials as a whole, without those that lack what each of a plain event has."""
-        from jitid.capabilities.integrity import issue_runs
-
-        return issue_runs.whole(self._db, first, last, event, alike, spared(without))
-
-    def has_status_places(self) -> bool:
-        """Tell whether any credential has a place in a status list."""
-        return self._one("SELECT 1 FROM status LIMIT 1") is not None
-
-    def status_places(self, first: int, last: int) -> list[tuple[int, int]]:
-        """Return status list and place of the credentials with keys from `first` to `last`, in their order."""
-        rows = self._db.execute(
-            "SELECT list, place FROM status WHERE credential BETWEEN ? AND ? ORDER BY credential",
-            (first, last),
-        )
-        return list(rows.fetchall())
-
-    def first_credential(self) -> int | None:
-        """Return the number of the first credential if the numbers are in the order of the events; None otherwise."""
-        if by_event(self._db) != "id":
-            return None
-        (first,) = self._one("SELECT min(id) FROM credential")
-        return None if first is None else int(first)
-
-    def processes(self, without: str = "") -> int:
-        """Return how many identities have a process."""
-        (count,) = self._one(f"SELECT count(*) FROM process c WHERE {spared(without)}")
-        return int(count)
-
-    def last_identity(self) -> int:
-        """Return the number of the last identity; 0 if there is none."""
-        (last,) = self._one("SELECT coalesce(max(id), 0) FROM identity")
-        return int(last)
-
-    def terms(self, first: int, end: int) -> list[tuple[int, str]]:
-        """Return the numbered names from number `first` to before `end`."""
-        rows = self._db.execute("SELECT id, text FROM term WHERE id >= ? AND id < ?", (first, end))
-        return list(rows.fetchall())
-
-    def predecessors(self, identity: int, jti: bytes) -> list[tuple[int | None, int | None, int]]:
-        """Return (source, proved subject, line) of the credential of an identity with that raw id."""
-        rows = self._db.execute(
-            """SELECT source, proved_subject, coalesce(line, id) FROM credential
-                WHERE identity = ? AND substr(jti, 1) = ?""",
-            (identity, jti),
-        )
-        return list(rows.fetchall())
-
-    def count_publics(self, without: str = "") -> int:
-        """Return how many credentials say which key they are for."""
-        (count,) = self._one(
-            f"SELECT count(*) FROM credential c WHERE c.public IS NOT NULL AND {spared(without)}"
-        )
-        found: int = count
-        return found
-
-    def reused(self, without: str = "") -> dict[bytes, int]:
-        """Return the credentials that a caller tried to renew although they have a successor, with the first time."""
-        rows = self._db.execute(
-            f"SELECT c.jti, c.reused_at FROM credential c WHERE c.reused_at IS NOT NULL AND {spared(without)}"
-        )
-        return dict(rows.fetchall())
-
-    def policies(self) -> list[str]:
-        """Return the digests of the policies that the ledger keeps."""
-        return [
-            digest for (digest,) in self._db.execute("SELECT digest FROM policy WHERE digest IS NOT NULL")
-        ]
-
-    def wrongly_superseded(self, without: str = "") -> bytes | None:
-        """Return a credential without a successor that is said to have one and has not ended; or None."""
-        row = self._one(
-            f"""SELECT c.jti FROM credential c
-                 WHERE c.ended_at IS NULL AND {_UNSUCCEEDED} AND {spared(without)} LIMIT 1"""
-        )
-        return None if row is None else bytes(row[0])
-
-    def honoured(self) -> list[tuple[int, int, int, int]]:
-        """Return (event, credentials, ended_at, expires_at) for each event that ended what verifiers still took."""
-        rows = self._db.execute("SELECT event, credentials, ended_at, expires_at FROM honoured")
-        return list(rows.fetchall())
-
-    def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
-        """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
-        rows: Iterator[tuple[int, bytes, int, str]] = self._ended("", without)
-        return rows
-
-    def ended_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `EndedRow` of every ended credential, ordered by the event that ended it."""
-        return self._ended(
-            f""", CASE WHEN c.claims_hash IS NOT NULL AND c.ended_as <> 'expired' THEN c.expires_at END,
-                 CASE WHEN c.ended_as = 'expired' AND c.ended_at <> c.expires_at
-                        OR c.ended_as = 'superseded' AND c.ended_at <> coalesce(c.superseded_at, 0)
-                        OR {_UNSUCCEEDED} THEN 1 ELSE 0 END,
-                 CASE WHEN c.ended_at IS NOT NULL AND c.recurring IS NOT NULL AND c.kind <> 'adopted'
-                      THEN 1 ELSE 0 END""",
-            without,
-        )
-
-    def _ended(self, more: str, without: str) -> Iterator[Any]:
-        return self._stream(
-            f"""SELECT c.ended_event, c.jti, c.ended_at, c.ended_as{more} FROM credential c
-                 WHERE (c.ended_at IS NOT NULL OR c.ended_event IS NOT NULL OR c.ended_as IS NOT NULL)
-                   AND {spared(without)}
-                 ORDER BY c.ended_event, c.id"""
-        )
 
 
 def by_event(db: Any, prefix: str = "") -> str:

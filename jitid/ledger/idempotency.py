@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 REMEMBERED = 86_400
 """Seconds for which a key is known again."""
@@ -22,21 +25,20 @@ class Answered(NamedTuple):
     """Those of the last `jti`: what one transaction makes follows one another."""
 
 
-def answered(db: Any, since: int) -> Iterator[tuple[str, str, Answered, int]]:
-    """Yield every answer from after a time, with its caller, their key and its time."""
-    for caller, key, *row, at in db.execute(
-        "SELECT caller, key, digest, sort, first, last, at FROM idempotency WHERE at > :since",
-        {"since": since},
-    ):
-        yield caller, key, Answered(*row), at
-
-
-class SqlIdempotency:
+class IdempotencyStore:
     """The answers that a durable change of a ledger that speaks SQL remembers."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._now = view.now
+
+    def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
+        """Yield every answer that is remembered: the caller, their key, the answer, and its time."""
+        for caller, key, *row, at in self._db.execute(
+            "SELECT caller, key, digest, sort, first, last, at FROM idempotency WHERE at > :since",
+            {"since": self._now - REMEMBERED},
+        ):
+            yield caller, key, Answered(*row), at
 
     def find(self, caller: str, key: str) -> Answered | None:
         """Return what was answered to a caller under a key, for a day."""

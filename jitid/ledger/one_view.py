@@ -8,7 +8,9 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.ledger_condition import Condition
     from jitid.model.ledger_rows import Names
 
@@ -22,8 +24,8 @@ class OneViewLedger:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._opened: AbstractContextManager[Snapshot] | None = None
-        self._snapshot: Snapshot | None = None
+        self._opened: AbstractContextManager[View] | None = None
+        self._snapshot: View | None = None
 
     @property
     def names(self) -> Names:
@@ -38,11 +40,11 @@ class OneViewLedger:
         """Return what tells how the ledger itself is; asking changes nothing."""
         return self._ledger.condition()
 
-    def read(self, *, by_mark: bool = False) -> AbstractContextManager[Snapshot]:
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Return the view that is open, or open it."""
         return _Reading(self, by_mark=by_mark)
 
-    def glance(self) -> AbstractContextManager[Snapshot]:
+    def glance(self) -> AbstractContextManager[View]:
         """Return the view that is open, or open it."""
         return _Reading(self, by_mark=False)
 
@@ -71,7 +73,7 @@ class OneViewLedger:
         if opened is not None:
             opened.__exit__(None, None, None)
 
-    def look(self, *, by_mark: bool) -> Snapshot:
+    def look(self, *, by_mark: bool) -> View:
         """Return the view; if it is not open yet, open it as `read` of the ledger does."""
         if self._snapshot is None:
             opened = self._ledger.read(by_mark=True) if by_mark else self._ledger.glance()
@@ -93,7 +95,7 @@ class _Reading:
         self._ledger = ledger
         self._by_mark = by_mark
 
-    def __enter__(self) -> Snapshot:
+    def __enter__(self) -> View:
         return self._ledger.look(by_mark=self._by_mark)
 
     def __exit__(

@@ -9,21 +9,38 @@ from jitid.policy.policy_text import digest_of
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 
-def kept(snapshot: Snapshot, digest: str) -> list[tuple[str, str]] | None:
+def text(view: View, digest: str) -> str | None:
+    """Return the text of a policy that decided something once."""
+    row = view.db.execute("SELECT text FROM policy WHERE digest = :digest", {"digest": digest}).fetchone()
+    return None if row is None else row[0]
+
+
+def keep(transaction: Transaction, digest: str, text: str) -> None:
+    """Keep the text of a policy that decides something in this transaction."""
+    if digest not in transaction.known.policies:
+        transaction.db.execute(
+            "INSERT INTO policy (digest, text) VALUES (:digest, :text) ON CONFLICT DO NOTHING",
+            {"digest": digest, "text": text},
+        )
+        transaction.known.policies.add(digest)
+
+
+def kept(view: View, digest: str) -> list[tuple[str, str]] | None:
     """Return the files of a policy that decided something; None if the ledger does not have them.
 
     Raises:
         IntegrityError: what it has is another text.
 
     """
-    text = snapshot.policy_text(digest)
-    if text is None:
+    found = text(view, digest)
+    if found is None:
         return None
     try:
-        files = [(name, body) for name, body in strict_json.loads(text, "policy")]
+        files = [(name, body) for name, body in strict_json.loads(found, "policy")]
         whole = digest_of(files) == digest
     except (ValueError, TypeError, AttributeError):
         whole = False

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from jitid.errors import ConflictError, LostConnectionError
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
 
 Result = TypeVar("Result")
 

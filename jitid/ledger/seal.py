@@ -10,7 +10,8 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 SETTING = "sealed"
 """The ledger's setting that holds it."""
@@ -58,7 +59,7 @@ def record(transaction: Transaction, seal: Seal) -> None:
     transaction.set(SETTING, seal.text())
 
 
-def must_not_be(snapshot: Snapshot) -> None:
+def must_not_be(snapshot: View) -> None:
     """Refuse what a ledger that was copied to another place no longer does: to change, and to vouch for anything.
 
     Raises:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jitid.ledger.dialect import dialect_of
 
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
-class SqlStatuses:
+
+class StatusStore:
     """The places in status lists, as a ledger that speaks SQL has them."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._now = view.now
 
     def taken(self, list_: int, places: Collection[int]) -> set[int]:
         """Return which of these places of a list some token has."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 ASSERTION_LEEWAY = 300
 """For so many seconds after a client's assertion has expired it is remembered that it was used."""
@@ -77,47 +76,3 @@ class Presented(NamedTuple):
     """1 if whoever has its name is disabled."""
     event: bytes | None
     """The body of the audit event that granted it."""
-
-
-class AccessSnapshot(Protocol):
-    """The part of a consistent view that is about access."""
-
-    def find(self, uid: bytes) -> Access | None:
-        """Return the access credential with that id (16 bytes)."""
-
-    def presented(self, fingerprint: bytes) -> Presented | None:
-        """Return the access credential whose bearer has that fingerprint."""
-
-    def bearers(self, fingerprints: Iterable[bytes]) -> set[bytes]:
-        """Return which of these are fingerprints of bearers, alive or not."""
-
-    def keys_of(self, name: str) -> list[Presented]:
-        """Return what has a key and that name, or that id, and has not ended."""
-
-    def some(self, *, live: bool, name: str | None, after: str | None, limit: int) -> list[Access]:
-        """Return access credentials, the newest first; those of a name if it is given."""
-
-    def all(self) -> Iterator[Access]:
-        """Yield every access credential, in the order in which they were granted."""
-
-    def assertions(self) -> Iterator[tuple[str, str, int]]:
-        """Yield the marks of used assertions: client, id of the assertion, and when it expires."""
-
-
-class AccessTransaction(AccessSnapshot, Protocol):
-    """The part of a durable change that is about access; what it writes points to the next event."""
-
-    def add(self, access: Access) -> None:
-        """Record an access credential."""
-
-    def supersede(self, id_: str, at: int) -> None:
-        """Let one end at `at`, as another takes its place."""
-
-    def end(self, ids: Iterable[str], state: AccessState) -> int:
-        """End those that have not ended; return how many."""
-
-    def close_expired(self) -> None:
-        """Record of what has run out that it has, so that no clock which is set back brings it to life."""
-
-    def use_assertion(self, client: str, jti: str, until: int) -> bool:
-        """Remember that a client's assertion was used, until it expires; return False if it had been before."""

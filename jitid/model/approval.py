@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class ApprovalState(StrEnum):
@@ -102,63 +101,3 @@ class ApprovalFilter(NamedTuple):
     """Only those that this group has to approve; with `waiting`, that wait for its word."""
     before: int | None = None
     """With a lower number than this: a page follows another so."""
-
-
-class ApprovalSnapshot(Protocol):
-    """The part of a consistent view that is about approvals."""
-
-    def find(self, uid: bytes) -> Approval | None:
-        """Return the request with that id (16 bytes)."""
-
-    def alike(self, digest: bytes, requester: str) -> list[Approval]:
-        """Return those of exactly that request which have neither ended nor run out, the newest first.
-
-        Those of other identities are left out, and for an identity those of persons: they may be thousands.
-        """
-
-    def open_for(self, delegator: str, *, agents: bool) -> dict[str, int]:
-        """Return how many requests for a delegator have neither ended nor run out, by who made them.
-
-        Those of agents, or those of all others.
-        """
-
-    def some(self, chosen: ApprovalFilter, limit: int, within: Sequence[str] = ()) -> list[Approval]:
-        """Return requests, the newest first; where groups are given, those that one of them approves."""
-
-    def all(self) -> Iterator[Approval]:
-        """Yield every request, in order."""
-
-    def has_strays(self) -> bool:
-        """Tell whether a group is said to have to approve a request that is not there."""
-
-
-class ApprovalTransaction(ApprovalSnapshot, Protocol):
-    """The part of a durable change that is about approvals; what it writes points to the next event."""
-
-    def ask(
-        self,
-        uid: bytes,
-        request: bytes,
-        delegator: str,
-        asked_by: str,
-        expires_at: int,
-        groups: Iterable[str],
-    ) -> None:
-        """Record a request."""
-
-    def speak(
-        self, key: int, groups: Sequence[str], approver: str, proof: str, expires_at: int | None
-    ) -> None:
-        """Record what somebody says for these groups of a request: a grant until then, or no for ever."""
-
-    def use(self, key: int, identity: int, event: int) -> None:
-        """Record that a request was used for an identity, which that event issues."""
-
-    def withdraw(self) -> int:
-        """Record of every request that is open that it was withdrawn, and what was granted with it; return how many."""
-
-    def withdraw_of(self, delegator: str, requesters: Sequence[str]) -> int:
-        """Withdraw the open requests of these requesters for a delegator; return the number of requests."""
-
-    def close_expired(self) -> None:
-        """Record of what has run out that it has, so that no clock which is set back brings it to life."""

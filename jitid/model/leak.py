@@ -1,12 +1,10 @@
 """What a ledger remembers of credentials that leaked, and what it answers about them."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from jitid.ledger.select import Gone
-    from jitid.model.aftermath import Aftermath
     from jitid.model.sighting import Sighting
 
 
@@ -157,68 +155,3 @@ class LeakRow(NamedTuple):
     added_at: int
     event: int
     issued_at: int
-
-
-class LeakSnapshot(Protocol):
-    """The part of a consistent view that is about leaks."""
-
-    def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
-        """Return leaks, the newest first."""
-
-    def printed(self, fingerprints: Iterable[bytes]) -> Printed:
-        """Return what has these fingerprints, of which there may be very many."""
-
-    def reported(self, credentials: Iterable[int], source: str) -> set[int]:
-        """Return which of these credentials are in an open report from that source."""
-
-    def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
-        """Return those with numbers above `after` whose credential is dead, with no proof yet, in order."""
-
-    def refused_leaks(self, after: int, limit: int) -> Refused:
-        """Return which of those, at most so many of them, are dead with all that came of them."""
-
-    def leak_members(self, event: Mapping[str, Any]) -> list[str]:
-        """Return the ids of the credentials that an event about leaks tells of."""
-
-    def places(self, numbers: Iterable[int]) -> dict[int, Places]:
-        """Return in short where each of these leaks was seen that was seen anywhere."""
-
-    def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
-        """Return the places where each of these leaks was seen, in the order in which they were reported."""
-
-    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> "Aftermath":
-        """Return what became of an identity by whose credential, which was reported at a time, and of all below it.
-
-        Of each sort at most `limit` are told, the earliest.
-        """
-
-    def sighting_rows(self, without: "Gone" = ...) -> Iterator[tuple[int, tuple[object, ...]]]:
-        """Yield the event of every sighting and what its digest is over, in order."""
-
-    def leak_rows(self, without: "Gone" = ...) -> Iterator[LeakRow]:
-        """Yield every leak, in order."""
-
-    def closed_leaks(self, without: "Gone" = ...) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
-
-    def proved_leaks(self, without: "Gone" = ...) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (proved_at, number, jti) of every leak that is proved refused, ordered by that time."""
-
-
-class LeakTransaction(Protocol):
-    """The part of a durable change that is about leaks."""
-
-    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
-        """Record that these credentials leaked, pointing to the next event; open reports from that source stay."""
-
-    def add_places(self, source: str, places: NewPlaces) -> Noted:
-        """Record where credentials in open reports from that source were seen, pointing to the next event.
-
-        What is known of a leak is not recorded again.
-        """
-
-    def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
-        """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""
-
-    def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
-        """Close leaks that are open, pointing to the next event; return number and jti of each that was."""

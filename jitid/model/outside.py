@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from jitid.model.ledger_rows import Selection
-from jitid.model.target import Outcome, Record
+from jitid.model.target import Record
 from jitid.values import strict_json
 
 
@@ -61,88 +60,6 @@ class Name(NamedTuple):
     """Whether the credential lives in the ledger."""
     settled: bool
     reference: str | None
-
-
-class OutsideSnapshot(Protocol):
-    """The part of a consistent view that is about targets outside."""
-
-    def of(self, keys: Iterable[int]) -> dict[int, Outside]:
-        """Return what there is of credentials, by the ledger's own numbers; those made here have nothing."""
-
-    def find(self, jtis: Sequence[str]) -> list[Outside]:
-        """Return what there is of credentials, by their ids, in no order."""
-
-    def due(
-        self,
-        target: str | None,
-        now: int,
-        limit: int,
-        *,
-        event: int | None = None,
-        ids: Sequence[str] = (),
-        waiting: bool = False,
-        by_hand: bool = False,
-    ) -> list[Outside]:
-        """Return what is dead in the ledger, not settled at its target, and to be tried by now; the oldest try first.
-
-        `event`: only what that event ended; `ids`: only what these credentials and identities are; `waiting`: also
-        what is to be tried later; `by_hand`: what no target ends instead, but somebody has to.
-        """
-
-    def targets_due(self, now: int | None) -> list[str]:
-        """Return the targets at which something is to be ended by then; None: whenever that is to be tried."""
-
-    def targets_open(self) -> list[str]:
-        """Return the targets at which something lives by the ledger, or is not settled."""
-
-    def open_at(self, target: str) -> list[tuple[int, str, str | None]]:
-        """Return key, name and reference of all that lives by the ledger at a target, or is not settled there."""
-
-    def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
-        """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
-
-    def left_of(self, selection: Selection, limit: int) -> list[Outside]:
-        """Return what is dead of a selection and all below it, and may be taken at its target all the same.
-
-        That is what is not settled there, and what the target cannot end before its time. The oldest come first.
-        """
-
-    def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
-        """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""
-
-    def names_at(self, target: str) -> list[Name]:
-        """Return the names of all that is alive in the ledger at a target, or not settled there, or was settled."""
-
-    def rows(self, without: str = "") -> Iterator[OutsideRow]:
-        """Yield what audit events account for (see `OutsideMembers`), but for identities in the table `without`."""
-
-
-class OutsideTransaction(OutsideSnapshot, Protocol):
-    """The part of a durable change that is about targets outside."""
-
-    def add(self, credential: int, target: str, name: str) -> None:
-        """Record that a new credential is about to be made at a target, under a name."""
-
-    def remember(self, key: int, reference: str) -> None:
-        """Record what the target calls a credential."""
-
-    def confirm(
-        self,
-        key: int,
-        parts: Mapping[str, bytes],
-        reference: str | None,
-        facts: Mapping[str, Any],
-    ) -> str | None:
-        """Record the fingerprints of a secret that was made; return the digest of what is confirmed.
-
-        None if the credential has ended meanwhile, or was confirmed before: nothing is recorded then.
-        """
-
-    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> SettledDigests:
-        """Record what came of ending credentials at their targets, pointing to the next event.
-
-        Each with when to try again; None where nothing is left to be done. Returns the digests of those.
-        """
 
 
 def fingerprint_of(parts: Mapping[str, bytes]) -> bytes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class NewUse(NamedTuple):
@@ -82,35 +81,3 @@ class UseRow(NamedTuple):
     event: int
     members: tuple[str | None, str, str, str | None, int, str | None, str | None]
     """What the digest of its event is made of."""
-
-
-class UseSnapshot(Protocol):
-    """The part of a consistent view that is about the use of credentials."""
-
-    def uses(self, chosen: UseFilter, limit: int) -> list[Use]:
-        """Return actions in the order of their time."""
-
-    def used_by(self, identities: Iterable[int]) -> Mapping[int, Sequence[Used]]:
-        """Return for each of these identities that was used what it was used for, by scope."""
-
-    def approvers_of(self, identity: int) -> frozenset[str]:
-        """Return the groups that approved of the issue of an identity."""
-
-    def use_members(self, seq: int) -> list[str]:
-        """Return the ids of the credentials whose use an event accounts for, one for each action of ours."""
-
-    def use_rows(self, without: str = "", before: tuple[int, int] = (0, 0)) -> Iterator[UseRow]:
-        """Yield every action, in order, but those of identities that stand in the table `without`.
-
-        Also left out are those of no credential of ours before a time, and up to an event.
-        """
-
-    def is_rolled_up(self) -> bool:
-        """Tell whether what was used is, all together, as the actions say."""
-
-
-class UseTransaction(Protocol):
-    """The part of a durable change that is about the use of credentials."""
-
-    def add_uses(self, uses: Sequence[NewUse]) -> str:
-        """Record actions as of now, pointing to the next event, and roll them up; return their digest."""

@@ -15,6 +15,7 @@ from jitid.capabilities.issue.approval_operations import (
     ListApprovals,
     ShowApproval,
 )
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
@@ -170,7 +171,7 @@ def test_a_row_from_before_is_used_by_the_agent_that_its_event_tells_of(world: W
     before = one._replace(identity=None)
     id_ = needed(world, before._replace(name="agent:lead"), parent=bearer(made), agent="payer")
     with world.ledger.read() as snapshot:
-        (row,) = [each for each in snapshot.approvals.all() if each.id == id_]
+        (row,) = [each for each in ApprovalStore(snapshot).all() if each.id == id_]
     # As an earlier jitid recorded it.
     assert row.asked_by == "agent:lead"
     grant(world, id_)

@@ -23,6 +23,7 @@ from jitid.capabilities.directory.roster.roster_entry import Stated
 from jitid.capabilities.issue import approval_request
 from jitid.capabilities.issue.approval_operations import FindApprovals, GrantApproval
 from jitid.capabilities.issue.approval_request import _MOST_IDENTITIES
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.use.authorization import Asked, check_action, check_resource
@@ -257,7 +258,7 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
     _requested(lambda: _delegated(world, other, ("pay:out",), agent="c"))
     # What is dead asks for nothing: it is open no more, so that ending itself makes no agent room for more.
     with world.ledger.read() as snapshot:
-        states = {found.id: found.ended_as for found in snapshot.approvals.all()}
+        states = {found.id: found.ended_as for found in ApprovalStore(snapshot).all()}
     assert [states[id_] for id_ in ids] == ["withdrawn", "withdrawn"]
     assert [one for one in states.values() if one is None] == [None, None]
     assert [event["requests"] for event in world.events() if event["op"] == "approval-withdraw"] == [2]

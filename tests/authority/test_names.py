@@ -14,14 +14,15 @@ from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
 from jitid.capabilities.use.authorization import Asked, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.ledger import reading
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
@@ -348,14 +349,14 @@ def test_by_whose_right_a_name_is_used_costs_no_more_for_what_its_lender_holds(w
     def rows() -> int:
         """Return how many credentials are read for an attachment."""
         read: list[object] = []
-        from_row = reading._from_row
+        from_row = identity_store._from_row
 
         def counted(row: Any) -> Credential:
             read.append(row)
             return from_row(row)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "_from_row", counted)
+            patch.setattr(identity_store, "_from_row", counted)
             attach(held)
         return len(read)
 
@@ -454,7 +455,9 @@ def test_registering_ends_what_lives_under_the_name_without_a_record(world: Worl
     assert kept.ended == 2
     assert (told(world, "agent-register")[0]["count"], kept.live) == (2, 0)
     with world.ledger.read() as snapshot:
-        found = snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=9)
+        found = CredentialStore(snapshot).credentials(
+            Filter(live=True), "id", descending=False, after=None, limit=9
+        )
     assert found == []
     assert child.credentials
     assert world.check()
@@ -557,7 +560,9 @@ def test_whatever_lives_under_a_registered_name_its_record_lets(
                 unregister(world)
             register(world, owner=owner, users=tuple(sorted(users)))
             with world.ledger.read() as snapshot:
-                found = snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=99)
+                found = CredentialStore(snapshot).credentials(
+                    Filter(live=True), "id", descending=False, after=None, limit=99
+                )
             assert {one.delegator for one in found} <= {owner, *users}
             for person in {owner, *users}:
                 as_bot(world, caller(person), task=f"T{number + 1}")

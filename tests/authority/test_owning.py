@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from jitid.authority import guard
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach, Settle
@@ -73,7 +75,7 @@ def test_a_stranger_learns_nothing_of_a_task_and_ends_none(world: World, name: s
     assert listed(world, EVE) == []
     assert ask(world, EVE, ops.ListTasks(state=None, after=None, limit=9)) == []
     with world.ledger.read() as snapshot:
-        task = snapshot.find_task("INC-77", "user:alice")
+        task = TaskStore(snapshot).find_task("INC-77", "user:alice")
     assert task is not None
     assert task.ended_at is None
     answers = []
@@ -307,7 +309,7 @@ def test_one_s_own_task_comes_before_a_shared_one(world: World) -> None:
     issue(world, BOB, delegator=None, task="user:alice/INC-1")
     issue(world, BOB, delegator=None, task="user:bob/INC-1")
     with world.ledger.read() as snapshot:
-        found = snapshot.credentials(
+        found = CredentialStore(snapshot).credentials(
             Filter(delegator="user:bob"), "issued_at", descending=False, after=None, limit=9
         )
     assert [one.task_opener for one in found] == ["user:bob", "user:bob", "user:alice", "user:bob"]
@@ -401,7 +403,9 @@ def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
     others = issue(world, BOB, delegator=None, task="INC-3")
     assert listed(world, ALICE) == ["user:alice INC-1", "user:alice INC-2"]
     with world.ledger.read() as snapshot:
-        (made,) = snapshot.credentials(Filter(task="INC-2"), "id", descending=False, after=None, limit=9)
+        (made,) = CredentialStore(snapshot).credentials(
+            Filter(task="INC-2"), "id", descending=False, after=None, limit=9
+        )
     refusals: tuple[Refused, ...] = (
         ops.ShowTree(ids=(made.id, others.credentials[0].id), limit=9),
         ops.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),

@@ -15,7 +15,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.oidc import OidcIssuer, thumbprint
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
-from jitid.capabilities.access.presented_store import REMEMBERED, Presentation
+from jitid.capabilities.access.presented_store import REMEMBERED, Presentation, PresentedStore
 from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
 from jitid.capabilities.directory.registry import Stated
@@ -107,7 +107,7 @@ def agent(world: World, name: str = "planner") -> Caller:
 def marks(world: World) -> list[Presentation]:
     """Return the marks that the ledger has."""
     with world.ledger.read() as snapshot:
-        return [mark for mark, _ in snapshot.presented.all()]
+        return [mark for mark, _ in PresentedStore(snapshot).all()]
 
 
 @in_both

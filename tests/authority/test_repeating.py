@@ -11,6 +11,7 @@ from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as accesses
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import (
@@ -21,7 +22,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.ledger.idempotency import REMEMBERED
+from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter
@@ -36,7 +37,9 @@ BOB = caller(key="k1")
 def live(world: World) -> list[str]:
     """Return the ids of the credentials that live, in the order of issue."""
     with world.ledger.read() as snapshot:
-        found = snapshot.credentials(Filter(live=True), "issued_at", descending=False, after=None, limit=99)
+        found = CredentialStore(snapshot).credentials(
+            Filter(live=True), "issued_at", descending=False, after=None, limit=99
+        )
     return [one.jti for one in found]
 
 
@@ -206,7 +209,7 @@ def test_a_key_is_forgotten_after_a_day(world: World) -> None:
     issue(world, BOB, delegator=None)
     world.clock.now += REMEMBERED
     with world.ledger.write() as transaction:
-        assert transaction.idempotency.find("user:bob", "k1") is None
+        assert IdempotencyStore(transaction).find("user:bob", "k1") is None
     issue(world, BOB, delegator=None, task="T2")
     with world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT count(*) FROM idempotency", {})) == [(1,)]

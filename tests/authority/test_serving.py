@@ -11,6 +11,7 @@ from jitid.capabilities.access.grant import Wanted, grant
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import ReplayDecisions
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
@@ -171,7 +172,7 @@ def test_who_opened_a_task_ends_it(world: World) -> None:
             ask(world, caller(), ops.Retire(task=task))
     ask(world, caller(), ops.Retire(task="T2"))
     with world.ledger.read() as snapshot:
-        tasks = [snapshot.find_task("T2", name) for name in ("user:bob", "user:eve")]
+        tasks = [TaskStore(snapshot).find_task("T2", name) for name in ("user:bob", "user:eve")]
     assert [task is not None and task.ended_at is None for task in tasks] == [False, True]
 
 

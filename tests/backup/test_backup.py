@@ -23,6 +23,8 @@ from jitid.backup.restore import Back
 from jitid.backup.snapshot import Progress
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.config.effective import Config, load
 from jitid.errors import (
     IntegrityError,
@@ -33,6 +35,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
+from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.approval import ApprovalState
@@ -144,8 +147,8 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
             with pytest.raises(InvalidCredentialError):
                 other.verify(token)
         with other.ledger.read() as snapshot:
-            assert not snapshot.access.some(live=True, name=None, after=None, limit=9)
-            assert [key.revoked_at is None for key in snapshot.signing_keys()] == [False, True]
+            assert not AccessStore(snapshot).some(live=True, name=None, after=None, limit=9)
+            assert [key.revoked_at is None for key in KeyStore(snapshot).signing_keys()] == [False, True]
         # The name of a task that was ended since is not given again either.
         with pytest.raises(JitidError, match="task-ended"):
             other.issue(task="A")
@@ -694,9 +697,9 @@ def test_what_was_adopted_lives_whatever_a_backup_says(used: World, tmp_path: Pa
     with World(tmp_path / "again", now=int(used.clock())) as other:
         assert [secret.name for secret in listed(other)] == ["github-ci"]
         with other.ledger.read() as snapshot:
-            assert [task.name for task, _, live in snapshot.find_tasks(None, None, 99) if live] == [
-                "adopted/github-ci"
-            ]
+            assert [
+                task.name for task, _, live in TaskStore(snapshot).find_tasks(None, None, 99) if live
+            ] == ["adopted/github-ci"]
         other.check()
 
 

@@ -13,6 +13,7 @@ import pytest
 from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
@@ -258,7 +259,9 @@ def must_be_sealed(world: World, to: Path) -> None:
     told = world.events()[-1]
     assert (told["op"], told["to"], told["done"]) == ("ledger-seal", str(to), True)
     with world.ledger.read() as snapshot:
-        (live, *_) = snapshot.credentials(Filter(), "id", descending=True, after=None, limit=1)
+        (live, *_) = CredentialStore(snapshot).credentials(
+            Filter(), "id", descending=True, after=None, limit=1
+        )
     with pytest.raises(IntegrityError, match=f"copied to `{to}`"):
         copied(world, to)
     refused: list[Callable[[], object]] = [

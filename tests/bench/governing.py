@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.integrity import verify_delegators
 from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.model.delegator import Delegator
@@ -60,8 +61,8 @@ def govern(ledger: Path) -> None:
     ]
     held = ledger_folder.open_ledger(str(ledger), by="bench", timeout=30.0)
     with held.write() as transaction:
-        transaction.put_delegators(people)
-        directory = verify_delegators.digest(transaction)
+        DirectoryChanges(transaction).put_delegators(people)
+        directory = verify_delegators.digest(DirectoryStore(transaction))
         transaction.append(
             "delegator-import",
             {"people": len(people), "directory": directory, "digests": verify_delegators.FORM},

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.request import IssueRequest
 from jitid.capabilities.sweep.finding import Coverage, Finding
 from jitid.capabilities.sweep.thresholds import Limits
+from jitid.capabilities.targets.store import OutsideChanges
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.target import Target
 from jitid.operation.base import Sweep
@@ -91,9 +93,9 @@ policies = ["otp"]
         (issued,) = issue(found, requests)
         jtis = [one.jti for one in issued.credentials]
         with found._ledger.write() as transaction:
-            for one in transaction.find_given(jtis, ()):
-                transaction.outside.add(one.key, "store", one.jti)
-                transaction.outside.remember(one.key, next(left))
+            for one in CredentialStore(transaction).find_given(jtis, ()):
+                OutsideChanges(transaction).add(one.key, "store", one.jti)
+                OutsideChanges(transaction).remember(one.key, next(left))
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from jitid.authority.local import LocalAuthority
+from jitid.ledger import expiry
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.operation.base import Prune, VerifyLog
@@ -73,7 +74,7 @@ def _end(place: Path) -> None:
     """Let everything expire, and be forgotten for longer than rows are kept; a little is new."""
     authority = _later(place)
     with authority._ledger.write(accept_clock=True) as transaction:
-        transaction.close_due(_MOST)
+        expiry.close_due(transaction, _MOST)
         transaction.append("accept-clock", {"jump": 0})
     at = int((place / "time").read_text())
     (place / "time").write_text(str(at + 40 * _DAY))

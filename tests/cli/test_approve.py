@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.cli.invocation import Globals
 from tests.builders import World
 from tests.cli.approving import NUMBER, PAY, Approving
@@ -241,8 +243,8 @@ def test_an_issue_that_is_killed_has_used_its_approval_or_has_not(call: str, she
         with World(shell.ledger, now=now()) as world:
             world.check()
             with world.ledger.read() as snapshot:
-                (approval,) = snapshot.approvals.all()
-                task = snapshot.find_task("PAY-1")
+                (approval,) = ApprovalStore(snapshot).all()
+                task = TaskStore(snapshot).find_task("PAY-1")
             assert (approval.ended_as == "used") == (task is not None)
             if printed:
                 assert world.verify(printed.strip()).id == approval.identity

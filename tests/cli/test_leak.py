@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.leak.store import LeakStore
 from jitid.model.leak import LeakFilter
 from jitid.operation.base import Renew
 from jitid.values.secret import Secret, fingerprint
@@ -462,7 +463,7 @@ def test_a_report_killed_before_any_write_is_done_by_repeating_it(incident: Inci
                 world.check()
                 done = [event["op"] for event in world.events() if event["op"] != "issue"][1:]
                 with world.ledger.read() as snapshot:
-                    found = snapshot.leaks(LeakFilter(), 9)
+                    found = LeakStore(snapshot).leaks(LeakFilter(), 9)
             stages.add(tuple(done))
             assert done in (
                 [],

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.contract import Ledger
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.transaction import Transaction
 from tests.builders import Clock, make_database, make_folder, open_postgres, open_sqlite
 from tests.pgbouncer import PgBouncer
 from tests.postgres import SUPERUSER, Postgres
@@ -84,4 +86,4 @@ def opener(
 def public_key(transaction: Transaction) -> tuple[str, str, bytes]:
     """Return kid, algorithm and public half for a new key; nothing is ever signed by it."""
     public = os.urandom(32)
-    return f"kid-{public.hex()[:12]}-{len(transaction.signing_keys())}", "EdDSA", public
+    return f"kid-{public.hex()[:12]}-{len(KeyStore(transaction).signing_keys())}", "EdDSA", public

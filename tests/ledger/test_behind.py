@@ -8,7 +8,7 @@ import pytest
 
 from jitid.capabilities.audit import audit_log
 from jitid.errors import IntegrityError
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
 from jitid.operation.base import Prune
 from tests.builders import DAY, Database, World, in_postgres
 from tests.eventful import live_through_everything
@@ -98,10 +98,10 @@ class _UnseenError(Exception):
 def _sees(world: World, change: str) -> bool:
     try:
         with world.ledger.write() as transaction:
-            assert isinstance(transaction, SqlTransaction)
+            assert isinstance(transaction, Transaction)
             for statement in change.split(";"):
                 told = statement.strip() if Database.server is None else in_postgres(statement.strip())
-                assert transaction._db.execute(told).rowcount > 0, change
+                assert transaction.db.execute(told).rowcount > 0, change
             audit_log.verify(transaction, transaction.names, None)
             raise _UnseenError
     except IntegrityError:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
+from jitid.capabilities.integrity.store import RowStore
 from jitid.errors import IntegrityError, JitidError
+from jitid.ledger import policies
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.chain import Walk
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
@@ -26,7 +31,7 @@ def test_what_was_committed_is_there_after_reopening(place: Place) -> None:
             transaction, task="INC-1", agent="planner", scopes="db:read repo:*", details='[{"type":"x"}]'
         )
     with place.again().read() as snapshot:
-        found = snapshot.latest_of(parse_id(row.id)[1])
+        found = CredentialStore(snapshot).latest_of(parse_id(row.id)[1])
         assert found is not None
     assert (found.id, found.jti, found.task, found.agent) == (row.id, row.jti, "INC-1", "planner")
     assert (found.scopes, found.details) == (("db:read", "repo:*"), '[{"type":"x"}]')
@@ -39,7 +44,7 @@ def test_what_is_open_elsewhere_shows_what_was_committed_here(place: Place) -> N
     with place.ledger.write() as transaction:
         put(transaction, task="INC-1")
     with other.read() as snapshot:
-        assert snapshot.find_task("INC-1") is not None
+        assert TaskStore(snapshot).find_task("INC-1") is not None
 
 
 def test_the_names_are_fixed(place: Place) -> None:
@@ -51,14 +56,14 @@ def test_an_exception_undoes_all(place: Place) -> None:
         head = snapshot.head()
     with pytest.raises(_StopError), place.ledger.write() as transaction:
         put(transaction, task="INC-1", agent="new-agent")
-        transaction.add_key(*public_key(transaction))
-        transaction.keep_policy("d1", "text")
+        KeyChanges(transaction).add_key(*public_key(transaction))
+        policies.keep(transaction, "d1", "text")
         raise _StopError
     with place.again().read() as snapshot:
         assert snapshot.head() == head
-        assert snapshot.find_task("INC-1") is None
-        assert len(snapshot.signing_keys()) == 1
-        assert snapshot.policy_text("d1") is None
+        assert TaskStore(snapshot).find_task("INC-1") is None
+        assert len(KeyStore(snapshot).signing_keys()) == 1
+        assert policies.text(snapshot, "d1") is None
 
 
 def test_a_ledger_works_on_after_an_exception(place: Place) -> None:
@@ -69,7 +74,7 @@ def test_a_ledger_works_on_after_an_exception(place: Place) -> None:
     with place.ledger.write() as transaction:
         row = put(transaction, agent="new-agent")
     with place.again().read() as snapshot:
-        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
     assert found is not None
     assert found.agent == "new-agent"
 
@@ -80,7 +85,7 @@ def test_a_snapshot_does_not_move(place: Place) -> None:
         with place.again().write() as transaction:
             put(transaction, task="INC-1")
         assert snapshot.head() == before
-        assert snapshot.find_task("INC-1") is None
+        assert TaskStore(snapshot).find_task("INC-1") is None
 
 
 def test_a_name_is_stored_once(place: Place) -> None:
@@ -94,11 +99,11 @@ def test_a_name_is_stored_once(place: Place) -> None:
 
 def test_a_task_is_found_by_its_name_alone(place: Place) -> None:
     with place.ledger.write() as transaction:
-        opened = transaction.open_task("INC-1", "repair", "high", NOW + 60, "user:alice")
+        opened = TaskChanges(transaction).open_task("INC-1", "repair", "high", NOW + 60, "user:alice")
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        assert snapshot.find_task("INC-1") == opened
-        assert snapshot.find_task("inc-1") is None
+        assert TaskStore(snapshot).find_task("INC-1") == opened
+        assert TaskStore(snapshot).find_task("inc-1") is None
     assert (opened.purpose, opened.sensitivity, opened.deadline, opened.opened_at) == (
         "repair",
         "high",
@@ -109,23 +114,23 @@ def test_a_task_is_found_by_its_name_alone(place: Place) -> None:
 
 def test_no_two_tasks_have_one_name(place: Place) -> None:
     with place.ledger.write() as transaction:
-        transaction.open_task("INC-1", None, "low", NOW + 60, "user:alice")
+        TaskChanges(transaction).open_task("INC-1", None, "low", NOW + 60, "user:alice")
         transaction.append("note", {})
     with pytest.raises(JitidError), place.ledger.write() as transaction:
-        transaction.open_task("INC-1", None, "low", NOW + 60, "user:alice")
+        TaskChanges(transaction).open_task("INC-1", None, "low", NOW + 60, "user:alice")
 
 
 def test_a_task_ends_once(place: Place) -> None:
     with place.ledger.write() as transaction:
-        task = transaction.open_task("INC-1", None, "low", NOW + DAY, "user:alice")
-        transaction.end_task(task.key)
+        task = TaskChanges(transaction).open_task("INC-1", None, "low", NOW + DAY, "user:alice")
+        TaskChanges(transaction).end_task(task.key)
         transaction.append("note", {})
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        transaction.end_task(task.key)
+        TaskChanges(transaction).end_task(task.key)
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        ended = snapshot.find_task("INC-1")
+        ended = TaskStore(snapshot).find_task("INC-1")
     assert ended is not None
     assert ended.ended_at == NOW
 
@@ -135,15 +140,17 @@ def test_tasks_are_found_by_state_newest_first(place: Place) -> None:
         for name in ("open-1", "open-2"):
             put(transaction, task=name)
         put(transaction, task="open-2", pending=True)
-        transaction.open_task("overdue", None, "low", NOW + 60, "user:alice")
-        transaction.end_task(transaction.open_task("ended", None, "low", NOW + 60, "user:alice").key)
+        TaskChanges(transaction).open_task("overdue", None, "low", NOW + 60, "user:alice")
+        TaskChanges(transaction).end_task(
+            TaskChanges(transaction).open_task("ended", None, "low", NOW + 60, "user:alice").key
+        )
         transaction.append("note", {})
     place.clock.now += 60
 
     def names(state: str | None, after: str | None = None, limit: int = 9) -> list[tuple[str, int, int]]:
         with place.ledger.read() as snapshot:
-            last = None if after is None else snapshot.find_task(after, "user:alice")
-            found = snapshot.find_tasks(state, last and last.key, limit)
+            last = None if after is None else TaskStore(snapshot).find_task(after, "user:alice")
+            found = TaskStore(snapshot).find_tasks(state, last and last.key, limit)
             return [(task.name, all_, live) for task, all_, live in found]
 
     assert names("open") == [("open-2", 2, 2), ("open-1", 1, 1)]
@@ -158,11 +165,11 @@ def test_the_credentials_of_a_task_are_counted(place: Place) -> None:
         put(transaction, task="INC-1", ttl=60)
         put(transaction, task="INC-1")
         put(transaction, task="INC-2")
-        task = transaction.find_task("INC-1")
+        task = TaskStore(transaction).find_task("INC-1")
     assert task is not None
     place.clock.now += 60
     with place.ledger.read() as snapshot:
-        assert snapshot.count_for_task(task.key) == (2, 1)
+        assert TaskStore(snapshot).count_for_task(task.key) == (2, 1)
 
 
 def test_a_credential_is_found_by_jti_and_by_fingerprint(place: Place) -> None:
@@ -170,20 +177,20 @@ def test_a_credential_is_found_by_jti_and_by_fingerprint(place: Place) -> None:
         row = put(transaction)
         put(transaction)
     with place.ledger.read() as snapshot:
-        by_jti = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        by_jti = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
         assert by_jti is not None
         assert by_jti.jti == row.jti
-        assert snapshot.find_credential("fingerprint", row.print) == by_jti
-        assert snapshot.find_credential("fingerprint", fingerprint("never issued")) is None
-        assert snapshot.find_credential("jti", bytes(16)) is None
+        assert CredentialStore(snapshot).find_credential("fingerprint", row.print) == by_jti
+        assert CredentialStore(snapshot).find_credential("fingerprint", fingerprint("never issued")) is None
+        assert CredentialStore(snapshot).find_credential("jti", bytes(16)) is None
 
 
 def test_a_lineage_lists_the_identities_above_the_nearest_first(place: Place) -> None:
     with place.ledger.write() as transaction:
         chain = put_chain(transaction, 4, scopes="db:read")
     with place.ledger.read() as snapshot:
-        above = snapshot.lineage(chain[3].identity)
-        grounds = snapshot.grounds(chain[3].key)
+        above = CredentialStore(snapshot).lineage(chain[3].identity)
+        grounds = CredentialStore(snapshot).grounds(chain[3].key)
     assert [one.id for one in above] == [row.id for row in reversed(chain[:3])]
     assert [one.depth for one in above] == [2, 1, 0]
     assert [one.id for one in grounds] == [row.id for row in reversed(chain[:3])]
@@ -198,7 +205,7 @@ def test_a_line_without_a_live_head_has_no_expiry(place: Place) -> None:
         child = put(transaction, parent=parent)
     place.clock.now += 60
     with place.ledger.read() as snapshot:
-        (above,) = snapshot.grounds(child.key)
+        (above,) = CredentialStore(snapshot).grounds(child.key)
     assert (above.expires_at, above.scopes) == (None, ())
 
 
@@ -210,7 +217,7 @@ def test_descendants_are_counted_with_the_living_among_them(place: Place) -> Non
         put(transaction)
     place.clock.now += 60
     with place.ledger.read() as snapshot:
-        assert snapshot.descendants(root.identity) == (2, 1)
+        assert CredentialStore(snapshot).descendants(root.identity) == (2, 1)
 
 
 def test_a_subtree_has_parents_before_children(place: Place) -> None:
@@ -219,52 +226,52 @@ def test_a_subtree_has_parents_before_children(place: Place) -> None:
         second = put(transaction, parent=root)
         put(transaction)
     with place.ledger.read() as snapshot:
-        assert [one.id for one in snapshot.subtree(root.identity, 9)] == [
+        assert [one.id for one in CredentialStore(snapshot).subtree(root.identity, 9)] == [
             root.id,
             child.id,
             second.id,
             grandchild.id,
         ]
-        assert len(snapshot.subtree(root.identity, 2)) == 2
-        assert snapshot.root_of(grandchild.identity) == root.identity
+        assert len(CredentialStore(snapshot).subtree(root.identity, 2)) == 2
+        assert CredentialStore(snapshot).root_of(grandchild.identity) == root.identity
 
 
 def test_keys_are_kept_for_ever(place: Place) -> None:
     with place.ledger.write() as transaction:
-        (first,) = transaction.signing_keys()
-        second = transaction.add_key(*public_key(transaction))
-        transaction.end_key(first.key, revoked=False)
+        (first,) = KeyStore(transaction).signing_keys()
+        second = KeyChanges(transaction).add_key(*public_key(transaction))
+        KeyChanges(transaction).end_key(first.key, revoked=False)
         transaction.append("note", {})
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        transaction.end_key(first.key, revoked=True)
+        KeyChanges(transaction).end_key(first.key, revoked=True)
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        old, new = snapshot.signing_keys()
+        old, new = KeyStore(snapshot).signing_keys()
     assert (old.retired_at, old.revoked_at) == (NOW, NOW + 60)
     assert new == second
 
 
 def test_the_last_expiry_of_what_a_key_signed_is_known(place: Place) -> None:
     with place.ledger.write() as transaction:
-        (key,) = transaction.signing_keys()
-        assert transaction.latest_expiry_signed_by(key.key) is None
+        (key,) = KeyStore(transaction).signing_keys()
+        assert KeyStore(transaction).latest_expiry_signed_by(key.key) is None
         put(transaction, signed_by=key, ttl=60)
         put(transaction, signed_by=key, ttl=120)
         put(transaction, ttl=600)
     with place.ledger.read() as snapshot:
-        assert snapshot.latest_expiry_signed_by(key.key) == NOW + 120
+        assert KeyStore(snapshot).latest_expiry_signed_by(key.key) == NOW + 120
 
 
 def test_what_a_key_is_for_and_its_certificates_are_kept(place: Place) -> None:
     with place.ledger.write() as transaction:
         kid, algorithm, public = public_key(transaction)
-        key = transaction.add_key(kid, algorithm, public, "x509")
+        key = KeyChanges(transaction).add_key(kid, algorithm, public, "x509")
         assert (key.use, key.certificates, key.signs) == ("x509", None, False)
-        transaction.certify_key(key.key, b"0\x01\x00")
+        KeyChanges(transaction).certify_key(key.key, b"0\x01\x00")
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        first, kept = snapshot.signing_keys()
+        first, kept = KeyStore(snapshot).signing_keys()
     assert (first.use, first.certificates, first.signs) == ("jws", None, True)
     assert kept == key._replace(certificates=b"0\x01\x00")
     assert kept.signs
@@ -272,23 +279,23 @@ def test_what_a_key_is_for_and_its_certificates_are_kept(place: Place) -> None:
 
 def test_what_a_key_signed_and_is_no_longer_valid_is_known_until_it_expires(place: Place) -> None:
     with place.ledger.write() as transaction:
-        (key,) = transaction.signing_keys()
+        (key,) = KeyStore(transaction).signing_keys()
         ended, kept, short, superseded = (
             put(transaction, signed_by=key, ttl=ttl, task=f"T{at}")
             for at, ttl in enumerate((120, 120, 30, 120))
         )
         put(transaction, ttl=120, task="T0")
-        transaction.end(Selection(tasks=("T0", "T2")), State.REVOKED)
+        CredentialChanges(transaction).end(Selection(tasks=("T0", "T2")), State.REVOKED)
         transaction.append("note", {})
-        transaction.supersede(superseded.key, NOW + 10)
+        CredentialChanges(transaction).supersede(superseded.key, NOW + 10)
         transaction.append("note", {})
     with place.ledger.read() as snapshot:
-        assert [one.jti for one in snapshot.withdrawn_by(key.key)] == [_raw(ended), _raw(short)]
-        assert snapshot.last_expiry_signed_by(key.key) == NOW + 120
-        assert snapshot.withdrawn_by(key.key + 1) == []
+        assert [one.jti for one in KeyStore(snapshot).withdrawn_by(key.key)] == [_raw(ended), _raw(short)]
+        assert KeyStore(snapshot).last_expiry_signed_by(key.key) == NOW + 120
+        assert KeyStore(snapshot).withdrawn_by(key.key + 1) == []
     place.clock.now += 40
     with place.ledger.read() as snapshot:
-        found = snapshot.withdrawn_by(key.key)
+        found = KeyStore(snapshot).withdrawn_by(key.key)
     assert [(one.jti, one.ended_at, one.ended_as) for one in found] == [
         (_raw(ended), NOW, "revoked"),
         (_raw(superseded), NOW + 10, "superseded"),
@@ -296,8 +303,8 @@ def test_what_a_key_signed_and_is_no_longer_valid_is_known_until_it_expires(plac
     assert kept
     place.clock.now += 80
     with place.ledger.read() as snapshot:
-        assert snapshot.withdrawn_by(key.key) == []
-        assert snapshot.last_expiry_signed_by(key.key) == NOW + 120
+        assert KeyStore(snapshot).withdrawn_by(key.key) == []
+        assert KeyStore(snapshot).last_expiry_signed_by(key.key) == NOW + 120
 
 
 def _raw(row: Row) -> bytes:
@@ -306,12 +313,12 @@ def _raw(row: Row) -> bytes:
 
 def test_a_policy_is_kept_once(place: Place) -> None:
     with place.ledger.write() as transaction:
-        transaction.keep_policy("d1", "text")
-        transaction.keep_policy("d1", "text")
+        policies.keep(transaction, "d1", "text")
+        policies.keep(transaction, "d1", "text")
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        assert snapshot.policy_text("d1") == "text"
-        assert snapshot.policy_text("d2") is None
+        assert policies.text(snapshot, "d1") == "text"
+        assert policies.text(snapshot, "d2") is None
 
 
 def test_events_hang_together_from_the_first_on(place: Place) -> None:
@@ -335,13 +342,13 @@ def test_events_hang_together_from_the_first_on(place: Place) -> None:
 def test_the_members_of_an_event_are_named(place: Place) -> None:
     with place.ledger.write() as transaction:
         first, second = put(transaction, task="INC-1"), put(transaction, task="INC-1")
-        radius, digest = transaction.end(Selection(tasks=("INC-1",)), State.RETIRED)
+        radius, digest = CredentialChanges(transaction).end(Selection(tasks=("INC-1",)), State.RETIRED)
         event = transaction.append("retire", {"count": radius.credentials, "ended": digest})
     with place.ledger.read() as snapshot:
-        assert snapshot.event_members(first.event) == ([first.jti], [])
-        assert snapshot.event_members(event.seq) == ([], [first.jti, second.jti])
-        issued = [(key, jti) for key, jti, *_ in snapshot.issued_members()]
-        ended = list(snapshot.ended_members())
+        assert CredentialStore(snapshot).event_members(first.event) == ([first.jti], [])
+        assert CredentialStore(snapshot).event_members(event.seq) == ([], [first.jti, second.jti])
+        issued = [(key, jti) for key, jti, *_ in RowStore(snapshot).issued_members()]
+        ended = list(RowStore(snapshot).ended_members())
     raw = [parse_id(row.jti)[1] for row in (first, second)]
     assert issued == [(first.key, raw[0]), (second.key, raw[1])]
     assert ended == [(event.seq, jti, NOW, "retired") for jti in raw]
@@ -352,7 +359,7 @@ def test_the_whole_of_a_ledger_verifies(place: Place) -> None:
     with place.ledger.write() as transaction:
         put_chain(transaction, 3, task="INC-1", ttl=60)
         put(transaction, ttl=60)
-        radius, digest = transaction.end(Selection(tasks=("INC-1",)), State.REVOKED)
+        radius, digest = CredentialChanges(transaction).end(Selection(tasks=("INC-1",)), State.REVOKED)
         transaction.append("revoke", {"count": radius.credentials, "ended": digest})
     place.clock.now += 60
     with place.ledger.write() as transaction:
@@ -365,7 +372,7 @@ def test_the_whole_of_a_ledger_verifies(place: Place) -> None:
 def test_a_member_without_an_event_is_found(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
-        transaction.end(Selection(tasks=("T1",)), State.REVOKED)
+        CredentialChanges(transaction).end(Selection(tasks=("T1",)), State.REVOKED)
         transaction.append("note", {})
     with place.ledger.read() as snapshot, pytest.raises(IntegrityError):
         audit_log.verify(snapshot, NAMES, None)

@@ -14,8 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.integrity import audit_export
+from jitid.capabilities.use.store import UseStore
 from jitid.errors import InvalidCredentialError
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Selection
 from jitid.model.use import UseFilter
 from jitid.values.ids import parse_id
@@ -56,16 +61,16 @@ def check(ledger: Path, printed: str, acting: str) -> None:
             assert world.verify(printed.strip()).ended_at is None
         if printed and acting in ("revoke", "retire"):
             with world.ledger.read() as snapshot:
-                task = snapshot.find_task("T2")
+                task = TaskStore(snapshot).find_task("T2")
                 assert task is not None
-                assert snapshot.count_for_task(task.key)[1] == 0
+                assert TaskStore(snapshot).count_for_task(task.key)[1] == 0
         if printed and acting == "authorize":
             with world.ledger.read() as snapshot:
-                assert [one.allowed for one in snapshot.uses(UseFilter(), 9)] == [True]
+                assert [one.allowed for one in UseStore(snapshot).uses(UseFilter(), 9)] == [True]
         # Whoever comes next is not in the way of the dead: the lock went with them.
         world.issue(task="T3", kind="opaque")
         with world.ledger.read() as snapshot:
-            kid = next(key.kid for key in snapshot.signing_keys() if key.retired_at is None)
+            kid = next(key.kid for key in KeyStore(snapshot).signing_keys() if key.retired_at is None)
     assert (ledger / "keys" / kid).exists()
 
 
@@ -131,9 +136,9 @@ def _directory(ledger: Path) -> tuple[object, ...]:
     with World(ledger, now=now()) as world:
         world.check()
         with world.ledger.read() as snapshot:
-            people = snapshot.delegators(group=None, disabled=None, after=None, limit=1_000)
-            agents = snapshot.agents(owner=(), after=None, limit=10)
-            live = snapshot.measure(Selection(agents=("bot",))).credentials
+            people = DirectoryStore(snapshot).delegators(group=None, disabled=None, after=None, limit=1_000)
+            agents = DirectoryStore(snapshot).agents(owner=(), after=None, limit=10)
+            live = CredentialStore(snapshot).measure(Selection(agents=("bot",))).credentials
     return (
         [(one.name, one.groups, one.disabled_at is None) for one in people],
         [(one.name, one.suspended_at is None, one.unregistered_at is None) for one in agents],
@@ -210,7 +215,7 @@ def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) 
             world.check()
     with World(ledger, now=now()) as world:
         with world.ledger.read() as snapshot:
-            found = [snapshot.find_credential("jti", parse_id(jti)[1]) for jti in revoked]
+            found = [CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1]) for jti in revoked]
         assert {one and one.ended_as for one in found} == {"revoked"}
         assert len(tokens) > 50
         for token in tokens:

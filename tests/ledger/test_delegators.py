@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.model.agent import Agent
 from jitid.model.credential import State
 from jitid.model.delegator import Delegator
@@ -22,10 +24,10 @@ def person(name: str, **fields: Any) -> Delegator:
 def record(place: Place, *people: Delegator) -> list[Delegator]:
     """Record delegators, and return all that there are, whole and with their keys."""
     with place.ledger.write() as transaction:
-        transaction.put_delegators(people)
+        DirectoryChanges(transaction).put_delegators(people)
         transaction.append("delegator-import", {})
     with place.ledger.read() as snapshot:
-        return snapshot.delegators(group=None, disabled=None, after=None, limit=1 << 30)
+        return DirectoryStore(snapshot).delegators(group=None, disabled=None, after=None, limit=1 << 30)
 
 
 def test_what_is_recorded_is_returned_as_it_was(place: Place) -> None:
@@ -44,12 +46,12 @@ def test_what_is_recorded_is_returned_as_it_was(place: Place) -> None:
     assert [one._replace(key=0) for one in record(place, bob, alice)] == [alice, bob]
     with place.ledger.read() as snapshot:
         for name in ("user:alice", "user:al", "https://id.example a b"):
-            found = snapshot.find_delegator(name)
+            found = DirectoryStore(snapshot).find_delegator(name)
             assert found is not None
             assert found._replace(key=0) == alice
-        assert snapshot.find_delegator("user:carol") is None
+        assert DirectoryStore(snapshot).find_delegator("user:carol") is None
         # A subject is nobody's name in a ledger's identities.
-        assert snapshot.names_of("user:al") == ("user:alice", "user:al")
+        assert DirectoryStore(snapshot).names_of("user:al") == ("user:alice", "user:al")
 
 
 def test_names_ids_and_groups_may_change_hands_in_one_go(place: Place) -> None:
@@ -85,13 +87,13 @@ def test_holders_are_told_for_any_number_of_names(place: Place) -> None:
     )
     with place.ledger.read() as snapshot:
         asked = [f"user:nobody-{number}" for number in range(40_000)]
-        assert snapshot.holders([*asked, "user:al", "user:bob"]) == {
+        assert DirectoryStore(snapshot).holders([*asked, "user:al", "user:bob"]) == {
             "user:al": Holder(alice.key, "user:alice"),
             "user:bob": Holder(bob.key, "user:bob"),
         }
-        assert snapshot.known_outside(["7", "9"]) == {"7": Holder(alice.key, "user:alice")}
-        assert snapshot.holders([]) == {}
-        assert [one.name for one in snapshot.find_delegators([bob.key, alice.key, 99])] == [
+        assert DirectoryStore(snapshot).known_outside(["7", "9"]) == {"7": Holder(alice.key, "user:alice")}
+        assert DirectoryStore(snapshot).holders([]) == {}
+        assert [one.name for one in DirectoryStore(snapshot).find_delegators([bob.key, alice.key, 99])] == [
             "user:alice",
             "user:bob",
         ]
@@ -107,20 +109,30 @@ def test_whom_an_import_has_brought_and_who_is_not_kept(place: Place) -> None:
     )
     keys = {one.name: one.key for one in found}
     with place.ledger.read() as snapshot:
-        assert snapshot.imported_besides([keys["user:kept"]]) == [Holder(keys["user:left"], "user:left")]
-        assert [one.own for one in snapshot.imported_besides([])] == ["user:kept", "user:left"]
+        assert DirectoryStore(snapshot).imported_besides([keys["user:kept"]]) == [
+            Holder(keys["user:left"], "user:left")
+        ]
+        assert [one.own for one in DirectoryStore(snapshot).imported_besides([])] == [
+            "user:kept",
+            "user:left",
+        ]
 
 
 def test_all_names_are_those_by_which_somebody_is_named_or_proved(place: Place) -> None:
     found = record(place, person("a", aliases=("iss sub", "user:z")), person("b"), person("c"))
     with place.ledger.read() as snapshot:
-        assert snapshot.all_names(one.key for one in found[:2]) == ["iss sub", "user:a", "user:b", "user:z"]
+        assert DirectoryStore(snapshot).all_names(one.key for one in found[:2]) == [
+            "iss sub",
+            "user:a",
+            "user:b",
+            "user:z",
+        ]
 
 
 def _register(place: Place, name: str, owner: str) -> None:
     with place.ledger.write() as transaction:
         limits = ((), (), ("opaque",), DAY, None, NOW + DAY, NOW, None, None, None, None)
-        transaction.put_agents([Agent(0, name, owner, "tests", *limits)])
+        DirectoryChanges(transaction).put_agents([Agent(0, name, owner, "tests", *limits)])
         transaction.append("agent-register", {})
 
 
@@ -135,36 +147,36 @@ def test_what_hangs_on_delegators_is_told_and_ends_with_them(place: Place) -> No
     names = ("user:alice", "user:al")
     expected = Ties(3, ("bot",), 0, 0, 1)
     with place.ledger.read() as snapshot:
-        assert snapshot.ties(names) == expected
-        assert snapshot.ties([]) == Ties(0, (), 0, 0, 0)
-        assert snapshot.measure(Selection(delegators=names)).credentials == 3
+        assert DirectoryStore(snapshot).ties(names) == expected
+        assert DirectoryStore(snapshot).ties([]) == Ties(0, (), 0, 0, 0)
+        assert CredentialStore(snapshot).measure(Selection(delegators=names)).credentials == 3
     place.clock.now += 10
     with place.ledger.write() as transaction:
-        assert transaction.disable([alice.key], names) == expected
-        radius, _ = transaction.end(Selection(delegators=names), State.REVOKED)
+        assert DirectoryChanges(transaction).disable([alice.key], names) == expected
+        radius, _ = CredentialChanges(transaction).end(Selection(delegators=names), State.REVOKED)
         event = transaction.append("delegator-disable", {})
     assert radius.credentials == 3
     with place.ledger.read() as snapshot:
-        assert snapshot.ties(names) == Ties(0, (), 0, 0, 0)
-        found = snapshot.find_delegator("user:alice")
+        assert DirectoryStore(snapshot).ties(names) == Ties(0, (), 0, 0, 0)
+        found = DirectoryStore(snapshot).find_delegator("user:alice")
         assert found is not None
         assert found.disabled_at == NOW + 10
-        other = snapshot.find_delegator("user:bob")
+        other = DirectoryStore(snapshot).find_delegator("user:bob")
         assert other is not None
         assert other.disabled_at is None
-        bot = snapshot.find_agent("bot")
+        bot = DirectoryStore(snapshot).find_agent("bot")
         assert bot is not None
         assert (bot.suspended_at, bot.suspended_as) == (NOW + 10, "owner disabled")
-        assert snapshot.event_members(event.seq)[1] == [row.jti for row in (*mine, below)]
+        assert CredentialStore(snapshot).event_members(event.seq)[1] == [row.jti for row in (*mine, below)]
 
 
 def test_who_is_disabled_already_keeps_the_time(place: Place) -> None:
     (alice,) = record(place, person("alice", disabled_at=NOW - 5))
     with place.ledger.write() as transaction:
-        transaction.disable([alice.key], ["user:alice"])
+        DirectoryChanges(transaction).disable([alice.key], ["user:alice"])
         transaction.append("delegator-disable", {})
     with place.ledger.read() as snapshot:
-        found = snapshot.find_delegator("user:alice")
+        found = DirectoryStore(snapshot).find_delegator("user:alice")
     assert found == alice
 
 
@@ -174,10 +186,12 @@ def test_any_number_of_delegators_can_be_selected(place: Place) -> None:
         put(transaction, delegator="user:other")
     names = tuple(f"user:d-{number}" for number in range(40_000))
     with place.ledger.read() as snapshot:
-        assert snapshot.measure(Selection(delegators=names)).credentials == 1
+        assert CredentialStore(snapshot).measure(Selection(delegators=names)).credentials == 1
     with place.ledger.write() as transaction:
-        radius, _ = transaction.end(Selection(delegators=names, tasks=("T1",)), State.REVOKED)
+        radius, _ = CredentialChanges(transaction).end(
+            Selection(delegators=names, tasks=("T1",)), State.REVOKED
+        )
         event = transaction.append("revoke", {})
     assert radius.credentials == 1
     with place.ledger.read() as snapshot:
-        assert snapshot.event_members(event.seq)[1] == [one.jti]
+        assert CredentialStore(snapshot).event_members(event.seq)[1] == [one.jti]

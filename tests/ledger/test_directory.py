@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import JitidError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, delegator, put, put_agent, put_delegator, recurring_agent
@@ -42,28 +44,30 @@ BOT = recurring_agent(
 )
 
 
-def _all(snapshot: Snapshot, **chosen: Any) -> list[str]:
+def _all(snapshot: View, **chosen: Any) -> list[str]:
     plain: dict[str, Any] = {"group": None, "disabled": None, "after": None, "limit": 9_999}
-    return [one.name for one in snapshot.delegators(**{**plain, **chosen})]
+    return [one.name for one in DirectoryStore(snapshot).delegators(**{**plain, **chosen})]
 
 
 def _listed(place: Place, name: str) -> list[str]:
     """Return for whom the credentials were issued that are listed under a name."""
     with place.ledger.read() as snapshot:
-        found = snapshot.credentials(Filter(delegator=name), "id", descending=False, after=None, limit=99)
+        found = CredentialStore(snapshot).credentials(
+            Filter(delegator=name), "id", descending=False, after=None, limit=99
+        )
     return [one.delegator for one in found]
 
 
 @pytest.mark.parametrize("name", [ALICE.name, *ALICE.aliases])
 def test_a_delegator_is_found_whole_by_each_of_their_names(place: Place, name: str) -> None:
     with place.ledger.write() as transaction:
-        transaction.put_delegators([ALICE, delegator("user:bob")])
+        DirectoryChanges(transaction).put_delegators([ALICE, delegator("user:bob")])
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        found = snapshot.find_delegator(name)
-        assert snapshot.is_delegator(name)
-        assert snapshot.own_name(name) == "user:alice"
-        assert snapshot.names_of(name) == ("user:alice", "user:al", "user:alice@example.com")
+        found = DirectoryStore(snapshot).find_delegator(name)
+        assert DirectoryStore(snapshot).is_delegator(name)
+        assert DirectoryStore(snapshot).own_name(name) == "user:alice"
+        assert DirectoryStore(snapshot).names_of(name) == ("user:alice", "user:al", "user:alice@example.com")
     assert found is not None
     assert found.key > 0
     assert found._replace(key=0) == ALICE
@@ -74,13 +78,13 @@ def test_a_delegator_is_found_whole_by_each_of_their_names(place: Place, name: s
 )
 def test_a_name_that_nobody_has_is_nobodys(place: Place, name: str) -> None:
     with place.ledger.write() as transaction:
-        transaction.put_delegators([ALICE])
+        DirectoryChanges(transaction).put_delegators([ALICE])
     with place.ledger.read() as snapshot:
-        assert snapshot.find_delegator(name) is None
-        assert not snapshot.is_delegator(name)
-        assert snapshot.own_name(name) == name
-        assert snapshot.names_of(name) == (name,)
-        assert snapshot.entry(name, "bot") == Entry(None, None, 0)
+        assert DirectoryStore(snapshot).find_delegator(name) is None
+        assert not DirectoryStore(snapshot).is_delegator(name)
+        assert DirectoryStore(snapshot).own_name(name) == name
+        assert DirectoryStore(snapshot).names_of(name) == (name,)
+        assert DirectoryStore(snapshot).entry(name, "bot") == Entry(None, None, 0)
 
 
 @pytest.mark.parametrize("entitlements", [None, (), ("a:b",), ("a:b", "c:*")])
@@ -103,12 +107,15 @@ def test_a_delegator_is_replaced_with_all_that_they_had(place: Place) -> None:
             disabled_at=NOW,
             disabled_last=NOW,
         )
-        transaction.put_delegators([new])
+        DirectoryChanges(transaction).put_delegators([new])
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        assert snapshot.find_delegator("user:al") == new
-        assert snapshot.find_delegator("user:bob") == bob
-        assert [snapshot.find_delegator(name) for name in ("user:alice", "user:a")] == [None, None]
+        assert DirectoryStore(snapshot).find_delegator("user:al") == new
+        assert DirectoryStore(snapshot).find_delegator("user:bob") == bob
+        assert [DirectoryStore(snapshot).find_delegator(name) for name in ("user:alice", "user:a")] == [
+            None,
+            None,
+        ]
         assert _all(snapshot, group="crew") == ["user:bob"]
         assert _all(snapshot, group="ops") == ["user:alice.b"]
 
@@ -117,9 +124,11 @@ def test_names_that_change_hands_in_one_change_have_one_owner_after_it(place: Pl
     with place.ledger.write() as transaction:
         alice = put_delegator(transaction, aliases=("user:x",))
         bob = put_delegator(transaction, "user:bob", aliases=("user:y",))
-        transaction.put_delegators([alice._replace(aliases=("user:y",)), bob._replace(aliases=("user:x",))])
-        assert transaction.own_name("user:x") == "user:bob"
-        assert transaction.own_name("user:y") == "user:alice"
+        DirectoryChanges(transaction).put_delegators(
+            [alice._replace(aliases=("user:y",)), bob._replace(aliases=("user:x",))]
+        )
+        assert DirectoryStore(transaction).own_name("user:x") == "user:bob"
+        assert DirectoryStore(transaction).own_name("user:y") == "user:alice"
 
 
 @pytest.mark.parametrize("name", ["user:alice", "user:al"])
@@ -130,10 +139,10 @@ def test_no_two_delegators_have_one_name(place: Place, name: str) -> None:
         transaction.append("note", {})
     for other in (delegator("user:bob", aliases=(name,)), delegator(name)):
         with pytest.raises(JitidError), place.ledger.write() as transaction:
-            transaction.put_delegators([delegator("user:eve"), other])
+            DirectoryChanges(transaction).put_delegators([delegator("user:eve"), other])
     with place.again().read() as snapshot:
         assert _all(snapshot) == ["user:alice"]
-        assert snapshot.own_name(name) == "user:alice"
+        assert DirectoryStore(snapshot).own_name(name) == "user:alice"
 
 
 def test_a_crowd_is_put_and_read_as_it_was_given(place: Place) -> None:
@@ -142,15 +151,17 @@ def test_a_crowd_is_put_and_read_as_it_was_given(place: Place) -> None:
         for n in range(1_201)
     ]
     with place.ledger.write() as transaction:
-        transaction.put_delegators(iter(crowd))
-        before = transaction.delegators(group=None, disabled=None, after=None, limit=9_999)
+        DirectoryChanges(transaction).put_delegators(iter(crowd))
+        before = DirectoryStore(transaction).delegators(group=None, disabled=None, after=None, limit=9_999)
         assert [one._replace(key=0) for one in before] == crowd
         # Each second one anew, and some who are new among them.
         changed = [one._replace(disabled_at=NOW, disabled_last=NOW) for one in before[::2]]
         more = [delegator(f"user:r{n:04}") for n in range(601)]
-        transaction.put_delegators([each for pair in zip(changed, more, strict=True) for each in pair])
+        DirectoryChanges(transaction).put_delegators(
+            [each for pair in zip(changed, more, strict=True) for each in pair]
+        )
     with place.again().read() as snapshot:
-        after = snapshot.delegators(group=None, disabled=None, after=None, limit=9_999)
+        after = DirectoryStore(snapshot).delegators(group=None, disabled=None, after=None, limit=9_999)
         assert len({one.key for one in after}) == 1_802
         assert [one for one in after if one.key in {old.key for old in before[1::2]}] == before[1::2]
         assert [one for one in after if one.disabled_at] == changed
@@ -173,11 +184,11 @@ def test_delegators_are_listed_by_name_group_and_state(place: Place) -> None:
 
 def test_an_agent_is_found_as_it_was_put(place: Place) -> None:
     with place.ledger.write() as transaction:
-        transaction.put_agents([BOT, recurring_agent("other")])
+        DirectoryChanges(transaction).put_agents([BOT, recurring_agent("other")])
         transaction.append("note", {})
     with place.again().read() as snapshot:
-        found = snapshot.find_agent("bot")
-        assert snapshot.find_agent("Bot") is None
+        found = DirectoryStore(snapshot).find_agent("bot")
+        assert DirectoryStore(snapshot).find_agent("Bot") is None
     assert found is not None
     assert found.key > 0
     assert found._replace(key=0) == BOT
@@ -187,13 +198,16 @@ def test_an_agent_is_replaced_and_no_two_have_one_name(place: Place) -> None:
     with place.ledger.write() as transaction:
         first, other = put_agent(transaction, "bot"), put_agent(transaction, "other")
         changed = first._replace(scopes=("a:b",), audiences=(), concurrency=None, suspended_at=NOW)
-        transaction.put_agents([changed])
-        assert [transaction.find_agent(name) for name in ("bot", "other")] == [changed, other]
+        DirectoryChanges(transaction).put_agents([changed])
+        assert [DirectoryStore(transaction).find_agent(name) for name in ("bot", "other")] == [changed, other]
         transaction.append("note", {})
     with pytest.raises(JitidError), place.ledger.write() as transaction:
-        transaction.put_agents([recurring_agent("new"), recurring_agent("bot")])
+        DirectoryChanges(transaction).put_agents([recurring_agent("new"), recurring_agent("bot")])
     with place.again().read() as snapshot:
-        assert [one.name for one in snapshot.agents(owner=(), after=None, limit=9)] == ["bot", "other"]
+        assert [one.name for one in DirectoryStore(snapshot).agents(owner=(), after=None, limit=9)] == [
+            "bot",
+            "other",
+        ]
 
 
 def test_agents_are_listed_by_name_and_owner(place: Place) -> None:
@@ -202,7 +216,9 @@ def test_agents_are_listed_by_name_and_owner(place: Place) -> None:
             put_agent(transaction, name, owner=owner)
 
         def names(*owner: str, after: str | None = None, limit: int = 9) -> list[str]:
-            return [one.name for one in transaction.agents(owner=owner, after=after, limit=limit)]
+            return [
+                one.name for one in DirectoryStore(transaction).agents(owner=owner, after=after, limit=limit)
+            ]
 
         assert names() == ["a", "b", "c", "d"]
         assert names("user:alice") == ["a", "b"]
@@ -214,10 +230,10 @@ def test_agents_are_listed_by_name_and_owner(place: Place) -> None:
 
 def test_an_entry_has_both_without_the_other_names(place: Place) -> None:
     with place.ledger.write() as transaction:
-        transaction.put_delegators([ALICE])
+        DirectoryChanges(transaction).put_delegators([ALICE])
         bot = put_agent(transaction, "bot")
         for name in (ALICE.name, *ALICE.aliases):
-            found, agent, live = transaction.entry(name, "bot")
+            found, agent, live = DirectoryStore(transaction).entry(name, "bot")
             assert found is not None
             assert found._replace(key=0) == ALICE._replace(aliases=())
             assert (agent, live) == (bot, 0)
@@ -232,7 +248,7 @@ def test_an_entry_counts_the_live_identities_of_an_agent_that_has_a_limit(place:
 
     def live(name: str) -> int:
         with place.again().read() as snapshot:
-            return snapshot.entry("user:alice", name).live
+            return DirectoryStore(snapshot).entry("user:alice", name).live
 
     # Also what it was given before it was registered.
     assert [live(name) for name in ("bot", "other", "coder")] == [3, 0, 0]
@@ -253,8 +269,8 @@ def test_an_exception_undoes_the_directory_too(place: Place) -> None:
         put_agent(transaction, "bot", concurrency=1)
         raise ZeroDivisionError
     with place.again().read() as snapshot:
-        assert snapshot.delegators(group=None, disabled=None, after=None, limit=9) == [old]
-        assert snapshot.entry("user:al", "bot") == Entry(old._replace(aliases=()), None, 0)
+        assert DirectoryStore(snapshot).delegators(group=None, disabled=None, after=None, limit=9) == [old]
+        assert DirectoryStore(snapshot).entry("user:al", "bot") == Entry(old._replace(aliases=()), None, 0)
 
 
 def test_credentials_are_listed_and_selected_by_all_names_of_a_person(place: Place) -> None:
@@ -269,8 +285,8 @@ def test_credentials_are_listed_and_selected_by_all_names_of_a_person(place: Pla
     for name in ("user:alice", "user:al", "user:never"):
         assert _listed(place, name) == ["user:alice", "user:al", "user:alice"]
         with place.ledger.read() as snapshot:
-            chosen = Selection(delegators=snapshot.names_of(name))
-            assert snapshot.measure(chosen).credentials == 3
+            chosen = Selection(delegators=DirectoryStore(snapshot).names_of(name))
+            assert CredentialStore(snapshot).measure(chosen).credentials == 3
     assert _listed(place, "user:bob") == ["user:bob"]
     assert _listed(place, "user:eve") == []
 
@@ -282,7 +298,9 @@ def test_a_credential_says_what_its_delegator_is_now(place: Place) -> None:
 
     def states() -> list[str]:
         with place.again().read() as snapshot:
-            found = snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)
+            found = CredentialStore(snapshot).credentials(
+                Filter(), "id", descending=False, after=None, limit=9
+            )
         return [one.delegator_state for one in found]
 
     assert states() == ["unverified", "unverified"]

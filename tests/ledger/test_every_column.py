@@ -19,7 +19,7 @@ from jitid.capabilities.audit import audit_log
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
 from jitid.operation.base import CutLog, Issue, Prune, Renew
 from tests.builders import DAY, World, open_sqlite, request
 from tests.eventful import leave_marks, live_through_everything
@@ -241,9 +241,9 @@ class Kept:
         """Tell whether a change is seen, or cannot be made."""
         try:
             with self.ledger.write() as transaction:
-                assert isinstance(transaction, SqlTransaction)
+                assert isinstance(transaction, Transaction)
                 try:
-                    transaction._db.execute(statement, values)
+                    transaction.db.execute(statement, values)
                 except sqlite3.IntegrityError:
                     raise _ImpossibleError from None
                 audit_log.verify(transaction, transaction.names, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.ledger.contract import Transaction
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.ledger.transaction import Transaction
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Family, Selection
 from jitid.values.ids import credential_id, identity_id
@@ -33,11 +34,11 @@ def test_what_is_given_is_found_by_any_of_its_names(place: Place, rows: list[Row
     """Each once and in the order of issue, whatever is unknown among them."""
     first, second, third, *_ = rows
     with place.ledger.read() as snapshot:
-        found = snapshot.find_given(
+        found = CredentialStore(snapshot).find_given(
             [third.jti, first.id, identity_id(bytes(16)), third.jti], [second.print, third.print, bytes(32)]
         )
         assert [one.jti for one in found] == [first.jti, second.jti, third.jti]
-        assert snapshot.find_given([], []) == []
+        assert CredentialStore(snapshot).find_given([], []) == []
 
 
 def test_who_has_a_key_is_found_by_it(place: Place) -> None:
@@ -50,49 +51,53 @@ def test_who_has_a_key_is_found_by_it(place: Place) -> None:
         put(transaction)
     place.clock.now += 100
     with place.ledger.read() as snapshot:
-        found = [(public, one.jti) for public, one in snapshot.find_public([old, used, bytes(31)])]
+        found = [
+            (public, one.jti) for public, one in CredentialStore(snapshot).find_public([old, used, bytes(31)])
+        ]
         assert found == [(used, row.jti) for row in wanted[1:]] + [(old, gone[-1].jti)]
-        assert snapshot.find_public([]) == []
+        assert CredentialStore(snapshot).find_public([]) == []
 
 
 def test_the_first_id_that_nothing_was_issued_under_is_told(place: Place, rows: list[Row]) -> None:
     unknown = [identity_id(bytes(16)), credential_id(bytes(16))]
     with place.ledger.read() as snapshot:
         known = [name for row in rows for name in (row.id, row.jti)]
-        assert snapshot.unknown_of(known) is None
-        assert snapshot.unknown_of([]) is None
+        assert CredentialStore(snapshot).unknown_of(known) is None
+        assert CredentialStore(snapshot).unknown_of([]) is None
         for first in (unknown, unknown[::-1]):
-            assert snapshot.unknown_of([*known, *first, *known]) == first[0]
+            assert CredentialStore(snapshot).unknown_of([*known, *first, *known]) == first[0]
 
 
 def test_an_identity_is_given_by_its_latest_credential(place: Place, rows: list[Row]) -> None:
     with place.ledger.read() as snapshot:
         for row in rows:
-            (found,) = snapshot.find_given([row.id], [])
-            assert found == snapshot.latest_of(_uid(row))
+            (found,) = CredentialStore(snapshot).find_given([row.id], [])
+            assert found == CredentialStore(snapshot).latest_of(_uid(row))
 
 
 def test_many_lineages_are_those_of_each(place: Place, rows: list[Row]) -> None:
     with place.ledger.read() as snapshot:
-        found = snapshot.lineages([row.identity for row in rows])
-        assert {row.identity: snapshot.lineage(row.identity) for row in rows if row.depth} == found
-        assert snapshot.lineages([]) == {}
+        found = CredentialStore(snapshot).lineages([row.identity for row in rows])
+        assert {
+            row.identity: CredentialStore(snapshot).lineage(row.identity) for row in rows if row.depth
+        } == found
+        assert CredentialStore(snapshot).lineages([]) == {}
 
 
 def test_many_families_are_those_of_each(place: Place, rows: list[Row]) -> None:
     """Also where something dead stands between."""
     with place.ledger.read() as snapshot:
-        before = snapshot.families([row.identity for row in rows])
+        before = CredentialStore(snapshot).families([row.identity for row in rows])
         assert before[rows[0].identity] == Family(True, 5, 5)
         assert {key: (one.below, one.live_below) for key, one in before.items()} == {
-            row.identity: snapshot.descendants(row.identity) for row in rows
+            row.identity: CredentialStore(snapshot).descendants(row.identity) for row in rows
         }
     with place.ledger.write() as transaction:
-        radius, digest = transaction.end(Selection(ids=(rows[6].jti,)), State.REVOKED)
+        radius, digest = CredentialChanges(transaction).end(Selection(ids=(rows[6].jti,)), State.REVOKED)
         transaction.append("revoke", {"count": radius.credentials, "ended": digest})
     place.clock.now += 1
     with place.ledger.read() as snapshot:
-        after = snapshot.families([row.identity for row in rows])
+        after = CredentialStore(snapshot).families([row.identity for row in rows])
         assert after[rows[0].identity] == Family(True, 5, 3)
         assert after[rows[6].identity] == Family(False, 1, 0)
         assert after[rows[8].identity] == Family(True, 0, 0)

@@ -6,7 +6,12 @@ import pytest
 
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.grant import Wanted
-from jitid.capabilities.access.presented_store import Presentation
+from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
 from jitid.values.ids import parse_id
@@ -25,26 +30,26 @@ def test_a_change_is_seen_at_once(place: Place, *, elsewhere: bool) -> None:
     jti = parse_id(row.jti)[1]
     for _ in range(2):
         with place.ledger.glance() as snapshot:
-            found = snapshot.find_credential("jti", jti)
+            found = CredentialStore(snapshot).find_credential("jti", jti)
             assert found is not None
             assert found.ended_as is None
-            assert snapshot.find_credential("fingerprint", found.fingerprint or b"") == found
-            task = snapshot.find_task("T-1")
+            assert CredentialStore(snapshot).find_credential("fingerprint", found.fingerprint or b"") == found
+            task = TaskStore(snapshot).find_task("T-1")
             assert task is not None
             assert task.ended_at is None
-            keys = len(snapshot.signing_keys())
+            keys = len(KeyStore(snapshot).signing_keys())
     assert task is not None
     with other.write() as transaction:
-        transaction.end(Selection(ids=(row.id,)), State.REVOKED)
-        transaction.end_task(task.key)
-        transaction.add_key(*public_key(transaction))
+        CredentialChanges(transaction).end(Selection(ids=(row.id,)), State.REVOKED)
+        TaskChanges(transaction).end_task(task.key)
+        KeyChanges(transaction).add_key(*public_key(transaction))
         transaction.append("revoke", {})
     with place.ledger.glance() as snapshot:
-        found = snapshot.find_credential("jti", jti)
+        found = CredentialStore(snapshot).find_credential("jti", jti)
         assert found is not None
         assert found.ended_as == "revoked"
-        assert len(snapshot.signing_keys()) == keys + 1
-        task = snapshot.find_task("T-1")
+        assert len(KeyStore(snapshot).signing_keys()) == keys + 1
+        task = TaskStore(snapshot).find_task("T-1")
         assert task is not None
         assert task.ended_at == place.clock.now
 
@@ -60,13 +65,13 @@ def test_what_was_recorded_as_expired_lives_for_nobody_when_the_clock_goes_back(
         transaction.append("issue", {})
     for _ in range(2):
         with place.ledger.glance() as snapshot:
-            assert snapshot.find_credential("jti", parse_id(row.jti)[1]) is not None
+            assert CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1]) is not None
     place.clock.now += 1_000
     with other.write(shared=shared) as transaction:
         put(transaction, task="T-2")
     place.clock.now -= 1_000
     with place.ledger.glance() as snapshot:
-        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
         assert found is not None
         assert found.ended_as == "expired"
 
@@ -78,8 +83,8 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
         row = put(transaction, task="T-1")
         transaction.append("issue", {})
     with place.ledger.glance() as snapshot:
-        assert snapshot.find_credential("jti", bytes(16)) is None
-        assert snapshot.access.presented(bytes(32)) is None
+        assert CredentialStore(snapshot).find_credential("jti", bytes(16)) is None
+        assert AccessStore(snapshot).presented(bytes(32)) is None
     with other.write() as transaction:
         wanted = Wanted("system:gate", ("verifier",), audiences=("urn:a",))
         granted = grant.grant(transaction, wanted, None)
@@ -88,15 +93,15 @@ def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
     print_ = fingerprint(granted.secret.reveal())
     for _ in range(2):
         with place.ledger.glance() as snapshot:
-            assert snapshot.find_credential("jti", parse_id(row.jti)[1]) is not None
-            assert snapshot.find_credential("jti", parse_id(later.jti)[1]) is not None
-            presented = snapshot.access.presented(print_)
+            assert CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1]) is not None
+            assert CredentialStore(snapshot).find_credential("jti", parse_id(later.jti)[1]) is not None
+            presented = AccessStore(snapshot).presented(print_)
             assert presented is not None
             assert presented.access.ended_at is None
     with other.write() as transaction:
         grant.revoke(transaction, (granted.access.id,), (), None)
     with place.ledger.glance() as snapshot:
-        presented = snapshot.access.presented(print_)
+        presented = AccessStore(snapshot).presented(print_)
         assert presented is not None
         assert presented.access.ended_as == "revoked"
 
@@ -109,14 +114,26 @@ def test_who_has_a_name_is_seen_at_once(place: Place) -> None:
         transaction.append("note", {})
     for _ in range(2):
         with place.ledger.glance() as snapshot:
-            assert [snapshot.is_delegator(name) for name in ("user:al", "user:ali")] == [True, False]
-            assert [snapshot.own_name(name) for name in ("user:al", "user:ali")] == ["user:alice", "user:ali"]
+            assert [DirectoryStore(snapshot).is_delegator(name) for name in ("user:al", "user:ali")] == [
+                True,
+                False,
+            ]
+            assert [DirectoryStore(snapshot).own_name(name) for name in ("user:al", "user:ali")] == [
+                "user:alice",
+                "user:ali",
+            ]
     with other.write() as transaction:
-        transaction.put_delegators([alice._replace(aliases=("user:ali",))])
+        DirectoryChanges(transaction).put_delegators([alice._replace(aliases=("user:ali",))])
         transaction.append("note", {})
     with place.ledger.glance() as snapshot:
-        assert [snapshot.is_delegator(name) for name in ("user:al", "user:ali")] == [False, True]
-        assert [snapshot.own_name(name) for name in ("user:al", "user:ali")] == ["user:al", "user:alice"]
+        assert [DirectoryStore(snapshot).is_delegator(name) for name in ("user:al", "user:ali")] == [
+            False,
+            True,
+        ]
+        assert [DirectoryStore(snapshot).own_name(name) for name in ("user:al", "user:ali")] == [
+            "user:al",
+            "user:alice",
+        ]
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -125,16 +142,16 @@ def test_a_token_that_another_presents_is_seen_at_once(place: Place, *, shared: 
     other = place.again()
     mark = Presentation(bytes(32), "system:gate", place.clock.now + 60)
     with place.ledger.glance() as snapshot:
-        assert snapshot.presented.presenter(mark.token) is None
+        assert PresentedStore(snapshot).presenter(mark.token) is None
     with other.write(shared=shared) as transaction:
-        assert transaction.present(mark)
+        assert PresentedChanges(transaction).present(mark)
         transaction.append("issue", {})
     for _ in range(2):
         with place.ledger.glance() as snapshot:
-            assert snapshot.presented.presenter(mark.token) == "system:gate"
+            assert PresentedStore(snapshot).presenter(mark.token) == "system:gate"
         with place.ledger.write(shared=shared) as transaction:
-            assert not transaction.present(mark._replace(presenter="system:other"))
-            assert transaction.present(mark)
+            assert not PresentedChanges(transaction).present(mark._replace(presenter="system:other"))
+            assert PresentedChanges(transaction).present(mark)
 
 
 def test_a_glance_is_a_view_for_whatever_is_asked(place: Place) -> None:
@@ -145,11 +162,11 @@ def test_a_glance_is_a_view_for_whatever_is_asked(place: Place) -> None:
     with place.ledger.glance() as snapshot:
         assert snapshot.now == place.clock.now
     with place.ledger.glance() as snapshot:
-        found = snapshot.latest_of(parse_id(row.id)[1])
+        found = CredentialStore(snapshot).latest_of(parse_id(row.id)[1])
         assert found is not None
         assert found.id == row.id
         assert snapshot.head().seq
     with place.ledger.write() as transaction:
         transaction.append("denial", {"reason": "none"})
     with place.ledger.acting("user:alice", {}).glance() as snapshot:
-        assert snapshot.find_task("T-2") is None
+        assert TaskStore(snapshot).find_task("T-2") is None

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from jitid.ledger import writing
-from jitid.ledger.contract import Transaction
+from jitid.capabilities.identity import store as identity_store
+from jitid.capabilities.identity.store import CredentialChanges
+from jitid.ledger.signing_keys import KeyChanges
+from jitid.ledger.transaction import Transaction
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection, SigningKey
 from tests.builders import NOW, put
@@ -19,7 +21,7 @@ Change = Callable[[Transaction], object]
 def made(place: Place) -> SigningKey:
     """Record three signed credentials with different lifetimes and one that is not signed; return the key."""
     with place.ledger.write() as transaction:
-        key = transaction.add_key(*public_key(transaction))
+        key = KeyChanges(transaction).add_key(*public_key(transaction))
         for ttl in (600, 900, 300):
             put(transaction, signed_by=key, ttl=ttl)
         put(transaction, ttl=3_600)
@@ -46,10 +48,12 @@ def honoured(place: Place) -> list[tuple[int, ...]]:
 def test_what_an_event_ends_early(
     place: Place, state: State, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "_MANY", many)
+    monkeypatch.setattr(identity_store, "_MANY", many)
     made(place)
     place.clock.now += 300
-    event = change(place, lambda transaction: transaction.end(Selection(tasks=("T1",)), state))
+    event = change(
+        place, lambda transaction: CredentialChanges(transaction).end(Selection(tasks=("T1",)), state)
+    )
     assert honoured(place) == [(event, 2, NOW + 300, NOW + 900)]
 
 
@@ -59,7 +63,7 @@ def test_what_an_edited_ledger_says_of_events_to_come_hinders_nobody(place: Plac
         event = snapshot.head().seq + 1
     with place.ledger.write() as transaction:
         list(transaction.ask("INSERT INTO honoured VALUES (:event, 7, 7, 7)", {"event": event}))
-        transaction.end(Selection(tasks=("T1",)), State.REVOKED)
+        CredentialChanges(transaction).end(Selection(tasks=("T1",)), State.REVOKED)
         assert transaction.append("note", {}).seq == event
     assert honoured(place) == [(event, 3, NOW, NOW + 900)]
 
@@ -68,18 +72,18 @@ def test_one_that_ends_alone(place: Place) -> None:
     key = made(place)
     with place.ledger.write() as transaction:
         row = put(transaction, signed_by=key, ttl=120)
-    event = change(place, lambda transaction: transaction.end_one(row.key, State.REVOKED))
+    event = change(place, lambda transaction: CredentialChanges(transaction).end_one(row.key, State.REVOKED))
     assert honoured(place) == [(event, 1, NOW, NOW + 120)]
 
 
 def test_what_is_superseded_once_that_is_recorded(place: Place) -> None:
     with place.ledger.write() as transaction:
-        key = transaction.add_key(*public_key(transaction))
+        key = KeyChanges(transaction).add_key(*public_key(transaction))
         for at, ttl in ((30, 600), (20, 900)):
             row = put(transaction, kind="jwt", signed_by=key, ttl=ttl)
-            transaction.supersede(row.key, NOW + at)
+            CredentialChanges(transaction).supersede(row.key, NOW + at)
         row = put(transaction, kind="opaque")
-        transaction.supersede(row.key, NOW + 10)
+        CredentialChanges(transaction).supersede(row.key, NOW + 10)
     assert honoured(place) == []
     place.clock.now += 60
     change(place, lambda _: None)

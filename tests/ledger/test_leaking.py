@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.ledger.contract import Transaction
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.leak.store import LeakChanges, LeakStore
+from jitid.ledger.transaction import Transaction
 from jitid.model.event import sighted_digest
 from jitid.model.leak import Kin, LeakFilter, NewPlaces, Noted, Places
 from jitid.model.sighting import MOST_PLACES, Sighting
@@ -15,7 +18,7 @@ from tests.ledger.places import Place
 
 def report(transaction: Transaction, *credentials: int, source: str = "wiki", at: int = NOW) -> list[int]:
     """Record leaks with their event; return the numbers of the credentials that are new."""
-    recorded = transaction.add_leaks(credentials, source, at)
+    recorded = LeakChanges(transaction).add_leaks(credentials, source, at)
     transaction.append("leak", {"count": len(recorded.new)})
     return [key for key, _ in recorded.new]
 
@@ -31,14 +34,14 @@ def test_a_credential_leaks_once_from_each_source(place: Place) -> None:
         assert report(transaction, keys[0], source="git") == keys[:1]
         assert report(transaction, 99) == []
     with place.again().read() as snapshot:
-        found = snapshot.leaks(LeakFilter(), 9)
+        found = LeakStore(snapshot).leaks(LeakFilter(), 9)
         assert [(leak.jti, leak.source) for leak in found] == [
             (rows[0].jti, "git"),
             *((row.jti, "wiki") for row in reversed(rows)),
         ]
         assert [leak.event for leak in found] == [seq + 1, seq, rows[2].event + 1, rows[2].event + 1]
-        assert len(snapshot.leaks(LeakFilter(), 2)) == 2
-        assert snapshot.leaks(LeakFilter(credentials=(keys[0],), source="git"), 9) == found[:1]
+        assert len(LeakStore(snapshot).leaks(LeakFilter(), 2)) == 2
+        assert LeakStore(snapshot).leaks(LeakFilter(credentials=(keys[0],), source="git"), 9) == found[:1]
 
 
 @pytest.mark.parametrize("what", ["prove_leaks", "close_leaks"])
@@ -46,14 +49,14 @@ def test_whoever_is_second_changes_nothing(what: str, place: Place) -> None:
     with place.ledger.write() as transaction:
         rows = [put(transaction) for _ in range(2)]
         report(transaction, *(row.key for row in rows))
-        first = getattr(transaction, what)([1])
+        first = getattr(LeakChanges(transaction), what)([1])
         assert [number for number, _ in first] == [1]
         transaction.append("leak-close", {"count": 1})
     place.clock.now += 60
     with place.again().write() as transaction:
-        assert [number for number, _ in getattr(transaction, what)([1, 2, 3])] == [2]
-        assert getattr(transaction, what)([1, 2]) == []
-        times = [leak.proved_at or leak.closed_at for leak in transaction.leaks(LeakFilter(), 9)]
+        assert [number for number, _ in getattr(LeakChanges(transaction), what)([1, 2, 3])] == [2]
+        assert getattr(LeakChanges(transaction), what)([1, 2]) == []
+        times = [leak.proved_at or leak.closed_at for leak in LeakStore(transaction).leaks(LeakFilter(), 9)]
         assert times == [NOW + 60, NOW]
 
 
@@ -61,14 +64,14 @@ def test_only_what_is_dead_and_not_proved_waits_for_a_proof(place: Place) -> Non
     with place.ledger.write() as transaction:
         rows = [put(transaction, ttl=ttl) for ttl in (60, 60, 900)]
         report(transaction, *(row.key for row in rows))
-        assert transaction.unproved_leaks(0, 9) == []
+        assert LeakStore(transaction).unproved_leaks(0, 9) == []
     place.clock.now += 60
     with place.again().write() as transaction:
-        assert [leak.key for leak in transaction.unproved_leaks(0, 9)] == [1, 2]
-        assert [leak.key for leak in transaction.unproved_leaks(1, 9)] == [2]
-        assert [leak.key for leak in transaction.unproved_leaks(0, 1)] == [1]
-        transaction.prove_leaks([1])
-        assert [leak.key for leak in transaction.unproved_leaks(0, 9)] == [2]
+        assert [leak.key for leak in LeakStore(transaction).unproved_leaks(0, 9)] == [1, 2]
+        assert [leak.key for leak in LeakStore(transaction).unproved_leaks(1, 9)] == [2]
+        assert [leak.key for leak in LeakStore(transaction).unproved_leaks(0, 1)] == [1]
+        LeakChanges(transaction).prove_leaks([1])
+        assert [leak.key for leak in LeakStore(transaction).unproved_leaks(0, 9)] == [2]
 
 
 def test_what_was_closed_may_be_reported_again(place: Place) -> None:
@@ -78,14 +81,14 @@ def test_what_was_closed_may_be_reported_again(place: Place) -> None:
         report(transaction, key)
     for number in (1, 2):
         with place.again().write() as transaction:
-            transaction.close_leaks([number])
+            LeakChanges(transaction).close_leaks([number])
             transaction.append("leak-close", {"count": 1})
             assert report(transaction, key) == [key]
             assert report(transaction, key) == []
     with place.again().read() as snapshot:
-        found = snapshot.leaks(LeakFilter(), 9)
+        found = LeakStore(snapshot).leaks(LeakFilter(), 9)
         assert [(leak.key, leak.closed_at is None) for leak in found] == [(3, True), (2, False), (1, False)]
-        assert snapshot.leaks(LeakFilter(open=True), 9) == found[:1]
+        assert LeakStore(snapshot).leaks(LeakFilter(open=True), 9) == found[:1]
 
 
 def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
@@ -97,7 +100,7 @@ def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
         report(transaction, *(row.key for row in (*chain, last, other)))
 
         def kin() -> list[Kin | None]:
-            return [leak.kin for leak in reversed(transaction.leaks(LeakFilter(), 9))]
+            return [leak.kin for leak in reversed(LeakStore(transaction).leaks(LeakFilter(), 9))]
 
         assert kin() == [
             Kin(0, 3, NOW + 900),
@@ -108,15 +111,18 @@ def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
         ]
     place.clock.now += 60
     with place.again().read() as snapshot:
-        found = list(reversed(snapshot.leaks(LeakFilter(), 9)))
+        found = list(reversed(LeakStore(snapshot).leaks(LeakFilter(), 9)))
         assert [leak.kin for leak in found] == [*[Kin(0, 1, NOW + 900)] * 3, Kin(0, 0, NOW + 900), None]
         assert [leak.lives_on for leak in found] == [True, True, True, False, False]
-        assert [leak.kin for leak in snapshot.unproved_leaks(0, 9)] == [*[Kin(0, 1, NOW + 900)] * 3, None]
+        assert [leak.kin for leak in LeakStore(snapshot).unproved_leaks(0, 9)] == [
+            *[Kin(0, 1, NOW + 900)] * 3,
+            None,
+        ]
 
 
 def see(transaction: Transaction, key: int, *seen: Sighting, met: int = 0, source: str = "wiki") -> Noted:
     """Record where a credential was seen; return how many rows are new, and their digest."""
-    noted = transaction.add_places(source, NewPlaces({key: seen}, {key: met}))
+    noted = LeakChanges(transaction).add_places(source, NewPlaces({key: seen}, {key: met}))
     transaction.append("leak-sighting", {"sightings": noted.rows})
     return noted
 
@@ -139,7 +145,7 @@ def test_each_place_is_kept_once(place: Place) -> None:
         assert see(transaction, one, Sighting("z.py"), source="elsewhere").rows == 0
         assert see(transaction, 99, Sighting("z.py")).rows == 0
     with place.again().read() as snapshot:
-        seen = snapshot.sightings([1, 2, 3])
+        seen = LeakStore(snapshot).sightings([1, 2, 3])
         assert [one.sighting for one in seen[1]][:4] == [
             first,
             Sighting("a.py", 3),
@@ -147,10 +153,10 @@ def test_each_place_is_kept_once(place: Place) -> None:
             Sighting("a.py", 3, "def"),
         ]
         assert (seen[1][0].event, [each.sighting for each in seen[2]]) == (seq, [Sighting("c.py")])
-        short = snapshot.places([1, 2])
+        short = LeakStore(snapshot).places([1, 2])
         assert short[1] == Places(seen[1][0], 5, 5)
-        assert (short[2].total, snapshot.places([])) == (1, {})
-        told = [row for event, row in snapshot.sighting_rows() if event == seq]
+        assert (short[2].total, LeakStore(snapshot).places([])) == (1, {})
+        told = [row for event, row in LeakStore(snapshot).sighting_rows() if event == seq]
         assert (sighted_digest(told), told[0]) == (digest, (1, *first, 0))
 
 
@@ -162,12 +168,12 @@ def test_of_many_places_the_first_are_kept_and_the_others_counted_once(place: Pl
         assert see(transaction, key, *seen[:90]).rows == 90
         for rows in (11, 0):  # ten places, and that there are more
             assert see(transaction, key, *seen[10:], met=300).rows == rows
-        (short,) = transaction.places([1]).values()
+        (short,) = LeakStore(transaction).places([1]).values()
         # There is room for ten of thirty new ones, and 190 are not told: 310 in all, with the ten from before.
         assert (short.kept, short.total) == (100, 310)
         assert see(transaction, key, *seen[10:], met=301).rows == 1
         assert see(transaction, key, Sighting("new.py")).rows == 0
-        assert [each.sighting for each in transaction.sightings([1])[1]] == seen[:100]
+        assert [each.sighting for each in LeakStore(transaction).sightings([1])[1]] == seen[:100]
 
 
 def test_very_many_are_asked_about_at_once(place: Place) -> None:
@@ -177,16 +183,16 @@ def test_very_many_are_asked_about_at_once(place: Place) -> None:
         report(transaction, rows[1].key)
     place.clock.now += 60
     with place.again().read() as snapshot:
-        credentials = snapshot.credentials_numbered(row.key for row in rows)
+        credentials = CredentialStore(snapshot).credentials_numbered(row.key for row in rows)
         prints = [credentials[row.key].fingerprint or b"" for row in rows]
-        found = snapshot.printed({*prints, bytes(32)})
+        found = LeakStore(snapshot).printed({*prints, bytes(32)})
         assert sorted(found.credentials) == [
             (row.key, parse_id(row.jti)[1], print_, alive)
             for row, print_, alive in zip(rows, prints, (0, 1), strict=True)
         ]
         assert found.others == set()
-        assert snapshot.printed(set()).credentials == []
+        assert LeakStore(snapshot).printed(set()).credentials == []
         keys = [row.key for row in rows]
-        assert snapshot.reported(keys, "wiki") == {rows[1].key}
-        assert snapshot.reported(keys, "git") == set()
-        assert snapshot.access.bearers(prints) == set()
+        assert LeakStore(snapshot).reported(keys, "wiki") == {rows[1].key}
+        assert LeakStore(snapshot).reported(keys, "git") == set()
+        assert AccessStore(snapshot).bearers(prints) == set()

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.select import SORTS
+from jitid.ledger.signing_keys import KeyChanges
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Filter, Selection
 from tests.builders import DAY, NOW, Row, put
@@ -18,7 +20,7 @@ def listed(place: Place, chosen: Filter, sort: str = "issued_at", **more: Any) -
     """Return the ids of a page."""
     given: dict[str, Any] = {"descending": False, "after": None, "limit": 100, **more}
     with place.ledger.read() as snapshot:
-        return [one.id for one in snapshot.credentials(chosen, sort, **given)]
+        return [one.id for one in CredentialStore(snapshot).credentials(chosen, sort, **given)]
 
 
 class Fleet:
@@ -26,7 +28,7 @@ class Fleet:
 
     def __init__(self, place: Place) -> None:
         with place.ledger.write() as transaction:
-            self.key = transaction.add_key(*public_key(transaction))
+            self.key = KeyChanges(transaction).add_key(*public_key(transaction))
             self.plain = put(transaction, task="T1", purpose="repair")
             self.child = put(
                 transaction, task="T1", agent="coder", parent=self.plain, depth=1, proof="parent"
@@ -37,7 +39,7 @@ class Fleet:
             )
             self.secret = put(transaction, task="T2", sensitivity="high", pending=True)
             self.ended = put(transaction, task="T3")
-            transaction.end(Selection(ids=(self.ended.id,)), State.RETIRED)
+            CredentialChanges(transaction).end(Selection(ids=(self.ended.id,)), State.RETIRED)
             transaction.append("retire", {"count": 1, "ended": ""})
         place.clock.now += 60
         with place.ledger.write() as transaction:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.identity import ownership
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation.base import Renew, Revoke
@@ -149,10 +151,10 @@ _LATER = {
 @contextmanager
 def _untold(version: int) -> Iterator[None]:
     """Let events tell what they told at a version of the schema: nothing of columns that there were not."""
-    linked = SqlTransaction._linked
+    linked = Transaction._linked
     missing = {"may_audience", "may_kind", "may_act"} if version < 8 else set()
 
-    def as_then(transaction: SqlTransaction, operation: str, facts: Mapping[str, Any]) -> Event:
+    def as_then(transaction: Transaction, operation: str, facts: Mapping[str, Any]) -> Event:
         transaction.request = None
         later = missing | _LATER[None] | _LATER.get(operation, set())
         told = {name: fact for name, fact in facts.items() if name not in later}
@@ -160,7 +162,7 @@ def _untold(version: int) -> Iterator[None]:
         return linked(transaction, "note" if operation == "assertion" else operation, told)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SqlTransaction, "_linked", as_then)
+        patch.setattr(Transaction, "_linked", as_then)
         with two_digests():
             yield
 
@@ -216,7 +218,14 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
         world.check()
         world.issue(task="T2")
         with world.ledger.read() as snapshot:
-            assert len(snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)) == 2
+            assert (
+                len(
+                    CredentialStore(snapshot).credentials(
+                        Filter(), "id", descending=False, after=None, limit=9
+                    )
+                )
+                == 2
+            )
         # `edit` takes the triggers away to do its work.
         differences = world.ledger.condition().schema().differences
         assert [each for each in differences if "trigger" not in each] == []
@@ -255,7 +264,7 @@ def test_a_task_from_before_belongs_to_whoever_the_first_event_was_for(tmp_path:
     )
     with World(path) as world:
         with world.ledger.read() as snapshot:
-            tasks = {task.name: task for task, *_ in snapshot.find_tasks(None, None, 9)}
+            tasks = {task.name: task for task, *_ in TaskStore(snapshot).find_tasks(None, None, 9)}
         assert {name: task.full_name for name, task in tasks.items()} == {
             "SHARED": "user:alice/SHARED",
             "LOST": "?/LOST",
@@ -366,5 +375,8 @@ def test_many_that_open_an_old_ledger_at_once_bring_it_up_once(tmp_path: Path) -
     assert not failures
     ledger = open_sqlite(path, Clock())
     with ledger.read() as snapshot:
-        assert len(snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)) == 7
+        assert (
+            len(CredentialStore(snapshot).credentials(Filter(), "id", descending=False, after=None, limit=9))
+            == 7
+        )
     ledger.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import JitidError
 from jitid.ledger.one_view import OneViewLedger
 from tests.ledger.places import Place
@@ -12,7 +13,7 @@ from tests.ledger.places import Place
 def test_reads_see_one_view_until_something_is_written(place: Place) -> None:
     ledger = OneViewLedger(place.ledger)
     with ledger.read() as first:
-        assert first.find_task("T-1") is None
+        assert TaskStore(first).find_task("T-1") is None
     with ledger.read() as second:
         assert second is first
     with ledger.acting("user:alice", {}).write() as transaction:

@@ -14,6 +14,7 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_local, open_or_create_local
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.rules import NAMES as RULES
@@ -436,10 +437,10 @@ def test_rows_are_read_anew_in_each_transaction(
     with ledger.write() as transaction:
         put_chain(transaction, 3)
     with ledger.read() as snapshot:
-        assert snapshot.find_task("T1", "user:alice") is not None
+        assert TaskStore(snapshot).find_task("T1", "user:alice") is not None
     with psycopg.connect(address.replace("app@", f"{SUPERUSER}@"), autocommit=True) as db:
         db.execute("UPDATE jitid.task SET name = 'T9'")
     for opened in (ledger.read, ledger.glance, partial(ledger.write, shared=True)):
         with opened() as snapshot:
-            assert snapshot.find_task("T1", "user:alice") is None
+            assert TaskStore(snapshot).find_task("T1", "user:alice") is None
     ledger.close()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.request import IssueRequest
 from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
 from jitid.errors import (
@@ -31,6 +32,7 @@ from jitid.ledger.postgres import schema as postgres_schema
 from jitid.ledger.postgres.address import parameters, shown
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session, open_connection
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
@@ -96,7 +98,7 @@ def test_first_uses_that_meet_make_one_ledger(postgres_url: str, tmp_path: Path)
     assert sorted(made) == [False] * 5 + [True]
     ledger = open_postgres(postgres_url, None)
     with ledger.read() as snapshot:
-        assert len(snapshot.signing_keys()) == 1
+        assert len(KeyStore(snapshot).signing_keys()) == 1
         assert snapshot.head().seq == 1
     ledger.close()
 
@@ -270,8 +272,8 @@ def test_a_session_does_not_keep_what_it_has_doomed(
     sizes = []
     for number in range(8):
         with suppress(LookupError), ledger.write() as transaction:
-            transaction.measure(Selection(ids=(root.id,)))
-            transaction.measure(small)
+            CredentialStore(transaction).measure(Selection(ids=(root.id,)))
+            CredentialStore(transaction).measure(small)
             ((size,),) = transaction.ask("SELECT pg_relation_size('doomed')", {})
             sizes.append(size)
             if undone and number:

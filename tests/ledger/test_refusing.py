@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialChanges
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.leak import exposure
+from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.errors import InvalidCredentialError
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.credential import State
 from jitid.model.leak import LeakFilter, Refused
 from jitid.model.ledger_rows import Selection
@@ -20,9 +24,9 @@ from tests.builders import NOW, Clock, Row, edit, make_folder, open_sqlite, put
 from tests.ledger.places import Place
 
 
-def judged(snapshot: Snapshot) -> list[int]:
+def judged(snapshot: View) -> list[int]:
     """Return the leaks without a proof that are dead with all that came of them, each by what `verify` says of it."""
-    found = [leak for leak in snapshot.leaks(LeakFilter(), 99) if leak.proved_at is None]
+    found = [leak for leak in LeakStore(snapshot).leaks(LeakFilter(), 99) if leak.proved_at is None]
     credentials = exposure.credentials_of(snapshot, found)
     refused = []
     for leak in reversed(found):
@@ -36,7 +40,7 @@ def judged(snapshot: Snapshot) -> list[int]:
 
 
 def leak(transaction: Transaction, rows: list[Row]) -> None:
-    transaction.add_leaks([row.key for row in rows], "wiki", NOW)
+    LeakChanges(transaction).add_leaks([row.key for row in rows], "wiki", NOW)
     transaction.append("leak", {"count": len(rows)})
 
 
@@ -48,17 +52,17 @@ def grow(transaction: Transaction, plan: list[tuple[int, int, int]]) -> list[Row
         rows.append(put(transaction, parent=parent, ttl=ttl, task=f"T{above % 4}", pending=ttl == 60))
     for row, (_, _, fate) in zip(rows, plan, strict=True):
         if fate == 1:
-            transaction.end_one(row.key, State.REVOKED)
+            CredentialChanges(transaction).end_one(row.key, State.REVOKED)
             transaction.append("revoke", {"count": 1})
         elif fate == 2:
-            transaction.end(Selection(ids=(row.id,)), State.REVOKED)
+            CredentialChanges(transaction).end(Selection(ids=(row.id,)), State.REVOKED)
             transaction.append("revoke", {"count": 1})
         elif fate == 3:
-            transaction.supersede(row.key, transaction.now + 50)
+            CredentialChanges(transaction).supersede(row.key, transaction.now + 50)
         elif fate == 4:
-            task = transaction.find_task(f"T{plan[rows.index(row)][0] % 4}")
+            task = TaskStore(transaction).find_task(f"T{plan[rows.index(row)][0] % 4}")
             assert task is not None
-            transaction.end_task(task.key)
+            TaskChanges(transaction).end_task(task.key)
     leak(transaction, [row for row, (above, _, _) in zip(rows, plan, strict=True) if above % 5])
     return rows
 
@@ -80,7 +84,7 @@ def test_the_question_about_many_has_the_judges_answer(plan: list[tuple[int, int
             grow(transaction, plan)
         clock.now += later
         with ledger.read() as snapshot:
-            assert snapshot.refused_leaks(0, 99) == Refused(judged(snapshot), [], None)
+            assert LeakStore(snapshot).refused_leaks(0, 99) == Refused(judged(snapshot), [], None)
         ledger.close()
 
 
@@ -94,14 +98,14 @@ def test_every_place_answers_alike_page_by_page(place: Place) -> None:
         assert len(expected) > 3
         seen, after = [], 0
         while True:
-            page = snapshot.refused_leaks(after, 2)
+            page = LeakStore(snapshot).refused_leaks(after, 2)
             assert page.doubtful == []
             seen += page.leaks
             if page.last is None:
                 break
             after = page.last
         assert seen == expected
-        assert snapshot.refused_leaks(expected[-1], 9).leaks == []
+        assert LeakStore(snapshot).refused_leaks(expected[-1], 9).leaks == []
 
 
 def test_what_a_ledger_never_writes_is_left_to_the_judge(tmp_path: Path) -> None:
@@ -110,13 +114,13 @@ def test_what_a_ledger_never_writes_is_left_to_the_judge(tmp_path: Path) -> None
     with ledger.write() as transaction:
         rows = [put(transaction) for _ in range(3)]
         leak(transaction, rows)
-        transaction.end_one(rows[2].key, State.RETIRED)
+        CredentialChanges(transaction).end_one(rows[2].key, State.RETIRED)
         transaction.append("retire", {"count": 1})
     ledger.close()
     edit(tmp_path / "ledger", f"UPDATE credential SET ended_at = {NOW} WHERE id = {rows[1].key}")
     ledger = open_sqlite(tmp_path / "ledger", Clock())
     with ledger.read() as snapshot:
-        assert snapshot.refused_leaks(0, 9) == Refused([3], [2], None)
+        assert LeakStore(snapshot).refused_leaks(0, 9) == Refused([3], [2], None)
         assert judged(snapshot) == [3]
     ledger.close()
 
@@ -126,7 +130,7 @@ def test_each_way_to_end_is_one(place: Place, state: State) -> None:
     with place.ledger.write() as transaction:
         row = put(transaction)
         leak(transaction, [row])
-        transaction.end_one(row.key, state)
+        CredentialChanges(transaction).end_one(row.key, state)
         transaction.append("revoke", {"count": 1})
     with place.ledger.read() as snapshot:
-        assert snapshot.refused_leaks(0, 9) == Refused([1], [], None)
+        assert LeakStore(snapshot).refused_leaks(0, 9) == Refused([1], [], None)

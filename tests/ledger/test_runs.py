@@ -10,9 +10,10 @@ import pytest
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import member_rows
+from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_issued import Alike, IssuedMembers
 from jitid.errors import IntegrityError
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
 from jitid.operation.base import Issue
 from tests.builders import World, put, request
 from tests.ledger.places import Place
@@ -32,20 +33,20 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_the_bytes_of_a_run_are_those_of_its_rows(place: Place) -> None:
     with place.ledger.write() as transaction:
-        assert isinstance(transaction, SqlTransaction)
+        assert isinstance(transaction, Transaction)
         rows = [put(transaction) for _ in range(4)]
         first, last, event = rows[0].key, rows[2].key, rows[0].event
         values = {"event": event, "last": rows[3].key}
-        transaction._db.execute("UPDATE credential SET event = :event WHERE id <= :last", values)
-        told = list(transaction.issued_members())
-        alike = Alike._make(transaction.alike(first) or ())[:23]
-        run = transaction.run_alike(first, last, event, alike)
+        transaction.db.execute("UPDATE credential SET event = :event WHERE id <= :last", values)
+        told = list(RowStore(transaction).issued_members())
+        alike = Alike._make(RowStore(transaction).alike(first) or ())[:23]
+        run = RowStore(transaction).run_alike(first, last, event, alike)
         assert (run.length, run.claims) == (3, None)
         assert run.jtis == b"".join(row[1] for row in told[:3])
         assert run.prints == b"".join(row[2] for row in told[:3])
         assert run.uids == b"".join(row[5] for row in told[:3])
-        assert transaction.run_alike(first, last, event + 1, alike).length == 0
-        assert transaction.count_alike(first, last, event, alike) == 3
+        assert RowStore(transaction).run_alike(first, last, event + 1, alike).length == 0
+        assert RowStore(transaction).count_alike(first, last, event, alike) == 3
 
 
 def test_many_of_one_event_are_not_read_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +114,8 @@ def _verdict(world: World, edit: str, row: int) -> str | None:
     """Return what is said of a ledger after an edit; the edit is undone."""
     try:
         with world.ledger.write() as transaction:
-            assert isinstance(transaction, SqlTransaction)
-            db = transaction._db
+            assert isinstance(transaction, Transaction)
+            db = transaction.db
             db.execute("PRAGMA defer_foreign_keys = ON")
             for number in (0, -1, 1_000):
                 _copy(db, row, number)

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.identity import store as identity_store
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.ledger import select as selecting
-from jitid.ledger import writing
-from jitid.ledger.contract import Transaction
+from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.schema import LIVE_INDEXES
+from jitid.ledger.transaction import Transaction
 from jitid.model.acceptance import LEEWAY
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Radius, Selection
@@ -27,7 +29,7 @@ from tests.ledger.places import Place, public_key
 def _number(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what ends be taken for many too: that goes another way, and comes to the same."""
     if request.param == "many":
-        monkeypatch.setattr(writing, "_MANY", 1)
+        monkeypatch.setattr(identity_store, "_MANY", 1)
         monkeypatch.setattr(selecting, "MANY", 1)
 
 
@@ -35,7 +37,7 @@ class Family:
     """Alice has a planner that delegates to a coder, which delegates to a tester on another task; bob has a planner."""
 
     def __init__(self, transaction: Transaction) -> None:
-        self.key = transaction.add_key(*public_key(transaction))
+        self.key = KeyChanges(transaction).add_key(*public_key(transaction))
         self.planner = put(transaction, agent="planner", task="INC-1", signed_by=self.key)
         self.coder = put(transaction, agent="coder", task="INC-1", parent=self.planner, depth=1)
         self.tester = put(transaction, agent="tester", task="INC-2", parent=self.coder, depth=2)
@@ -49,7 +51,7 @@ class Family:
 def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, list[str]]:
     """End a selection and return what it came to and who died."""
     with place.ledger.write() as transaction:
-        radius, digest = transaction.end(selection, State.REVOKED)
+        radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
         transaction.append("revoke", {"count": radius.credentials, "ended": digest})
     with place.ledger.read() as snapshot:
         if isinstance(place.ledger, SqliteLedger):
@@ -58,7 +60,8 @@ def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, l
         dead = [
             family.name(credential.id)
             for row in (family.planner, family.coder, family.tester, family.bob)
-            if (credential := snapshot.latest_of(parse_id(row.id)[1])) and credential.ended_at is not None
+            if (credential := CredentialStore(snapshot).latest_of(parse_id(row.id)[1]))
+            and credential.ended_at is not None
         ]
     return radius, dead
 
@@ -110,10 +113,10 @@ def test_ending_reaches_the_living_through_the_dead(place: Place) -> None:
         leaf = put(transaction, parent=middle)
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        radius, _ = transaction.end(Selection(ids=(root.id,)), State.REVOKED)
+        radius, _ = CredentialChanges(transaction).end(Selection(ids=(root.id,)), State.REVOKED)
         transaction.append("revoke", {"count": 0, "ended": ""})
     with place.ledger.read() as snapshot:
-        found = snapshot.latest_of(parse_id(leaf.id)[1])
+        found = CredentialStore(snapshot).latest_of(parse_id(leaf.id)[1])
         assert found is not None
     assert found.ended_as == "revoked"
     assert radius.credentials == 2
@@ -127,10 +130,12 @@ def test_an_intersection_reaches_the_living_below_the_dead(place: Place) -> None
         put(transaction, agent="planner")
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        radius, _ = transaction.end(Selection(agents=("planner",), delegators=("user:alice",)), State.REVOKED)
+        radius, _ = CredentialChanges(transaction).end(
+            Selection(agents=("planner",), delegators=("user:alice",)), State.REVOKED
+        )
         transaction.append("revoke", {"count": 0, "ended": ""})
     with place.ledger.read() as snapshot:
-        found = snapshot.latest_of(parse_id(child.id)[1])
+        found = CredentialStore(snapshot).latest_of(parse_id(child.id)[1])
         assert found is not None
     assert found.ended_as == "revoked"
     assert radius.credentials == 2
@@ -144,7 +149,7 @@ def test_ending_twice_ends_nothing_more(place: Place) -> None:
     radius, dead = ended(place, family, Selection(delegators=("user:alice",)))
     assert (radius.matched > 0, radius.credentials, dead) == (True, 0, ALICES)
     with place.ledger.read() as snapshot:
-        found = snapshot.latest_of(parse_id(family.coder.id)[1])
+        found = CredentialStore(snapshot).latest_of(parse_id(family.coder.id)[1])
         assert found is not None
     assert found.ended_at == NOW
 
@@ -155,7 +160,7 @@ def test_a_preview_counts_what_ending_would_end(place: Place) -> None:
         put(transaction, task="INC-1", ttl=60)
     place.clock.now += 60
     with place.ledger.read() as snapshot:
-        foreseen = snapshot.measure(Selection(tasks=("INC-1",)))
+        foreseen = CredentialStore(snapshot).measure(Selection(tasks=("INC-1",)))
     radius, _ = ended(place, family, Selection(tasks=("INC-1",)))
     # What expired by itself is dead before, and its verifiers are counted too.
     assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900, 1, None, NOW + 900 + LEEWAY, NOW + 60)
@@ -170,7 +175,7 @@ def test_what_nobody_signed_is_honoured_by_nobody_offline(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
     with place.ledger.read() as snapshot:
-        assert snapshot.measure(Selection(tasks=("T1",))).offline_until is None
+        assert CredentialStore(snapshot).measure(Selection(tasks=("T1",))).offline_until is None
 
 
 class Forest(NamedTuple):
@@ -182,7 +187,7 @@ class Forest(NamedTuple):
 
 def plant(transaction: Transaction) -> Forest:
     """Let three delegators, one of them known by a subject, have trees that share tasks, agents, keys and names."""
-    keys = [transaction.add_key(*public_key(transaction)) for _ in range(2)]
+    keys = [KeyChanges(transaction).add_key(*public_key(transaction)) for _ in range(2)]
     people = [("user:alice", None), ("user:bob", None), ("user:bob", "https://id.example b")]
     rows: list[tuple[Row, int | None, dict[str, Any]]] = []
     for number, (delegator, subject) in enumerate(people * 2):
@@ -258,7 +263,7 @@ def test_several_sorts_of_selectors_name_what_each_of_them_names(place: Place) -
                         asked[sort] = tuple(value for value, _ in values)
                         meant &= frozenset().union(*(named for _, named in values))
                     all_below = frozenset().union(*(forest.below[each] for each in meant))
-                    found = snapshot.measure(Selection(**asked))
+                    found = CredentialStore(snapshot).measure(Selection(**asked))
                     if count > 1 or sorts != ("delegators",):
                         exact = (found.matched, found.identities) == (len(meant), len(all_below))
                     else:
@@ -273,22 +278,22 @@ def test_an_empty_selection_matches_nothing(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
     with place.ledger.read() as snapshot:
-        assert snapshot.measure(Selection()) == Radius(0, 0, 0, 0, 0, None, 0, at=NOW)
+        assert CredentialStore(snapshot).measure(Selection()) == Radius(0, 0, 0, 0, 0, None, 0, at=NOW)
 
 
 def test_a_selection_leaves_nothing_for_the_next(place: Place) -> None:
     with place.ledger.write() as transaction:
         family = Family(transaction)
     with place.ledger.read() as snapshot:
-        snapshot.measure(Selection(tasks=("INC-1",)))
-        assert snapshot.measure(Selection(ids=(family.bob.id,))).credentials == 1
+        CredentialStore(snapshot).measure(Selection(tasks=("INC-1",)))
+        assert CredentialStore(snapshot).measure(Selection(ids=(family.bob.id,))).credentials == 1
 
 
 def test_a_chain_of_a_thousand_ends_at_its_root(place: Place) -> None:
     with place.ledger.write() as transaction:
         chain = put_chain(transaction, 1_000)
     with place.ledger.write() as transaction:
-        radius, _ = transaction.end(Selection(ids=(chain[0].id,)), State.REVOKED)
+        radius, _ = CredentialChanges(transaction).end(Selection(ids=(chain[0].id,)), State.REVOKED)
         transaction.append("revoke", {"count": 0, "ended": ""})
     assert radius.credentials == 1_000
 
@@ -313,11 +318,11 @@ def test_no_descendant_of_a_revoked_identity_lives(place: Place, parents: list[i
         return number == target or (up is not None and is_below(up))
 
     with place.ledger.write() as transaction:
-        transaction.end(Selection(ids=(rows[target].id,)), State.REVOKED)
+        CredentialChanges(transaction).end(Selection(ids=(rows[target].id,)), State.REVOKED)
         transaction.append("revoke", {"count": 0, "ended": ""})
     with place.ledger.read() as snapshot:
         for number, row in enumerate(rows):
-            found = snapshot.latest_of(parse_id(row.id)[1])
+            found = CredentialStore(snapshot).latest_of(parse_id(row.id)[1])
             assert found is not None
             assert (found.ended_as == "revoked") == is_below(number)
-        assert snapshot.descendants(rows[target].identity)[1] == 0
+        assert CredentialStore(snapshot).descendants(rows[target].identity)[1] == 0

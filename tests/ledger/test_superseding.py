@@ -7,6 +7,8 @@ import sqlite3
 import psycopg
 import pytest
 
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import JitidError
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Filter, Selection
@@ -21,7 +23,7 @@ PROCESS = Process("host", "boot", 4026531836, 77, 1234, kept=False)
 def supersede(place: Place, row: Row, at: int) -> int | None:
     """Supersede a credential, with an event."""
     with place.ledger.write() as transaction:
-        found = transaction.supersede(row.key, at)
+        found = CredentialChanges(transaction).supersede(row.key, at)
         transaction.append("note", {})
     return found
 
@@ -29,7 +31,7 @@ def supersede(place: Place, row: Row, at: int) -> int | None:
 def state(place: Place, row: Row) -> State:
     """Return the state of a credential now."""
     with place.again().read() as snapshot:
-        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
         assert found is not None
         return found.state_at(snapshot.now)
 
@@ -39,7 +41,7 @@ def live(place: Place) -> list[str]:
     with place.again().read() as snapshot:
         return [
             one.jti
-            for one in snapshot.credentials(
+            for one in CredentialStore(snapshot).credentials(
                 Filter(live=True), "issued_at", descending=False, after=None, limit=99
             )
         ]
@@ -87,7 +89,9 @@ def test_a_line_has_one_head_whatever_is_written(place: Place) -> None:
     """The database refuses a second successor, should anything above it ever let one through."""
     first, other = issue(place), issue(place)
     with place.ledger.write() as transaction:
-        supersede_both = [transaction.supersede(row.key, NOW + 30) for row in (first, other)]
+        supersede_both = [
+            CredentialChanges(transaction).supersede(row.key, NOW + 30) for row in (first, other)
+        ]
         put(transaction, line=first.key)
         transaction.append("note", {})
     assert supersede_both == [NOW + 30, NOW + 30]
@@ -104,7 +108,7 @@ def test_the_next_writer_records_the_end(place: Place) -> None:
     assert state(place, row) is State.SUPERSEDED
     issue(place)
     with place.again().read() as snapshot:
-        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
         assert found is not None
         assert (found.ended_as, found.ended_at) == ("superseded", NOW + 30)
         event = snapshot.event(found.ended_event or 0)
@@ -118,13 +122,15 @@ def test_what_was_superseded_counts_nowhere_as_alive(place: Place) -> None:
     supersede(place, row, NOW + 30)
     place.clock.now += 30
     with place.again().read() as snapshot:
-        assert snapshot.measure(Selection(ids=(row.id,))).credentials == 0
-        task = snapshot.find_task("T1")
+        assert CredentialStore(snapshot).measure(Selection(ids=(row.id,))).credentials == 0
+        task = TaskStore(snapshot).find_task("T1")
         assert task is not None
-        assert snapshot.count_for_task(task.key) == (1, 0)
-        assert snapshot.find_tasks(None, None, 9)[0][1:] == (1, 0)
+        assert TaskStore(snapshot).count_for_task(task.key) == (1, 0)
+        assert TaskStore(snapshot).find_tasks(None, None, 9)[0][1:] == (1, 0)
         for name, expected in (("superseded", 1), ("active", 0), ("expired", 0), ("pending", 0)):
-            found = snapshot.credentials(Filter(state=name), "id", descending=False, after=None, limit=9)
+            found = CredentialStore(snapshot).credentials(
+                Filter(state=name), "id", descending=False, after=None, limit=9
+            )
             assert len(found) == expected, name
 
 
@@ -136,14 +142,17 @@ def test_a_credential_rests_on_the_head_of_the_line_that_it_was_made_from(place:
     with place.ledger.write() as transaction:
         put(transaction, scopes="a", ttl=60, line=parent.key)
     with place.again().read() as snapshot:
-        (above,) = snapshot.grounds(child.key)
-        (renewed,) = snapshot.grounds(parent.key)
-        assert snapshot.grounds_of([child.key, parent.key]) == {child.key: [above], parent.key: [renewed]}
+        (above,) = CredentialStore(snapshot).grounds(child.key)
+        (renewed,) = CredentialStore(snapshot).grounds(parent.key)
+        assert CredentialStore(snapshot).grounds_of([child.key, parent.key]) == {
+            child.key: [above],
+            parent.key: [renewed],
+        }
     assert (above.how, above.scopes, above.expires_at) == ("delegated", ("a",), NOW + 60)
     assert (renewed.how, renewed.scopes, renewed.expires_at) == ("renewed", ("a",), NOW + 60)
     place.clock.now += 60
     with place.again().read() as snapshot:
-        (above,) = snapshot.grounds(child.key)
+        (above,) = CredentialStore(snapshot).grounds(child.key)
     assert (above.scopes, above.expires_at) == ((), None)
 
 
@@ -154,7 +163,7 @@ def test_it_can_be_taken_back_until_it_has_happened(place: Place) -> None:
         supersede(place, row, NOW + 30)
         place.clock.now += later
         with place.ledger.write() as transaction:
-            assert transaction.restore(raw, NOW + 30, None) is (later == 0)
+            assert CredentialChanges(transaction).restore(raw, NOW + 30, None) is (later == 0)
             transaction.append("note", {})
         place.clock.now += 60
         assert state(place, row) is expected
@@ -167,13 +176,13 @@ def test_it_cannot_be_taken_back_once_it_has_happened(place: Place) -> None:
         row, *others = [put(transaction) for _ in range(1_001)]
     with place.ledger.write() as transaction:
         for other in others:
-            transaction.supersede(other.key, NOW + 10)
-        transaction.supersede(row.key, NOW + 20)
+            CredentialChanges(transaction).supersede(other.key, NOW + 10)
+        CredentialChanges(transaction).supersede(row.key, NOW + 20)
         transaction.append("note", {})
     place.clock.now += 20
     with place.ledger.write() as transaction:
-        assert transaction.find_credential("jti", parse_id(row.jti)[1]).ended_at is None  # type: ignore[union-attr]
-        assert not transaction.restore(parse_id(row.jti)[1], NOW + 20, None)
+        assert CredentialStore(transaction).find_credential("jti", parse_id(row.jti)[1]).ended_at is None  # type: ignore[union-attr]
+        assert not CredentialChanges(transaction).restore(parse_id(row.jti)[1], NOW + 20, None)
         transaction.append("note", {})
     assert state(place, row) is State.SUPERSEDED
 
@@ -181,9 +190,9 @@ def test_it_cannot_be_taken_back_once_it_has_happened(place: Place) -> None:
 def test_what_is_superseded_at_once_cannot_be_taken_back(place: Place) -> None:
     row = issue(place)
     with place.ledger.write() as transaction:
-        at = transaction.supersede(row.key, NOW)
+        at = CredentialChanges(transaction).supersede(row.key, NOW)
         assert at == NOW
-        assert not transaction.restore(parse_id(row.jti)[1], at, None)
+        assert not CredentialChanges(transaction).restore(parse_id(row.jti)[1], at, None)
         transaction.append("note", {})
     assert state(place, row) is State.SUPERSEDED
 
@@ -194,8 +203,8 @@ def test_what_is_taken_back_leaves_what_stood_before(place: Place) -> None:
     raw = parse_id(row.jti)[1]
     assert supersede(place, row, NOW + 10) == NOW + 10
     with place.ledger.write() as transaction:
-        assert not transaction.restore(raw, NOW + 30, None), "it is no longer so"
-        assert transaction.restore(raw, NOW + 10, NOW + 30)
+        assert not CredentialChanges(transaction).restore(raw, NOW + 30, None), "it is no longer so"
+        assert CredentialChanges(transaction).restore(raw, NOW + 10, NOW + 30)
         transaction.append("note", {})
     place.clock.now += 29
     assert state(place, row) is State.ACTIVE
@@ -207,7 +216,7 @@ def test_one_credential_ends_alone(place: Place) -> None:
     with place.ledger.write() as transaction:
         parent = put(transaction)
         child = put(transaction, parent=parent)
-        transaction.end_one(parent.key, State.REVOKED)
+        CredentialChanges(transaction).end_one(parent.key, State.REVOKED)
         transaction.append("note", {})
     assert state(place, parent) is State.REVOKED
     assert state(place, child) is State.ACTIVE
@@ -216,14 +225,16 @@ def test_one_credential_ends_alone(place: Place) -> None:
 def test_a_process_stays_with_its_identity(place: Place) -> None:
     with place.ledger.write() as transaction:
         bound, free = put(transaction), put(transaction)
-        transaction.bind(bound.identity, PROCESS)
+        CredentialChanges(transaction).bind(bound.identity, PROCESS)
     with place.again().read() as snapshot:
         found = {
             one.jti: one.process
-            for one in snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)
+            for one in CredentialStore(snapshot).credentials(
+                Filter(), "id", descending=False, after=None, limit=9
+            )
         }
         assert found == {bound.jti: PROCESS, free.jti: None}
-        only = snapshot.credentials(
+        only = CredentialStore(snapshot).credentials(
             Filter(live=True, bound=True), "id", descending=False, after=None, limit=9
         )
         assert [one.jti for one in only] == [bound.jti]

@@ -9,8 +9,11 @@ import pytest
 
 from jitid.authority.open import open_local
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.integrity.store import RowStore
 from jitid.config import effective
 from jitid.errors import ClockError, IntegrityError
+from jitid.ledger import expiry
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.values.ids import parse_id
@@ -21,7 +24,7 @@ from tests.ledger.places import Place, with_a_mark
 def state(place: Place, row: Row) -> str:
     """Return what a credential is now, for a process that has just started."""
     with place.again().read() as snapshot:
-        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(row.jti)[1])
         assert found is not None
         return found.state_at(snapshot.now).value
 
@@ -151,7 +154,9 @@ def test_more_than_one_transaction_closes_stays_dead_under_an_accepted_clock(pla
     place.clock.now -= 2 * DAY
     note(place, accept=True)
     with place.ledger.read() as snapshot:
-        assert not snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=9)
+        assert not CredentialStore(snapshot).credentials(
+            Filter(live=True), "id", descending=False, after=None, limit=9
+        )
         audit_log.verify(snapshot, NAMES, None)
 
 
@@ -164,8 +169,8 @@ def test_expiry_is_closed_as_an_event_that_names_its_members(place: Place) -> No
         closing = snapshot.event(4)
         assert closing is not None
         assert (closing.document()["op"], closing.document()["count"]) == ("expire", 1)
-        assert snapshot.event_members(4) == ([], [first.jti])
-        found = snapshot.find_credential("jti", parse_id(first.jti)[1])
+        assert CredentialStore(snapshot).event_members(4) == ([], [first.jti])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(first.jti)[1])
     assert found is not None
     assert (found.ended_at, found.ended_as) == (NOW + 60, State.EXPIRED.value)
     assert state(place, second) == "active"
@@ -177,10 +182,10 @@ def test_a_writer_closes_a_bounded_number_of_the_expired(place: Place) -> None:
             put(transaction, ttl=60)
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        assert transaction.close_due(3) == 0, "they were closed when the transaction began"
+        assert expiry.close_due(transaction, 3) == 0, "they were closed when the transaction began"
         transaction.append("note", {})
     with place.ledger.read() as snapshot:
-        assert len(list(snapshot.ended_members())) == 5
+        assert len(list(RowStore(snapshot).ended_members())) == 5
 
 
 def test_revoking_what_has_expired_does_not_change_why_it_ended(place: Place) -> None:
@@ -188,7 +193,7 @@ def test_revoking_what_has_expired_does_not_change_why_it_ended(place: Place) ->
         row = put(transaction, ttl=60)
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        radius, _ = transaction.end(Selection(ids=(row.id,)), State.REVOKED)
+        radius, _ = CredentialChanges(transaction).end(Selection(ids=(row.id,)), State.REVOKED)
         transaction.append("note", {})
     assert radius.credentials == 0
     assert state(place, row) == "expired"

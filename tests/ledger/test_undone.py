@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.identity.task_store import TaskStore
 from tests.ledger.places import Place
 
 
@@ -13,7 +14,7 @@ def test_reading_and_writing_go_on_after_a_transaction_was_undone(place: Place) 
     def read() -> None:
         for _ in range(8):
             with place.ledger.read() as snapshot:
-                assert snapshot.find_task("T-1") is None
+                assert TaskStore(snapshot).find_task("T-1") is None
 
     def write() -> None:
         with place.ledger.write(shared=True) as transaction:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import DamagedError, IntegrityError, JitidError, StorageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
@@ -44,7 +45,7 @@ def tasks(path: Path) -> list[str]:
     def ask(ledger: SqliteLedger) -> list[str]:
         assert ledger.condition().damage() == []
         with ledger.read() as snapshot:
-            return sorted(task.name for task, _, _ in snapshot.find_tasks(None, None, 9))
+            return sorted(task.name for task, _, _ in TaskStore(snapshot).find_tasks(None, None, 9))
 
     return look(
         str(path / folder.DATABASE), str(path / folder.LOCK), ask, by="tester", timeout=1, clock=CLOCK
@@ -94,7 +95,7 @@ def test_a_writer_that_comes_meanwhile_has_it_looked_at_again(path: Path) -> Non
 
     def ask(ledger: SqliteLedger) -> None:
         with ledger.read() as snapshot:
-            seen.append([task.name for task, _, _ in snapshot.find_tasks(None, None, 9)])
+            seen.append([task.name for task, _, _ in TaskStore(snapshot).find_tasks(None, None, 9)])
         if len(seen) == 1:
             writer = open_sqlite(path, CLOCK)
             with writer.write() as transaction:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from jitid.ledger.contract import Transaction
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.use.store import UseChanges, UseStore
+from jitid.ledger.transaction import Transaction
 from jitid.model.event import used_digest
 from jitid.model.use import NewUse, Use, Used, UseFilter
 from tests.builders import NOW, Row, delegator, put, put_agent, put_chain, put_delegator
@@ -25,7 +28,7 @@ def use(row: Row | None, **fields: Any) -> NewUse:
 
 def record(transaction: Transaction, *uses: NewUse) -> int:
     """Record actions with their event; return the number of that."""
-    digest = transaction.add_uses(uses)
+    digest = UseChanges(transaction).add_uses(uses)
     event = transaction.append("use", {"count": len(uses), "used": digest})
     return event.seq
 
@@ -33,8 +36,8 @@ def record(transaction: Transaction, *uses: NewUse) -> int:
 def keys(place: Place, **chosen: Any) -> list[int]:
     """Return which of all actions match, counted from 1 in the order of their numbers."""
     with place.again().read() as snapshot:
-        every = sorted(one.key for one in snapshot.uses(UseFilter(), 99))
-        return [every.index(one.key) + 1 for one in snapshot.uses(UseFilter(**chosen), 99)]
+        every = sorted(one.key for one in UseStore(snapshot).uses(UseFilter(), 99))
+        return [every.index(one.key) + 1 for one in UseStore(snapshot).uses(UseFilter(**chosen), 99)]
 
 
 def test_an_action_is_told_with_who_acted_and_for_whom(place: Place) -> None:
@@ -58,7 +61,7 @@ def test_an_action_is_told_with_who_acted_and_for_whom(place: Place) -> None:
     nobody: dict[str, Any] = dict.fromkeys(who)
     plain: dict[str, Any] = {"at": NOW, "action": "s3:Get", "resource": "bucket", "event": event}
     with place.again().read() as snapshot:
-        found = snapshot.uses(UseFilter(), 9)
+        found = UseStore(snapshot).uses(UseFilter(), 9)
         numbers = [one.key for one in found]
         assert numbers == sorted(set(numbers))
         assert [one._replace(key=number) for number, one in enumerate(found, start=1)] == [
@@ -66,9 +69,9 @@ def test_an_action_is_told_with_who_acted_and_for_whom(place: Place) -> None:
             Use(key=2, allowed=False, scope=None, rules=("scope",), reason="x", **plain, **who),
             Use(key=3, allowed=False, scope=None, rules=(), reason="no token", **plain, **nobody),
         ]
-        assert len(snapshot.uses(UseFilter(), 2)) == 2
-        assert snapshot.use_members(event) == [row.jti, row.jti]
-        assert snapshot.use_members(event + 1) == []
+        assert len(UseStore(snapshot).uses(UseFilter(), 2)) == 2
+        assert UseStore(snapshot).use_members(event) == [row.jti, row.jti]
+        assert UseStore(snapshot).use_members(event + 1) == []
 
 
 def test_actions_are_found_by_each_condition(place: Place) -> None:
@@ -106,12 +109,12 @@ def test_what_was_allowed_is_rolled_up_by_scope(place: Place) -> None:
     with place.again().write() as transaction:
         record(transaction, use(one), use(one, scope="log:read", allowed=False, reason="x"))
     with place.again().read() as snapshot:
-        assert snapshot.used_by([one.identity, other.identity, idle.identity, 99]) == {
+        assert UseStore(snapshot).used_by([one.identity, other.identity, idle.identity, 99]) == {
             one.identity: [Used("log:read", NOW, NOW, 1), Used("s3:*", NOW, NOW + 60, 3)],
             other.identity: [Used("s3:*", NOW, NOW, 1)],
         }
-        assert snapshot.used_by([]) == {}
-        assert snapshot.is_rolled_up()
+        assert UseStore(snapshot).used_by([]) == {}
+        assert UseStore(snapshot).is_rolled_up()
 
 
 def test_the_first_use_may_come_last_where_the_clock_was_set_back(place: Place) -> None:
@@ -122,11 +125,13 @@ def test_the_first_use_may_come_last_where_the_clock_was_set_back(place: Place) 
     with place.again().write(accept_clock=True) as transaction:
         record(transaction, use(row))
     with place.again().read() as snapshot:
-        assert snapshot.used_by([row.identity])[row.identity] == [Used("s3:*", NOW - 100_000, NOW, 2)]
-        assert [one.at for one in snapshot.uses(UseFilter(), 9)] == [NOW - 100_000, NOW], (
+        assert UseStore(snapshot).used_by([row.identity])[row.identity] == [
+            Used("s3:*", NOW - 100_000, NOW, 2)
+        ]
+        assert [one.at for one in UseStore(snapshot).uses(UseFilter(), 9)] == [NOW - 100_000, NOW], (
             "in the order of their time"
         )
-        assert snapshot.is_rolled_up()
+        assert UseStore(snapshot).is_rolled_up()
 
 
 def test_an_undone_transaction_leaves_no_action(place: Place) -> None:
@@ -137,17 +142,17 @@ def test_an_undone_transaction_leaves_no_action(place: Place) -> None:
         raise RuntimeError
     assert keys(place) == []
     with place.again().read() as snapshot:
-        assert snapshot.used_by([row.identity]) == {}
+        assert UseStore(snapshot).used_by([row.identity]) == {}
 
 
 def test_the_rows_are_those_that_the_digest_is_of(place: Place) -> None:
     text = 'naïve \x1b[31m \U0001f512 "quoted\\"'
     with place.ledger.write() as transaction:
         row = put(transaction)
-        digest = transaction.add_uses([use(row, resource=text), use(None)])
+        digest = UseChanges(transaction).add_uses([use(row, resource=text), use(None)])
         event = transaction.append("use", {"count": 2, "used": digest})
     with place.again().read() as snapshot:
-        found = list(snapshot.use_rows())
+        found = list(UseStore(snapshot).use_rows())
     assert [(one.at, one.event) for one in found] == [(NOW, event.seq), (NOW, event.seq)]
     assert found[0].key < found[1].key
     assert found[0].members == (row.jti, "s3:Get", text, "s3:*", 1, "any low", None)
@@ -160,17 +165,23 @@ def test_many_are_read_together(place: Place) -> None:
         for number in range(7):
             put(transaction, task=f"T{number}", agent=f"agent-{number}")
         put_delegator(transaction, "user:bob", groups=("b", "a"), aliases=("user:robert",))
-        transaction.put_delegators([delegator(f"user:{number}", groups=("crew",)) for number in range(1_200)])
+        DirectoryChanges(transaction).put_delegators(
+            [delegator(f"user:{number}", groups=("crew",)) for number in range(1_200)]
+        )
         put_agent(transaction, "agent-3")
     with place.again().read() as snapshot:
         names = [f"T{number}" for number in range(1_200)]
-        assert snapshot.tasks_of(names) == {
-            (name, "user:alice"): snapshot.find_task(name) for name in names[:7]
+        assert TaskStore(snapshot).tasks_of(names) == {
+            (name, "user:alice"): TaskStore(snapshot).find_task(name) for name in names[:7]
         }
-        assert snapshot.tasks_of([]) == {}
+        assert TaskStore(snapshot).tasks_of([]) == {}
         agents = [f"agent-{number}" for number in range(9)]
-        assert snapshot.agents_named(agents) == {"agent-3": snapshot.find_agent("agent-3")}
+        assert DirectoryStore(snapshot).agents_named(agents) == {
+            "agent-3": DirectoryStore(snapshot).find_agent("agent-3")
+        }
         people = ["user:bob", "user:robert", "user:nobody", *(f"user:{number}" for number in range(1_200))]
-        assert snapshot.delegators_named(people) == {
-            name: snapshot.entry(name, "nobody").delegator for name in people if name != "user:nobody"
+        assert DirectoryStore(snapshot).delegators_named(people) == {
+            name: DirectoryStore(snapshot).entry(name, "nobody").delegator
+            for name in people
+            if name != "user:nobody"
         }

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError
 from jitid.model.ledger_rows import Filter
 from tests.builders import World
@@ -24,7 +25,7 @@ def main() -> None:
             print(world.issue(kind=kind, task=f"T{number % 7}").token, flush=True)
             continue
         with world.ledger.read() as snapshot:
-            found = snapshot.credentials(
+            found = CredentialStore(snapshot).credentials(
                 Filter(live=True), "issued_at", descending=number % 2 == 0, after=None, limit=1
             )
         try:

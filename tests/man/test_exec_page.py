@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.targets.operations import Settle
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.targets.targets import Targets
 from jitid.issuers import exec as program
 from jitid.model.target import Life, Record, Settlement, StatedTarget
@@ -51,7 +52,7 @@ def test_a_credential_of_each_program_lives_and_dies(stated: StatedTarget, tmp_p
         targets = world.supply_targets()
         issuer = targets.open(targets.get("shop"))
         with world.ledger.read() as snapshot:
-            one, other = (snapshot.outside.find([each.jti])[0].record for each in (first, second))
+            one, other = (OutsideStore(snapshot).find([each.jti])[0].record for each in (first, second))
         assert issuer.probe(one, first.secret).life is Life.LIVE
         assert issuer.probe(one).life is Life.LIVE
         assert issuer.probe(one, second.secret).life is Life.DEAD

@@ -15,6 +15,7 @@ import pytest
 import jitid
 from jitid.backup.revive import revive
 from jitid.backup.snapshot import Told
+from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     PolicyDeniedError,
@@ -22,7 +23,7 @@ from jitid.errors import (
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import create
 from jitid.ledger.sqlite.schema import APPLICATION_ID
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.transaction import Transaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
 from jitid.operation.base import CutLog, ExportLog, Prune, SignHead
@@ -132,7 +133,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             told_of = Told(NAMES.uuid, 1, "", 1, 1, (), {}, "")
             revive(other.ledger, keyring, told_of, keep=True, lost=1, accept_clock=False)
             with other.ledger.write() as transaction:
-                transaction.approvals.ask(
+                ApprovalChanges(transaction).ask(
                     bytes(16), b"{}", "user:al", "user:al", other.clock.now + DAY, ["g"]
                 )
                 facts = {"digest": sha256(b"{}").hexdigest(), "until": other.clock.now + DAY, "groups": ["g"]}
@@ -218,7 +219,7 @@ def test_the_chain_is_as_told(tmp_path: Path) -> None:
 def _move(world: World) -> None:
     """Let the ledger go on with a chain of another epoch."""
     with world.ledger.write() as transaction:
-        assert isinstance(transaction, SqlTransaction)
+        assert isinstance(transaction, Transaction)
         transaction.open_epoch(1)
         transaction.append("note", {})
 

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid.authority.presented import present
 from jitid.capabilities.access import token_operations as ops
 from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.capabilities.issue.request import ProvedActor
+from jitid.capabilities.targets.store import OutsideChanges
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.model.ledger_rows import Selection
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Sort
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
     from jitid.operation.base import TokenOperation
@@ -120,7 +123,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
         proof, use = present(inside, token, operation.actor_sort)
         proved = ProvedActor(proof.delegator, f"{proof.issuer} {proof.subject}", proof.proved_at)
         with inside.ledger.read() as snapshot:
-            owner = governance.proved_as(snapshot, *proved)
+            owner = governance.proved_as(DirectoryStore(snapshot), *proved)
             agent = proof.delegator.partition(":")[2]
             # A caller who can read the ledger's key may name any agent.
             if not is_owner(inside.caller):
@@ -132,14 +135,14 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
     return Actor(agent, frozenset(), names.issuer, foreign, presented=use, proved=binding)
 
 
-def _must_be_bound(snapshot: Snapshot, agent: str, name: str, owner: str | None) -> None:
+def _must_be_bound(snapshot: View, agent: str, name: str, owner: str | None) -> None:
     """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
 
     Raises:
         RefusedError: no record does.
 
     """
-    record = snapshot.find_agent(agent)
+    record = DirectoryStore(snapshot).find_agent(agent)
     if record is None or record.unregistered_at is not None or record.owner != owner:
         raise RefusedError(
             f"the actor's token proves {label(name)}, which no record binds to an agent "
@@ -204,13 +207,13 @@ def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
     with ledger.write() as transaction:
         ended = revocation.revoke(transaction, Selection(ids=(found.jti,)), operation.reason, None)
         if ended.event is not None:
-            ended = ended._replace(unsettled=transaction.outside.open_count(event=ended.event))
+            ended = ended._replace(unsettled=OutsideChanges(transaction).open_count(event=ended.event))
     from jitid.authority.prove import prove
 
     return ended._replace(unproved=prove(ledger))
 
 
-def is_own(snapshot: Snapshot, caller: Caller, found: Credential) -> bool:
+def is_own(snapshot: View, caller: Caller, found: Credential) -> bool:
     """Tell whether a caller holds a credential, had it issued, or is whom it acts for."""
     if caller.agent is not None:
         # Agents of one name are many; what counts is the credential that the caller came with.
@@ -221,7 +224,7 @@ def is_own(snapshot: Snapshot, caller: Caller, found: Credential) -> bool:
     return caller.delegator is not None and caller.delegator == found.delegator
 
 
-def must_be_own(snapshot: Snapshot, caller: Caller | None, found: Credential) -> None:
+def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> None:
     """Refuse a caller who may not end a credential.
 
     Raises:
@@ -242,9 +245,9 @@ def must_be_own(snapshot: Snapshot, caller: Caller | None, found: Credential) ->
     )
 
 
-def _holds(snapshot: Snapshot, bearer: str, found: Credential) -> bool:
+def _holds(snapshot: View, bearer: str, found: Credential) -> bool:
     """Tell whether the identity of a bearer is that of a credential, or above it."""
-    held = {one.id for one in snapshot.find_given([bearer], [])}
+    held = {one.id for one in CredentialStore(snapshot).find_given([bearer], [])}
     if found.id in held:
         return True
-    return any(one.id in held for one in snapshot.lineage(found.identity_key))
+    return any(one.id in held for one in CredentialStore(snapshot).lineage(found.identity_key))

@@ -9,8 +9,11 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.access.store import AccessChanges, AccessStore
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.revocation import check_reason
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import (
     ExpiredError,
     IntegrityError,
@@ -35,7 +38,8 @@ from jitid.values.text import label, quote
 from jitid.values.times import format_duration, over
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.ledger_rows import Names
 
 LIFETIME = 43_200
@@ -117,7 +121,7 @@ def grant(
         transaction, name, transaction.now + ttl, roles=roles, public=public, audiences=audiences
     )
     if spent is not None:
-        transaction.access.end([spent], AccessState.SPENT)
+        AccessChanges(transaction).end([spent], AccessState.SPENT)
     event = transaction.append("access-grant", {**_told(made), "spent": spent})
     return Granted(made._replace(event=event.seq), secret)
 
@@ -138,7 +142,7 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
     # The last one, if there is any, is of no use any longer.
     last = next((one.id for one in _live(transaction) if one.bootstrap), None)
     if last is not None:
-        transaction.access.end([last], AccessState.SPENT)
+        AccessChanges(transaction).end([last], AccessState.SPENT)
     made, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
     event = transaction.append("access-bootstrap", {**_told(made), "spent": last})
     return Granted(made._replace(event=event.seq), secret)
@@ -192,7 +196,7 @@ def rotate(
         transaction, found.name, until, roles=found.roles, predecessor=id_, audiences=found.audiences
     )
     ends = min(now + lag, found.expires_at)
-    transaction.access.supersede(id_, ends)
+    AccessChanges(transaction).supersede(id_, ends)
     event = transaction.append(
         "access-rotate", {**_told(made), "predecessor": id_, "ends": ends, "by_role": None if own else True}
     )
@@ -224,8 +228,8 @@ def revoke(
     if not alone:
         meant = _with_lines(transaction, meant)
     for stated in names:
-        name = transaction.own_name(check_delegator(stated))
-        of_name = transaction.access.some(live=False, name=name, after=None, limit=_ALL)
+        name = DirectoryStore(transaction).own_name(check_delegator(stated))
+        of_name = AccessChanges(transaction).some(live=False, name=name, after=None, limit=_ALL)
         if not of_name:
             raise NotFoundError(
                 f"nobody called {label(name)} was ever granted access; nothing was changed",
@@ -235,13 +239,13 @@ def revoke(
     live = sorted({one.id for one in meant if one.state_at(transaction.now) is AccessState.ACTIVE})
     if not live:
         return AccessEnded((), None)
-    transaction.access.end(live, AccessState.REVOKED)
+    AccessChanges(transaction).end(live, AccessState.REVOKED)
     whose = sorted({one.name for one in meant})
     event = transaction.append("access-revoke", {"access": live, "name": whose, "reason": reason})
     return AccessEnded(tuple(live), event.seq)
 
 
-def must_hold(snapshot: Snapshot, caller: Caller) -> None:
+def must_hold(snapshot: View, caller: Caller) -> None:
     """Refuse a caller whose credential has ended since they were let in, or who is disabled.
 
     Raises:
@@ -249,13 +253,15 @@ def must_hold(snapshot: Snapshot, caller: Caller) -> None:
 
     """
     if caller.credential is None:
-        person = None if caller.delegator is None else snapshot.find_delegator(caller.delegator)
+        person = (
+            None if caller.delegator is None else DirectoryStore(snapshot).find_delegator(caller.delegator)
+        )
         holds = person is None or person.disabled_at is None
     elif caller.credential.startswith("acc_"):
-        found = snapshot.access.find(parse_access_id(caller.credential))
+        found = AccessStore(snapshot).find(parse_access_id(caller.credential))
         holds = found is not None and found.state_at(snapshot.now) is AccessState.ACTIVE
     else:
-        held = snapshot.find_credential("jti", parse_id(caller.credential)[1])
+        held = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
         try:
             holds = held is not None and bool(introspection.judge(snapshot, held, None))
         except InvalidCredentialError:
@@ -264,15 +270,15 @@ def must_hold(snapshot: Snapshot, caller: Caller) -> None:
         raise RefusedError(f"the access of {caller.name} has ended; nothing was changed", _HINT)
 
 
-def find(snapshot: Snapshot, id_: str) -> Access:
+def find(snapshot: View, id_: str) -> Access:
     """Return an access credential by its id. Raises NotFoundError, UsageError."""
-    found = snapshot.access.find(parse_access_id(id_))
+    found = AccessStore(snapshot).find(parse_access_id(id_))
     if found is None:
         raise NotFoundError(f"the ledger knows no access credential {quote(id_)}", "see: jitid access list")
     return found
 
 
-def authenticate(snapshot: Snapshot, names: Names, bearer: Secret, client: str | None = None) -> Caller:
+def authenticate(snapshot: View, names: Names, bearer: Secret, client: str | None = None) -> Caller:
     """Return the caller that a token authenticates: a caller with an access token, or an agent with an identity token.
 
     `client` is the `client_id` that was stated with the token as its secret (RFC 6749, section 2.3.1). Such a secret is
@@ -287,7 +293,7 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret, client: str |
     text = bearer.reveal()
     if is_opaque(text):
         # Looked up by its fingerprint: how long that takes says nothing about the text.
-        presented = snapshot.access.presented(fingerprint(text))
+        presented = AccessStore(snapshot).presented(fingerprint(text))
         if presented is not None:
             caller = caller_of(snapshot, presented)
             if client not in (None, caller.name, caller.credential):
@@ -306,7 +312,7 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret, client: str |
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
 
 
-def holder(snapshot: Snapshot, names: Names, token: Secret) -> Caller:
+def holder(snapshot: View, names: Names, token: Secret) -> Caller:
     """Return the agent that holds an identity token. The errors say what is wrong with the token.
 
     Raises:
@@ -330,7 +336,7 @@ def holder(snapshot: Snapshot, names: Names, token: Secret) -> Caller:
     )
 
 
-def caller_of(snapshot: Snapshot, presented: Presented) -> Caller:
+def caller_of(snapshot: View, presented: Presented) -> Caller:
     """Return who has an access credential. Raises UnauthenticatedError if it does not count now."""
     found = presented.access
     state = found.state_at(snapshot.now)
@@ -400,12 +406,12 @@ def _was_taken_back(transaction: Transaction, id_: str) -> bool:
     """Tell whether whatever took the place of one has ended, and nothing took the place of that."""
     return all(
         one.superseded_at is None and one.state_at(transaction.now) is not AccessState.ACTIVE
-        for one in transaction.access.all()
+        for one in AccessChanges(transaction).all()
         if one.predecessor == id_
     )
 
 
-def _with_lines(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
+def _with_lines(snapshot: View, found: Sequence[Access]) -> list[Access]:
     """Return access credentials with their lines: predecessors and successors by rotations of the holders themselves.
 
     A thief may have rotated the access token, and may have the previous one. A rotation by a role gave the new token to
@@ -413,7 +419,7 @@ def _with_lines(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
     """
     if all(one.superseded_at is None and one.predecessor is None for one in found):
         return list(found)
-    known = {one.id: one for one in snapshot.access.all()}
+    known = {one.id: one for one in AccessStore(snapshot).all()}
     lines = {one.id: one for one in found}
     linked: dict[str, list[Access]] = {}
     for one in known.values():
@@ -429,7 +435,7 @@ def _with_lines(snapshot: Snapshot, found: Sequence[Access]) -> list[Access]:
     return list(lines.values())
 
 
-def _by_its_bearer(snapshot: Snapshot, successor: Access) -> bool:
+def _by_its_bearer(snapshot: View, successor: Access) -> bool:
     """Tell whether the holder of the predecessor rotated it; true for events from before `by_role` was recorded."""
     event = snapshot.event(successor.event)
     return event is None or not event.document().get("by_role")
@@ -438,8 +444,8 @@ def _by_its_bearer(snapshot: Snapshot, successor: Access) -> bool:
 _ALL = 1_000_000
 
 
-def _live(snapshot: Snapshot) -> list[Access]:
-    return snapshot.access.some(live=True, name=None, after=None, limit=_ALL)
+def _live(snapshot: View) -> list[Access]:
+    return AccessStore(snapshot).some(live=True, name=None, after=None, limit=_ALL)
 
 
 def _make(
@@ -471,22 +477,22 @@ def _make(
         ended_event=None,
         audiences=audiences,
     )
-    transaction.access.add(made)
+    AccessChanges(transaction).add(made)
     return made, None if secret is None else Secret.single(secret)
 
 
-def _named(snapshot: Snapshot, stated: str) -> str:
+def _named(snapshot: View, stated: str) -> str:
     name = check_delegator(stated)
     if name.startswith("agent:"):
         raise UsageError(
             "an agent asks by the credential that it was issued, and is granted no access of its own",
             "name a person or a service: user:NAME, system:NAME",
         )
-    return snapshot.own_name(name)
+    return DirectoryStore(snapshot).own_name(name)
 
 
-def _must_be_enabled(snapshot: Snapshot, name: str) -> None:
-    person = snapshot.find_delegator(name)
+def _must_be_enabled(snapshot: View, name: str) -> None:
+    person = DirectoryStore(snapshot).find_delegator(name)
     if person is not None and person.disabled_at is not None:
         reason = f"rule `delegator-disabled`: {label(name)} is disabled"
         raise PolicyDeniedError(

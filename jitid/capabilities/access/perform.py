@@ -8,6 +8,8 @@ from jitid.authority.repeat import GRANTED, once
 from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
+from jitid.capabilities.access.store import AccessChanges, AccessStore
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.integrity.verify_marks import assertion_digest
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.model.access import ASSERTION_LEEWAY
@@ -17,7 +19,8 @@ from jitid.values.times import over
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
     from jitid.operation.base import AccessOperation
@@ -43,15 +46,15 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
                 return grant.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
         case ops.ListAccess():
             with inside.ledger.read() as snapshot:
-                name = None if one.name is None else snapshot.own_name(one.name)
-                found = snapshot.access.some(live=one.live, name=name, after=one.after, limit=one.limit)
+                name = None if one.name is None else DirectoryStore(snapshot).own_name(one.name)
+                found = AccessStore(snapshot).some(live=one.live, name=name, after=one.after, limit=one.limit)
                 return ops.AccessPage(found, snapshot.now)
         case ops.Authenticate():
             with inside.ledger.read() as snapshot:
                 return grant.authenticate(snapshot, inside.ledger.names, one.bearer, one.client)
         case ops.FindClientKeys():
             with inside.ledger.read() as snapshot:
-                known = snapshot.access.keys_of(one.client)
+                known = AccessStore(snapshot).keys_of(one.client)
                 return [ops.ClientKey(each.access.id, str(each.access.public)) for each in known]
         case ops.UseAssertion():
             return _use_assertion(inside, one)
@@ -112,7 +115,7 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
             f"the id of a client's assertion has 1 to {_LONGEST_ASSERTION_ID} characters; nothing was done"
         )
     with inside.ledger.write() as transaction:
-        presented = next(iter(transaction.access.keys_of(operation.id)), None)
+        presented = next(iter(AccessChanges(transaction).keys_of(operation.id)), None)
         if presented is None:
             raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
         caller = grant.caller_of(transaction, presented)
@@ -126,7 +129,7 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
             )
         _must_follow(transaction, inside.ledger.names, operation, caller)
         # By the client and not by the key, which may be registered twice.
-        if not transaction.access.use_assertion(caller.name, operation.jti, operation.expires_at):
+        if not AccessChanges(transaction).use_assertion(caller.name, operation.jti, operation.expires_at):
             raise UnauthenticatedError(
                 "the client's assertion was used before, and counts once; nothing was done"
             )
@@ -137,13 +140,13 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
     return caller
 
 
-def _must_follow(snapshot: Snapshot, names: Names, operation: ops.UseAssertion, caller: Caller) -> None:
+def _must_follow(snapshot: View, names: Names, operation: ops.UseAssertion, caller: Caller) -> None:
     """Refuse an assertion from before its client was last disabled, or the ledger was restored or its clock set back.
 
     A restored ledger does not know which ones were used since the backup was made, and one whose clock was ahead has
     forgotten those that had expired. Raises UnauthenticatedError.
     """
-    person = snapshot.find_delegator(caller.name)
+    person = DirectoryStore(snapshot).find_delegator(caller.name)
     floors = [names.restored_at, None if person is None else person.disabled_last]
     # One that does not say when it was signed counts from when on it could have been used (`assertion.check`).
     longest = LONGEST + CLOCK_LEEWAY

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.errors import IntegrityError
+from jitid.errors import ConflictError, IntegrityError
 from jitid.values import strict_json
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 REMEMBERED = 86_400
 """Seconds for which a mark is kept after its token has expired; a clock further behind needs --accept-clock."""
@@ -32,14 +36,18 @@ class Presentation(NamedTuple):
         return sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
-class SqlPresented:
+class PresentedStore:
     """The marks of presented tokens in a ledger that speaks SQL."""
 
-    def __init__(self, db: Any) -> None:
-        self._db = db
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
 
     def presenter(self, token: bytes) -> str | None:
         """Return who presented a token first; None if it was not presented yet."""
+        return self._view.once("presented", token, lambda: self._presenter(token))
+
+    def _presenter(self, token: bytes) -> str | None:
         found = self._db.execute(
             "SELECT presenter FROM presented WHERE token = :token", {"token": token}
         ).fetchone()
@@ -51,6 +59,36 @@ class SqlPresented:
             "SELECT token, presenter, until, event FROM presented ORDER BY event, token"
         ):
             yield Presentation(*mark), event
+
+
+class PresentedChanges(PresentedStore):
+    """Records that tokens were presented."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+
+    def present(self, presentation: Presentation) -> bool:
+        """Record with the next event that a foreign token was presented; return False if another caller did before."""
+        presenter = self.presenter(presentation.token)
+        if presenter is None:
+            self._transaction.with_next("presented", presentation, self._record)
+        return presenter in (None, presentation.presenter)
+
+    def _record(self, presentations: list[Presentation]) -> list[list[str | int]]:
+        """Write the marks of the tokens that the next event records; return what it says of them.
+
+        Raises ConflictError where another transaction has recorded one of them meanwhile.
+        """
+        seq = self._transaction.next_seq()
+        marks = {mark.token: mark for mark in presentations}.values()
+        for mark in marks:
+            if not self.add(mark, seq, self._transaction.now):
+                raise ConflictError(
+                    "the same foreign token is presented twice at the same time; nothing was changed",
+                    "repeat the command",
+                )
+        return [[mark.digest, mark.until] for mark in marks]
 
     def add(self, mark: Presentation, event: int, now: int) -> bool:
         """Record a mark; return False if another transaction has recorded the token meanwhile."""
@@ -66,7 +104,7 @@ class SqlPresented:
 class PresentedMembers:
     """Compares the marks with the audit events that recorded them."""
 
-    def __init__(self, presented: SqlPresented, now: int) -> None:
+    def __init__(self, presented: PresentedStore, now: int) -> None:
         self._presented = presented
         self._told: dict[int, dict[str, int]] = {}
         """By event: the digests of its marks, with the times until which each counts."""

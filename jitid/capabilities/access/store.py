@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, Presented
 from jitid.values.ids import access_id, parse_access_id
 from jitid.values.times import check_times
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
        a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event, a.audiences"""
@@ -25,20 +29,27 @@ _LIVE = """a.ended_at IS NULL AND a.expires_at > :now
        AND (a.superseded_at IS NULL OR a.superseded_at > :now)"""
 
 
-class SqlAccess:
+class AccessStore:
     """What a view of a ledger that speaks SQL answers about access."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
 
     def find(self, uid: bytes) -> Access | None:
         """Return the access credential with that id (16 bytes)."""
+        return self._view.once("access-id", uid, lambda: self._find(uid))
+
+    def _find(self, uid: bytes) -> Access | None:
         row = self._db.execute(f"{_ACCESS} WHERE a.uid = :uid", {"uid": uid}).fetchone()
         return None if row is None else _access(row)
 
     def presented(self, fingerprint: bytes) -> Presented | None:
         """Return the access credential whose bearer has that fingerprint."""
+        return self._view.once("access", fingerprint, lambda: self._presented(fingerprint))
+
+    def _presented(self, fingerprint: bytes) -> Presented | None:
         rows = self._db.execute(f"{_PRESENTED} WHERE a.fingerprint = :print", {"print": fingerprint})
         row = rows.fetchone()
         return None if row is None else _presented(row)
@@ -82,15 +93,16 @@ class SqlAccess:
         yield from self._db.execute("SELECT client, jti, until FROM assertion")
 
 
-class SqlAccessChanges(SqlAccess):
+class AccessChanges(AccessStore):
     """What a durable change of a ledger that speaks SQL does to access."""
 
-    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
-        super().__init__(db, now)
-        self._next_seq = next_seq
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     def add(self, access: Access) -> None:
         """Record an access credential."""
+        self._transaction.alone()
         self._db.execute(
             """INSERT INTO access (uid, name, roles, fingerprint, public, issued_at, expires_at, bootstrap, predecessor,
                                    event, audiences)
@@ -106,13 +118,14 @@ class SqlAccessChanges(SqlAccess):
                 "expires_at": access.expires_at,
                 "bootstrap": access.bootstrap,
                 "predecessor": None if access.predecessor is None else parse_access_id(access.predecessor),
-                "event": self._next_seq(),
+                "event": self._transaction.next_seq(),
                 "audiences": None if access.audiences is None else " ".join(access.audiences),
             },
         )
 
     def supersede(self, id_: str, at: int) -> None:
         """Let one end at `at`, as another takes its place."""
+        self._transaction.alone()
         self._db.execute(
             """UPDATE access SET superseded_at = :at
                 WHERE uid = :uid AND ended_at IS NULL AND (superseded_at IS NULL OR superseded_at > :at)""",
@@ -121,7 +134,8 @@ class SqlAccessChanges(SqlAccess):
 
     def end(self, ids: Iterable[str], state: AccessState) -> int:
         """End those that have not ended; return how many."""
-        seq = self._next_seq()
+        self._transaction.alone()
+        seq = self._transaction.next_seq()
         ended = 0
         for id_ in ids:
             done = self._db.execute(
@@ -132,17 +146,9 @@ class SqlAccessChanges(SqlAccess):
             ended += done.rowcount
         return ended
 
-    def close_expired(self) -> None:
-        """Record of what has run out that it has, so that no clock which is set back brings it to life."""
-        for column, state in (("superseded_at", AccessState.ROTATED), ("expires_at", AccessState.EXPIRED)):
-            self._db.execute(
-                f"""UPDATE access SET ended_at = {column}, ended_as = :state
-                     WHERE ended_at IS NULL AND {column} <= :now""",
-                {"state": state.value, "now": self._now},
-            )
-
     def use_assertion(self, client: str, jti: str, until: int) -> bool:
         """Remember that a client's assertion was used, until it expires; return False if it had been before."""
+        self._transaction.alone()
         # Whoever verifies assertions may take one a little after it has expired.
         self._db.execute("DELETE FROM assertion WHERE until < :past", {"past": self._now - ASSERTION_LEEWAY})
         done = self._db.execute(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import NotFoundError
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.adopted import Adopted
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection
@@ -48,19 +52,19 @@ class Finished(NamedTuple):
     """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
 
 
-def find(snapshot: Snapshot, names: Sequence[str]) -> list[AdoptedSecret]:
+def find(snapshot: View, names: Sequence[str]) -> list[AdoptedSecret]:
     """Return what was adopted under these names, the latest of each. Raises NotFoundError for one that is none's."""
-    keys = snapshot.adopted.on_tasks(ADOPTED + name for name in names)
+    keys = AdoptedStore(snapshot).on_tasks(ADOPTED + name for name in names)
     for name in names:
         if ADOPTED + name not in keys:
             raise NotFoundError(f"nothing is adopted under the name {label(name)}", "see: jitid adopt list")
     return described(snapshot, [keys[ADOPTED + name] for name in dict.fromkeys(names)])
 
 
-def described(snapshot: Snapshot, keys: Sequence[int]) -> list[AdoptedSecret]:
+def described(snapshot: View, keys: Sequence[int]) -> list[AdoptedSecret]:
     """Return what there is of adopted credentials, in the order of their numbers in `keys`."""
-    credentials = snapshot.credentials_numbered(keys)
-    adopted, outside = snapshot.adopted.of(keys), snapshot.outside.of(keys)
+    credentials = CredentialStore(snapshot).credentials_numbered(keys)
+    adopted, outside = AdoptedStore(snapshot).of(keys), OutsideStore(snapshot).of(keys)
     return [AdoptedSecret(credentials[key], adopted[key], outside[key]) for key in keys]
 
 
@@ -84,9 +88,9 @@ def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finish
     if live:
         revocation.revoke(transaction, Selection(ids=tuple(live)), proof, None)
     # As they are now that they have ended.
-    outsides = transaction.outside.find([one.credential.jti for one in due])
+    outsides = OutsideChanges(transaction).find([one.credential.jti for one in due])
     open_ = [one for one in outsides if one.settled_at is None]
-    digest = transaction.outside.settle(
+    digest = OutsideChanges(transaction).settle(
         [(one, Outcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for one in open_]
     )
     event = transaction.append(

@@ -11,12 +11,17 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
+from jitid.capabilities.adopt.store import AdoptedChanges, AdoptedStore
 from jitid.capabilities.directory.roster.line_error import misplaced
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.integrity.verify_tasks import adopted_digest
 from jitid.capabilities.issue.mint import new_ids
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import reference_of
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model import event as audit
 from jitid.model.adopted import AdoptedRow
 from jitid.model.credential import Credential, Kind
@@ -59,7 +64,7 @@ class Adoption(NamedTuple):
     """Those of which their targets could not tell whether they work, and why."""
 
 
-def preview(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> Adoption:
+def preview(snapshot: View, stated: Sequence[StandingSecret]) -> Adoption:
     """Return what adopting would come to. Raises as `adopt`."""
     new, already = _compared(snapshot, stated)
     return Adoption((), len(new), already, len(_unknown(snapshot, new)), None)
@@ -93,7 +98,7 @@ def adopt(
     for at, (one, (uid, jti)) in enumerate(zip(new, raw, strict=True)):
         task = tasks.get(one.name)
         if task is None:
-            task = transaction.open_task(
+            task = TaskChanges(transaction).open_task(
                 ADOPTED + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
             )
             opened.append(task)
@@ -108,7 +113,7 @@ def adopt(
         )
         rows.append(row_of(one, credential_key + at, kinds))
     transaction.add(identities, credentials)
-    transaction.adopted.add(rows)
+    AdoptedChanges(transaction).add(rows)
     issued = audit.issued_digest((jti, one.fingerprint) for one, (_, jti) in zip(new, raw, strict=True))
     event = transaction.append(
         "adopt",
@@ -117,7 +122,7 @@ def adopt(
             "content": content,
             "issued": issued,
             "certified": audit.certified_digest(one.public for one in new),
-            "adopted": transaction.adopted.digest(seq),
+            "adopted": AdoptedChanges(transaction).digest(seq),
             "tasks": adopted_digest(opened) if opened else None,
         },
     )
@@ -128,14 +133,14 @@ def adopt(
     return Adoption(tuple(taken[:SHOWN]), len(new), already, unverified, event.seq)
 
 
-def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[list[StandingSecret], int]:
+def _compared(snapshot: View, stated: Sequence[StandingSecret]) -> tuple[list[StandingSecret], int]:
     """Return those that are new, with the owners' own names, and how many are there just so. Raises UsageError."""
     _must_differ(stated)
     stated = [one._replace(owner=name) for one, name in zip(stated, owners_of(snapshot, stated), strict=True)]
-    given = snapshot.find_given((), {one.fingerprint for one in stated})
+    given = CredentialStore(snapshot).find_given((), {one.fingerprint for one in stated})
     by_print = {one.fingerprint: one for one in given}
     tasks = _tasks(snapshot, stated)
-    latest = snapshot.adopted.on_tasks(ADOPTED + one.name for one in stated)
+    latest = AdoptedStore(snapshot).on_tasks(ADOPTED + one.name for one in stated)
     keys = {*latest.values(), *(one.key for one in given if one.kind == Kind.ADOPTED)}
     there = {one.credential.key: one for one in adopted_secrets.described(snapshot, sorted(keys))}
     new, already = [], 0
@@ -153,18 +158,18 @@ def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[lis
     return new, already
 
 
-def _tasks(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> dict[str, Task]:
+def _tasks(snapshot: View, stated: Sequence[StandingSecret]) -> dict[str, Task]:
     """Return the task on which each of these is or would be, by its name: of a name that was adopted before the same.
 
     Whatever else may be called so is somebody else's.
     """
-    latest = snapshot.adopted.on_tasks(ADOPTED + one.name for one in stated)
-    adopted_on = snapshot.tasks_numbered(
-        [one.task_key for one in snapshot.credentials_numbered(latest.values()).values()]
+    latest = AdoptedStore(snapshot).on_tasks(ADOPTED + one.name for one in stated)
+    adopted_on = TaskStore(snapshot).tasks_numbered(
+        [one.task_key for one in CredentialStore(snapshot).credentials_numbered(latest.values()).values()]
     )
     found = {task.name.removeprefix(ADOPTED): task for task in adopted_on.values()}
     others = [one for one in stated if one.name not in found]
-    called = snapshot.tasks_of(ADOPTED + one.name for one in others)
+    called = TaskStore(snapshot).tasks_of(ADOPTED + one.name for one in others)
     for one in others:
         task = called.get((ADOPTED + one.name, one.owner))
         if task is not None:
@@ -183,12 +188,12 @@ def _must_differ(stated: Sequence[StandingSecret]) -> None:
         names[one.name] = prints[one.fingerprint] = one.line
 
 
-def owners_of(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> Iterator[str]:
+def owners_of(snapshot: View, stated: Sequence[StandingSecret]) -> Iterator[str]:
     """Yield the own name of each owner. Raises UsageError for one who is disabled."""
     known: dict[str, str] = {}
     for one in stated:
         if one.owner not in known:
-            person = snapshot.find_delegator(one.owner)
+            person = DirectoryStore(snapshot).find_delegator(one.owner)
             if person is not None and person.disabled_at is not None:
                 raise wrong(
                     one,
@@ -272,11 +277,11 @@ def wrong(one: StandingSecret, message: str, hint: str | None = None) -> UsageEr
     return UsageError(f"{message}; nothing was changed", hint)
 
 
-def _unknown(snapshot: Snapshot, new: Iterable[StandingSecret]) -> list[StandingSecret]:
+def _unknown(snapshot: View, new: Iterable[StandingSecret]) -> list[StandingSecret]:
     known: dict[str, bool] = {}
     for one in new:
         if one.owner not in known:
-            known[one.owner] = snapshot.is_delegator(one.owner)
+            known[one.owner] = DirectoryStore(snapshot).is_delegator(one.owner)
     return [one for one in new if not known[one.owner]]
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.capabilities.adopt.adoption import owners_of, row_of, wrong
+from jitid.capabilities.adopt.store import AdoptedChanges
 from jitid.errors import UsageError
-from jitid.ledger.contract import Transaction
+from jitid.ledger.transaction import Transaction
 from jitid.model.adopted import Changed
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import BY_HAND
@@ -70,7 +71,7 @@ def amend(
         }
         if not changes:
             continue
-        transaction.adopted.change(
+        AdoptedChanges(transaction).change(
             Changed(
                 row_of(stated, one.credential.key, kinds),
                 transaction.term(stated.owner),
@@ -87,7 +88,7 @@ def amend(
                 "task": one.credential.task,
                 **changes,
                 "of": of,
-                "adopted": transaction.adopted.digest(of),
+                "adopted": AdoptedChanges(transaction).digest(of),
             },
         )
     return adopted_secrets.find(transaction, names)

@@ -11,6 +11,8 @@ from jitid.authority.prove import prove
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops
+from jitid.capabilities.adopt.store import AdoptedStore
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.adopted_secret import reference_of
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.replacement import Replacement
     from jitid.capabilities.targets.targets import Targets
-    from jitid.ledger.contract import Transaction
+    from jitid.ledger.transaction import Transaction
     from jitid.model.standing_secret import StandingSecret
 
 
@@ -167,8 +169,8 @@ def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
     with inside.ledger.read() as snapshot:
         if operation.names:
             return ops.AdoptedPage(adopted_secrets.find(snapshot, operation.names), snapshot.now)
-        owners = () if operation.owner is None else snapshot.names_of(operation.owner)
-        keys = snapshot.adopted.page(
+        owners = () if operation.owner is None else DirectoryStore(snapshot).names_of(operation.owner)
+        keys = AdoptedStore(snapshot).page(
             owners, operation.after, operation.limit, live=operation.live, open_=operation.live
         )
         return ops.AdoptedPage(adopted_secrets.described(snapshot, keys), snapshot.now)

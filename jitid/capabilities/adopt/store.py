@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
@@ -13,6 +13,9 @@ from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement
 from jitid.search.secret_shapes import Shape
 from jitid.values import strict_json
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 # Whatever is missing is told as missing: then it is not what the event says.
 _MEMBERS = """
@@ -36,12 +39,12 @@ _MAY_WORK = "(c.ended_at IS NULL OR o.settled_at IS NULL OR o.settlement <> 'don
 """Whether nothing proves that a secret has ended where it is kept."""
 
 
-class SqlAdopted:
+class AdoptedStore:
     """What a view of a ledger that speaks SQL answers about adopted secrets."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._now = view.now
 
     def of(self, keys: Iterable[int]) -> dict[int, Adopted]:
         """Return what there is of credentials, by the ledger's own numbers."""
@@ -130,7 +133,7 @@ class SqlAdopted:
             yield [*told, sorted(parts.get(key, ()))]
 
 
-class SqlAdoptedChanges(SqlAdopted):
+class AdoptedChanges(AdoptedStore):
     """Changes to that."""
 
     def change(self, changed: Changed) -> None:

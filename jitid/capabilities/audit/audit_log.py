@@ -7,14 +7,17 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid.capabilities.integrity.cut_store import Segment
+from jitid.capabilities.decisions.store import RequestStore
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.integrity.cut_store import CutStore, Segment
 from jitid.capabilities.integrity.members import Members
 from jitid.capabilities.integrity.verify_cuts import CutMembers
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.contract import Snapshot
 from jitid.ledger.policies import kept
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.chain import Chain, Walk, links, marks, over
 from jitid.model.event import BrokenChainError, Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey
@@ -63,7 +66,7 @@ class Verification(NamedTuple):
 
 
 def log(
-    snapshot: Snapshot,
+    snapshot: View,
     chosen: LogFilter,
     limit: int | None,
     *,
@@ -73,7 +76,7 @@ def log(
     """Yield the events that match, oldest first unless told otherwise: at most `limit`, with numbers up to `until`."""
     count = 0
     # One person is met under all their names.
-    names = () if chosen.delegator is None else snapshot.names_of(chosen.delegator)
+    names = () if chosen.delegator is None else DirectoryStore(snapshot).names_of(chosen.delegator)
     for event in map(Event._make, snapshot.events(chosen.after, newest_first=newest_first)):
         if until is not None and event.seq > until:
             if newest_first:
@@ -132,7 +135,7 @@ def _is_on(document: Mapping[str, Any], stated: str) -> bool:
     ).get("tasks", ())
 
 
-def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:
+def signed_head(snapshot: View, names: Names, signer: Signer) -> str:
     """Return the last link of the chain as a compact JWS: kept elsewhere, it shows a cut tail or an old copy."""
     return sign_head(snapshot.head(), names, signer, snapshot.now)
 
@@ -156,9 +159,9 @@ def sign_head(
     return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
 
 
-def signer_of(snapshot: Snapshot, keyring: Keyring) -> Signer:
+def signer_of(snapshot: View, keyring: Keyring) -> Signer:
     """Return the key that signs heads on this machine. Raises IntegrityError if there is none."""
-    for key in reversed(snapshot.signing_keys()):
+    for key in reversed(KeyStore(snapshot).signing_keys()):
         if (
             key.use == "jws"
             and key.algorithm == "EdDSA"
@@ -262,7 +265,7 @@ class Remembered:
                     )
 
 
-def put_back(snapshot: Snapshot) -> int | None:
+def put_back(snapshot: View) -> int | None:
     """Return the last event that tells that the ledger was put back from a backup; None if there is none."""
     for event in snapshot.events(0, newest_first=True):
         if _PUT_BACK in event[1]:
@@ -274,7 +277,7 @@ _PUT_BACK = b'"op":"ledger-restore"'
 """What stands in no other event: in a text the quotes would be escaped."""
 
 
-def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verification:
+def verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
     """Check all chains, and that every member's row is as the event says that issued or ended it.
 
     Args:
@@ -293,10 +296,10 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
 
-def _verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verification:
+def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
     members = Members(snapshot, names.issuer)
     chains = snapshot.chains()
-    cut = CutMembers(snapshot.segments)
+    cut = CutMembers(CutStore(snapshot))
     begun = begins_after(snapshot, names, cut.last)
     last = 0
     try:
@@ -310,7 +313,7 @@ def _verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verifica
         head = walk.finish(chains)
         members.must_be_done()
         _check_mark(snapshot, last)
-        for digest in snapshot.decided().policies(""):
+        for digest in RequestStore(snapshot).policies(""):
             kept(snapshot, digest)
         remembered.must_be_met(walk, last)
     except BrokenChainError as error:
@@ -328,14 +331,14 @@ def _verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verifica
     return Verification(head.seq, members.count, head, remembered.cut)
 
 
-def _check_mark(snapshot: Snapshot, last: int) -> None:
+def _check_mark(snapshot: View, last: int) -> None:
     """Raise IntegrityError if the time mark was lowered: what has expired would be valid again."""
     mark, event = snapshot.time_mark(), snapshot.event(last)
     if mark is not None and event is not None and mark < event.document()["at"]:
         raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
 
 
-def begins_after(snapshot: Snapshot, names: Names, segment: Segment | None) -> Head | None:
+def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head | None:
     """Return the head at the end of what was cut, after which the log begins here; None where nothing was cut.
 
     Raises:
@@ -345,7 +348,7 @@ def begins_after(snapshot: Snapshot, names: Names, segment: Segment | None) -> H
     if segment is None:
         return None
     try:
-        head = read_head(segment.head, names, snapshot.signing_keys())
+        head = read_head(segment.head, names, KeyStore(snapshot).signing_keys())
     except UnreadableHeadError as error:
         raise IntegrityError(f"where the audit log was cut is not told: {error.message}") from error
     # Any head that was ever signed would do otherwise: before it, history could be rewritten as what had stayed.

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow as narrowing
 from jitid.capabilities.issue.request import Terms
 from jitid.errors import (
@@ -18,8 +20,8 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger.contract import Snapshot
 from jitid.ledger.policies import kept
+from jitid.ledger.view import View
 from jitid.model import delegation, reach
 from jitid.model.credential import FORMER_PROOF, Credential, named_kind
 from jitid.model.ledger_rows import Ancestor, Names
@@ -85,7 +87,7 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     terms: Callable[[], Terms],
     *,
@@ -131,7 +133,7 @@ def explain(
     )
 
 
-def _document(snapshot: Snapshot, seq: int | None) -> dict[str, Any]:
+def _document(snapshot: View, seq: int | None) -> dict[str, Any]:
     if seq is None:
         raise UsageError("nothing is named", "give an id, a token on standard input, or --event N")
     event = snapshot.event(seq) if 0 < seq < 1 << 62 else None
@@ -152,9 +154,7 @@ def _document(snapshot: Snapshot, seq: int | None) -> dict[str, Any]:
     return document
 
 
-def _stored(
-    snapshot: Snapshot, digest: str | None
-) -> tuple[list[tuple[str, str]], Policy | None, str | None]:
+def _stored(snapshot: View, digest: str | None) -> tuple[list[tuple[str, str]], Policy | None, str | None]:
     """Return the files of the policy that decided, as far as they are there and can still be read; and what is wrong.
 
     Where nothing was asked of a policy, nothing is.
@@ -241,7 +241,7 @@ def _texts(files: Files, rules: Sequence[str], today: Terms | None) -> Iterator[
 
 
 def _decide_now(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     terms: Terms,
     document: Mapping[str, Any],
@@ -261,7 +261,9 @@ def _decide_now(
         request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
     ).level
     subject = document.get("subject") if above is None else above[0].proved_subject
-    entry = snapshot.entry(governance.known_as(snapshot, request.delegator, subject), request.agent)
+    entry = DirectoryStore(snapshot).entry(
+        governance.known_as(DirectoryStore(snapshot), request.delegator, subject), request.agent
+    )
     asked = request._replace(
         delegator_proof=proof if request.delegator_proof == FORMER_PROOF else request.delegator_proof,
         sensitivity=sensitivity,
@@ -270,9 +272,9 @@ def _decide_now(
         zone=terms.zone,
     )
     usual = terms.audiences or names.accepted(snapshot.now)
-    records = governance.records_of(snapshot, _delegating(above, credential))
+    records = governance.records_of(DirectoryStore(snapshot), _delegating(above, credential))
     unlet = [] if credential is None else name_rights.lost(snapshot, entry.agent, credential, snapshot.now)
-    unlet += governance.proved_as_another(snapshot, request.delegator, subject)
+    unlet += governance.proved_as_another(DirectoryStore(snapshot), request.delegator, subject)
     # The usual kinds that a record lacks are left out of a grant, and with `narrow` all are.
     stated = () if narrow else tuple(named_kind(*pair) for pair in request.may_kind)
     try:
@@ -331,14 +333,14 @@ def _details(credential: Credential | None) -> list[str]:
 
 
 def _above(
-    snapshot: Snapshot, document: Mapping[str, Any], credential: Credential | None
+    snapshot: View, document: Mapping[str, Any], credential: Credential | None
 ) -> tuple[Credential, list[Ancestor]] | None:
     """Return a credential with the identities above it: the one that is explained, or the parent of what was denied."""
     if credential is None and "parent" in document:
         credential = introspection.find(snapshot, document["parent"])
     if credential is None:
         return None
-    return credential, snapshot.lineage(credential.identity_key)
+    return credential, CredentialStore(snapshot).lineage(credential.identity_key)
 
 
 def _delegating(above: tuple[Credential, list[Ancestor]] | None, explained: Credential | None) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.capabilities.decisions import operations as ops
+from jitid.capabilities.decisions.store import RequestStore
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.ledger.policies import kept
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.operation.base import PolicyOperation
     from jitid.operation.context import Inside
 
@@ -50,14 +51,14 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
                 assert_never(given)
 
 
-def _stored(snapshot: Snapshot, digest: str) -> ops.Files:
+def _stored(snapshot: View, digest: str) -> ops.Files:
     digits = digest.lower()
     if len(digits) < _LEAST or not set(digits) <= set("0123456789abcdef") or len(digits) > 64:
         raise UsageError(
             f"{quote(digest)} is no digest of a policy",
             "it has 64 hexadecimal digits; the first ones will do",
         )
-    found = snapshot.decided().policies(digits)
+    found = RequestStore(snapshot).policies(digits)
     if not found:
         raise NotFoundError(
             f"no policy with the digest {quote(digest)} ever decided anything here",

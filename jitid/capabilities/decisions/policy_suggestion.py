@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from jitid.capabilities.decisions import practice_store
 from jitid.capabilities.decisions.practice_store import QUARTER
 from jitid.capabilities.directory.recurrence import midnight
 from jitid.capabilities.identity import ownership
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.agent_history import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.cedar_text import among, entity, string, within
@@ -47,7 +48,7 @@ class Suggestion(NamedTuple):
 
 
 def suggest(
-    snapshot: Snapshot, agent: str | None, task: str | None, days: int, *, zone: tzinfo | None, zone_name: str
+    snapshot: View, agent: str | None, task: str | None, days: int, *, zone: tzinfo | None, zone_name: str
 ) -> list[Suggestion]:
     """Write the policy of an agent, of all agents of a task, or of an agent as it was on a task.
 
@@ -69,7 +70,7 @@ def suggest(
     if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
         raise NotFoundError(f"there never was a task {label(task)}", "jitid task list shows what there is")
     since = midnight(snapshot.now, days)
-    found = snapshot.practices(since, agent, task)
+    found = practice_store.practices(snapshot, since, agent, task)
     if not found:
         whom = "any agent" if agent is None else f"an agent {label(agent)}"
         raise NotFoundError(

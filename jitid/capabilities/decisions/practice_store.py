@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.lifespans import GRANTED
 from jitid.ledger.select import of_task
 from jitid.model.agent_history import Practice
 from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 QUARTER = 900
 """Seconds: every zone's hours begin with a quarter of an hour of UTC."""
@@ -19,9 +22,9 @@ _TABLES = {
 }
 
 
-def practices(db: Any, since: int, agent: str | None, task: str | None) -> list[Practice]:
+def practices(view: View, since: int, agent: str | None, task: str | None) -> list[Practice]:
     """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
-    return list(_Mining(db, since).practices(agent, task))
+    return list(_Mining(view.db, since).practices(agent, task))
 
 
 class _Mining:

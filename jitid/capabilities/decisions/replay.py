@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.directory.governance import read_standing, standing_of
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.introspection import root_of, root_proof
 from jitid.capabilities.identity.ownership import told_owner
-from jitid.ledger.contract import Snapshot
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.ledger.view import View
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
-from jitid.model.decided import Alike, Apart, Decided
+from jitid.model.decided import Alike, Apart
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome
@@ -121,12 +125,12 @@ def _may_kind(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return judged_kinds((*(read_kinds(document.get("may_kind")) or ()), *document.get("refused_kinds", ())))
 
 
-def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int | None = None) -> Replayed:
+def replay(snapshot: View, issuer: str, old: Policy, new: Policy, since: int | None = None) -> Replayed:
     """Ask two policies about every issue, renewal and denial that the audit log tells of, each distinct request once.
 
     The directory counts as the events say that it was; an approval, as it was given.
     """
-    decided, looks = snapshot.decided(), old.looks.with_(new.looks)
+    decided, looks = RequestStore(snapshot), old.looks.with_(new.looks)
     groups, documents = _recorded(decided, looks, since, snapshot.now)
     known = {rule.name for policy in (old, new) for rule in policy.rules}
     changes = []
@@ -155,7 +159,7 @@ def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int
 
 
 def _recorded(
-    decided: Decided, looks: Looks, since: int | None, now: int
+    decided: RequestStore, looks: Looks, since: int | None, now: int
 ) -> tuple[list[Alike], dict[int, dict[str, Any]]]:
     """Return what was asked, and what the first event of each that is alike says."""
     hours = not looks.facts.isdisjoint(TIMES)
@@ -184,20 +188,20 @@ class Drifted(NamedTuple):
     new: Outcome
 
 
-def drift(snapshot: Snapshot, policy: Policy, zone: tzinfo | None = None) -> Iterator[Drifted]:
+def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterator[Drifted]:
     """Yield what is alive and what a policy would not issue, each distinct request decided once.
 
     It is asked for just what each credential holds, at the time at which it was issued, of the directory as it is now.
     `zone` is where its hours are told. What was approved counts as approved by the same groups.
     """
-    decided, looks = snapshot.decided(), policy.looks
+    decided, looks = RequestStore(snapshot), policy.looks
     groups = [(first, count) for first, count in decided.living(*_today(policy, zone, snapshot.now))]
     approvals: Mapping[int, frozenset[str]] = decided.approved_living() if looks.approvals else {}
     groups += [(key, 1) for key in approvals]
     # Of many distinct requests a few credentials are held at a time.
     for start in range(0, len(groups), _AT_ONCE):
         some = groups[start : start + _AT_ONCE]
-        credentials = snapshot.credentials_numbered(first for first, _ in some)
+        credentials = CredentialStore(snapshot).credentials_numbered(first for first, _ in some)
         for first, count in some:
             one = credentials[first]
             asked = _held(snapshot, one, zone, whole=asks_directory(looks))
@@ -206,11 +210,9 @@ def drift(snapshot: Snapshot, policy: Policy, zone: tzinfo | None = None) -> Ite
                 yield Drifted(one, count, outcome(decision, asked.lifetime))
 
 
-def drifted(
-    snapshot: Snapshot, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]
-) -> list[bytes]:
+def drifted(snapshot: View, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]) -> list[bytes]:
     """Return the identities of all that `drift` has told by these credentials, each the first of those like it."""
-    return snapshot.decided().living_as(*_today(policy, zone, snapshot.now), credentials)
+    return RequestStore(snapshot).living_as(*_today(policy, zone, snapshot.now), credentials)
 
 
 def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | None]:
@@ -228,11 +230,15 @@ def asks_directory(looks: Looks) -> bool:
 _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
 
 
-def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
+def _held(snapshot: View, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
     """Return the request for what a credential holds; with what the directory says, if that is asked."""
-    task = snapshot.task_numbered(one.task_key)
+    task = TaskStore(snapshot).task_numbered(one.task_key)
     given = task is not None and bool(task.given_event)
-    above = snapshot.lineage(one.identity_key) if given or one.delegator_proof == FORMER_PROOF else []
+    above = (
+        CredentialStore(snapshot).lineage(one.identity_key)
+        if given or one.delegator_proof == FORMER_PROOF
+        else []
+    )
     asked = PolicyRequest(
         one.agent,
         one.delegator,
@@ -251,4 +257,8 @@ def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bo
         template=one.template or "",
         may_kind=() if one.attached_from else judged_kinds(one.may_kind),
     )
-    return asked._replace(standing=standing_of(snapshot.entry(one.delegator, one.agent))) if whole else asked
+    return (
+        asked._replace(standing=standing_of(DirectoryStore(snapshot).entry(one.delegator, one.agent)))
+        if whole
+        else asked
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.dialect import Dialect, dialect_of
@@ -13,19 +13,22 @@ from jitid.model.decided import Alike, Apart
 from jitid.policy.classes import STANDING, Names
 from jitid.values import strict_json
 
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
+
 _AT_ONCE = 500
 
 _APPROVED = "SELECT ended_event FROM approval WHERE ended_as = 'used'"
 """The events that used an approval."""
 
 
-class SqlRequests:
+class RequestStore:
     """What a view of a ledger that speaks SQL answers about decided requests."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._dialect = dialect_of(db)
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._dialect = dialect_of(view.db)
+        self._now = view.now
 
     def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
         """Return the events of the audit log; those whose requests are decided alike are joined."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
@@ -12,6 +12,9 @@ from jitid.model.delegator import Delegator
 from jitid.model.directory import Holder
 from jitid.model.task import SENSITIVITIES
 from jitid.values.times import check_times
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
            d.external, d.disabled_last
@@ -55,11 +58,13 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
     )
 
 
-class SqlDelegators:
+class DelegatorStore:
     """What a view of a ledger that speaks SQL answers about delegators."""
 
-    _db: Any
-    _now: int
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
 
     def find_delegator(self, name: str) -> Delegator | None:
         """Return the delegator who has that name or alias; whole, with their aliases."""
@@ -114,11 +119,17 @@ class SqlDelegators:
 
     def is_delegator(self, name: str) -> bool:
         """Return whether a delegator in the directory has that name or alias."""
+        return self._view.once("is-delegator", name, lambda: self._is_delegator(name))
+
+    def _is_delegator(self, name: str) -> bool:
         row = self._db.execute("SELECT 1 FROM delegator_name WHERE name = :name", {"name": name}).fetchone()
         return row is not None
 
     def own_name(self, name: str) -> str:
         """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
+        return self._view.once("own-name", name, lambda: self._own_name(name))
+
+    def _own_name(self, name: str) -> str:
         row = self._db.execute(
             "SELECT d.name FROM delegator_name n JOIN delegator d ON d.id = n.delegator WHERE n.name = :name",
             {"name": name},

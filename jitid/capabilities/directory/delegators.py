@@ -10,10 +10,12 @@ from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Stated, few, merged
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import check_reason, guard
 from jitid.capabilities.integrity.verify_delegators import TOLD, told
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Ties
@@ -106,7 +108,7 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
         or stated.manager_external
     ):
         raise UsageError("whoever is added is neither imported nor disabled yet; nothing was changed")
-    holder = transaction.holders([stated.name]).get(stated.name)
+    holder = DirectoryStore(transaction).holders([stated.name]).get(stated.name)
     if holder is not None and holder.own == stated.name:
         raise UsageError(
             f"{label(stated.name)} is in the directory already; nothing was changed",
@@ -114,7 +116,7 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
         )
     new = _resolved(transaction, merged(stated, None, transaction.now))
     _must_be_free(transaction, new)
-    transaction.put_delegators([new])
+    DirectoryChanges(transaction).put_delegators([new])
     facts = told(new)
     event = transaction.append(
         "delegator-add",
@@ -144,7 +146,7 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
     if not changed:
         return Edited(before, (), 0, None)
     _must_be_free(transaction, new)
-    transaction.put_delegators([new])
+    DirectoryChanges(transaction).put_delegators([new])
     now, was = told(new), told(before)
     event = transaction.append(
         "delegator-change",
@@ -214,7 +216,7 @@ def disable(
     """
     check_reason(reason)
     found = must_find(transaction, name)
-    names = transaction.known_by(found.name)
+    names = DirectoryStore(transaction).known_by(found.name)
     foreseen = departures.foresee(transaction, names, keep_live=keep_live)
     if found.disabled_at is not None and not foreseen.anything:
         return Disabled(found, foreseen, None)
@@ -235,11 +237,13 @@ def disable(
     return Disabled(found, departure, event.seq)
 
 
-def preview_disable(snapshot: Snapshot, name: str, *, keep_live: bool) -> Disabled:
+def preview_disable(snapshot: View, name: str, *, keep_live: bool) -> Disabled:
     """Return what disabling a delegator would come to. Raises NotFoundError."""
     found = must_find(snapshot, name)
     return Disabled(
-        found, departures.foresee(snapshot, snapshot.known_by(found.name), keep_live=keep_live), None
+        found,
+        departures.foresee(snapshot, DirectoryStore(snapshot).known_by(found.name), keep_live=keep_live),
+        None,
     )
 
 
@@ -252,7 +256,7 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
     )
     if found.disabled_at is None:
         return Enabled(found, suspended, None)
-    transaction.put_delegators([found._replace(disabled_at=None)])
+    DirectoryChanges(transaction).put_delegators([found._replace(disabled_at=None)])
     event = transaction.append(
         "delegator-enable",
         {
@@ -265,16 +269,16 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
     return Enabled(found, suspended, event.seq)
 
 
-def details(snapshot: Snapshot, name: str) -> DelegatorDetails:
+def details(snapshot: View, name: str) -> DelegatorDetails:
     """Return all about a delegator. Raises NotFoundError."""
     found = must_find(snapshot, name)
-    ties = snapshot.ties(snapshot.known_by(found.name))
+    ties = DirectoryStore(snapshot).ties(DirectoryStore(snapshot).known_by(found.name))
     return DelegatorDetails(found, tuple(_owned(snapshot, found)), ties)
 
 
-def must_find(snapshot: Snapshot, name: str) -> Delegator:
+def must_find(snapshot: View, name: str) -> Delegator:
     """Return the delegator who has that name or alias. Raises NotFoundError."""
-    found = snapshot.find_delegator(name)
+    found = DirectoryStore(snapshot).find_delegator(name)
     if found is None:
         # A subject of ID tokens is no name to add somebody by.
         to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
@@ -284,28 +288,32 @@ def must_find(snapshot: Snapshot, name: str) -> Delegator:
     return found
 
 
-def _owned(snapshot: Snapshot, delegator: Delegator) -> list[Agent]:
-    owners = snapshot.names_of(delegator.name)
+def _owned(snapshot: View, delegator: Delegator) -> list[Agent]:
+    owners = DirectoryStore(snapshot).names_of(delegator.name)
     return [
         agent
-        for agent in snapshot.agents(owner=owners, after=None, limit=_ALL)
+        for agent in DirectoryStore(snapshot).agents(owner=owners, after=None, limit=_ALL)
         if agent.unregistered_at is None
     ]
 
 
-def _live(snapshot: Snapshot, delegator: Delegator) -> int:
-    return snapshot.ties(snapshot.names_of(delegator.name)).live
+def _live(snapshot: View, delegator: Delegator) -> int:
+    return DirectoryStore(snapshot).ties(DirectoryStore(snapshot).names_of(delegator.name)).live
 
 
-def _resolved(snapshot: Snapshot, delegator: Delegator) -> Delegator:
+def _resolved(snapshot: View, delegator: Delegator) -> Delegator:
     """Return a delegator whose manager is called by their own name."""
     manager = delegator.manager
-    return delegator if manager is None else delegator._replace(manager=snapshot.own_name(manager))
+    return (
+        delegator
+        if manager is None
+        else delegator._replace(manager=DirectoryStore(snapshot).own_name(manager))
+    )
 
 
-def _must_be_free(snapshot: Snapshot, delegator: Delegator) -> None:
+def _must_be_free(snapshot: View, delegator: Delegator) -> None:
     """Refuse names that somebody else has. Raises UsageError."""
-    for name, holder in snapshot.holders((delegator.name, *delegator.aliases)).items():
+    for name, holder in DirectoryStore(snapshot).holders((delegator.name, *delegator.aliases)).items():
         if holder.key != delegator.key:
             raise taken(name, holder.own)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.model.directory import Holder, Ties
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 SUSPENDED_AS = "owner disabled"
 WITHDRAWN = "withdrawn"
@@ -41,11 +44,13 @@ def _asked(db: Any, names: Collection[str], now: int) -> str:
         OR id IN ({", ".join(acting) or "NULL"})) AND {_WAITS}"""
 
 
-class SqlLeaving:
+class DepartureStore:
     """What a view of a ledger that speaks SQL answers about delegators who are to be disabled."""
 
-    _db: Any
-    _now: int
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
 
     def imported_besides(self, keys: Iterable[int]) -> list[Holder]:
         """Return, by name, who came with an import, is not disabled, and has none of these keys."""

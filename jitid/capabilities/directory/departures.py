@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import counts
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.credential import State
 from jitid.model.directory import Ties
 from jitid.model.ledger_rows import Radius, Selection
@@ -43,12 +46,12 @@ class Departure(NamedTuple):
         }
 
 
-def foresee(snapshot: Snapshot, names: Sequence[str], *, keep_live: bool = False) -> Departure:
+def foresee(snapshot: View, names: Sequence[str], *, keep_live: bool = False) -> Departure:
     """Return what would end with the delegators who have these names."""
-    ties = snapshot.ties(names)
+    ties = DirectoryStore(snapshot).ties(names)
     radius = NOTHING
     if ties.live and not keep_live:
-        radius = snapshot.measure(Selection(delegators=tuple(names)))
+        radius = CredentialStore(snapshot).measure(Selection(delegators=tuple(names)))
     return Departure(radius, ties)
 
 
@@ -56,10 +59,10 @@ def depart(
     transaction: Transaction, keys: Sequence[int], names: Sequence[str], *, keep_live: bool = False
 ) -> Departure:
     """Disable delegators, who have these names, with all that hangs on them; it points to the next event."""
-    ties = transaction.disable(keys, names)
+    ties = DirectoryChanges(transaction).disable(keys, names)
     if keep_live or not ties.live:
         return Departure(NOTHING, ties)
-    radius, digest = transaction.end(Selection(delegators=tuple(names)), State.REVOKED)
+    radius, digest = CredentialChanges(transaction).end(Selection(delegators=tuple(names)), State.REVOKED)
     return Departure(radius, ties, digest)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.model.agent import Agent, AgentState
 from jitid.model.credential import Kind, bare_kind
 from jitid.model.delegator import Delegator
-from jitid.model.directory import DirectorySnapshot, Entry
+from jitid.model.directory import Entry
 from jitid.model.task import most_sensitive
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.values import audience, strict_json
@@ -47,12 +48,12 @@ def standing_of(entry: Entry) -> Standing:
     )
 
 
-def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str:
+def known_as(snapshot: DirectoryStore, name: str, subject: str | None) -> str:
     """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
     return name if subject is None or not snapshot.is_delegator(subject) else subject
 
 
-def proved_as_another(snapshot: DirectorySnapshot, name: str, subject: str | None) -> list[Objection]:
+def proved_as_another(snapshot: DirectoryStore, name: str, subject: str | None) -> list[Objection]:
     """Return the objection to a root whose ID token does not prove the delegator who has its name by now.
 
     `subject` is that of the token; the directory may have bound the name to another one since.
@@ -153,7 +154,7 @@ def no_user(agent: Agent, asks: str) -> Objection:
     )
 
 
-def is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
+def is_user(snapshot: DirectoryStore, agent: Agent, name: str) -> bool:
     """Tell whether a delegator may use the name of an agent: its owner, and those whom its record lists."""
     person = snapshot.find_delegator(name)
     names = {name} if person is None else {name, person.name, *person.aliases}
@@ -165,7 +166,7 @@ def is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
     )
 
 
-def proved_as(snapshot: DirectorySnapshot, name: str, subject: str, proved_at: int | None) -> str | None:
+def proved_as(snapshot: DirectoryStore, name: str, subject: str, proved_at: int | None) -> str | None:
     """Return the delegator that a foreign token proves now, by their own name.
 
     None if the directory binds that delegator to other subjects.
@@ -210,7 +211,7 @@ def must_follow(proved_at: int | None, at: int, what: str) -> None:
         )
 
 
-def chain_objections(snapshot: DirectorySnapshot, agents: Iterable[str], now: int) -> list[Objection]:
+def chain_objections(snapshot: DirectoryStore, agents: Iterable[str], now: int) -> list[Objection]:
     """Return which of the agents that delegate, or through which it is delegated, are out of service."""
     return out_of_service(map(snapshot.find_agent, dict.fromkeys(agents)), now)
 
@@ -259,7 +260,7 @@ def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
     return {kind: why for kind in kinds if bare_kind(kind) not in agent.kinds}
 
 
-def records_of(snapshot: DirectorySnapshot, agents: Iterable[str]) -> list[Agent]:
+def records_of(snapshot: DirectoryStore, agents: Iterable[str]) -> list[Agent]:
     """Return the records of these agents, as far as they have one."""
     return [one for one in map(snapshot.find_agent, dict.fromkeys(agents)) if one is not None]
 

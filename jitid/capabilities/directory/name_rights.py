@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import InvalidCredentialError
 from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.request import IssueRequest, Terms
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.agent import Agent
     from jitid.model.credential import Credential
     from jitid.model.directory import Entry
@@ -43,7 +45,7 @@ FREE = Right(None)
 
 
 def not_let(
-    snapshot: Snapshot,
+    snapshot: View,
     entry: Entry,
     delegator: str,
     parent: Credential | None,
@@ -64,7 +66,7 @@ def not_let(
 
 
 def going_on(
-    snapshot: Snapshot, agent: Agent | None, one: Credential, terms: Terms, now: int
+    snapshot: View, agent: Agent | None, one: Credential, terms: Terms, now: int
 ) -> tuple[Right, list[governance.Objection]]:
     """Return the right by which an identity may keep its agent's name, with the objections if that right is gone.
 
@@ -79,12 +81,12 @@ def going_on(
     if right is not None:
         return right, []
     if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
-        return Right(snapshot.own_name(terms.own_name)), []
+        return Right(DirectoryStore(snapshot).own_name(terms.own_name)), []
     return FREE, [_gone(snapshot, agent, one)]
 
 
 def objections_to_agents(
-    snapshot: Snapshot, request: IssueRequest, terms: Terms, parent: Credential | None, now: int
+    snapshot: View, request: IssueRequest, terms: Terms, parent: Credential | None, now: int
 ) -> list[governance.Objection]:
     """Return the objections to the calling agent and to the actor: out of service, or without a right to the name.
 
@@ -93,10 +95,10 @@ def objections_to_agents(
     """
     found: list[governance.Objection] = []
     for jti in dict.fromkeys((terms.bearer, request.proved_credential)):
-        own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
+        own = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
         if own is not None and (parent is None or parent.id != own.id):
             found += objections_to(snapshot, own, now)
-    record = None if request.proved_actor is None else snapshot.find_agent(request.agent)
+    record = None if request.proved_actor is None else DirectoryStore(snapshot).find_agent(request.agent)
     if record is not None:
         # The record may have another owner since the actor's token was looked at.
         owner = owner_of_actor(snapshot, request)
@@ -105,7 +107,7 @@ def objections_to_agents(
     return found
 
 
-def owner_of_actor(snapshot: Snapshot, request: IssueRequest) -> str | None:
+def owner_of_actor(snapshot: View, request: IssueRequest) -> str | None:
     """Return the delegator that the foreign token of an actor proves now; None without such a token or delegator.
 
     Raises:
@@ -113,16 +115,16 @@ def owner_of_actor(snapshot: Snapshot, request: IssueRequest) -> str | None:
 
     """
     proved = request.proved_actor
-    return None if proved is None else governance.proved_as(snapshot, *proved)
+    return None if proved is None else governance.proved_as(DirectoryStore(snapshot), *proved)
 
 
-def objections_to(snapshot: Snapshot, one: Credential, now: int) -> list[governance.Objection]:
+def objections_to(snapshot: View, one: Credential, now: int) -> list[governance.Objection]:
     """Return the objections to an identity that uses a registered agent's name; none if the name is not registered."""
-    record = None if one.recurring is None else snapshot.find_agent(one.agent)
+    record = None if one.recurring is None else DirectoryStore(snapshot).find_agent(one.agent)
     return lost(snapshot, record, one, now) or governance.out_of_service([record], now)
 
 
-def lost(snapshot: Snapshot, agent: Agent | None, one: Credential, now: int) -> list[governance.Objection]:
+def lost(snapshot: View, agent: Agent | None, one: Credential, now: int) -> list[governance.Objection]:
     """Return the objection to an identity whose right to its agent's name is gone; `agent` is the record."""
     if one.recurring is None or agent is None or _right_of(snapshot, agent, one.id, now) is not None:
         return []
@@ -130,7 +132,7 @@ def lost(snapshot: Snapshot, agent: Agent | None, one: Credential, now: int) -> 
 
 
 def _named_by(
-    snapshot: Snapshot,
+    snapshot: View,
     agent: Agent,
     delegator: str,
     parent: Credential | None,
@@ -150,26 +152,28 @@ def _named_by(
         delegators.append(owner)
     for name in delegators:
         if _may_use(snapshot, agent, name):
-            return Right(snapshot.own_name(name))
+            return Right(DirectoryStore(snapshot).own_name(name))
     # The holder of a token that was merely shown lends nothing: the record must let the caller use the name.
     if parent is not None and not request.exchanged and _lends(snapshot, agent, parent, now):
         # No limit is needed: a child ends with its parent.
         return Right(parent.jti)
     for jti in (terms.bearer, request.proved_credential):
-        own = None if jti is None else snapshot.find_credential("jti", parse_id(jti)[1])
+        own = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
         until = None if own is None else _lives_until(snapshot, own)
         if own is not None and until is not None and _lends(snapshot, agent, own, now):
             return Right(own.jti, until)
     return None
 
 
-def _may_use(snapshot: Snapshot, agent: Agent, name: str) -> bool:
+def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
     """Tell whether a delegator may use an agent's name now: who is disabled may not, whatever the record says."""
-    person = snapshot.find_delegator(name)
-    return (person is None or person.disabled_at is None) and governance.is_user(snapshot, agent, name)
+    person = DirectoryStore(snapshot).find_delegator(name)
+    return (person is None or person.disabled_at is None) and governance.is_user(
+        DirectoryStore(snapshot), agent, name
+    )
 
 
-def _lives_until(snapshot: Snapshot, one: Credential) -> int | None:
+def _lives_until(snapshot: View, one: Credential) -> int | None:
     """Return when a credential expires with all that it rests on; None if it is not valid now."""
     try:
         return introspection.until(introspection.judge(snapshot, one, None))
@@ -181,11 +185,11 @@ def _is_listed(agent: Agent, name: str) -> bool:
     return name == agent.name or f"agent:{name}" in agent.users
 
 
-def _lends(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
+def _lends(snapshot: View, agent: Agent, one: Credential, now: int) -> bool:
     """Tell whether an identity lets the name of an agent be used, by the record under which it was issued itself."""
     if one.recurring is None or not _is_listed(agent, one.agent):
         return False
-    record = snapshot.find_agent(one.agent)
+    record = DirectoryStore(snapshot).find_agent(one.agent)
     return (
         record is not None
         and not governance.out_of_service([record], now)
@@ -194,18 +198,18 @@ def _lends(snapshot: Snapshot, agent: Agent, one: Credential, now: int) -> bool:
     )
 
 
-def _recorded(snapshot: Snapshot, identity: str) -> str | None:
+def _recorded(snapshot: View, identity: str) -> str | None:
     """Return the `named_by` of an identity; None if its events are from before that was recorded.
 
     Each renewal and attachment repeats it, so that the latest event is enough.
     """
-    made = snapshot.latest_of(parse_id(identity)[1])
+    made = CredentialStore(snapshot).latest_of(parse_id(identity)[1])
     event = None if made is None else snapshot.event(made.event)
     return None if event is None else event.document().get("named_by")
 
 
 def _right_of(
-    snapshot: Snapshot, agent: Agent, identity: str, now: int, most: int = _LONGEST_RIGHT
+    snapshot: View, agent: Agent, identity: str, now: int, most: int = _LONGEST_RIGHT
 ) -> Right | None:
     """Return the right by which an identity has the name of an agent; None if that right is gone.
 
@@ -219,11 +223,11 @@ def _right_of(
             return found or Right(by)
         if not by.startswith(_LENT):
             return (found or Right(by)) if _may_use(snapshot, agent, by) else None
-        lender = snapshot.head_of(parse_id(by)[1])
+        lender = CredentialStore(snapshot).head_of(parse_id(by)[1])
         until = None if lender is None else _lives_until(snapshot, lender)
         if lender is None or until is None or not _is_listed(agent, lender.agent):
             return None
-        record = snapshot.find_agent(lender.agent)
+        record = DirectoryStore(snapshot).find_agent(lender.agent)
         if record is None or governance.out_of_service([record], now):
             return None
         found = found or Right(by, until)
@@ -231,10 +235,12 @@ def _right_of(
     return None
 
 
-def _gone(snapshot: Snapshot, agent: Agent, one: Credential) -> governance.Objection:
+def _gone(snapshot: View, agent: Agent, one: Credential) -> governance.Objection:
     """Return why an identity has no right to the name of an agent any more."""
     by = _recorded(snapshot, one.id) or one.delegator
-    lender = snapshot.find_credential("jti", parse_id(by)[1]) if by.startswith(_LENT) else None
+    lender = (
+        CredentialStore(snapshot).find_credential("jti", parse_id(by)[1]) if by.startswith(_LENT) else None
+    )
     if lender is None:
         return governance.no_user(agent, by)
     if not _is_listed(agent, lender.agent):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from jitid.authority.prove import prove
 from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError, PolicyDeniedError
 from jitid.model.ledger_rows import Filter
 from jitid.operation.context import Inside
@@ -14,7 +16,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.capabilities.directory.registry import Kept
     from jitid.capabilities.directory.withdrawal import Withdrawn
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 _Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
 
@@ -99,23 +101,25 @@ def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent)
     return done._replace(ended=done.ended._replace(unproved=prove(inside.ledger)))
 
 
-def _show(snapshot: Snapshot, operation: ops.ShowAgent) -> ops.AgentDetails:
+def _show(snapshot: View, operation: ops.ShowAgent) -> ops.AgentDetails:
     from jitid.capabilities.directory import registry
 
     record = registry.record_of(snapshot, operation.name)
     (described,) = registry.described(snapshot, [record])
-    issues = snapshot.credentials(
+    issues = CredentialStore(snapshot).credentials(
         Filter(agent=record.name), "issued_at", descending=True, after=None, limit=operation.issues
     )
     return ops.AgentDetails(described, issues, snapshot.now)
 
 
-def _list(snapshot: Snapshot, operation: ops.ListAgents) -> ops.AgentPage:
+def _list(snapshot: View, operation: ops.ListAgents) -> ops.AgentPage:
     from jitid.capabilities.directory import registry
 
     # Whose name is unknown may own what was registered under it once.
-    owner = () if operation.owner is None else snapshot.names_of(operation.owner)
-    if operation.after is not None and snapshot.find_agent(operation.after) is None:
+    owner = () if operation.owner is None else DirectoryStore(snapshot).names_of(operation.owner)
+    if operation.after is not None and DirectoryStore(snapshot).find_agent(operation.after) is None:
         raise NotFoundError(f"there is no agent {quote(operation.after)} to continue after")
-    found = snapshot.agents(owner=owner, state=operation.state, after=operation.after, limit=operation.limit)
+    found = DirectoryStore(snapshot).agents(
+        owner=owner, state=operation.state, after=operation.after, limit=operation.limit
+    )
     return ops.AgentPage(registry.described(snapshot, found), snapshot.now)

@@ -9,6 +9,7 @@ from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.delegators import Disabled
 from jitid.capabilities.directory.reconcile import Reconciled
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.operation.context import Inside
 
 
@@ -21,7 +22,9 @@ def perform(inside: Inside, operation: ops.DelegatorOperation) -> object:
                 return delegators.details(snapshot, operation.name)
         case ops.ListDelegators(group=group, disabled=disabled, after=after, limit=limit):
             with ledger.read() as snapshot:
-                return snapshot.delegators(group=group, disabled=disabled, after=after, limit=limit)
+                return DirectoryStore(snapshot).delegators(
+                    group=group, disabled=disabled, after=after, limit=limit
+                )
         case ops.AddDelegator():
             with ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return delegators.add(transaction, operation.stated)

@@ -9,9 +9,11 @@ from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
 from jitid.capabilities.integrity import verify_delegators
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 
 _SHOWN = 20
 """So many names of each sort are told one by one."""
@@ -73,7 +75,7 @@ class Reconciled(NamedTuple):
         return self.disabled.number + self.missing.number
 
 
-def preview(snapshot: Snapshot, roster: Roster, *, full: bool) -> Reconciled:
+def preview(snapshot: View, roster: Roster, *, full: bool) -> Reconciled:
     """Return what an import would come to. Raises UsageError with the place of what cannot be meant."""
     found = compare(snapshot, roster, full=full)
     return _told(roster, found, departures.foresee(snapshot, found.names))
@@ -110,7 +112,7 @@ def reconcile(
         return told
     if most is not None:
         guard(told, most)
-    transaction.put_delegators(found.put)
+    DirectoryChanges(transaction).put_delegators(found.put)
     if found.names:
         keys = [holder.key for holder in found.missing]
         told = told._replace(departure=departures.depart(transaction, keys, found.names))
@@ -124,7 +126,7 @@ def reconcile(
             "people": told.people,
             **{name: getattr(told, name).number or None for name in SORTS},
             "members": departures.named(found.members()),
-            "directory": verify_delegators.digest(transaction),
+            "directory": verify_delegators.digest(DirectoryStore(transaction)),
             "digests": verify_delegators.FORM,
             **told.departure.facts(),
         },

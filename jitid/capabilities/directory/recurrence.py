@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from jitid.capabilities.directory import recurrence_store
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.agent import Agent, AgentState
 from jitid.model.agent_history import Past
 from jitid.model.delegator import Delegator
@@ -117,7 +120,7 @@ class Classified(NamedTuple):
 
 
 def classify(
-    snapshot: Snapshot, names: Sequence[str], rule: Rule, most: int, *, usual: Sequence[str]
+    snapshot: View, names: Sequence[str], rule: Rule, most: int, *, usual: Sequence[str]
 ) -> Classified:
     """Say what should become of these names, or of all that there are.
 
@@ -138,16 +141,18 @@ def classify(
     wanted = tuple(dict.fromkeys(names))
     records = _records(snapshot, wanted)
     for name in wanted:
-        if name not in records and not snapshot.is_agent(name):
+        if name not in records and not CredentialStore(snapshot).is_agent(name):
             raise NotFoundError(
                 f"nothing was ever issued to an agent {label(name)}, and it has no record",
                 "see which names there are: jitid agent classify",
             )
-    found = snapshot.pasts(since, names=wanted, tasks=rule.tasks, days=rule.on_days, most=len(wanted) or most)
+    found = recurrence_store.pasts(
+        snapshot, since, names=wanted, tasks=rule.tasks, days=rule.on_days, most=len(wanted) or most
+    )
     pasts: dict[str, Past | None] = {past.agent: past for past in found.told}
     recurring = sum(recurs(past, rule) for past in found.told)
     pasts |= {name: None for name in (*wanted, *records) if name not in pasts}
-    holdings = snapshot.holdings(records.values())
+    holdings = DirectoryStore(snapshot).holdings(records.values())
     last = {record.name: holdings[record.key].last_issued_at for record in records.values()}
     owners: dict[str, Delegator | None] = {}
     verdicts = []
@@ -160,7 +165,7 @@ def classify(
         verdict = _judged(name, record, past, need, last.get(name), rule, now)
         if verdict.advice is Advice.REGISTER and need is not None:
             if need.owner not in owners:
-                owners[need.owner] = snapshot.find_delegator(need.owner)
+                owners[need.owner] = DirectoryStore(snapshot).find_delegator(need.owner)
             verdict = _hindered(verdict, need, owners[need.owner])
         verdicts.append(verdict)
     order = list(Advice)
@@ -278,10 +283,13 @@ def _hindered(verdict: Verdict, need: Need, owner: Delegator | None) -> Verdict:
     return verdict._replace(why=verdict.why + why, command=need.command(verdict.agent, OPEN))
 
 
-def _records(snapshot: Snapshot, names: Sequence[str]) -> dict[str, Agent]:
+def _records(snapshot: View, names: Sequence[str]) -> dict[str, Agent]:
     if not names:
-        return {record.name: record for record in snapshot.agents(owner=(), after=None, limit=_EVERY)}
-    found = [snapshot.find_agent(name) for name in names]
+        return {
+            record.name: record
+            for record in DirectoryStore(snapshot).agents(owner=(), after=None, limit=_EVERY)
+        }
+    found = [DirectoryStore(snapshot).find_agent(name) for name in names]
     return {record.name: record for record in found if record is not None}
 
 

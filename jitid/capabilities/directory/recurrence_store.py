@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lifespans import GRANTED
 from jitid.ledger.select import DEATH, MANY, placeholders
 from jitid.model.agent_history import Past, Pasts
 from jitid.model.survey import Spread
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 _DAY = 86_400
 _NO_SPREAD = Spread(0, None, None, None)
@@ -31,9 +34,12 @@ _LIVES = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({GRANTED}
 _OF_CHOSEN = "chosen a CROSS JOIN life l ON l.agent = a.agent"
 
 
-def pasts(db: Any, now: int, since: int, names: Sequence[str], tasks: int, days: int, most: int) -> Pasts:
-    """Return the pasts of agents since a time, as `PastSnapshot` says; none of a name without identities since then."""
-    return _Looking(db, now, since).pasts(names, tasks, days, most)
+def pasts(view: View, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
+    """Return the past of agents since a time: of these names, or of all that there are.
+
+    A name without identities since then has none.
+    """
+    return _Looking(view.db, view.now, since).pasts(names, tasks, days, most)
 
 
 class _Looking:

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.ownership import GROUP
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.agent import Agent
 from jitid.model.credential import Kind, State
 from jitid.model.delegator import Delegator
@@ -96,25 +99,27 @@ class Kept(NamedTuple):
     """How many live credentials ended that were issued under its name before this registration."""
 
 
-def described(snapshot: Snapshot, agents: Iterable[Agent]) -> list[Described]:
+def described(snapshot: View, agents: Iterable[Agent]) -> list[Described]:
     """Return records with what stands around them, in their order."""
     agents = list(agents)
-    holdings = snapshot.holdings(agents)
-    owners = {name: snapshot.find_delegator(name) for name in {agent.owner for agent in agents}}
+    holdings = DirectoryStore(snapshot).holdings(agents)
+    owners = {
+        name: DirectoryStore(snapshot).find_delegator(name) for name in {agent.owner for agent in agents}
+    }
     return [
         Described(agent, owners[agent.owner], *holdings[agent.key], _beyond(agent, owners[agent.owner]))
         for agent in agents
     ]
 
 
-def record_of(snapshot: Snapshot, name: str) -> Agent:
+def record_of(snapshot: View, name: str) -> Agent:
     """Return the record of an agent, also one that has ended.
 
     Raises:
         NotFoundError: there never was one.
 
     """
-    agent = snapshot.find_agent(name)
+    agent = DirectoryStore(snapshot).find_agent(name)
     if agent is None:
         raise NotFoundError(
             f"there is no record of an agent {label(name)}",
@@ -138,7 +143,7 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
 
     """
     check_new_agent(name)
-    before = transaction.find_agent(name)
+    before = DirectoryStore(transaction).find_agent(name)
     if before is not None and before.unregistered_at is None:
         raise UsageError(
             f"agent {label(name)} is registered already; nothing was changed",
@@ -170,7 +175,7 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
         users_of(transaction, stated.users or ()),
     )
     facts, ended = _end_earlier(transaction, agent, most)
-    transaction.put_agents([agent])
+    DirectoryChanges(transaction).put_agents([agent])
     event = transaction.append(
         "agent-register",
         {
@@ -191,26 +196,33 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
     Without a record anybody could have called an agent so. An earlier record may have been another owner's: what was
     issued under that would count as issued under this one.
     """
-    name, held = agent.name, transaction.live_under(agent.name)
-    users = {one for one in {live.delegator for live in held} if governance.is_user(transaction, agent, one)}
+    name, held = agent.name, DirectoryStore(transaction).live_under(agent.name)
+    users = {
+        one
+        for one in {live.delegator for live in held}
+        if governance.is_user(DirectoryStore(transaction), agent, one)
+    }
     uids = {live.uid for live in held if not live.recorded or live.delegator not in users}
     if not uids:
         return {}, 0
     selection = Selection(ids=tuple(identity_id(uid) for uid in sorted(uids)))
-    if most is not None and (radius := transaction.measure(selection)).credentials > most:
+    if most is not None and (radius := CredentialStore(transaction).measure(selection)).credentials > most:
         raise revocation.TooManyError(
             f"this would end more than {most}, issued under the name {label(name)} before this registration: "
             f"{revocation.blast(radius)}; nothing was changed",
             f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
         )
-    radius, digest = transaction.end(selection, State.REVOKED)
+    radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     return {**revocation.counts(radius), "ended": digest}, radius.credentials
 
 
-def users_of(snapshot: Snapshot, stated: Iterable[str]) -> tuple[str, ...]:
+def users_of(snapshot: View, stated: Iterable[str]) -> tuple[str, ...]:
     """Return who may issue under the name of an agent, delegators by their own names."""
     return tuple(
-        dict.fromkeys(one if one.startswith((GROUP, "agent:")) else snapshot.own_name(one) for one in stated)
+        dict.fromkeys(
+            one if one.startswith((GROUP, "agent:")) else DirectoryStore(snapshot).own_name(one)
+            for one in stated
+        )
     )
 
 
@@ -245,7 +257,7 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
     )
     if agent == before:
         return _kept(transaction, name, None)
-    transaction.put_agents([agent])
+    DirectoryChanges(transaction).put_agents([agent])
     old, new = _limits(before), _limits(agent)
     changed = {fact: new[fact] for fact in new if new[fact] != old[fact]}
     unlimited = agent.concurrency is None and before.concurrency is not None
@@ -266,7 +278,7 @@ def review(transaction: Transaction, name: str, due: Due) -> Kept:
     agent = in_service(transaction, name)
     now = transaction.now
     agent = agent._replace(review_at=due.time(now), reviewed_at=now)
-    transaction.put_agents([agent])
+    DirectoryChanges(transaction).put_agents([agent])
     (one,) = described(transaction, [agent])
     event = transaction.append(
         "agent-review",
@@ -295,12 +307,12 @@ def resume(transaction: Transaction, name: str) -> Kept:
     if agent.suspended_at is None:
         return _kept(transaction, name, None)
     _owner(transaction, "agent-resume", name, agent.owner, ())
-    transaction.put_agents([agent._replace(suspended_at=None, suspended_as=None)])
+    DirectoryChanges(transaction).put_agents([agent._replace(suspended_at=None, suspended_as=None)])
     event = transaction.append("agent-resume", {"agent": name})
     return _kept(transaction, name, event.seq)
 
 
-def in_service(snapshot: Snapshot, name: str) -> Agent:
+def in_service(snapshot: View, name: str) -> Agent:
     """Return a record that was not ended. Raises NotFoundError, and UsageError for one that was."""
     agent = record_of(snapshot, name)
     if agent.unregistered_at is not None:
@@ -312,7 +324,7 @@ def in_service(snapshot: Snapshot, name: str) -> Agent:
 
 
 def _owner(
-    snapshot: Snapshot, operation: str, name: str, owner: str, scopes: tuple[Scope, ...] | tuple[str, ...]
+    snapshot: View, operation: str, name: str, owner: str, scopes: tuple[Scope, ...] | tuple[str, ...]
 ) -> Delegator:
     """Return who is to answer for an agent.
 
@@ -321,7 +333,7 @@ def _owner(
         PolicyDeniedError: they are disabled, or may not hand out one of the scopes.
 
     """
-    person = snapshot.find_delegator(owner)
+    person = DirectoryStore(snapshot).find_delegator(owner)
     if person is None:
         raise NotFoundError(
             f"the directory has no {label(owner)}, and an owner must be known; nothing was changed",
@@ -354,7 +366,7 @@ def _checked_purpose(text: str) -> str:
 
 def _kept(transaction: Transaction, name: str, event: int | None) -> Kept:
     agent = record_of(transaction, name)
-    return Kept(agent, event, transaction.holdings([agent])[agent.key].live, transaction.now)
+    return Kept(agent, event, DirectoryStore(transaction).holdings([agent])[agent.key].live, transaction.now)
 
 
 def _limits(agent: Agent) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory.delegators import taken
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated, merged
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.integrity.verify_delegators import told
 from jitid.errors import UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Holder
 from jitid.values.text import label
@@ -62,7 +63,7 @@ class Comparison(NamedTuple):
         return sorted([one.name for one in self.put] + [one.own for one in self.missing])
 
 
-def compare(snapshot: Snapshot, roster: Roster, *, full: bool) -> Comparison:
+def compare(snapshot: View, roster: Roster, *, full: bool) -> Comparison:
     """Return what a list would change.
 
     Raises:
@@ -81,7 +82,7 @@ def compare(snapshot: Snapshot, roster: Roster, *, full: bool) -> Comparison:
 class _Matching:
     """The people of a list by their positions in it, with what the directory has of them."""
 
-    def __init__(self, snapshot: Snapshot, people: Sequence[Stated]) -> None:
+    def __init__(self, snapshot: View, people: Sequence[Stated]) -> None:
         self._snapshot = snapshot
         self._people = people
         self._known: list[Holder | None] = [None] * len(people)
@@ -122,12 +123,12 @@ class _Matching:
         self._must_be_free()
         keys = {holder.key for holder in self._known if holder is not None}
         if full:
-            found.missing.extend(self._snapshot.imported_besides(keys))
+            found.missing.extend(DirectoryStore(self._snapshot).imported_besides(keys))
         # What has gone to somebody else is not ended with whoever had it.
         found.names.extend(
             name for name in dict.fromkeys(self._left) if self._claims.get(name, -1) in self._leaving | {-1}
         )
-        found.names.extend(self._snapshot.all_names(holder.key for holder in found.missing))
+        found.names.extend(DirectoryStore(self._snapshot).all_names(holder.key for holder in found.missing))
         return found
 
     def _match(self) -> None:
@@ -136,10 +137,10 @@ class _Matching:
         taken_by: dict[int, int] = {}
         numbered = iter(enumerate(self._people))
         while chunk := list(islice(numbered, _AT_ONCE)):
-            outside = self._snapshot.known_outside(
+            outside = DirectoryStore(self._snapshot).known_outside(
                 stated.external for _, stated in chunk if isinstance(stated.external, str)
             )
-            holders = self._snapshot.holders(stated.name for _, stated in chunk)
+            holders = DirectoryStore(self._snapshot).holders(stated.name for _, stated in chunk)
             for position, stated in chunk:
                 holder = holders.get(stated.name)
                 known = outside.get(stated.external) if isinstance(stated.external, str) else None
@@ -203,7 +204,7 @@ class _Matching:
         numbered = iter(enumerate(self._known))
         while chunk := list(islice(numbered, _AT_ONCE)):
             keys = [holder.key for _, holder in chunk if holder is not None]
-            found = {one.key: one for one in self._snapshot.find_delegators(keys)}
+            found = {one.key: one for one in DirectoryStore(self._snapshot).find_delegators(keys)}
             for position, holder in chunk:
                 yield position, None if holder is None else found[holder.key]
 
@@ -227,7 +228,7 @@ class _Matching:
         inside = {holder.key for holder in self._known if holder is not None}
         fresh = iter(self._fresh)
         while chunk := list(islice(fresh, _AT_ONCE)):
-            for name, holder in self._snapshot.holders(chunk).items():
+            for name, holder in DirectoryStore(self._snapshot).holders(chunk).items():
                 if holder.key not in inside:
                     error = taken(name, holder.own)
                     raise UsageError(f"{self._people[self._fresh[name]].place}: {error.message}", error.hint)
@@ -252,7 +253,7 @@ class _Managers:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: View,
         people: Sequence[Stated],
         claims: dict[str, int],
         own: Callable[[int], str],
@@ -262,11 +263,13 @@ class _Managers:
         self._owns = {name: own(claims[name]) for name in stated if name in claims}
         outside = [name for name in stated if name not in claims]
         self._owns |= {
-            name: holder.own for name, holder in snapshot.holders(outside).items() if holder.key not in losing
+            name: holder.own
+            for name, holder in DirectoryStore(snapshot).holders(outside).items()
+            if holder.key not in losing
         }
         self.strangers = sorted(stated - self._owns.keys())
         ids = {one.manager_external for one in people if one.manager_external is not None}
-        self._ids = {id_: holder.own for id_, holder in snapshot.known_outside(ids).items()}
+        self._ids = {id_: holder.own for id_, holder in DirectoryStore(snapshot).known_outside(ids).items()}
         self.unresolved = sum(
             one.manager_external is not None and one.manager_external not in self._ids for one in people
         )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.directory.delegator_store import WITHOUT_NAMES, SqlDelegators
+from jitid.capabilities.directory.delegator_store import WITHOUT_NAMES, DelegatorStore, put_delegators
 from jitid.capabilities.directory.delegator_store import delegator as delegator_of
-from jitid.capabilities.directory.departure_store import SqlLeaving
+from jitid.capabilities.directory.departure_store import DepartureStore, disable
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.model.agent import Agent, AgentState
-from jitid.model.directory import Entry, Holding, LiveUnder
+from jitid.model.delegator import Delegator
+from jitid.model.directory import Entry, Holding, LiveUnder, Ties
 from jitid.values.times import check_times
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
 
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
            r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at, r.users
@@ -47,11 +51,21 @@ def _agent(row: Any) -> Agent:
     return Agent(key, name, owner, purpose, *lists, max_ttl, concurrency, *times, tuple(users.split()))
 
 
-class SqlDirectory(SqlDelegators, SqlLeaving):
+def _is_stable(entry: Entry) -> bool:
+    """Tell whether an entry stays as it is while identities are issued: how many of an agent's live does not."""
+    return entry.agent is None or entry.agent.concurrency is None
+
+
+class DirectoryStore(DelegatorStore, DepartureStore):
     """What a view of a ledger that speaks SQL answers about delegators and agents."""
 
     def entry(self, delegator: str, agent: str) -> Entry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
+        return self._view.once(
+            "entry", (delegator, agent), lambda: self._entry(delegator, agent), keep=_is_stable
+        )
+
+    def _entry(self, delegator: str, agent: str) -> Entry:
         row = self._db.execute(
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": delegator},
@@ -65,6 +79,8 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         record = self.find_agent(agent)
         live = 0
         if record is not None and record.concurrency is not None:
+            # Two writers at once would each take the last place.
+            self._view.alone()
             (live,) = self._db.execute(
                 f"""SELECT count(DISTINCT c.identity) FROM credential c
                      WHERE c.recurring = :key AND {select.LIVE}""",
@@ -78,6 +94,9 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
 
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
+        return self._view.once("agent", name, lambda: self._find_agent(name))
+
+    def _find_agent(self, name: str) -> Agent | None:
         row = self._db.execute(f"{_AGENT} WHERE r.name = :name", {"name": name}).fetchone()
         return None if row is None else _agent(row)
 
@@ -185,7 +204,32 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         return found
 
 
-def put_agents(db: Any, agents: Iterable[Agent], event: int) -> None:
+class DirectoryChanges(DirectoryStore):
+    """Changes to the directory; each points to the next event."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+        transaction.alone()
+        transaction.forget("entry")
+
+    def put_delegators(self, delegators: Iterable[Delegator]) -> None:
+        """Record delegators as they are given: new where their key is 0, otherwise instead of what was there."""
+        put_delegators(self._db, delegators, self._transaction.next_seq())
+
+    def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
+        """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
+        names = list(names)
+        ties = self.ties(names)
+        disable(self._db, keys, names, ties, now=self._now, event=self._transaction.next_seq())
+        return ties
+
+    def put_agents(self, agents: Iterable[Agent]) -> None:
+        """Record agents as they are given: new where their key is 0, otherwise instead of what was there."""
+        _put_agents(self._db, agents, self._transaction.next_seq())
+
+
+def _put_agents(db: Any, agents: Iterable[Agent], event: int) -> None:
     """Record agents as they are given, in the place of what was there under their key."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM agent").fetchone()
     for one in agents:

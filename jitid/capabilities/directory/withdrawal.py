@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.directory.departures import NOTHING
 from jitid.capabilities.directory.registry import in_service, record_of
+from jitid.capabilities.directory.store import DirectoryChanges
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.model.agent import Agent
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Radius, Selection
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 
 class Withdrawn(NamedTuple):
@@ -54,7 +57,7 @@ def suspend(
         return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
     if not already:
         agent = agent._replace(suspended_at=transaction.now, suspended_as=reason)
-        transaction.put_agents([agent])
+        DirectoryChanges(transaction).put_agents([agent])
     again = True if already else None
     event = transaction.append("agent-suspend", {"agent": name, "reason": reason, "again": again, **facts})
     return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
@@ -75,12 +78,12 @@ def unregister(
         return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
     if not already:
         agent = agent._replace(unregistered_at=transaction.now)
-        transaction.put_agents([agent])
+        DirectoryChanges(transaction).put_agents([agent])
     event = transaction.append("agent-unregister", {"agent": name, "reason": reason, **facts})
     return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
 
 
-def foresee(snapshot: Snapshot, name: str, *, keep_live: bool, for_good: bool) -> Withdrawn:
+def foresee(snapshot: View, name: str, *, keep_live: bool, for_good: bool) -> Withdrawn:
     """Return what suspending an agent would come to, or unregistering it if it is `for_good`; nothing is changed.
 
     Raises:
@@ -89,7 +92,7 @@ def foresee(snapshot: Snapshot, name: str, *, keep_live: bool, for_good: bool) -
 
     """
     agent = record_of(snapshot, name) if for_good else in_service(snapshot, name)
-    radius = snapshot.measure(Selection(agents=(name,)))
+    radius = CredentialStore(snapshot).measure(Selection(agents=(name,)))
     already = (agent.unregistered_at if for_good else agent.suspended_at) is not None
     kept = radius.credentials if keep_live else 0
     return Withdrawn(agent, Ended(NOTHING if keep_live else radius, 0, None), already, kept, snapshot.now)
@@ -104,9 +107,9 @@ def _end_held(
     """
     selection = Selection(agents=(name,))
     if keep_live:
-        radius = transaction.measure(selection)
+        radius = CredentialStore(transaction).measure(selection)
         return {"kept": radius.credentials}, NOTHING, radius.credentials
     if most is not None:
-        revocation.guard(transaction.measure(selection), most)
-    radius, digest = transaction.end(selection, State.REVOKED)
+        revocation.guard(CredentialStore(transaction).measure(selection), most)
+    radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     return {**revocation.counts(radius), "ended": digest}, radius, 0

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import PolicyDeniedError
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Names, Selection
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 RULE = "own-subtree"
 """What refuses to end an identity that is not below the holder's; it stands in the place of a rule's name."""
@@ -61,13 +63,13 @@ def hand_back(
     return HandedBack(found.id, ended)
 
 
-def _found(snapshot: Snapshot, named: str) -> Credential | None:
-    found = snapshot.find_given([named], [])
+def _found(snapshot: View, named: str) -> Credential | None:
+    found = CredentialStore(snapshot).find_given([named], [])
     return found[0] if found else None
 
 
-def _is_below(snapshot: Snapshot, found: Credential, own: Credential) -> bool:
+def _is_below(snapshot: View, found: Credential, own: Credential) -> bool:
     """Tell whether an identity is `own` or hangs below it, dead or alive."""
     return found.identity_key == own.identity_key or any(
-        ancestor.id == own.id for ancestor in snapshot.lineage(found.identity_key)
+        ancestor.id == own.id for ancestor in CredentialStore(snapshot).lineage(found.identity_key)
     )

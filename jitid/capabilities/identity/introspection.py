@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.crypto import jws
 from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.ledger import seal
 from jitid.ledger.lineage import MAX_GROUNDS as MAX_GROUNDS
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model.credential import FORMER_PROOF, Credential, Kind, State, TokenUse, claimed_kinds, named_kind
 from jitid.model.ledger_rows import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certificate
@@ -22,7 +24,7 @@ from jitid.values.text import quote
 from jitid.values.times import ANOTHER, format_time, over
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 UNKNOWN = "the ledger does not know this credential"
 """Why a token is refused that is well made and none of this ledger's."""
@@ -48,7 +50,7 @@ class Verified(NamedTuple):
         return ancestors(self.grounds)
 
 
-def recognise(snapshot: Snapshot, names: Names, text: str, *, shown: bool = False) -> Credential:
+def recognise(snapshot: View, names: Names, text: str, *, shown: bool = False) -> Credential:
     """Return the credential that `text` is, dead or alive, if this ledger issued exactly this text.
 
     A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
@@ -67,7 +69,7 @@ def recognise(snapshot: Snapshot, names: Names, text: str, *, shown: bool = Fals
 
 
 def verify(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     text: str,
     audiences: Collection[str] | None,
@@ -109,7 +111,7 @@ def verify(
     return judge(snapshot, credential, audiences)
 
 
-def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str] | None) -> Verified:
+def judge(snapshot: View, credential: Credential, audiences: Collection[str] | None) -> Verified:
     """Return a credential of the ledger with its lineage if it is valid now.
 
     Raises:
@@ -118,7 +120,7 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
 
     """
     check_audience(credential, audiences)
-    grounds = snapshot.grounds(credential.key) if rests(credential) else []
+    grounds = CredentialStore(snapshot).grounds(credential.key) if rests(credential) else []
     check(credential, grounds, snapshot.now)
     if snapshot.now < credential.issued_at:
         # Only a clock that went back says so. By the same clock, what has expired meanwhile would be valid again.
@@ -126,9 +128,9 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     return Verified(effective(credential, grounds), grounds)
 
 
-def is_still(snapshot: Snapshot, verified: Verified) -> bool:
+def is_still(snapshot: View, verified: Verified) -> bool:
     """Tell whether a credential that was valid in another view is so in this one, and means the same."""
-    found = snapshot.find_credential("jti", parse_id(verified.credential.jti)[1])
+    found = CredentialStore(snapshot).find_credential("jti", parse_id(verified.credential.jti)[1])
     try:
         return found is not None and judge(snapshot, found, None) == verified
     except InvalidCredentialError:
@@ -260,7 +262,7 @@ def _end(credential: Credential, state: State) -> str:
     return f"was {state}" + ("" if at is None else f" at {format_time(at)}")
 
 
-def find(snapshot: Snapshot, text: str) -> Credential:
+def find(snapshot: View, text: str) -> Credential:
     """Return the credential that an id names; an identity's latest one.
 
     Raises:
@@ -268,10 +270,16 @@ def find(snapshot: Snapshot, text: str) -> Credential:
         UsageError: it is no id.
 
     """
+    from jitid.capabilities.integrity.prune_store import PruneStore
+
     sort, raw = parse_id(text)
-    found = snapshot.find_credential("jti", raw) if sort == "jti" else snapshot.latest_of(raw)
+    found = (
+        CredentialStore(snapshot).find_credential("jti", raw)
+        if sort == "jti"
+        else CredentialStore(snapshot).latest_of(raw)
+    )
     if found is None:
-        pruned = snapshot.retention.last()
+        pruned = PruneStore(snapshot).last()
         hint = "list what there is: jitid list"
         if pruned is not None:
             before = format_time(pruned.before)
@@ -280,10 +288,10 @@ def find(snapshot: Snapshot, text: str) -> Credential:
     return found
 
 
-def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
+def _recognise_opaque(snapshot: View, text: str) -> Credential:
     if not is_opaque(text):
         raise InvalidCredentialError(MISTYPED)
-    credential = snapshot.find_credential("fingerprint", fingerprint(text))
+    credential = CredentialStore(snapshot).find_credential("fingerprint", fingerprint(text))
     if credential is not None and credential.kind != Kind.OPAQUE:
         # What a target made may look like a token, and is none.
         credential = None
@@ -300,7 +308,7 @@ def _must_be_shown(*, shown: bool) -> None:
         )
 
 
-def _recognise_ssh_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
+def _recognise_ssh_certificate(snapshot: View, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
     from jitid.capabilities.identity import ssh_certificate
@@ -308,17 +316,17 @@ def _recognise_ssh_certificate(snapshot: Snapshot, text: str, *, shown: bool) ->
     return ssh_certificate.recognise(snapshot, text)
 
 
-def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
+def _recognise_certificate(snapshot: View, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
     from jitid.crypto.x509 import is_signed_by, parse
     from jitid.issuers.x509_svid import TOLERANCE
 
     presented = parse(text)
-    credential = snapshot.find_credential("jti", parse_id(presented.jti)[1])
+    credential = CredentialStore(snapshot).find_credential("jti", parse_id(presented.jti)[1])
     if credential is None:
         raise InvalidCredentialError(UNKNOWN)
-    key = next((key for key in snapshot.signing_keys() if key.kid == credential.signed_by), None)
+    key = next((key for key in KeyStore(snapshot).signing_keys() if key.kid == credential.signed_by), None)
     if key is None or key.use != "x509" or not is_signed_by(presented, key.public):
         raise InvalidCredentialError("the certificate is not signed by the authority of this ledger")
     if (
@@ -343,15 +351,15 @@ def _check_key(key: SigningKey, credential: Credential, what: str) -> None:
         raise InvalidCredentialError(f"the key that signed {what} was revoked")
 
 
-def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> Credential:
+def _recognise_signed(snapshot: View, names: Names, parsed: jws.Parsed) -> Credential:
     keys = keys_of(snapshot)
     jti = jti_of_ours(parsed, names, keys)
-    return as_remembered(snapshot.find_credential("jti", parse_id(jti)[1]), parsed, keys)
+    return as_remembered(CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1]), parsed, keys)
 
 
-def keys_of(snapshot: Snapshot) -> dict[str, SigningKey]:
+def keys_of(snapshot: View) -> dict[str, SigningKey]:
     """Return the keys that tokens may be signed by, by their ids; those of certificates sign no tokens."""
-    return {key.kid: key for key in snapshot.signing_keys() if key.use == "jws"}
+    return {key.kid: key for key in KeyStore(snapshot).signing_keys() if key.use == "jws"}
 
 
 def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:

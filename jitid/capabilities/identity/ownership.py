@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
 from jitid.values.ids import parse_id
@@ -12,7 +15,7 @@ from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.request import IssueRequest, Terms
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.credential import Credential
     from jitid.model.directory import Entry
     from jitid.model.task import Task
@@ -36,7 +39,7 @@ class Found(NamedTuple):
 
 
 def on_task(
-    snapshot: Snapshot,
+    snapshot: View,
     request: IssueRequest,
     parent: Credential | None,
     delegator: str,
@@ -56,7 +59,7 @@ def on_task(
 
     """
     if parent is not None and (request.task is None or _is_parents(request.task, parent)):
-        task = snapshot.task_numbered(parent.task_key)
+        task = TaskStore(snapshot).task_numbered(parent.task_key)
         return Found(parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry))
     if request.task is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
@@ -64,7 +67,11 @@ def on_task(
     if parent is not None:
         _must_be_below(snapshot, request, named, parent)
     known = entry.delegator is not None
-    if known and named.opener not in (None, delegator) and named.opener in snapshot.names_of(delegator):
+    if (
+        known
+        and named.opener not in (None, delegator)
+        and named.opener in DirectoryStore(snapshot).names_of(delegator)
+    ):
         named = named._replace(opener=delegator)
     task = _own(snapshot, named, request.task, delegator, known=known)
     if task is None and named.opener not in (None, delegator):
@@ -79,18 +86,18 @@ def on_task(
     return Found(task.name, task, _is_joined(snapshot, task, delegator, entry))
 
 
-def is_below(snapshot: Snapshot, held: Credential, named: TaskName) -> bool:
+def is_below(snapshot: View, held: Credential, named: TaskName) -> bool:
     """Tell whether a task is below that of a credential, and both belong to the delegator for whom it was issued.
 
     On a task of somebody else's there is nothing below: `NAME/...` of the delegator's own is below their own `NAME`.
     """
     if not named.name.startswith(f"{held.task}/"):
         return False
-    own = snapshot.names_of(held.delegator)
+    own = DirectoryStore(snapshot).names_of(held.delegator)
     return held.task_opener in own and (named.opener is None or named.opener in own)
 
 
-def _must_be_below(snapshot: Snapshot, request: IssueRequest, named: TaskName, parent: Credential) -> None:
+def _must_be_below(snapshot: View, request: IssueRequest, named: TaskName, parent: Credential) -> None:
     """Refuse a task that is neither the parent's nor below it.
 
     Else an agent would read, lower and use up the names of its delegator, and end what they issue on such a task.
@@ -132,29 +139,29 @@ def _new(named: TaskName) -> str:
     return named.name if named.opener is None else check_new_task(named.name)
 
 
-def _own(snapshot: Snapshot, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:
+def _own(snapshot: View, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:
     """Return the task of that name which belongs to a delegator, under whatever name of theirs."""
     if named.opener in (None, delegator):
-        found = snapshot.find_task(named.name, delegator)
+        found = TaskStore(snapshot).find_task(named.name, delegator)
         if found is not None:
             return found
     if named.opener is not None:
         # From before names had owners, a task may be called like one.
-        found = snapshot.find_task(text, delegator)
+        found = TaskStore(snapshot).find_task(text, delegator)
     if found is None and known:
-        for name in snapshot.names_of(delegator):
+        for name in DirectoryStore(snapshot).names_of(delegator):
             if name != delegator and found is None and named.opener in (None, delegator):
-                found = snapshot.find_task(named.name, name)
+                found = TaskStore(snapshot).find_task(named.name, name)
     return found
 
 
-def _of_another(snapshot: Snapshot, named: TaskName, delegator: str, entry: Entry, terms: Terms) -> Task:
+def _of_another(snapshot: View, named: TaskName, delegator: str, entry: Entry, terms: Terms) -> Task:
     """Return the task of another delegator, if this one may join it. Raises NotFoundError."""
     assert named.opener is not None
-    found = snapshot.find_task(named.name, named.opener)
+    found = TaskStore(snapshot).find_task(named.name, named.opener)
     if found is None:
-        own = snapshot.own_name(named.opener)
-        found = None if own == named.opener else snapshot.find_task(named.name, own)
+        own = DirectoryStore(snapshot).own_name(named.opener)
+        found = None if own == named.opener else TaskStore(snapshot).find_task(named.name, own)
     if found is not None and (
         terms.any_delegator or may_join(snapshot, found, _names(snapshot, delegator, entry))
     ):
@@ -167,42 +174,49 @@ def _of_another(snapshot: Snapshot, named: TaskName, delegator: str, entry: Entr
     )
 
 
-def _names(snapshot: Snapshot, delegator: str, entry: Entry) -> list[str]:
+def _names(snapshot: View, delegator: str, entry: Entry) -> list[str]:
     """Return the names by which a task may be shared with a delegator."""
     if entry.delegator is None:
         return [delegator]
-    return [*snapshot.names_of(delegator), *(f"{GROUP}{group}" for group in entry.delegator.groups)]
+    return [
+        *DirectoryStore(snapshot).names_of(delegator),
+        *(f"{GROUP}{group}" for group in entry.delegator.groups),
+    ]
 
 
-def names_of(snapshot: Snapshot, delegator: str) -> list[str]:
+def names_of(snapshot: View, delegator: str) -> list[str]:
     """Return the same for a delegator of whom nothing was read yet."""
-    person = snapshot.find_delegator(delegator)
+    person = DirectoryStore(snapshot).find_delegator(delegator)
     if person is None:
         return [delegator]
-    return [*snapshot.names_of(delegator), *(f"{GROUP}{group}" for group in person.groups)]
+    return [*DirectoryStore(snapshot).names_of(delegator), *(f"{GROUP}{group}" for group in person.groups)]
 
 
-def _shared(snapshot: Snapshot, name: str, names: Sequence[str]) -> Task | None:
+def _shared(snapshot: View, name: str, names: Sequence[str]) -> Task | None:
     """Return the open task of that name which is shared with one of these names. Raises UsageError for several."""
     return _only(_shared_all(snapshot, name, names))
 
 
-def _shared_all(snapshot: Snapshot, name: str, names: Sequence[str]) -> list[Task]:
-    keys = snapshot.shares.open_with(name, names, _MOST_NAMED)
+def _shared_all(snapshot: View, name: str, names: Sequence[str]) -> list[Task]:
+    from jitid.capabilities.identity.share_store import ShareStore
+
+    keys = ShareStore(snapshot).open_with(name, names, _MOST_NAMED)
     if not keys:
         return []
-    found = snapshot.tasks_numbered(keys)
+    found = TaskStore(snapshot).tasks_numbered(keys)
     return [found[key] for key in keys if not has_left(snapshot, found[key].opener)]
 
 
-def may_join(snapshot: Snapshot, task: Task, names: Sequence[str]) -> bool:
+def may_join(snapshot: View, task: Task, names: Sequence[str]) -> bool:
     """Tell whether a task is shared with one of these names, by somebody who may still share."""
-    return snapshot.shares.is_shared(task.key, names) and not has_left(snapshot, task.opener)
+    from jitid.capabilities.identity.share_store import ShareStore
+
+    return ShareStore(snapshot).is_shared(task.key, names) and not has_left(snapshot, task.opener)
 
 
-def has_left(snapshot: Snapshot, opener: str) -> bool:
+def has_left(snapshot: View, opener: str) -> bool:
     """Tell whether a delegator is disabled: what they shared waits until a responder gives it to another."""
-    person = snapshot.find_delegator(opener)
+    person = DirectoryStore(snapshot).find_delegator(opener)
     return person is not None and person.disabled_at is not None
 
 
@@ -220,26 +234,26 @@ def ambiguous(found: Sequence[Task]) -> UsageError:
     )
 
 
-def _is_joined(snapshot: Snapshot, task: Task, delegator: str, entry: Entry) -> bool:
+def _is_joined(snapshot: View, task: Task, delegator: str, entry: Entry) -> bool:
     """Tell whether another delegator chose how sensitive a task is."""
     if task.given_event:
         return True
     return task.opener != delegator and (
-        entry.delegator is None or task.opener not in snapshot.names_of(delegator)
+        entry.delegator is None or task.opener not in DirectoryStore(snapshot).names_of(delegator)
     )
 
 
-def told_owner(snapshot: Snapshot, task: Task, delegator: str, root: str | None) -> str:
+def told_owner(snapshot: View, task: Task, delegator: str, root: str | None) -> str:
     """Return to whom a task belongs, as a policy is told of what a delegator has on it.
 
     `root` is the root identity; None for one that is issued now. What others had on a task before it was given away
     counts as on a task of their own: by giving, nobody makes what they hold count as somebody else's.
     """
-    if not task.given_event or root is None or task.opener in snapshot.names_of(delegator):
+    if not task.given_event or root is None or task.opener in DirectoryStore(snapshot).names_of(delegator):
         return task.opener
-    made = snapshot.first_of(parse_id(root)[1])
+    made = CredentialStore(snapshot).first_of(parse_id(root)[1])
     later = made is not None and made.event > task.given_event
-    return task.opener if later else snapshot.own_name(delegator)
+    return task.opener if later else DirectoryStore(snapshot).own_name(delegator)
 
 
 def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:
@@ -249,7 +263,7 @@ def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | N
     return most_sensitive(task.sensitivity, request.sensitivity or terms.sensitivity)
 
 
-def named(snapshot: Snapshot, text: str, own: str | None, *, all_: bool) -> Task | None:
+def named(snapshot: View, text: str, own: str | None, *, all_: bool) -> Task | None:
     """Return the task that a text means to somebody who looks at it; None where there is none.
 
     Args:
@@ -264,34 +278,38 @@ def named(snapshot: Snapshot, text: str, own: str | None, *, all_: bool) -> Task
     """
     task_name = parse_task(text)
     if own is not None:
-        found = _own(snapshot, task_name, text, own, known=snapshot.is_delegator(own))
+        found = _own(snapshot, task_name, text, own, known=DirectoryStore(snapshot).is_delegator(own))
         if found is not None:
             return found
     if task_name.opener is not None:
-        found = snapshot.find_task(task_name.name, task_name.opener)
+        found = TaskStore(snapshot).find_task(task_name.name, task_name.opener)
         if found is None and all_:
             # By another name of the owner; or one from before names had owners, that is called like one.
-            owner = snapshot.own_name(task_name.opener)
-            found = snapshot.find_task(task_name.name, owner) or snapshot.find_task(text)
+            owner = DirectoryStore(snapshot).own_name(task_name.opener)
+            found = TaskStore(snapshot).find_task(task_name.name, owner) or TaskStore(snapshot).find_task(
+                text
+            )
         return found if found is not None and (all_ or _is_visible(snapshot, found, own)) else None
     if own is not None:
         found = _shared(snapshot, task_name.name, names_of(snapshot, own))
         if found is not None:
             return found
-    return _only(snapshot.tasks_named(task_name.name, _MOST_NAMED)) if all_ else None
+    return _only(TaskStore(snapshot).tasks_named(task_name.name, _MOST_NAMED)) if all_ else None
 
 
-def _is_visible(snapshot: Snapshot, task: Task, own: str | None) -> bool:
+def _is_visible(snapshot: View, task: Task, own: str | None) -> bool:
     if own is None:
         return False
     return may_join(snapshot, task, names_of(snapshot, own)) or has_joined(snapshot, task, own)
 
 
-def has_joined(snapshot: Snapshot, task: Task, own: str) -> bool:
+def has_joined(snapshot: View, task: Task, own: str) -> bool:
     """Tell whether anything was issued on a task for a delegator, who may then read what it is for."""
-    return snapshot.shares.is_joined(task.key, snapshot.names_of(own))
+    from jitid.capabilities.identity.share_store import ShareStore
+
+    return ShareStore(snapshot).is_joined(task.key, DirectoryStore(snapshot).names_of(own))
 
 
-def is_owner(snapshot: Snapshot, task: Task, own: str) -> bool:
+def is_owner(snapshot: View, task: Task, own: str) -> bool:
     """Tell whether a task belongs to a delegator, who is not disabled."""
-    return task.opener in snapshot.names_of(own) and not has_left(snapshot, own)
+    return task.opener in DirectoryStore(snapshot).names_of(own) and not has_left(snapshot, own)

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.identity import ownership
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.errors import NotFoundError, UsageError
 from jitid.model import acceptance
 from jitid.model.credential import State
@@ -17,7 +19,8 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle import Left
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.task import Task
 
 
@@ -72,7 +75,7 @@ class Ended(NamedTuple):
         return max(known, default=None)
 
 
-def preview(snapshot: Snapshot, selection: Selection) -> Ended:
+def preview(snapshot: View, selection: Selection) -> Ended:
     """Return what revoking that selection would come to.
 
     Raises:
@@ -81,7 +84,7 @@ def preview(snapshot: Snapshot, selection: Selection) -> Ended:
 
     """
     _check(selection)
-    return Ended(_found(snapshot.measure(selection)), 0, None)
+    return Ended(_found(CredentialStore(snapshot).measure(selection)), 0, None)
 
 
 def revoke(
@@ -108,8 +111,8 @@ def revoke(
     _check(selection)
     check_reason(reason)
     if most is not None:
-        guard(transaction.measure(selection), most)
-    radius, digest = transaction.end(selection, State.REVOKED)
+        guard(CredentialStore(transaction).measure(selection), most)
+    radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     _found(radius)
     if not radius.credentials:
         return Ended(radius, 0, None)
@@ -132,10 +135,10 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
     """
     check_reason(reason)
     task = _found_task(transaction, name)
-    radius, digest = transaction.end(Selection(tasks=(task.full_name,)), State.RETIRED)
+    radius, digest = CredentialChanges(transaction).end(Selection(tasks=(task.full_name,)), State.RETIRED)
     if task.ended_at is not None and not radius.credentials:
         return Ended(radius, 0, None, task.name)
-    transaction.end_task(task.key)
+    TaskChanges(transaction).end_task(task.key)
     event = transaction.append(
         "retire",
         {
@@ -150,7 +153,7 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
     return Ended(radius, radius.credentials, event.seq, task.name)
 
 
-def preview_retire(snapshot: Snapshot, name: str) -> Ended:
+def preview_retire(snapshot: View, name: str) -> Ended:
     """Return what retiring that task would come to.
 
     Raises:
@@ -159,10 +162,10 @@ def preview_retire(snapshot: Snapshot, name: str) -> Ended:
 
     """
     task = _found_task(snapshot, name)
-    return Ended(snapshot.measure(Selection(tasks=(task.full_name,))), 0, None, task.name)
+    return Ended(CredentialStore(snapshot).measure(Selection(tasks=(task.full_name,))), 0, None, task.name)
 
 
-def _found_task(snapshot: Snapshot, name: str) -> Task:
+def _found_task(snapshot: View, name: str) -> Task:
     task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
         raise _no_task(name)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.ledger import select
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 
 class Share(NamedTuple):
@@ -21,23 +25,22 @@ class Share(NamedTuple):
     """The audit event that took it back."""
 
 
-class SqlShares:
+class ShareStore:
     """What a view of a ledger that speaks SQL answers about shared tasks."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
-        self._are_some: bool | None = None
-        """Whether any task is shared now; None while nobody has asked."""
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
 
     def are_some(self) -> bool:
         """Tell whether any task is shared now: where none is, no name has to be looked for."""
-        if self._are_some is None:
-            row = self._db.execute(
-                "SELECT 1 FROM task_share WHERE ended_event IS NULL LIMIT 1", {}
-            ).fetchone()
-            self._are_some = row is not None
-        return self._are_some
+        found: bool = self._view.once("shared", None, self._any)
+        return found
+
+    def _any(self) -> bool:
+        row = self._db.execute("SELECT 1 FROM task_share WHERE ended_event IS NULL LIMIT 1", {}).fetchone()
+        return row is not None
 
     def of(self, task: int) -> list[str]:
         """Return with whom a task is shared now, sorted."""
@@ -88,17 +91,18 @@ class SqlShares:
         return map(Share._make, rows)
 
 
-class SqlShareChanges(SqlShares):
+class ShareChanges(ShareStore):
     """And what becomes of them; each change points to the next event."""
 
-    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
-        super().__init__(db, now)
-        self._next_seq = next_seq
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+        transaction.alone()
 
     def add(self, task: int, names: Iterable[str]) -> None:
         """Record that a task is shared with these, with whom it is not."""
-        self._are_some = None
-        seq = self._next_seq()
+        self._transaction.forget("shared")
+        seq = self._transaction.next_seq()
         (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM task_share").fetchone()
         self._db.executemany(
             "INSERT INTO task_share (id, task, name, event) VALUES (?, ?, ?, ?)",
@@ -107,8 +111,8 @@ class SqlShareChanges(SqlShares):
 
     def end(self, task: int, names: Iterable[str]) -> None:
         """Record that a task is no longer shared with these."""
-        self._are_some = None
-        seq = self._next_seq()
+        self._transaction.forget("shared")
+        seq = self._transaction.next_seq()
         self._db.executemany(
             "UPDATE task_share SET ended_event = ? WHERE task = ? AND name = ? AND ended_event IS NULL",
             [(seq, task, name) for name in names],
@@ -118,5 +122,5 @@ class SqlShareChanges(SqlShares):
         """Record that a task belongs to somebody else, by the number of their term."""
         self._db.execute(
             "UPDATE task SET opener = :opener, given_event = :seq WHERE id = :task",
-            {"opener": opener, "seq": self._next_seq(), "task": task},
+            {"opener": opener, "seq": self._transaction.next_seq(), "task": task},
         )

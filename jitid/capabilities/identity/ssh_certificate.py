@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.crypto import openssh
 from jitid.crypto.openssh import Certificate
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.issuers.ssh_cert import TOLERANCE, serial_of
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.credential import Credential, Kind
 from jitid.values.ids import parse_id
 
 _UNKNOWN = "the ledger does not know this certificate"
 
 
-def recognise(snapshot: Snapshot, text: str) -> Credential:
+def recognise(snapshot: View, text: str) -> Credential:
     """Return the credential that the line of a certificate is, dead or alive, if this ledger issued exactly this one.
 
     Raises:
@@ -31,7 +33,7 @@ def recognise(snapshot: Snapshot, text: str) -> Credential:
     key = next(
         (
             key
-            for key in snapshot.signing_keys()
+            for key in KeyStore(snapshot).signing_keys()
             if key.use == "ssh" and openssh.public_blob(key.public) == parsed.authority
         ),
         None,
@@ -39,7 +41,7 @@ def recognise(snapshot: Snapshot, text: str) -> Credential:
     if key is None:
         raise InvalidCredentialError("the certificate is signed by a key that the ledger does not know")
     _verify(parsed, key.public)
-    credential = snapshot.find_credential("jti", _raw(parsed.key_id))
+    credential = CredentialStore(snapshot).find_credential("jti", _raw(parsed.key_id))
     if credential is None:
         raise InvalidCredentialError(_UNKNOWN)
     # A stolen key can sign another certificate under a known id.

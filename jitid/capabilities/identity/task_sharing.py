@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import ownership
+from jitid.capabilities.identity.share_store import ShareChanges
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.task import ADOPTED
 from jitid.values.names import check_delegator, check_name
@@ -13,7 +16,8 @@ from jitid.values.text import label
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.task import Task
 
 MOST_SHARES = 100
@@ -40,8 +44,8 @@ def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
 
     """
     task = _open_task(transaction, name)
-    now = transaction.shares.of(task.key)
-    own = transaction.names_of(task.opener)
+    now = ShareChanges(transaction).of(task.key)
+    own = DirectoryStore(transaction).names_of(task.opener)
     new = [one for one in _whom(transaction, stated) if one not in now and one not in own]
     if len(now) + len(new) > MOST_SHARES:
         raise UsageError(
@@ -49,7 +53,7 @@ def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
             "share it with a group: jitid task share NAME --with group:GROUP",
         )
     if new:
-        transaction.shares.add(task.key, new)
+        ShareChanges(transaction).add(task.key, new)
         transaction.append(SHARED, {**_about(task), "with": new})
     return task
 
@@ -62,10 +66,10 @@ def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
 
     """
     task = _found(transaction, name)
-    now = transaction.shares.of(task.key)
+    now = ShareChanges(transaction).of(task.key)
     over = [one for one in _whom(transaction, stated) if one in now]
     if over:
-        transaction.shares.end(task.key, over)
+        ShareChanges(transaction).end(task.key, over)
         transaction.append(UNSHARED, {**_about(task), "with": over})
     return task
 
@@ -83,10 +87,10 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
     """
     task = _open_task(transaction, name)
     (owner,) = _whom(transaction, [check_delegator(to)])
-    names = transaction.names_of(owner)
+    names = DirectoryStore(transaction).names_of(owner)
     if task.opener in names:
         return task
-    if not freely and not transaction.shares.is_joined(task.key, names):
+    if not freely and not ShareChanges(transaction).is_joined(task.key, names):
         reason = f"rule `task-give`: {label(owner)} has not joined the task {label(task.name)}"
         raise PolicyDeniedError(
             f"denied: {reason}; nothing was changed",
@@ -94,17 +98,17 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
             "a responder gives it to anybody",
             {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
         )
-    if any(transaction.find_task(task.name, one) is not None for one in names):
+    if any(TaskStore(transaction).find_task(task.name, one) is not None for one in names):
         raise UsageError(
             f"{label(owner)} has a task {label(task.name)} already; nothing was changed",
             "a name belongs to one task of each owner, also after that has ended",
         )
     # The new owner says with whom it is shared, and nobody else said so for them.
-    shared = transaction.shares.of(task.key)
+    shared = ShareChanges(transaction).of(task.key)
     if shared:
-        transaction.shares.end(task.key, shared)
+        ShareChanges(transaction).end(task.key, shared)
         transaction.append(UNSHARED, {**_about(task), "with": shared})
-    transaction.shares.give(task.key, transaction.term(owner))
+    ShareChanges(transaction).give(task.key, transaction.term(owner))
     event = transaction.append(GIVEN, {**_about(task), "to": owner})
     return task._replace(opener=owner, given_event=event.seq)
 
@@ -114,16 +118,19 @@ def _about(task: Task) -> dict[str, Any]:
     return {"task": task.name, "opener": task.opener, "of": task.event}
 
 
-def _whom(snapshot: Snapshot, stated: Sequence[str]) -> list[str]:
+def _whom(snapshot: View, stated: Sequence[str]) -> list[str]:
     if not stated:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     checked = [check_shared(one) for one in stated]
     return list(
-        dict.fromkeys(one if one.startswith(ownership.GROUP) else snapshot.own_name(one) for one in checked)
+        dict.fromkeys(
+            one if one.startswith(ownership.GROUP) else DirectoryStore(snapshot).own_name(one)
+            for one in checked
+        )
     )
 
 
-def _found(snapshot: Snapshot, name: str) -> Task:
+def _found(snapshot: View, name: str) -> Task:
     task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
         raise NotFoundError(f"there is no task {label(name)}; nothing was changed", "see: jitid task list")

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.ledger import seal
@@ -16,7 +18,7 @@ from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certific
 from jitid.values.secret import fingerprint
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 
 class Presented(NamedTuple):
@@ -42,7 +44,7 @@ class Held(NamedTuple):
     """Why it is not valid now; None if it is."""
 
 
-def keys_of(snapshot: Snapshot) -> dict[str, SigningKey]:
+def keys_of(snapshot: View) -> dict[str, SigningKey]:
     """Return the keys that ever signed tokens, by their ids."""
     return introspection.keys_of(snapshot)
 
@@ -68,11 +70,11 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
         return Presented(refusal=error.message)
 
 
-def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collection[str] | None) -> list[Held]:
+def hold(snapshot: View, presented: Sequence[Presented], audiences: Collection[str] | None) -> list[Held]:
     """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
     seal.must_not_be(snapshot)
     keys = keys_of(snapshot)
-    found = snapshot.find_given(
+    found = CredentialStore(snapshot).find_given(
         {one.jti for one in presented if one.jti is not None},
         {one.print for one in presented if one.print is not None},
     )
@@ -85,8 +87,8 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
         except InvalidCredentialError as error:
             recognised.append((None, error.message))
     ours = [credential for credential, _ in recognised if credential is not None]
-    grounds_of = snapshot.grounds_of(one.key for one in ours if introspection.rests(one))
-    tasks = snapshot.tasks_numbered({one.task_key for one in ours})
+    grounds_of = CredentialStore(snapshot).grounds_of(one.key for one in ours if introspection.rests(one))
+    tasks = TaskStore(snapshot).tasks_numbered({one.task_key for one in ours})
     held = []
     for credential, refusal in recognised:
         if credential is None:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jitid.capabilities.audit.audit_log import Remembered, Verification, read_head, signed_head
+from jitid.capabilities.integrity.cut_store import CutStore
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, UsageError
 from jitid.keys.keyring import Signer
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.chain import Chain, Walk, is_plain, links
 from jitid.model.event import BrokenChainError, Event
 from jitid.model.ledger_rows import Names, SigningKey
@@ -17,9 +19,9 @@ from jitid.values import strict_json
 from jitid.values.text import quote
 
 
-def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
+def export(snapshot: View, names: Names, signer: Signer) -> Iterator[str]:
     """Yield the whole log, as far as it was not cut, as JSON lines: the ledger's name and keys, events, signed head."""
-    last = snapshot.segments.last()
+    last = CutStore(snapshot).last()
     yield from lines(
         snapshot,
         names,
@@ -32,7 +34,7 @@ def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
 
 
 def lines(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     head: str,
     *,
@@ -55,7 +57,7 @@ def lines(
     """
     keys = [
         {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()}
-        for key in snapshot.signing_keys()
+        for key in KeyStore(snapshot).signing_keys()
         if key.use == "jws"
     ]
     yield strict_json.dumps(
@@ -76,9 +78,9 @@ def lines(
     yield strict_json.dumps({"type": "head", "head": head})
 
 
-def _ends(snapshot: Snapshot, names: Names, after: str, chains: Sequence[Chain]) -> list[list[object]]:
+def _ends(snapshot: View, names: Names, after: str, chains: Sequence[Chain]) -> list[list[object]]:
     """Return the ends of the chains of all epochs before the one that a head is of: later ones began with them."""
-    begun = {each.chain for each in links(read_head(after, names, snapshot.signing_keys()))}
+    begun = {each.chain for each in links(read_head(after, names, KeyStore(snapshot).signing_keys()))}
     epoch = max([chain.epoch for chain in chains if chain.id in begun], default=0)
     return [[chain.id, chain.length, chain.hash.hex()] for chain in chains if chain.epoch < epoch]
 

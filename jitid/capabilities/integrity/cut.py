@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import audit_export
-from jitid.capabilities.integrity.cut_store import Segment, digest_of
+from jitid.capabilities.integrity.cut_store import CutStore, Segment, digest_of
+from jitid.capabilities.issue.approval_store import ApprovalStore
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
 from jitid.keys.keyring import Keyring
-from jitid.ledger.contract import Ledger, Snapshot
+from jitid.ledger.contract import Ledger
+from jitid.ledger.view import View
 from jitid.model.chain import Chain, head_of, links, opening
 from jitid.model.event import Event, Head
 from jitid.system.files import writing_private
@@ -110,7 +113,7 @@ def cut(
         snapshot = snapshot.afresh()
         before = snapshot.now - evidence_after
         part = _part(snapshot, ledger, before)
-        last = snapshot.segments.last()
+        last = CutStore(snapshot).last()
         if part is not None and not dry_run:
             path, segment = _exported(snapshot, ledger, keyring, part, folder)
     if part is None or dry_run:
@@ -121,10 +124,10 @@ def cut(
         return Cut(before, *told, None, None)
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
-        if transaction.segments.last() != part.last:
+        if CutStore(transaction).last() != part.last:
             raise ConflictError("the audit log was cut meanwhile; nothing was changed", "repeat the command")
         segment = segment._replace(event=transaction.next_seq())
-        transaction.segments.add(segment, part.kept)
+        CutStore(transaction).add(segment, part.kept)
         facts = segment._asdict()
         del facts["event"]
         transaction.append("cut", {**facts, "before": before, "events": part.events})
@@ -132,9 +135,9 @@ def cut(
     return Cut(before, part.through, part.events, len(part.kept), segment.event, path)
 
 
-def _part(snapshot: Snapshot, ledger: Ledger, before: int) -> _Part | None:
+def _part(snapshot: View, ledger: Ledger, before: int) -> _Part | None:
     """Return what may be cut now; None if there is nothing."""
-    last = snapshot.segments.last()
+    last = CutStore(snapshot).last()
     start = 0 if last is None else last.through
     begun = audit_log.begins_after(snapshot, ledger.names, last)
     through = _through(snapshot, start, before)
@@ -148,16 +151,16 @@ def _part(snapshot: Snapshot, ledger: Ledger, before: int) -> _Part | None:
     return _Part(last, _ends(snapshot, ledger.names.uuid, through, begun), through, number, kept, digest)
 
 
-def _both(snapshot: Snapshot, start: int, through: int) -> Iterator[Event]:
+def _both(snapshot: View, start: int, through: int) -> Iterator[Event]:
     """Yield what stays of the events up to `start`, and those after it up to `through`."""
-    yield from snapshot.segments.kept(start)
+    yield from CutStore(snapshot).kept(start)
     for event in map(Event._make, snapshot.events(start)):
         if event.seq > through:
             return
         yield event
 
 
-def _through(snapshot: Snapshot, start: int, before: int) -> int:
+def _through(snapshot: View, start: int, before: int) -> int:
     """Return the number of the last event before the first one that is not old enough, or may still get company."""
     settled = snapshot.settled()
     through = start
@@ -169,7 +172,7 @@ def _through(snapshot: Snapshot, start: int, before: int) -> int:
     return min(through, settled - 1)
 
 
-def _ends(snapshot: Snapshot, uuid: str, through: int, begun: Head | None) -> list[Chain]:
+def _ends(snapshot: View, uuid: str, through: int, begun: Head | None) -> list[Chain]:
     """Return the chains as they were when `through` was the last event; those of later epochs were not there yet."""
     before = {} if begun is None else {each.chain: each for each in links(begun)}
     chains = snapshot.chains()
@@ -193,10 +196,10 @@ def _ends(snapshot: Snapshot, uuid: str, through: int, begun: Head | None) -> li
 class _Wanted:
     """Says which events stay."""
 
-    def __init__(self, snapshot: Snapshot, through: int) -> None:
-        self._needed = snapshot.segments.needed(through)
-        self._outside = {jti for jti, *_ in snapshot.outside.rows("condemned")}
-        self._approvals = {one.id for one in snapshot.approvals.all()}
+    def __init__(self, snapshot: View, through: int) -> None:
+        self._needed = CutStore(snapshot).needed(through)
+        self._outside = {jti for jti, *_ in OutsideStore(snapshot).rows("condemned")}
+        self._approvals = {one.id for one in ApprovalStore(snapshot).all()}
 
     def has(self, event: Event) -> bool:
         """Tell whether an event stays: by what it is about, or since a row remembers it."""
@@ -211,7 +214,7 @@ class _Wanted:
 
 
 def _exported(
-    snapshot: Snapshot, ledger: Ledger, keyring: Keyring, part: _Part, folder: str
+    snapshot: View, ledger: Ledger, keyring: Keyring, part: _Part, folder: str
 ) -> tuple[str, Segment]:
     """Write a part of the log into a file, and read it again. Raises IntegrityError if it does not have it."""
     head = head_of(part.chains)
@@ -298,4 +301,4 @@ def _delete(ledger: Ledger, through: int, *, accept_clock: bool) -> None:
     after: int | None = 0
     while after is not None:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            _, after = transaction.segments.delete(through, after)
+            _, after = CutStore(transaction).delete(through, after)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.model.event import Event
 from jitid.values.ids import credential_id
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 _FIELDS = "event, through, head, file, sha256, kept, digest"
 
@@ -58,11 +61,11 @@ class Segment(NamedTuple):
     """Over these: SHA-256 of number (eight bytes), hash, length of the body (four bytes) and body of each, as hex."""
 
 
-class SqlSegments:
+class CutStore:
     """What a view of a ledger that speaks SQL answers about what was cut, and, in a transaction, cuts."""
 
-    def __init__(self, db: Any) -> None:
-        self._db = db
+    def __init__(self, view: View) -> None:
+        self._db = view.db
 
     def all(self) -> list[Segment]:
         """Return the segments, the earliest first."""

@@ -20,9 +20,11 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger.contract import Ledger, Snapshot
+from jitid.ledger.contract import Ledger
+from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.clock import jumped
 from jitid.ledger.sqlite.folder import check_names
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.times import format_duration, format_time
 
@@ -126,7 +128,7 @@ class _Subject:
         """What a check has met that the others will meet too."""
 
     @contextmanager
-    def read(self) -> Iterator[tuple[Snapshot, Names]]:
+    def read(self) -> Iterator[tuple[View, Names]]:
         """Open a view. Raises UnexaminedError where there is none; other checks tell of that."""
         self.check_schema()
         with ExitStack() as stack:
@@ -262,7 +264,7 @@ def _clock(subject: _Subject) -> Iterator[Check]:
 
 def _keys(subject: _Subject) -> Iterator[Check]:
     with subject.read() as (snapshot, _):
-        keys = snapshot.signing_keys()
+        keys = KeyStore(snapshot).signing_keys()
         telling = {key.kid for key in keys if still_tells(snapshot, key)}
         now = snapshot.now
     # A folder that is a link is not followed to the keys either.
@@ -335,7 +337,7 @@ def _audit(subject: _Subject) -> Iterator[Check]:
         with subject.read() as (snapshot, names):
             try:
                 if place:
-                    expected = audit_log.read_head(text, names, snapshot.signing_keys())
+                    expected = audit_log.read_head(text, names, KeyStore(snapshot).signing_keys())
             except audit_log.UnreadableHeadError as error:
                 # The log can be whole all the same.
                 error.message += f" ({place})"

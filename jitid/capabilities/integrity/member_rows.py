@@ -7,11 +7,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.integrity.by_event import EventRows
+from jitid.capabilities.integrity.store import RowStore
 from jitid.errors import IntegrityError
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 _MANY = 10
 """For fewer rows, asking about all of them at once costs more than reading each."""
@@ -68,12 +69,12 @@ class MemberRows:
 class IssuedRows(MemberRows):
     """The rows of what was issued. Many of one event may be passed over, if they were compared as a whole."""
 
-    def __init__(self, snapshot: Snapshot, without: str, through: int) -> None:
+    def __init__(self, snapshot: View, without: str, through: int) -> None:
         """`without` names a table of identities that are gone."""
-        super().__init__(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
+        super().__init__(RowStore(snapshot).issued_members(without), "issued", _ISSUED_BY, through)
         self._snapshot = snapshot
         self._without = without
-        self._next = snapshot.first_credential()
+        self._next = RowStore(snapshot).first_credential()
         """The least number that the next row can have; None where rows are not in the order of their numbers."""
         self._passed = False
         """Whether rows were passed over that the open query would still give."""
@@ -103,7 +104,7 @@ class IssuedRows(MemberRows):
 
     def _catch_up(self) -> None:
         if self._passed and self._next is not None:
-            rows = self._snapshot.issued_members(self._without, self._next - 1)
+            rows = RowStore(self._snapshot).issued_members(self._without, self._next - 1)
             self._rows = EventRows(rows, _ISSUED_BY, self._through)
             self._passed = False
 

@@ -7,6 +7,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access import presented_store
+from jitid.capabilities.access.presented_store import PresentedStore
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.adopt.store import AdoptedStore
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.integrity import (
     verify_accepted,
     verify_access,
@@ -22,10 +28,17 @@ from jitid.capabilities.integrity import (
     verify_uses,
 )
 from jitid.capabilities.integrity.member_rows import IssuedRows, MemberRows, not_as_told
+from jitid.capabilities.integrity.prune_store import PruneStore
+from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
+from jitid.capabilities.issue.approval_store import ApprovalStore
+from jitid.capabilities.leak.store import LeakStore
+from jitid.capabilities.targets.store import OutsideStore
+from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError
 from jitid.ledger import seal
 from jitid.ledger.seal import Seal
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
@@ -33,7 +46,7 @@ from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_outside import OutsideMembers
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 # Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
 _EVENT = itemgetter(0)
@@ -71,27 +84,27 @@ _ISSUED = b'"issued":"'
 class Members:
     """Takes the rows that belong to each event, event by event, and says which are not as the event tells."""
 
-    def __init__(self, snapshot: Snapshot, issuer: str) -> None:
+    def __init__(self, snapshot: View, issuer: str) -> None:
         self._snapshot = snapshot
         self._names = verify_names.NamesMembers(snapshot, issuer)
-        self._pruned = verify_pruned.PrunedMembers(snapshot.retention)
+        self._pruned = verify_pruned.PrunedMembers(PruneStore(snapshot))
         without, through = self._pruned.without, self._pruned.through
         self._without = without
         self._issued = IssuedRows(snapshot, without, through)
         self._rows = IssuedMembers(snapshot, without)
-        self._ended = MemberRows(snapshot.ended_rows(without), "ended", _EVENT, through)
+        self._ended = MemberRows(RowStore(snapshot).ended_rows(without), "ended", _EVENT, through)
         self._honoured = verify_accepted.HonouredMembers(self._pruned)
         self._mistimed: bytes | None = None
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
         self._recorded = 0
         """How many ended credentials are counted to the record of an agent."""
-        self._leaks = verify_leaks.LeakMembers(snapshot, self._pruned)
-        self._approvals = verify_approvals.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
-        self._access = verify_access.AccessMembers(snapshot.access, snapshot.now)
-        self._presented = presented_store.PresentedMembers(snapshot.presented, snapshot.now)
-        self._agents = verify_agents.AgentMembers(snapshot, without)
-        self._delegators = verify_delegators.DelegatorMembers(snapshot)
-        self._uses = verify_uses.UseMembers(snapshot, self._pruned)
+        self._leaks = verify_leaks.LeakMembers(LeakStore(snapshot), self._pruned)
+        self._approvals = verify_approvals.ApprovalRows(ApprovalStore(snapshot), snapshot.now, self._pruned)
+        self._access = verify_access.AccessMembers(AccessStore(snapshot), snapshot.now)
+        self._presented = presented_store.PresentedMembers(PresentedStore(snapshot), snapshot.now)
+        self._agents = verify_agents.AgentMembers(DirectoryStore(snapshot), without)
+        self._delegators = verify_delegators.DelegatorMembers(DirectoryStore(snapshot))
+        self._uses = verify_uses.UseMembers(UseStore(snapshot), self._pruned)
         self._tasks = verify_tasks.TaskMembers(snapshot, pruned=bool(through))
         self._keys = verify_keys.KeyMembers()
         self._marks = verify_marks.MarkMembers(snapshot, self._pruned, self._names)
@@ -226,19 +239,19 @@ class Members:
         self._at_targets().must_be_done()
         self._pruned.must_be_done()
         self.count += self._at_targets().count
-        if self._snapshot.count_publics(self._without) != self._publics:
+        if RowStore(self._snapshot).count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._marks.must_be_done()
-        self._keys.must_be_done(self._snapshot.signing_keys())
-        if missing := self._policies - set(self._snapshot.policies()):
+        self._keys.must_be_done(KeyStore(self._snapshot).signing_keys())
+        if missing := self._policies - set(RowStore(self._snapshot).policies()):
             raise IntegrityError(
                 f"the ledger lacks the policy {min(missing)} by which credentials were issued"
             )
-        if (jti := self._mistimed or self._snapshot.wrongly_superseded(self._without)) is not None:
+        if (jti := self._mistimed or RowStore(self._snapshot).wrongly_superseded(self._without)) is not None:
             raise IntegrityError(
                 f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
             )
-        self._honoured.must_be_done(self._snapshot.honoured(), self._partly)
+        self._honoured.must_be_done(RowStore(self._snapshot).honoured(), self._partly)
         self._must_be_adopted()
         self._must_be_reused()
         restored_at = self._snapshot.setting(RESTORED)
@@ -256,7 +269,7 @@ class Members:
         if self._outside is None:
             from jitid.capabilities.integrity.verify_outside import OutsideMembers
 
-            self._outside = OutsideMembers(self._snapshot.outside, self._pruned)
+            self._outside = OutsideMembers(OutsideStore(self._snapshot), self._pruned)
         return self._outside
 
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -305,7 +318,7 @@ class Members:
         self.count += len(rows)
 
     def _must_be_reused(self) -> None:
-        found = self._snapshot.reused(self._without)
+        found = RowStore(self._snapshot).reused(self._without)
         for jti in self._reused.keys() | found.keys():
             if self._reused.get(jti) != found.get(jti) and (jti in found or self._pruned.there([jti])):
                 raise IntegrityError(
@@ -313,7 +326,7 @@ class Members:
                 )
 
     def _must_be_adopted(self) -> None:
-        found = self._snapshot.adopted.digests()
+        found = AdoptedStore(self._snapshot).digests()
         for seq in self._adopted.keys() | found.keys():
             if self._adopted.get(seq) != found.get(seq):
                 raise IntegrityError(f"what event {seq} adopted is not in the ledger as it says")
@@ -322,7 +335,7 @@ class Members:
         # The last event that tells of a credential is the one that counts: another renewal may bring its end forward,
         # and one that was abandoned puts it back.
         told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
-        found = dict(self._snapshot.supersessions([raw for raw, _, _ in told]))
+        found = dict(CredentialStore(self._snapshot).supersessions([raw for raw, _, _ in told]))
         for raw, jti, at in told:
             # What is gone went with all of its identity, and what is left of the events is without it.
             if found[raw] == at or (seq <= self._pruned.through and not self._pruned.there([raw])):
@@ -352,7 +365,9 @@ class Members:
             self._mistimed = self._mistimed or next(row[1] for row in rows if row[5])
         if event["op"] == "retire" and "of" not in event:
             # From before names had owners.
-            if all(task.ended_at is None for task in self._snapshot.tasks_named(event["task"], _EVERY)):
+            if all(
+                task.ended_at is None for task in TaskStore(self._snapshot).tasks_named(event["task"], _EVERY)
+            ):
                 raise IntegrityError(f"event {seq} ended a task, and the ledger no longer says so")
         elif event["op"] == "abandon":
             self._check_replaced(seq, event["restored"])

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access.presented_store import REMEMBERED as PRESENTED
 from jitid.capabilities.integrity.remains import Pruned, Remains
+from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_pruned import issued_parts, request_parts
+from jitid.capabilities.issue.approval_store import ApprovalStore
+from jitid.capabilities.leak.store import LeakStore
+from jitid.capabilities.targets.store import OutsideStore
+from jitid.capabilities.use.store import UseStore
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
@@ -28,7 +33,7 @@ from jitid.model.event import sighted_digest, used_digest
 from jitid.model.outside import settled_digest
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 _TEMPORARY = {
     "needed": "identity INTEGER PRIMARY KEY",
@@ -93,13 +98,13 @@ class Chosen(NamedTuple):
     approvals: tuple[int, ...]
 
 
-class SqlRetention:
+class PruneStore:
     """What a view of a ledger that speaks SQL answers about what may go, and what has gone."""
 
-    def __init__(self, db: Any, now: int, snapshot: Snapshot) -> None:
-        self._db = db
-        self._now = now
-        self._snapshot = snapshot
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
 
     def last(self) -> Pruned | None:
         """Return what the last pruning left; None if there was none. Raises IntegrityError for several."""
@@ -170,37 +175,41 @@ class SqlRetention:
 
     def remains(self, before: int, through: int, leaks: int) -> Mapping[str, str]:
         """Return the digests of what is left of old events without what `find` has found."""
-        snapshot, remains = self._snapshot, Remains()
-        for seq, rows in groupby(_until(snapshot.issued_members("prunable"), through, 3), itemgetter(3)):
+        snapshot, remains = self._view, Remains()
+        for seq, rows in groupby(
+            _until(RowStore(snapshot).issued_members("prunable"), through, 3), itemgetter(3)
+        ):
             remains.take("issues", seq, issued_parts(rows, at_target=False))
-        for seq, rows in groupby(_until(snapshot.ended_members("prunable"), through, 0), itemgetter(0)):
+        for seq, rows in groupby(
+            _until(RowStore(snapshot).ended_members("prunable"), through, 0), itemgetter(0)
+        ):
             remains.take("ends", seq, [row[1] for row in rows])
-        used = snapshot.use_rows("prunable", (before, through))
+        used = UseStore(snapshot).use_rows("prunable", (before, through))
         for seq, actions in groupby((row for row in used if row.event <= through), attrgetter("event")):
             remains.take("uses", seq, [used_digest([row.members for row in actions]).encode()])
         settled: dict[int, list[tuple[bytes, str]]] = {}
-        for row in snapshot.outside.rows("prunable"):
+        for row in OutsideStore(snapshot).rows("prunable"):
             if row.settled_at is not None and row.event is not None and row.event <= through:
                 settled.setdefault(row.event, []).append((row.jti, row.settlement))
         for seq in sorted(settled):
             remains.take("settlements", seq, [settled_digest(settled[seq]).encode()])
         self._add_leaks(remains, through, Gone("prunable", leaks))
         gone = {key for (key,) in self._db.execute("SELECT approval FROM prunable_approval")}
-        for request in snapshot.approvals.all():
+        for request in ApprovalStore(snapshot).all():
             if request.key not in gone and request.event <= through:
                 remains.take("approvals", request.event, request_parts(request, through))
         return remains.digests()
 
     def _add_leaks(self, remains: Remains, through: int, gone: Gone) -> None:
-        snapshot = self._snapshot
-        added = (row for row in snapshot.leak_rows(gone) if row.event <= through)
+        snapshot = self._view
+        added = (row for row in LeakStore(snapshot).leak_rows(gone) if row.event <= through)
         for seq, leaked in groupby(added, attrgetter("event")):
             remains.take("leaks", seq, [row.jti for row in leaked])
-        for seq, rows in groupby(_until(snapshot.closed_leaks(gone), through, 0), itemgetter(0)):
+        for seq, rows in groupby(_until(LeakStore(snapshot).closed_leaks(gone), through, 0), itemgetter(0)):
             remains.take("closings", seq, [jti for _, _, jti in rows])
-        for seq, rows in groupby(_until(snapshot.sighting_rows(gone), through, 0), itemgetter(0)):
+        for seq, rows in groupby(_until(LeakStore(snapshot).sighting_rows(gone), through, 0), itemgetter(0)):
             remains.take("sightings", seq, [sighted_digest(told for _, told in rows).encode()])
-        for at, number, jti in snapshot.proved_leaks(gone):
+        for at, number, jti in LeakStore(snapshot).proved_leaks(gone):
             if at < gone.before:
                 remains.take("proofs", number, [jti])
 
@@ -257,7 +266,7 @@ class SqlRetention:
         return int(count)
 
 
-class SqlRetentionChanges(SqlRetention):
+class PruneChanges(PruneStore):
     """Changes to that."""
 
     def condemn(self, last: Pruned | None, now: Pruned, chosen: Chosen) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid.capabilities.audit import audit_log
-from jitid.capabilities.integrity.prune_store import Chosen
+from jitid.capabilities.integrity.prune_store import Chosen, PruneChanges, PruneStore
 from jitid.capabilities.integrity.remains import Pruned
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
@@ -103,7 +103,7 @@ def prune(
 
 def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
     with ledger.read() as snapshot:
-        last = snapshot.retention.last()
+        last = PruneStore(snapshot).last()
     left = _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
     return Pruning(0 if last is None else last.before, {}, None, left)
 
@@ -114,7 +114,7 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
         if not dry_run:
             audit_log.verify(snapshot, ledger.names, None)
         snapshot = snapshot.afresh()
-        retention, through = snapshot.retention, snapshot.settled()
+        retention, through = PruneStore(snapshot), snapshot.settled()
         last = retention.last()
         before = snapshot.now - rows_after
         leaks = 0 if leaks_after is None else snapshot.now - leaks_after
@@ -141,7 +141,7 @@ def _condemn(ledger: Ledger, found: _Found, chosen: Chosen, *, accept_clock: boo
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
         now = Pruned(transaction.next_seq(), found.before, found.through, found.leaks)
-        transaction.retention.condemn(found.last, now, chosen)
+        PruneChanges(transaction).condemn(found.last, now, chosen)
         return transaction.append("prune", found.facts).seq
 
 
@@ -150,15 +150,15 @@ def _delete(ledger: Ledger, until: float, *, accept_clock: bool) -> int:
     removed, after = 0, None
     while True:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            number, after = transaction.retention.remove(_AT_ONCE, after)
+            number, after = PruneChanges(transaction).remove(_AT_ONCE, after)
         removed += number
         if after is None:
             with ledger.read() as snapshot:
-                left = snapshot.retention.condemned()
+                left = PruneStore(snapshot).condemned()
             # Where others write side by side, what descends from something may have come before it.
             if not left or not removed or time.monotonic() >= until:
                 return left
             removed = 0
         elif time.monotonic() >= until:
             with ledger.read() as snapshot:
-                return snapshot.retention.condemned()
+                return PruneStore(snapshot).condemned()

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from jitid.capabilities.access.store import AccessStore
 from jitid.errors import IntegrityError
-from jitid.model.access import Access, AccessSnapshot, AccessState
+from jitid.model.access import Access, AccessState
 
 MARKS = (
     b'"op":"access-',
@@ -44,7 +45,7 @@ class _Told:
 class AccessMembers:
     """Takes the events about access one by one, and says which rows are not as they tell."""
 
-    def __init__(self, snapshot: AccessSnapshot, now: int) -> None:
+    def __init__(self, snapshot: AccessStore, now: int) -> None:
         self._snapshot = snapshot
         self._told: dict[str, _Told] = {}
         self._latest = now

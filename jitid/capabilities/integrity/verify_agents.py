@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
 from jitid.model.agent import Agent
-from jitid.model.directory import DirectorySnapshot
 from jitid.values.text import label
 
 MARK = b'"op":"agent-'
@@ -28,7 +28,7 @@ def _unsaid() -> dict[str, Any]:
 class AgentMembers:
     """Takes the events about agents, and says at their end which records are not as those tell."""
 
-    def __init__(self, snapshot: DirectorySnapshot, without: str) -> None:
+    def __init__(self, snapshot: DirectoryStore, without: str) -> None:
         """`without` names a table of identities that are gone."""
         self._snapshot = snapshot
         self._without = without

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.errors import IntegrityError
-from jitid.model.approval import Approval, ApprovalSnapshot, ApprovalState
+from jitid.model.approval import Approval, ApprovalState
 
 MARKS = (
     b'"op":"approval-',
@@ -69,7 +70,7 @@ class _Told:
 class ApprovalRows:
     """Takes the events about approvals one by one, and says which rows are not as they tell."""
 
-    def __init__(self, snapshot: ApprovalSnapshot, now: int, pruned: PrunedMembers) -> None:
+    def __init__(self, snapshot: ApprovalStore, now: int, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
         self._told: dict[str, _Told] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.capabilities.integrity.cut_store import Segment, SqlSegments, digest_of
+from jitid.capabilities.integrity.cut_store import CutStore, Segment, digest_of
 from jitid.errors import IntegrityError
 from jitid.model.event import Event
 from jitid.values import strict_json
@@ -16,7 +16,7 @@ MARK = b'"op":"cut"'
 class CutMembers:
     """Takes the events that tell of segments, and says whether the ledger has these, and what stays of them."""
 
-    def __init__(self, segments: SqlSegments) -> None:
+    def __init__(self, segments: CutStore) -> None:
         self._segments = segments
         self._rows = segments.all()
         self._told: list[Segment] = []

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
 from jitid.model.delegator import Delegator
-from jitid.model.directory import DirectorySnapshot
 from jitid.values import strict_json
 from jitid.values.text import label
 
@@ -32,7 +32,7 @@ def told(delegator: Delegator) -> dict[str, Any]:
     }
 
 
-def digest(snapshot: DirectorySnapshot) -> str:
+def digest(snapshot: DirectoryStore) -> str:
     r"""Return SHA-256 over all delegators in the order of their names, as hex: each as JSON, with `\n` behind it."""
     return _digest(_everybody(snapshot))
 
@@ -46,7 +46,7 @@ def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
     return found.hexdigest()
 
 
-def _everybody(snapshot: DirectorySnapshot) -> Iterator[Delegator]:
+def _everybody(snapshot: DirectoryStore) -> Iterator[Delegator]:
     after: str | None = None
     while page := snapshot.delegators(group=None, disabled=None, after=after, limit=_PAGE):
         yield from page
@@ -60,7 +60,7 @@ class DelegatorMembers:
     last import is undone, step by step, and what remains must have that digest.
     """
 
-    def __init__(self, snapshot: DirectorySnapshot) -> None:
+    def __init__(self, snapshot: DirectoryStore) -> None:
         self._snapshot = snapshot
         self._base = sha256().hexdigest()
         """The digest that the last import tells; before any that of nobody."""

@@ -7,13 +7,15 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.integrity.issue_runs import OF_CREDENTIAL, OF_IDENTITY
+from jitid.capabilities.integrity.store import RowStore
 from jitid.errors import IntegrityError
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.credential import ANY_KIND
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 
 class IssuedRow(NamedTuple):
@@ -95,7 +97,7 @@ _BLOCK = 1_000
 class NumberedNames:
     """The texts of numbered names. They are numbered as they are met, so a block of them is read at once."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: View) -> None:
         self._snapshot = snapshot
         self._texts: dict[int, str] = {}
 
@@ -107,14 +109,14 @@ class NumberedNames:
             if len(self._texts) > _TERMS_KEPT:
                 self._texts.clear()
             first = number - number % _BLOCK
-            self._texts.update(self._snapshot.terms(first, first + _BLOCK))
+            self._texts.update(RowStore(self._snapshot).terms(first, first + _BLOCK))
         return self._texts.get(number)
 
 
 class IssuedMembers:
     """Compares the rows of an event with what the event says of them."""
 
-    def __init__(self, snapshot: Snapshot, without: str) -> None:
+    def __init__(self, snapshot: View, without: str) -> None:
         """`without` names a table of identities that are gone."""
         self._snapshot = snapshot
         self._without = without
@@ -123,8 +125,8 @@ class IssuedMembers:
         """How many identities have a process, as events tell."""
         self.since: int | None = None
         """The number of the first identity whose event tells what events tell since credentials have lines."""
-        self._kids = {key.key: key.kid for key in snapshot.signing_keys()}
-        self._listed = snapshot.has_status_places()
+        self._kids = {key.key: key.kid for key in KeyStore(snapshot).signing_keys()}
+        self._listed = RowStore(snapshot).has_status_places()
 
     def is_run(self, seq: int, event: Mapping[str, Any], first: int, count: int, issuer: str) -> bool:
         """Tell whether an event issued the `count` credentials from number `first` on, all of it as it tells.
@@ -134,15 +136,15 @@ class IssuedMembers:
         """
         if event["op"] != "issue" or not event.keys() >= _WHOLE or not _SINGLY.isdisjoint(event):
             return False
-        row, last = self._snapshot.alike(first), first + count - 1
+        row, last = RowStore(self._snapshot).alike(first), first + count - 1
         if row is None:
             return False
         one = Alike._make(row)
-        run = self._snapshot.run_alike(first, last, seq, one[:_COMPARED], self._without)
+        run = RowStore(self._snapshot).run_alike(first, last, seq, one[:_COMPARED], self._without)
         if run.length != count or run.jtis is None or not self._tells(event, one, first, issuer):
             return False
         kid = None if one.signed_by is None else self._kids.get(one.signed_by, "")
-        places = self._snapshot.status_places(first, last) if self._listed else []
+        places = RowStore(self._snapshot).status_places(first, last) if self._listed else []
         told = audit.rows_digest(
             *(kid, one.details, one.may_audience),
             [run.uids],
@@ -176,7 +178,7 @@ class IssuedMembers:
             self._processes += len(rows)
             if any(self._alike(row[0])[-_OF_PROCESS:] != one[-_OF_PROCESS:] for row in rows[1:]):
                 raise _edited(seq)
-        if len(rows) > 1 and len(rows) != self._snapshot.count_alike(
+        if len(rows) > 1 and len(rows) != RowStore(self._snapshot).count_alike(
             rows[0][0], rows[-1][0], seq, one[:_COMPARED], self._without
         ):
             raise _edited(seq)
@@ -189,11 +191,11 @@ class IssuedMembers:
 
     def must_be_done(self) -> None:
         """Raise IntegrityError if an identity has a process that no event tells of."""
-        if self._snapshot.processes(self._without) != self._processes:
+        if RowStore(self._snapshot).processes(self._without) != self._processes:
             raise IntegrityError("the ledger says of an identity for which process it is, and no event does")
 
     def _alike(self, key: int) -> Alike:
-        row = self._snapshot.alike(key)
+        row = RowStore(self._snapshot).alike(key)
         if row is None:
             raise IntegrityError("a row of the ledger holds what no ledger writes")
         return Alike._make(row)
@@ -293,7 +295,7 @@ class IssuedMembers:
         """Tell whether a renewed credential goes on with the line of its predecessor, made from the same."""
         return any(
             (source, subject, line) == (one.source, one.subject, one.line)
-            for source, subject, line in self._snapshot.predecessors(one.identity, of)
+            for source, subject, line in RowStore(self._snapshot).predecessors(one.identity, of)
         )
 
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.integrity.by_event import EventRows
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
+from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError
 from jitid.ledger.select import bounds
 from jitid.model.event import ended_digest, sighted_digest
-from jitid.model.leak import LeakSnapshot
 
 MARK = b'"op":"leak'
 """What stands in each event about leaks, and in no other: in a text the quotes would be escaped."""
@@ -20,7 +20,7 @@ MARK = b'"op":"leak'
 class LeakMembers:
     """Takes the leaks that belong to each event, event by event, and says which are not as the event tells."""
 
-    def __init__(self, snapshot: LeakSnapshot, pruned: PrunedMembers) -> None:
+    def __init__(self, snapshot: LeakStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
         gone, through = pruned.gone, pruned.through

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.access.store import AccessStore
 from jitid.errors import IntegrityError
-from jitid.ledger.idempotency import REMEMBERED
+from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_names import NamesMembers
     from jitid.capabilities.integrity.verify_pruned import PrunedMembers
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 ASSERTION = b'"op":"assertion"'
 """What stands in events about used assertions, and in no others: in a text the quotes would be escaped."""
@@ -33,7 +34,7 @@ def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
 class MarkMembers:
     """Takes the events that record marks, and says at their end whether the ledger has the marks that still count."""
 
-    def __init__(self, snapshot: Snapshot, pruned: PrunedMembers, names: NamesMembers) -> None:
+    def __init__(self, snapshot: View, pruned: PrunedMembers, names: NamesMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
         self._names = names
@@ -82,14 +83,14 @@ class MarkMembers:
             IntegrityError: one that still counts was edited or removed.
 
         """
-        for client, jti, until in self._snapshot.access.assertions():
+        for client, jti, until in AccessStore(self._snapshot).assertions():
             self._assertions.pop(assertion_digest(client, jti, until), None)
         # A mark without an event only refuses more, and marks from before have none.
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
             raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
         since = max(self._last - REMEMBERED, self._pruned.answers)
         missing = {request for request, at in self._answered.items() if at > since}
-        for caller, key, answered, at in self._snapshot.answered():
+        for caller, key, answered, at in IdempotencyStore(self._snapshot).answered():
             request = request_digest(caller, key, answered.digest, answered.sort)
             missing.discard(request)
             made = (answered.first, answered.last)

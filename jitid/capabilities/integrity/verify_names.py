@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.integrity.store import RowStore
 from jitid.errors import IntegrityError
 from jitid.ledger import seal
 from jitid.model.ledger_rows import FOREVER, OF_NAMES, Names
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
 
 MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
 """What stands in the events that concern the names: in a text the quotes would be escaped."""
@@ -23,7 +25,7 @@ _UNTOLD = -1
 class NamesMembers:
     """Takes the events that concern the names, and compares the ledger with the last state that they tell of."""
 
-    def __init__(self, snapshot: Snapshot, issuer: str) -> None:
+    def __init__(self, snapshot: View, issuer: str) -> None:
         self._snapshot = snapshot
         self.issuer = issuer
         """As of the last event that was taken: events leave it out as an audience."""
@@ -93,7 +95,7 @@ class NamesMembers:
 
     def _check_agents(self, until: int, since: int | None) -> None:
         """Compare `agents_until`. A lower number only takes names from agents."""
-        last = self._snapshot.last_identity()
+        last = RowStore(self._snapshot).last_identity()
         limit = last if since is None else min(last, since - 1)
         if until > (limit if self._agents_until is None else self._agents_until):
             raise IntegrityError(
@@ -106,4 +108,4 @@ class NamesMembers:
         if "former_until" not in settings:
             # The schema is of an earlier version.
             return FOREVER
-        return max(self._snapshot.now, self._snapshot.latest_expiry_of_all() or 0)
+        return max(self._snapshot.now, CredentialStore(self._snapshot).latest_expiry_of_all() or 0)

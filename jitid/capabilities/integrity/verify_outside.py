@@ -6,15 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import IntegrityError
-from jitid.model.outside import (
-    LAST_AFTER,
-    OutsideRow,
-    OutsideSnapshot,
-    confirmed_digest,
-    evidence_digest,
-    settled_digest,
-)
+from jitid.model.outside import LAST_AFTER, OutsideRow, confirmed_digest, evidence_digest, settled_digest
 from jitid.model.target import Settlement
 from jitid.values.ids import credential_id, parse_id
 
@@ -34,7 +28,7 @@ class _Settled(NamedTuple):
 class OutsideMembers:
     """Takes the events that confirm and settle, and says which rows are not as they tell."""
 
-    def __init__(self, outside: OutsideSnapshot, pruned: PrunedMembers) -> None:
+    def __init__(self, outside: OutsideStore, pruned: PrunedMembers) -> None:
         self._outside = outside
         self._pruned = pruned
         self._made: dict[bytes, str] = {}

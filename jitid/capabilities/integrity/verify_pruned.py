@@ -13,7 +13,7 @@ from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
-    from jitid.capabilities.integrity.prune_store import SqlRetention
+    from jitid.capabilities.integrity.prune_store import PruneStore
     from jitid.model.approval import Approval
 
 MARK = b'"op":"prune"'
@@ -26,7 +26,7 @@ class PrunedMembers:
     Nothing may be gone where nothing was pruned: then it takes nothing, and `through` is 0.
     """
 
-    def __init__(self, retention: SqlRetention) -> None:
+    def __init__(self, retention: PruneStore) -> None:
         self._retention = retention
         self._last = retention.last()
         self.through = 0 if self._last is None else self._last.through

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.identity.share_store import ShareStore
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.integrity.cut_store import CutStore
 from jitid.errors import IntegrityError
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.task import ADOPTED, NOBODY
@@ -13,7 +16,7 @@ from jitid.values import strict_json
 from jitid.values.text import label
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.task import Task
 
 MARK = b'"op":"task-'
@@ -36,11 +39,11 @@ class TaskMembers:
     An event names a task by the number of the event that opened it (`of`): that never changes.
     """
 
-    def __init__(self, snapshot: Snapshot, *, pruned: bool) -> None:
+    def __init__(self, snapshot: View, *, pruned: bool) -> None:
         """`pruned`: credentials may be gone, by which one could tell who opened the tasks from before."""
         self._snapshot = snapshot
         self._pruned = pruned
-        last = snapshot.segments.last()
+        last = CutStore(snapshot).last()
         self._cut = 0 if last is None else last.through
         self._opened: dict[int, Mapping[str, Any]] = {}
         self._taken: set[int] = set()
@@ -101,7 +104,7 @@ class TaskMembers:
         self._from_before = from_before
         events: dict[int, int] = {}
         adopted: dict[int, list[Task]] = {}
-        for task in self._snapshot.all_tasks():
+        for task in TaskStore(self._snapshot).all_tasks():
             events[task.key] = task.event
             if task.name.startswith(ADOPTED):
                 adopted.setdefault(task.event, []).append(task)
@@ -112,10 +115,10 @@ class TaskMembers:
             raise IntegrityError(
                 f"event {seq} opened the task {label(told['name'])}, and the ledger no longer says so"
             )
-        if (name := self._snapshot.wrongly_opened(self._pruned)) is not None:
+        if (name := TaskStore(self._snapshot).wrongly_opened(self._pruned)) is not None:
             raise IntegrityError(f"the task {label(name)} does not belong to who opened it first")
         found: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
-        for share in self._snapshot.shares.all():
+        for share in ShareStore(self._snapshot).all():
             found.setdefault((events.get(share.task, 0), share.name), []).append(
                 (share.event, share.ended_event)
             )

@@ -8,9 +8,10 @@ from typing import Any
 
 from jitid.capabilities.integrity.by_event import EventRows
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
+from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError
 from jitid.model.event import used_digest
-from jitid.model.use import UseRow, UseSnapshot
+from jitid.model.use import UseRow
 
 MARK = b'"op":"use"'
 """What stands in each event about actions, and in no other: in a text the quotes would be escaped."""
@@ -19,7 +20,7 @@ MARK = b'"op":"use"'
 class UseMembers:
     """Takes the actions that belong to each event, event by event, and says which are not as the event tells."""
 
-    def __init__(self, snapshot: UseSnapshot, pruned: PrunedMembers) -> None:
+    def __init__(self, snapshot: UseStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
         rows = snapshot.use_rows(pruned.without, pruned.nobody)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.directory.name_rights import objections_to
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import PresenterError, RefusedError
 from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
@@ -13,10 +15,9 @@ if TYPE_CHECKING:
     from jitid.capabilities.access.oidc import Proof
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.issue.request import ProvedActor
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
-    from jitid.model.directory import DirectorySnapshot
 
 
 _OTHERS = ("user:", "system:", "agent:")
@@ -52,7 +53,7 @@ def is_owner(caller: Caller | None) -> bool:
     return caller is None or caller.roles is None
 
 
-def names_of_agent(snapshot: DirectorySnapshot, agent: str) -> frozenset[str]:
+def names_of_agent(snapshot: DirectoryStore, agent: str) -> frozenset[str]:
     """Return the names of an agent that a record binds to it: none for an agent that is not registered."""
     record = snapshot.find_agent(agent)
     if record is None or record.unregistered_at is not None:
@@ -62,24 +63,24 @@ def names_of_agent(snapshot: DirectorySnapshot, agent: str) -> frozenset[str]:
     return own if agent.startswith(_OTHERS) else own | {agent}
 
 
-def names_of_identity(snapshot: Snapshot, held: Credential) -> frozenset[str]:
+def names_of_identity(snapshot: View, held: Credential) -> frozenset[str]:
     """Return the names of the agent that a credential was issued to, as long as it may go on under them."""
     if held.recurring is None or objections_to(snapshot, held, snapshot.now):
         return frozenset()
-    return names_of_agent(snapshot, held.agent)
+    return names_of_agent(DirectoryStore(snapshot), held.agent)
 
 
-def names_of(snapshot: Snapshot, caller: Caller) -> frozenset[str]:
+def names_of(snapshot: View, caller: Caller) -> frozenset[str]:
     """Return the names of a caller that are not merely claims: an unregistered agent has none."""
     if caller.agent is None:
         return frozenset({caller.name, caller.delegator or caller.name})
     raw = None if caller.credential is None else parse_id(caller.credential)[1]
-    held = None if raw is None else snapshot.find_credential("jti", raw)
+    held = None if raw is None else CredentialStore(snapshot).find_credential("jti", raw)
     return frozenset() if held is None else names_of_identity(snapshot, held)
 
 
 def client_actor(
-    snapshot: Snapshot, caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False
+    snapshot: View, caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False
 ) -> Actor:
     """Return the actor where no other one is proved: the caller, who acts under the name of an agent.
 
@@ -96,7 +97,7 @@ def client_actor(
     if caller is None or caller.roles is None:
         names |= {agent, f"agent:{agent}"}
     elif "issuer" in caller.roles:
-        names |= names_of_agent(snapshot, agent)
+        names |= names_of_agent(DirectoryStore(snapshot), agent)
     elif exactly and agent != own_agent(caller):
         raise RefusedError(
             f"{caller.name} may not name {label(agent)} as the agent that acts: it acts as "

@@ -10,6 +10,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from jitid.capabilities.directory.governance import Objection
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
 from jitid.capabilities.issue.request import IssueRequest, Terms, named
 from jitid.errors import (
     ApprovalNeededError,
@@ -17,7 +20,9 @@ from jitid.errors import (
     NotFoundError,
     PolicyDeniedError,
 )
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger import expiry, policies
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.approval import Approval, Word
 from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.model.delegator import Delegator
@@ -36,7 +41,7 @@ _MOST_IDENTITIES = 32
 _MOST_BYTES = 1 << 22
 """The maximum number of bytes of audit events that are read for that: each poll for an approval reads them."""
 
-_WALKED: WeakKeyDictionary[Snapshot, dict[str, set[str] | None]] = WeakKeyDictionary()
+_WALKED: WeakKeyDictionary[View, dict[str, set[str] | None]] = WeakKeyDictionary()
 """The names behind each party, by view: many requests of one batch have the same parties."""
 
 
@@ -103,7 +108,7 @@ def exact(
 
 
 def decide(
-    snapshot: Snapshot,
+    snapshot: View,
     terms: Terms,
     asked: PolicyRequest,
     exactly: bytes,
@@ -141,19 +146,19 @@ def decide(
     return found, terms.policy.decide(asked, narrow=narrow, explain=False, approved=groups)
 
 
-def _alike(snapshot: Snapshot, exactly: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
+def _alike(snapshot: View, exactly: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
     """Return the requests of exactly this by a requester that need the approval of these groups, the newest first.
 
     An approval is for its requester alone: the same request by another caller neither uses nor shares it.
     """
     return [
         one
-        for one in snapshot.approvals.alike(sha256(exactly).digest(), requester)
+        for one in ApprovalStore(snapshot).alike(sha256(exactly).digest(), requester)
         if set(one.groups) == set(groups) and is_requester(snapshot, one, requester)
     ]
 
 
-def is_requester(snapshot: Snapshot, approval: Approval, requester: str) -> bool:
+def is_requester(snapshot: View, approval: Approval, requester: str) -> bool:
     """Tell whether a requester, as `Terms.requester` names it, is the one that made a request.
 
     Raises:
@@ -165,11 +170,11 @@ def is_requester(snapshot: Snapshot, approval: Approval, requester: str) -> bool
         not _is_identity(made_by)
         and not _is_identity(requester)
         # A person is the same one under each name that the directory has of them.
-        and snapshot.own_name(made_by) == snapshot.own_name(requester)
+        and DirectoryStore(snapshot).own_name(made_by) == DirectoryStore(snapshot).own_name(requester)
     )
 
 
-def _requester(snapshot: Snapshot, approval: Approval) -> str:
+def _requester(snapshot: View, approval: Approval) -> str:
     """Return who made a request: the id of an identity, or a name with its kind. Raises IntegrityError."""
     event = snapshot.event(approval.event)
     document = {} if event is None else event.document()
@@ -188,7 +193,9 @@ def _requester(snapshot: Snapshot, approval: Approval) -> str:
     if approval.asked_by.startswith("agent:"):
         # A row from before names the agent; agents of one name are many, and the event tells which of them it was.
         bearer = document.get("bearer")
-        made = None if bearer is None else snapshot.find_credential("jti", parse_id(bearer)[1])
+        made = (
+            None if bearer is None else CredentialStore(snapshot).find_credential("jti", parse_id(bearer)[1])
+        )
         return approval.asked_by if made is None else made.id
     return named(approval.asked_by)
 
@@ -205,8 +212,7 @@ def ask(
     Return the denial with the ids of its requests and a hint; or, if too many requests are open, a denial without any.
     The limit is needed because each poll, grant and disabling reads all open requests.
     """
-    approvals = transaction.approvals
-    approvals.close_expired()
+    expiry.close_approvals(transaction)
     asked = (denial, *denial.others)
     known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in asked]
     if not all(known):
@@ -227,7 +233,7 @@ def ask(
             one.missing = _missing(transaction, found[0], terms.requester) or one.groups
         ids.append(found[0].id if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
-    transaction.keep_policy(terms.policy.digest, terms.policy_text)
+    policies.keep(transaction, terms.policy.digest, terms.policy_text)
     transaction.append("denial", {**denial.facts, "approval": ids[0]})
     denial.requests = tuple(ids)
     more = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
@@ -246,19 +252,19 @@ def _waiting(transaction: Transaction, delegator: str, requester: str, more: int
     Without the separate limit, one agent could use up the limit of its delegator. If `more` requests exceed the limit,
     the requests of agents without a live credential are withdrawn first: revoking an agent frees its share.
     """
-    asked = transaction.approvals.open_for(delegator, agents=_is_identity(requester))
+    asked = ApprovalChanges(transaction).open_for(delegator, agents=_is_identity(requester))
     waiting = sum(asked.values())
     if _is_identity(requester) and waiting + more > _MOST_OPEN:
-        living = transaction.alive([parse_id(one)[1] for one in asked])
+        living = CredentialStore(transaction).alive([parse_id(one)[1] for one in asked])
         dead = [one for one in asked if parse_id(one)[1] not in living]
         if dead:
-            requests = transaction.approvals.withdraw_of(delegator, dead)
+            requests = ApprovalChanges(transaction).withdraw_of(delegator, dead)
             transaction.append("approval-withdraw", {"delegator": delegator, "requests": requests})
             waiting -= requests
     return waiting
 
 
-def _missing(snapshot: Snapshot, approval: Approval, requester: str) -> tuple[str, ...]:
+def _missing(snapshot: View, approval: Approval, requester: str) -> tuple[str, ...]:
     """Return the groups of whom nobody has granted a request so that it counts now."""
     return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, requester)])
 
@@ -267,8 +273,8 @@ def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms)
     uid = new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))
     request = _read(denial.exact)
     until = transaction.now + terms.approval_patience
-    requester = terms.requester if terms.identity else transaction.own_name(terms.requester)
-    transaction.approvals.ask(uid, denial.exact, request["delegator"], requester, until, denial.groups)
+    requester = terms.requester if terms.identity else DirectoryStore(transaction).own_name(terms.requester)
+    ApprovalChanges(transaction).ask(uid, denial.exact, request["delegator"], requester, until, denial.groups)
     transaction.append(
         "approval-request",
         {
@@ -284,7 +290,7 @@ def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms)
     return approval_id(uid)
 
 
-def find(snapshot: Snapshot, id_: str) -> Approval:
+def find(snapshot: View, id_: str) -> Approval:
     """Return a request by its id.
 
     Raises:
@@ -292,7 +298,7 @@ def find(snapshot: Snapshot, id_: str) -> Approval:
         NotFoundError: there is no such request.
 
     """
-    found = snapshot.approvals.find(parse_approval_id(id_))
+    found = ApprovalStore(snapshot).find(parse_approval_id(id_))
     if found is None:
         raise NotFoundError(f"the ledger knows no request {quote(id_)}", "see: jitid approve list")
     return found
@@ -304,7 +310,7 @@ def requested(approval: Approval) -> dict[str, Any]:
 
 
 def objections(
-    snapshot: Snapshot, approval: Approval, person: Delegator, *requesters: str, presenter: str | None = None
+    snapshot: View, approval: Approval, person: Delegator, *requesters: str, presenter: str | None = None
 ) -> list[Objection]:
     """Return why a delegator cannot grant a request at all: who requests something does not approve of it.
 
@@ -324,7 +330,7 @@ def objections(
     for part, how in (("acting", "acts in it"), ("parent", "is its parent")):
         if part in request:
             parts.setdefault(request[part], how)
-    parties = {snapshot.own_name(request["delegator"])}
+    parties = {DirectoryStore(snapshot).own_name(request["delegator"])}
     walked = _WALKED.setdefault(snapshot, {})
     for one, how in parts.items():
         if one not in walked:
@@ -337,7 +343,9 @@ def objections(
             why = f"{how}, as {quote(one)}" if direct else f"is behind {quote(one)}, which {how}"
             return [_party(person, why)]
         parties |= behind
-    if presenter is not None and (_is_identity(presenter) or snapshot.own_name(presenter) in parties):
+    if presenter is not None and (
+        _is_identity(presenter) or DirectoryStore(snapshot).own_name(presenter) in parties
+    ):
         return [_presented(person, presenter)]
     return []
 
@@ -367,7 +375,7 @@ def _presented(person: Delegator, presenter: str) -> Objection:
     )
 
 
-def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
+def _behind(snapshot: View, party: str) -> set[str] | None:
     """Return the names, each with its kind, of a party to a request and of everybody who stands behind it.
 
     Behind an identity stand its delegator, its agent, the agents above it, and the callers that issued or renewed one
@@ -376,13 +384,13 @@ def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
     None if a limit is exceeded, or if rows that are needed were pruned.
     """
     if not _is_identity(party):
-        return {party, snapshot.own_name(party)}
+        return {party, DirectoryStore(snapshot).own_name(party)}
     names: set[str] = set()
     waiting, seen, left = [party], {party}, _MOST_BYTES
     while waiting:
         uid = parse_id(waiting.pop())[1]
-        made = snapshot.first_of(uid)
-        makers, size = snapshot.makers_of(uid, left)
+        made = CredentialStore(snapshot).first_of(uid)
+        makers, size = CredentialStore(snapshot).makers_of(uid, left)
         left -= size
         if made is None or not makers or left < 0 or len(seen) > _MOST_IDENTITIES:
             return None
@@ -400,10 +408,10 @@ def _behind(snapshot: Snapshot, party: str) -> set[str] | None:
                 waiting.append(one)
             else:
                 names.add(one)
-    return names | {snapshot.own_name(name) for name in names}
+    return names | {DirectoryStore(snapshot).own_name(name) for name in names}
 
 
-def _made_by(snapshot: Snapshot, maker: Maker) -> set[str | None] | None:
+def _made_by(snapshot: View, maker: Maker) -> set[str | None] | None:
     """Return the caller, the actor and the proved subject of an event: names, subjects, and ids of identities.
 
     None if the row of the caller's credential was pruned.
@@ -414,25 +422,25 @@ def _made_by(snapshot: Snapshot, maker: Maker) -> set[str | None] | None:
     found.add(by)
     # A credential that renews itself, is attached to, or delegates adds no other party.
     if maker.bearer is not None and maker.bearer not in (maker.of, maker.made_from):
-        held = snapshot.find_credential("jti", parse_id(maker.bearer)[1])
+        held = CredentialStore(snapshot).find_credential("jti", parse_id(maker.bearer)[1])
         if held is None:
             return None
         found.add(held.id)
     return found
 
 
-def _counts(snapshot: Snapshot, approval: Approval, word: Word, requester: str) -> bool:
+def _counts(snapshot: View, approval: Approval, word: Word, requester: str) -> bool:
     """Tell whether what was granted for a group counts now."""
     if not word.holds_at(snapshot.now):
         return False
     assert word.approver is not None
     presenter = _told(snapshot, approval, word).get("presenter")
-    person = snapshot.find_delegator(word.approver)
+    person = DirectoryStore(snapshot).find_delegator(word.approver)
     # They may have got a name since that is the requester's.
     return person is not None and not objections(snapshot, approval, person, requester, presenter=presenter)
 
 
-def _told(snapshot: Snapshot, approval: Approval, word: Word) -> dict[str, Any]:
+def _told(snapshot: View, approval: Approval, word: Word) -> dict[str, Any]:
     """Return what the audit log tells of a grant. Raises IntegrityError if it tells nothing: a row is written fast."""
     event = None if word.event is None else snapshot.event(word.event)
     document: dict[str, Any] = {} if event is None else event.document()

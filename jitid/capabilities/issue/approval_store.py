@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.values.ids import IDENTITY, approval_id, identity_id
 from jitid.values.times import check_times
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 _APPROVAL = """
     SELECT p.id, p.uid, p.digest, p.request, p.delegator, p.asked_by, p.asked_at, p.expires_at, p.ended_at,
@@ -26,12 +30,14 @@ _RUNS = "g.granted = 1 AND g.expires_at > :now"
 _AT_ONCE = 500
 
 
-class SqlApprovals:
+class ApprovalStore:
     """What a view of a ledger that speaks SQL answers about requests for approval."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._now = view.now
+        # Two that count on one approval at the same time would each use it.
+        view.alone()
 
     def find(self, uid: bytes) -> Approval | None:
         """Return the request with that id (16 bytes)."""
@@ -109,12 +115,12 @@ class SqlApprovals:
                 yield _approval(row, words.get(row[0], []))
 
 
-class SqlApprovalChanges(SqlApprovals):
+class ApprovalChanges(ApprovalStore):
     """What a durable change of a ledger that speaks SQL does to requests for approval."""
 
-    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
-        super().__init__(db, now)
-        self._next_seq = next_seq
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     def ask(
         self,
@@ -139,7 +145,7 @@ class SqlApprovalChanges(SqlApprovals):
                 "asked_by": asked_by,
                 "now": self._now,
                 "expires_at": expires_at,
-                "event": self._next_seq(),
+                "event": self._transaction.next_seq(),
             },
         ).fetchone()
         self._db.executemany(
@@ -150,7 +156,7 @@ class SqlApprovalChanges(SqlApprovals):
         self, key: int, groups: Sequence[str], approver: str, proof: str, expires_at: int | None
     ) -> None:
         """Record what somebody says for these groups of a request: a grant until then, or no for ever."""
-        seq = self._next_seq()
+        seq = self._transaction.next_seq()
         self._db.executemany(
             """UPDATE approval_group SET approver = ?, proof = ?, granted = ?, decided_at = ?, expires_at = ?, event = ?
                 WHERE approval = ? AND name = ?""",
@@ -179,7 +185,7 @@ class SqlApprovalChanges(SqlApprovals):
         done: int = self._db.execute(
             """UPDATE approval SET ended_at = :now, ended_as = :state, ended_event = :event
                 WHERE ended_at IS NULL""",
-            {"now": self._now, "state": ApprovalState.WITHDRAWN.value, "event": self._next_seq()},
+            {"now": self._now, "state": ApprovalState.WITHDRAWN.value, "event": self._transaction.next_seq()},
         ).rowcount
         return done
 
@@ -188,7 +194,7 @@ class SqlApprovalChanges(SqlApprovals):
         values = {
             "now": self._now,
             "state": ApprovalState.WITHDRAWN.value,
-            "event": self._next_seq(),
+            "event": self._transaction.next_seq(),
             "delegator": delegator,
         }
         return sum(
@@ -198,22 +204,6 @@ class SqlApprovalChanges(SqlApprovals):
                 {**values, "requester": one},
             ).rowcount
             for one in requesters
-        )
-
-    def close_expired(self) -> None:
-        """Record of what has run out that it has, so that no clock which is set back brings it to life."""
-        self._db.execute(
-            """UPDATE approval SET ended_at = expires_at, ended_as = :state, ended_event = :event
-                WHERE ended_at IS NULL AND expires_at <= :now""",
-            {"state": ApprovalState.EXPIRED.value, "event": self._next_seq(), "now": self._now},
-        )
-        # They are as if nothing had been said; the audit log has what was.
-        self._db.execute(
-            """UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
-                      expires_at = NULL, event = NULL
-                WHERE granted = 1 AND expires_at <= :now
-                  AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL)""",
-            {"now": self._now},
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential, record_at_target
 from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.capabilities.issue.renewal import plan
@@ -10,7 +11,9 @@ from jitid.capabilities.issue.request import AttachRequest, Terms
 from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
-from jitid.ledger.contract import Transaction
+from jitid.ledger import policies
+from jitid.ledger.status_places import StatusStore
+from jitid.ledger.transaction import Transaction
 from jitid.model import event
 from jitid.model.credential import kept_kinds, sort_of
 from jitid.model.ledger_rows import CredentialRow, Names
@@ -34,7 +37,7 @@ def attach(
     """
     verified = introspection.verify(transaction, names, request.token.reveal(), None)
     held = verified.credential
-    task = transaction.task_numbered(held.task_key)
+    task = TaskStore(transaction).task_numbered(held.task_key)
     assert task is not None
     planned = plan(transaction, names, verified, task, request, terms)
     draft, kind = planned.draft, sort_of(request.kind)
@@ -79,11 +82,11 @@ def attach(
         ],
     )
     if ids.listed is not None:
-        transaction.statuses.add(placed([ids], number))
+        StatusStore(transaction).add(placed([ids], number))
     if mint.issuer is None:
         assert planned.chosen is not None
         record_at_target(transaction, number, credential_id(jti), planned.chosen)
-    transaction.keep_policy(planned.decision.policy, terms.policy_text)
+    policies.keep(transaction, planned.decision.policy, terms.policy_text)
     transaction.append(
         "attach",
         {

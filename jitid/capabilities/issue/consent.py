@@ -7,10 +7,13 @@ from typing import NamedTuple, assert_never
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.issue.approval_request import a_member, about, find, objections, requested
+from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.capabilities.issue.request import Terms
 from jitid.errors import UsageError
-from jitid.ledger.contract import Transaction
+from jitid.ledger import expiry
+from jitid.ledger.transaction import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.delegator import Delegator
 from jitid.values.text import check_text, label, quote
@@ -67,8 +70,8 @@ def grant(
     if not missing:
         return approval, None
     until = min(transaction.now + (longest if lifetime is None else lifetime), approval.expires_at)
-    transaction.approvals.close_expired()
-    transaction.approvals.speak(approval.key, missing, person.name, approver.proof, until)
+    expiry.close_approvals(transaction)
+    ApprovalChanges(transaction).speak(approval.key, missing, person.name, approver.proof, until)
     event = transaction.append(
         "approval-grant",
         {
@@ -100,8 +103,8 @@ def deny(
     approval, person, groups = _speaking(transaction, id_, approver, group, reason, also=ApprovalState.DENIED)
     if approval.state_at(transaction.now) is ApprovalState.DENIED:
         return approval, None
-    transaction.approvals.close_expired()
-    transaction.approvals.speak(approval.key, groups, person.name, approver.proof, None)
+    expiry.close_approvals(transaction)
+    ApprovalChanges(transaction).speak(approval.key, groups, person.name, approver.proof, None)
     event = transaction.append(
         "approval-deny",
         {
@@ -146,7 +149,9 @@ def _speaking(
             f"request {id_} does not need the approval of {quote(group)}; nothing was changed",
             f"it needs that of {a_member(approval.groups)}",
         )
-    person = transaction.find_delegator(governance.known_as(transaction, approver.name, approver.subject))
+    person = DirectoryStore(transaction).find_delegator(
+        governance.known_as(DirectoryStore(transaction), approver.name, approver.subject)
+    )
     if approver.proof == "oidc":
         governance.must_be_newer(approver.proved_at, person)
     foreign = governance.foreign_subject(person, approver.subject, "approver-subject")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid.capabilities.directory import name_rights
 from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity.store import CredentialChanges
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.mint import (
     Mint,
@@ -29,6 +31,7 @@ from jitid.capabilities.issue.request import IssueRequest, Terms, questions
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring
+from jitid.ledger import policies
 from jitid.model import event as audit
 from jitid.model.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
@@ -40,7 +43,8 @@ from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.targets import Chosen
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 
 _UNNUMBERED = 0
@@ -92,7 +96,7 @@ class Issued(NamedTuple):
 
 
 def preview(
-    snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, as_of: int | None = None
+    snapshot: View, names: Names, request: IssueRequest, terms: Terms, as_of: int | None = None
 ) -> Issued:
     """Return what `issue` would do now, or if the policy were asked at the time `as_of`, changing nothing.
 
@@ -127,7 +131,7 @@ class Foreseen(NamedTuple):
     seq: int
     """The number of the last event then."""
     changed_at: int | None
-    """`Snapshot.changed_at`."""
+    """`View.changed_at`."""
     each: list[Ahead | None]
     """None for a request that waits for the lock."""
 
@@ -135,7 +139,7 @@ class Foreseen(NamedTuple):
 class _Supposing:
     """A snapshot that also finds the tasks which earlier requests of the same list will open."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: View) -> None:
         self._snapshot = snapshot
         self._tasks: dict[tuple[str, str | None], Task] = {}
 
@@ -144,7 +148,7 @@ class _Supposing:
 
     def find_task(self, name: str, opener: str | None = None) -> Task | None:
         """Return a task of the snapshot, or one that the list will open; that one has no number yet."""
-        return self._tasks.get((name, opener)) or self._snapshot.find_task(name, opener)
+        return self._tasks.get((name, opener)) or TaskStore(self._snapshot).find_task(name, opener)
 
     def open(self, plan: Plan) -> None:
         """Add the task that a plan opens, if it opens one."""
@@ -163,7 +167,7 @@ class _Supposing:
 
 
 def foresee(
-    snapshot: Snapshot, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
+    snapshot: View, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
 ) -> Foreseen:
     """Plan requests and make their secrets before the lock is taken, as far as they need not wait for the lock.
 
@@ -195,9 +199,7 @@ def foresee(
         # What a target makes is made after the transaction.
         if not is_outside(request.kind):
             with suppress(JitidError, _NotNowError):
-                one = _settle(
-                    cast("Snapshot", supposing), names, request, terms, mint_for, raw, beside, drawn
-                )
+                one = _settle(cast("View", supposing), names, request, terms, mint_for, raw, beside, drawn)
                 supposing.open(one.plan)
         # Whether an approval can still be used, only the transaction that uses it can tell.
         found.append(one if one is None or one.plan.approval is None else None)
@@ -436,14 +438,14 @@ def _opened(transaction: Transaction, one: Settled, event: int) -> Settled:
     if one.plan.task is not None:
         return one
     draft = one.plan.draft
-    task = transaction.open_task(
+    task = TaskChanges(transaction).open_task(
         draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline, draft.delegator, event
     )
     return one._replace(plan=one.plan._replace(task=task))
 
 
 def _settle(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     request: IssueRequest,
     terms: Terms,
@@ -481,7 +483,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         assert one.plan.task is not None
         if "opened" in one.plan.facts and one.plan.task.event != numbers[len(events)]:
             # A signing key was made meanwhile, which has an event of its own.
-            transaction.opened_by(one.plan.task.key, numbers[len(events)])
+            TaskChanges(transaction).opened_by(one.plan.task.key, numbers[len(events)])
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
@@ -556,25 +558,32 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         events.append({**one.plan.facts, **_members(one.raw), "certified": certified, "rows": rows})
     transaction.add(identities, credentials)
     if places:
-        transaction.statuses.add(places)
+        from jitid.ledger.status_places import StatusStore
+
+        StatusStore(transaction).add(places)
     for key, jti, one in at_targets:
         assert one.plan.chosen is not None
         record_at_target(transaction, key, credential_id(jti), one.plan.chosen)
     for identity, process in bound:
-        transaction.bind(identity, process)
-    for approval, identity, event in used:
-        transaction.approvals.use(approval, identity, event)
+        CredentialChanges(transaction).bind(identity, process)
+    if used:
+        from jitid.capabilities.issue.approval_store import ApprovalChanges
+
+        approvals = ApprovalChanges(transaction)
+        for approval, identity, event in used:
+            approvals.use(approval, identity, event)
     for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
-        transaction.keep_policy(digest, text)
+        policies.keep(transaction, digest, text)
     transaction.append_each("issue", events)
 
 
 def record_at_target(transaction: Transaction, key: int, jti: str, chosen: Chosen) -> None:
     """Record that a target is about to make a credential, of which there is a row already."""
+    from jitid.capabilities.targets.store import OutsideChanges
     from jitid.model.target import name_at
 
     assert chosen.target is not None
-    transaction.outside.add(key, chosen.target.name, name_at(chosen.target, jti))
+    OutsideChanges(transaction).add(key, chosen.target.name, name_at(chosen.target, jti))
 
 
 def _members(raw: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:

@@ -15,13 +15,16 @@ from jitid.errors import IntegrityError, JitidError
 from jitid.issuers.issuer import Ids, Issuer, Minted, Order
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.retry import change
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.credential import Kind, never_made
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger, Snapshot, Transaction
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 LISTED = frozenset({"jwt", "jwt-svid"})
 """The kinds whose credentials name their place in a status list, where one is published."""
@@ -133,16 +136,14 @@ def signing(kind: Kind, algorithm: str) -> Signing | None:
             return None
 
 
-def current_key_of(
-    snapshot: Snapshot, keyring: Keyring, algorithm: str, use: str = "jws"
-) -> SigningKey | None:
+def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey | None:
     """Return the key for that use that signs with that algorithm now, if there is one.
 
     Raises:
         IntegrityError: other machines have such keys of the ledger, and this one has none.
 
     """
-    every = snapshot.signing_keys()
+    every = KeyStore(snapshot).signing_keys()
     living = [key for key in every if key.use == use and key.signs]
     held = [key for key in living if keyring.holds(key.kid)]
     if living and not held:
@@ -168,7 +169,7 @@ def usable_key(
     if key is not None:
         return key
     transaction.alone()
-    if use == "x509" and any(key.use == use for key in transaction.signing_keys()):
+    if use == "x509" and any(key.use == use for key in KeyStore(transaction).signing_keys()):
         raise IntegrityError(
             "the ledger has no X.509 authority that signs now; nothing was changed",
             "import the certificate that was requested: jitid keys import CHAIN; or make another authority: "
@@ -209,14 +210,14 @@ def new_key(
         StorageError: it cannot be written; nothing was changed.
 
     """
-    keyring.must_be_for({key.kid for key in transaction.signing_keys()})
+    keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create(algorithm) if make is None else make()
     certificates = None
     if use == "x509":
         from jitid.crypto.x509 import self_signed
 
         certificates = self_signed(signer, names.trust_domain, transaction.now)
-    key = transaction.add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
+    key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
     kept = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
     return key, {**told(key), **kept}
 
@@ -232,7 +233,7 @@ def told(key: SigningKey) -> dict[str, Any]:
 
 
 def names_of(
-    snapshot: Snapshot,
+    snapshot: View,
     mint: Mint,
     kind: str,
     expires_at: int,
@@ -258,7 +259,11 @@ def names_of(
 def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
     """Tell whether no other token has got the places of these, which are all in one list."""
     places = [place for _, _, place in names if place is not None]
-    return not places or not transaction.statuses.taken(places[0].list, [place.place for place in places])
+    if not places:
+        return True
+    from jitid.ledger.status_places import StatusStore
+
+    return not StatusStore(transaction).taken(places[0].list, [place.place for place in places])
 
 
 def placed(names: Sequence[Ids], first: int) -> list[tuple[int, int, int]]:

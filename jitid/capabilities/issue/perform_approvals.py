@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import own_tasks
 from jitid.authority.presented import must_be_first, present
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import approval_operations as ops
 from jitid.capabilities.issue import approval_request, consent
 from jitid.capabilities.issue.actors import is_owner
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.ledger.policies import kept
@@ -19,7 +22,7 @@ from jitid.values.ids import parse_approval_id
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.issue.request import Terms
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task
@@ -36,7 +39,7 @@ def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
         case ops.ListApprovals():
             with inside.ledger.read() as snapshot:
                 return ops.ApprovalPage(
-                    snapshot.approvals.some(given.chosen, given.limit, given.within), snapshot.now
+                    ApprovalStore(snapshot).some(given.chosen, given.limit, given.within), snapshot.now
                 )
         case ops.FindApprovals():
             with inside.ledger.read() as snapshot:
@@ -102,7 +105,7 @@ def _approver(
     ), use
 
 
-def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:
+def _details(snapshot: View, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:
     """Return a request with what an approver needs to know; the requester gets the part that they may read."""
     found = _seen(snapshot, found, caller)
     task = _task(snapshot, found)
@@ -117,11 +120,17 @@ def _details(snapshot: Snapshot, found: Approval, caller: Caller | None) -> ops.
         task = None if task is None else own_tasks.as_seen(snapshot, caller, task)
         event, ended = own_tasks.seen(event), None if ended is None else own_tasks.seen(ended)
     return ops.ApprovalDetails(
-        found, snapshot.now, snapshot.find_delegator(found.delegator), task, event, ended, rules
+        found,
+        snapshot.now,
+        DirectoryStore(snapshot).find_delegator(found.delegator),
+        task,
+        event,
+        ended,
+        rules,
     )
 
 
-def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approval:
+def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
     """Return a request without what its task is for, where that is kept from who looks."""
     request, task = approval_request.requested(found), _task(snapshot, found)
     # A task of another delegator may have been given on since, and is not found by the owner that it had.
@@ -134,7 +143,7 @@ def _seen(snapshot: Snapshot, found: Approval, caller: Caller | None) -> Approva
     return found._replace(request=strict_json.dumps(told).encode())
 
 
-def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool:
+def _decides(snapshot: View, found: Approval, caller: Caller | None) -> bool:
     """Tell whether a caller is in a group that must approve, or has a role that lists all requests."""
     if caller is None or own_tasks.lists_approvals(caller):
         return True
@@ -142,11 +151,11 @@ def _decides(snapshot: Snapshot, found: Approval, caller: Caller | None) -> bool
     return any(group in groups for group in found.groups)
 
 
-def _task(snapshot: Snapshot, found: Approval) -> Task | None:
+def _task(snapshot: View, found: Approval) -> Task | None:
     request = approval_request.requested(found)
-    return snapshot.find_task(request["task"], request.get("opener", request["delegator"]))
+    return TaskStore(snapshot).find_task(request["task"], request.get("opener", request["delegator"]))
 
 
-def _event(snapshot: Snapshot, seq: int | None) -> dict[str, Any] | None:
+def _event(snapshot: View, seq: int | None) -> dict[str, Any] | None:
     event = None if seq is None else snapshot.event(seq)
     return None if event is None else event.document()

@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.request import IssueRequest, Terms
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
@@ -27,7 +29,7 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.targets import Chosen
-    from jitid.ledger.contract import Snapshot
+    from jitid.ledger.view import View
     from jitid.model.agent import Agent
     from jitid.model.approval import Approval
 
@@ -76,7 +78,7 @@ class Plan(NamedTuple):
 
 
 def plan(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     request: IssueRequest,
     terms: Terms,
@@ -127,7 +129,7 @@ def plan(
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
     template = None if chosen is None else chosen.told
-    records = [] if above is None else governance.records_of(snapshot, _chain(above))
+    records = [] if above is None else governance.records_of(DirectoryStore(snapshot), _chain(above))
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.obtainable(request, terms, parent, own_records, notes)
     depth = parent.depth + 1 if parent else 0
@@ -379,7 +381,7 @@ def _check_values(request: IssueRequest, ttl: int) -> None:
             raise UsageError(str(error)) from error
 
 
-def who_acts(snapshot: Snapshot, request: IssueRequest) -> str | None:
+def who_acts(snapshot: View, request: IssueRequest) -> str | None:
     """Return who acts by a token of their own: the id of an identity, or the delegator whom another issuer proves.
 
     Raises:
@@ -389,7 +391,7 @@ def who_acts(snapshot: Snapshot, request: IssueRequest) -> str | None:
     try:
         if request.proved_credential is None:
             return name_rights.owner_of_actor(snapshot, request)
-        found = snapshot.find_credential("jti", parse_id(request.proved_credential)[1])
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(request.proved_credential)[1])
         if found is None:
             raise InvalidCredentialError(introspection.UNKNOWN)
         return introspection.judge(snapshot, found, None).credential.id
@@ -397,7 +399,7 @@ def who_acts(snapshot: Snapshot, request: IssueRequest) -> str | None:
         raise InvalidCredentialError(f"the actor's token is not valid: {error.message}", error.hint) from None
 
 
-def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspection.Verified | None:
+def _parent(snapshot: View, names: Names, request: IssueRequest) -> introspection.Verified | None:
     if request.parent is None:
         return None
     try:
@@ -409,7 +411,7 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
 
 
 def who_delegates(
-    snapshot: Snapshot, request: IssueRequest, above: introspection.Verified | None, terms: Terms
+    snapshot: View, request: IssueRequest, above: introspection.Verified | None, terms: Terms
 ) -> Who:
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
@@ -424,11 +426,13 @@ def who_delegates(
     subject = request.proved_subject
     if above is not None:
         subject = above.credential.proved_subject
-    known_as = governance.known_as(snapshot, delegator, subject)
-    entry = snapshot.entry(known_as, request.agent)
+    known_as = governance.known_as(DirectoryStore(snapshot), delegator, subject)
+    entry = DirectoryStore(snapshot).entry(known_as, request.agent)
     if above is not None:
         facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
-        governance.must_not_object(governance.proved_as_another(snapshot, delegator, subject), facts)
+        governance.must_not_object(
+            governance.proved_as_another(DirectoryStore(snapshot), delegator, subject), facts
+        )
         # A chain keeps the name and the proof that its root has.
         return Who(delegator, proof, entry)
     if proof == "oidc":
@@ -436,7 +440,7 @@ def who_delegates(
     if entry.delegator is not None and proof == "oidc" and known_as == delegator:
         # An entry has no aliases.
         foreign = governance.foreign_subject(
-            snapshot.find_delegator(delegator), request.proved_subject, "delegator-subject"
+            DirectoryStore(snapshot).find_delegator(delegator), request.proved_subject, "delegator-subject"
         )
         facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
         governance.must_not_object([] if foreign is None else [foreign], facts)
@@ -478,7 +482,7 @@ def _chain(above: introspection.Verified | None) -> list[str]:
 
 
 def _resolved(
-    snapshot: Snapshot, entry: Entry, request: IssueRequest, delegator: str, proof: str, terms: Terms
+    snapshot: View, entry: Entry, request: IssueRequest, delegator: str, proof: str, terms: Terms
 ) -> Who:
     """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
     stated = request.delegator
@@ -487,12 +491,16 @@ def _resolved(
         proof == "oidc"
         and stated is not None
         and stated not in (delegator, name)
-        and snapshot.own_name(stated) != name
+        and DirectoryStore(snapshot).own_name(stated) != name
     ):
         raise UsageError(f"the ID token proves {label(name)}, not {label(stated)}", "leave --delegator out")
     if entry.delegator is None:
         return Who(delegator, proof, entry)
-    if proof == "asserted" and terms.own_name is not None and snapshot.own_name(terms.own_name) == name:
+    if (
+        proof == "asserted"
+        and terms.own_name is not None
+        and DirectoryStore(snapshot).own_name(terms.own_name) == name
+    ):
         proof = terms.caller_proof or proof
     return Who(name, proof, entry)
 

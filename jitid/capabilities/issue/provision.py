@@ -11,12 +11,17 @@ from contextlib import suppress
 
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.ownership import told_owner
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
 from jitid.capabilities.targets import settle
+from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.capabilities.targets.targets import Targets
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
-from jitid.ledger.contract import Ledger, Snapshot, Transaction
+from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.credential import State, is_outside
 from jitid.model.outside import Outside
 from jitid.model.target import Made
@@ -84,7 +89,7 @@ def remember(ledger: Ledger, outside: Outside, reference: str) -> None:
     """Keep durably what a target calls a credential, so that it can be ended though nothing more is heard of it."""
 
     def keep(transaction: Transaction) -> None:
-        transaction.outside.remember(outside.key, reference)
+        OutsideChanges(transaction).remember(outside.key, reference)
         transaction.append("remember", {"jti": outside.record.jti, "target": outside.record.target})
 
     change(ledger, keep)
@@ -94,7 +99,7 @@ def _find(ledger: Ledger, jti: str) -> Outside:
     with ledger.read() as snapshot:
         found = [
             one._replace(record=one.record._replace(task_opener=_owner(snapshot, jti)))
-            for one in snapshot.outside.find([jti])
+            for one in OutsideStore(snapshot).find([jti])
         ]
     if not found:
         raise IntegrityError(
@@ -103,11 +108,11 @@ def _find(ledger: Ledger, jti: str) -> Outside:
     return found[0]
 
 
-def _owner(snapshot: Snapshot, jti: str) -> str:
+def _owner(snapshot: View, jti: str) -> str:
     """Return to whom the task belongs, as policies are told: a target may permit something by that."""
     credential = introspection.find(snapshot, jti)
-    task = snapshot.task_numbered(credential.task_key)
-    root = introspection.root_of(credential, snapshot.lineage(credential.identity_key))
+    task = TaskStore(snapshot).task_numbered(credential.task_key)
+    root = introspection.root_of(credential, CredentialStore(snapshot).lineage(credential.identity_key))
     return credential.task_opener if task is None else told_owner(snapshot, task, credential.delegator, root)
 
 
@@ -115,7 +120,7 @@ def _confirmation(outside: Outside, made: Made) -> Callable[[Transaction], bool]
     record = outside.record
 
     def confirm(transaction: Transaction) -> bool:
-        digest = transaction.outside.confirm(
+        digest = OutsideChanges(transaction).confirm(
             outside.key, made.secret.fingerprints(), made.reference, made.facts
         )
         if digest is None:
@@ -143,14 +148,14 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
     reason = error.message if isinstance(error, JitidError) else type(error).__name__
 
     def end(transaction: Transaction) -> None:
-        at_targets = {outside.key: outside for outside in transaction.outside.find(jtis)}
+        at_targets = {outside.key: outside for outside in OutsideChanges(transaction).find(jtis)}
         for jti in jtis:
-            credential = transaction.find_credential("jti", parse_id(jti)[1])
+            credential = CredentialStore(transaction).find_credential("jti", parse_id(jti)[1])
             if credential is None or credential.ended_at is not None:
                 continue
             outside = at_targets.get(credential.key)
             # Alone: the identity may hold others.
-            digest = transaction.end_one(credential.key, State.REVOKED)
+            digest = CredentialChanges(transaction).end_one(credential.key, State.REVOKED)
             transaction.append(
                 "mint-failure",
                 {

@@ -7,16 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection, ownership
 from jitid.capabilities.identity.introspection import Verified
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
 from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
+from jitid.capabilities.use.store import UseStore
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring
+from jitid.ledger import expiry, policies
+from jitid.ledger.status_places import StatusStore
 from jitid.model import delegation, reach
 from jitid.model import event as audit
 from jitid.model.credential import (
@@ -42,7 +48,8 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.targets import Chosen
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 
 RENEWED_TWICE = "renewed-twice"
@@ -83,7 +90,7 @@ def renew(
         _must_not_be_late(transaction, names, request.token.reveal())
         raise
     predecessor = verified.credential
-    task = transaction.task_numbered(predecessor.task_key)
+    task = TaskStore(transaction).task_numbered(predecessor.task_key)
     assert task is not None
     _must_have_no_successor(predecessor)
     renewal = plan(transaction, names, verified, task, request, terms)
@@ -97,7 +104,7 @@ def renew(
     # What a target makes is no token that could be presented for its renewal.
     assert mint.issuer is not None
     (minted,) = mint.issuer.mint([Order(draft, [ids])])
-    superseded_at = transaction.supersede(predecessor.key, draft.issued_at + terms.overlap)
+    superseded_at = CredentialChanges(transaction).supersede(predecessor.key, draft.issued_at + terms.overlap)
     assert superseded_at is not None, "a valid credential without a successor can be superseded"
     number, subject = transaction.next_keys()[1], predecessor.proved_subject
     transaction.add(
@@ -132,9 +139,9 @@ def renew(
         ],
     )
     if ids.listed is not None:
-        transaction.statuses.add(placed([ids], number))
-    transaction.renews_until(predecessor.identity_key, renewal.maximum)
-    transaction.keep_policy(renewal.decision.policy, terms.policy_text)
+        StatusStore(transaction).add(placed([ids], number))
+    CredentialChanges(transaction).renews_until(predecessor.identity_key, renewal.maximum)
+    policies.keep(transaction, renewal.decision.policy, terms.policy_text)
     transaction.append(
         "renew",
         {
@@ -178,7 +185,7 @@ def renew(
     )
 
 
-def _must_not_be_late(snapshot: Snapshot, names: Names, text: str) -> None:
+def _must_not_be_late(snapshot: View, names: Names, text: str) -> None:
     """Refuse a second renewal as such after the overlap too, while the line lives: a thief may wait for that long."""
     try:
         found = introspection.recognise(snapshot, names, text)
@@ -186,7 +193,7 @@ def _must_not_be_late(snapshot: Snapshot, names: Names, text: str) -> None:
         return
     if found.state_at(snapshot.now) is not State.SUPERSEDED:
         return
-    head = next(iter(snapshot.grounds(found.key)), None)
+    head = next(iter(CredentialStore(snapshot).grounds(found.key)), None)
     if head is not None and head.how == "renewed" and head.expires_at is not None:
         _must_have_no_successor(found)
 
@@ -244,7 +251,7 @@ def abandon(
         NotFoundError: none of these has made it.
 
     """
-    found = transaction.find_credential("jti", parse_id(jti)[1])
+    found = CredentialStore(transaction).find_credential("jti", parse_id(jti)[1])
     event = None if found is None else transaction.event(found.event)
     told = {} if event is None else event.document()
     if found is None or told.get("op") not in made_by:
@@ -254,13 +261,13 @@ def abandon(
         )
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
-    digest = transaction.end_one(found.key, State.REVOKED)
+    digest = CredentialChanges(transaction).end_one(found.key, State.REVOKED)
     # Only renewals from before a line had a single head say when something else was to end.
     earlier = told.get("before", {})
     restored = {
         text: earlier.get(text)
         for text, at in (told.get("replaced", {}).items() if found.superseded_at is None else ())
-        if transaction.restore(parse_id(text)[1], at, earlier.get(text))
+        if CredentialChanges(transaction).restore(parse_id(text)[1], at, earlier.get(text))
     }
     transaction.append(
         "abandon",
@@ -275,7 +282,7 @@ def abandon(
         },
     )
     if found.superseded_at is None and not restored:
-        transaction.lapse([found.line], {})
+        expiry.lapse(transaction, [found.line], {})
 
 
 def plan(
@@ -328,13 +335,13 @@ def plan(
     if judged == found.own:
         narrow.note_raised(found, task.sensitivity, "", notes)
     subject = predecessor.proved_subject
-    entry = transaction.entry(
-        governance.known_as(transaction, predecessor.delegator, subject), predecessor.agent
+    entry = DirectoryStore(transaction).entry(
+        governance.known_as(DirectoryStore(transaction), predecessor.delegator, subject), predecessor.agent
     )
     standing = governance.standing_of(entry)
     # No request for an attachment states what it passes on.
     narrower = attached is not None or request.allow_narrower
-    records = governance.records_of(transaction, [one.agent for one in lineage])
+    records = governance.records_of(DirectoryStore(transaction), [one.agent for one in lineage])
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.inherited(own_records, kinds, notes, allow_narrower=narrower)
     facts: dict[str, Any] = {
@@ -370,7 +377,7 @@ def plan(
         governance.objections(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
-        + governance.proved_as_another(transaction, predecessor.delegator, subject)
+        + governance.proved_as_another(DirectoryStore(transaction), predecessor.delegator, subject)
         # It takes the place of one that lives.
         + governance.beyond_limits(entry.agent, (kind, *(kinds or ())), within.limited(kind), usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
@@ -439,7 +446,7 @@ def plan(
     if request.allow_narrower:
         decision = decision._replace(granted=normalise(map(Scope, decision.granted)))
     kinds = kinds and narrow.permitted_kinds(kinds, decision)
-    first = transaction.first_issued_at(predecessor.identity_key)
+    first = CredentialStore(transaction).first_issued_at(predecessor.identity_key)
     lifetime, limit = narrow.lifetime(
         ttl,
         decision,
@@ -530,16 +537,16 @@ def _until(verified: Verified, *, attached: bool, now: int) -> int | None:
     return min(below) - now if below else None
 
 
-def _approved(snapshot: Snapshot, held: Credential) -> frozenset[str]:
+def _approved(snapshot: View, held: Credential) -> frozenset[str]:
     """Return the groups that approved of a credential, and so of all that may be attached to it while it lives.
 
     What an approval was given for says which kinds and audiences these are. A renewed credential was not approved of,
     nor was one that is attached itself.
     """
-    first = snapshot.first_of(parse_id(held.id)[1])
+    first = CredentialStore(snapshot).first_of(parse_id(held.id)[1])
     if first is None or first.event != held.event:
         return frozenset()
-    return snapshot.approvers_of(held.identity_key)
+    return UseStore(snapshot).approvers_of(held.identity_key)
 
 
 def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached: bool) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.credential import Credential, State
 from jitid.model.leak import Leak, LeakFilter, Places, Seen
 from jitid.model.ledger_rows import Ancestor
@@ -74,16 +76,16 @@ class LeakDetails(NamedTuple):
     ended_event: Mapping[str, Any]
 
 
-def page(snapshot: Snapshot, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:
+def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:
     """Return leaks, the newest first; with `valid` those alone whose credential verifies."""
     size = min(limit, PAGE)
-    found = snapshot.leaks(chosen._replace(live=chosen.live or valid), size)
+    found = LeakStore(snapshot).leaks(chosen._replace(live=chosen.live or valid), size)
     told = described(snapshot, found)
     rest = found[-1].key if len(found) == size else None
     return LeakPage([one for one in told if one.reason is None or not valid], rest)
 
 
-def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
+def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
     """Return all about some leaks, the newest first.
 
     Raises:
@@ -91,8 +93,8 @@ def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
 
     """
     told = described(snapshot, find(snapshot, chosen))
-    lineages = snapshot.lineages({one.credential.identity_key for one in told})
-    seen = snapshot.sightings(one.leak.key for one in told)
+    lineages = CredentialStore(snapshot).lineages({one.credential.identity_key for one in told})
+    seen = LeakStore(snapshot).sightings(one.leak.key for one in told)
 
     def event(seq: int | None) -> Mapping[str, Any]:
         found = None if seq is None else snapshot.event(seq)
@@ -111,7 +113,7 @@ def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
     ]
 
 
-def find(snapshot: Snapshot, chosen: LeakFilter) -> list[Leak]:
+def find(snapshot: View, chosen: LeakFilter) -> list[Leak]:
     """Return the leaks that are named by their numbers or by what leaked, the newest first.
 
     Raises:
@@ -121,7 +123,7 @@ def find(snapshot: Snapshot, chosen: LeakFilter) -> list[Leak]:
     """
     if not chosen.numbers and not chosen.jtis:
         raise UsageError("no leak is named", "name it by its number, or by the jti of what leaked")
-    found = snapshot.leaks(chosen, _ALL)
+    found = LeakStore(snapshot).leaks(chosen, _ALL)
     numbers, jtis = {leak.key for leak in found}, {leak.jti for leak in found}
     for number in chosen.numbers:
         if number not in numbers:
@@ -132,13 +134,13 @@ def find(snapshot: Snapshot, chosen: LeakFilter) -> list[Leak]:
     return found
 
 
-def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
+def described(snapshot: View, found: Sequence[Leak]) -> list[Leaked]:
     """Return leaks with what the ledger says of their credentials, in the same order."""
     credentials = credentials_of(snapshot, found)
     # What is dead is refused for that, whatever stands above it.
     alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
-    grounds_of = snapshot.grounds_of(one.key for one in alive if introspection.rests(one))
-    places = snapshot.places(leak.key for leak in found)
+    grounds_of = CredentialStore(snapshot).grounds_of(one.key for one in alive if introspection.rests(one))
+    places = LeakStore(snapshot).places(leak.key for leak in found)
     told = []
     for leak in found:
         one = credentials[leak.jti]
@@ -147,10 +149,12 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
     return told
 
 
-def credentials_of(snapshot: Snapshot, found: Iterable[Leak]) -> dict[str, Credential]:
+def credentials_of(snapshot: View, found: Iterable[Leak]) -> dict[str, Credential]:
     """Return what leaked by its jti. Raises IntegrityError if the ledger lacks it."""
     jtis = {leak.jti for leak in found}
-    credentials = {one.jti: one for one in snapshot.credentials_of_leaks(leak.key for leak in found)}
+    credentials = {
+        one.jti: one for one in CredentialStore(snapshot).credentials_of_leaks(leak.key for leak in found)
+    }
     if missing := jtis - credentials.keys():
         raise IntegrityError(f"the ledger lacks {missing.pop()}, which leaked", "run: jitid audit verify")
     return credentials

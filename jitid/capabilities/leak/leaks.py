@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.leak import exposure, match, trace_strings
 from jitid.capabilities.leak.places import distinct
+from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.capabilities.leak.trace_result import Stray
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.ledger.contract import Ledger, Snapshot
+from jitid.ledger.contract import Ledger
+from jitid.ledger.view import View
 from jitid.model.credential import Credential, State
 from jitid.model.event import ended_digest
 from jitid.model.leak import LeakFilter, NewPlaces, Noted
@@ -137,7 +139,7 @@ def add(
         strings = _together(seen.strings, looked_at.strings)
         places = _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE
         marks = _marks_of(strings) & sightings.keys() if sightings else ()
-        before = snapshot.reported(sure, source) if dry_run else set[int]()
+        before = LeakStore(snapshot).reported(sure, source) if dry_run else set[int]()
     came = Reported(
         sure,
         left,
@@ -159,8 +161,8 @@ def add(
         return came
     with ledger.write(accept_clock=accept_clock) as transaction:
         at = _check_time(report, transaction.now)
-        recorded = transaction.add_leaks(sure, source, at)
-        noted = transaction.add_places(source, places) if places.sightings else _NOTHING
+        recorded = LeakChanges(transaction).add_leaks(sure, source, at)
+        noted = LeakChanges(transaction).add_places(source, places) if places.sightings else _NOTHING
         new = {key for key, _ in recorded.new}
         came = came._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
         seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
@@ -237,7 +239,7 @@ def close(
                 f"the credential of leak {first.leak.key}{more} still works; nothing was closed",
                 f"jitid revoke {first.credential.jti}",
             )
-        closed = transaction.close_leaks([leak.key for leak in due])
+        closed = LeakChanges(transaction).close_leaks([leak.key for leak in due])
         if not closed:
             return Closed(0, len(found), 0, 0, None)
         jtis = [jti for _, jti in closed]
@@ -270,7 +272,7 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     count = after = 0
     while True:
         with ledger.read() as snapshot:
-            found = snapshot.refused_leaks(after, PAGE)
+            found = LeakStore(snapshot).refused_leaks(after, PAGE)
             refused = [*found.leaks, *_judged(snapshot, found.doubtful)]
         if refused:
             count += _prove_page(ledger, refused, accept_clock=accept_clock)
@@ -279,11 +281,11 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
         after = found.last
 
 
-def _judged(snapshot: Snapshot, numbers: list[int]) -> list[int]:
+def _judged(snapshot: View, numbers: list[int]) -> list[int]:
     """Return which of these leaks the judge refuses, who is asked about each."""
     if not numbers:
         return []
-    found = snapshot.leaks(LeakFilter(numbers=tuple(numbers)), len(numbers))
+    found = LeakStore(snapshot).leaks(LeakFilter(numbers=tuple(numbers)), len(numbers))
     credentials = exposure.credentials_of(snapshot, found)
     return [leak.key for leak in found if _is_refused(snapshot, credentials[leak.jti])]
 
@@ -291,7 +293,7 @@ def _judged(snapshot: Snapshot, numbers: list[int]) -> list[int]:
 def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> int:
     """Record that these leaks are proved, but for those that somebody else has proved meanwhile."""
     with ledger.write(accept_clock=accept_clock) as transaction:
-        proved = transaction.prove_leaks(refused)
+        proved = LeakChanges(transaction).prove_leaks(refused)
         if not proved:
             return 0
         jtis = [jti for _, jti in proved]
@@ -332,7 +334,7 @@ def _check_time(report: LeakReport, now: int) -> int:
     return report.reported_at
 
 
-def _is_refused(snapshot: Snapshot, credential: Credential) -> bool:
+def _is_refused(snapshot: View, credential: Credential) -> bool:
     try:
         introspection.judge(snapshot, credential, None)
     except InvalidCredentialError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.ledger.contract import Snapshot
+from jitid.capabilities.leak.store import LeakStore
+from jitid.ledger.view import View
 from jitid.search.find import Finds
 from jitid.values.ids import credential_id
 from jitid.values.secret import fingerprint
@@ -27,14 +28,14 @@ class Matched(NamedTuple):
     """How many of the strings that are not left nothing has."""
 
 
-def match(snapshot: Snapshot, finds: Finds, *, strings: bool) -> Matched:
+def match(snapshot: View, finds: Finds, *, strings: bool) -> Matched:
     """Tell of opaque tokens, whole signed ones and fingerprints which credentials they are.
 
     It says the same of them as `tracing.recognise`: a token whose fingerprint a credential has is the very one that
     was handed out. What something else has, and tokens that nothing has, whose signature is to be verified, are left.
     """
     signed = {fingerprint(token): token for token in finds.signed}
-    found = snapshot.printed({*finds.opaque, *finds.prints, *signed})
+    found = LeakStore(snapshot).printed({*finds.opaque, *finds.prints, *signed})
     known = {print_ for _, _, print_, _ in found.credentials}
     credentials = {key: credential_id(jti) for key, jti, _, _ in found.credentials}
     of: dict[int, list[_String]] = {}

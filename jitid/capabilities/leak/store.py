@@ -11,8 +11,21 @@ from jitid.ledger.select import KEPT, Gone, bounds, left
 from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.aftermath import Aftermath
-    from jitid.model.leak import Leak, LeakFilter, LeakRow, Places, Printed, Recorded, Refused, Seen
+    from jitid.model.leak import (
+        Leak,
+        LeakFilter,
+        LeakRow,
+        NewPlaces,
+        Noted,
+        Places,
+        Printed,
+        Recorded,
+        Refused,
+        Seen,
+    )
 
 _LEAK = """
     SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
@@ -44,11 +57,12 @@ _KIN = f"""
     {LIVING} SELECT identity, own, delegated, until FROM living"""
 
 
-class SqlLeaks:
+class LeakStore:
     """What a view of a ledger that speaks SQL answers about leaks."""
 
-    _db: Any
-    _now: int
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._now = view.now
 
     def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
         """Return leaks, the newest first."""
@@ -205,7 +219,39 @@ class SqlLeaks:
         return rows
 
 
-def add(
+class LeakChanges(LeakStore):
+    """Changes to leaks; each points to the next event."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+        transaction.alone()
+
+    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
+        """Record that these credentials leaked; open reports from that source stay."""
+        return _add(
+            self._db, credentials, source, reported_at, now=self._now, event=self._transaction.next_seq()
+        )
+
+    def add_places(self, source: str, places: NewPlaces) -> Noted:
+        """Record where credentials in open reports from that source were seen."""
+        from jitid.capabilities.leak import sighting_store
+
+        return sighting_store.add(self._db, source, places, event=self._transaction.next_seq())
+
+    def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+        """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""
+        return _change(self._db, numbers, "proved_at IS NULL", "proved_at = :now", {"now": self._now})
+
+    def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+        """Close leaks that are open; return number and jti of each that was."""
+        values = {"now": self._now, "event": self._transaction.next_seq()}
+        return _change(
+            self._db, numbers, "closed_at IS NULL", "closed_at = :now, closed_event = :event", values
+        )
+
+
+def _add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
 ) -> Recorded:
     """Record that credentials leaked; those in an open report from that source stay as they are."""
@@ -245,17 +291,6 @@ def add(
         told,
     ).fetchone()
     return Recorded(new, moved, later)
-
-
-def prove(db: Any, numbers: Iterable[int], *, now: int) -> list[tuple[int, bytes]]:
-    """Record the time of the proof where there is none yet."""
-    return _change(db, numbers, "proved_at IS NULL", "proved_at = :now", {"now": now})
-
-
-def close(db: Any, numbers: Iterable[int], *, now: int, event: int) -> list[tuple[int, bytes]]:
-    """Close leaks that are open."""
-    change = "closed_at = :now, closed_event = :event"
-    return _change(db, numbers, "closed_at IS NULL", change, {"now": now, "event": event})
 
 
 def _change(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.leak import exposure
 from jitid.capabilities.leak.exposure import LeakDetails
+from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError, UsageError
-from jitid.ledger.contract import Snapshot
 from jitid.ledger.select import bounds
+from jitid.ledger.view import View
 from jitid.model.aftermath import Aftermath
 from jitid.model.leak import Leak, LeakFilter
 from jitid.model.task import Task
@@ -73,7 +75,7 @@ class Account(NamedTuple):
         return None if first is None else max(first, self.details.leaked.credential.issued_at)
 
 
-def tell(snapshot: Snapshot, chosen: LeakFilter) -> list[Account]:
+def tell(snapshot: View, chosen: LeakFilter) -> list[Account]:
     """Tell what became of leaks that are named, in the order of their numbers.
 
     Raises:
@@ -91,15 +93,17 @@ def tell(snapshot: Snapshot, chosen: LeakFilter) -> list[Account]:
     return [_account(snapshot, one, proofs) for one in reversed(found)]
 
 
-def _account(snapshot: Snapshot, details: LeakDetails, proofs: Mapping[int, Mapping[str, Any]]) -> Account:
+def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[str, Any]]) -> Account:
     leaked = details.leaked
     leak, credential = leaked.leak, leaked.credential
-    task = snapshot.task_numbered(credential.task_key)
+    task = TaskStore(snapshot).task_numbered(credential.task_key)
     if task is None:
         raise IntegrityError(
             f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
         )
-    aftermath = snapshot.aftermath(credential.identity_key, credential.key, leak.reported_at, SHOWN)
+    aftermath = LeakStore(snapshot).aftermath(
+        credential.identity_key, credential.key, leak.reported_at, SHOWN
+    )
     issue = _document(snapshot, credential.event)
     proof = proofs.get(leak.key)
     steps = [
@@ -124,7 +128,7 @@ def _beginning(details: LeakDetails, issue: Mapping[str, Any]) -> Iterator[Step]
         yield Step(leak.added_at, "recorded", by, leak.event, {})
 
 
-def _seen(snapshot: Snapshot, details: LeakDetails) -> Iterator[Step]:
+def _seen(snapshot: View, details: LeakDetails) -> Iterator[Step]:
     """Yield when it was seen first by each finder, and what was heard of it later."""
     first: dict[str | None, Step] = {}
     later: dict[int, int] = {}
@@ -164,7 +168,7 @@ def _acted(aftermath: Aftermath) -> Iterator[Step]:
         yield Step(one.first_at, "used" if one.allowed else "refused", one.agent, one.first_event, facts)
 
 
-def _over(snapshot: Snapshot, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
+def _over(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
     leak = details.leaked.leak
     if leak.dead_at is not None and details.leaked.credential.ended_event is None:
         # Nobody has recorded yet what is so by the clock.
@@ -208,7 +212,7 @@ def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step
         yield Step(leak.closed_at, "closed", closed.get("by"), leak.closed_event, facts)
 
 
-def _proofs(snapshot: Snapshot, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any]]:
+def _proofs(snapshot: View, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any]]:
     """Return for each leak that is proved refused the event that tells of that, which its row does not name."""
     wanted = {leak.key: leak for leak in leaks if leak.proved_at is not None}
     if not wanted:
@@ -226,12 +230,12 @@ def _proofs(snapshot: Snapshot, leaks: Sequence[Leak]) -> dict[int, Mapping[str,
     return found
 
 
-def _after(snapshot: Snapshot, seq: int) -> Iterable[Mapping[str, Any]]:
+def _after(snapshot: View, seq: int) -> Iterable[Mapping[str, Any]]:
     from jitid.capabilities.audit.audit_log import LogFilter, log
 
     return log(snapshot, LogFilter(after=seq), None)
 
 
-def _document(snapshot: Snapshot, seq: int | None) -> Mapping[str, Any]:
+def _document(snapshot: View, seq: int | None) -> Mapping[str, Any]:
     event = None if seq is None else snapshot.event(seq)
     return {} if event is None else event.document()

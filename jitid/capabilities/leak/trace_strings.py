@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.leak.trace_result import (
     MISTYPED,
     SHOWN,
@@ -17,11 +21,13 @@ from jitid.capabilities.leak.trace_result import (
     joined,
     parted,
 )
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.crypto import jws
 from jitid.crypto.private_key import UNREADABLE
 from jitid.crypto.public_key import public_print
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.credential import Credential, is_taken_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.search.find import Finds, jti_of_token, mark
@@ -52,12 +58,12 @@ _String = tuple[str, bytes | str]
 """The sort of a string, and what is kept of it."""
 
 
-def recognise(snapshot: Snapshot, names: Names, finds: Finds) -> Recognised:
+def recognise(snapshot: View, names: Names, finds: Finds) -> Recognised:
     """Tell which credentials were found, each once, and how that is proved."""
     return _Trace(snapshot, names, finds).recognised()
 
 
-def trace(snapshot: Snapshot, names: Names, finds: Finds) -> Traced:
+def trace(snapshot: View, names: Names, finds: Finds) -> Traced:
     """Tell what was found: each credential once, whatever of it was there."""
     return _Trace(snapshot, names, finds).traced()
 
@@ -65,7 +71,7 @@ def trace(snapshot: Snapshot, names: Names, finds: Finds) -> Traced:
 class _Trace:
     """One look at the ledger."""
 
-    def __init__(self, snapshot: Snapshot, names: Names, finds: Finds) -> None:
+    def __init__(self, snapshot: View, names: Names, finds: Finds) -> None:
         self._snapshot = snapshot
         self._names = names
         self._finds = finds
@@ -75,10 +81,10 @@ class _Trace:
         self._here: _String = ("", "")
         """The string that is looked at."""
         self._strays: list[Stray] = []
-        self._keys = {key.kid: key for key in snapshot.signing_keys()}
+        self._keys = {key.kid: key for key in KeyStore(snapshot).signing_keys()}
         ids = {*finds.ids, *finds.cut, *finds.guessed, *map(jti_of_token, finds.signed)}
         prints = {*finds.prints, *finds.secrets}
-        found = snapshot.find_given(filter(_is_id, ids), {*finds.opaque, *prints})
+        found = CredentialStore(snapshot).find_given(filter(_is_id, ids), {*finds.opaque, *prints})
         self._by_key = {one.key: one for one in found}
         self._by_jti = {one.jti: one for one in found}
         self._by_print = {one.fingerprint: one for one in found}
@@ -90,12 +96,12 @@ class _Trace:
         publics = {*finds.keys, *finds.locked}
         if publics:
             self._signing = {public_print(key.algorithm, key.public): key for key in self._keys.values()}
-            for raw, one in snapshot.find_public(publics):
+            for raw, one in CredentialStore(snapshot).find_public(publics):
                 self._by_public.setdefault(raw, []).append(one)
                 self._by_key.setdefault(one.key, one)
         self._parts: dict[bytes, str] = {}
         """The names of those parts of secrets that were found."""
-        for raw, name, key in snapshot.outside.parts_of(prints) if prints else ():
+        for raw, name, key in OutsideStore(snapshot).parts_of(prints) if prints else ():
             self._parts[raw] = name
             self._by_print.setdefault(raw, self._by_key[key])
         self._by_identity: dict[str, list[Credential]] = {}
@@ -103,7 +109,7 @@ class _Trace:
             self._by_identity.setdefault(one.id, []).append(one)
 
         unknown = {*finds.opaque, *finds.prints} - self._by_print.keys()
-        self._bearers = snapshot.access.bearers(unknown) if unknown else frozenset[bytes]()
+        self._bearers = AccessStore(snapshot).bearers(unknown) if unknown else frozenset[bytes]()
         """The fingerprints of those who may ask the authority that were found."""
 
     def traced(self) -> Traced:
@@ -177,7 +183,7 @@ class _Trace:
 
     def _bearer(self, match: str, raw: bytes, count: int) -> Stray | None:
         """Return what tells of the bearer with that fingerprint, by which somebody asks the authority."""
-        found = self._snapshot.access.presented(raw) if raw in self._bearers else None
+        found = AccessStore(self._snapshot).presented(raw) if raw in self._bearers else None
         if found is None:
             return None
         one = found.access
@@ -256,7 +262,7 @@ class _Trace:
 
     def _may_be_pruned(self, parsed: jws.Parsed) -> bool:
         """Tell whether the ledger need not know a token of ours any more; whoever forges one as old gains nothing."""
-        pruned = self._snapshot.retention.last()
+        pruned = PruneStore(self._snapshot).last()
         expires = parsed.claims.get("exp")
         return pruned is not None and type(expires) is int and expires < pruned.before
 
@@ -312,16 +318,21 @@ class _Trace:
         found = [self._by_key[key] for key in self._evidence]
         snapshot = self._snapshot
         identities = {one.identity_key for one in found}
-        lineages, families = snapshot.lineages(identities), snapshot.families(identities)
-        grounds_of = snapshot.grounds_of(one.key for one in found if introspection.rests(one))
-        offline = snapshot.offline_until(identities)
-        tasks = snapshot.tasks_numbered({one.task_key for one in found})
+        lineages, families = (
+            CredentialStore(snapshot).lineages(identities),
+            CredentialStore(snapshot).families(identities),
+        )
+        grounds_of = CredentialStore(snapshot).grounds_of(
+            one.key for one in found if introspection.rests(one)
+        )
+        offline = CredentialStore(snapshot).offline_until(identities)
+        tasks = TaskStore(snapshot).tasks_numbered({one.task_key for one in found})
         events = {
             seq: None if (event := snapshot.event(seq)) is None else event.document()
             for seq in {one.ended_event for one in found}
             if seq is not None
         }
-        outside = snapshot.outside.of([one.key for one in found if is_taken_elsewhere(one.kind)])
+        outside = OutsideStore(snapshot).of([one.key for one in found if is_taken_elsewhere(one.kind)])
         matches = []
         for one in found:
             lineage, family, task = (

@@ -8,11 +8,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from jitid.capabilities.integrity.prune_store import PruneStore
+from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
 from jitid.capabilities.sweep.rules import over_privileged, over_scoped
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.acceptance import LEEWAY_TEXT
 from jitid.model.ledger_rows import Names
 from jitid.model.survey import DirectoryCounts, Survey
@@ -150,7 +152,7 @@ class Report(NamedTuple):
 
 
 def make(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     *,
     at: int | None = None,
@@ -180,7 +182,7 @@ def make(
         _check_time(snapshot, at, now)
     then = now if at is None else at
     since = (then // _DAY - days + 1) * _DAY
-    pruned = snapshot.retention.last()
+    pruned = PruneStore(snapshot).last()
     before = None if pruned is None else pruned.before
     leaks = None if pruned is None else pruned.leaks or None
     if before is not None:
@@ -193,12 +195,12 @@ def make(
         # The day that it was pruned in the midst of is left out, unless it is the only one.
         since = max(since, min(-(-before // _DAY), then // _DAY) * _DAY)
     standing = {each: limits.standing(each) for each in SENSITIVITIES}
-    survey = snapshot.survey(at, since, standing)
+    survey = report_store.survey(snapshot, at, since, standing)
     if then < now:
         return Report(then, True, names.uuid, standing, survey, None, (), None, None, before, leaks)
     seen = _Seen()
     offenders = gravest(seen.findings(found))
-    directory = snapshot.count_directory()
+    directory = report_store.count_directory(snapshot)
     return Report(
         then,
         False,
@@ -260,7 +262,7 @@ class _Seen:
             self.excess = had._replace(over_privileged=had.over_privileged + 1)
 
 
-def _check_time(snapshot: Snapshot, at: int, now: int) -> None:
+def _check_time(snapshot: View, at: int, now: int) -> None:
     if at > now:
         raise UsageError(
             f"{format_time(at)} is in the future: for the ledger it is {format_time(now)}",

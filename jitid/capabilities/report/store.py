@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.use import reported_audiences
 from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
 from jitid.ledger.select import LIVE
 from jitid.model.survey import Band, Breakdown, DirectoryCounts, Part, People, Sensitive, Survey, Totals, Use
 from jitid.model.task import SENSITIVITIES
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
 
 TOP = 10
 """So many names of tasks, agents and delegators are told one by one."""
@@ -68,24 +71,24 @@ _COUNTS = """
      WHERE r.unregistered_at IS NULL"""
 
 
-def count_directory(db: Any, now: int) -> DirectoryCounts:
+def count_directory(view: View) -> DirectoryCounts:
     """Return how many delegators and agents the directory has, by their state."""
+    db = view.db
     people = db.execute("SELECT count(*), count(disabled_at) FROM delegator").fetchone()
-    return DirectoryCounts(*people, *db.execute(_COUNTS, {"now": now}).fetchone())
+    return DirectoryCounts(*people, *db.execute(_COUNTS, {"now": view.now}).fetchone())
 
 
-def survey(db: Any, at: int | None, now: int, since: int, limits: Mapping[str, int]) -> Survey:
+def survey(view: View, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
     """Measure the ledger as it is now, or as it was at `at`.
 
     Args:
-        db: a connection inside one consistent view.
+        view: one consistent view.
         at: the time that has passed; None for the present.
-        now: the present.
         since: the midnight at which the first day of the trend begins.
         limits: the longest lifetime in seconds by sensitivity; what is longer is standing.
 
     """
-    return _Surveying(db, at, now).survey(since, limits)
+    return _Surveying(view.db, at, view.now).survey(since, limits)
 
 
 class _Surveying:

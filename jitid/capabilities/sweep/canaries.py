@@ -8,12 +8,15 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import issuance, provision
 from jitid.capabilities.issue.request import IssueRequest
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.targets import settle
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.retry import change
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model.credential import MADE, is_outside
 from jitid.model.ledger_rows import Selection
 from jitid.model.target import Life, Probe
@@ -22,7 +25,8 @@ from jitid.values.text import safe
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
     from jitid.capabilities.targets.targets import Targets
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.operation.context import Inside
     from jitid.values.secret import Secret
 
@@ -60,7 +64,9 @@ def fly(inside: Inside, targets: Targets, chosen: tuple[str, ...], limit: int) -
 
 def _made_here(inside: Inside) -> list[str]:
     with inside.ledger.read() as snapshot:
-        keys = {(key.use, key.algorithm) for key in snapshot.signing_keys() if key.retired_at is None}
+        keys = {
+            (key.use, key.algorithm) for key in KeyStore(snapshot).signing_keys() if key.retired_at is None
+        }
     return [
         kind.value
         for kind in MADE
@@ -138,7 +144,7 @@ class _Flight:
         """End the task of one that could not be made, if it was opened."""
 
         def close(transaction: Transaction) -> None:
-            task = transaction.find_task(self._task, DELEGATOR)
+            task = TaskStore(transaction).find_task(self._task, DELEGATOR)
             if task is not None:
                 revocation.retire(transaction, task.full_name, None)
 
@@ -168,7 +174,7 @@ class _Flight:
 
     def _look_outside(self, jti: str, secret: Secret) -> Probe:
         with self._ledger.read() as snapshot:
-            (outside,) = snapshot.outside.find([jti])
+            (outside,) = OutsideStore(snapshot).find([jti])
         issuer = self._targets.open(self._targets.get(self._place))
         try:
             seen = issuer.probe(outside.record, secret)
@@ -176,7 +182,7 @@ class _Flight:
         finally:
             issuer.close()
 
-    def _presented(self, snapshot: Snapshot, secret: Secret) -> Probe:
+    def _presented(self, snapshot: View, secret: Secret) -> Probe:
         """Put a credential that is made here before the judge of `verify`."""
         part = "token" if "token" in secret.names else "certificate"
         try:

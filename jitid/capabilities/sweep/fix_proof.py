@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Remedied
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.ledger.contract import Ledger, Snapshot
+from jitid.ledger.contract import Ledger
+from jitid.ledger.view import View
 from jitid.values.ids import credential_id
 
 _ASKED = 100
@@ -34,9 +36,9 @@ def accepted(ledger: Ledger, done: Remedied) -> int:
         return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
 
 
-def _is_accepted(snapshot: Snapshot, jti: str) -> bool:
+def _is_accepted(snapshot: View, jti: str) -> bool:
     try:
-        (credential,) = snapshot.find_given([jti], ())
+        (credential,) = CredentialStore(snapshot).find_given([jti], ())
         introspection.judge(snapshot, credential, None)
     except (InvalidCredentialError, IntegrityError):
         # A row that nobody can read is refused as well.

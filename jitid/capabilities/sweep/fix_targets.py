@@ -10,10 +10,12 @@ from typing import NamedTuple
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule
 from jitid.capabilities.targets import settle
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
-from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
+from jitid.ledger.transaction import Transaction
 from jitid.model.outside import Outside
 from jitid.model.target import Outcome, Record, Settlement
 from jitid.values.text import safe
@@ -66,7 +68,9 @@ def mend(
 
 def _known(ledger: Ledger, findings: Iterable[Finding]) -> Mapping[str, Outside]:
     with ledger.read() as snapshot:
-        return {row.record.jti: row for row in snapshot.outside.find([each.subject for each in findings])}
+        return {
+            row.record.jti: row for row in OutsideStore(snapshot).find([each.subject for each in findings])
+        }
 
 
 def _unknown(finding: Finding, targets: Targets) -> Record | None:
@@ -114,7 +118,7 @@ def _settled(
     done = settle.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
     with ledger.read() as snapshot:
         at = snapshot.now
-        left = {row.record.jti: row for row in snapshot.outside.find(jtis) if row.settled_at is None}
+        left = {row.record.jti: row for row in OutsideStore(snapshot).find(jtis) if row.settled_at is None}
     ended = tuple(each for each in findings if each.subject not in left)
     if ended:
         yield Remedied(sweep, rule.name, ended, len(ended), done.events[-1], at, 0, None)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.capabilities.sweep.targets_seen import Observed, Seen
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
 from jitid.ledger.contract import Ledger
@@ -39,8 +40,8 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         targets.get(name)
     with ledger.read() as snapshot:
         now = snapshot.now
-        wanted = tuple(dict.fromkeys(named or (*targets.names(), *snapshot.outside.targets_open())))
-        open_there = {name: snapshot.outside.open_at(name) for name in wanted}
+        wanted = tuple(dict.fromkeys(named or (*targets.names(), *OutsideStore(snapshot).targets_open())))
+        open_there = {name: OutsideStore(snapshot).open_at(name) for name in wanted}
     # Read here, since what signs may be the ledger's, and a ledger belongs to one thread.
     targets.prepare(wanted)
     answers: Queue[_Told] = Queue()

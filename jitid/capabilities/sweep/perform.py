@@ -16,7 +16,9 @@ from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import ClockError, IntegrityError, JitidError
-from jitid.ledger.contract import Ledger, Snapshot
+from jitid.ledger.contract import Ledger
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.operation import base as ops
@@ -56,7 +58,7 @@ def _sweep(
     # Before the ledger: whatever is made meanwhile is then known to it.
     observed = _observed(inside, operation, rules)
     with ledger.read() as snapshot:
-        keys, names = snapshot.signing_keys(), snapshot.names
+        keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
         remembered = [(place, _believed(text, names, keys)) for place, text in operation.heads]
         sight = _look(
             ledger,
@@ -184,7 +186,7 @@ def _look(
     ledger: Ledger,
     limits: Limits,
     terms: Callable[[], Terms],
-    snapshot: Snapshot,
+    snapshot: View,
     *,
     accept_clock: bool,
     remembered: Sequence[tuple[str, Head | IntegrityError]] = (),

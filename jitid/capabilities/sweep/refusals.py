@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.sweep.rule import Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
@@ -101,8 +102,8 @@ def identities(sight: Sight, refused: Refused) -> Iterator[bytes]:
 
 def _entry(sight: Sight, sort: str, name: str) -> Entry:
     if sort == "agent":
-        return Entry(None, sight.snapshot.find_agent(name), 0)
-    return Entry(sight.snapshot.find_delegator(name), None, 0)
+        return Entry(None, DirectoryStore(sight.snapshot).find_agent(name), 0)
+    return Entry(DirectoryStore(sight.snapshot).find_delegator(name), None, 0)
 
 
 def _objections(sight: Sight, entry: Entry, case: Mapping[str, str], usual: Sequence[str]) -> list[Objection]:

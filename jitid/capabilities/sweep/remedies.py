@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep import fix_proof
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule, Sight
@@ -22,7 +23,10 @@ from jitid.errors import (
     PartialError,
     StorageError,
 )
-from jitid.ledger.contract import Ledger, Snapshot, Transaction
+from jitid.ledger import expiry
+from jitid.ledger.contract import Ledger
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import Radius, Selection
 
 BATCH = 1_000
@@ -43,7 +47,7 @@ Nothing records the deadline of a task: an event after it suffices, since a task
 
 _UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
 
-Look = Callable[[Snapshot], Sight]
+Look = Callable[[View], Sight]
 Wanted = Callable[[Finding], bool]
 Ending = tuple[Finding, Selection]
 
@@ -84,7 +88,7 @@ def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
                         finding.append(rule.name)
                     yield from (selection for selection, _ in _together(batch))
 
-    radius = sight.snapshot.measure_together(selections())
+    radius = CredentialStore(sight.snapshot).measure_together(selections())
     return Foreseen(tuple(finding), radius)
 
 
@@ -172,14 +176,14 @@ def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
     while credentials:
         # A transaction closes some by itself, before it begins.
         with ledger.write(accept_clock=accept_clock) as transaction:
-            transaction.close_due(BATCH)
+            expiry.close_due(transaction, BATCH)
             credentials = transaction.closed
     if others:
         with ledger.write(accept_clock=accept_clock) as transaction:
             ((_, others),) = transaction.ask(_DUE, {"mark": mark})
             if others:
-                transaction.approvals.close_expired()
-                transaction.access.close_expired()
+                expiry.close_approvals(transaction)
+                expiry.close_access(transaction)
                 transaction.append("advance-clock", {})
 
 
@@ -192,7 +196,7 @@ def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: boo
     while True:
         # A transaction closes some by itself, before it begins.
         with ledger.write(accept_clock=accept_clock, facts=facts) as transaction:
-            transaction.close_due(BATCH, facts)
+            expiry.close_due(transaction, BATCH, facts)
             at, closed = transaction.now, tuple(transaction.closed)
         if not closed:
             return

@@ -13,8 +13,8 @@ from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.use import reported_audiences
 from jitid.errors import IntegrityError, UsageError
-from jitid.ledger.contract import Snapshot
 from jitid.ledger.select import LIVE
+from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Names, Selection
@@ -80,7 +80,7 @@ class Sight:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: View,
         names: Names,
         clock: ClockReading,
         limits: Limits,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Coverage, Finding
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import ClockError, IntegrityError, JitidError
@@ -72,7 +73,7 @@ def _measured(rule: Rule, sight: Sight, finding: Finding) -> Finding:
     selection = ends(rule, sight, finding)
     if selection is None or not any(selection):
         return finding
-    return finding._replace(revokes=sight.snapshot.measure(selection).credentials)
+    return finding._replace(revokes=CredentialStore(sight.snapshot).measure(selection).credentials)
 
 
 def check_clock(clock: ClockReading) -> None:

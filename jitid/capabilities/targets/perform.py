@@ -12,8 +12,9 @@ from jitid.capabilities.targets import operations as ops
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.targets import Targets
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.ledger.contract import Transaction
+from jitid.ledger import policies
 from jitid.ledger.retry import change
+from jitid.ledger.transaction import Transaction
 from jitid.model.credential import is_outside
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _deny(inside: Inside, denial: JitidError, *, accept_clock: bool) -> None:
     def record(transaction: Transaction) -> None:
         if facts.get("policy") is not None:
             # Whoever asks why must find the rules that said so.
-            transaction.keep_policy(facts["policy"], inside.terms().policy_text)
+            policies.keep(transaction, facts["policy"], inside.terms().policy_text)
         transaction.append("denial", facts)
 
     change(inside.ledger, record, accept_clock=accept_clock, shared=True)

@@ -10,11 +10,13 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from jitid.capabilities.identity import dependents_store
+from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
-from jitid.ledger.contract import Ledger, Transaction
+from jitid.ledger import dependents
+from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
+from jitid.ledger.transaction import Transaction
 from jitid.model.credential import Kind
 from jitid.model.outside import LAST_AFTER, Outside
 from jitid.model.standing_secret import FOR_EVER
@@ -99,15 +101,17 @@ def settle(
 
     """
     with ledger.read() as snapshot:
-        anything = bool(snapshot.outside.targets_open())
+        anything = bool(OutsideStore(snapshot).targets_open())
     if anything:
         # Targets must also end what rests on an expired line, although its row is still live.
-        dependents_store.record(ledger)
+        dependents.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now
-        names = [target] if target is not None else snapshot.outside.targets_due(None if waiting else now)
+        names = (
+            [target] if target is not None else OutsideStore(snapshot).targets_due(None if waiting else now)
+        )
         due = {
-            name: snapshot.outside.due(name, now, _MOST, event=event, ids=ids, waiting=waiting)
+            name: OutsideStore(snapshot).due(name, now, _MOST, event=event, ids=ids, waiting=waiting)
             for name in names
         }
     tally = _Tally(ledger, over=over)
@@ -116,7 +120,7 @@ def settle(
     if limit <= 0:
         # No target was asked, so that there is no outcome to record, and no later try is put off.
         with ledger.read() as snapshot:
-            open_ = snapshot.outside.open_count(event=event, ids=ids)
+            open_ = OutsideStore(snapshot).open_count(event=event, ids=ids)
         return tally.settled(open_, sorted(work), [one for some in work.values() for one in some][:_SHOWN])
     targets.prepare(work)
     answers: Queue[_Batch | str] = Queue()
@@ -145,10 +149,10 @@ def settle(
             waited[answer.target].pop(outside.key, None)
     with ledger.read() as snapshot:
         finished = snapshot.now
-        open_ = snapshot.outside.open_count(event=event, ids=ids)
+        open_ = OutsideStore(snapshot).open_count(event=event, ids=ids)
         by_hand: list[Outside] = []
         if target is None and (event is not None or ids):
-            by_hand = snapshot.outside.due(
+            by_hand = OutsideStore(snapshot).due(
                 None, now, _SHOWN, event=event, ids=ids, waiting=True, by_hand=True
             )
     return tally.settled(open_, late, by_hand)._replace(at=finished)
@@ -228,7 +232,7 @@ class _Tally:
         def keep(transaction: Transaction) -> tuple[int, list[tuple[Outside, Outcome, int | None]]]:
             now = transaction.now
             kept = [self._judged(outside, outcome, now) for outside, outcome in tried]
-            digest = transaction.outside.settle(kept)
+            digest = OutsideChanges(transaction).settle(kept)
             final = sum(next_at is None for _, _, next_at in kept)
             sorts = [outcome.settlement.value for _, outcome, _ in kept]
             event = transaction.append(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
@@ -25,6 +25,10 @@ from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.times import check_times
 
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+
 _DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
 _FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent
@@ -40,12 +44,13 @@ _AT_ONCE = 500
 _EVER = 1 << 53
 
 
-class SqlOutside:
+class OutsideStore:
     """What a view of a ledger that speaks SQL answers about targets outside."""
 
-    def __init__(self, db: Any, now: int) -> None:
-        self._db = db
-        self._now = now
+    def __init__(self, view: View) -> None:
+        self._db = view.db
+        self._now = view.now
+        view.alone()
 
     def of(self, keys: Iterable[int]) -> dict[int, Outside]:
         """Return what there is of credentials, by the ledger's own numbers."""
@@ -207,12 +212,12 @@ class SqlOutside:
         return where, values
 
 
-class SqlOutsideChanges(SqlOutside):
+class OutsideChanges(OutsideStore):
     """Changes to that."""
 
-    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
-        super().__init__(db, now)
-        self._next_seq = next_seq
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     def add(self, credential: int, target: str, name: str) -> None:
         """Record that a new credential is about to be made at a target, under a name."""
@@ -256,7 +261,7 @@ class SqlOutsideChanges(SqlOutside):
 
     def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> SettledDigests:
         """Record what came of ending credentials at their targets, pointing to the next event."""
-        seq = self._next_seq()
+        seq = self._transaction.next_seq()
         final, evidence = [], []
         for outside, outcome, next_at in sorted(tried, key=lambda one: one[0].key):
             changed = self._db.execute(

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.integrity.examination import Check, failure, ok, warning
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import JitidError
 from jitid.model.credential import is_outside
 from jitid.values.text import safe
@@ -30,9 +31,9 @@ def visit(inside: Inside, targets: Targets) -> Iterator[Check]:
             error.message = f"{safe(name)}: {safe(error.message)}"
             yield failure(NAME, error)
     with inside.ledger.read() as snapshot:
-        left = snapshot.outside.open_count()
+        left = OutsideStore(snapshot).open_count()
         known = set(targets.names())
-        lost = [name for name in snapshot.outside.targets_due(None) if name not in known]
+        lost = [name for name in OutsideStore(snapshot).targets_due(None) if name not in known]
     for name in lost:
         yield warning(
             NAME,
@@ -55,7 +56,7 @@ def _told(inside: Inside, targets: Targets, name: str) -> str:
     issuer = targets.open(target)
     try:
         with inside.ledger.read() as snapshot:
-            there = snapshot.outside.names_at(name)
+            there = OutsideStore(snapshot).names_at(name)
         issuer.expect([each.name for each in there])
         # Whether it answers, its first word tells.
         next(iter(issuer.inventory()), None)

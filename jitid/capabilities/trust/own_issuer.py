@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import UsageError
-from jitid.ledger.contract import Ledger, Snapshot
+from jitid.ledger.contract import Ledger
+from jitid.ledger.view import View
 from jitid.model import reach
 from jitid.model.access import ALL_AUDIENCES, AccessState
 from jitid.model.credential import TokenUse
@@ -33,7 +36,7 @@ def look(ledger: Ledger, issuer: str | None = None) -> Naming:
     with ledger.read() as snapshot:
         if issuer not in (None, snapshot.names.issuer):
             must_be_free(snapshot, str(issuer))
-        return Naming(snapshot.names, snapshot.now, *snapshot.living())
+        return Naming(snapshot.names, snapshot.now, *CredentialStore(snapshot).living())
 
 
 def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
@@ -69,7 +72,7 @@ class Renamed(NamedTuple):
     """Both as of `Naming`."""
 
 
-def renamed(snapshot: Snapshot, issuer: str) -> Renamed:
+def renamed(snapshot: View, issuer: str) -> Renamed:
     """Return the names of a ledger with another issuer: whatever gives it one asks here.
 
     Raises:
@@ -77,18 +80,18 @@ def renamed(snapshot: Snapshot, issuer: str) -> Renamed:
 
     """
     must_be_free(snapshot, issuer)
-    live, until = snapshot.living()
+    live, until = CredentialStore(snapshot).living()
     return Renamed(snapshot.names.renamed(issuer, until), live, until)
 
 
-def must_be_free(snapshot: Snapshot, issuer: str) -> None:
+def must_be_free(snapshot: View, issuer: str) -> None:
     """Refuse a name by which something live means a service: a token for that would be one for the authority.
 
     Raises:
         UsageError: it is such a name.
 
     """
-    for held in snapshot.reaches():
+    for held in CredentialStore(snapshot).reaches():
         # Whatever is not for a service has the authority as its audience, under one of its names.
         own = () if held.token_use == TokenUse.SERVICE else snapshot.names.issuers
         services = [one for one in held.audiences if one not in own]
@@ -98,7 +101,7 @@ def must_be_free(snapshot: Snapshot, issuer: str) -> None:
             raise _taken(issuer, "credentials that are live may obtain tokens for it")
         if _means(reach.actor_reach(held.may_act), issuer):
             raise _taken(issuer, "tokens that are live may be exchanged for tokens for it")
-    for one in snapshot.access.all():
+    for one in AccessStore(snapshot).all():
         registered = () if one.audiences in (None, ALL_AUDIENCES) else one.audiences
         if one.state_at(snapshot.now) is AccessState.ACTIVE and _means(registered or (), issuer):
             raise _taken(

@@ -14,7 +14,9 @@ from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.status_places import StatusStore
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names
 from jitid.values import strict_json
 
@@ -122,7 +124,7 @@ def number_of(name: str) -> int:
 
 
 def documents(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     keyring: Keyring,
     *,
@@ -181,7 +183,7 @@ def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, 
 
 
 def status_list(
-    snapshot: Snapshot, keyring: Keyring, url: str, lifetime: int, number: int, algorithm: str
+    snapshot: View, keyring: Keyring, url: str, lifetime: int, number: int, algorithm: str
 ) -> str:
     """Return one status list, signed.
 
@@ -206,17 +208,17 @@ def _former(names: Names, now: int) -> dict[str, Any]:
     return {"former_issuers": former} if former else {}
 
 
-def _for_ssh(snapshot: Snapshot, names: Names) -> Iterator[Document]:
+def _for_ssh(snapshot: View, names: Names) -> Iterator[Document]:
     """Yield what SSH hosts read; nothing where no certificate was ever issued to one."""
-    if any(key.use == "ssh" for key in snapshot.signing_keys()):
+    if any(key.use == "ssh" for key in KeyStore(snapshot).signing_keys()):
         yield Document(SSH_REVOKED, ssh_trust.revocations(snapshot, names).krl)
         lines = [f"{one.line}\n" for one in ssh_trust.authorities(snapshot, names)]
         yield Document(SSH_AUTHORITIES, "".join(lines).encode())
 
 
-def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[Document]:
+def _for_spiffe(snapshot: View, names: Names, keyring: Keyring) -> Iterator[Document]:
     """Yield what verifiers of SVIDs trust, and which certificates are revoked; nothing where there never was one."""
-    keys = snapshot.signing_keys()
+    keys = KeyStore(snapshot).signing_keys()
     authorities = any(key.use == "x509" for key in keys)
     tokens = any(key.use == "jws" and key.algorithm == "ES256" for key in keys)
     if not authorities and not tokens:
@@ -242,17 +244,17 @@ def _text(value: object) -> bytes:
     return f"{json.dumps(value, indent=2)}\n".encode()
 
 
-def _named(snapshot: Snapshot, keys: Mapping[str, Any], kids: Collection[str]) -> list[dict[str, str]]:
+def _named(snapshot: View, keys: Mapping[str, Any], kids: Collection[str]) -> list[dict[str, str]]:
     """Return the keys of ours with these ids that would be published no longer."""
     known = {key["kid"] for key in keys["keys"]}
     return [
         jws.public_jwk(key.algorithm, key.public, key.kid)
-        for key in snapshot.signing_keys()
+        for key in KeyStore(snapshot).signing_keys()
         if key.use == "jws" and key.kid in kids and key.kid not in known
     ]
 
 
-def _lists(snapshot: Snapshot, keyring: Keyring, url: str, lifetime: int) -> Iterator[Document]:
+def _lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterator[Document]:
     signers = _signers(snapshot, keyring)
     for number in sorted(_numbers(snapshot)):
         packed = _packed(snapshot, number)
@@ -262,13 +264,13 @@ def _lists(snapshot: Snapshot, keyring: Keyring, url: str, lifetime: int) -> Ite
             yield Document(name, text.encode())
 
 
-def _numbers(snapshot: Snapshot) -> set[int]:
+def _numbers(snapshot: View) -> set[int]:
     """Return the lists that something alive may name, now or before long."""
     first, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
-    return {*range(first, today + AHEAD + 1), *snapshot.statuses.lists(first)}
+    return {*range(first, today + AHEAD + 1), *StatusStore(snapshot).lists(first)}
 
 
-def _signers(snapshot: Snapshot, keyring: Keyring) -> dict[str, Signer]:
+def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
     """Return what signs now, by algorithm."""
     keys = {name: current_key_of(snapshot, keyring, name) for name in sorted(jws.ALGORITHMS, reverse=True)}
     return {
@@ -278,10 +280,10 @@ def _signers(snapshot: Snapshot, keyring: Keyring) -> dict[str, Signer]:
     }
 
 
-def _packed(snapshot: Snapshot, number: int) -> str:
+def _packed(snapshot: View, number: int) -> str:
     # One list at a time, a bit a place: two megabytes, however many tokens there are.
     bits = bytearray(statuslist.PLACES // 8)
-    for place in snapshot.statuses.ended(number):
+    for place in StatusStore(snapshot).ended(number):
         bits[place >> 3] |= 1 << (place & 7)
     return statuslist.encode(bits)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.issue.mint import new_key
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keys.keyring import USES, Keyring, Signer, rotating
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Names, Radius, Selection, SigningKey
 from jitid.values.text import check_text, quote
@@ -56,7 +59,7 @@ def rotate(
     if algorithm not in USES[use]:
         raise UsageError(f"keys for {use} are not for {quote(algorithm)}; nothing was changed")
     retired = []
-    known = transaction.signing_keys()
+    known = KeyStore(transaction).signing_keys()
     for key in known:
         # Other machines go on with theirs.
         if (key.use, key.algorithm) != (use, algorithm) or not key.signs:
@@ -67,7 +70,7 @@ def rotate(
                 "ask for its certificate: jitid keys request",
             )
         if keyring.holds(key.kid):
-            transaction.end_key(key.key, revoked=False)
+            KeyChanges(transaction).end_key(key.key, revoked=False)
             retired.append(key.kid)
     kids = {key.kid for key in known}
 
@@ -98,18 +101,18 @@ def revoke(
     key = find(transaction, kid)
     selection = Selection(kids=(kid,))
     if most is not None:
-        revocation.guard(transaction.measure(selection), most)
-    radius, digest = transaction.end(selection, State.REVOKED)
+        revocation.guard(CredentialStore(transaction).measure(selection), most)
+    radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     if key.revoked_at is not None and not radius.credentials:
         return KeyChange(kid, None, (), radius, None)
     # The event comes before the successor's, since the members point to the number that was next.
     event = transaction.append(
         "key-revoke", {"kid": kid, "reason": reason, "count": radius.credentials, "ended": digest}
     )
-    transaction.end_key(key.key, revoked=True)
+    KeyChanges(transaction).end_key(key.key, revoked=True)
     successor = None
     if key.signs and keyring.holds(key.kid) and not is_under_a_root(key):
-        kids = {each.kid for each in transaction.signing_keys()}
+        kids = {each.kid for each in KeyStore(transaction).signing_keys()}
         try:
             successor, facts = new_key(
                 transaction,
@@ -128,23 +131,23 @@ def revoke(
     return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
 
 
-def spent(snapshot: Snapshot) -> list[str]:
+def spent(snapshot: View) -> list[str]:
     """Return the ids of the keys whose private halves are of no more use.
 
     An authority that was retired still signs which of its certificates are revoked, as long as one has not expired.
     """
     return [
         key.kid
-        for key in snapshot.signing_keys()
+        for key in KeyStore(snapshot).signing_keys()
         if key.retired_at is not None and not still_tells(snapshot, key)
     ]
 
 
-def still_tells(snapshot: Snapshot, key: SigningKey) -> bool:
+def still_tells(snapshot: View, key: SigningKey) -> bool:
     """Tell whether a key must sign which of its certificates are revoked."""
     if key.use != "x509" or key.certificates is None or key.revoked_at is not None:
         return False
-    return key.retired_at is None or (snapshot.last_expiry_signed_by(key.key) or 0) > snapshot.now
+    return key.retired_at is None or (KeyStore(snapshot).last_expiry_signed_by(key.key) or 0) > snapshot.now
 
 
 def replacing(key: SigningKey) -> str:
@@ -161,14 +164,14 @@ def is_under_a_root(key: SigningKey) -> bool:
     return len(split(key.certificates)) > 1
 
 
-def find(snapshot: Snapshot, kid: str) -> SigningKey:
+def find(snapshot: View, kid: str) -> SigningKey:
     """Return the key of that id.
 
     Raises:
         NotFoundError: this ledger never had such a key.
 
     """
-    key = next((key for key in snapshot.signing_keys() if key.kid == kid), None)
+    key = next((key for key in KeyStore(snapshot).signing_keys() if key.kid == kid), None)
     if key is None:
         raise NotFoundError(
             f"this ledger never had a key {quote(kid)}; nothing was changed", "see: jitid keys list"
@@ -176,13 +179,16 @@ def find(snapshot: Snapshot, kid: str) -> SigningKey:
     return key
 
 
-def published(snapshot: Snapshot) -> dict[str, Any]:
+def published(snapshot: View) -> dict[str, Any]:
     """Return the JWKS (RFC 7517, section 5): every key that something live may be signed by, none that was revoked."""
     keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid)
-        for key in snapshot.signing_keys()
+        for key in KeyStore(snapshot).signing_keys()
         if key.use == "jws"
         and key.revoked_at is None
-        and (key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now)
+        and (
+            key.retired_at is None
+            or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
+        )
     ]
     return {"keys": keys}

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from jitid.crypto import krl, openssh
 from jitid.crypto.krl import RevokedCertificate
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.ids import credential_id
 
@@ -43,7 +44,7 @@ class SshRevocations(NamedTuple):
     """How many keys of authorities are revoked, each with all that it signed."""
 
 
-def authorities(snapshot: Snapshot, names: Names) -> list[SshAuthority]:
+def authorities(snapshot: View, names: Names) -> list[SshAuthority]:
     """Return the keys that hosts need: every one that something live may be signed by, none that was revoked."""
     return [
         SshAuthority(
@@ -53,11 +54,14 @@ def authorities(snapshot: Snapshot, names: Names) -> list[SshAuthority]:
         )
         for key in _keys(snapshot)
         if key.revoked_at is None
-        and (key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now)
+        and (
+            key.retired_at is None
+            or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
+        )
     ]
 
 
-def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
+def revocations(snapshot: View, names: Names) -> SshRevocations:
     """Return the list of certificates that ended before their expiry, and of authorities whose key was revoked."""
     keys = {key.key: key for key in _keys(snapshot)}
     revoked = [openssh.public_blob(key.public) for key in keys.values() if key.revoked_at is not None]
@@ -79,5 +83,5 @@ def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
     return SshRevocations(krl.spell(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked))
 
 
-def _keys(snapshot: Snapshot) -> Sequence[SigningKey]:
-    return [key for key in snapshot.signing_keys() if key.use == "ssh"]
+def _keys(snapshot: View) -> Sequence[SigningKey]:
+    return [key for key in KeyStore(snapshot).signing_keys() if key.use == "ssh"]

@@ -7,7 +7,8 @@ import os
 from jitid.crypto import status_list
 from jitid.errors import StorageError
 from jitid.issuers.issuer import Listed
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.status_places import StatusStore
+from jitid.ledger.view import View
 
 FOLDER = "status"
 """Where the lists lie, seen from the address of all that is published."""
@@ -16,7 +17,7 @@ _ROUNDS = 100
 
 
 def draw(
-    snapshot: Snapshot, url: str, algorithm: str, expires_at: int, count: int, drawn: set[tuple[int, int]]
+    snapshot: View, url: str, algorithm: str, expires_at: int, count: int, drawn: set[tuple[int, int]]
 ) -> list[Listed]:
     """Return so many places that no token has, for tokens that are signed with an algorithm and expire at a time.
 
@@ -32,7 +33,7 @@ def draw(
     for _ in range(_ROUNDS):
         raw = os.urandom(3 * (count - len(found)))
         places = {int.from_bytes(raw[at : at + 3]) for at in range(0, len(raw), 3)}
-        for place in places - snapshot.statuses.taken(list_, places):
+        for place in places - StatusStore(snapshot).taken(list_, places):
             if (list_, place) not in drawn:
                 drawn.add((list_, place))
                 found.append(Listed(list_, place, uri))

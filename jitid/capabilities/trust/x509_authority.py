@@ -21,10 +21,12 @@ from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
 from jitid.errors import NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey, Withdrawn
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Snapshot, Transaction
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 REFRESH = 300
 """Seconds after which whoever trusts a bundle should look for a newer one: a new authority signs at once."""
@@ -108,13 +110,13 @@ def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
         StorageError: the key cannot be written; nothing was changed.
 
     """
-    for key in transaction.signing_keys():
+    for key in KeyStore(transaction).signing_keys():
         if _waits(key) and keyring.holds(key.kid):
             signer = keyring.load(key.kid, key.algorithm, key.public)
             return Requested(key.kid, request(signer, names.trust_domain), None)
-    keyring.must_be_for({key.kid for key in transaction.signing_keys()})
+    keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create("ES256")
-    key = transaction.add_key(signer.kid, signer.algorithm, signer.public, "x509")
+    key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, "x509")
     event = transaction.append("key-create", told(key))
     return Requested(key.kid, request(signer, names.trust_domain), event.seq)
 
@@ -136,7 +138,7 @@ def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
         ) from None
     living = [
         key
-        for key in transaction.signing_keys()
+        for key in KeyStore(transaction).signing_keys()
         if key.use == "x509" and key.retired_at is None and key.revoked_at is None
     ]
     key = next((key for key in living if _is_for(chain[0], key)), None)
@@ -147,11 +149,11 @@ def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
         )
     check_chain(chain, key.public, transaction.now)
     certificates = b"".join(chain)
-    transaction.certify_key(key.key, certificates)
+    KeyChanges(transaction).certify_key(key.key, certificates)
     retired = []
     for other in living:
         if other.key != key.key and other.signs and keyring.holds(other.kid):
-            transaction.end_key(other.key, revoked=False)
+            KeyChanges(transaction).end_key(other.key, revoked=False)
             retired.append(other.kid)
     event = transaction.append(
         "key-certify", {**told(key._replace(certificates=certificates)), "retired": retired or None}
@@ -177,12 +179,12 @@ def _is_for(der: bytes, key: SigningKey) -> bool:
     )
 
 
-def bundle(snapshot: Snapshot, names: Names) -> Bundle:
+def bundle(snapshot: View, names: Names) -> Bundle:
     """Return what verifiers trust: the roots of all authorities, and the keys of all JWT-SVIDs, that may be needed.
 
     An authority that was rotated stays until nothing that it certified can be alive; one that was revoked is gone.
     """
-    keys = snapshot.signing_keys()
+    keys = KeyStore(snapshot).signing_keys()
     trusted = [key for key in keys if key.certificates is not None and _is_needed(snapshot, key)]
     roots = dict.fromkeys(split(key.certificates or b"")[-1] for key in trusted)
     tokens = [
@@ -205,10 +207,10 @@ def bundle(snapshot: Snapshot, names: Names) -> Bundle:
     return Bundle(names.trust_domain, document, tuple(roots))
 
 
-def _is_needed(snapshot: Snapshot, key: SigningKey) -> bool:
+def _is_needed(snapshot: View, key: SigningKey) -> bool:
     if key.revoked_at is not None:
         return False
-    return key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now
+    return key.retired_at is None or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
 
 
 def _root_jwk(der: bytes) -> dict[str, Any]:
@@ -236,7 +238,7 @@ def _root_jwk(der: bytes) -> dict[str, Any]:
     return {**shown, "use": "x509-svid", "x5c": [b64encode(der).decode("ascii")]}
 
 
-def revocation_lists(snapshot: Snapshot, keyring: Keyring, lifetime: int = LIFETIME) -> list[RevocationList]:
+def revocation_lists(snapshot: View, keyring: Keyring, lifetime: int = LIFETIME) -> list[RevocationList]:
     """Return a revocation list of each authority whose certificates may be alive, the latest authority first.
 
     Those whose keys are on other machines are left out.
@@ -247,15 +249,15 @@ def revocation_lists(snapshot: Snapshot, keyring: Keyring, lifetime: int = LIFET
     """
     return [
         _listed(snapshot, keyring, key, lifetime)
-        for key in reversed(snapshot.signing_keys())
+        for key in reversed(KeyStore(snapshot).signing_keys())
         if rotation.still_tells(snapshot, key) and keyring.holds(key.kid)
     ]
 
 
-def _listed(snapshot: Snapshot, keyring: Keyring, key: SigningKey, lifetime: int) -> RevocationList:
+def _listed(snapshot: View, keyring: Keyring, key: SigningKey, lifetime: int) -> RevocationList:
     signer = keyring.load(key.kid, key.algorithm, key.public)
     authority = x509.load_der_x509_certificate(split(key.certificates or b"")[0])
-    withdrawn = snapshot.withdrawn_by(key.key)
+    withdrawn = KeyStore(snapshot).withdrawn_by(key.key)
     now = snapshot.now
     # It grows with time, and within a second with the audit log (RFC 5280, section 5.2.3).
     number = now * _EVENTS + snapshot.head().seq % _EVENTS

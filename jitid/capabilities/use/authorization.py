@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection, ownership
 from jitid.capabilities.identity.verify_many import Held
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.request import Terms
+from jitid.capabilities.use.store import UseStore
 from jitid.errors import UsageError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model import reach
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential
@@ -112,14 +114,14 @@ def check_context(value: object) -> str:
 
 
 def judge(
-    snapshot: Snapshot, names: Names, terms: Terms, asked: Sequence[Asked], held: Sequence[Held]
+    snapshot: View, names: Names, terms: Terms, asked: Sequence[Asked], held: Sequence[Held]
 ) -> list[Verdict]:
     """Decide on actions as of the time of the snapshot; `held` says what each one's token stands for."""
     valid = [
         (one.credential, one.lineage) for one in held if one.refusal is None and one.credential is not None
     ]
-    people = snapshot.delegators_named({credential.delegator for credential, _ in valid})
-    agents = snapshot.agents_named(
+    people = DirectoryStore(snapshot).delegators_named({credential.delegator for credential, _ in valid})
+    agents = DirectoryStore(snapshot).agents_named(
         {
             name
             for credential, lineage in valid
@@ -176,7 +178,7 @@ class _Judge:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: View,
         names: Names,
         terms: Terms,
         people: Mapping[str, Delegator],
@@ -233,7 +235,7 @@ class _Judge:
         policy = self._terms.policy
         if refusal is not None and policy.asks_approval and not use.approved:
             assert verdict.credential is not None
-            approved = self._snapshot.approvers_of(verdict.credential.identity_key)
+            approved = UseStore(self._snapshot).approvers_of(verdict.credential.identity_key)
             if approved:
                 refusal = policy.permits_use(use.request, use.resource, approved)
         if refusal is None:
@@ -390,7 +392,7 @@ class _Judge:
         decision = policy.decide(request, narrow=True, explain=False)
         if decision.needs:
             # What one identity was approved for, another was not.
-            approved = self._snapshot.approvers_of(credential.identity_key)
+            approved = UseStore(self._snapshot).approvers_of(credential.identity_key)
             return policy.decide(request, narrow=True, explain=False, approved=approved), approved
         self._decisions[request] = decision, approved
         return decision, approved
@@ -399,7 +401,9 @@ class _Judge:
         """Return what the directory has of the agent, and of the delegator: by subject before by name."""
         subject = credential.proved_subject
         if subject is not None and root not in self._proved:
-            self._proved[root] = self._snapshot.find_delegator(subject)
-            self._foreign[root] = governance.proved_as_another(self._snapshot, credential.delegator, subject)
+            self._proved[root] = DirectoryStore(self._snapshot).find_delegator(subject)
+            self._foreign[root] = governance.proved_as_another(
+                DirectoryStore(self._snapshot), credential.delegator, subject
+            )
         person = self._proved.get(root) or self._people.get(credential.delegator)
         return Entry(person, self._agents.get(credential.agent), 0)

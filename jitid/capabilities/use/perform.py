@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, assert_never, cast
 
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import verify_many
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.use import operations as ops
 from jitid.capabilities.use import usage
+from jitid.capabilities.use.store import UseStore
 from jitid.ledger.retry import change
 from jitid.operation.base import UseOperation
 from jitid.operation.context import Inside
@@ -48,8 +51,13 @@ def _list(inside: Inside, operation: ops.ListUses) -> ops.UsePage:
     with inside.ledger.read() as snapshot:
         chosen = operation.chosen
         # A person is meant by whichever of their names.
-        names = [name for stated in chosen.delegators for name in snapshot.names_of(stated)]
-        uses = snapshot.uses(chosen._replace(delegators=tuple(dict.fromkeys(names))), operation.limit)
+        names = [name for stated in chosen.delegators for name in DirectoryStore(snapshot).names_of(stated)]
+        uses = UseStore(snapshot).uses(
+            chosen._replace(delegators=tuple(dict.fromkeys(names))), operation.limit
+        )
         return ops.UsePage(
-            uses, snapshot.lineages({one.identity_key for one in uses if one.identity_key is not None})
+            uses,
+            CredentialStore(snapshot).lineages(
+                {one.identity_key for one in uses if one.identity_key is not None}
+            ),
         )

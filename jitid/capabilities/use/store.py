@@ -13,6 +13,8 @@ from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
     from jitid.model.use import NewUse, Use, Used, UseFilter, UseRow
 
 _USE = """
@@ -35,10 +37,11 @@ _ROLLED_UP = """
                                   SELECT identity, scope, first_at, last_at, uses FROM used) AS other)"""
 
 
-class SqlUse:
+class UseStore:
     """What a view of a ledger that speaks SQL answers about the use of credentials."""
 
-    _db: Any
+    def __init__(self, view: View) -> None:
+        self._db = view.db
 
     def uses(self, chosen: UseFilter, limit: int) -> list[Use]:
         """Return actions in the order of their time."""
@@ -130,6 +133,19 @@ class SqlUse:
         return bool(rolled == used and not other)
 
 
+class UseChanges(UseStore):
+    """Records the use of credentials."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+
+    def add_uses(self, uses: Sequence[NewUse]) -> str:
+        """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
+        at = self._transaction
+        return _add(self._db, uses, now=at.now, event=at.next_seq(), number=at.next_number)
+
+
 def _use(row: Any) -> Use:
     from jitid.model.use import Use
 
@@ -151,7 +167,7 @@ def _use(row: Any) -> Use:
     )
 
 
-def add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Callable[[], int | None]) -> str:
+def _add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Callable[[], int | None]) -> str:
     """Record actions as of `now`, and roll them up."""
     rows = [(one, " ".join(one.rules) or None) for one in uses]
     db.executemany(

@@ -11,7 +11,10 @@ from jitid.capabilities.identity.verify_many import Presented
 from jitid.capabilities.issue.request import Terms
 from jitid.capabilities.use import authorization
 from jitid.capabilities.use.authorization import Asked, Verdict
-from jitid.ledger.contract import Snapshot, Transaction
+from jitid.capabilities.use.store import UseChanges
+from jitid.ledger import policies
+from jitid.ledger.transaction import Transaction
+from jitid.ledger.view import View
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse
@@ -38,7 +41,7 @@ class Recorded(NamedTuple):
 
 
 def foresee(
-    snapshot: Snapshot,
+    snapshot: View,
     names: Names,
     terms: Terms,
     asked: Sequence[Asked],
@@ -64,8 +67,10 @@ def record(
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
         foreseen = foresee(transaction, names, terms, asked, presented, audiences)
     verdicts = foreseen.verdicts
-    used = transaction.add_uses([_row(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)])
-    transaction.keep_policy(terms.policy.digest, terms.policy_text)
+    used = UseChanges(transaction).add_uses(
+        [_row(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)]
+    )
+    policies.keep(transaction, terms.policy.digest, terms.policy_text)
     event = transaction.append(
         "use",
         {

@@ -19,9 +19,9 @@ from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.session import Session, open_connection
 from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction, number_after
-from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.seal import Seal, record
-from jitid.ledger.writing import Known, SqlTransaction
+from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
@@ -110,7 +110,7 @@ class PostgresSource(_Store):
             # Whoever waited for the locks has to look after they were granted.
             self._db.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             ((now,),) = self._run(_CLOCK)
-            self._snapshot = SqlSnapshot(self._db, self.names, self._reading.time(now))
+            self._snapshot = View(self._db, self.names, self._reading.time(now))
             self._stack = stack.pop_all()
         return self
 
@@ -121,13 +121,13 @@ class PostgresSource(_Store):
         self._stack.__exit__(kind, error, trace)
 
     @property
-    def snapshot(self) -> SqlSnapshot:
+    def snapshot(self) -> View:
         """What is copied."""
         return self._snapshot
 
     def head_now(self) -> Head:
         """Return the audit head as it is by now."""
-        return SqlSnapshot(self._holding.connection(), self.names, self.snapshot.now).head()
+        return View(self._holding.connection(), self.names, self.snapshot.now).head()
 
     def seal(self, seal: Seal, by: str) -> None:
         """Seal the ledger; durable when this returns, and the chains are no longer held."""
@@ -193,7 +193,7 @@ class PostgresTarget(_Store):
             self._use_aside()
             self._hold()
             if self._run(f"SELECT mark, version FROM {_MARK}") == [(mark, len(POSTGRES_STEPS))]:
-                gone_on = len(SqlSnapshot(self._db, self._names, self._now).chains()) > len(chains)
+                gone_on = len(View(self._db, self._names, self._now).chains()) > len(chains)
                 return Stage.COMPLETE if gone_on else Stage.PARTIAL
             self._lock.roll_back()
         self._make(names, mark, chains, now)
@@ -281,10 +281,10 @@ class PostgresTarget(_Store):
                 self._run(statement)
         self._run("ANALYZE")
 
-    def open(self, by: str) -> SqlTransaction:
+    def open(self, by: str) -> Transaction:
         """Close all audit chains, open those that the ledger goes on with, and return what appends to them."""
         self._db.script("BEGIN")
-        chains = SqlSnapshot(self._db, self._names, self._now).chains()
+        chains = View(self._db, self._names, self._now).chains()
         open_epoch(self._db, self._names.uuid, chains, OPEN_CHAINS, self._now, counted=True)
         numbered = [table.name for table in self.tables().values() if table.key == ("id",)]
         highest = ", ".join(f"(SELECT max(id) FROM {name})" for name in numbered)

@@ -12,7 +12,8 @@ from jitid.ledger.postgres.connection import Connection
 from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction
-from jitid.ledger.writing import Known
+from jitid.ledger.signing_keys import KeyChanges
+from jitid.ledger.transaction import Known
 from jitid.model.chain import following
 from jitid.model.ledger_rows import Names
 
@@ -91,7 +92,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
     transaction = PostgresTransaction(
         db, names, now, by, Known({}, set()), {}, raw.execute(f"{CHAIN} ORDER BY id").fetchall()
     )
-    transaction.add_key(signer.kid, signer.algorithm, signer.public)
+    KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
     transaction.append(
         "init",
         {

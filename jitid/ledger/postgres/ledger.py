@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
-from jitid.ledger import seal
+from jitid.ledger import expiry, seal
 from jitid.ledger.postgres import transaction as writing
 from jitid.ledger.postgres.session import Session
 from jitid.ledger.postgres.transaction import (
@@ -19,7 +19,7 @@ from jitid.ledger.postgres.transaction import (
     RememberingSnapshot,
     SharedTransaction,
 )
-from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names
 from jitid.system import time_limit
 
@@ -105,7 +105,7 @@ class _Reading:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def __enter__(self) -> SqlSnapshot:
+    def __enter__(self) -> View:
         session = self._session
         now, version, epoch = session.first(lambda db: db.begin(_VIEW, _READ))
         session.at(epoch or 0)
@@ -126,7 +126,7 @@ class _Glancing:
         self._session = session
         self._opening = _Opening(session)
 
-    def __enter__(self) -> SqlSnapshot:
+    def __enter__(self) -> View:
         session = self._session
         now, version, epoch = session.first(writing.look)
         session.at(epoch)
@@ -202,7 +202,7 @@ class _Writing:
         opened = self._open_shared() if self._shared else self._open_alone()
         seal.must_not_be(opened)
         if not self._shared:
-            opened.close_due(_DUE_AT_ONCE, self._facts)
+            expiry.close_due(opened, _DUE_AT_ONCE, self._facts)
         return opened
 
     def _open_shared(self) -> SharedTransaction:

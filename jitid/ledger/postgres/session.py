@@ -27,7 +27,7 @@ from jitid.ledger.postgres.failure import ConnectingError, connecting, is_refuse
 from jitid.ledger.postgres.options import IDENTITY, Options
 from jitid.ledger.postgres.schema import POSTGRES_STEPS
 from jitid.ledger.postgres.transaction import Seen, due, rows_of
-from jitid.ledger.writing import Known
+from jitid.ledger.transaction import Known
 from jitid.model.ledger_rows import Names
 from jitid.system import time_limit
 

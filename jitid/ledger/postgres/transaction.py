@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from jitid.capabilities.access.presented_store import SqlPresented
-from jitid.capabilities.access.store import SqlAccess
-from jitid.capabilities.identity.share_store import SqlShareChanges
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgres.fast_path import prepared
-from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.writing import Known, SqlTransaction
+from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.view import Found, View
 from jitid.model.chain import Chain, Held
 from jitid.model.event import Event
 from jitid.model.ledger_rows import (
@@ -20,20 +17,7 @@ from jitid.model.ledger_rows import (
     CredentialRow,
     IdentityRow,
     Names,
-    SigningKey,
 )
-from jitid.model.task import Task
-
-if TYPE_CHECKING:
-    from jitid.ledger.seal import Seal
-    from jitid.model.access import Access, AccessSnapshot, AccessTransaction, Presented
-    from jitid.model.agent import Agent
-    from jitid.model.approval import ApprovalTransaction
-    from jitid.model.credential import Credential
-    from jitid.model.directory import Entry
-    from jitid.model.outside import OutsideTransaction
-
-Row = TypeVar("Row")
 
 _NUMBERS_SINCE = 1_704_067_200
 """2024-01-01T00:00:00Z: numbers begin with the seconds since then."""
@@ -92,19 +76,10 @@ class Seen:
 
     def __init__(self) -> None:
         self.version = -1
-        self.tasks: dict[int | tuple[str, str], Task] = {}
-        self.agents: dict[str, Agent | None] = {}
-        self.entries: dict[tuple[str, str], Entry] = {}
-        self.own_names: dict[str, str] = {}
-        self.are_delegators: dict[str, bool] = {}
-        """By name: whether a delegator in the directory has this name or alias."""
+        self.kinds: dict[str, dict[Any, Any]] = {}
+        """What was asked for, by its kind and its key."""
         self.rows: Rows = {}
         """What sessions with the same server share."""
-        self.keys: list[SigningKey] | None = None
-        self.seals: list[Seal | None] = []
-        """The ledger's seal, or that there is none; empty while nobody has asked."""
-        self.shared: bool | None = None
-        """Whether any task is shared; None while nobody has asked."""
 
     def at(self, version: int) -> Seen:
         """Return it as it is at a version: whatever holds no longer is gone."""
@@ -116,21 +91,18 @@ class Seen:
     def forget(self) -> None:
         """Forget all."""
         self.version = -1
-        for names in (self.tasks, self.agents, self.entries, self.own_names, self.are_delegators):
-            names.clear()
-        self.keys = self.shared = None
-        self.seals.clear()
+        self.kinds.clear()
 
-    def row(self, sort: str, value: bytes, ask: Callable[[bytes], Row | None]) -> Row | None:
+    def row(self, kind: str, value: bytes, ask: Callable[[], Found]) -> Found:
         """Return a row as it is at this version, and ask for it if nobody has read it at this version."""
-        known = self.rows.get((sort, value))
+        known = self.rows.get((kind, value))
         if known is not None and known[0] == self.version:
-            found: Row = known[1]
+            found: Found = known[1]
             return found
-        asked = ask(value)
+        asked = ask()
         # That something is not there is remembered by nobody: it may be added without raising the version.
         if asked is not None and self.version >= 0:
-            remember(self.rows, (sort, value), (self.version, asked), _HELD)
+            remember(self.rows, (kind, value), (self.version, asked), _HELD)
         return asked
 
 
@@ -157,7 +129,7 @@ def remember(names: dict[Any, Any], name: Any, value: Any, most: int = _REMEMBER
     return value
 
 
-class PostgresTransaction(SqlTransaction):
+class PostgresTransaction(Transaction):
     """A change by a writer that holds all the chains, and so has the ledger to itself."""
 
     def __init__(
@@ -204,7 +176,7 @@ class PostgresTransaction(SqlTransaction):
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
-        number = self._known.terms.get(text)
+        number = self.known.terms.get(text)
         while number is None:
             # Somebody else may store it at the same time.
             row = self._one("SELECT id FROM term WHERE text = :text", text=text) or self._one(
@@ -214,27 +186,8 @@ class PostgresTransaction(SqlTransaction):
             )
             if row is not None:
                 number = int(row[0])
-                remember(self._known.terms, text, number)
+                remember(self.known.terms, text, number)
         return number
-
-    def open_task(
-        self,
-        name: str,
-        purpose: str | None,
-        sensitivity: str,
-        deadline: int,
-        opener: str,
-        event: int | None = None,
-    ) -> Task:
-        """Record a task of an opener, who has no other of that name, as opened by an event; None: by the next one."""
-        by, key = self.term(opener), self.next_number()
-        seq = self.next_seq() if event is None else event
-        self._db.execute(
-            """INSERT INTO task (id, name, purpose, sensitivity, deadline, opened_at, opener, event)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-            (key, name, purpose, sensitivity, deadline, self._now, by, seq),
-        )
-        return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
 
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
         """Record new identities with their credentials."""
@@ -250,12 +203,12 @@ class PostgresTransaction(SqlTransaction):
 
     def begin_anew(self) -> None:
         """Close the chains and open others, so that all events that follow have higher numbers."""
-        version, last, count = self._db.execute(
+        version, last, count = self.db.execute(
             "SELECT max(version), max(last_id), count(*) FROM chain WHERE closed_at IS NULL"
         ).fetchone()
         self.open_epoch(count, counted=True)
         for chain in self.held.chains:
-            self._db.execute(
+            self.db.execute(
                 "UPDATE chain SET version = ?, last_id = ? WHERE id = ?",
                 (version, number_after(max(last, self._last_id), chain.id), chain.id),
             )
@@ -267,23 +220,23 @@ class PostgresTransaction(SqlTransaction):
             LostConnectionError: whether that was done is not known.
 
         """
-        self._db.begin_pipeline()
+        self.db.begin_pipeline()
         self._finish()
-        done = self._db.execute("COMMIT")
-        self._db.end_pipeline()
+        done = self.db.execute("COMMIT")
+        self.db.end_pipeline()
         _must_be_done(done.statusmessage.encode())
 
     def _finish(self) -> None:
         last = {self._numbering: self._last_id} if self._gave else {}
         for chain in self.held.changed():
-            self._db.execute(
+            self.db.execute(
                 "UPDATE chain SET length = ?, hash = ?, last_id = coalesce(?, last_id) WHERE id = ?",
                 (chain.length, chain.hash, last.pop(chain.id, None), chain.id),
             )
         for number, last_id in last.items():
-            self._db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, number))
+            self.db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, number))
         if self.changes and self._appended:
-            self._db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
+            self.db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
 
 
 def _must_be_done(status: bytes | None) -> None:
@@ -292,141 +245,60 @@ def _must_be_done(status: bytes | None) -> None:
         raise StorageError("the transaction failed; nothing was changed", "repeat the command")
 
 
-class Remembering(SqlSnapshot):
+_ABSENT = object()
+
+
+class Remembering(View):
     """A view that does not ask again for what was read at the same version of the ledger."""
 
     _seen: Seen
+    kinds = frozenset({"seal", "task", "agent", "own-name", "is-delegator", "keys"})
+    """What is remembered by the version of the ledger."""
+    absent = frozenset({"seal", "agent"})
+    """Of what it is remembered, too, that it is not there."""
+    rows = frozenset({"presented"})
+    """What sessions with the same server remember together."""
 
-    @property
-    def seal(self) -> Seal | None:
-        """What says that the ledger was copied to another place, and is for reading alone."""
-        if not self._seen.seals:
-            self._seen.seals.append(super().seal)
-        return self._seen.seals[0]
-
-    def find_task(self, name: str, opener: str | None = None) -> Task | None:
-        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
-        if opener is None:
-            return super().find_task(name)
-        return self._task((name, opener), lambda: super(Remembering, self).find_task(name, opener))
-
-    def task_numbered(self, key: int) -> Task | None:
-        """Return the task with that number of the ledger's."""
-        return self._task(key, lambda: super(Remembering, self).task_numbered(key))
-
-    def _task(self, named: int | tuple[str, str], ask: Callable[[], Task | None]) -> Task | None:
-        found = self._seen.tasks.get(named)
-        if found is None:
+    def once(
+        self, kind: str, key: Any, ask: Callable[[], Found], keep: Callable[[Found], bool] | None = None
+    ) -> Found:
+        """Return what `ask` returns, or what it returned before at this version of the ledger."""
+        if kind in self.rows:
+            return self._seen.row(kind, key, ask)
+        if kind not in self.kinds:
+            return super().once(kind, key, ask, keep)
+        known = self._seen.kinds.setdefault(kind, {})
+        found: Found = known.get(key, _ABSENT)
+        if found is _ABSENT:
             found = ask()
-            if found is not None:
-                remember(self._seen.tasks, named, found)
+            if (found is not None or kind in self.absent) and (keep is None or keep(found)):
+                remember(known, key, found)
         return found
-
-    def find_agent(self, name: str) -> Agent | None:
-        """Return the record of an agent, also one that has ended."""
-        if name in self._seen.agents:
-            return self._seen.agents[name]
-        found: Agent | None = remember(self._seen.agents, name, super().find_agent(name))
-        return found
-
-    def own_name(self, name: str) -> str:
-        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
-        found = self._seen.own_names.get(name)
-        if found is None:
-            found = remember(self._seen.own_names, name, super().own_name(name))
-        return found
-
-    def is_delegator(self, name: str) -> bool:
-        """Return whether a delegator in the directory has that name or alias."""
-        found = self._seen.are_delegators.get(name)
-        if found is None:
-            found = remember(self._seen.are_delegators, name, super().is_delegator(name))
-        return found
-
-    @property
-    def presented(self) -> SqlPresented:
-        """The foreign tokens that were presented, and by whom first."""
-        return _RememberingPresented(self._db, self._seen)
-
-    def signing_keys(self) -> list[SigningKey]:
-        """Return every signing key there ever was, oldest first."""
-        if self._seen.keys is None:
-            self._seen.keys = super().signing_keys()
-        return self._seen.keys
 
 
 class RememberingSnapshot(Remembering):
     """A consistent view in which nothing is written."""
 
+    rows = Remembering.rows | {"jti", "fingerprint", "access", "access-id"}
+
     def __init__(self, db: Any, names: Names, now: int, seen: Seen) -> None:
         super().__init__(db, names, now)
         self._seen = seen
 
-    def afresh(self) -> SqlSnapshot:
+    def afresh(self) -> View:
         """Return the same view, which has remembered nothing."""
-        return SqlSnapshot(self._db, self._names, self._now)
-
-    def find_credential(self, by: str, value: bytes) -> Credential | None:
-        """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
-        ask = super().find_credential
-        return self._seen.row(by, value, lambda value: ask(by, value))
-
-    @property
-    def access(self) -> AccessSnapshot:
-        """Who may ask an authority that serves others."""
-        return _RememberingAccess(self._db, self._now, self._seen)
-
-
-class _RememberingPresented(SqlPresented):
-    def __init__(self, db: Any, seen: Seen) -> None:
-        super().__init__(db)
-        self._seen = seen
-
-    def presenter(self, token: bytes) -> str | None:
-        """Return who presented a token first; None if it was not presented yet."""
-        return self._seen.row("presented", token, super().presenter)
-
-
-class _RememberingAccess(SqlAccess):
-    def __init__(self, db: Any, now: int, seen: Seen) -> None:
-        super().__init__(db, now)
-        self._seen = seen
-
-    def find(self, uid: bytes) -> Access | None:
-        """Return the access credential with that id (16 bytes)."""
-        return self._seen.row("access-id", uid, super().find)
-
-    def presented(self, fingerprint: bytes) -> Presented | None:
-        """Return the access credential whose bearer has that fingerprint."""
-        return self._seen.row("access", fingerprint, super().presented)
+        return View(self.db, self._names, self._now)
 
 
 def _must_be_alone(*_: Any, **__: Any) -> Any:
     raise AloneError
 
 
-class _SharedAccess(_RememberingAccess):
-    """Access as a writer beside others sees it; whoever changes it must have the ledger to itself."""
-
-    add = supersede = end = close_expired = use_assertion = _must_be_alone
-
-
-class _SharedShares(SqlShareChanges):
-    """Shares as a writer beside others sees them; whoever changes them must have the ledger to itself."""
-
-    def __init__(self, db: Any, now: int, seen: Seen) -> None:
-        super().__init__(db, now, _must_be_alone)
-        self._seen = seen
-
-    def are_some(self) -> bool:
-        """Tell whether any task is shared now: where none is, no name has to be looked for."""
-        if self._seen.shared is None:
-            self._seen.shared = super().are_some()
-        return self._seen.shared
-
-
 class SharedTransaction(Remembering, PostgresTransaction):
     """A change by a writer that holds one chain, beside others: it adds, and changes nothing that is there."""
+
+    kinds = Remembering.kinds | {"entry", "shared"}
+    rows = Remembering.rows | {"access", "access-id"}
 
     def __init__(self, *arguments: Any, seen: Seen) -> None:
         super().__init__(*arguments)
@@ -462,46 +334,11 @@ class SharedTransaction(Remembering, PostgresTransaction):
         (chain,) = self.held.chains
         told = (*event, chain.length, chain.hash, self._last_id, chain.id)
         statement = (_TELL, told) if self._row is None else (_ISSUE, (*self._row, *told))
-        _must_be_done(self._db.lane.run(statement, (_COMMIT, ()))[-1].command_status)
-
-    def entry(self, delegator: str, agent: str) -> Entry:
-        """Return what the directory has of a delegator, by any of their names, and of an agent."""
-        found = self._seen.entries.get((delegator, agent))
-        if found is None:
-            record = self.find_agent(agent)
-            if record is not None and record.concurrency is not None:
-                # Two at once would each take the last place.
-                raise AloneError
-            found = remember(self._seen.entries, (delegator, agent), super().entry(delegator, agent))
-        return found
-
-    @property
-    def approvals(self) -> ApprovalTransaction:
-        """The requests for approval; whoever asks for them must have the ledger to itself."""
-        raise AloneError
-
-    @property
-    def access(self) -> AccessTransaction:
-        """Who may ask an authority that serves others; whoever changes that must have the ledger to itself."""
-        return _SharedAccess(self._db, self._now, self._seen)
-
-    @property
-    def outside(self) -> OutsideTransaction:
-        """The credentials at targets; whoever asks for them must have the ledger to itself."""
-        raise AloneError
+        _must_be_done(self.db.lane.run(statement, (_COMMIT, ()))[-1].command_status)
 
     alone = _must_be_alone
 
-    end_task = end = end_one = end_key = close_due = close_lines = lapse = supersede = restore = (
-        _must_be_alone
-    )
-    add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
-    put_delegators = put_agents = disable = rename = begin_anew = _must_be_alone
-
-    @property
-    def shares(self) -> SqlShareChanges:
-        """Who may join the tasks of others; whoever changes that must have the ledger to itself."""
-        return _SharedShares(self._db, self._now, self._seen)
+    rename = begin_anew = _must_be_alone
 
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"

@@ -59,7 +59,7 @@ class Reading(NamedTuple):
     sealed: str | None
     """The ledger's seal as it is stored, if it has one."""
     changed_at: int
-    """`Snapshot.changed_at`."""
+    """`View.changed_at`."""
 
 
 _READ = f"""SELECT marked_at, boot, uptime, changed_at, (SELECT value FROM setting WHERE name = 'named_at'),

@@ -13,14 +13,14 @@ from typing import Any, Self
 
 from jitid.errors import BusyError, StorageError, UsageError
 from jitid.ledger.copy_rows import OWN, Stage, Table, in_order
-from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.seal import Seal, record
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.clock import machine
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.lock import FairLock
-from jitid.ledger.writing import Known, SqlTransaction
+from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
@@ -99,14 +99,14 @@ class SqliteSource(_Store):
         self._stack.__exit__(kind, error, trace)
 
     @property
-    def snapshot(self) -> SqlSnapshot:
+    def snapshot(self) -> View:
         """What is copied."""
         return self._snapshot
 
     def head_now(self) -> Head:
         """Return the audit head as it is by now."""
         self._execute("COMMIT")
-        return SqlSnapshot(self._db, self.names, self.snapshot.now).head()
+        return View(self._db, self.names, self.snapshot.now).head()
 
     def seal(self, seal: Seal, by: str) -> None:
         """Seal the ledger; durable when this returns."""
@@ -116,7 +116,7 @@ class SqliteSource(_Store):
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("BEGIN IMMEDIATE")
-            transaction = SqlTransaction(self._db, self.names, seal.at, by, Known({}, set()))
+            transaction = Transaction(self._db, self.names, seal.at, by, Known({}, set()))
             record(transaction, seal)
             self._db.execute(
                 "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
@@ -181,7 +181,7 @@ class SqliteTarget(_Store):
             self._db = self._connect()
         except OSError as error:
             raise StorageError(f"{self._aside} cannot be filled: {error.strerror}") from error
-        gone_on = len(SqlSnapshot(self._db, names, now).chains()) > len(chains)
+        gone_on = len(View(self._db, names, now).chains()) > len(chains)
         return Stage.COMPLETE if gone_on else Stage.PARTIAL
 
     def _hold(self) -> None:
@@ -279,10 +279,10 @@ class SqliteTarget(_Store):
                 self._execute(sql)
         pattern.close()
 
-    def open(self, by: str) -> SqlTransaction:
+    def open(self, by: str) -> Transaction:
         """Close all audit chains, open the one that the ledger goes on with, and return what appends to it."""
         self._execute("BEGIN IMMEDIATE")
-        transaction = SqlTransaction(self._db, self._names, self._now, by, Known({}, set()))
+        transaction = Transaction(self._db, self._names, self._now, by, Known({}, set()))
         # A copy that goes on was begun earlier.
         boot, uptime = machine()
         self._db.execute(

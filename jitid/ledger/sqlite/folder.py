@@ -18,9 +18,10 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.keys.keyring import Keyring
+from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.ledger.writing import Known, SqlTransaction
+from jitid.ledger.transaction import Known, Transaction
 from jitid.model.ledger_rows import Names
 from jitid.system.files import check_private, sync_folder, write_private
 from jitid.values.text import quote, safe
@@ -189,8 +190,8 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
     db = sqlite_ledger.create(database, names, now)
     try:
         db.execute("BEGIN IMMEDIATE")
-        transaction = SqlTransaction(db, names, now, by, Known({}, set()))
-        transaction.add_key(signer.kid, signer.algorithm, signer.public)
+        transaction = Transaction(db, names, now, by, Known({}, set()))
+        KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
         transaction.append(
             "init",
             {

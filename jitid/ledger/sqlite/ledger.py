@@ -9,15 +9,15 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
-from jitid.ledger import seal
-from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger import expiry, seal
 from jitid.ledger.sqlite import lock
 from jitid.ledger.sqlite.clock import machine, read_clock
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.in_place import InPlace
 from jitid.ledger.sqlite.log import WriteAheadLog
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
-from jitid.ledger.writing import Known, SqlTransaction
+from jitid.ledger.transaction import Known, Transaction
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import RESTORED, Names
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class _Reading:
         self._clock = clock
         self._by_mark = by_mark
 
-    def __enter__(self) -> SqlSnapshot:
+    def __enter__(self) -> View:
         if self._place is not None:
             self._place.must_be()
         try:
@@ -299,7 +299,7 @@ class _Reading:
             if isinstance(error, FAULTS):
                 raise translated(error) from error
             raise
-        snapshot = SqlSnapshot(self._db, names, reading.now)
+        snapshot = View(self._db, names, reading.now)
         snapshot.sealed_as = (reading.sealed,)
         snapshot.changed_at = reading.changed_at
         snapshot.marked_at = reading.mark
@@ -344,10 +344,10 @@ class _Writing:
         self._facts = facts
         self._told = told
         self._accept_clock = accept_clock
-        self._transaction: SqlTransaction | None = None
+        self._transaction: Transaction | None = None
         self._marked_at = self._changed_at = 0
 
-    def __enter__(self) -> SqlTransaction:
+    def __enter__(self) -> Transaction:
         self._turn.acquire()
         try:
             # Whoever replaces a ledger does so in a turn: what is in its place here stays there until the commit.
@@ -366,10 +366,10 @@ class _Writing:
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
                 self._transaction = self._begun(now - jump)
-                while self._transaction.close_due(_DUE_AT_ONCE, self._facts):
+                while expiry.close_due(self._transaction, _DUE_AT_ONCE, self._facts):
                     pass
-                self._transaction.approvals.close_expired()
-                self._transaction.access.close_expired()
+                expiry.close_approvals(self._transaction)
+                expiry.close_access(self._transaction)
                 closed = self._transaction.closed
                 # The mark of a used token may be deleted, and by the lower clock that token has not expired. What a
                 # restore excludes stays excluded.
@@ -383,7 +383,7 @@ class _Writing:
                     "accept-clock",
                     {"jump": jump, "restored_at": self._names.restored_at if jump < 0 else None},
                 )
-            self._transaction.close_due(_DUE_AT_ONCE, self._facts)
+            expiry.close_due(self._transaction, _DUE_AT_ONCE, self._facts)
         except BaseException as error:
             self._undo()
             if isinstance(error, FAULTS):
@@ -391,8 +391,8 @@ class _Writing:
             raise
         return self._transaction
 
-    def _begun(self, now: int) -> SqlTransaction:
-        transaction = SqlTransaction(self._db, self._names, now, self._by, self._known, self._told)
+    def _begun(self, now: int) -> Transaction:
+        transaction = Transaction(self._db, self._names, now, self._by, self._known, self._told)
         transaction.changed_at = self._changed_at
         return transaction
 

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from jitid.ledger.contract import Transaction
+from jitid.capabilities.directory.store import DirectoryChanges
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.ledger.transaction import Transaction
 from jitid.model.agent_history import Past
 from jitid.model.credential import FORMER_PROOF
 from jitid.model.ledger_rows import CredentialRow
@@ -66,7 +69,7 @@ def live_through(
     """Let a history happen to a ledger that knows alice by two names; `used` is of the n-th identity, as it is now."""
     rows: list[Row] = []
     with world.ledger.write() as transaction:
-        transaction.put_delegators([delegator(aliases=("user:al",))])
+        DirectoryChanges(transaction).put_delegators([delegator(aliases=("user:al",))])
         transaction.append("delegator-add", {})
     for step in steps:
         if step["do"] == "wait":
@@ -110,12 +113,12 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> R
 
 def _renew(transaction: Transaction, row: Row, scopes: str) -> None:
     """Give an identity one more credential of its kind, whatever has become of it."""
-    old = transaction.latest_of(parse_id(row.id)[1])
+    old = CredentialStore(transaction).latest_of(parse_id(row.id)[1])
     assert old is not None
-    transaction.supersede(old.key, transaction.now + 30)
+    CredentialChanges(transaction).supersede(old.key, transaction.now + 30)
     _, key = transaction.next_keys()
     number = (key + (1 << 90)).to_bytes(16)
-    task = transaction.find_task(old.task)
+    task = TaskStore(transaction).find_task(old.task)
     assert task is not None
     transaction.add(
         [],

@@ -11,6 +11,8 @@ from jitid.capabilities.directory.delegators import Disabled, Edit, Edited
 from jitid.capabilities.directory.reconcile import Reconciled, Source
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
 from jitid.model.agent import Agent
 from jitid.model.delegator import Delegator
 from jitid.values.ids import approval_id
@@ -66,7 +68,7 @@ def register(world: World, name: str, owner: str, **fields: Any) -> None:
 def agent(world: World, name: str) -> Agent:
     """Return the record of an agent."""
     with world.ledger.read() as snapshot:
-        found = snapshot.find_agent(name)
+        found = DirectoryStore(snapshot).find_agent(name)
     assert found is not None
     return found
 
@@ -79,14 +81,14 @@ def ask(world: World, delegator: str, *, approver: str | None = None, granted: b
     about = {"approval": id_, "digest": sha256(body).hexdigest()}
     now = world.clock.now
     with world.ledger.write() as transaction:
-        transaction.approvals.ask(uid, body, delegator, "tester", now + 3600, ["security"])
+        ApprovalChanges(transaction).ask(uid, body, delegator, "tester", now + 3600, ["security"])
         asked = {"delegator": delegator, "asked_by": "tester", "until": now + 3600, "groups": ["security"]}
         transaction.append("approval-request", {**about, **asked})
         if approver is not None:
-            found = transaction.approvals.find(uid)
+            found = ApprovalChanges(transaction).find(uid)
             assert found is not None
             until = now + 600 if granted else None
-            transaction.approvals.speak(found.key, ["security"], approver, "oidc", until)
+            ApprovalChanges(transaction).speak(found.key, ["security"], approver, "oidc", until)
             said = {"groups": ["security"], "approver": approver, "proof": "oidc", "until": until}
             transaction.append("approval-grant" if granted else "approval-deny", {**about, **said})
     return id_
@@ -95,7 +97,7 @@ def ask(world: World, delegator: str, *, approver: str | None = None, granted: b
 def requests(world: World) -> dict[str, tuple[str | None, str | None]]:
     """Return of each request for approval how it has ended, and who has spoken."""
     with world.ledger.read() as snapshot:
-        return {one.id: (one.ended_as, one.words[0].approver) for one in snapshot.approvals.all()}
+        return {one.id: (one.ended_as, one.words[0].approver) for one in ApprovalStore(snapshot).all()}
 
 
 def rows(world: World, question: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.directory import agent_operations as ops
-from jitid.capabilities.directory import governance, recurrence
+from jitid.capabilities.directory import governance, recurrence, recurrence_store
 from jitid.capabilities.directory.recurrence import Advice, Classified, Need, Rule, Verdict
 from jitid.errors import NotFoundError, UsageError
 from jitid.values.scope import Scope, uncovered
@@ -63,9 +63,11 @@ def test_the_past_of_a_name_is_what_counting_its_credentials_gives(
         since = recurrence.midnight(world.clock.now, days)
         expected = pasts.recount(world, since)
         with world.ledger.read() as snapshot:
-            found = snapshot.pasts(since, tasks=3, days=2, most=ALL)
+            found = recurrence_store.pasts(snapshot, since, tasks=3, days=2, most=ALL)
             for agent, past in expected.items():
-                assert snapshot.pasts(since, names=[agent, "nobody"], tasks=3, days=2, most=1).told == [past]
+                assert recurrence_store.pasts(
+                    snapshot, since, names=[agent, "nobody"], tasks=3, days=2, most=1
+                ).told == [past]
         assert {past.agent: past for past in found.told} == expected
         recurring = {agent for agent, past in expected.items() if past.tasks >= 3 or past.days >= 2}
         assert (found.names, found.recurring) == (len(expected), len(recurring))

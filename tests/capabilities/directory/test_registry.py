@@ -14,6 +14,7 @@ from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
 from jitid.capabilities.directory.withdrawal import Withdrawn
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -332,9 +333,9 @@ def test_whatever_an_agent_holds_ends_with_it_in_one_event(
     other = known.issue(agent="other")
     # Through what is dead: the child itself has ended before.
     with known.ledger.write() as transaction:
-        found = transaction.find_credential("jti", parse_id(child.jti)[1])
+        found = CredentialStore(transaction).find_credential("jti", parse_id(child.jti)[1])
         assert found is not None
-        digest = transaction.end_one(found.key, State.REVOKED)
+        digest = CredentialChanges(transaction).end_one(found.key, State.REVOKED)
         transaction.append("revoke", {"count": 1, "identities": 1, "ended": digest})
     before = len(known.events())
     done = end(known, reason="odd")
@@ -589,7 +590,7 @@ def test_whatever_happens_the_state_is_the_one_that_issues_go_by(
                 assert state in ("ephemeral", "unregistered") or step == "register"
             if state in ("suspended", "unregistered") and step in ("suspend", "unregister"):
                 with world.ledger.read() as snapshot:
-                    assert snapshot.measure(Selection(agents=("planner",))).credentials == 0
+                    assert CredentialStore(snapshot).measure(Selection(agents=("planner",))).credentials == 0
         world.check()
 
 

@@ -10,6 +10,7 @@ import pytest
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.operation.base import (
@@ -209,7 +210,7 @@ def test_what_has_ended_ends_all_of_its_identity(
     below = issue(world, parent=child.token)
     apart = issue(world)
     with world.ledger.read() as snapshot:
-        (row,) = snapshot.find_given([old.jti], [])
+        (row,) = CredentialStore(snapshot).find_given([old.jti], [])
     assert row.signed_by is not None
     for made in (living, child, below, apart):
         verify(world, made)

@@ -10,6 +10,7 @@ import pytest
 from jitid.capabilities.identity import verify_many
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import InvalidCredentialError
+from jitid.ledger.signing_keys import KeyStore
 from jitid.operation.base import Renew, RevokeKey, RotateKey
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
@@ -98,7 +99,7 @@ def test_what_is_dead_is_known_all_the_same(world: World, tokens: list[str]) -> 
 def test_the_end_of_a_key_ends_what_it_signed(world: World) -> None:
     made = [world.issue(kind=kind) for kind in ("jwt", "opaque")]
     with world.ledger.read() as snapshot:
-        kid = snapshot.signing_keys()[0].kid
+        kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(RotateKey(algorithm="EdDSA"))
     world.authority.perform(RevokeKey(kid=kid, most=None))
     # Even where somebody has put the row back.
@@ -113,7 +114,7 @@ def test_a_key_that_is_revoked_before_the_lock_is_not_believed_under_it(world: W
     made = world.issue()
     with world.ledger.read() as snapshot:
         presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), [made.token])
-        kid = snapshot.signing_keys()[0].kid
+        kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(RevokeKey(kid=kid, most=None))
     with world.ledger.read() as snapshot:
         (held,) = verify_many.hold(snapshot, presented, (NAMES.issuer,))

@@ -17,7 +17,8 @@ from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.transaction import Transaction
 from jitid.model.event import Event
 from jitid.operation.base import ExportLog, Issue, Renew, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
 from jitid.values.ids import parse_access_id
@@ -40,7 +41,7 @@ def used(world: World) -> World:
     world.retire("T2")
     world.authority.perform(RotateKey(algorithm="EdDSA"))
     with world.ledger.read() as snapshot:
-        kid = snapshot.signing_keys()[0].kid
+        kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(RevokeKey(kid=kid, most=None))
     world.issue(task="T4", kind="opaque", purpose='","issued":"x"')
     world.check()
@@ -136,7 +137,7 @@ def test_an_older_copy_is_found_by_a_remembered_head(used: World, tmp_path: Path
 def move(world: World) -> None:
     """Let the ledger go on with a chain of another epoch, as one does that was copied."""
     with world.ledger.write() as transaction:
-        assert isinstance(transaction, SqlTransaction)
+        assert isinstance(transaction, Transaction)
         transaction.open_epoch(1)
         transaction.append("note", {})
     world.check()

@@ -18,6 +18,7 @@ from jitid.capabilities.integrity import retention
 from jitid.capabilities.integrity.retention import Pruning
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.report import report_html, report_text
 from jitid.capabilities.report.report_document import document
 from jitid.capabilities.sweep.thresholds import Limits
@@ -25,6 +26,8 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
+from jitid.ledger import expiry
+from jitid.ledger.idempotency import IdempotencyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.sighting import Sighting
@@ -58,7 +61,7 @@ def wait(world: World, seconds: int) -> None:
     """Let time pass; what is due by then is recorded as ended."""
     world.clock.now += seconds
     with world.ledger.write(accept_clock=True) as transaction:
-        while transaction.close_due(1_000):
+        while expiry.close_due(transaction, 1_000):
             pass
 
 
@@ -587,7 +590,7 @@ def test_what_leaked_goes_once_it_is_closed_and_evidence_is_over(world: World) -
     new = world.issue(task="T5")
     leak(world, new)
     with world.ledger.read() as snapshot:
-        assert [row.key for row in snapshot.leak_rows()] == [2, 3, 4]
+        assert [row.key for row in LeakStore(snapshot).leak_rows()] == [2, 3, 4]
     assert prune(world, leaks_after=MONTH).rows["leak"] == 2
     world.check()
     assert tables(world, "leak") == [1]
@@ -680,9 +683,9 @@ def test_what_an_answer_gave_out_that_may_have_been_lost_is_known(world: World) 
     world.issue(task="T3")
     prune(world, 3_600)
     with world.ledger.write() as transaction:
-        answered = transaction.idempotency.find("user:ci", "k1")
+        answered = IdempotencyStore(transaction).find("user:ci", "k1")
         assert answered is not None
-        assert len(transaction.idempotency.made(answered)) == 2
+        assert len(IdempotencyStore(transaction).made(answered)) == 2
     wait(world, 2 * DAY)
     world.issue(task="T4")
     assert prune(world, 3_600).rows["identities"] == 3

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.issue.approval_operations import ShowApproval
+from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.errors import IntegrityError
 from jitid.model.approval import Approval, ApprovalState
 from tests.builders import DAY, NOW, edit
@@ -91,7 +92,7 @@ def test_what_nobody_edited_is_as_its_events_say(office: Office) -> None:
 
 def _rows(office: Office) -> list[Approval]:
     with office.ledger.read() as snapshot:
-        return list(snapshot.approvals.all())
+        return list(ApprovalStore(snapshot).all())
 
 
 _OTHER = sha256(b"{}").hexdigest()

@@ -11,6 +11,8 @@ import pytest
 
 from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.issuance import Foreseen, Issued
@@ -240,13 +242,16 @@ def test_what_adds_credentials_and_uses_changes_nothing_that_issues_are_planned_
     world.issue()
     planned_by, count = _planned_by(world), len(world.events())
     with world.ledger.read() as snapshot:
-        changed_at, tasks = snapshot.changed_at, {task for task, *_ in snapshot.find_tasks(None, None, 9)}
+        changed_at, tasks = (
+            snapshot.changed_at,
+            {task for task, *_ in TaskStore(snapshot).find_tasks(None, None, 9)},
+        )
     _others_come(world)
     told = [event["op"] for event in world.events()[count:]]
     assert told == ["issue", "issue", "renew", "use", "denial"]
     with world.ledger.read() as snapshot:
         assert snapshot.changed_at == changed_at
-        assert tasks < {task for task, *_ in snapshot.find_tasks(None, None, 9)}
+        assert tasks < {task for task, *_ in TaskStore(snapshot).find_tasks(None, None, 9)}
     assert _planned_by(world) == planned_by
 
 
@@ -440,8 +445,11 @@ def _told(world: World, lines: list[dict[str, str]]) -> list[Any]:
         return [error.position, error.message]
     world.check()
     with world.ledger.read() as snapshot:
-        found = [snapshot.find_credential("jti", parse_id(one.credentials[0].jti)[1]) for one in made]
-        tasks = [(*task[:6], task.opener) for task, *_ in snapshot.find_tasks(None, None, 9)]
+        found = [
+            CredentialStore(snapshot).find_credential("jti", parse_id(one.credentials[0].jti)[1])
+            for one in made
+        ]
+        tasks = [(*task[:6], task.opener) for task, *_ in TaskStore(snapshot).find_tasks(None, None, 9)]
         events = [Event(*event).document() for event in snapshot.events(1)]
     own = ("hash", "jti", "rows", "issued", "policy")
     return [
@@ -457,8 +465,11 @@ def test_of_a_list_two_owners_have_a_task_of_one_name_each(world: World) -> None
     foreseen = _foresee_all(world, *(request(kind="opaque", delegator=owner) for owner in owners))
     issued = _issue_all(world, foreseen)
     with world.ledger.read() as snapshot:
-        found = [snapshot.find_credential("jti", parse_id(one.credentials[0].jti)[1]) for one in issued]
-        named = snapshot.tasks_named("T1", 3)
+        found = [
+            CredentialStore(snapshot).find_credential("jti", parse_id(one.credentials[0].jti)[1])
+            for one in issued
+        ]
+        named = TaskStore(snapshot).tasks_named("T1", 3)
     assert [each.task_opener for each in found if each] == owners
     assert [task.opener for task in named] == owners[:2]
     world.check()
@@ -475,7 +486,7 @@ def test_of_a_list_all_lines_are_on_the_task_that_somebody_else_opens_meanwhile(
     assert all(_token(one) not in before for one in issued)
     assert [one.sensitivity for one in issued] == [sensitivity] * 2
     with world.ledger.read() as snapshot:
-        assert len(snapshot.tasks_named("T1", 2)) == 1
+        assert len(TaskStore(snapshot).tasks_named("T1", 2)) == 1
     world.check()
 
 
@@ -489,7 +500,7 @@ def test_of_a_list_a_line_does_not_open_again_what_one_has_opened_that_waited_fo
     with world.ledger.write() as transaction:
         keyring = _keyring(world)
         issuance.issue(transaction, world.ledger.names, [first, second], world.terms, keyring, foreseen)
-        (task,) = transaction.tasks_named("T1", 2)
+        (task,) = TaskStore(transaction).tasks_named("T1", 2)
         assert task.purpose == "first"
     world.check()
 
@@ -511,7 +522,10 @@ def test_of_a_list_no_line_is_on_a_task_that_another_line_was_supposed_to_open(w
     with world.ledger.write() as transaction:
         keyring = _keyring(world)
         issued = issuance.issue(transaction, world.ledger.names, lines, world.terms, keyring, foreseen)
-        found = [transaction.find_credential("jti", parse_id(one.credentials[0].jti)[1]) for one in issued]
+        found = [
+            CredentialStore(transaction).find_credential("jti", parse_id(one.credentials[0].jti)[1])
+            for one in issued
+        ]
         assert [one.purpose for one in found if one] == ["first"] * 3
     before = _foreseen_tokens(foreseen)
     assert all(_token(one) not in before for one in issued)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.issue.request import AttachRequest
 from jitid.capabilities.targets.operations import Attach
 from jitid.crypto import jws
@@ -33,13 +34,13 @@ def claims(token: str) -> dict[str, Any]:
 def denied(world: World, **fields: Any) -> tuple[str, ...]:
     """Insist that a request is denied, audited, and changes nothing else; return the rules."""
     with world.ledger.read() as snapshot:
-        before = len(list(snapshot.issued_members()))
+        before = len(list(RowStore(snapshot).issued_members()))
     with pytest.raises(PolicyDeniedError) as caught:
         world.issue(**fields)
     event = world.events()[-1]
     assert event["op"] == "denial"
     with world.ledger.read() as snapshot:
-        assert len(list(snapshot.issued_members())) == before
+        assert len(list(RowStore(snapshot).issued_members())) == before
     rules = tuple(event["rules"])
     assert all(rule in caught.value.message for rule in rules)
     return rules

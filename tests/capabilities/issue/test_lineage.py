@@ -12,6 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest, Terms
@@ -41,7 +43,11 @@ AS_PARENT = "UPDATE identity SET proof = 'parent' WHERE parent IS NOT NULL"
 def listed(world: World) -> list[Credential]:
     """Return every credential of the ledger."""
     with world.ledger.read() as snapshot:
-        return list(snapshot.credentials(Filter(), "issued_at", descending=False, after=None, limit=1_000))
+        return list(
+            CredentialStore(snapshot).credentials(
+                Filter(), "issued_at", descending=False, after=None, limit=1_000
+            )
+        )
 
 
 def renew(world: World, token: str) -> Issued:
@@ -141,7 +147,7 @@ def test_a_child_is_not_more_sensitive_than_its_parent(world: World) -> None:
     for fields in ({"task": "T1/NEW", "sensitivity": "high"}, {"task": "T1/GRAVE"}):
         assert denied(world, parent=parent.token, **fields) == ("attenuation",)
     with world.ledger.read() as snapshot:
-        assert snapshot.find_task("T1/NEW") is None
+        assert TaskStore(snapshot).find_task("T1/NEW") is None
     assert world.issue(parent=parent.token, task="T1/NEW").issued.sensitivity == "moderate"
 
 

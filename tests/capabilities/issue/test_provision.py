@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.issue.request import AttachRequest, RenewRequest
 from jitid.capabilities.targets.operations import Attach, Settle
 from jitid.capabilities.targets.settle import FIRST_AFTER, MINTING, _Tally, backoff
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import (
     IntegrityError,
     InvalidCredentialError,
@@ -70,7 +72,7 @@ def inspect(world: World, id_: str) -> Inspection:
 def pending(world: World) -> list[str]:
     """Return the ids of all that the ledger has and that is not dead."""
     with world.ledger.read() as snapshot:
-        found = snapshot.credentials(Filter(), "id", descending=False, after=None, limit=99)
+        found = CredentialStore(snapshot).credentials(Filter(), "id", descending=False, after=None, limit=99)
         return [one.jti for one in found if one.state_at(snapshot.now) in ("pending", "active")]
 
 
@@ -98,7 +100,7 @@ def test_each_part_of_a_secret_is_known_by_its_fingerprint(world: World) -> None
     assert made.secret.names == ("user", "password")
     with world.ledger.read() as snapshot:
         for part in made.secret.names:
-            (found,) = snapshot.find_given((), [fingerprint(made.secret.reveal(part))])
+            (found,) = CredentialStore(snapshot).find_given((), [fingerprint(made.secret.reveal(part))])
             assert found.jti == made.jti
             assert found.template == "shop/parts"
     world.check()
@@ -513,7 +515,7 @@ def test_two_who_settle_the_same_at_once_both_account_for_it(world: World, shop:
     (made,) = issue(world).credentials
     world.authority.perform(Retire(task="T1"))
     with world.ledger.read() as snapshot:
-        (outside,) = snapshot.outside.find([made.jti])
+        (outside,) = OutsideStore(snapshot).find([made.jti])
     tally = _Tally(world.ledger, over=False)
     for _ in range(2):
         # Both have read that it is still to be ended.

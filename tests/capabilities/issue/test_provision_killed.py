@@ -11,6 +11,7 @@ import pytest
 
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import MINTING
+from jitid.capabilities.targets.store import OutsideStore
 from jitid.operation.base import Retire
 from tests.builders import World
 from tests.ledger.test_crash import now
@@ -48,10 +49,10 @@ def check(shell: Shell, shop: Shop, printed: str) -> None:
     with World(shell.ledger, now=now(), targets=[shop.target()]) as world:
         world.check()
         with world.ledger.read() as snapshot:
-            known = {one.name: one for one in snapshot.outside.names_at("shop")}
+            known = {one.name: one for one in OutsideStore(snapshot).names_at("shop")}
             assert shop.made.keys() <= known.keys()
             assert not any(known[name].settled for name in shop.made)
-            for one in snapshot.outside.find([one.jti for one in known.values()]):
+            for one in OutsideStore(snapshot).find([one.jti for one in known.values()]):
                 # What was handed out is confirmed, and what is confirmed was made.
                 assert one.confirmed or not printed
                 assert not one.confirmed or one.record.name in shop.made
@@ -61,7 +62,7 @@ def check(shell: Shell, shop: Shop, printed: str) -> None:
             world.authority.perform(Settle(waiting=True))
             assert shop.made == {}
             with world.ledger.read() as snapshot:
-                assert snapshot.outside.open_count() == 0
+                assert OutsideStore(snapshot).open_count() == 0
             world.check()
 
 

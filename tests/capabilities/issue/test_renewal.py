@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Process
 from jitid.operation import base as ops
@@ -156,7 +158,7 @@ def test_a_dead_lineage_is_not_renewed(world: World, what: str) -> None:
             world.revoke(chain[0].id)
         case "key":
             with world.ledger.read() as snapshot:
-                (key,) = snapshot.signing_keys()
+                (key,) = KeyStore(snapshot).signing_keys()
             world.authority.perform(ops.RevokeKey(kid=key.kid, most=None))
     head = world.head()
     with pytest.raises(InvalidCredentialError):
@@ -229,7 +231,7 @@ def test_a_second_renewal_is_one_after_the_overlap_too(world: World, kind: str) 
     with pytest.raises(PolicyDeniedError, match="renewed-twice"):
         renew(world, first.token)
     with world.ledger.read() as snapshot:
-        assert set(snapshot.reused()) == {parse_id(first.jti)[1]}
+        assert set(RowStore(snapshot).reused()) == {parse_id(first.jti)[1]}
     assert world.verify(second.token)
     world.clock.now += 300
     with pytest.raises(InvalidCredentialError):

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.leak import leaks
 from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, Reported
+from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
@@ -25,6 +27,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
+from jitid.ledger import expiry
 from jitid.model.event import ended_digest
 from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection
@@ -246,11 +249,11 @@ def test_the_exposure_goes_from_the_report_to_the_end(world: World, state: str, 
     dies = {"revoked": 110, "retired": 110, "expired": 600}.get(state)
     if dies is None:
         with world.ledger.read() as snapshot:
-            dies = int(snapshot.find_given([made.jti], ())[0].superseded_at or 0) - NOW
+            dies = int(CredentialStore(snapshot).find_given([made.jti], ())[0].superseded_at or 0) - NOW
     world.clock.now = NOW + 3600
     if recorded:
         with world.ledger.write() as transaction:
-            transaction.close_due(9)
+            expiry.close_due(transaction, 9)
     leaked = only(world)
     assert (leaked.state, leaked.leak.dead_at, leaked.exposure) == (state, NOW + dies, dies - 10)
     assert leaked.reason is not None
@@ -360,9 +363,9 @@ def test_whoever_is_second_proves_what_is_left_of_each_page(
 
     def some() -> None:
         with world.ledger.read() as snapshot:
-            (leak,) = snapshot.unproved_leaks(0, 1)
+            (leak,) = LeakStore(snapshot).unproved_leaks(0, 1)
         with world.ledger.write() as transaction:
-            proved = transaction.prove_leaks([leak.key])
+            proved = LeakChanges(transaction).prove_leaks([leak.key])
             jti = [raw for _, raw in proved]
             told = {"count": 1, "jtis": [leak.jti], "proved": ended_digest(jti)}
             transaction.append("leak-proof", {**told, "first": leak.key, "last": leak.key})
@@ -397,7 +400,7 @@ def test_an_early_proof_that_names_no_numbers_verifies(world: World) -> None:
     many(world, 2)
     add(world, world.issue(agent="alive").token)
     with world.ledger.write() as transaction:
-        proved = transaction.prove_leaks([1, 2])
+        proved = LeakChanges(transaction).prove_leaks([1, 2])
         told = {"count": 2, "jtis": [], "proved": ended_digest([jti for _, jti in proved])}
         transaction.append("leak-proof", told)
     world.check()

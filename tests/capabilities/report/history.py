@@ -8,7 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jitid.ledger.contract import Transaction
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
+from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.transaction import Transaction
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES
@@ -91,9 +95,9 @@ def live_through(world: World, steps: Iterable[dict[str, Any]]) -> None:
                 case "revoke" if rows:
                     _end(transaction, Selection(ids=(rows[step["which"] % len(rows)].id,)), State.REVOKED)
                 case "retire" | "forget":
-                    task = transaction.find_task(step["task"])
+                    task = TaskStore(transaction).find_task(step["task"])
                     if task is not None:
-                        transaction.end_task(task.key)
+                        TaskChanges(transaction).end_task(task.key)
                         # What no `retire` ever leaves, and a report is there to show.
                         if step["do"] == "retire":
                             _end(transaction, Selection(tasks=(task.name,)), State.RETIRED)
@@ -115,7 +119,7 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> l
         put(
             transaction,
             parent=rows[-1] if step["below"] and rows else None,
-            signed_by=transaction.signing_keys()[0] if step["kind"] == "jwt" else None,
+            signed_by=KeyStore(transaction).signing_keys()[0] if step["kind"] == "jwt" else None,
             **{name: step[name] for name in names},
         )
     ]
@@ -128,9 +132,9 @@ def _database(transaction: Transaction) -> sqlite3.Connection:
 
 
 def _renew(transaction: Transaction, row: Row, overlap: int) -> None:
-    old = transaction.latest_of(parse_id(row.id)[1])
+    old = CredentialStore(transaction).latest_of(parse_id(row.id)[1])
     assert old is not None
-    transaction.supersede(old.key, transaction.now + overlap)
+    CredentialChanges(transaction).supersede(old.key, transaction.now + overlap)
     _, key = transaction.next_keys()
     db = _database(transaction)
     db.execute(
@@ -144,7 +148,7 @@ def _renew(transaction: Transaction, row: Row, overlap: int) -> None:
 
 
 def _end(transaction: Transaction, selection: Selection, state: State) -> None:
-    radius, digest = transaction.end(selection, state)
+    radius, digest = CredentialChanges(transaction).end(selection, state)
     transaction.append(state.value, {"count": radius.credentials, "ended": digest})
 
 
@@ -193,13 +197,17 @@ def _use(transaction: Transaction, row: Row, *, allowed: bool) -> None:
 
 def _put_delegator(transaction: Transaction, step: dict[str, Any]) -> None:
     now = transaction.now
-    one = transaction.find_delegator(step["name"]) or put_delegator(transaction, step["name"])
-    transaction.put_delegators([one._replace(disabled_at=now if step["disabled"] else None)])
+    one = DirectoryStore(transaction).find_delegator(step["name"]) or put_delegator(transaction, step["name"])
+    DirectoryChanges(transaction).put_delegators(
+        [one._replace(disabled_at=now if step["disabled"] else None)]
+    )
     transaction.append("delegator-change", {})
 
 
 def _put_agent(transaction: Transaction, step: dict[str, Any]) -> None:
     now = transaction.now
-    one = transaction.find_agent(step["name"]) or put_agent(transaction, step["name"])
-    transaction.put_agents([one._replace(unregistered_at=now if step["unregistered"] else None)])
+    one = DirectoryStore(transaction).find_agent(step["name"]) or put_agent(transaction, step["name"])
+    DirectoryChanges(transaction).put_agents(
+        [one._replace(unregistered_at=now if step["unregistered"] else None)]
+    )
     transaction.append("agent-change", {})

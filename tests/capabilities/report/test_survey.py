@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import UsageError
 from jitid.model.survey import People, Survey, Use
@@ -66,7 +67,7 @@ def test_a_survey_counts_what_each_row_says(
         for at, then in ((None, now), (now, now), (now - ago, now - ago), (NOW, NOW)):
             since = midnight(then, days)
             with world.ledger.read() as snapshot:
-                survey = snapshot.survey(at, since, LIMITS)
+                survey = report_store.survey(snapshot, at, since, LIMITS)
             assert survey == counted(world.path, then, since)
             check_sums(survey, then)
 
@@ -97,7 +98,7 @@ def test_a_leak_counts_as_valid_after_five_days_only_beyond_the_fifth(tmp_path: 
             )
             world.clock.now = NOW + 6 * DAY
             with world.ledger.read() as snapshot:
-                leaks = snapshot.survey(None, midnight(world.clock.now, 1), LIMITS).leaks
+                leaks = report_store.survey(snapshot, None, midnight(world.clock.now, 1), LIMITS).leaks
         assert (leaks.aged, leaks.aged_valid) == (1, int(more > 0))
         assert leaks.exposure.longest == 5 * DAY + more
 
@@ -111,7 +112,7 @@ def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path
             request = RenewRequest(token=Secret.single(one.token))
             world.authority.perform(ops.Renew(request=request))
         with world.ledger.read() as snapshot:
-            survey = snapshot.survey(None, midnight(NOW, 1), LIMITS)
+            survey = report_store.survey(snapshot, None, midnight(NOW, 1), LIMITS)
     assert (survey.totals.live, survey.totals.live_identities) == (6, 3)
     assert survey.people == People(2, 3, 2, "user:a")
     assert survey.use == Use(3, 3, 0, 0, 0, 0)

@@ -14,6 +14,7 @@ from jitid.capabilities.issue.request import RenewRequest
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import MINTING
 from jitid.errors import PolicyDeniedError
+from jitid.ledger.signing_keys import KeyStore
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process
 from jitid.operation.base import Renew
@@ -176,7 +177,7 @@ def _stated(world: World) -> str:
 def _overdue_key(world: World) -> str:
     edit(world.path, f"UPDATE signing_key SET created_at = {NOW - 90 * DAY - 1}")
     with world.ledger.read() as snapshot:
-        return snapshot.signing_keys()[0].kid
+        return KeyStore(snapshot).signing_keys()[0].kid
 
 
 def _retired_key(world: World) -> None:

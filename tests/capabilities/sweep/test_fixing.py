@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep import remedies
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Sight
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation.base import Fix, ForeseeFix, Renew, Sweep
 from jitid.values.secret import Secret
@@ -133,7 +135,11 @@ def ending(world: World, *rules: str, most: int) -> tuple[int, type[JitidError] 
 def alive(world: World) -> int:
     """Return how many live credentials there are."""
     with world.ledger.read() as snapshot:
-        return len(snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=10_000))
+        return len(
+            CredentialStore(snapshot).credentials(
+                Filter(live=True), "id", descending=False, after=None, limit=10_000
+            )
+        )
 
 
 @pytest.mark.deep
@@ -218,7 +224,7 @@ def test_an_empty_selection_ends_nothing_and_is_told(world: World) -> None:
         leak(world, world.issue().jti)
     rule = rule_of("leaked-live")._replace(pick=lambda *_: Selection())
 
-    def look(snapshot: Snapshot) -> Sight:
+    def look(snapshot: View) -> Sight:
         return Sight(snapshot, world.ledger.names, world.ledger.condition().clock(), Limits())
 
     done = remedies.fix(world.ledger, look, [rule], lambda _: True, "the sweep", None, accept_clock=False)
@@ -248,8 +254,12 @@ def test_beside_its_successor_for_long_a_credential_stands(world: World) -> None
     assert (finding.subject, finding.evidence["lifetime_seconds"]) == (first.jti, 7_200)
     assert finding.evidence["expires_at"] == NOW + 7_200
     with world.ledger.read() as snapshot:
-        measured = snapshot.survey(None, NOW, dict.fromkeys(("low", "moderate", "high", "critical"), 3600))
-        shorter = snapshot.survey(None, NOW, dict.fromkeys(("low", "moderate", "high", "critical"), 7200))
+        measured = report_store.survey(
+            snapshot, None, NOW, dict.fromkeys(("low", "moderate", "high", "critical"), 3600)
+        )
+        shorter = report_store.survey(
+            snapshot, None, NOW, dict.fromkeys(("low", "moderate", "high", "critical"), 7200)
+        )
     assert [each.standing for each in measured.sensitive] == [1, 0, 0, 0]
     assert [each.standing for each in shorter.sensitive] == [0, 0, 0, 0]
     assert found(world, "standing", limits=Limits(standing_low=7_200)) == []

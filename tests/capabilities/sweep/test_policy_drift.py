@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.directory.governance import standing_of
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.introspection import root_proof
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Coverage, Severity
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.ledger.contract import Snapshot
+from jitid.ledger.view import View
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.policy.cedar import Policy
@@ -304,18 +306,18 @@ def test_what_is_refused_one_by_one_is_found_and_ends(steps: list[dict[str, Any]
 def _one_by_one(world: World) -> list[Credential]:
     """Return the live credentials that would not be issued, each asked about by itself."""
     with world.ledger.read() as snapshot:
-        every = snapshot.credentials(
+        every = CredentialStore(snapshot).credentials(
             Filter(live=True), "issued_at", descending=False, after=None, limit=10_000
         )
         policy = Policy([*world.terms.policy._files])
         return [one for one in every if not policy.decide(_request(snapshot, one), explain=False).permit]
 
 
-def _request(snapshot: Snapshot, one: Credential) -> PolicyRequest:
+def _request(snapshot: View, one: Credential) -> PolicyRequest:
     return PolicyRequest(
         one.agent,
         one.delegator,
-        root_proof(one, snapshot.lineage(one.identity_key)),
+        root_proof(one, CredentialStore(snapshot).lineage(one.identity_key)),
         one.task,
         one.task_opener,
         one.purpose,
@@ -326,7 +328,7 @@ def _request(snapshot: Snapshot, one: Credential) -> PolicyRequest:
         one.audiences,
         one.expires_at - one.issued_at,
         one.issued_at,
-        standing_of(snapshot.entry(one.delegator, one.agent)),
+        standing_of(DirectoryStore(snapshot).entry(one.delegator, one.agent)),
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from jitid.capabilities.issue.request import RenewRequest
 from jitid.crypto import jws
 from jitid.errors import StorageError
+from jitid.ledger.status_places import StatusStore
 from jitid.operation.base import Issue, Renew
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request
@@ -40,7 +41,7 @@ def place_of(token: str) -> dict[str, Any]:
 def ended(world: World, list_: int) -> set[int]:
     """Return the places of a list whose tokens were ended."""
     with world.ledger.read() as snapshot:
-        return set(snapshot.statuses.ended(list_))
+        return set(StatusStore(snapshot).ended(list_))
 
 
 def test_a_token_names_its_place_in_the_list_of_the_day_on_which_it_expires(world: World) -> None:
@@ -63,7 +64,7 @@ def test_what_is_not_signed_or_not_published_has_no_place(world: World) -> None:
     world.reopen()
     assert "status" not in jws.parse(world.issue().token, types=jws.TOKENS).claims
     with world.ledger.read() as snapshot:
-        assert list(snapshot.statuses.lists(0)) == []
+        assert list(StatusStore(snapshot).lists(0)) == []
 
 
 def test_each_of_many_has_a_place_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,5 +150,5 @@ def test_lists_are_told_from_a_day_on(world: World) -> None:
         world.issue(task=f"T{day}", ttl=day * DAY + 60, deadline_after=20 * DAY)
     today = NOW // DAY
     with world.ledger.read() as snapshot:
-        assert list(snapshot.statuses.lists(today)) == [today, today + 3, today + 9]
-        assert list(snapshot.statuses.lists(today + 4)) == [today + 9]
+        assert list(StatusStore(snapshot).lists(today)) == [today, today + 3, today + 9]
+        assert list(StatusStore(snapshot).lists(today + 4)) == [today + 9]

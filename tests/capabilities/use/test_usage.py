@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import verify_many
 from jitid.capabilities.identity.verify_many import Presented
 from jitid.capabilities.use import usage
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError
+from jitid.ledger import policies
+from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.operation import base as ops
 from jitid.values.scope import Scope
@@ -63,14 +66,14 @@ def _let_it_expire(world: World, made: Made) -> None:
 
 def _revoke_its_key(world: World, _: Made) -> None:
     with world.ledger.read() as snapshot:
-        kid = snapshot.signing_keys()[0].kid
+        kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(ops.RevokeKey(kid=kid, most=None))
 
 
 def _disable_the_delegator(world: World, _: Made) -> None:
     with world.ledger.write() as transaction:
-        (person,) = transaction.delegators(group=None, disabled=None, after=None, limit=1)
-        transaction.put_delegators([person._replace(disabled_at=NOW)])
+        (person,) = DirectoryStore(transaction).delegators(group=None, disabled=None, after=None, limit=1)
+        DirectoryChanges(transaction).put_delegators([person._replace(disabled_at=NOW)])
         transaction.append("delegator-disable", {"delegator": person.name})
 
 
@@ -143,7 +146,7 @@ def test_a_policy_that_decided_on_a_use_is_kept(world: World) -> None:
     _use(world, made)
     digest = world.events()[-1]["policy"]
     with world.ledger.read() as snapshot:
-        assert snapshot.policy_text(digest) == world.terms.policy_text
+        assert policies.text(snapshot, digest) == world.terms.policy_text
 
 
 def test_the_event_says_no_more_than_it_must(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.capabilities.audit.audit_log import UnreadableHeadError, begins_after, put_back
+from jitid.capabilities.integrity.cut_store import CutStore
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import IntegrityError
@@ -93,7 +94,7 @@ def _read_on(sight: Sight) -> Head:
 def _cut(sight: Sight) -> Head | None:
     """Return the head at the end of what was cut from the log. Raises BrokenChainError where it vouches for nothing."""
     try:
-        return begins_after(sight.snapshot, sight.names, sight.snapshot.segments.last())
+        return begins_after(sight.snapshot, sight.names, CutStore(sight.snapshot).last())
     except IntegrityError as error:
         raise BrokenChainError(error.message) from error
 

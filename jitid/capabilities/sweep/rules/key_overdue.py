@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.capabilities.trust.rotation import replacing
+from jitid.ledger.signing_keys import KeyStore
 from jitid.values.times import format_duration, format_time
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
     limit = sight.limits.key_age
-    for key in sight.snapshot.signing_keys():
+    for key in KeyStore(sight.snapshot).signing_keys():
         if key.signs and sight.now - key.created_at > limit:
             which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
             yield RULE.finding(

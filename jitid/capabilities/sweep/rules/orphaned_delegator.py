@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from shlex import quote as word
 
+from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.ledger.select import LIVE
@@ -42,7 +43,7 @@ def _disabled(sight: Sight) -> list[tuple[str, int, str, int, int]]:
     """Return what lives of the disabled, by each name, and by each subject that proved them under another one."""
     rows = [tuple(row) for row in sight.ask(_DISABLED)]
     subjects = {subject: (name, at) for name, at, subject in sight.ask(_SUBJECTS)}
-    for subject, lives in sight.snapshot.lives_of(subjects).items():
+    for subject, lives in DirectoryStore(sight.snapshot).lives_of(subjects).items():
         rows.append((*subjects[subject], subject, *lives))
     return sorted(rows)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.decisions.replay import Drifted
+from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.issue.request import Terms
 from jitid.capabilities.sweep import refusals
 from jitid.capabilities.sweep.finding import Finding, Severity
@@ -110,7 +111,7 @@ def _refused_by_policy(sight: Sight, terms: Terms) -> dict[_Why, _Alike]:
 
 def _unchanged(sight: Sight, policy: Policy) -> bool:
     """Tell whether all that lives was decided by the policy of today about what it looks at today."""
-    if sight.snapshot.decided().policies("") != [policy.digest]:
+    if RequestStore(sight.snapshot).policies("") != [policy.digest]:
         return False
     looks = policy.looks
     # In which zone the hours of each were told is not asked here.

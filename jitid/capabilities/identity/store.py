@@ -1,22 +1,19 @@
-"""Questions to a ledger, in SQL that SQLite and PostgreSQL both take."""
+"""Credentials and identities: questions about them and changes to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.directory.store import SqlDirectory
-from jitid.capabilities.leak.store import SqlLeaks
-from jitid.capabilities.use.store import SqlUse
 from jitid.errors import IntegrityError, NotFoundError, UsageError
+from jitid.ledger import expiry, select
 from jitid.ledger import lineage as walking
-from jitid.ledger import seal as sealing
-from jitid.ledger import select
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.events import SqlAuditLog
-from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.model.credential import PROOFS, TOKENS, Credential, TokenUse, read_kinds
+from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
+from jitid.model.credential import PROOFS, TOKENS, Credential, State, TokenUse, read_kinds
+from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import (
     Ancestor,
     Family,
@@ -24,35 +21,18 @@ from jitid.model.ledger_rows import (
     Ground,
     Held,
     Maker,
-    Names,
     Radius,
     Selection,
-    SigningKey,
-    Withdrawn,
 )
 from jitid.model.process import Process
-from jitid.model.task import Task
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.text import quote
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.presented_store import SqlPresented
-    from jitid.capabilities.identity.share_store import SqlShares
-    from jitid.capabilities.integrity.cut_store import SqlSegments
-    from jitid.capabilities.integrity.prune_store import SqlRetention
-    from jitid.ledger.idempotency import Answered
-    from jitid.ledger.seal import Seal
-    from jitid.ledger.status_places import SqlStatuses
-    from jitid.model.access import AccessSnapshot
-    from jitid.model.adopted import AdoptedSnapshot
-    from jitid.model.agent_history import Pasts, Practice
-    from jitid.model.approval import ApprovalSnapshot
-    from jitid.model.decided import Decided
-    from jitid.model.directory import Entry
-    from jitid.model.outside import OutsideSnapshot
-    from jitid.model.survey import DirectoryCounts, Survey
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 _CREDENTIAL = f"""
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -84,12 +64,6 @@ _CREDENTIAL_BY = {
         WHERE substr(c.fingerprint, 1, 8) = substr(:value, 1, 8) AND c.fingerprint = :value""",
 }
 
-_TASK_COLUMNS = """t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at, o.text, t.event,
-           t.given_event"""
-_TASK = f"SELECT {_TASK_COLUMNS} FROM task t JOIN term o ON o.id = t.opener"
-_EVERY_TASK = f"SELECT {_TASK_COLUMNS} FROM task t LEFT JOIN term o ON o.id = t.opener"
-_TASK_WIDTH = 10
-
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """
     WITH RECURSIVE below (id, depth) AS (
@@ -98,6 +72,9 @@ _BELOW = """
         SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id AND i.depth > b.depth)"""
 
 _AT_ONCE = 500
+
+_MANY = 50_000
+"""From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
 _SORT_EXPRESSIONS = {
     "issued_at": "c.issued_at",
@@ -117,11 +94,6 @@ def _credential(row: Any) -> Credential:
         raise IntegrityError(
             "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
         ) from error
-
-
-def _task(row: Any) -> Task:
-    check_times(*row[4:7])
-    return Task._make(row)
 
 
 def _from_row(row: Any) -> Credential:
@@ -177,44 +149,16 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
-    """A consistent view of a ledger that speaks SQL."""
+class CredentialStore:
+    """What a view of the ledger answers about credentials and identities."""
 
-    def __init__(self, db: Any, names: Names, now: int) -> None:
-        super().__init__(db, names)
-        self._now = now
-        self._shares: SqlShares | None = None
-        self._entries: dict[tuple[str, str], Entry] = {}
-        """What was read of the directory; a change to it clears this."""
-        self.sealed_as: tuple[str | None] | None = None
-        """The ledger's seal as it is stored, if the view was opened by reading it; its absence is known too."""
-        self.changed_at: int | None = None
-        """`Snapshot.changed_at`."""
-        self.marked_at: int | None = None
-        """The time mark, if the ledger keeps one and the view was opened by reading it."""
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
 
-    def entry(self, delegator: str, agent: str) -> Entry:
-        """Return what the directory has of a delegator, by any of their names, and of an agent."""
-        found = self._entries.get((delegator, agent))
-        if found is None:
-            found = super().entry(delegator, agent)
-            # How many of its identities live is another number after each of them.
-            if found.agent is None or found.agent.concurrency is None:
-                self._entries[delegator, agent] = found
-        return found
-
-    def afresh(self) -> SqlSnapshot:
-        """Return the same view, which has remembered nothing."""
-        return self
-
-    @property
-    def now(self) -> int:
-        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
-        return self._now
-
-    def settings(self) -> dict[str, str]:
-        """Return what the ledger says of itself: `Names.of` reads it."""
-        return dict(self._db.execute("SELECT name, value FROM setting", {}).fetchall())
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()
 
     def living(self) -> tuple[int, int]:
         """Return how many credentials live, and when the last of them expires (0 if none does)."""
@@ -244,210 +188,11 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         (found,) = self._one("SELECT max(expires_at) FROM credential")
         return None if found is None else int(found)
 
-    @property
-    def seal(self) -> Seal | None:
-        """What says that the ledger was copied to another place, and is for reading alone."""
-        text = self.setting(sealing.SETTING) if self.sealed_as is None else self.sealed_as[0]
-        return None if text is None else sealing.read(text)
-
-    def setting(self, name: str) -> str | None:
-        """Return what the ledger's table of settings says under a name."""
-        row = self._db.execute("SELECT value FROM setting WHERE name = :name", {"name": name}).fetchone()
-        return None if row is None else str(row[0])
-
-    @property
-    def approvals(self) -> ApprovalSnapshot:
-        """The requests for approval; loaded by those alone who have one."""
-        from jitid.capabilities.issue.approval_store import SqlApprovals
-
-        return SqlApprovals(self._db, self._now)
-
-    def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
-        """Yield what was answered to requests that may come again: caller, their key, the answer, and its time."""
-        from jitid.ledger import idempotency
-
-        return idempotency.answered(self._db, self._now - idempotency.REMEMBERED)
-
-    def time_mark(self) -> int | None:
-        """Return the time mark in seconds since the epoch; None if the ledger keeps no mark."""
-        return self.marked_at
-
-    @property
-    def presented(self) -> SqlPresented:
-        """The foreign tokens that were presented, and by whom first."""
-        from jitid.capabilities.access.presented_store import SqlPresented
-
-        return SqlPresented(self._db)
-
-    @property
-    def access(self) -> AccessSnapshot:
-        """Who may ask an authority that serves others."""
-        from jitid.capabilities.access.store import SqlAccess
-
-        return SqlAccess(self._db, self._now)
-
-    @property
-    def statuses(self) -> SqlStatuses:
-        """The places of signed tokens in status lists; loaded where these are published."""
-        from jitid.ledger.status_places import SqlStatuses
-
-        return SqlStatuses(self._db, self._now)
-
-    @property
-    def retention(self) -> SqlRetention:
-        """What may go, and what has gone; loaded where the log is checked, or the ledger pruned."""
-        from jitid.capabilities.integrity.prune_store import SqlRetention
-
-        return SqlRetention(self._db, self._now, self)
-
-    @property
-    def segments(self) -> SqlSegments:
-        """What was cut from the audit log."""
-        from jitid.capabilities.integrity.cut_store import SqlSegments
-
-        return SqlSegments(self._db)
-
-    @property
-    def outside(self) -> OutsideSnapshot:
-        """The credentials at targets outside."""
-        from jitid.capabilities.targets.store import SqlOutside
-
-        return SqlOutside(self._db, self._now)
-
-    @property
-    def adopted(self) -> AdoptedSnapshot:
-        """The standing secrets that were adopted."""
-        from jitid.capabilities.adopt.store import SqlAdopted
-
-        return SqlAdopted(self._db, self._now)
-
-    def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.
-
-        Raises:
-            DamagedError: the ledger cannot tell.
-            StorageError: it is busy or out of reach.
-
-        """
-        try:
-            yield from self._db.execute(question, {"now": self._now, **values})
-        except FAULTS as error:
-            raise translated(error) from error
-
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Put rows into a temporary table, however many there are. Raises as `ask`."""
-        try:
-            dialect_of(self._db).insert(self._db, table, columns, rows)
-        except FAULTS as error:
-            raise translated(error) from error
-
-    def find_task(self, name: str, opener: str | None = None) -> Task | None:
-        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
-        if opener is None:
-            found = self.tasks_named(name, 2)
-            return found[0] if len(found) == 1 else None
-        row = self._one(
-            f"{_TASK} WHERE t.name = :name AND t.opener = (SELECT id FROM term WHERE text = :opener)",
-            name=name,
-            opener=opener,
-        )
-        return None if row is None else _task(row)
-
-    def tasks_named(self, name: str, most: int) -> list[Task]:
-        """Return the tasks of that name, whoever opened them, the oldest first."""
-        rows = self._db.execute(
-            f"{_TASK} WHERE t.name = :name ORDER BY t.id LIMIT :most", {"name": name, "most": most}
-        )
-        return [_task(row) for row in rows]
-
-    def task_numbered(self, key: int) -> Task | None:
-        """Return the task with that number of the ledger's."""
-        row = self._one(f"{_TASK} WHERE t.id = :key", key=key)
-        return None if row is None else _task(row)
-
-    def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
-        """Return tasks by the ledger's own numbers."""
-        return {row[0]: _task(row) for row in select.alike(self._db, f"{_TASK} WHERE t.id", keys)}
-
-    def all_tasks(self) -> Iterator[Task]:
-        """Yield every task there ever was."""
-        # One that belongs to no name is to be seen too.
-        return map(_task, self._stream(f"{_EVERY_TASK} ORDER BY t.id"))
-
-    def wrongly_opened(self, pruned: bool) -> str | None:
-        """Return a task from before names had owners that does not belong to who was first; None for none.
-
-        Where credentials were pruned, the first one may be gone.
-        """
-        held = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
-        wrong = (
-            f"EXISTS (SELECT 1 {held}) AND NOT EXISTS (SELECT 1 {held} AND c.delegator = t.opener)"
-            if pruned
-            else f"""(NOT EXISTS (SELECT 1 {held} AND c.event = t.event AND c.delegator = t.opener)
-                      OR EXISTS (SELECT 1 {held} AND c.event < t.event))"""
-        )
-        row = self._one(
-            f"SELECT t.name FROM task t WHERE t.given_event = 0 AND t.event > 0 AND {wrong} LIMIT 1"
-        )
-        return None if row is None else str(row[0])
-
-    def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
-        """Return the tasks of these names, whoever opened them, by name and owner."""
-        found = map(_task, select.alike(self._db, f"{_TASK} WHERE t.name", names))
-        return {(task.name, task.opener): task for task in found}
-
-    @property
-    def shares(self) -> SqlShares:
-        """Who may join the tasks of others; loaded by those alone who name one."""
-        if self._shares is None:
-            from jitid.capabilities.identity.share_store import SqlShares
-
-            self._shares = SqlShares(self._db, self._now)
-        return self._shares
-
-    def find_tasks(
-        self, state: str | None, after: int | None, limit: int, within: Sequence[str] = ()
-    ) -> list[tuple[Task, int, int]]:
-        """Return tasks, newest first, with the number of their credentials and of the live ones.
-
-        `within`: only those that belong to one of these, or are shared with one; `after` is the number of a task.
-        """
-        wanted = {
-            None: "1 = 1",
-            "open": "t.ended_at IS NULL AND t.deadline > :now",
-            "overdue": "t.ended_at IS NULL AND t.deadline <= :now",
-            "ended": "t.ended_at IS NOT NULL",
-        }[state]
-        values: dict[str, Any] = {"now": self._now, "limit": limit}
-        if after is not None:
-            wanted += " AND t.id < :after"
-            values["after"] = after
-        if within:
-            names = select.placeholders("whose", within, values)
-            wanted += f""" AND (t.opener IN (SELECT id FROM term WHERE text IN ({names})) OR t.id IN (
-                SELECT task FROM task_share WHERE ended_event IS NULL AND name IN ({names})))"""
-        rows = self._db.execute(
-            f"""SELECT {_TASK_COLUMNS},
-                       (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
-                       (SELECT count(*) FROM credential c WHERE c.task = t.id AND {select.LIVE})
-                  FROM task t JOIN term o ON o.id = t.opener
-                 WHERE {wanted} ORDER BY t.id DESC LIMIT :limit""",
-            values,
-        )
-        return [(_task(row[:_TASK_WIDTH]), *row[_TASK_WIDTH:]) for row in rows]
-
-    def count_for_task(self, task: int) -> tuple[int, int]:
-        """Return how many credentials were issued for a task, and how many of them live."""
-        row = self._one(
-            f"""SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
-                      (SELECT count(*) FROM credential c WHERE c.task = :task AND {select.LIVE})""",
-            task=task,
-            now=self._now,
-        )
-        return row[0], row[1]
-
     def find_credential(self, by: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
+        return self._view.once(by, value, lambda: self._find_credential(by, value))
+
+    def _find_credential(self, by: str, value: bytes) -> Credential | None:
         row = self._one(_CREDENTIAL_BY[by], value=value)
         return None if row is None else _credential(row)
 
@@ -472,17 +217,6 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def first_of(self, uid: bytes) -> Credential | None:
         """Return the first credential of an identity: what it was issued as."""
         return self._one_of(uid, "ASC")
-
-    def has_lines_over(self) -> bool:
-        """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
-        from jitid.capabilities.identity.dependents_store import OVER
-
-        # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
-        row = self._one(
-            f"SELECT expires_at FROM credential WHERE {OVER} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
-            now=self._now,
-        )
-        return row is not None
 
     def alive(self, uids: Iterable[bytes]) -> set[bytes]:
         """Return those of these identities that have a live credential."""
@@ -705,62 +439,6 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return what ending each of many selections would come to; what they have in common counts once."""
         return select.measure_together(self._db, selections, self._now)
 
-    def signing_keys(self) -> list[SigningKey]:
-        """Return every signing key there ever was, oldest first."""
-        rows = self._db.execute(
-            """SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at, use, certificates
-                 FROM signing_key ORDER BY id"""
-        )
-        return [SigningKey(*row) for row in rows]
-
-    def latest_expiry_signed_by(self, key: int) -> int | None:
-        """Return when the last live credential signed by that key expires."""
-        row = self._one(
-            "SELECT max(expires_at) FROM credential WHERE ended_at IS NULL AND signed_by = :key", key=key
-        )
-        latest: int | None = row[0]
-        return latest
-
-    def last_expiry_signed_by(self, key: int) -> int | None:
-        """Return when the last credential signed by that key expires, alive or ended."""
-        row = self._one("SELECT max(expires_at) FROM credential WHERE signed_by = :key", key=key)
-        latest: int | None = row[0]
-        return latest
-
-    def withdrawn_by(self, key: int) -> list[Withdrawn]:
-        """Return what that key signed and is no longer valid though it has not expired, oldest first."""
-        rows = self._db.execute(
-            """SELECT jti, coalesce(ended_at, superseded_at), coalesce(ended_as, 'superseded'), expires_at
-                 FROM credential
-                WHERE signed_by = :key AND expires_at > :now
-                  AND (ended_as <> 'expired' OR ended_as IS NULL AND superseded_at <= :now) ORDER BY jti""",
-            {"key": key, "now": self._now},
-        )
-        return [Withdrawn(*row) for row in rows]
-
-    def policy_text(self, digest: str) -> str | None:
-        """Return the text of a policy that decided something once."""
-        row = self._one("SELECT text FROM policy WHERE digest = :digest", digest=digest)
-        return None if row is None else row[0]
-
-    def decided(self) -> Decided:
-        """Return what answers about the requests that were decided."""
-        from jitid.capabilities.decisions.store import SqlRequests
-
-        return SqlRequests(self._db, self._now)
-
-    def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
-        """Measure the ledger as a whole as it is now, or as it was at `at`."""
-        from jitid.capabilities.report import store as report_store
-
-        return report_store.survey(self._db, at, self._now, since, limits)
-
-    def pasts(self, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
-        """Return the past of agents since a time: of these names, or of all that there are."""
-        from jitid.capabilities.directory import recurrence_store
-
-        return recurrence_store.pasts(self._db, self._now, since, names, tasks, days, most)
-
     def is_agent(self, name: str) -> bool:
         """Tell whether anything was ever issued to an agent of that name."""
         row = self._one(
@@ -768,14 +446,137 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         )
         return row is not None
 
-    def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
-        """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
-        from jitid.capabilities.decisions import practice_store
+    def event_members(self, seq: int) -> tuple[list[str], list[str]]:
+        """Return the ids of the credentials that an event issued, and of those that it ended."""
+        rows = self._db.execute(
+            "SELECT jti, event = :seq FROM credential WHERE event = :seq OR ended_event = :seq ORDER BY id",
+            {"seq": seq},
+        )
+        issued: list[str] = []
+        ended: list[str] = []
+        for jti, was_issued in rows:
+            (issued if was_issued else ended).append(credential_id(jti))
+        return issued, ended
 
-        return practice_store.practices(self._db, since, agent, task)
 
-    def count_directory(self) -> DirectoryCounts:
-        """Return how many delegators and agents the directory has, by their state."""
-        from jitid.capabilities.report import store as report_store
+class CredentialChanges(CredentialStore):
+    """Changes to credentials; each points to the next event."""
 
-        return report_store.count_directory(self._db, self._now)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+
+    def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
+        """End every live credential of the selection and of what descends from it, pointing to the next event.
+
+        Returns what that came to, and the digest of the ended credentials.
+        """
+        self._transaction.alone()
+        matched = select.select(self._db, selection)
+        radius = select.radius(self._db, matched, self._now)
+        digest = self._end_doomed(state, radius)
+        return (radius._replace(refused_since=self._now) if radius.credentials else radius), digest
+
+    def _end_doomed(self, state: State, radius: Radius) -> str:
+        if not radius.credentials:
+            return sha256().hexdigest()
+        many = radius.credentials >= _MANY and dialect_of(self._db).rebuilds_indexes
+        seq = self._transaction.next_seq()
+        if many:
+            for name in EVERY_LIVE:
+                self._db.execute(f"DROP INDEX {name}")
+        else:
+            # Before they end: few are looked up one by one, and afterwards only a pass over all rows finds them.
+            digest = self._digest(f"{select.doomed_credentials(radius.identities)} AND {select.LIVE}")
+        # "+" keeps the planner from looking up each of many identities.
+        self._db.execute(
+            f"""UPDATE credential AS c SET ended_at = :now, ended_as = :state, ended_event = :seq
+                 WHERE {select.LIVE}
+                   AND {"+" if many else ""}identity IN (SELECT identity FROM doomed)""",
+            {"now": self._now, "state": state.value, "seq": seq},
+        )
+        if many:
+            for name in EVERY_LIVE:
+                self._db.execute(LIVE_INDEXES[name])
+            digest = self._digest("credential c WHERE c.ended_event = :seq", seq=seq)
+        if radius.offline_until is not None:
+            expiry.keep_honoured(self._transaction, seq, radius.signed, self._now, radius.offline_until)
+        return digest
+
+    def _digest(self, members: str, **values: Any) -> str:
+        """Return the digest of credentials, in the order in which they were issued."""
+        dialect = dialect_of(self._db)
+        rows = dialect.fenced(f"SELECT c.jti, c.id FROM {members} ORDER BY c.id")
+        # Nothing but bytes is as great as no bytes: neither a number nor text that an editor left in their place.
+        joined, count, whole = self._one(
+            f"""SELECT {dialect.joined_bytes("jti", "id")}, count(*), count(CASE WHEN jti >= :none THEN 1 END)
+                  FROM {rows}""",
+            now=self._now,
+            none=b"",
+            **values,
+        )
+        if whole != count:
+            raise IntegrityError(
+                "the id of a credential is not what a ledger writes", "run: jitid audit verify"
+            )
+        return sha256(joined or b"").hexdigest()
+
+    def end_one(self, key: int, state: State) -> str:
+        """End one credential alone, pointing to the next event; return the digest of what ended."""
+        self._transaction.alone()
+        jti, signed, expires_at = self._one(
+            "SELECT jti, claims_hash IS NOT NULL, expires_at FROM credential WHERE id = :key", key=key
+        )
+        seq = self._transaction.next_seq()
+        self._db.execute(
+            "UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq WHERE id = :key",
+            {"now": self._now, "state": state.value, "seq": seq, "key": key},
+        )
+        if signed:
+            expiry.keep_honoured(self._transaction, seq, 1, self._now, expires_at)
+        return ended_digest([jti])
+
+    def bind(self, identity: int, process: Process) -> None:
+        """Record the process that a new identity is given to."""
+        self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (identity, *process))
+
+    def renews_until(self, identity: int, at: int) -> None:
+        """Record that an identity's process, if it has one that renews, does so until `at` at most."""
+        self._db.execute(
+            "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?", (at, identity, at)
+        )
+
+    def supersede(self, key: int, at: int) -> int | None:
+        """Let a live credential that has no successor end at `at`, or at its expiry if that comes first.
+
+        Returns when it ends; None if it has ended or has a successor.
+        """
+        self._transaction.alone()
+        row = self._one(
+            """UPDATE credential SET superseded_at = CASE WHEN expires_at < :at THEN expires_at ELSE :at END
+                WHERE id = :key AND superseded_at IS NULL AND ended_at IS NULL AND expires_at > :now
+            RETURNING superseded_at""",
+            key=key,
+            at=at,
+            now=self._now,
+        )
+        return None if row is None else int(row[0])
+
+    def mark_reused(self, jti: bytes) -> None:
+        """Record that somebody tried to renew a credential that has a successor; the first time counts."""
+        self._db.execute(
+            "UPDATE credential SET reused_at = :now WHERE jti = :jti AND reused_at IS NULL",
+            {"now": self._now, "jti": jti},
+        )
+
+    def restore(self, jti: bytes, at: int, before: int | None) -> bool:
+        """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
+        self._transaction.alone()
+        # `line` marks a renewed line, so that `resting` finds what the abandoned successor made and outlives this one.
+        changed = self._db.execute(
+            f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
+                WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",
+            {"before": before, "jti": jti, "at": at, "now": self._now},
+        )
+        done: bool = changed.rowcount == 1
+        return done

@@ -1,0 +1,185 @@
+"""Tasks: questions about them and changes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.ledger import select
+from jitid.ledger.dialect import dialect_of
+from jitid.model.task import Task
+from jitid.values.times import check_times
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+
+_TASK_COLUMNS = """t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at, o.text, t.event,
+           t.given_event"""
+
+_TASK = f"SELECT {_TASK_COLUMNS} FROM task t JOIN term o ON o.id = t.opener"
+
+_EVERY_TASK = f"SELECT {_TASK_COLUMNS} FROM task t LEFT JOIN term o ON o.id = t.opener"
+
+_TASK_WIDTH = 10
+
+_OPEN = """INSERT INTO task (id, name, purpose, sensitivity, deadline, opened_at, opener, event)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+def _task(row: Any) -> Task:
+    check_times(*row[4:7])
+    return Task._make(row)
+
+
+class TaskStore:
+    """What a view of the ledger answers about tasks."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()
+
+    def find_task(self, name: str, opener: str | None = None) -> Task | None:
+        """Return the task of that name that belongs to `opener`; without one that of whoever alone has such a task."""
+        if opener is None:
+            found = self.tasks_named(name, 2)
+            return found[0] if len(found) == 1 else None
+        return self._view.once("task", (name, opener), lambda: self._task_of(name, opener))
+
+    def _task_of(self, name: str, opener: str) -> Task | None:
+        row = self._one(
+            f"{_TASK} WHERE t.name = :name AND t.opener = (SELECT id FROM term WHERE text = :opener)",
+            name=name,
+            opener=opener,
+        )
+        return None if row is None else _task(row)
+
+    def tasks_named(self, name: str, most: int) -> list[Task]:
+        """Return the tasks of that name, whoever opened them, the oldest first."""
+        rows = self._db.execute(
+            f"{_TASK} WHERE t.name = :name ORDER BY t.id LIMIT :most", {"name": name, "most": most}
+        )
+        return [_task(row) for row in rows]
+
+    def task_numbered(self, key: int) -> Task | None:
+        """Return the task with that number of the ledger's."""
+        return self._view.once("task", key, lambda: self._task_numbered(key))
+
+    def _task_numbered(self, key: int) -> Task | None:
+        row = self._one(f"{_TASK} WHERE t.id = :key", key=key)
+        return None if row is None else _task(row)
+
+    def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
+        """Return tasks by the ledger's own numbers."""
+        return {row[0]: _task(row) for row in select.alike(self._db, f"{_TASK} WHERE t.id", keys)}
+
+    def all_tasks(self) -> Iterator[Task]:
+        """Yield every task there ever was."""
+        # One that belongs to no name is to be seen too.
+        return map(_task, dialect_of(self._db).stream(self._db, f"{_EVERY_TASK} ORDER BY t.id"))
+
+    def wrongly_opened(self, pruned: bool) -> str | None:
+        """Return a task from before names had owners that does not belong to who was first; None for none.
+
+        Where credentials were pruned, the first one may be gone.
+        """
+        held = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
+        wrong = (
+            f"EXISTS (SELECT 1 {held}) AND NOT EXISTS (SELECT 1 {held} AND c.delegator = t.opener)"
+            if pruned
+            else f"""(NOT EXISTS (SELECT 1 {held} AND c.event = t.event AND c.delegator = t.opener)
+                      OR EXISTS (SELECT 1 {held} AND c.event < t.event))"""
+        )
+        row = self._one(
+            f"SELECT t.name FROM task t WHERE t.given_event = 0 AND t.event > 0 AND {wrong} LIMIT 1"
+        )
+        return None if row is None else str(row[0])
+
+    def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
+        """Return the tasks of these names, whoever opened them, by name and owner."""
+        found = map(_task, select.alike(self._db, f"{_TASK} WHERE t.name", names))
+        return {(task.name, task.opener): task for task in found}
+
+    def find_tasks(
+        self, state: str | None, after: int | None, limit: int, within: Sequence[str] = ()
+    ) -> list[tuple[Task, int, int]]:
+        """Return tasks, newest first, with the number of their credentials and of the live ones.
+
+        `within`: only those that belong to one of these, or are shared with one; `after` is the number of a task.
+        """
+        wanted = {
+            None: "1 = 1",
+            "open": "t.ended_at IS NULL AND t.deadline > :now",
+            "overdue": "t.ended_at IS NULL AND t.deadline <= :now",
+            "ended": "t.ended_at IS NOT NULL",
+        }[state]
+        values: dict[str, Any] = {"now": self._now, "limit": limit}
+        if after is not None:
+            wanted += " AND t.id < :after"
+            values["after"] = after
+        if within:
+            names = select.placeholders("whose", within, values)
+            wanted += f""" AND (t.opener IN (SELECT id FROM term WHERE text IN ({names})) OR t.id IN (
+                SELECT task FROM task_share WHERE ended_event IS NULL AND name IN ({names})))"""
+        rows = self._db.execute(
+            f"""SELECT {_TASK_COLUMNS},
+                       (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
+                       (SELECT count(*) FROM credential c WHERE c.task = t.id AND {select.LIVE})
+                  FROM task t JOIN term o ON o.id = t.opener
+                 WHERE {wanted} ORDER BY t.id DESC LIMIT :limit""",
+            values,
+        )
+        return [(_task(row[:_TASK_WIDTH]), *row[_TASK_WIDTH:]) for row in rows]
+
+    def count_for_task(self, task: int) -> tuple[int, int]:
+        """Return how many credentials were issued for a task, and how many of them live."""
+        row = self._one(
+            f"""SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
+                      (SELECT count(*) FROM credential c WHERE c.task = :task AND {select.LIVE})""",
+            task=task,
+            now=self._now,
+        )
+        return row[0], row[1]
+
+
+class TaskChanges(TaskStore):
+    """Changes to tasks."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+
+    def open_task(
+        self,
+        name: str,
+        purpose: str | None,
+        sensitivity: str,
+        deadline: int,
+        opener: str,
+        event: int | None = None,
+    ) -> Task:
+        """Record a task of an opener, who has no other of that name, as opened by an event; None: by the next one."""
+        by, key = self._transaction.term(opener), self._transaction.next_number()
+        seq = self._transaction.next_seq() if event is None else event
+        row = (key, name, purpose, sensitivity, deadline, self._now, by, seq)
+        if key is None:
+            (key,) = self._db.execute(f"{_OPEN} RETURNING id", row).fetchone()
+        else:
+            self._db.execute(_OPEN, row)
+        return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
+
+    def opened_by(self, key: int, event: int) -> None:
+        """Record which event has opened a new task, where another one came before it."""
+        self._db.execute("UPDATE task SET event = :event WHERE id = :key", {"event": event, "key": key})
+
+    def end_task(self, key: int) -> None:
+        """Record that a task has ended now."""
+        self._transaction.alone()
+        self._db.execute(
+            "UPDATE task SET ended_at = :now WHERE id = :key AND ended_at IS NULL",
+            {"now": self._now, "key": key},
+        )

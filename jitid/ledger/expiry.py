@@ -1,0 +1,155 @@
+"""What ends as time passes and is recorded as ended, so that no clock which is set back brings it to life."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from jitid.ledger import dependents
+from jitid.model.credential import State
+from jitid.model.event import ended_digest
+from jitid.model.ledger_rows import Closed
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+
+
+_LAPSED = "the credential that it was made from expired early or was abandoned"
+"""The reason in the event `lapse`."""
+
+
+def close_due(transaction: Transaction, limit: int, facts: Mapping[str, Any] = MappingProxyType({})) -> int:
+    """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort.
+
+    `facts` are what else the events say.
+    """
+    transaction.alone()
+    # ORDER BY makes PostgreSQL use the index: without it, the planner prefers to scan the table.
+    due = transaction.db.execute(
+        """SELECT (SELECT superseded_at FROM credential WHERE ended_at IS NULL AND superseded_at <= :now
+                    ORDER BY superseded_at LIMIT 1),
+                  (SELECT expires_at FROM credential WHERE ended_at IS NULL AND expires_at <= :now
+                    ORDER BY expires_at LIMIT 1)""",
+        {"now": transaction.now},
+    ).fetchone()
+    if all(at is None for at in due):
+        return 0
+    return _close(transaction, "superseded_at", State.SUPERSEDED, "supersede", limit, facts) + _close(
+        transaction, "expires_at", State.EXPIRED, "expire", limit, facts
+    )
+
+
+def close_lines(transaction: Transaction, limit: int) -> int:
+    """Record that renewed lines have expired, at most `limit` of them, and end what rests on them.
+
+    Returns the number of lines.
+    """
+    transaction.alone()
+    return _close(transaction, "expires_at", State.EXPIRED, "expire", limit, {}, f"AND {dependents.OVER}")
+
+
+def _close(
+    transaction: Transaction,
+    column: str,
+    state: State,
+    operation: str,
+    limit: int,
+    facts: Mapping[str, Any],
+    which: str = "",
+) -> int:
+    rows = transaction.db.execute(
+        f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END,
+                   {dependents.SHORTENED}
+              FROM (SELECT * FROM credential
+                     WHERE ended_at IS NULL AND {column} <= :now {which} ORDER BY {column} LIMIT :limit) AS due
+             ORDER BY id""",
+        {"now": transaction.now, "limit": limit},
+    ).fetchall()
+    if not rows:
+        return 0
+    seq = transaction.next_seq()
+    transaction.db.executemany(
+        f"UPDATE credential SET ended_at = {column}, ended_as = ?, ended_event = ? WHERE id = ?",
+        [(state.value, seq, row[0]) for row in rows],
+    )
+    honoured = [row for row in rows if state is not State.EXPIRED and row[3] is not None]
+    if honoured:
+        _, _, ended_at, expires_at, *_ = zip(*honoured, strict=True)
+        keep_honoured(transaction, seq, len(honoured), min(ended_at), max(expires_at))
+    transaction.append(
+        operation, {**facts, "count": len(rows), "ended": ended_digest(row[1] for row in rows)}
+    )
+    transaction.closed.append(Closed(seq, len(rows)))
+    lines = [row[4] for row in rows if row[4] is not None]
+    if lines and state is State.EXPIRED and (lapsed := lapse(transaction, lines, facts)) is not None:
+        transaction.closed.append(lapsed)
+    return len(rows)
+
+
+def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, Any]) -> Closed | None:
+    """End all live credentials that rest on lines without a head; return None if there are none.
+
+    A line is identified by the number of its first credential. `facts` are further members of the event.
+    """
+    transaction.alone()
+    found = dependents.on_lines(transaction.db, lines, transaction.now)
+    if not found:
+        return None
+    seq = transaction.next_seq()
+    transaction.db.executemany(
+        "UPDATE credential SET ended_at = ?, ended_as = ?, ended_event = ? WHERE id = ?",
+        [(transaction.now, State.REVOKED.value, seq, one.key) for one in found],
+    )
+    honoured = [one.honoured_until for one in found if one.honoured_until is not None]
+    if honoured:
+        keep_honoured(transaction, seq, len(honoured), transaction.now, max(honoured))
+    digest = ended_digest(one.jti for one in found)
+    transaction.append("lapse", {**facts, "reason": _LAPSED, "count": len(found), "ended": digest})
+    return Closed(seq, len(found))
+
+
+def keep_honoured(
+    transaction: Transaction, seq: int, credentials: int, ended_at: int, expires_at: int
+) -> None:
+    """Record what an event ended that verifiers which do not ask the ledger still take."""
+    transaction.db.execute(
+        # Whatever an edited ledger says of an event that is still to come, it keeps nobody from ending something.
+        """INSERT INTO honoured VALUES (:seq, :credentials, :ended_at, :expires_at) ON CONFLICT (event) DO UPDATE
+           SET credentials = excluded.credentials, ended_at = excluded.ended_at,
+               expires_at = excluded.expires_at""",
+        {"seq": seq, "credentials": credentials, "ended_at": ended_at, "expires_at": expires_at},
+    )
+
+
+def close_approvals(transaction: Transaction) -> None:
+    """Record the end of requests for approval that have expired, and drop the words that have."""
+    from jitid.model.approval import ApprovalState
+
+    transaction.alone()
+    transaction.db.execute(
+        """UPDATE approval SET ended_at = expires_at, ended_as = :state, ended_event = :event
+            WHERE ended_at IS NULL AND expires_at <= :now""",
+        {"state": ApprovalState.EXPIRED.value, "event": transaction.next_seq(), "now": transaction.now},
+    )
+    # They are as if nothing had been said; the audit log has what was.
+    transaction.db.execute(
+        """UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
+                  expires_at = NULL, event = NULL
+            WHERE granted = 1 AND expires_at <= :now
+              AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL)""",
+        {"now": transaction.now},
+    )
+
+
+def close_access(transaction: Transaction) -> None:
+    """Record the end of access credentials that have expired or were superseded."""
+    from jitid.model.access import AccessState
+
+    transaction.alone()
+    for column, state in (("superseded_at", AccessState.ROTATED), ("expires_at", AccessState.EXPIRED)):
+        transaction.db.execute(
+            f"""UPDATE access SET ended_at = {column}, ended_as = :state
+                 WHERE ended_at IS NULL AND {column} <= :now""",
+            {"state": state.value, "now": transaction.now},
+        )

@@ -1,0 +1,107 @@
+"""The signing keys of a ledger: questions about them and changes to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.model.ledger_rows import (
+    SigningKey,
+    Withdrawn,
+)
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+
+
+class KeyStore:
+    """What a view of the ledger answers about signing keys."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        self._now = view.now
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Return every signing key there ever was, oldest first."""
+        return self._view.once("keys", None, self._signing_keys)
+
+    def _signing_keys(self) -> list[SigningKey]:
+        rows = self._db.execute(
+            """SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at, use, certificates
+                 FROM signing_key ORDER BY id"""
+        )
+        return [SigningKey(*row) for row in rows]
+
+    def latest_expiry_signed_by(self, key: int) -> int | None:
+        """Return when the last live credential signed by that key expires."""
+        row = self._one(
+            "SELECT max(expires_at) FROM credential WHERE ended_at IS NULL AND signed_by = :key", key=key
+        )
+        latest: int | None = row[0]
+        return latest
+
+    def last_expiry_signed_by(self, key: int) -> int | None:
+        """Return when the last credential signed by that key expires, alive or ended."""
+        row = self._one("SELECT max(expires_at) FROM credential WHERE signed_by = :key", key=key)
+        latest: int | None = row[0]
+        return latest
+
+    def withdrawn_by(self, key: int) -> list[Withdrawn]:
+        """Return what that key signed and is no longer valid though it has not expired, oldest first."""
+        rows = self._db.execute(
+            """SELECT jti, coalesce(ended_at, superseded_at), coalesce(ended_as, 'superseded'), expires_at
+                 FROM credential
+                WHERE signed_by = :key AND expires_at > :now
+                  AND (ended_as <> 'expired' OR ended_as IS NULL AND superseded_at <= :now) ORDER BY jti""",
+            {"key": key, "now": self._now},
+        )
+        return [Withdrawn(*row) for row in rows]
+
+
+class KeyChanges(KeyStore):
+    """Changes to signing keys."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
+
+    def add_key(
+        self, kid: str, algorithm: str, public: bytes, use: str = "jws", certificates: bytes | None = None
+    ) -> SigningKey:
+        """Record a signing key that is used from now on."""
+        self._transaction.alone()
+        (key,) = self._one(
+            """INSERT INTO signing_key (id, kid, algorithm, public, created_at, use, certificates)
+               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM signing_key), :kid, :algorithm, :public, :now, :use,
+                       :certificates)
+               RETURNING id""",
+            kid=kid,
+            algorithm=algorithm,
+            public=public,
+            now=self._now,
+            use=use,
+            certificates=certificates,
+        )
+        return SigningKey(key, kid, algorithm, public, self._now, None, None, use, certificates)
+
+    def certify_key(self, key: int, certificates: bytes) -> None:
+        """Record the certificates of the key of an X.509 authority."""
+        self._transaction.alone()
+        self._db.execute(
+            "UPDATE signing_key SET certificates = :certificates WHERE id = :key",
+            {"certificates": certificates, "key": key},
+        )
+
+    def end_key(self, key: int, *, revoked: bool) -> None:
+        """Record that a key signs nothing more, or that nothing it signed is valid any longer."""
+        self._transaction.alone()
+        self._db.execute(
+            """UPDATE signing_key SET retired_at = coalesce(retired_at, :now),
+                      revoked_at = CASE WHEN :revoked = 1 THEN coalesce(revoked_at, :now) ELSE revoked_at END
+                WHERE id = :key""",
+            {"now": self._now, "revoked": revoked, "key": key},
+        )

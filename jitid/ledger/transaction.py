@@ -1,0 +1,200 @@
+"""Changes to a ledger, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from jitid.ledger.dialect import dialect_of
+from jitid.ledger.view import View
+from jitid.model.chain import Chain, Held
+from jitid.model.event import Event, encode
+from jitid.model.ledger_rows import (
+    CHANGEABLE,
+    CREDENTIAL_COLUMNS,
+    IDENTITY_COLUMNS,
+    Closed,
+    CredentialRow,
+    IdentityRow,
+    Names,
+)
+
+_ADDING = frozenset({"issue", "renew", "use", "denial", "assertion"})
+"""The operations that do not update `changed_at`: they change no delegator, agent, share, key or name of the ledger."""
+
+_MAKING = frozenset({"issue", "renew", "attach", "adopt"})
+"""The operations that make credentials."""
+
+_SOME = 10
+"""For fewer rows, looking for columns that are NULL in all of them costs more than it saves."""
+
+
+class Known(NamedTuple):
+    """What is known to be in the ledger and never leaves it, so that it need not be asked again."""
+
+    terms: dict[str, int]
+    policies: set[str]
+
+    def forget(self) -> None:
+        """Forget all: some of it may have been new in a transaction that was undone."""
+        self.terms.clear()
+        self.policies.clear()
+
+
+class Transaction(View):
+    """One durable change of a ledger that speaks SQL."""
+
+    def __init__(
+        self,
+        db: Any,
+        names: Names,
+        now: int,
+        by: str,
+        known: Known,
+        told: Mapping[str, Any] = MappingProxyType({}),
+        held: Held | None = None,
+    ) -> None:
+        """Args are whose it is (`by`), what is `known` to be there, what each event says besides, and its chains."""
+        super().__init__(db, names, now)
+        self._by = by
+        self._told = told
+        self.known = known
+        self._held = held
+        self._appended = False
+        self._ahead: dict[str, tuple[Callable[[list[Any]], Any], list[Any]]] = {}
+        """What is recorded with the next event, by the member of the event that says so."""
+        self.request: str | None = None
+        """The request, as `markrows.request_digest` has it, that the events say was answered by what they made."""
+        self.closed: list[Closed] = []
+        """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
+        self.sealed_as = None
+        self.db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+        self.db.execute(
+            "INSERT INTO setting (name, value) VALUES (:name, :value)", {"name": name, "value": value}
+        )
+
+    def term(self, text: str) -> int:
+        """Return the number of a name, which is stored once."""
+        number = self.known.terms.get(text)
+        if number is None:
+            row = self._one("SELECT id FROM term WHERE text = :text", text=text) or self._one(
+                "INSERT INTO term (text) VALUES (:text) RETURNING id", text=text
+            )
+            number = self.known.terms[text] = int(row[0])
+        return number
+
+    def next_number(self) -> int | None:
+        """Return the number of the next row where the database gives out none itself."""
+        return None
+
+    def next_keys(self) -> tuple[int, int]:
+        """Return the numbers that the next identity and the next credential take."""
+        row = self._one(
+            "SELECT coalesce((SELECT max(id) FROM identity), 0) + 1, coalesce((SELECT max(id) FROM credential), 0) + 1"
+        )
+        return row[0], row[1]
+
+    def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
+        """Record new identities with their credentials."""
+        self._insert("identity", IDENTITY_COLUMNS, list(identities))
+        self._insert("credential", CREDENTIAL_COLUMNS, list(credentials))
+
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows; many of them without the columns that are NULL in each, as a column costs whatever is in it."""
+        if not rows:
+            return
+        told: Iterable[Sequence[Any]] = rows
+        if len(rows) >= _SOME:
+            stated = [
+                (column, values)
+                for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+                if any(value is not None for value in values)
+            ]
+            columns = [column for column, _ in stated]
+            told = zip(*[values for _, values in stated], strict=True)
+        dialect_of(self.db).insert(self.db, table, columns, told)
+
+    @property
+    def held(self) -> Held:
+        """The audit chains that this transaction appends to; unless it was given some, all that are open."""
+        if self._held is None:
+            self._held = Held([chain for chain in super().chains() if not chain.closed])
+        return self._held
+
+    def chains(self) -> list[Chain]:
+        """Return the audit chains with what this transaction has appended."""
+        held = {} if self._held is None else {chain.id: chain for chain in self._held.chains}
+        return [held.get(chain.id, chain) for chain in super().chains()]
+
+    def open_epoch(self, count: int, *, counted: bool = False) -> None:
+        """Close all audit chains, and open `count` others; `counted` if their rows tell how far they have come."""
+        from jitid.ledger.chain_epochs import open_epoch
+
+        chains = open_epoch(self.db, self._names.uuid, self.chains(), count, self._now, counted=counted)
+        self._held = Held([chain for chain in chains if not chain.closed])
+
+    def rename(self, names: Names) -> None:
+        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+        told = names.settings()
+        for name in CHANGEABLE:
+            self.db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+            if name in told:
+                self.db.execute(
+                    "INSERT INTO setting VALUES (:name, :value)", {"name": name, "value": told[name]}
+                )
+        self._names = names
+
+    def begin_anew(self) -> None:
+        """Let all events that follow have higher numbers than those that are there: a single chain does that."""
+
+    def alone(self) -> None:
+        """Say that it does more than add, before it does so: this one has the ledger to itself."""
+
+    def with_next(self, member: str, value: Any, record: Callable[[list[Any]], Any]) -> None:
+        """Record a value with the next event: `record` writes all values of that member, and returns what it says."""
+        self._ahead.setdefault(member, (record, []))[1].append(value)
+
+    def next_seq(self) -> int:
+        """Return the number of the next audit event."""
+        return self.held.next_seqs(1)[0]
+
+    def next_seqs(self, count: int) -> list[int]:
+        """Return the numbers of the next `count` audit events."""
+        return self.held.next_seqs(count)
+
+    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
+        (event,) = self.append_each(operation, [facts])
+        return event
+
+    def append_each(self, operation: str, each: Iterable[Mapping[str, Any]]) -> list[Event]:
+        """Append an audit event for each of these facts, in their order."""
+        events = [self._linked(operation, facts) for facts in each]
+        self._write(events)
+        return events
+
+    def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Return an event that the chain has from now on; its row is still to be written."""
+        told = {**facts, **self._told} if self._told else facts
+        if self._ahead:
+            ahead, self._ahead = self._ahead, {}
+            told = {**told, **{member: record(values) for member, (record, values) in ahead.items()}}
+        if self.request is not None and (operation in _MAKING or "access" in facts):
+            told = {**told, "request": self.request}
+        self._appended = True
+        event = self.held.append(encode(operation, self._now, self._by, told))
+        if operation not in _ADDING:
+            self.changed_at = event.seq
+        return event
+
+    def _write(self, events: Sequence[Event]) -> None:
+        dialect_of(self.db).insert(self.db, "audit_event", ("seq", "body", "hash"), events)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether an event was appended: only committed events raise the time mark."""
+        return self._appended
