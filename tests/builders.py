@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.access.oidc import OidcIssuer
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.directory import facts
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import Ended
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
-from jitid.capabilities.integrity import verify_delegators
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import IssueRequest, Terms
-from jitid.capabilities.targets.targets import Targets
+from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger
 from jitid.ledger.postgres import home
 from jitid.ledger.sqlite import folder
@@ -31,8 +34,10 @@ from jitid.model.agent import Agent
 from jitid.model.credential import Credential
 from jitid.model.delegator import Delegator
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names, Selection, SigningKey
+from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.request import IssueRequest
 from jitid.model.target import StatedTarget
-from jitid.operation import base as ops
+from jitid.operation.terms import Terms
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.values import strict_json
@@ -210,8 +215,8 @@ def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: 
     transaction.append(
         "delegator-import",
         {
-            "directory": verify_delegators.digest(DirectoryStore(transaction)),
-            "digests": verify_delegators.FORM,
+            "directory": facts.digest(DirectoryStore(transaction)),
+            "digests": facts.FORM,
         },
     )
     now_there = DirectoryStore(transaction).find_delegator(name)
@@ -422,7 +427,7 @@ class World:
     def issue(self, **fields: Any) -> Made:
         """Issue one credential."""
         more = {name: fields.pop(name) for name in ("delegator_token", "accept_clock") if name in fields}
-        (issued,) = self.authority.perform(ops.Issue(requests=(request(**fields),), **more))
+        (issued,) = self.authority.perform(issue_operations.Issue(requests=(request(**fields),), **more))
         (one,) = issued.credentials
         return Made(one.secret.reveal(one.secret.names[0]), one.id, one.jti, issued)
 
@@ -458,27 +463,29 @@ class World:
 
     def verify(self, token: str, *audiences: str) -> Credential:
         """Verify a token as `jitid verify` does."""
-        return self.authority.perform(ops.Verify(token=Secret.single(token), audiences=audiences))
+        return self.authority.perform(
+            identity_operations.Verify(token=Secret.single(token), audiences=audiences)
+        )
 
     def revoke(self, *ids: str, reason: str | None = None, **selection: Any) -> Ended:
         """Revoke by ids or by a selection."""
         return self.authority.perform(
-            ops.Revoke(selection=Selection(ids=ids, **selection), reason=reason, most=None)
+            identity_operations.Revoke(selection=Selection(ids=ids, **selection), reason=reason, most=None)
         )
 
     def retire(self, task: str) -> Ended:
         """Retire a task."""
-        return self.authority.perform(ops.Retire(task=task))
+        return self.authority.perform(inventory_operations.Retire(task=task))
 
     def events(self) -> list[dict[str, Any]]:
         """Return the whole audit log."""
         from jitid.capabilities.audit.audit_log import LogFilter
 
-        return self.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None))
+        return self.authority.perform(audit_operations.ReadLog(chosen=LogFilter(), limit=None))
 
     def check(self) -> int:
         """Verify the audit log; return the number of its events."""
-        return self.authority.perform(ops.VerifyLog()).events
+        return self.authority.perform(integrity_operations.VerifyLog()).events
 
     def head(self) -> audit.Head:
         """Return the last link of the chain."""

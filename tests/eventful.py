@@ -19,14 +19,19 @@ from jitid.capabilities.access.presented_store import Presentation, PresentedCha
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.adopt.operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.capabilities.directory.delegator_operations import EnableDelegator
+from jitid.capabilities.identity.operations import HandBack
+from jitid.capabilities.inventory.operations import GiveTask, Retire, ShareTask
 from jitid.capabilities.issue import approval_request, provision
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.issue.operations import AbandonRenewal, Attach, Issue, Renew
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.operations import AddLeaks, CloseLeaks, ProveLeaks
+from jitid.capabilities.sweep.operations import Fix, FlyCanaries, Sweep
 from jitid.capabilities.sweep.thresholds import Limits
-from jitid.capabilities.targets.operations import Attach, FlyCanaries, Settle
+from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
+from jitid.capabilities.trust.operations import PublishKeys, RevokeKey, RotateKey
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
 from jitid.config.settings import zone
@@ -39,25 +44,9 @@ from jitid.errors import (
 )
 from jitid.model.caller import Caller
 from jitid.model.process import Process
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.model.sighting import Sighting
 from jitid.model.standing_secret import StandingSecret
-from jitid.operation.base import (
-    AbandonRenewal,
-    AddLeaks,
-    CloseLeaks,
-    Fix,
-    GiveTask,
-    HandBack,
-    Issue,
-    ProveLeaks,
-    PublishKeys,
-    Renew,
-    Retire,
-    RevokeKey,
-    RotateKey,
-    ShareTask,
-    Sweep,
-)
 from jitid.policy.default import default_files
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted

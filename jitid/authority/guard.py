@@ -8,24 +8,36 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority import own_tasks, token_rights
+from jitid.authority import token_rights
 from jitid.capabilities.access import operations as access
-from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
 from jitid.capabilities.adopt import operations as adoptions
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.directory import visibility
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory import own_tasks
 from jitid.capabilities.issue import approval_operations as approvals
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue import token_operations as tokens
 from jitid.capabilities.issue.approval_store import ApprovalStore
-from jitid.capabilities.issue.request import named as named_delegator
+from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.report import operations as report_operations
+from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import publication_operations as publications
 from jitid.capabilities.use import operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import named as named_delegator
 from jitid.operation import base as ops
 from jitid.values.ids import parse_approval_id, parse_id
 from jitid.values.times import format_duration
@@ -58,48 +70,48 @@ def _for(*roles: str, anybody: bool = False, own: bool = False, reads: bool = Fa
 DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     # Planning sees to it that nobody without the role issuer names another as the delegator; a parent's or a
     # predecessor's token is the right to delegate or renew.
-    ops.Issue: _for("issuer", anybody=True),
-    ops.Renew: _for("issuer", anybody=True),
-    ops.AbandonRenewal: _for(anybody=True),
-    ops.AbandonAttachment: _for(own=True),
-    ops.HandBack: _for(anybody=True),
-    ops.Verify: _for("verifier", "responder", "auditor", own=True, reads=True),
+    issue_operations.Issue: _for("issuer", anybody=True),
+    issue_operations.Renew: _for("issuer", anybody=True),
+    issue_operations.AbandonRenewal: _for(anybody=True),
+    issue_operations.AbandonAttachment: _for(own=True),
+    identity_operations.HandBack: _for(anybody=True),
+    identity_operations.Verify: _for("verifier", "responder", "auditor", own=True, reads=True),
     uses.Authorize: _for("verifier"),
     # The subject's token says who delegates; without an actor's token the caller is who acts.
     tokens.Exchange: _for("issuer", anybody=True),
     tokens.Introspect: _for("verifier", "responder", "auditor", "admin", reads=True),
     # It looks who asks: holding a token that somebody presented gives no right to end it.
     tokens.RevokeToken: _for("responder", anybody=True),
-    ops.PublishKeys: _for(anybody=True, reads=True),
-    ops.PublishSshAuthorities: _for(anybody=True, reads=True),
-    ops.PublishSshRevocations: _for(anybody=True, reads=True),
+    trust_operations.PublishKeys: _for(anybody=True, reads=True),
+    trust_operations.PublishSshAuthorities: _for(anybody=True, reads=True),
+    trust_operations.PublishSshRevocations: _for(anybody=True, reads=True),
     publications.MakePublication: _for("verifier", "admin", reads=True),
     publications.MakeStatusList: _for("verifier", "admin", reads=True),
     certificates.PublishBundle: _for(anybody=True, reads=True),
     certificates.PublishRevocations: _for(anybody=True, reads=True),
-    ops.Inspect: _for("responder", "auditor", own=True, reads=True),
-    ops.Trace: _for("responder", "auditor", reads=True),
-    ops.AddLeaks: _for("responder"),
-    ops.ListLeaks: _for("responder", "auditor", reads=True),
-    ops.ShowLeaks: _for("responder", "auditor", reads=True),
-    ops.RecountLeaks: _for("responder", "auditor", reads=True),
-    ops.CloseLeaks: _for("responder"),
-    ops.ProveLeaks: _for("responder", "sweeper"),
-    ops.ListCredentials: _for("responder", "auditor", own=True, reads=True),
-    ops.ShowTree: _for("responder", "auditor", own=True, reads=True),
-    ops.ListTasks: _for("responder", "auditor", own=True, reads=True),
-    ops.ShowTask: _for("responder", "auditor", own=True, reads=True),
+    inventory_operations.Inspect: _for("responder", "auditor", own=True, reads=True),
+    leak_operations.Trace: _for("responder", "auditor", reads=True),
+    leak_operations.AddLeaks: _for("responder"),
+    leak_operations.ListLeaks: _for("responder", "auditor", reads=True),
+    leak_operations.ShowLeaks: _for("responder", "auditor", reads=True),
+    leak_operations.RecountLeaks: _for("responder", "auditor", reads=True),
+    leak_operations.CloseLeaks: _for("responder"),
+    leak_operations.ProveLeaks: _for("responder", "sweeper"),
+    inventory_operations.ListCredentials: _for("responder", "auditor", own=True, reads=True),
+    inventory_operations.ShowTree: _for("responder", "auditor", own=True, reads=True),
+    inventory_operations.ListTasks: _for("responder", "auditor", own=True, reads=True),
+    inventory_operations.ShowTask: _for("responder", "auditor", own=True, reads=True),
     # What belongs to somebody who is disabled falls to the responders.
-    ops.ShareTask: _for("responder", own=True),
-    ops.GiveTask: _for("responder", own=True),
-    ops.Revoke: _for("responder", own=True),
-    ops.Retire: _for("responder", own=True),
+    inventory_operations.ShareTask: _for("responder", own=True),
+    inventory_operations.GiveTask: _for("responder", own=True),
+    identity_operations.Revoke: _for("responder", own=True),
+    inventory_operations.Retire: _for("responder", own=True),
     # By the right of a token.
-    targets.Attach: _for("issuer", anybody=True),
+    issue_operations.Attach: _for("issuer", anybody=True),
     targets.Settle: _for("responder", "sweeper", "admin", own=True),
     targets.ExamineTargets: _for("auditor", "admin", reads=True),
     # What it makes may do nothing, and is ended at once.
-    targets.FlyCanaries: _for("sweeper", "admin"),
+    sweep_operations.FlyCanaries: _for("sweeper", "admin"),
     # Who adopts says who answers for something, and what ends it.
     adoptions.Adopt: _for("admin"),
     adoptions.ChangeAdopted: _for("admin"),
@@ -110,21 +122,21 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     adoptions.SuggestReplacements: _for("responder", "auditor", "admin", reads=True),
     adoptions.AdoptedShapes: _for("responder", "auditor", "sweeper", "admin", reads=True),
     uses.ListUses: _for("responder", "auditor", reads=True),
-    ops.Sweep: _for("sweeper", "auditor", reads=True),
-    ops.ForeseeFix: _for("sweeper", reads=True),
-    ops.Fix: _for("sweeper"),
-    ops.MakeReport: _for("sweeper", "auditor", reads=True),
-    ops.ReadLog: _for("auditor", reads=True),
-    ops.FollowLog: _for("auditor", reads=True),
-    ops.SignHead: _for("auditor", reads=True),
-    ops.VerifyLog: _for("auditor", reads=True),
-    ops.ExportLog: _for("auditor", reads=True),
-    ops.Prune: _for("admin"),
-    ops.CutLog: _for("admin"),
-    ops.Examine: _for("auditor", "admin", reads=True),
-    ops.ListKeys: _for("auditor", "admin", reads=True),
-    ops.RotateKey: _for("admin"),
-    ops.RevokeKey: _for("admin"),
+    sweep_operations.Sweep: _for("sweeper", "auditor", reads=True),
+    sweep_operations.ForeseeFix: _for("sweeper", reads=True),
+    sweep_operations.Fix: _for("sweeper"),
+    report_operations.MakeReport: _for("sweeper", "auditor", reads=True),
+    audit_operations.ReadLog: _for("auditor", reads=True),
+    audit_operations.FollowLog: _for("auditor", reads=True),
+    audit_operations.SignHead: _for("auditor", reads=True),
+    integrity_operations.VerifyLog: _for("auditor", reads=True),
+    integrity_operations.ExportLog: _for("auditor", reads=True),
+    integrity_operations.Prune: _for("admin"),
+    integrity_operations.CutLog: _for("admin"),
+    integrity_operations.Examine: _for("auditor", "admin", reads=True),
+    trust_operations.ListKeys: _for("auditor", "admin", reads=True),
+    trust_operations.RotateKey: _for("admin"),
+    trust_operations.RevokeKey: _for("admin"),
     certificates.RequestAuthority: _for("admin"),
     certificates.ImportAuthority: _for("admin"),
     policies.StoredPolicy: _for("auditor", "admin", reads=True),
@@ -162,7 +174,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     agents.ShowAgent: _for("responder", "auditor", "admin", reads=True),
     agents.ListAgents: _for("responder", "auditor", "admin", reads=True),
     agents.ClassifyAgents: _for("auditor", "admin", reads=True),
-    agents.SuggestPolicy: _for("auditor", "admin", reads=True),
+    decisions_operations.SuggestPolicy: _for("auditor", "admin", reads=True),
 }
 
 
@@ -296,18 +308,18 @@ def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
 def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
     """Tell whether an operation is about nothing but what the caller was issued, opened, asked for or decides on."""
     match operation:
-        case ops.Verify(token=token):
+        case identity_operations.Verify(token=token):
             return _may_look_at(snapshot, ours, caller, token)
-        case ops.Inspect(id=None, token=token) if token is not None:
+        case inventory_operations.Inspect(id=None, token=token) if token is not None:
             return _may_look_at(snapshot, ours, caller, token)
-        case ops.Inspect(id=id_, token=None) if id_ is not None:
+        case inventory_operations.Inspect(id=id_, token=None) if id_ is not None:
             return _was_issued(snapshot, caller, id_)
-        case ops.AbandonAttachment(jti=jti):
+        case issue_operations.AbandonAttachment(jti=jti):
             found = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
             return _was_issued(snapshot, caller, jti) or (
                 found is not None and found.id == _identity(snapshot, caller)
             )
-        case ops.Revoke(selection=selection, tokens=tokens):
+        case identity_operations.Revoke(selection=selection, tokens=tokens):
             if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
                 return False
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(
@@ -318,9 +330,9 @@ def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operatio
             return (event is None or own_tasks.asked_by(snapshot, caller, event)) and all(
                 _was_issued(snapshot, caller, id_) or own_tasks.is_under(snapshot, caller, id_) for id_ in ids
             )
-        case ops.Retire(task=task):
+        case inventory_operations.Retire(task=task):
             return own_tasks.may_retire(snapshot, caller, task)
-        case ops.ShareTask(task=task) | ops.GiveTask(task=task):
+        case inventory_operations.ShareTask(task=task) | inventory_operations.GiveTask(task=task):
             return own_tasks.owns(snapshot, caller, task)
         case access.RotateAccess(id=id_):
             return id_ == caller.credential
@@ -337,7 +349,7 @@ def _is_own(snapshot: View, ours: Names, caller: Caller, operation: ops.Operatio
 def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
     """Return an operation as far as it is about what is the caller's own; None if that cannot be said of it."""
     if isinstance(operation, approvals.ListApprovals):
-        groups = own_tasks.groups_of(snapshot, caller)
+        groups = visibility.groups_of(snapshot, caller)
         return operation.replace(within=groups) if groups else None
     return own_tasks.narrowed(snapshot, caller, operation)
 
@@ -356,8 +368,8 @@ def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) ->
 
 def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
-    from jitid.capabilities.access.exchange import must_be_own
     from jitid.capabilities.identity import introspection
+    from jitid.capabilities.issue.exchange import must_be_own
 
     try:
         must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))
@@ -394,7 +406,7 @@ def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:
 
     found = [ApprovalStore(snapshot).find(parse_approval_id(id_)) for id_ in ids]
     own = caller.identity or named_delegator(caller.delegator or caller.name)
-    groups = own_tasks.groups_of(snapshot, caller)
+    groups = visibility.groups_of(snapshot, caller)
     return bool(found) and all(
         one is not None and (any(group in groups for group in one.groups) or is_requester(snapshot, one, own))
         for one in found

@@ -6,9 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.own_tasks import gives_freely, resolved
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory.own_tasks import gives_freely, resolved
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.report import operations as report_operations
+from jitid.capabilities.sweep import operations as sweep_operations
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -26,23 +36,25 @@ from jitid.operation import base as ops
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.catalogue import AnyOperation
     from jitid.authority.read_counts import Tally
     from jitid.authority.served import ServingAuthority
-    from jitid.capabilities.access.oidc import OidcIssuer
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.issue.actors import Actor
     from jitid.capabilities.issue.issuance import Foreseen, Issued
-    from jitid.capabilities.issue.request import IssueRequest, Terms
-    from jitid.capabilities.targets.targets import Targets
     from jitid.capabilities.trust.own_issuer import Naming
     from jitid.capabilities.trust.rotation import KeyChange
+    from jitid.issuers.targets import Targets
     from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
+    from jitid.model.oidc_issuer import OidcIssuer
+    from jitid.model.request import IssueRequest
     from jitid.operation.context import Inside
+    from jitid.operation.terms import Terms
     from jitid.values.secret import Secret
 
 
@@ -179,7 +191,7 @@ class LocalAuthority:
         self._asked = operation
         if self._caller is None:
             operation = resolved(self._ledger.read, operation)
-        return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
+        return cast("ops.Result", self._perform(cast("AnyOperation", operation)))
 
     def accepting(self, *, owns: bool = False) -> LocalAuthority:
         """Return the same authority with a clock that is accepted: by whatever writes, and by no look.
@@ -239,7 +251,7 @@ class LocalAuthority:
             StorageError: the ledger does not answer.
 
         """
-        from jitid.capabilities.issue.mint import current_key_of
+        from jitid.capabilities.trust.signing import current_key_of
 
         with self._ledger.read() as snapshot:
             seal.must_not_be(snapshot)
@@ -260,43 +272,43 @@ class LocalAuthority:
                 self.tally.tell(self._ledger)
         self._ledger.close()
 
-    def _perform(self, operation: ops.AnyOperation) -> object:
+    def _perform(self, operation: AnyOperation) -> object:
         match operation:
-            case ops.Issue():
+            case issue_operations.Issue():
                 return self._issue(operation)
-            case ops.Renew():
+            case issue_operations.Renew():
                 return self._renew(operation)
-            case ops.AbandonRenewal() | ops.AbandonAttachment():
+            case issue_operations.AbandonRenewal() | issue_operations.AbandonAttachment():
                 self._abandon(operation)
                 return None
-            case ops.Verify():
+            case identity_operations.Verify():
                 return self._verify(operation)
-            case ops.Revoke():
+            case identity_operations.Revoke():
                 return self._revoke(operation)
-            case ops.HandBack():
+            case identity_operations.HandBack():
                 return self._hand_back(operation)
-            case ops.Retire():
+            case inventory_operations.Retire():
                 return self._retire(operation)
-            case ops.ShareTask() | ops.GiveTask():
+            case inventory_operations.ShareTask() | inventory_operations.GiveTask():
                 return self._share(operation)
-            case ops.RotateKey() | ops.RevokeKey():
+            case trust_operations.RotateKey() | trust_operations.RevokeKey():
                 return self._change_keys(operation)
-            case ops.Examine():
+            case integrity_operations.Examine():
                 from jitid.capabilities.integrity import examination
 
                 return examination.examine(self._ledger, self._keyring, operation.stated, operation.head)
-            case ops.Trace():
+            case leak_operations.Trace():
                 from jitid.capabilities.leak import trace_strings
 
                 with self._ledger.read() as snapshot:
                     return trace_strings.trace(snapshot, self._ledger.names, operation.finds)
-            case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
+            case sweep_operations.Sweep() | sweep_operations.ForeseeFix() | sweep_operations.Fix():
                 from jitid.capabilities.sweep.perform import perform
 
                 return perform(self._inside, operation)
-            case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
+            case leak_operations.AddLeaks() | leak_operations.CloseLeaks() | leak_operations.ProveLeaks():
                 return self._change_leaks(operation)
-            case ops.Prune():
+            case integrity_operations.Prune():
                 from jitid.capabilities.integrity import retention
 
                 return retention.prune(
@@ -307,7 +319,7 @@ class LocalAuthority:
                     dry_run=operation.dry_run,
                     accept_clock=operation.accept_clock,
                 )
-            case ops.CutLog():
+            case integrity_operations.CutLog():
                 from jitid.capabilities.integrity import cut
 
                 return cut.cut(
@@ -318,11 +330,11 @@ class LocalAuthority:
                     dry_run=operation.dry_run,
                     accept_clock=operation.accept_clock,
                 )
-            case ops.ExportLog():
-                from jitid.capabilities.identity.perform import export_log
+            case integrity_operations.ExportLog():
+                from jitid.capabilities.integrity.perform import export_log
 
                 return export_log(self._ledger, self._keyring)
-            case ops.MakeReport():
+            case report_operations.MakeReport():
                 from jitid.capabilities.report.perform import make
 
                 return make(self._ledger, operation)
@@ -334,7 +346,7 @@ class LocalAuthority:
                 from jitid.capabilities.trust import perform_publication
 
                 return perform_publication.perform(self._inside, operation)
-            case ops.PolicyOperation():
+            case decisions_operations.SuggestPolicy() | ops.PolicyOperation():
                 from jitid.capabilities.decisions import perform as decisions_perform
 
                 return decisions_perform.perform(self._inside, operation)
@@ -354,6 +366,15 @@ class LocalAuthority:
                 from jitid.capabilities.trust import perform_certificates
 
                 return perform_certificates.perform(self._inside, operation)
+            case issue_operations.Attach():
+                from jitid.capabilities.issue import perform as issue_perform
+
+                return issue_perform.attach_to(self._inside, operation)
+            case sweep_operations.FlyCanaries(targets=chosen, limit=limit):
+                from jitid.capabilities.sweep import canaries
+                from jitid.capabilities.targets.perform import targets_of
+
+                return list(canaries.fly(self._inside, targets_of(self._inside), chosen, limit))
             case ops.TargetOperation():
                 from jitid.capabilities.targets import perform as targets_perform
 
@@ -363,7 +384,7 @@ class LocalAuthority:
 
                 if isinstance(operation, AdoptedShapes):
                     # Each search of a long text asks this: what performs the others takes longer to load.
-                    from jitid.authority.adopted_shapes import shapes
+                    from jitid.capabilities.adopt.known_shapes import shapes
 
                     with self._ledger.read() as snapshot:
                         return shapes(snapshot)
@@ -371,7 +392,7 @@ class LocalAuthority:
 
                 return adopt_perform.perform(self._inside, operation)
             case ops.TokenOperation():
-                from jitid.capabilities.access import exchange
+                from jitid.capabilities.issue import exchange
 
                 return exchange.perform(self._inside, operation, self._issue_to, self._deny)
             case _:
@@ -379,63 +400,68 @@ class LocalAuthority:
 
     def _look(
         self,
-        operation: ops.Inspect
-        | ops.ListLeaks
-        | ops.ShowLeaks
-        | ops.RecountLeaks
-        | ops.ListCredentials
-        | ops.ShowTree
-        | ops.ListTasks
-        | ops.ShowTask
-        | ops.ReadLog
-        | ops.SignHead
-        | ops.VerifyLog
-        | ops.FollowLog
-        | ops.ListKeys
-        | ops.PublishKeys
-        | ops.PublishSshAuthorities
-        | ops.PublishSshRevocations,
+        operation: inventory_operations.Inspect
+        | leak_operations.ListLeaks
+        | leak_operations.ShowLeaks
+        | leak_operations.RecountLeaks
+        | inventory_operations.ListCredentials
+        | inventory_operations.ShowTree
+        | inventory_operations.ListTasks
+        | inventory_operations.ShowTask
+        | audit_operations.ReadLog
+        | audit_operations.SignHead
+        | integrity_operations.VerifyLog
+        | audit_operations.FollowLog
+        | trust_operations.ListKeys
+        | trust_operations.PublishKeys
+        | trust_operations.PublishSshAuthorities
+        | trust_operations.PublishSshRevocations,
     ) -> object:
-        from jitid.capabilities.identity import perform as identity_perform
+        from jitid.capabilities.integrity import perform as integrity_perform
+        from jitid.capabilities.inventory import perform as inventory_perform
+        from jitid.capabilities.leak import perform as leak_perform
+        from jitid.capabilities.trust import perform_keys
 
-        if isinstance(operation, ops.PublishSshRevocations):
+        if isinstance(operation, trust_operations.PublishSshRevocations):
             from jitid.ledger import dependents
 
             dependents.try_to_record(self._ledger)
         with self._ledger.read() as snapshot:
             names = snapshot.names
             match operation:
-                case ops.Inspect():
-                    return identity_perform.inspect(snapshot, names, operation, self._caller)
-                case ops.ListLeaks() | ops.ShowLeaks() | ops.RecountLeaks():
-                    return identity_perform.look_at_leaks(snapshot, operation)
-                case ops.ListCredentials():
-                    return identity_perform.list_credentials(snapshot, operation)
-                case ops.ShowTree():
-                    return identity_perform.show_tree(snapshot, operation)
-                case ops.ListTasks():
-                    return identity_perform.list_tasks(snapshot, self._caller, operation)
-                case ops.ShowTask():
-                    return identity_perform.show_task(snapshot, self._caller, operation)
-                case ops.ReadLog():
-                    return identity_perform.read_log(snapshot, operation)
-                case ops.FollowLog():
-                    return identity_perform.follow_log(snapshot, operation)
-                case ops.VerifyLog():
-                    return identity_perform.verify_log(snapshot, names, operation)
-                case ops.SignHead():
-                    return identity_perform.sign_head(snapshot, names, self._keyring)
-                case ops.ListKeys():
-                    return identity_perform.list_keys(snapshot)
-                case ops.PublishKeys():
+                case inventory_operations.Inspect():
+                    return inventory_perform.inspect(snapshot, names, operation, self._caller)
+                case (
+                    leak_operations.ListLeaks() | leak_operations.ShowLeaks() | leak_operations.RecountLeaks()
+                ):
+                    return leak_perform.look_at_leaks(snapshot, operation)
+                case inventory_operations.ListCredentials():
+                    return inventory_perform.list_credentials(snapshot, operation)
+                case inventory_operations.ShowTree():
+                    return inventory_perform.show_tree(snapshot, operation)
+                case inventory_operations.ListTasks():
+                    return inventory_perform.list_tasks(snapshot, self._caller, operation)
+                case inventory_operations.ShowTask():
+                    return inventory_perform.show_task(snapshot, self._caller, operation)
+                case audit_operations.ReadLog():
+                    return integrity_perform.read_log(snapshot, operation)
+                case audit_operations.FollowLog():
+                    return integrity_perform.follow_log(snapshot, operation)
+                case integrity_operations.VerifyLog():
+                    return integrity_perform.verify_log(snapshot, names, operation)
+                case audit_operations.SignHead():
+                    return integrity_perform.sign_head(snapshot, names, self._keyring)
+                case trust_operations.ListKeys():
+                    return perform_keys.list_keys(snapshot)
+                case trust_operations.PublishKeys():
                     from jitid.capabilities.trust import rotation
 
                     return rotation.published(snapshot)
-                case ops.PublishSshAuthorities():
+                case trust_operations.PublishSshAuthorities():
                     from jitid.capabilities.trust import ssh_trust
 
                     return ssh_trust.authorities(snapshot, names)
-                case ops.PublishSshRevocations():
+                case trust_operations.PublishSshRevocations():
                     from jitid.capabilities.trust import ssh_trust
 
                     seal.must_not_be(snapshot)
@@ -457,6 +483,9 @@ class LocalAuthority:
             self._timeout,
             self._caller,
             self._targets,
+            self._prove,
+            self._once,
+            self._has_role,
         )
 
     @property
@@ -466,16 +495,16 @@ class LocalAuthority:
             self._terms = terms._replace(places=(*terms.places, *self.places)) if self.places else terms
         return self._terms
 
-    def _issue_to(self, operation: ops.Issue, actor: Actor) -> Issued:
+    def _issue_to(self, operation: issue_operations.Issue, actor: Actor) -> Issued:
         (issued,) = self._issue(operation, actor)
         return issued
 
     def _deny(self, denial: InvalidCredentialError, known: dict[str, Any]) -> None:
         self._record_denial(denial, known, accept_clock=False)
 
-    def _issue(self, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
+    def _issue(self, operation: issue_operations.Issue, actor: Actor | None = None) -> list[Issued]:
         from jitid.capabilities.issue import issuance
-        from jitid.capabilities.issue.request import check_sizes
+        from jitid.model.request import check_sizes
 
         # Before the lock, and before anything is looked up.
         check_sizes(operation.requests)
@@ -483,7 +512,7 @@ class LocalAuthority:
             requests, uses = self._proved(operation, actor)
             with self._ledger.read() as snapshot:
                 if uses:
-                    from jitid.authority.presented import must_stay_first
+                    from jitid.capabilities.issue.presented import must_stay_first
 
                     must_stay_first(snapshot, uses)
                 return [
@@ -525,17 +554,18 @@ class LocalAuthority:
             raise
         if not outside:
             return issued
-        from jitid.capabilities.targets import perform as targets_perform
+        from jitid.capabilities.issue import perform as issue_perform
 
-        return targets_perform.made(self._inside, issued)
+        return issue_perform.made(self._inside, issued)
 
     def _made(
-        self, operation: ops.Issue, make: Callable[[Transaction], list[Issued]], *, shared: bool
+        self, operation: issue_operations.Issue, make: Callable[[Transaction], list[Issued]], *, shared: bool
     ) -> list[Issued]:
         """Make what was requested in a transaction; `shared`: a single event, others need not follow one another."""
         if self._caller is None or self._caller.key is None:
             return change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
-        from jitid.authority.repeat import ISSUED, once
+        from jitid.authority.repeat import once
+        from jitid.ledger.idempotency import ISSUED
 
         return once(
             self._ledger,
@@ -549,7 +579,7 @@ class LocalAuthority:
         )
 
     def _foreseen(
-        self, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
+        self, operation: issue_operations.Issue, requests: Sequence[IssueRequest], terms: Terms
     ) -> Foreseen | None:
         """Return what requests come to so far; what would be refused is left for the transaction to refuse."""
         from jitid.capabilities.issue import issuance
@@ -578,7 +608,7 @@ class LocalAuthority:
             raise
 
     def _proved(
-        self, operation: ops.Issue, actor: Actor | None
+        self, operation: issue_operations.Issue, actor: Actor | None
     ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
         """Return the requests with the delegator that a token proves, and the uses of tokens that are to be recorded.
 
@@ -587,8 +617,8 @@ class LocalAuthority:
         used = () if actor is None or actor.presented is None else (actor.presented,)
         if operation.delegator_token is None:
             return operation.requests, used
-        from jitid.authority.presented import present
         from jitid.capabilities.issue.actors import client_actor
+        from jitid.capabilities.issue.presented import present
 
         def actors(snapshot: View) -> list[Actor]:
             issuer = self._ledger.names.issuer
@@ -604,7 +634,7 @@ class LocalAuthority:
             for request in operation.requests
         ], used if use is None else (*used, use)
 
-    def _renew(self, operation: ops.Renew) -> Issued:
+    def _renew(self, operation: issue_operations.Renew) -> Issued:
         from jitid.capabilities.issue import renewal
 
         terms = self._agreed
@@ -615,7 +645,8 @@ class LocalAuthority:
         try:
             if self._caller is None or self._caller.key is None:
                 return change(self._ledger, make, accept_clock=operation.accept_clock)
-            from jitid.authority.repeat import RENEWED, once
+            from jitid.authority.repeat import once
+            from jitid.ledger.idempotency import RENEWED
 
             return once(
                 self._ledger,
@@ -650,7 +681,7 @@ class LocalAuthority:
 
         change(self._ledger, record, accept_clock=accept_clock, shared=not reused)
 
-    def _verify(self, operation: ops.Verify) -> object:
+    def _verify(self, operation: identity_operations.Verify) -> object:
         from jitid.capabilities.identity import introspection
 
         with self._ledger.read() as snapshot:
@@ -660,7 +691,7 @@ class LocalAuthority:
                 snapshot, names, operation.token.reveal(), audiences, shown=True
             ).credential
 
-    def _revoke(self, operation: ops.Revoke) -> Ended:
+    def _revoke(self, operation: identity_operations.Revoke) -> Ended:
         from jitid.capabilities.identity import revocation
 
         if operation.dry_run:
@@ -672,7 +703,7 @@ class LocalAuthority:
             ended = _with_unsettled(transaction, ended, selection)
         return ended._replace(unproved=self._prove())
 
-    def _selection(self, snapshot: View, operation: ops.Revoke) -> Selection:
+    def _selection(self, snapshot: View, operation: identity_operations.Revoke) -> Selection:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
         from jitid.capabilities.identity import introspection
 
@@ -694,17 +725,19 @@ class LocalAuthority:
             ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
         )
 
-    def _abandon(self, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
+    def _abandon(
+        self, operation: issue_operations.AbandonRenewal | issue_operations.AbandonAttachment
+    ) -> None:
         from jitid.capabilities.issue import renewal
 
         with self._ledger.write() as transaction:
             match operation:
-                case ops.AbandonRenewal(token=token):
+                case issue_operations.AbandonRenewal(token=token):
                     renewal.abandon_held(transaction, self._ledger.names, token.reveal())
-                case ops.AbandonAttachment(jti=jti):
+                case issue_operations.AbandonAttachment(jti=jti):
                     renewal.abandon(transaction, jti, renewal.ATTACHMENT)
 
-    def _hand_back(self, operation: ops.HandBack) -> HandedBack:
+    def _hand_back(self, operation: identity_operations.HandBack) -> HandedBack:
         from jitid.capabilities.identity import hand_back
 
         try:
@@ -718,61 +751,75 @@ class LocalAuthority:
             raise
         return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
-    def _retire(self, operation: ops.Retire) -> Ended:
-        from jitid.capabilities.identity import revocation
+    def _retire(self, operation: inventory_operations.Retire) -> Ended:
+        from jitid.capabilities.inventory import retire
 
         if operation.dry_run:
             with self._ledger.read() as snapshot:
-                return revocation.preview_retire(snapshot, operation.task)
+                return retire.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-            ended = revocation.retire(transaction, operation.task, operation.reason)
+            ended = retire.retire(transaction, operation.task, operation.reason)
             ended = _with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
         return ended._replace(unproved=self._prove())
 
-    def _share(self, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
-        from jitid.capabilities.identity import perform as identity_perform
-        from jitid.capabilities.identity import task_sharing
+    def _share(
+        self, operation: inventory_operations.ShareTask | inventory_operations.GiveTask
+    ) -> inventory_operations.TaskRow:
+        from jitid.capabilities.inventory import perform as inventory_perform
+        from jitid.capabilities.inventory import task_sharing
 
         try:
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 match operation:
-                    case ops.GiveTask(task=name, to=to):
+                    case inventory_operations.GiveTask(task=name, to=to):
                         task = task_sharing.give(transaction, name, to, freely=gives_freely(self._caller))
-                    case ops.ShareTask(task=name, names=names, end=end):
+                    case inventory_operations.ShareTask(task=name, names=names, end=end):
                         task = (task_sharing.unshare if end else task_sharing.share)(transaction, name, names)
                     case _:
                         assert_never(operation)
-                return identity_perform.row_of(transaction, self._caller, task)
+                return inventory_perform.row_of(transaction, self._caller, task)
         except PolicyDeniedError as denial:
             self._record_denial(denial, {}, accept_clock=operation.accept_clock)
             raise
+
+    def _has_role(self, kind: type[ops.Operation[Any]]) -> bool:
+        from jitid.authority.guard import has_role
+
+        return has_role(self._caller, kind)
+
+    def _once(self, *asked: Any, **more: Any) -> Any:  # noqa: ANN401 - it returns what its caller makes
+        from jitid.authority.repeat import once
+
+        return once(self._ledger, self._caller, *asked, **more)
 
     def _prove(self) -> str | None:
         from jitid.authority.prove import prove
 
         return prove(self._ledger)
 
-    def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
+    def _change_leaks(
+        self, operation: leak_operations.AddLeaks | leak_operations.CloseLeaks | leak_operations.ProveLeaks
+    ) -> object:
         from jitid.capabilities.leak import leaks
         from jitid.model.leak import LeakFilter
 
         ledger, accept_clock = self._ledger, operation.accept_clock
         match operation:
-            case ops.AddLeaks(finds=finds, report=report, sightings=seen, dry_run=dry_run):
+            case leak_operations.AddLeaks(finds=finds, report=report, sightings=seen, dry_run=dry_run):
                 return leaks.add(ledger, finds, report, seen, dry_run=dry_run, accept_clock=accept_clock)
-            case ops.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
+            case leak_operations.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
                 chosen = LeakFilter(numbers, jtis)
                 return leaks.close(ledger, chosen, reason, valid_too=valid_too, accept_clock=accept_clock)
-            case ops.ProveLeaks():
+            case leak_operations.ProveLeaks():
                 return leaks.prove(ledger, accept_clock=accept_clock)
             case _:
                 assert_never(operation)
 
-    def _change_keys(self, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
+    def _change_keys(self, operation: trust_operations.RotateKey | trust_operations.RevokeKey) -> KeyChange:
         from jitid.capabilities.trust import rotation
 
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-            if isinstance(operation, ops.RotateKey):
+            if isinstance(operation, trust_operations.RotateKey):
                 change = rotation.rotate(
                     transaction,
                     self._ledger.names,
@@ -794,7 +841,7 @@ class LocalAuthority:
         # Only now that the ledger no longer counts on them may private keys go; those too that a crash left behind.
         for kid in spent:
             self._keyring.forget(kid)
-        if isinstance(operation, ops.RevokeKey):
+        if isinstance(operation, trust_operations.RevokeKey):
             change = change._replace(unproved=self._prove())
         return change
 
@@ -806,11 +853,11 @@ class _OutdatedError(Exception):
 def _told(operation: ops.Operation[Any]) -> dict[str, Any]:
     """Return what the audit log says was asked for where a token is not valid, so that nothing else is known."""
     match operation:
-        case ops.Issue(requests=(first, *_)):
+        case issue_operations.Issue(requests=(first, *_)):
             return {"task": first.task, "agent": first.agent}
-        case ops.Renew():
+        case issue_operations.Renew():
             return {"renewal": True}
-        case ops.HandBack(id=id_):
+        case identity_operations.HandBack(id=id_):
             return {"hand_back": id_}
         case _:
             return {"operation": type(operation).__name__}
@@ -844,7 +891,7 @@ _MOST_LEFT = 1_000
 def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
     """Record with the next event that tokens of other issuers are used."""
     if uses:
-        from jitid.authority.presented import must_be_first
+        from jitid.capabilities.issue.presented import must_be_first
 
         must_be_first(transaction, uses)
 

@@ -9,25 +9,26 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.issue.operations import Issue
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.model.ledger_rows import Names
-from jitid.operation.base import Issue, Operation, Result
+from jitid.operation.base import Operation, Result
 from jitid.system.xdg import authority_folder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
-    from jitid.capabilities.integrity.examination import Check
-    from jitid.capabilities.issue.request import Terms
     from jitid.capabilities.sweep.thresholds import Limits
-    from jitid.capabilities.targets.targets import Targets
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
+    from jitid.issuers.targets import Targets
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
+    from jitid.model.check import Check
     from jitid.operation.authority import Authority
+    from jitid.operation.terms import Terms
     from jitid.values.secret import Secret
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
@@ -238,7 +239,7 @@ def examine(config: Config) -> list[Check]:
         StorageError: the database is missing, or out of reach.
 
     """
-    from jitid.operation.base import Examine
+    from jitid.capabilities.integrity.operations import Examine
     from jitid.redaction.token_format import MAX_TOKEN, bare
     from jitid.system.files import read_regular
 
@@ -556,10 +557,10 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
 
     def supply() -> Targets:
         if not found:
-            from jitid.capabilities.targets.targets import Targets
+            from jitid.issuers.targets import Targets
 
             def signer() -> Signer:
-                from jitid.capabilities.issue.mint import signer_of
+                from jitid.capabilities.trust.signing import signer_of
 
                 # AWS takes no Ed25519.
                 return signer_of(ledger, keyring, "ES256")
@@ -597,9 +598,9 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
-        from jitid.capabilities.targets.targets import Targets
         from jitid.issuers.by_kind import TIMEOUT
         from jitid.issuers.openbao.transit import Transit
+        from jitid.issuers.targets import Targets
         from jitid.model.credential import Kind
 
         target = Targets(config.targets(), "").get(name)
@@ -670,8 +671,8 @@ def _use(config: Config, path: str) -> str | None:
 
 
 def _terms(config: Config, path: str) -> Terms:
-    from jitid.capabilities.issue.request import Terms
     from jitid.config.settings import zone
+    from jitid.operation.terms import Terms
     from jitid.policy.cedar import Policy
     from jitid.values import strict_json
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from jitid.authority.wire.fields import MOST_ROWS
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.directory import agent_operations as agents
-from jitid.operation import base as ops
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.operation.base import Operation
-from jitid.operation.fields import MOST_ROWS
 
 _EVENTS = 2_000
 """So many events at once: each may name a thousand credentials."""
@@ -56,7 +57,7 @@ def _answers(pages: Pages, perform: Callable[[Operation[Any]], Any], found: list
 
 def _pages_of(operation: Operation[Any]) -> Pages | None:
     match operation:
-        case ops.ListCredentials():
+        case inventory_operations.ListCredentials():
             return Pages(
                 MOST_ROWS,
                 operation.limit,
@@ -64,7 +65,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
                 lambda answer: list(answer.credentials),
                 lambda first, rows: first._replace(credentials=rows),
             )
-        case ops.ListTasks():
+        case inventory_operations.ListTasks():
             return Pages(
                 MOST_ROWS,
                 operation.limit,
@@ -84,7 +85,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
                 lambda answer: list(answer.records),
                 lambda first, rows: first._replace(records=rows),
             )
-        case ops.ReadLog():
+        case audit_operations.ReadLog():
             chosen = operation.chosen
             return Pages(
                 _EVENTS,

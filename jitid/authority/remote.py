@@ -8,12 +8,19 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.authority import answer_checks, guard
+from jitid.authority import guard
 from jitid.authority import pages as paging
 from jitid.authority.slow_operations import is_long
+from jitid.authority.wire import answer_checks, codec
+from jitid.authority.wire.shape_of import shape_of
+from jitid.authority.wire.shapes import UnfitError
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess, RotateAccess
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.access.whoami import WhoAmI
+from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.token_operations import Exchange
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import (
     ConfigurationError,
@@ -23,11 +30,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.operation import base as ops
-from jitid.operation import codec
 from jitid.operation.base import Operation, Result
-from jitid.operation.shape_of import shape_of
-from jitid.operation.shapes import UnfitError
 from jitid.system import time_limit
 from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
@@ -44,10 +47,16 @@ _JSON, _LINES = "application/json", "application/x-ndjson"
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before another try, as far as the timeout has room for them."""
 
-_AGAIN = (ops.Revoke, ops.Retire, ops.ProveLeaks, RevokeAccess, Settle)
+_AGAIN = (
+    identity_operations.Revoke,
+    inventory_operations.Retire,
+    leak_operations.ProveLeaks,
+    RevokeAccess,
+    Settle,
+)
 """What changes something and comes to the same when it is done twice."""
 
-_KEYED = (ops.Issue, ops.Renew, Exchange, GrantAccess, RotateAccess)
+_KEYED = (issue_operations.Issue, issue_operations.Renew, Exchange, GrantAccess, RotateAccess)
 """What the authority knows again by its key: what the first try made is ended, and nothing is issued twice."""
 
 

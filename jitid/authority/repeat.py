@@ -11,9 +11,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.capabilities.integrity.verify_marks import request_digest
 from jitid.errors import JitidError, StorageError, UsageError
-from jitid.ledger.idempotency import Answered, IdempotencyStore
+from jitid.ledger.idempotency import ISSUED, RENEWED, Answered, IdempotencyStore, request_digest
 from jitid.ledger.retry import change
 from jitid.model.ledger_rows import Selection
 from jitid.values import strict_json
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REASON = "the answer that had it was lost"
-ISSUED, RENEWED, GRANTED = "issue", "renew", "access"
-"""What an answer had: credentials, the successor of one, or access."""
-
 Ids = tuple[bytes, bytes]
 """The 16 bytes of the first and of the last that was made."""
 
@@ -113,7 +109,7 @@ def once(
 
 def digest_of(operation: Operation[Any]) -> bytes:
     """Return what tells one request from another: SHA-256 of its name and values."""
-    from jitid.operation.codec import encode_operation
+    from jitid.authority.wire.codec import encode_operation
 
     told = [type(operation).__name__, encode_operation(operation)]
     return sha256(strict_json.dumps(told).encode()).digest()

@@ -8,17 +8,17 @@ from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
+from jitid.authority.wire.annotations import fields_of
 from jitid.capabilities.identity import introspection
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
-from jitid.model import reach
-from jitid.operation.annotations import fields_of
+from jitid.operation import reach
 from jitid.operation.base import Operation
 from jitid.values import audience
 from jitid.values.secret import Secret
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.token_operations import Exchange
+    from jitid.capabilities.issue.token_operations import Exchange
     from jitid.ledger.contract import Look
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential

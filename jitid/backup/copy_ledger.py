@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import own_issuer
 from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
@@ -107,7 +107,7 @@ def copy(
         facts |= {"retired": [key.kid for key in retired]} if retired else {}
         event = transaction.append("ledger-copy", facts)
         try:
-            audit_log.verify(transaction, names, head)
+            verify_log.verify(transaction, names, head)
         except IntegrityError as error:
             error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
             error.hint = "see: jitid audit verify"

@@ -15,6 +15,7 @@ from jitid.backup import archive, revive
 from jitid.backup import snapshot as backup
 from jitid.backup.destination import OUT
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import rotation
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
@@ -207,7 +208,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
             head = snapshot.head()
             try:
                 backup.must_hold(ledger)
-                audit_log.verify(snapshot, names, None)
+                verify_log.verify(snapshot, names, None)
             except JitidError:
                 return names.uuid, head, False
             return names.uuid, head, True

@@ -18,9 +18,11 @@ from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.integrity import verify_log
+from jitid.capabilities.inventory import retire
 from jitid.capabilities.issue.approval_store import ApprovalChanges
-from jitid.capabilities.issue.mint import usable_key
 from jitid.capabilities.trust import rotation
+from jitid.capabilities.trust.signing import usable_key
 from jitid.errors import IntegrityError, StorageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger
@@ -170,7 +172,7 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     with ledger.read(by_mark=True) as snapshot:
         head = audit_log.read_head(unpacked.head, names, KeyStore(snapshot).signing_keys())
         backup.must_be_sealed(told, unpacked.head)
-        audit_log.verify(snapshot, names, head)
+        verify_log.verify(snapshot, names, head)
         if snapshot.head() != head or (head.seq, head.hash.hex()) != (told.events, told.head):
             raise IntegrityError("the ledger in the backup does not end where its signed head tells")
 
@@ -265,7 +267,7 @@ def _end(
     tasks = list(_open_tasks(transaction))
     for name in tasks:
         # Also what is to be issued no more: a task that was ended since would be open again.
-        credentials += revocation.retire(transaction, name, REASON).credentials
+        credentials += retire.retire(transaction, name, REASON).credentials
     while issued := _beside_adopted(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     bearers = 0

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from jitid import __version__
 from jitid.backup import archive
 from jitid.capabilities.audit import audit_log
-from jitid.capabilities.issue.mint import current_key_of
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust.rotation import still_tells
+from jitid.capabilities.trust.signing import current_key_of
 from jitid.config.policy_files import LARGEST
 from jitid.crypto import jws
 from jitid.errors import (
@@ -212,7 +213,7 @@ def take(
             with ledger.read(by_mark=True) as snapshot:
                 head, now = snapshot.head(), snapshot.now
                 if verify:
-                    audit_log.verify(snapshot, names, _expected(kept, names, snapshot))
+                    verify_log.verify(snapshot, names, _expected(kept, names, snapshot))
                 signer = _signer(snapshot, keyring)
                 given = _give_keys(snapshot, keyring, aside) if keys else ()
         progress.stage("signing")

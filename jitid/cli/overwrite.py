@@ -45,8 +45,8 @@ class Replaced:
 
     def _looked_up(self, given: Globals, authority: Authority, new: Issued) -> str | None:
         """Return what the ledger of this process says of the old token."""
+        from jitid.capabilities.inventory.operations import Inspect
         from jitid.errors import JitidError
-        from jitid.operation.base import Inspect
         from jitid.values.secret import Secret
         from jitid.values.times import format_time
 

@@ -13,7 +13,7 @@ from jitid.system import output
 if TYPE_CHECKING:
     import threading
 
-    from jitid.capabilities.scan.source import Tally
+    from jitid.capabilities.scan.item import Tally
     from jitid.cli.invocation import Globals
 
 Piece = TypeVar("Piece")

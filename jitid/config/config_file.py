@@ -261,9 +261,9 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
             if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
                 raise ConfigurationError(f"{where} is not {what}")
             if name in _CHOICES:
-                from jitid.capabilities.access import oidc
+                from jitid.model import oidc_issuer
 
-                _must_be_among(texts, oidc.KINDS if name == "kind" else oidc.ALGORITHMS, where)
+                _must_be_among(texts, oidc_issuer.KINDS if name == "kind" else oidc_issuer.ALGORITHMS, where)
     return {
         issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
         for issuer, fields in issuers.items()

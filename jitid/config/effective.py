@@ -15,7 +15,7 @@ from jitid.system.xdg import default_ledger, project_files, system_files, user_f
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.oidc import OidcIssuer
+    from jitid.model.oidc_issuer import OidcIssuer
     from jitid.model.target import StatedTarget
 
 
@@ -158,7 +158,7 @@ class Config:
 
         Whether their settings can be meant is checked when one of them is asked: `oidc.check_settings`.
         """
-        from jitid.capabilities.access.oidc import OidcIssuer
+        from jitid.model.oidc_issuer import OidcIssuer
 
         issuers = []
         for issuer, fields in self._oidc.items():
@@ -206,7 +206,7 @@ class Config:
                     table = found.setdefault(name, {})
                     table.update({user: (text, layer.origin) for user, text in said.items()})
             for name, stated in layer.targets.items():
-                from jitid.capabilities.targets.targets import texts_of
+                from jitid.model.target import texts_of
 
                 table = found.setdefault("target", {})
                 for key in [key for key in table if key.startswith(f"{name}.")]:

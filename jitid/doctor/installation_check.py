@@ -17,22 +17,14 @@ from jitid.authority import open as authority_open
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.access.whoami import Confinement
 from jitid.capabilities.integrity import examination
-from jitid.capabilities.integrity.examination import (
-    Check,
-    Named,
-    UnexaminedError,
-    failure,
-    ok,
-    unexamined,
-    warning,
-)
+from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.capabilities.targets.operations import ExamineTargets
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.ledger.sqlite import folder
+from jitid.model.check import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
-from jitid.operation.base import ListCredentials
 from jitid.system import installed_files
 from jitid.system.files import ReadableError, offences
 from jitid.system.processes import liveness, orphans, this_process
@@ -178,7 +170,7 @@ def _completions(_: Installation) -> Iterator[Check]:
 def _confinement(installation: Installation) -> Iterator[Check]:
     """Tell what a process of this user can do beyond its own credential."""
     installation.known("ledger")
-    from jitid.system.confinement import examine
+    from jitid.authority.confinement import examine
 
     found = examine(installation.config)
     if found.confinement is Confinement.CONFINED:

@@ -9,9 +9,10 @@ from jitid import __version__
 from jitid.authority import open_remote
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.access.whoami import WhoAmI
-from jitid.capabilities.integrity.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning
+from jitid.capabilities.integrity.examination import TOLERANCE
 from jitid.config.effective import Config
 from jitid.errors import JitidError
+from jitid.model.check import Check, Named, failure, ok, unexamined, warning
 from jitid.system.authority_address import parse_address
 
 

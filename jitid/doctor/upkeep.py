@@ -9,11 +9,11 @@ from jitid.authority.open import caller, is_database, ledger_path, must_be_besid
 from jitid.backup import archive, revive
 from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
-from jitid.capabilities.integrity.examination import Check, ok
 from jitid.doctor import installation_check
 from jitid.doctor.installation_check import Installation
 from jitid.errors import StorageError
 from jitid.ledger.sqlite import folder
+from jitid.model.check import Check, ok
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

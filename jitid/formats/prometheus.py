@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from jitid.capabilities.sweep.findings_view import STATES, SWEEP, RuleInfo, SweptRows, Wording
 from jitid.values.text import safe
-from jitid.values.times import parse_time
 
 Sample = tuple[Mapping[str, str], int | float]
 """Labels and value."""
@@ -41,97 +38,3 @@ def _escaped(value: str) -> str:
 def _number(value: float) -> str:
     # Never in the exponent's form where a whole number will do: times are compared by eye.
     return str(int(value)) if value == int(value) else repr(float(value))
-
-
-def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
-    """Yield the metrics of a sweep: numbers alone, since a label for each subject would be a series for each.
-
-    Of a scan there are those that it has something to say by.
-
-    A rule that has found nothing is 0 and not absent, so that an alert on it can tell the two apart.
-    """
-    findings: Counter[tuple[str, str, str]] = Counter(
-        {(rule.name, rule.severity.value, state): 0 for rule in rules for state in STATES}
-    )
-    credentials: Counter[str] = Counter({rule.name: 0 for rule in rules})
-    ended: Counter[str] = Counter({rule.name: 0 for rule in rules})
-    complete: dict[str, int] = {}
-    unknown: dict[str, int] = {}
-    at: list[int] = []
-    event: int | None = None
-    for row in rows:
-        if "state" in row:
-            findings[row["rule"], row["severity"], row["state"]] += 1
-            if row["state"] != "ended":
-                credentials[row["rule"]] += row["credentials"]
-            elif row["event"] != event:
-                # One event may have ended what many findings are about.
-                event = row["event"]
-                ended[row["rule"]] += row["ended_credentials"] or 0
-        elif "coverage" in row:
-            complete[row["coverage"]["rule"]] = int(row["coverage"]["complete"])
-            unknown[row["coverage"]["rule"]] = int(row["coverage"]["unknown"] is not None)
-        else:
-            at.append(parse_time(row["summary"]["at"]))
-    if wording is not SWEEP:
-        yield from _of_a_scan(findings, complete, at)
-        return
-    yield from family(
-        "jitid_sweep_findings",
-        "Findings of the last sweep; state known is in the baseline, ended is what the sweep has ended.",
-        (
-            ({"rule": rule, "severity": severity, "state": state}, count)
-            for (rule, severity, state), count in findings.items()
-        ),
-    )
-    yield from family(
-        "jitid_sweep_credentials",
-        "Credentials that the findings of the last sweep are about, without what it has ended.",
-        _by_rule(credentials),
-    )
-    yield from family(
-        "jitid_sweep_ended_credentials", "Credentials that the last sweep has ended.", _by_rule(ended)
-    )
-    yield from family(
-        "jitid_sweep_complete",
-        "Whether the last sweep has examined all that the rule looks at.",
-        _by_rule(complete),
-    )
-    yield from family(
-        "jitid_sweep_unknown",
-        "Whether there is something that the rule cannot know, since the ledger is not told, as of use.",
-        _by_rule(unknown),
-    )
-    yield from family(
-        "jitid_sweep_timestamp_seconds",
-        "When the last sweep looked, in seconds since the epoch.",
-        (({}, each) for each in at),
-    )
-
-
-def _of_a_scan(
-    findings: Mapping[tuple[str, str, str], int], complete: Mapping[str, int], at: Iterable[int]
-) -> Iterator[str]:
-    yield from family(
-        "jitid_scan_findings",
-        "Places of secrets that the last scan has found.",
-        (
-            ({"rule": rule, "severity": severity}, count)
-            for (rule, severity, state), count in findings.items()
-            if state == "open"
-        ),
-    )
-    yield from family(
-        "jitid_scan_complete",
-        "Whether the last scan has searched all that it was to search.",
-        (({}, each) for each in complete.values()),
-    )
-    yield from family(
-        "jitid_scan_timestamp_seconds",
-        "When the last scan was, in seconds since the epoch.",
-        (({}, each) for each in at),
-    )
-
-
-def _by_rule(counts: Mapping[str, int]) -> Iterator[Sample]:
-    return (({"rule": rule}, count) for rule, count in counts.items())

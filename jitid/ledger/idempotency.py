@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 REMEMBERED = 86_400
 """Seconds for which a key is known again."""
+
+
+ISSUED, RENEWED, GRANTED = "issue", "renew", "access"
+"""What an answer had: credentials, the successor of one, or access."""
 
 
 class Answered(NamedTuple):
@@ -75,3 +82,8 @@ class IdempotencyStore:
             {"first": answered.first, "last": answered.last},
         )
         return [uid for (uid,) in rows]
+
+
+def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
+    """Return SHA-256 over a request and the key by which its caller may repeat it, as hex: a canonical JSON array."""
+    return sha256(strict_json.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()

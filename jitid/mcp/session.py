@@ -10,6 +10,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import as_holder, open_authority
+from jitid.capabilities.identity.operations import HandBack, Revoke
+from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.issue.operations import Issue
 from jitid.cli import read_input
 from jitid.cli.confirm import confirm_quietly
 from jitid.cli.issue.request_input import hand_out, request_from
@@ -25,17 +28,17 @@ from jitid.mcp import tool_answers
 from jitid.mcp.agent_limits import LimitError, Limits, Pace
 from jitid.mcp.handed_out import Handed, HandedOut
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import HandBack, Inspect, Issue, Operation, Result, Revoke
+from jitid.operation.base import Operation, Result
 from jitid.system.processes import this_process
 from jitid.values.ids import parse_id
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.capabilities.issue.request import IssueRequest
     from jitid.cli.invocation import Globals
+    from jitid.model.request import IssueRequest
     from jitid.operation.authority import Authority
-    from jitid.operation.base import Inspection
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0
@@ -70,8 +73,8 @@ class Session:
 
     def _confinement(self) -> dict[str, Any]:
         """Tell what the processes of this user can do beyond the agent's credential, if that can be found out."""
-        from jitid.capabilities.integrity.examination import UnexaminedError
-        from jitid.system.confinement import examine
+        from jitid.authority.confinement import examine
+        from jitid.model.check import UnexaminedError
 
         try:
             return {"confinement": examine(self._given.config()).confinement.value}

@@ -11,10 +11,10 @@ from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issuance import Issued
     from jitid.errors import PolicyDeniedError
     from jitid.mcp.handed_out import Handed
-    from jitid.operation.base import Inspection
 
 _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
 """The options of `issue` that are arguments of a tool, too."""

@@ -1,7 +1,7 @@
 """A target: a place outside where credentials are made, as the configuration describes it, and what exists there."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -156,3 +156,13 @@ class Existing(NamedTuple):
     used_at: int | None = None
     detail: str = ""
     """What else the target tells of it, in a few words."""
+
+
+def texts_of(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
+    """Yield the options of a table as they are shown, those of tables inside it by their whole names."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from texts_of(value, f"{before}{name}.")
+        else:
+            text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{before}{name}", text.lower() if isinstance(value, bool) else text

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.oidc import OidcIssuer, Proof, Sort
-    from jitid.capabilities.issue.request import Terms
-    from jitid.capabilities.targets.targets import Targets
+    from jitid.issuers.targets import Targets
     from jitid.model.caller import Caller
     from jitid.model.ledger_rows import Names
-    from jitid.values.secret import Secret
+    from jitid.model.oidc_issuer import OidcIssuer
+    from jitid.operation.terms import Terms
 
 
 class Inside(NamedTuple):
@@ -29,10 +28,16 @@ class Inside(NamedTuple):
     oidc: Callable[[], Sequence[OidcIssuer]]
     timeout: float
     """Seconds, for what is fetched from issuers of ID tokens."""
-    caller: Caller | None = None
+    caller: Caller | None
     """Who is served; None for whoever has the ledger itself."""
-    targets: Callable[[], Targets] | None = None
+    targets: Callable[[], Targets] | None
     """The targets outside that the configuration has; None where there is none."""
+    prove: Callable[[], str | None]
+    """Proves that what leaked and has ended is refused; returns why not, if that cannot be done."""
+    once: Callable[..., Any]
+    """Makes something in a transaction, once for each request that may come again: see `authority/repeat.py`."""
+    has_role: Callable[[type], bool]
+    """Tells whether the caller has a role for an operation; without one they ask only about what is their own."""
 
     def told_about(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees; None means tokens for any audience.
@@ -42,27 +47,3 @@ class Inside(NamedTuple):
         if self.caller is not None:
             return self.caller.told_about(stated)
         return stated or self.audiences or names.accepted(now)
-
-    def proof(self, token: Secret, sort: Sort = "id_token") -> Proof:
-        """Return whom a token of a configured issuer proves; asking its issuer takes no lock.
-
-        Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
-
-        Raises:
-            InvalidCredentialError: the token is not valid, or was issued before the ledger was restored or its
-                clock set back.
-
-        """
-        from jitid.capabilities.access import oidc
-        from jitid.capabilities.directory import governance
-
-        with self.ledger.read() as snapshot:
-            now = snapshot.now
-        proof = oidc.verify_token(token.reveal(), self.oidc(), now, timeout=self.timeout, sort=sort)
-        restored_at = self.ledger.names.restored_at
-        if restored_at is not None:
-            # The ledger does not know who was disabled after the backup was made, or which tokens were presented.
-            governance.must_follow(
-                proof.proved_at, restored_at, "the ledger was restored or its clock was set back"
-            )
-        return proof

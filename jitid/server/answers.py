@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from jitid.authority.wire.error_codec import encode_error
 from jitid.capabilities.audit.audit_log import UnreadableHeadError
 from jitid.errors import (
     ConfigurationError,
@@ -22,7 +23,6 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.operation.error_codec import encode_error
 
 if TYPE_CHECKING:
     from starlette.types import Send

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.access.token_operations import RevokeToken
 from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.issue.token_operations import RevokeToken
 from jitid.capabilities.targets.operations import Settle
 from jitid.server.thread_pool import Pool
 

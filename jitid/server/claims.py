@@ -9,7 +9,7 @@ from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.token_operations import Introspected
+    from jitid.capabilities.issue.token_operations import Introspected
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
 from jitid.errors import PolicyDeniedError, RefusedError
-from jitid.operation import base as ops
 
 if TYPE_CHECKING:
     from jitid.operation.authority import Authority
@@ -32,9 +32,9 @@ class Counting:
             self._metrics.count("refused")
             raise
         match operation:
-            case ops.Issue(dry_run=False, requests=requests):
+            case issue_operations.Issue(dry_run=False, requests=requests):
                 self._metrics.count("issued", len(requests))
-            case ops.Renew() | Attach():
+            case issue_operations.Renew() | Attach():
                 self._metrics.count("issued")
             case _:
                 pass

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from jitid.capabilities.trust.operations import PublishKeys
 from jitid.capabilities.trust.publication import RESPONSE_TYPES
 from jitid.crypto.jws import ALGORITHMS
-from jitid.operation.base import PublishKeys
 from jitid.server import oauth, token_endpoint
 from jitid.server.answers import dumps
 from jitid.server.client_auth import ALGORITHMS as CLIENT_ALGORITHMS

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.operations import Verify
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.credential import TOKENS, TokenUse
-from jitid.operation.base import Verify
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.server.oauth_errors import KEPT_NOWHERE, OAuthError, plain
 from jitid.server.oauth_form import MAX_FORM, parse_form

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from jitid.operation.error_codec import encode_error
+from jitid.authority.wire.error_codec import encode_error
 from jitid.server.answers import RequestError, dumps
 
 if TYPE_CHECKING:

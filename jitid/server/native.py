@@ -12,11 +12,11 @@ from starlette.routing import BaseRoute, Route
 
 from jitid import __version__
 from jitid.authority.slow_operations import is_long
+from jitid.authority.wire import codec
+from jitid.authority.wire.annotations import operations
+from jitid.authority.wire.shape_of import shape_of
 from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
-from jitid.operation import codec
-from jitid.operation.annotations import operations
-from jitid.operation.shape_of import shape_of
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, WHOAMI, document
 from jitid.server.request_record import record_of

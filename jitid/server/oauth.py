@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.capabilities.access.operations import RevokeAccess
-from jitid.capabilities.access.token_operations import Introspect, RevokeToken
+from jitid.capabilities.issue.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.server import client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError

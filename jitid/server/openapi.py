@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from jitid import __version__
+from jitid.authority.wire import codec
+from jitid.authority.wire.annotations import operations
+from jitid.authority.wire.shape_of import shape_of
+from jitid.authority.wire.shapes import Definitions, Schema
 from jitid.capabilities.access.whoami import WhoAmI
-from jitid.operation import codec
-from jitid.operation.annotations import operations
-from jitid.operation.shape_of import shape_of
-from jitid.operation.shapes import Definitions, Schema
 
 OPERATIONS = "/v1/operations"
 WHOAMI = "/v1/whoami"

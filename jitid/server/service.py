@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jitid.authority.read_counts import Tally
 from jitid.authority.slow_operations import is_long
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import (
     ClockError,
     ConfigurationError,
@@ -20,7 +21,6 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
-from jitid.operation import base as ops
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.background_settle import Settler
 from jitid.server.batched_reads import Together
@@ -246,7 +246,7 @@ class Service:
 
         def job(seat: Seat) -> JitidError | None:
             with seat.authority() as authority:
-                authority.perform(ops.PublishKeys())
+                authority.perform(trust_operations.PublishKeys())
                 try:
                     authority.check_issuing()
                 except (ConfigurationError, IntegrityError) as error:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid.capabilities.access.exchange import new_task
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.issue.actors import own_agent
-from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.issue.exchange import new_task
+from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import UsageError
 from jitid.model.credential import Kind
+from jitid.model.request import IssueRequest
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
-from jitid.operation.base import Issue
 from jitid.server.oauth_errors import OAuthError, document, usage
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_name
@@ -23,9 +23,9 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from jitid.capabilities.access.oidc import Sort
     from jitid.capabilities.issue.issuance import Issued
     from jitid.model.caller import Caller
+    from jitid.model.oidc_issuer import Sort
     from jitid.operation.authority import Authority
     from jitid.server.oauth_form import Form
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.issue.token_operations import Introspect
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.model.caller import Caller
 from jitid.server.forward_auth import shown_token, shows_token

@@ -41,7 +41,7 @@ _SWITCH = 0.001
 
 _NEEDED = (
     "jitid.capabilities.access.perform",
-    "jitid.capabilities.access.exchange",
+    "jitid.capabilities.issue.exchange",
     "jitid.capabilities.use.perform",
     "jitid.capabilities.identity.introspection",
     "jitid.capabilities.issue.issuance",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import ProvedActor
 from jitid.model.caller import Caller
+from jitid.model.request import ProvedActor
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.builders import World, request
@@ -36,7 +37,7 @@ def ask(world: World, who: Caller, operation: ops.Operation[ops.Result]) -> ops.
 
 def issue(world: World, who: Caller, **fields: Any) -> Issued:
     """Issue one credential for somebody."""
-    (issued,) = ask(world, who, ops.Issue(requests=(request(**fields),)))
+    (issued,) = ask(world, who, issue_operations.Issue(requests=(request(**fields),)))
     return issued
 
 

@@ -6,11 +6,12 @@ from hashlib import sha256
 from typing import Any
 
 from jitid.capabilities.access import operations as access
-from jitid.capabilities.access import token_operations as tokens
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
@@ -20,20 +21,29 @@ from jitid.capabilities.directory.recurrence import Rule
 from jitid.capabilities.directory.registry import Due, Stated
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import Stated as Person
+from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import approval_operations as approvals
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue import token_operations as tokens
 from jitid.capabilities.issue.actors import own_agent
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.report import operations as report_operations
+from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import publication_operations as publications
 from jitid.capabilities.use import operations as uses
 from jitid.capabilities.use.authorization import Asked, check_action
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
@@ -73,24 +83,28 @@ def _authorize(token: Secret) -> Operation:
 def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
     """Return operations with a token, by the field that holds it."""
     return {
-        "Issue.requests.parent": ops.Issue(
+        "Issue.requests.parent": issue_operations.Issue(
             requests=(_child(parent=scene.tokens["identity"].token), _child(parent=held.token))
         ),
-        "Renew.request.token": ops.Renew(request=RenewRequest(held.token)),
-        "AbandonRenewal.token": ops.AbandonRenewal(token=held.token),
-        "Attach.request.token": targets.Attach(request=AttachRequest(held.token, "opaque", audiences=(API,))),
-        "HandBack.token": ops.HandBack(token=held.token, id=held.id or scene.tokens["head"].id),
+        "Renew.request.token": issue_operations.Renew(request=RenewRequest(held.token)),
+        "AbandonRenewal.token": issue_operations.AbandonRenewal(token=held.token),
+        "Attach.request.token": issue_operations.Attach(
+            request=AttachRequest(held.token, "opaque", audiences=(API,))
+        ),
+        "HandBack.token": identity_operations.HandBack(
+            token=held.token, id=held.id or scene.tokens["head"].id
+        ),
         "Exchange.subject": _exchange(caller, held.token),
         "Exchange.actor": _exchange(caller, scene.tokens["identity"].token, held.token),
         "Exchange.request.parent": _exchange(caller, scene.tokens["identity"].token, parent=held.token),
-        "Verify.token": ops.Verify(token=held.token, audiences=ALL),
-        "Inspect.token": ops.Inspect(token=held.token),
+        "Verify.token": identity_operations.Verify(token=held.token, audiences=ALL),
+        "Inspect.token": inventory_operations.Inspect(token=held.token),
         "Explain.token": policies.Explain(token=held.token),
         "Introspect.token": tokens.Introspect(token=held.token),
         "Authorize.asked.token": _authorize(held.token),
-        "Revoke.tokens": ops.Revoke(selection=Selection(), tokens=(held.token,), most=None),
+        "Revoke.tokens": identity_operations.Revoke(selection=Selection(), tokens=(held.token,), most=None),
         "RevokeToken.token": tokens.RevokeToken(token=held.token),
-        "Issue.delegator_token": ops.Issue(
+        "Issue.delegator_token": issue_operations.Issue(
             requests=(_child(task="T9"),), delegator_token=held.token, delegator_token_sort="jwt"
         ),
         "GrantApproval.approver_token": approvals.GrantApproval(
@@ -116,10 +130,10 @@ OWN_ID = {
 def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
     """Return operations about a credential of an agent, by the field that names it by an id."""
     return {
-        "Inspect.id": ops.Inspect(id=held.jti),
+        "Inspect.id": inventory_operations.Inspect(id=held.jti),
         "Explain.id": policies.Explain(id=held.jti),
-        "ShowTree.ids": ops.ShowTree(ids=(held.id,), limit=99),
-        "ShowTree.under": ops.ShowTree(
+        "ShowTree.ids": inventory_operations.ShowTree(ids=(held.id,), limit=99),
+        "ShowTree.under": inventory_operations.ShowTree(
             ids=(scene.tokens[OWN_ID.get(caller, "head")].id,),
             under=held.id,
             delegator=held.delegator,
@@ -130,19 +144,21 @@ def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
         "ListCredentials.chosen.under": _list(under=held.id),
         "Revoke.selection.ids": _revoke(ids=(held.jti,)),
         "Revoke.selection.trees": _revoke(trees=(held.jti,)),
-        "AbandonAttachment.jti": ops.AbandonAttachment(jti=held.jti),
+        "AbandonAttachment.jti": issue_operations.AbandonAttachment(jti=held.jti),
         "Settle.ids": targets.Settle(ids=(held.id,)),
-        "HandBack.id": ops.HandBack(token=scene.tokens["head"].token, id=held.id),
+        "HandBack.id": identity_operations.HandBack(token=scene.tokens["head"].token, id=held.id),
     }
 
 
 def _revoke(**chosen: Any) -> Operation:
-    return ops.Revoke(selection=Selection(**chosen), most=None)
+    return identity_operations.Revoke(selection=Selection(**chosen), most=None)
 
 
 def listed(chosen: Filter) -> Operation:
     """Return a list of credentials."""
-    return ops.ListCredentials(chosen=chosen, sort="issued_at", descending=False, after=None, limit=99)
+    return inventory_operations.ListCredentials(
+        chosen=chosen, sort="issued_at", descending=False, after=None, limit=99
+    )
 
 
 def _list(**chosen: Any) -> Operation:
@@ -152,17 +168,17 @@ def _list(**chosen: Any) -> Operation:
 def on_task(task: str) -> dict[str, Operation]:
     """Return each operation that names a task."""
     return {
-        "Retire": ops.Retire(task=task),
-        "ShareTask": ops.ShareTask(task=task, names=("user:dan",)),
-        "GiveTask": ops.GiveTask(task=task, to="user:bob"),
-        "ShowTask": ops.ShowTask(name=task),
-        "ShowTree": ops.ShowTree(task=task, limit=99),
-        "ListTasks": ops.ListTasks(state=None, after=task, limit=99),
+        "Retire": inventory_operations.Retire(task=task),
+        "ShareTask": inventory_operations.ShareTask(task=task, names=("user:dan",)),
+        "GiveTask": inventory_operations.GiveTask(task=task, to="user:bob"),
+        "ShowTask": inventory_operations.ShowTask(name=task),
+        "ShowTree": inventory_operations.ShowTree(task=task, limit=99),
+        "ListTasks": inventory_operations.ListTasks(state=None, after=task, limit=99),
         "ListCredentials": _list(task=task),
-        "ListLeaks": ops.ListLeaks(chosen=LeakFilter(task=task), limit=9),
+        "ListLeaks": leak_operations.ListLeaks(chosen=LeakFilter(task=task), limit=9),
         "ListUses": uses.ListUses(chosen=UseFilter(task=task), limit=9),
         "Revoke": _revoke(tasks=(task,)),
-        "SuggestPolicy": agents.SuggestPolicy(task=task, days=1),
+        "SuggestPolicy": decisions_operations.SuggestPolicy(task=task, days=1),
     }
 
 
@@ -187,7 +203,9 @@ def roots() -> dict[str, Operation]:
 
 
 def _root(**fields: Any) -> Operation:
-    return ops.Issue(requests=(request(**{"agent": "fetcher", "task": "NEW", "delegator": None, **fields}),))
+    return issue_operations.Issue(
+        requests=(request(**{"agent": "fetcher", "task": "NEW", "delegator": None, **fields}),)
+    )
 
 
 FILES = tuple(default_files())
@@ -199,7 +217,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
     """Return operations about nothing in particular, or about what is somebody else's."""
     return {
         "AddDelegator": delegators.AddDelegator(stated=Person("", "user:new", imported=False)),
-        "AddLeaks": ops.AddLeaks(
+        "AddLeaks": leak_operations.AddLeaks(
             finds=search_pasted(scene.tokens["identity"].token.reveal().encode()),
             report=LeakReport("git", None),
         ),
@@ -210,21 +228,21 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ChangeAgent": agents.ChangeAgent(name="bot", stated=Stated(purpose="more")),
         "ChangeDelegator": delegators.ChangeDelegator(name="user:dan", edit=Edit(sensitivity="low")),
         "ClassifyAgents": agents.ClassifyAgents(names=("planner",), rule=Rule(1, 1, 90), limit=10),
-        "CloseLeaks": ops.CloseLeaks(numbers=(1,), reason="done"),
-        "CutLog": ops.CutLog(evidence_after=50 * DAY, folder=str(scene.folder / "segments")),
+        "CloseLeaks": leak_operations.CloseLeaks(numbers=(1,), reason="done"),
+        "CutLog": integrity_operations.CutLog(evidence_after=50 * DAY, folder=str(scene.folder / "segments")),
         "DisableDelegator": delegators.DisableDelegator(name="user:dan", most=None),
         "EnableDelegator": delegators.EnableDelegator(name="user:gone"),
         "EndAdopted": adoptions.EndAdopted(names=("legacy",), proof="deleted there"),
-        "Examine": ops.Examine(stated={}),
+        "Examine": integrity_operations.Examine(stated={}),
         "ExamineTargets": targets.ExamineTargets(),
-        "ExportLog": ops.ExportLog(),
+        "ExportLog": integrity_operations.ExportLog(),
         "FindClientKeys": access.FindClientKeys(client="user:alice"),
-        "Fix": ops.Fix(
+        "Fix": sweep_operations.Fix(
             rules=("orphaned-task",), limits=Limits(), sweep="00000000-0000-4000-8000-000000000000", most=None
         ),
-        "FlyCanaries": targets.FlyCanaries(),
-        "FollowLog": ops.FollowLog(chosen=LogFilter(), limit=9),
-        "ForeseeFix": ops.ForeseeFix(rules=("orphaned-task",), limits=Limits()),
+        "FlyCanaries": sweep_operations.FlyCanaries(),
+        "FollowLog": audit_operations.FollowLog(chosen=LogFilter(), limit=9),
+        "ForeseeFix": sweep_operations.ForeseeFix(rules=("orphaned-task",), limits=Limits()),
         "GrantAccess": access.GrantAccess(wanted=Wanted("user:new", ("admin",))),
         "ImportAuthority": certificates.ImportAuthority(chain=scene.facts["chain"]),
         "ImportDelegators": delegators.ImportDelegators(
@@ -234,22 +252,22 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ListAdopted": adoptions.ListAdopted(limit=9),
         "ListAgents": agents.ListAgents(limit=9),
         "ListDelegators": delegators.ListDelegators(limit=99),
-        "ListKeys": ops.ListKeys(),
-        "ListLeaks": ops.ListLeaks(chosen=LeakFilter(), limit=9),
+        "ListKeys": trust_operations.ListKeys(),
+        "ListLeaks": leak_operations.ListLeaks(chosen=LeakFilter(), limit=9),
         "ListUses": uses.ListUses(chosen=UseFilter(), limit=9),
         "MakePublication": publications.MakePublication(),
-        "MakeReport": ops.MakeReport(days=1, limits=Limits()),
+        "MakeReport": report_operations.MakeReport(days=1, limits=Limits()),
         "MakeStatusList": publications.MakeStatusList(number=NOW // DAY, algorithm="EdDSA"),
         "ProbeAdopted": adoptions.ProbeAdopted(names=("legacy",)),
-        "ProveLeaks": ops.ProveLeaks(),
-        "Prune": ops.Prune(rows_after=30 * DAY),
+        "ProveLeaks": leak_operations.ProveLeaks(),
+        "Prune": integrity_operations.Prune(rows_after=30 * DAY),
         "PublishBundle": certificates.PublishBundle(),
-        "PublishKeys": ops.PublishKeys(),
+        "PublishKeys": trust_operations.PublishKeys(),
         "PublishRevocations": certificates.PublishRevocations(),
-        "PublishSshAuthorities": ops.PublishSshAuthorities(),
-        "PublishSshRevocations": ops.PublishSshRevocations(),
-        "ReadLog": ops.ReadLog(chosen=LogFilter(), limit=9),
-        "RecountLeaks": ops.RecountLeaks(numbers=(1,)),
+        "PublishSshAuthorities": trust_operations.PublishSshAuthorities(),
+        "PublishSshRevocations": trust_operations.PublishSshRevocations(),
+        "ReadLog": audit_operations.ReadLog(chosen=LogFilter(), limit=9),
+        "RecountLeaks": leak_operations.RecountLeaks(numbers=(1,)),
         "RegisterAgent": agents.RegisterAgent(
             name="nightly", stated=Stated(owner="user:bob", purpose="triage", scopes=()), due=DUE
         ),
@@ -258,21 +276,21 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ResumeAgent": agents.ResumeAgent(name="idle"),
         "ReviewAgent": agents.ReviewAgent(name="bot", due=DUE),
         "RevokeAccess": access.RevokeAccess(ids=(scene.access["somebody"],)),
-        "RevokeKey": ops.RevokeKey(kid=scene.facts["kid"], most=None),
+        "RevokeKey": trust_operations.RevokeKey(kid=scene.facts["kid"], most=None),
         "RotateAccess": access.RotateAccess(id=scene.access["somebody"]),
-        "RotateKey": ops.RotateKey(algorithm="EdDSA"),
+        "RotateKey": trust_operations.RotateKey(algorithm="EdDSA"),
         "Settle": targets.Settle(event=scene.facts["ended by"]),
         "ShowAgent": agents.ShowAgent(name="bot", issues=9),
         "ShowDelegator": delegators.ShowDelegator(name="user:dan"),
-        "ShowLeaks": ops.ShowLeaks(numbers=(1,)),
-        "SignHead": ops.SignHead(),
+        "ShowLeaks": leak_operations.ShowLeaks(numbers=(1,)),
+        "SignHead": audit_operations.SignHead(),
         "StoredPolicy": policies.StoredPolicy(digest=scene.facts["policy"]),
-        "SuggestPolicy": agents.SuggestPolicy(agent="planner", days=1),
+        "SuggestPolicy": decisions_operations.SuggestPolicy(agent="planner", days=1),
         "SuggestReplacements": adoptions.SuggestReplacements(names=("legacy",)),
         "SuspendAgent": agents.SuspendAgent(name="bot", most=None),
-        "Sweep": ops.Sweep(rules=tuple(RULES), limits=Limits()),
-        "Trace": ops.Trace(finds=search_pasted(scene.tokens["identity"].token.reveal().encode())),
+        "Sweep": sweep_operations.Sweep(rules=tuple(RULES), limits=Limits()),
+        "Trace": leak_operations.Trace(finds=search_pasted(scene.tokens["identity"].token.reveal().encode())),
         "UnregisterAgent": agents.UnregisterAgent(name="bot", most=None),
         "UseAssertion": access.UseAssertion(id=scene.access["somebody"], jti="1", expires_at=NOW + 60),
-        "VerifyLog": ops.VerifyLog(),
+        "VerifyLog": integrity_operations.VerifyLog(),
     }

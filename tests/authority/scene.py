@@ -9,20 +9,23 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, GrantAccess
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.adopt.read_secret import of_secret
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.model.standing_secret import StandingSecret
-from jitid.operation import base as ops
 from jitid.operation.base import Operation
 from jitid.policy.default import default_files
 from jitid.search.pasted import search_pasted
@@ -78,7 +81,7 @@ class Scene:
         self.rows = {label: self._row(held.jti) for label, held in self.tokens.items() if held.jti}
 
     def _row(self, jti: str) -> Credential:
-        return self.world.authority.perform(ops.Inspect(id=jti)).credential
+        return self.world.authority.perform(inventory_operations.Inspect(id=jti)).credential
 
     def _world(self) -> World:
         world = World(self.folder / "ledger", publish_url="https://tokens.example")
@@ -105,7 +108,9 @@ class Scene:
 
     def _living(self) -> set[str]:
         chosen = Filter(live=True)
-        operation = ops.ListCredentials(chosen=chosen, sort="id", descending=False, after=None, limit=999)
+        operation = inventory_operations.ListCredentials(
+            chosen=chosen, sort="id", descending=False, after=None, limit=999
+        )
         return {one.jti for one in self.world.authority.perform(operation).credentials}
 
     def restore(self) -> set[str]:
@@ -166,7 +171,7 @@ def _agents(scene: Scene) -> None:
     grant = {**reach, "may_kind": kinds, "scopes": ("a:b", "pay:*")}
     _keep(scene, "superseded", _issue(scene, owner, task="INC-1", **grant))
     before = scene.callers["agent before"] = _known(scene, scene.tokens["superseded"].token)
-    renewal = ops.Renew(request=RenewRequest(scene.tokens["superseded"].token))
+    renewal = issue_operations.Renew(request=RenewRequest(scene.tokens["superseded"].token))
     _keep(scene, "head", ask(world, before, renewal))
     held = scene.tokens["head"].token
     agent = scene.callers["agent"] = _known(scene, held)
@@ -199,7 +204,7 @@ def _agents(scene: Scene) -> None:
     _keep(scene, "eve's", _issue(scene, scene.callers["stranger"], task="INC-6", **reach))
     bob = Caller("user:bob", frozenset(), "user:bob", "os-user")
     _issue(scene, bob, task="INC-4", agent="scout", delegator=None)
-    ask(world, owner, ops.ShareTask(task="INC-3", names=("user:bob",)))
+    ask(world, owner, inventory_operations.ShareTask(task="INC-3", names=("user:bob",)))
     _keep(scene, "other", _issue(scene, bob, task="user:alice/INC-3", agent="scout", **reach))
     scene.callers["other agent"] = _known(scene, scene.tokens["other"].token)
     with World(scene.folder / "foreign") as foreign:
@@ -207,7 +212,7 @@ def _agents(scene: Scene) -> None:
 
 
 def _issue(scene: Scene, who: Caller, **fields: Any) -> Issued:
-    (issued,) = ask(scene.world, who, ops.Issue(requests=(request(**fields),)))
+    (issued,) = ask(scene.world, who, issue_operations.Issue(requests=(request(**fields),)))
     return issued
 
 
@@ -230,14 +235,14 @@ def _things(scene: Scene) -> None:
             scene.approvals[label] = needed.requests[0]
     leaked = world.issue(task="LEAKED", delegator="user:dan")
     world.authority.perform(
-        ops.AddLeaks(finds=search_pasted(leaked.token.encode()), report=LeakReport("wiki", None))
+        leak_operations.AddLeaks(finds=search_pasted(leaked.token.encode()), report=LeakReport("wiki", None))
     )
     world.revoke(leaked.id)
     world.register("bot", owner="user:bob")
     world.register("idle", owner="user:bob", suspended_at=world.clock.now, suspended_as="suspended")
     facts["secrets"] = [standing("legacy", "ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3")]
     world.authority.perform(Adopt(secrets=tuple(facts["secrets"])))
-    keys = world.authority.perform(ops.ListKeys())
+    keys = world.authority.perform(trust_operations.ListKeys())
     facts["kid"] = next(row.key.kid for row in keys if row.key.use == "x509")
     asked = world.authority.perform(RequestAuthority())
     facts["chain"] = certified(asked.request, world.clock.now)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from jitid.authority.wire.annotations import fields_of, operations
+from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import ClockError
 from jitid.operation import base as ops
-from jitid.operation.annotations import fields_of, operations
 from tests.authority import examples
 from tests.authority.scene import Scene
 from tests.builders import DAY, NOW
@@ -90,5 +91,7 @@ def test_a_change_accepts_the_clock_with_its_first_event(scene: Scene, name: str
 
 def test_a_sweep_accepts_the_clock_even_if_nothing_is_due(scene: Scene) -> None:
     """An error about the clock names this command."""
-    _, moved, recorded = _performed(scene, ops.Sweep(rules=(), limits=Limits(), accept_clock=True))
+    _, moved, recorded = _performed(
+        scene, sweep_operations.Sweep(rules=(), limits=Limits(), accept_clock=True)
+    )
     assert (moved, "accept-clock" in recorded) == (-2 * DAY, True)

@@ -21,6 +21,7 @@ from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.grant import Granted, Wanted
 from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.trust.operations import PublishKeys
 from jitid.errors import (
     IntegrityError,
     NotFoundError,
@@ -31,7 +32,7 @@ from jitid.errors import (
 )
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
-from jitid.operation.base import Operation, PublishKeys
+from jitid.operation.base import Operation
 from jitid.redaction.token_format import is_opaque
 from jitid.values import strict_json
 from jitid.values.secret import Secret

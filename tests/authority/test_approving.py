@@ -8,6 +8,8 @@ import pytest
 
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import (
     DenyApproval,
     FindApprovals,
@@ -17,10 +19,10 @@ from jitid.capabilities.issue.approval_operations import (
 )
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import RenewRequest
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
 from jitid.model.approval import ApprovalFilter, ApprovalState
 from jitid.model.caller import Caller
+from jitid.model.request import RenewRequest
 from jitid.operation import base as ops
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, edit, policed, request
@@ -65,7 +67,7 @@ def agent(world: World, issued: Issued) -> Caller:
 
 def lead(world: World, delegator: str = "user:alice") -> Issued:
     (made,) = world.authority.perform(
-        ops.Issue(requests=(request(delegator=delegator, agent="lead", scopes=["pay:*"]),))
+        issue_operations.Issue(requests=(request(delegator=delegator, agent="lead", scopes=["pay:*"]),))
     )
     return made
 
@@ -111,7 +113,7 @@ def test_a_request_on_a_shared_task_does_not_show_what_the_task_is_for(world: Wo
     """The groups that must approve read it, and the requester once they have joined the task."""
     alice, carol = caller("user:alice"), caller("user:carol")
     issue(world, alice, delegator=None, task="INC-1", purpose="merger")
-    ask(world, alice, ops.ShareTask(task="INC-1", names=("user:carol",)))
+    ask(world, alice, inventory_operations.ShareTask(task="INC-1", names=("user:carol",)))
     waiting = needed(world, carol, delegator=None, task="user:alice/INC-1")
     assert "merger" not in repr(ask(world, carol, ShowApproval(id=waiting)))
     assert "merger" in repr(ask(world, caller("user:bob"), ShowApproval(id=waiting)))
@@ -123,10 +125,10 @@ def test_a_request_on_a_task_that_was_given_on_does_not_show_what_it_is_for(worl
     """Whoever owned it at the request owns it no more; and a word about what is over is heard from nobody else."""
     alice, bob, carol = (caller(f"user:{name}") for name in ("alice", "bob", "carol"))
     issue(world, alice, delegator=None, task="INC-1", purpose="merger")
-    ask(world, alice, ops.ShareTask(task="INC-1", names=("user:carol", "user:bob")))
+    ask(world, alice, inventory_operations.ShareTask(task="INC-1", names=("user:carol", "user:bob")))
     waiting = needed(world, carol, delegator=None, task="user:alice/INC-1")
     issue(world, bob, delegator=None, task="user:alice/INC-1")
-    ask(world, alice, ops.GiveTask(task="INC-1", to="user:bob"))
+    ask(world, alice, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
     assert "merger" not in repr(ask(world, carol, ShowApproval(id=waiting)))
     assert "merger" not in repr(ask(world, carol, FindApprovals(ids=(waiting,))))
     assert ask(world, bob, DenyApproval(id=waiting)).event
@@ -143,7 +145,7 @@ def test_an_agent_that_was_renewed_uses_what_it_requested(world: World) -> None:
     (found,) = world.authority.perform(FindApprovals(ids=(id_,))).approvals
     assert found.asked_by == made.credentials[0].id
     grant(world, id_)
-    renewed = ask(world, first, ops.Renew(request=RenewRequest(bearer(made))))
+    renewed = ask(world, first, issue_operations.Renew(request=RenewRequest(bearer(made))))
     again = agent(world, renewed)
     assert again.credential != first.credential
     assert ask(world, again, ShowApproval(id=id_)).approval.id == id_

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import answer_checks
+from jitid.authority.wire import answer_checks, codec
 from jitid.errors import UsageError
-from jitid.operation import codec
 from jitid.values import strict_json
 from tests.fixtures import wire
 from tests.fixtures.before import Past, unpack

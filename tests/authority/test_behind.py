@@ -15,23 +15,23 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.capabilities.access.oidc import OidcIssuer, Sort
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.roster.roster_entry import Stated
 from jitid.capabilities.issue import approval_request
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import FindApprovals, GrantApproval
 from jitid.capabilities.issue.approval_request import _MOST_IDENTITIES
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.use.authorization import Asked, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.model.approval import ApprovalState
 from jitid.model.caller import Caller
-from jitid.operation import base as ops
+from jitid.model.oidc_issuer import OidcIssuer, Sort
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.authority.test_presenting import ISSUER, POLICY, foreign
@@ -80,7 +80,9 @@ def _by_id_token(
     proves: str = "sam@example.com",
     **more: Any,
 ) -> Issued:
-    operation = ops.Issue(requests=(_wanted(scopes=scopes, **more),), delegator_token=foreign(proves))
+    operation = issue_operations.Issue(
+        requests=(_wanted(scopes=scopes, **more),), delegator_token=foreign(proves)
+    )
     return ask(world, hand.who, operation)[0]
 
 
@@ -90,7 +92,7 @@ def _delegated(
     (made,) = ask(
         world,
         who or hand.who,
-        ops.Issue(requests=(_wanted(parent=hand.token, task=None, scopes=scopes, **more),)),
+        issue_operations.Issue(requests=(_wanted(parent=hand.token, task=None, scopes=scopes, **more),)),
     )
     return made
 
@@ -109,7 +111,7 @@ def _as_actor(world: World, hand: Hand, scopes: tuple[str, ...] = WIDE) -> Issue
 def _renewed(world: World, hand: Hand) -> Issued:
     innocent = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
     world.clock.now += 60
-    return ask(world, hand.who, ops.Renew(request=RenewRequest(bearer(innocent))))
+    return ask(world, hand.who, issue_operations.Renew(request=RenewRequest(bearer(innocent))))
 
 
 OF_PERSONS: dict[str, Callable[[World, Hand], Issued]] = {
@@ -178,7 +180,9 @@ def test_what_too_much_led_to_nobody_approves(world: World, monkeypatch: pytest.
     made = issue(world, caller("user:sam"), **_wanted(scopes=WIDE)._asdict())
     for _ in range(50):
         world.clock.now += 2
-        made = ask(world, _identity(world, made).who, ops.Renew(request=RenewRequest(bearer(made))))
+        made = ask(
+            world, _identity(world, made).who, issue_operations.Renew(request=RenewRequest(bearer(made)))
+        )
     hand = _identity(world, made)
     id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
     with monkeypatch.context() as patched:
@@ -235,7 +239,7 @@ def test_who_is_known_by_a_subject_later_does_not_approve_of_what_they_delegated
     with pytest.raises(PolicyDeniedError, match="delegator-entitlement"):
         _delegated(world, hand)
     with pytest.raises(PolicyDeniedError, match="delegator-entitlement"):
-        ask(world, hand.who, ops.Renew(request=RenewRequest(hand.token)))
+        ask(world, hand.who, issue_operations.Renew(request=RenewRequest(hand.token)))
     ask(world, ROOT, DisableDelegator(name="user:zoe", most=None))
     with pytest.raises(InvalidCredentialError):
         _delegated(world, hand, who=MALLORY)
@@ -277,7 +281,7 @@ def test_a_batch_counts_the_dead_no_more_than_one_does(world: World, monkeypatch
     assert token is not None
     both = [_wanted(parent=token, task=None, scopes=("pay:out",), agent=name) for name in "bc"]
     with pytest.raises(ApprovalNeededError) as caught:
-        ask(world, other.who, ops.Issue(requests=tuple(both)))
+        ask(world, other.who, issue_operations.Issue(requests=tuple(both)))
     assert len(caught.value.requests) == 2
 
 
@@ -290,7 +294,7 @@ def test_a_root_is_not_that_of_whoever_has_its_name_by_now(world: World) -> None
     doors: dict[str, Callable[[], object]] = {
         "a new one": lambda: _by_id_token(world, Hand(GATE), proves="zoe@example.com"),
         "a child": lambda: _delegated(world, hand),
-        "a renewal": lambda: ask(world, hand.who, ops.Renew(request=RenewRequest(token))),
+        "a renewal": lambda: ask(world, hand.who, issue_operations.Renew(request=RenewRequest(token))),
     }
     for door in doors.values():
         with pytest.raises(PolicyDeniedError, match="delegator-subject"):

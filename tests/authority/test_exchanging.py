@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access import exchange as exchanging
-from jitid.capabilities.access.oidc import OidcIssuer, Sort
-from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
+from jitid.capabilities.issue import exchange as exchanging
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, MayAct
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
 from jitid.errors import (
     InvalidCredentialError,
     PolicyDeniedError,
@@ -25,7 +24,8 @@ from jitid.errors import (
 )
 from jitid.model.caller import Caller
 from jitid.model.credential import MADE, OUTSIDE
-from jitid.operation import base as ops
+from jitid.model.oidc_issuer import OidcIssuer, Sort
+from jitid.model.request import AttachRequest, MayAct
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import NOW, PERMIT_ALL, World, policed, request
@@ -332,7 +332,7 @@ def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
 
 def test_an_issue_by_such_a_token_is_bound_by_it_too(world: World) -> None:
     """The stated agent is nothing that a caller has proved."""
-    operation = ops.Issue(
+    operation = issue_operations.Issue(
         requests=(request(delegator=None, agent="planner"),),
         delegator_token=foreign(may_act={"sub": "planner"}),
     )
@@ -358,7 +358,7 @@ def test_nobody_says_themselves_who_is_proved(world: World) -> None:
     forged = request(delegator=None, proved_delegator="user:alice", proved_subject=f"{ISSUER} alice")
     for roles in ((), ("issuer",)):
         with pytest.raises(RefusedError, match="may not say itself"):
-            ask(world, caller("user:eve", *roles), ops.Issue(requests=(forged,)))
+            ask(world, caller("user:eve", *roles), issue_operations.Issue(requests=(forged,)))
         with pytest.raises(RefusedError):
             ask(world, caller("user:eve", *roles), Exchange(request=forged, subject=foreign()))
     for fields in ({"delegator": "user:bob"}, {"parent": Secret.single("x")}):

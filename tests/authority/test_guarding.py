@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from jitid.authority import guard
+from jitid.authority.wire.annotations import operations
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.targets import operations as targets
 from jitid.errors import RefusedError
 from jitid.model.caller import ROLES
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.operation.annotations import operations
 from jitid.values.secret import Secret
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue
 from tests.builders import World, request
@@ -42,7 +44,7 @@ def test_no_request_of_many_says_itself_whom_a_token_proves(kept: World, field: 
     requests[at] = requests[at]._replace(delegator=None, **{field: FOUND_OUT[field]})
     for who in (caller(), caller("system:launcher", *ROLES), caller("agent:a", agent="a")):
         asked: tuple[ops.Operation[Any], ...] = (
-            ops.Issue(requests=tuple(requests)),
+            issue_operations.Issue(requests=tuple(requests)),
             Exchange(request=requests[at], subject=Secret.single("x.y.z")),
         )
         for operation in asked:
@@ -56,10 +58,12 @@ def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path
     shop = Shop(tmp_path / "shop")
     with World(tmp_path / "served", targets=[shop.target()]) as world:
         launcher, other = caller("system:launcher", "issuer"), caller("system:other", "issuer")
-        asked = ops.Issue(requests=(request(kind="exec:shop"),))
+        asked = issue_operations.Issue(requests=(request(kind="exec:shop"),))
         (issued,) = ask(world, launcher, asked)
         ended = ask(
-            world, launcher, ops.Revoke(selection=Selection(ids=(issued.credentials[0].id,)), most=None)
+            world,
+            launcher,
+            identity_operations.Revoke(selection=Selection(ids=(issued.credentials[0].id,)), most=None),
         )
         assert ended.unsettled == 1
         for operation in (targets.Settle(event=ended.event), targets.Settle()):
@@ -79,7 +83,7 @@ def test_whoever_may_end_something_sees_to_its_end_at_its_target(tmp_path: Path)
         token = bearer(issue(world, alice, delegator=None, agent="worker", may_kind=("exec:shop",)))
         bot = world.authority.perform(Authenticate(bearer=token))
         below = request(parent=token, delegator=None, task=None, agent="another", kind="exec:shop")
-        (child,) = ask(world, bot, ops.Issue(requests=(below,)))
+        (child,) = ask(world, bot, issue_operations.Issue(requests=(below,)))
         ids = (child.credentials[0].jti,)
         world.revoke(child.credentials[0].id)
         with pytest.raises(RefusedError):

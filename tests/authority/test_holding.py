@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from jitid.authority.token_rights import USES, Use, tokens_of
+from jitid.authority.wire.annotations import operations
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
-from jitid.capabilities.access.token_operations import Exchange, Introspect, RevokeToken
 from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
 from jitid.capabilities.use.authorization import Asked, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import (
@@ -32,8 +35,8 @@ from jitid.errors import (
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.operation import base as ops
-from jitid.operation.annotations import operations
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.authority.callers import ask, caller
 from tests.builders import NAMES, Made, World, edit, request
@@ -72,15 +75,17 @@ def exchange(world: World, who: Caller, made: Made, *audiences: str, **fields: A
 
 
 RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
-    "Issue.requests.parent": lambda made: ops.Issue(
+    "Issue.requests.parent": lambda made: issue_operations.Issue(
         requests=(request(agent="eve"), request(parent=made.token))
     ),
-    "Renew.request.token": lambda made: ops.Renew(request=RenewRequest(Secret.single(made.token))),
-    "AbandonRenewal.token": lambda made: ops.AbandonRenewal(token=Secret.single(made.token)),
+    "Renew.request.token": lambda made: issue_operations.Renew(
+        request=RenewRequest(Secret.single(made.token))
+    ),
+    "AbandonRenewal.token": lambda made: issue_operations.AbandonRenewal(token=Secret.single(made.token)),
     "Attach.request.token": lambda made: Attach(
         request=AttachRequest(Secret.single(made.token), "opaque", audiences=(API,))
     ),
-    "HandBack.token": lambda made: ops.HandBack(token=Secret.single(made.token), id=made.id),
+    "HandBack.token": lambda made: identity_operations.HandBack(token=Secret.single(made.token), id=made.id),
     "Exchange.subject": lambda made: Exchange(
         request=request(task=None, delegator=None, audiences=(API,)),
         subject=Secret.single(made.token),
@@ -106,14 +111,14 @@ def test_each_token_of_each_operation_has_a_use() -> None:
 
 LOOKS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
     "Authenticate.bearer": lambda made: Authenticate(bearer=Secret.single(made.token)),
-    "Verify.token": lambda made: ops.Verify(token=Secret.single(made.token)),
-    "Inspect.token": lambda made: ops.Inspect(token=Secret.single(made.token)),
+    "Verify.token": lambda made: identity_operations.Verify(token=Secret.single(made.token)),
+    "Inspect.token": lambda made: inventory_operations.Inspect(token=Secret.single(made.token)),
     "Explain.token": lambda made: Explain(token=Secret.single(made.token)),
     "Introspect.token": lambda made: Introspect(token=Secret.single(made.token)),
     "Authorize.asked.token": lambda made: Authorize(
         asked=(Asked(Secret.single(made.token), check_action("a:b"), "x"),) * 2
     ),
-    "Revoke.tokens": lambda made: ops.Revoke(
+    "Revoke.tokens": lambda made: identity_operations.Revoke(
         selection=Selection(), tokens=(Secret.single(made.token),), most=None
     ),
     "RevokeToken.token": lambda made: RevokeToken(token=Secret.single(made.token)),
@@ -165,7 +170,7 @@ def test_no_door_takes_what_a_target_made_for_an_opaque_token(
         made = world.issue(kind="exec:shop", template="like", scopes=("a:b",))
         assert made.token == text
         assert not known(world, path, who, made)
-        assert world.authority.perform(ops.Inspect(id=made.id)).active
+        assert world.authority.perform(inventory_operations.Inspect(id=made.id)).active
         # It is the kind that matters. Of two tokens, the actor's is looked at first, and the other one is nonsense.
         ours = world.issue(kind="opaque", scopes=("a:b",), may_audience=(API,))
         assert known(world, path, who, ours) == (path != "Exchange.actor")
@@ -218,15 +223,15 @@ def test_whoever_has_a_predecessor_does_not_abandon_its_successor(world: World, 
     for who in (thief, caller("user:alice"), caller("user:eve", *ROLES)):
         for one in (first, beside):
             with pytest.raises((NotFoundError, ShownError)):
-                ask(world, who, ops.AbandonRenewal(token=Secret.single(one.token)))
+                ask(world, who, issue_operations.AbandonRenewal(token=Secret.single(one.token)))
         with pytest.raises((NotFoundError, RefusedError)):
-            ask(world, who, ops.AbandonAttachment(jti=second.jti))
+            ask(world, who, issue_operations.AbandonAttachment(jti=second.jti))
     assert {event["op"] for event in world.events()} == {"init", "issue", "renew", "attach", "denial"}
     assert world.verify(second.token)
     with pytest.raises(PolicyDeniedError, match="renewed-twice"):
         renew(world, first)
     # Whoever made it has it.
-    ask(world, thief, ops.AbandonRenewal(token=Secret.single(second.token)))
+    ask(world, thief, issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     world.clock.now += OVERLAP
     assert world.verify(first.token)
     with pytest.raises(InvalidCredentialError, match="revoked"):
@@ -239,8 +244,8 @@ def test_an_attachment_is_abandoned_by_its_id_and_restores_nothing(world: World)
     beside = attach(world, first)
     agent = world.authority.perform(Authenticate(bearer=Secret.single(first.token)))
     with pytest.raises(RefusedError):
-        ask(world, caller("user:eve"), ops.AbandonAttachment(jti=beside.jti))
-    ask(world, agent, ops.AbandonAttachment(jti=beside.jti))
+        ask(world, caller("user:eve"), issue_operations.AbandonAttachment(jti=beside.jti))
+    ask(world, agent, issue_operations.AbandonAttachment(jti=beside.jti))
     with pytest.raises(InvalidCredentialError, match="revoked"):
         world.verify(beside.token, "urn:api")
     assert world.verify(first.token)
@@ -268,7 +273,7 @@ def test_a_token_that_was_shown_is_looked_at_and_ended(world: World) -> None:
     who = gateway(API, roles=("verifier", "responder"))
     token = Secret.single(shown(world).token)
     assert ask(world, who, Introspect(token=token))
-    assert ask(world, who, ops.Verify(token=token))
+    assert ask(world, who, identity_operations.Verify(token=token))
     assert ask(world, who, RevokeToken(token=token))
 
 
@@ -301,7 +306,7 @@ def test_no_type_is_taken_for_the_other(world: World) -> None:
 
 
 def _key(world: World, made: Made) -> int:
-    return world.authority.perform(ops.Inspect(id=made.jti)).credential.key
+    return world.authority.perform(inventory_operations.Inspect(id=made.jti)).credential.key
 
 
 @pytest.mark.parametrize(
@@ -419,7 +424,7 @@ def test_what_was_exchanged_is_no_right_and_ends_with_the_token(world: World) ->
             ask(world, gateway(API, BACKEND), RIGHTS[path](child))
     # Not even beside the ledger is it renewed: what it rests on may obtain nothing for the place that it is for.
     with pytest.raises(PolicyDeniedError):
-        world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(child.token))))
+        world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(child.token))))
     world.revoke(made.id)
     with pytest.raises(InvalidCredentialError):
         world.verify(child.token, BACKEND)
@@ -517,7 +522,7 @@ def test_it_is_told_about_them_alone(world: World, wanted: dict[str, Any], told:
         token = Secret.single(world.issue(audiences=(audience,), scopes=("a:b",)).token)
         looks: tuple[tuple[str, ops.Operation[Any]], ...] = (
             ("introspect", Introspect(token=token)),
-            ("verify", ops.Verify(token=token, audiences=(audience,))),
+            ("verify", identity_operations.Verify(token=token, audiences=(audience,))),
         )
         for name, operation in looks:
             try:

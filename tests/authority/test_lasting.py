@@ -9,19 +9,20 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 
 from jitid.authority.guard import DUTIES
+from jitid.authority.wire.annotations import fields_of, operations
+from jitid.authority.wire.field_table import form_of
+from jitid.authority.wire.fields import DURATION, TIME
 from jitid.capabilities.access.operations import RotateAccess
-from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.trust.certificate_operations import PublishRevocations
 from jitid.capabilities.trust.x509_authority import LIFETIME
 from jitid.errors import JitidError, RefusedError
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
-from jitid.operation.annotations import fields_of, operations
-from jitid.operation.field_table import form_of
-from jitid.operation.fields import DURATION, TIME
 from jitid.values.times import MAX_DURATION
 from tests.authority.callers import ask
 from tests.authority.scene import API, Scene
@@ -59,8 +60,8 @@ def _lasting(scene: Scene) -> dict[str, tuple[str, ops.Operation[Any]]]:
     own = request(agent="fetcher", task="NEW", delegator=None, ttl=LONG)
     exchanged = child._replace(parent=None, agent="planner", may_audience=())
     return {
-        "Issue.requests.ttl": ("owner", ops.Issue(requests=(own, child))),
-        "Renew.request.ttl": ("namesake", ops.Renew(request=RenewRequest(held, ttl=LONG))),
+        "Issue.requests.ttl": ("owner", issue_operations.Issue(requests=(own, child))),
+        "Renew.request.ttl": ("namesake", issue_operations.Renew(request=RenewRequest(held, ttl=LONG))),
         "Attach.request.ttl": (
             "namesake",
             Attach(request=AttachRequest(held, "jwt", audiences=(API,), ttl=LONG)),

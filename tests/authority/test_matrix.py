@@ -13,7 +13,12 @@ import pytest
 
 from jitid.authority import guard
 from jitid.authority.token_rights import tokens_of
+from jitid.authority.wire.annotations import fields_of, operations
+from jitid.authority.wire.field_table import KEPT_BACK, form_of, owned
+from jitid.authority.wire.fields import ID, TASK, WHOSE_TASK
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
+from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.capabilities.use.usage import Recorded
 from jitid.errors import JitidError, RefusedError
@@ -22,9 +27,6 @@ from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.operation import base as ops
-from jitid.operation.annotations import fields_of, operations
-from jitid.operation.field_table import KEPT_BACK, form_of, owned
-from jitid.operation.fields import ID, TASK, WHOSE_TASK
 from jitid.values.secret import fingerprint
 from tests.authority import examples, rules
 from tests.authority.rules import DONE, INVALID, REFUSED, UNKNOWN, USAGE, has_role
@@ -102,9 +104,9 @@ def beyond(scene: Scene, caller: str, name: str, answer: object) -> set[str]:
     if has_role(name, caller):
         return set()
     found: list[Credential] = []
-    if isinstance(answer, ops.Page):
+    if isinstance(answer, inventory_operations.Page):
         found = answer.credentials
-    elif isinstance(answer, ops.Inspection):
+    elif isinstance(answer, inventory_operations.Inspection):
         found = [answer.credential]
     elif isinstance(answer, Credential):
         found = [answer]
@@ -284,7 +286,7 @@ def test_a_selection_ends_no_more_than_one_s_own(scene: Scene, field: str) -> No
             "trees": one.id,
             "kids": one.signed_by,
         }
-        operation = ops.Revoke(selection=Selection(**{field: (values[field],)}), most=None)
+        operation = identity_operations.Revoke(selection=Selection(**{field: (values[field],)}), most=None)
         answer = scene.perform(scene.callers[caller], operation)
         strange = beyond(scene, caller, "Revoke", answer)
         scene.restore()
@@ -319,8 +321,8 @@ def test_a_list_has_one_s_own(scene: Scene, caller: str) -> None:
             expected = DONE if caller in {"owner", *rules.AGENTS} else REFUSED
         assert status_of(answer) == expected
         if expected == DONE:
-            assert isinstance(everything, ops.Page)
-            assert isinstance(answer, ops.Page)
+            assert isinstance(everything, inventory_operations.Page)
+            assert isinstance(answer, inventory_operations.Page)
             own = {
                 one.jti
                 for one in everything.credentials
@@ -357,7 +359,7 @@ def _on_task(operation: str, caller: str, task: str) -> int:
 def test_a_list_of_tasks_has_one_s_own(scene: Scene, caller: str) -> None:
     own = {"stranger": {"INC-6"}, "owner": {"INC-1", "INC-1/2", "INC-3"}}
     for within in ((), ("user:alice", "user:bob", "user:eve")):
-        operation = ops.ListTasks(state=None, after=None, limit=99, within=within)
+        operation = inventory_operations.ListTasks(state=None, after=None, limit=99, within=within)
         answer = scene.perform(scene.callers[caller], operation)
         if caller in rules.AGENTS or caller == "bootstrap":
             assert status_of(answer) == REFUSED
@@ -493,7 +495,9 @@ def _end(scene: Scene, credential: str) -> None:
     if credential.startswith("acc_"):
         scene.world.authority.perform(RevokeAccess(ids=(credential,)))
     else:
-        scene.world.authority.perform(ops.Revoke(selection=Selection(ids=(credential,)), most=None))
+        scene.world.authority.perform(
+            identity_operations.Revoke(selection=Selection(ids=(credential,)), most=None)
+        )
 
 
 # 6. What is left in memory.

@@ -19,20 +19,22 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.access.grant import Wanted
-from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
-from jitid.operation import base as ops
+from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue
@@ -72,7 +74,7 @@ class Scene:
         )
         lent: dict[str, Any] = {"agent": "bot", "delegator": None, "task": None, "may_audience": (SERVICE,)}
         self.lent = bearer(self.exchanged(self.plain, self.bot, **lent))
-        ask(world, self.alice, ops.ShareTask(task="T-bot", names=("user:eve",)))
+        ask(world, self.alice, inventory_operations.ShareTask(task="T-bot", names=("user:eve",)))
         issue(world, EVE, delegator=None, agent="plain", task="user:alice/T-bot")
         self.shown = bearer(
             issue(
@@ -137,7 +139,7 @@ REQUESTS: dict[str, Callable[[Scene], object]] = {
     "a client of a person's": lambda s: ask(
         s.world,
         s.agent(s.bot),
-        ops.Issue(
+        issue_operations.Issue(
             requests=(request(agent="x", delegator=None, task="N3"),),
             delegator_token=proved("sam", azp="bot-app"),
         ),
@@ -145,7 +147,9 @@ REQUESTS: dict[str, Callable[[Scene], object]] = {
     "a person's token": lambda s: ask(
         s.world,
         EVE,
-        ops.Issue(requests=(request(agent="x", delegator=None, task="N4"),), delegator_token=proved("sam")),
+        issue_operations.Issue(
+            requests=(request(agent="x", delegator=None, task="N4"),), delegator_token=proved("sam")
+        ),
     ),
     "an actor of ours for a person": lambda s: s.exchanged(proved("sam", may_act=_may_act(s)), s.bot),
     "an actor whose name is lent": lambda s: s.exchanged(proved("sam", may_act=_may_act(s)), s.lent),
@@ -163,9 +167,15 @@ REQUESTS: dict[str, Callable[[Scene], object]] = {
     "an agent delegates": lambda s: issue(
         s.world, s.agent(s.bot), parent=s.bot, agent="bot", delegator=None, task=None
     ),
-    "an agent renews": lambda s: ask(s.world, s.agent(s.bot), ops.Renew(request=RenewRequest(s.bot))),
-    "what is lent renews": lambda s: ask(s.world, s.agent(s.lent), ops.Renew(request=RenewRequest(s.lent))),
-    "who is listed renews": lambda s: ask(s.world, s.carol, ops.Renew(request=RenewRequest(s.carols))),
+    "an agent renews": lambda s: ask(
+        s.world, s.agent(s.bot), issue_operations.Renew(request=RenewRequest(s.bot))
+    ),
+    "what is lent renews": lambda s: ask(
+        s.world, s.agent(s.lent), issue_operations.Renew(request=RenewRequest(s.lent))
+    ),
+    "who is listed renews": lambda s: ask(
+        s.world, s.carol, issue_operations.Renew(request=RenewRequest(s.carols))
+    ),
     "what is lent attaches": lambda s: ask(
         s.world, s.agent(s.lent), Attach(request=AttachRequest(s.lent, "jwt", audiences=(SERVICE,)))
     ),
@@ -173,8 +183,10 @@ REQUESTS: dict[str, Callable[[Scene], object]] = {
         s.shown, None, s.gate, agent="gate", audiences=("https://other.example",)
     ),
     "on a shared task": lambda s: issue(s.world, EVE, agent="plain", delegator=None, task="user:alice/T-bot"),
-    "the owner shares": lambda s: ask(s.world, s.alice, ops.ShareTask(task="T-bot", names=("user:carol",))),
-    "the owner retires": lambda s: ask(s.world, s.alice, ops.Retire(task="T-bot")),
+    "the owner shares": lambda s: ask(
+        s.world, s.alice, inventory_operations.ShareTask(task="T-bot", names=("user:carol",))
+    ),
+    "the owner retires": lambda s: ask(s.world, s.alice, inventory_operations.Retire(task="T-bot")),
     "an approver grants": lambda s: ask(s.world, s.bob, GrantApproval(id=s.waiting)),
     "an approver denies": lambda s: ask(s.world, s.bob, DenyApproval(id=s.waiting)),
     "an approver's token grants": lambda s: ask(
@@ -189,7 +201,9 @@ def _change(scene: Scene, **stated: Any) -> None:
 
 
 def _end(scene: Scene, token: Secret) -> None:
-    scene.world.authority.perform(ops.Revoke(tokens=(token,), selection=Selection(), most=None))
+    scene.world.authority.perform(
+        identity_operations.Revoke(tokens=(token,), selection=Selection(), most=None)
+    )
 
 
 def _disable(name: str) -> Callable[[Scene], None]:
@@ -230,12 +244,14 @@ CHANGES: dict[str, Callable[[Scene], object]] = {
     "what is lent ends": lambda s: _end(s, s.lent),
     "the chain ends": lambda s: _end(s, s.plain),
     "what was shown ends": lambda s: _end(s, s.shown),
-    "the agent's task ends": lambda s: s.world.authority.perform(ops.Retire(task="user:alice/T-bot")),
+    "the agent's task ends": lambda s: s.world.authority.perform(
+        inventory_operations.Retire(task="user:alice/T-bot")
+    ),
     "the task is another's": lambda s: s.world.authority.perform(
-        ops.GiveTask(task="user:alice/T-bot", to="user:eve")
+        inventory_operations.GiveTask(task="user:alice/T-bot", to="user:eve")
     ),
     "the task is shared no more": lambda s: s.world.authority.perform(
-        ops.ShareTask(task="user:alice/T-bot", names=("user:eve",), end=True)
+        inventory_operations.ShareTask(task="user:alice/T-bot", names=("user:eve",), end=True)
     ),
     "the approval is denied": lambda s: ask(s.world, s.carol, DenyApproval(id=s.granted)),
     "the request is denied": lambda s: ask(s.world, s.carol, DenyApproval(id=s.waiting)),

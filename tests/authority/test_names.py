@@ -9,24 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.access import exchange
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.registry import Due, Stated
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import exchange
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.use.authorization import Asked, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
-from jitid.operation import base as ops
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, edit, request
@@ -99,7 +101,10 @@ def test_an_agent_is_listed_by_a_name_that_is_proved(world: World) -> None:
         as_bot(world, agent(other), parent=bearer(other), task=None)
     # Its own identities delegate to others of its name, and are renewed.
     assert as_bot(world, agent(made), parent=bearer(made), task=None).depth == 2
-    assert ask(world, agent(made), ops.Renew(request=RenewRequest(bearer(made)))).agent == "deploy-bot"
+    assert (
+        ask(world, agent(made), issue_operations.Renew(request=RenewRequest(bearer(made)))).agent
+        == "deploy-bot"
+    )
 
 
 RIGHTS = (
@@ -165,7 +170,7 @@ def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: st
         lambda: as_bot(world, bot, parent=token, **below),
         lambda: _exchanged(world, bot, bearer(plain), token),
         lambda: ask(world, bot, Attach(request=AttachRequest(token, "jwt", audiences=(SERVICE,)))),
-        lambda: ask(world, bot, ops.Renew(request=RenewRequest(token))),
+        lambda: ask(world, bot, issue_operations.Renew(request=RenewRequest(token))),
     )
     goes_on = change != "the owner" or right in BY_ROLE
     for door in doors:
@@ -238,7 +243,7 @@ def _doors(world: World, held: Issued, above: Secret) -> dict[str, Callable[[], 
         "exchange": lambda: _exchanged(world, EVE, above, token),
         "beside": lambda: as_bot(world, bot, parent=above, task=None),
         "attach": lambda: ask(world, bot, Attach(request=AttachRequest(token, "jwt", audiences=(SERVICE,)))),
-        "renew": lambda: ask(world, bot, ops.Renew(request=RenewRequest(token))),
+        "renew": lambda: ask(world, bot, issue_operations.Renew(request=RenewRequest(token))),
     }
 
 
@@ -246,9 +251,13 @@ def _end_lender(world: World, how: str, lender: Issued) -> None:
     if how == "revoked":
         world.revoke(lender.credentials[0].id)
     elif how == "handed back":
-        ask(world, agent(lender), ops.HandBack(token=bearer(lender), id=lender.credentials[0].id))
+        ask(
+            world,
+            agent(lender),
+            identity_operations.HandBack(token=bearer(lender), id=lender.credentials[0].id),
+        )
     elif how == "the task retired":
-        ask(world, caller(lender.delegator), ops.Retire(task=lender.task))
+        ask(world, caller(lender.delegator), inventory_operations.Retire(task=lender.task))
     else:
         assert how == "its person disabled"
         world.authority.perform(DisableDelegator(name=lender.delegator, most=None))
@@ -275,7 +284,7 @@ def test_what_was_lent_goes_on_no_longer_than_the_lender(world: World, how: str,
                 door()
             assert name
     # Its rights are its own: it lives until it expires, and is nobody's agent.
-    assert ask(world, agent(held), ops.Verify(token=bearer(held)))
+    assert ask(world, agent(held), identity_operations.Verify(token=bearer(held)))
     assert world.check()
 
 
@@ -302,7 +311,7 @@ def test_the_right_of_a_disabled_person_is_gone(world: World, who: str) -> None:
     world.authority.perform(EnableDelegator(name="user:carl"))
     if who == "the owner":
         ask(world, caller("user:root", "admin"), agents.ResumeAgent(name="deploy-bot"))
-    assert ask(world, agent(held), ops.Renew(request=RenewRequest(bearer(held))))
+    assert ask(world, agent(held), issue_operations.Renew(request=RenewRequest(bearer(held))))
 
 
 @pytest.mark.parametrize("how", LENT)
@@ -325,14 +334,14 @@ def test_what_was_lent_expires_with_the_lender(world: World, how: str, by: str) 
     assert {attached.expires_at, further.expires_at} == {lender.expires_at}
     world.clock.now += 10
     # It was renewed meanwhile, and so may be what it lent.
-    renewed = ask(world, agent(lender), ops.Renew(request=RenewRequest(bearer(lender))))
+    renewed = ask(world, agent(lender), issue_operations.Renew(request=RenewRequest(bearer(lender))))
     assert (
-        ask(world, agent(held), ops.Renew(request=RenewRequest(bearer(held)))).expires_at
+        ask(world, agent(held), issue_operations.Renew(request=RenewRequest(bearer(held)))).expires_at
         == renewed.expires_at
     )
     world.clock.now = renewed.expires_at
     with pytest.raises(InvalidCredentialError, match="expired"):
-        ask(world, agent(held), ops.Verify(token=bearer(held)))
+        ask(world, agent(held), identity_operations.Verify(token=bearer(held)))
     assert world.check()
 
 
@@ -403,10 +412,10 @@ def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) 
     ask(world, caller("user:root", "admin"), suspend)
     for who in (agent(held), EVE):
         with pytest.raises(PolicyDeniedError, match=r"which lent its name to .* has ended or may not use it"):
-            ask(world, who, ops.Renew(request=RenewRequest(bearer(held))))
-    renewed = ask(world, OWNER, ops.Renew(request=RenewRequest(bearer(held))))
+            ask(world, who, issue_operations.Renew(request=RenewRequest(bearer(held))))
+    renewed = ask(world, OWNER, issue_operations.Renew(request=RenewRequest(bearer(held))))
     assert told(world, "renew")[-1]["named_by"] == "user:alice"
-    again = ask(world, agent(renewed), ops.Renew(request=RenewRequest(bearer(renewed))))
+    again = ask(world, agent(renewed), issue_operations.Renew(request=RenewRequest(bearer(renewed))))
     assert as_bot(world, agent(again), parent=bearer(again), task=None).depth == 2
     assert told(world, "renew")[-1]["named_by"] == "user:alice"
     ask(
@@ -415,7 +424,7 @@ def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) 
         agents.ChangeAgent(name="deploy-bot", stated=Stated(owner="user:bob")),
     )
     with pytest.raises(PolicyDeniedError, match="does not let `user:alice` use its name"):
-        ask(world, agent(again), ops.Renew(request=RenewRequest(bearer(again))))
+        ask(world, agent(again), issue_operations.Renew(request=RenewRequest(bearer(again))))
     assert world.check()
 
 
@@ -479,16 +488,16 @@ def test_a_name_that_another_owner_registers_again_is_not_used_on(world: World) 
     child = issue(world, agent(made), parent=bearer(made), agent="other", task=None)
     unregister(world)
     # The former owner is shut out of the record alone until then.
-    assert ask(world, agent(made), ops.Verify(token=bearer(made)))
+    assert ask(world, agent(made), identity_operations.Verify(token=bearer(made)))
     kept = register(world, owner="user:bob")
     assert (kept.ended, kept.live) == (2, 0)
     (_, event) = told(world, "agent-register")
     assert (event["count"], event["again"]) == (2, True)
     for one in (made, child):
         with pytest.raises(InvalidCredentialError, match="revoked"):
-            ask(world, agent(one), ops.Verify(token=bearer(one)))
+            ask(world, agent(one), identity_operations.Verify(token=bearer(one)))
     attempts: list[Callable[[], object]] = [
-        lambda: ask(world, OWNER, ops.Renew(request=RenewRequest(bearer(made)))),
+        lambda: ask(world, OWNER, issue_operations.Renew(request=RenewRequest(bearer(made)))),
         lambda: as_bot(world, OWNER, parent=bearer(made), task=None),
     ]
     for attempt in attempts:
@@ -521,7 +530,7 @@ def test_what_the_new_record_permits_goes_on(world: World, stated: Mapping[str, 
     kept = register(world, **stated)
     assert (kept.ended, kept.live) == ((0, 1) if goes_on else (1, 0))
     if goes_on:
-        assert ask(world, OWNER, ops.Renew(request=RenewRequest(bearer(made))))
+        assert ask(world, OWNER, issue_operations.Renew(request=RenewRequest(bearer(made))))
     assert world.check()
 
 
@@ -582,7 +591,7 @@ def test_unregistered_agents_stand_under_ephemeral(world: World) -> None:
     for issued, place in ((made, "/agent/deploy-bot/"), (other, "/ephemeral/")):
         said = claims(bearer(issued).reveal())
         assert place in said["act"]["sub"]
-        assert ask(world, agent(issued), ops.Verify(token=bearer(issued)))
+        assert ask(world, agent(issued), identity_operations.Verify(token=bearer(issued)))
 
 
 def test_a_certificate_bears_the_name_of_a_registered_agent_alone(world: World) -> None:
@@ -610,7 +619,7 @@ def test_an_identity_from_before_keeps_its_spiffe_id(kept: World) -> None:
     """Also in what it is renewed to, and delegates."""
     own = issue(kept, EVE, delegator=None, task="T1")
     edit(kept.path, "INSERT INTO setting SELECT 'agents_until', max(id) FROM identity")
-    renewed = ask(kept, agent(own), ops.Renew(request=RenewRequest(bearer(own))))
+    renewed = ask(kept, agent(own), issue_operations.Renew(request=RenewRequest(bearer(own))))
     child = issue(kept, agent(renewed), parent=bearer(renewed), agent="coder", task=None)
     assert "/agent/" in claims(bearer(renewed).reveal())["act"]["sub"]
     act = claims(bearer(child).reveal())["act"]

@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from jitid.authority import guard
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
@@ -27,30 +31,32 @@ RESPONDER = caller("user:rita", "responder")
 
 def listed(world: World, who: Caller, **chosen: Any) -> list[str]:
     """Return the delegators and tasks of what somebody lists."""
-    operation = ops.ListCredentials(
+    operation = inventory_operations.ListCredentials(
         chosen=Filter(**chosen), sort="issued_at", descending=False, after=None, limit=100
     )
     return [f"{one.delegator} {one.task}" for one in ask(world, who, operation).credentials]
 
 
-def shown(world: World, who: Caller, name: str) -> ops.TaskRow:
+def shown(world: World, who: Caller, name: str) -> inventory_operations.TaskRow:
     """Return a task as somebody sees it."""
-    return ask(world, who, ops.ShowTask(name=name))
+    return ask(world, who, inventory_operations.ShowTask(name=name))
 
 
 Refused = ops.Operation[Any]
 
 
-def share(world: World, who: Caller, task: str, *names: str, end: bool = False) -> ops.TaskRow:
+def share(
+    world: World, who: Caller, task: str, *names: str, end: bool = False
+) -> inventory_operations.TaskRow:
     """Share a task."""
-    return ask(world, who, ops.ShareTask(task=task, names=names, end=end))
+    return ask(world, who, inventory_operations.ShareTask(task=task, names=names, end=end))
 
 
 def test_nobody_lowers_what_another_gets_by_naming_their_task_first(world: World) -> None:
     issue(world, EVE, delegator=None, task="INC-77", sensitivity="low", purpose="mine")
     issued = issue(world, ALICE, delegator=None, task="INC-77", purpose="repair")
     assert issued.sensitivity == "moderate"
-    ask(world, EVE, ops.Retire(task="INC-77"))
+    ask(world, EVE, inventory_operations.Retire(task="INC-77"))
     assert issue(world, ALICE, delegator=None, task="INC-77").task == "INC-77"
     assert shown(world, ALICE, "INC-77").task.purpose == "repair"
     assert world.check()
@@ -61,19 +67,19 @@ def test_a_stranger_learns_nothing_of_a_task_and_ends_none(world: World, name: s
     """Whether it is there or not, the answer is the same."""
     issue(world, ALICE, delegator=None, task="INC-77", purpose="merger")
     asked: tuple[Refused, ...] = (
-        ops.Retire(task=name),
-        ops.ShowTask(name=name),
-        ops.ShareTask(task=name, names=("user:eve",)),
-        ops.GiveTask(task=name, to="user:eve"),
-        ops.Revoke(selection=Selection(tasks=(name,)), most=None),
-        ops.ShowTree(task=name, limit=10),
+        inventory_operations.Retire(task=name),
+        inventory_operations.ShowTask(name=name),
+        inventory_operations.ShareTask(task=name, names=("user:eve",)),
+        inventory_operations.GiveTask(task=name, to="user:eve"),
+        identity_operations.Revoke(selection=Selection(tasks=(name,)), most=None),
+        inventory_operations.ShowTree(task=name, limit=10),
     )
     for operation in asked:
         with pytest.raises(NotFoundError) as there:
             ask(world, EVE, operation)
         assert "merger" not in there.value.message
     assert listed(world, EVE) == []
-    assert ask(world, EVE, ops.ListTasks(state=None, after=None, limit=9)) == []
+    assert ask(world, EVE, inventory_operations.ListTasks(state=None, after=None, limit=9)) == []
     with world.ledger.read() as snapshot:
         task = TaskStore(snapshot).find_task("INC-77", "user:alice")
     assert task is not None
@@ -96,7 +102,7 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
     assert any("user:alice/INC-1" in note for note in joined.notes)
     assert shown(world, BOB, "user:alice/INC-1").task.purpose == "repair"
     with pytest.raises(RefusedError, match="needs the role responder"):
-        ask(world, BOB, ops.Retire(task="INC-1"))
+        ask(world, BOB, inventory_operations.Retire(task="INC-1"))
     (event,) = told(world, "issue")[1:]
     assert (event["task"], event["opener"], event["delegator"]) == ("INC-1", "user:alice", "user:bob")
     # What was issued on it for others nobody sees who joins.
@@ -110,7 +116,7 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
     share(world, ALICE, "INC-1", "user:bob", end=True)
     assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
     assert shown(world, BOB, "INC-1").task.opener == "user:bob"
-    assert ask(world, ALICE, ops.Retire(task="INC-1")).credentials == 4
+    assert ask(world, ALICE, inventory_operations.Retire(task="INC-1")).credentials == 4
     assert world.check()
 
 
@@ -122,11 +128,11 @@ def test_a_share_that_was_not_accepted_changes_nothing_for_whom_it_names(world: 
         issue(world, EVE, delegator=None, task=task, sensitivity="low", purpose="bait", deadline_after=61)
         share(world, EVE, task, name)
         with pytest.raises(PolicyDeniedError, match="has not joined"):
-            ask(world, EVE, ops.GiveTask(task=task, to="user:bob"))
+            ask(world, EVE, inventory_operations.GiveTask(task=task, to="user:bob"))
         own = issue(world, BOB, delegator=None, task=task, purpose="real")
         assert any(f"--task user:eve/{task}" in note for note in own.notes)
         assert shown(world, BOB, task).task.full_name == f"user:bob/{task}"
-        assert ask(world, EVE, ops.Retire(task=task)).credentials == 1
+        assert ask(world, EVE, inventory_operations.Retire(task=task)).credentials == 1
         assert world.verify(own.credentials[0].secret.reveal()).task == task
     assert world.check()
 
@@ -138,7 +144,7 @@ def test_beside_the_ledger_a_bare_name_is_the_delegators_own_too(world: World) -
     assert (made.issued.sensitivity, world.verify(made.token).task_opener) == ("moderate", "user:alice")
     world.clock.now += 10
     assert world.issue(task="MIX-1", delegator="user:alice").issued.task == "MIX-1"
-    ask(world, EVE, ops.Retire(task="user:eve/MIX-1"))
+    ask(world, EVE, inventory_operations.Retire(task="user:eve/MIX-1"))
     assert world.verify(made.token).jti == made.jti
 
 
@@ -182,9 +188,13 @@ def test_an_agent_ends_a_task_below_its_own_only_while_all_of_it_is_its_own(worl
     # The task is as sensitive as what its agent delegates from.
     assert root.sensitivity == "moderate"
     with pytest.raises(RefusedError):
-        ask(world, agent, ops.Retire(task="A1/sub"))
-    assert ask(world, ALICE, ops.Revoke(selection=Selection(ids=(root.credentials[0].id,)), most=None))
-    assert ask(world, agent, ops.Retire(task="A1/sub")).credentials == 1
+        ask(world, agent, inventory_operations.Retire(task="A1/sub"))
+    assert ask(
+        world,
+        ALICE,
+        identity_operations.Revoke(selection=Selection(ids=(root.credentials[0].id,)), most=None),
+    )
+    assert ask(world, agent, inventory_operations.Retire(task="A1/sub")).credentials == 1
     assert world.check()
 
 
@@ -198,7 +208,7 @@ def test_below_another_s_task_an_agent_has_no_tasks(world: World, *, given: bool
     held = joined
     if given:
         held = issue(world, first, delegator=None, task="S")
-        ask(world, first, ops.GiveTask(task="S", to=second.name))
+        ask(world, first, inventory_operations.GiveTask(task="S", to=second.name))
     own = caller(held.delegator)
     issue(world, own, delegator=None, task="S/sub", sensitivity="low", purpose="of its delegator")
     agent = _agent_of(held)
@@ -232,7 +242,7 @@ def test_an_agent_ends_nothing_that_others_issued_while_it_waited(
 
     monkeypatch.setattr(guard, "allowed", allowed)
     with pytest.raises(RefusedError):
-        ask(world, agent, ops.Retire(task="A1/sub"))
+        ask(world, agent, inventory_operations.Retire(task="A1/sub"))
     assert world.verify(bearer(others[0]).reveal()).task == "A1/sub"
     assert world.check()
 
@@ -244,8 +254,12 @@ def test_a_service_that_opened_a_task_for_somebody_does_not_end_it(world: World)
     own = issue(world, BOB, delegator=None, task="OB")
     share(world, BOB, "OB", launcher.name)
     with pytest.raises(RefusedError, match="responder"):
-        ask(world, launcher, ops.Retire(task="user:bob/OB"))
-    assert ask(world, launcher, ops.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None))
+        ask(world, launcher, inventory_operations.Retire(task="user:bob/OB"))
+    assert ask(
+        world,
+        launcher,
+        identity_operations.Revoke(selection=Selection(ids=(launched.credentials[0].id,)), most=None),
+    )
     assert world.verify(bearer(own).reveal()).task == "OB"
 
 
@@ -254,14 +268,14 @@ def test_the_end_of_one_s_own_does_not_tell_what_else_ended(world: World) -> Non
     own = issue(world, ALICE, delegator=None, task="Q3").credentials[0]
     other = issue(world, BOB, delegator=None, task="merger").credentials[0]
     chosen = Selection(tasks=("user:alice/Q3", "user:bob/merger"))
-    ask(world, RESPONDER, ops.Revoke(selection=chosen, reason="leaked", most=None))
-    found = ask(world, ALICE, ops.Inspect(id=own.id))
+    ask(world, RESPONDER, identity_operations.Revoke(selection=chosen, reason="leaked", most=None))
+    found = ask(world, ALICE, inventory_operations.Inspect(id=own.id))
     assert found.ended_event is not None
     assert found.ended_event["reason"] == "leaked"
     assert {"seq", "at", "by"} <= found.ended_event.keys()
     assert "merger" not in f"{found.event} {found.ended_event}"
     assert other.id not in f"{found.event} {found.ended_event}"
-    whole = ask(world, RESPONDER, ops.Inspect(id=own.id)).ended_event
+    whole = ask(world, RESPONDER, inventory_operations.Inspect(id=own.id)).ended_event
     assert "merger" in f"{whole}"
 
 
@@ -272,7 +286,7 @@ def test_who_is_given_a_task_says_with_whom_it_is_shared(world: World) -> None:
     share(world, EVE, "REL-1", "user:alice", "user:bob", "group:eng")
     for who in (ALICE, BOB):
         issue(world, who, delegator=None, task="user:eve/REL-1")
-    given = ask(world, EVE, ops.GiveTask(task="REL-1", to="user:alice"))
+    given = ask(world, EVE, inventory_operations.GiveTask(task="REL-1", to="user:alice"))
     assert (given.task.full_name, given.shared) == ("user:alice/REL-1", ())
     for who in (EVE, BOB):
         with pytest.raises(NotFoundError):
@@ -288,7 +302,7 @@ def test_who_gives_a_task_does_not_learn_which_tasks_others_have(world: World) -
     for task in ("there", "not-there"):
         issue(world, EVE, delegator=None, task=task)
         with pytest.raises(PolicyDeniedError) as refused:
-            ask(world, EVE, ops.GiveTask(task=task, to="user:bob"))
+            ask(world, EVE, inventory_operations.GiveTask(task=task, to="user:bob"))
         said.append(refused.value.message.replace("not-there", "there"))
     assert said[0] == said[1]
 
@@ -330,7 +344,7 @@ def test_a_name_that_several_share_is_an_error_that_lists_them(world: World) -> 
 def test_a_task_that_is_over_uses_up_no_name_of_others(world: World) -> None:
     issue(world, EVE, delegator=None, task="INC-1")
     share(world, EVE, "INC-1", "user:bob")
-    ask(world, EVE, ops.Retire(task="INC-1"))
+    ask(world, EVE, inventory_operations.Retire(task="INC-1"))
     assert issue(world, BOB, delegator=None, task="INC-1").task == "INC-1"
     with pytest.raises(PolicyDeniedError, match="task-ended"):
         issue(world, EVE, delegator=None, task="INC-1")
@@ -340,18 +354,18 @@ def test_nobody_is_given_a_task_that_they_have_not_joined(world: World) -> None:
     """Else a name could be used up for them, and what they get be lowered."""
     issue(world, EVE, delegator=None, task="INC-1", sensitivity="low")
     with pytest.raises(PolicyDeniedError, match="has not joined"):
-        ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
+        ask(world, EVE, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
     share(world, EVE, "INC-1", "user:bob")
     with pytest.raises(PolicyDeniedError, match="has not joined"):
-        ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
+        ask(world, EVE, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
     issue(world, BOB, delegator=None, task="user:eve/INC-1")
-    given = ask(world, EVE, ops.GiveTask(task="INC-1", to="user:bob"))
+    given = ask(world, EVE, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
     assert given.task.full_name == "user:bob/INC-1"
     # Whoever opened it chose how sensitive it is.
     assert issue(world, BOB, delegator=None, task="INC-1").sensitivity == "moderate"
     with pytest.raises(NotFoundError):
-        ask(world, EVE, ops.Retire(task="user:eve/INC-1"))
-    ask(world, BOB, ops.Retire(task="INC-1"))
+        ask(world, EVE, inventory_operations.Retire(task="user:eve/INC-1"))
+    ask(world, BOB, inventory_operations.Retire(task="INC-1"))
     issue(world, EVE, delegator=None, task="INC-1")
     assert world.check()
 
@@ -364,10 +378,10 @@ def test_the_tasks_of_the_disabled_fall_to_responders(world: World) -> None:
     with pytest.raises(NotFoundError):
         issue(world, BOB, delegator=None, task="user:alice/INC-1")
     with pytest.raises(RefusedError):
-        ask(world, ALICE, ops.Retire(task="INC-1"))
-    ask(world, RESPONDER, ops.GiveTask(task="user:alice/INC-1", to="user:bob"))
+        ask(world, ALICE, inventory_operations.Retire(task="INC-1"))
+    ask(world, RESPONDER, inventory_operations.GiveTask(task="user:alice/INC-1", to="user:bob"))
     assert shown(world, BOB, "INC-1").task.opener == "user:bob"
-    ask(world, BOB, ops.Retire(task="INC-1"))
+    ask(world, BOB, inventory_operations.Retire(task="INC-1"))
 
 
 def test_an_agent_ends_the_task_that_it_opened_after_a_renewal_too(world: World) -> None:
@@ -379,20 +393,23 @@ def test_an_agent_ends_the_task_that_it_opened_after_a_renewal_too(world: World)
         return Caller("agent:agent", frozenset(), None, "credential", jti, "agent")
 
     issue(world, agent(held.jti), parent=held.secret, task="INC-1/2")
-    renewed = ask(world, agent(held.jti), ops.Renew(request=RenewRequest(held.secret)))
+    renewed = ask(world, agent(held.jti), issue_operations.Renew(request=RenewRequest(held.secret)))
     other = issue(world, ALICE, delegator=None, task="INC-3")
     with pytest.raises(RefusedError):
-        ask(world, agent(other.credentials[0].jti), ops.Retire(task="INC-1/2"))
-    assert ask(world, agent(renewed.credentials[0].jti), ops.Retire(task="INC-1/2")).credentials == 1
+        ask(world, agent(other.credentials[0].jti), inventory_operations.Retire(task="INC-1/2"))
+    assert (
+        ask(world, agent(renewed.credentials[0].jti), inventory_operations.Retire(task="INC-1/2")).credentials
+        == 1
+    )
 
 
 def test_roles_name_a_task_with_its_owner(world: World) -> None:
     for owner in (ALICE, BOB):
         issue(world, owner, delegator=None, task="INC-1")
     with pytest.raises(UsageError, match="several tasks are called"):
-        ask(world, RESPONDER, ops.Retire(task="INC-1"))
+        ask(world, RESPONDER, inventory_operations.Retire(task="INC-1"))
     assert listed(world, RESPONDER, task="user:bob/INC-1") == ["user:bob INC-1"]
-    assert ask(world, RESPONDER, ops.Retire(task="user:bob/INC-1")).credentials == 1
+    assert ask(world, RESPONDER, inventory_operations.Retire(task="user:bob/INC-1")).credentials == 1
     assert listed(world, RESPONDER, live=True) == ["user:alice INC-1"]
 
 
@@ -407,25 +424,32 @@ def test_one_s_own_is_listed_and_revoked_without_a_role(world: World) -> None:
             Filter(task="INC-2"), "id", descending=False, after=None, limit=9
         )
     refusals: tuple[Refused, ...] = (
-        ops.ShowTree(ids=(made.id, others.credentials[0].id), limit=9),
-        ops.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),
-        ops.Revoke(selection=Selection(delegators=("user:alice", "user:bob")), most=None),
-        ops.Revoke(selection=Selection(agents=("agent",), delegators=("agent:agent",)), most=None),
+        inventory_operations.ShowTree(ids=(made.id, others.credentials[0].id), limit=9),
+        identity_operations.Revoke(selection=Selection(ids=(made.id, others.credentials[0].id)), most=None),
+        identity_operations.Revoke(selection=Selection(delegators=("user:alice", "user:bob")), most=None),
+        identity_operations.Revoke(
+            selection=Selection(agents=("agent",), delegators=("agent:agent",)), most=None
+        ),
     )
     for refused in refusals:
         with pytest.raises(RefusedError):
             ask(world, ALICE, refused)
-    tree = ask(world, ALICE, ops.ShowTree(ids=(own.credentials[0].id,), limit=9))
+    tree = ask(world, ALICE, inventory_operations.ShowTree(ids=(own.credentials[0].id,), limit=9))
     assert [one.id for one in tree.credentials] == [own.credentials[0].id]
     # All three have this agent; only what is hers ends.
-    assert ask(world, ALICE, ops.Revoke(selection=Selection(agents=(own.agent,)), most=None)).credentials == 2
+    assert (
+        ask(
+            world, ALICE, identity_operations.Revoke(selection=Selection(agents=(own.agent,)), most=None)
+        ).credentials
+        == 2
+    )
     with pytest.raises(JitidError):
-        ask(world, ALICE, ops.Revoke(selection=Selection(), most=None))
+        ask(world, ALICE, identity_operations.Revoke(selection=Selection(), most=None))
     assert listed(world, RESPONDER, live=True) == ["user:bob INC-3"]
 
 
 def _renewed(world: World, who: Caller, held: Secret) -> Issued:
-    return ask(world, who, ops.Renew(request=RenewRequest(held)))
+    return ask(world, who, issue_operations.Renew(request=RenewRequest(held)))
 
 
 def _attached(world: World, who: Caller, held: Secret) -> Issued:
@@ -451,19 +475,28 @@ def test_an_identity_is_owned_by_who_opened_it_whoever_adds_to_it(
     refusals: list[Refused] = []
     for id_ in (first.id, first.jti, added.jti):
         refusals += [
-            ops.Inspect(id=id_),
-            ops.Revoke(selection=Selection(ids=(id_,)), most=None),
-            ops.Revoke(selection=Selection(trees=(id_,)), most=None),
+            inventory_operations.Inspect(id=id_),
+            identity_operations.Revoke(selection=Selection(ids=(id_,)), most=None),
+            identity_operations.Revoke(selection=Selection(trees=(id_,)), most=None),
             Settle(ids=(id_,)),
-            ops.ShowTree(ids=(id_,), limit=9),
+            inventory_operations.ShowTree(ids=(id_,), limit=9),
         ]
-    refusals += [ops.Inspect(token=first.secret), ops.Verify(token=first.secret), ops.Retire(task="INC-1")]
+    refusals += [
+        inventory_operations.Inspect(token=first.secret),
+        identity_operations.Verify(token=first.secret),
+        inventory_operations.Retire(task="INC-1"),
+    ]
     for refused in refusals:
         with pytest.raises((RefusedError, NotFoundError)):
             ask(world, who, refused)
     for id_ in (first.id, first.jti, added.jti):
-        assert ask(world, ALICE, ops.Inspect(id=id_)).active
-    assert ask(world, ALICE, ops.Revoke(selection=Selection(ids=(added.jti,)), most=None)).credentials == 2
+        assert ask(world, ALICE, inventory_operations.Inspect(id=id_)).active
+    assert (
+        ask(
+            world, ALICE, identity_operations.Revoke(selection=Selection(ids=(added.jti,)), most=None)
+        ).credentials
+        == 2
+    )
     assert world.check()
 
 
@@ -475,10 +508,15 @@ def test_an_agent_s_own_is_its_identity_and_what_it_delegated(world: World) -> N
     below = Caller("agent:coder", frozenset(), None, "credential", child.jti, "coder")
     assert listed(world, agent) == ["user:alice INC-1"] * 2
     assert listed(world, below) == ["user:alice INC-1"]
-    assert [one.id for one in ask(world, below, ops.ShowTree(task="INC-1", limit=9)).credentials] == [
-        child.id
-    ]
-    assert ask(world, agent, ops.Revoke(selection=Selection(ids=(child.id,)), most=None)).credentials == 1
+    assert [
+        one.id for one in ask(world, below, inventory_operations.ShowTree(task="INC-1", limit=9)).credentials
+    ] == [child.id]
+    assert (
+        ask(
+            world, agent, identity_operations.Revoke(selection=Selection(ids=(child.id,)), most=None)
+        ).credentials
+        == 1
+    )
 
 
 def test_a_tree_is_shown_below_one_s_own_alone(world: World) -> None:
@@ -487,7 +525,9 @@ def test_a_tree_is_shown_below_one_s_own_alone(world: World) -> None:
     (others,) = issue(world, ALICE, delegator=None, task="INC-1", purpose="merger").credentials
     for delegator in (None, "user:alice"):
         for ids, task in (((own.id,), None), ((), "INC-1"), ((own.id,), "INC-1")):
-            tree = ops.ShowTree(ids=ids, task=task, limit=9, under=others.id, delegator=delegator)
+            tree = inventory_operations.ShowTree(
+                ids=ids, task=task, limit=9, under=others.id, delegator=delegator
+            )
             assert [one.id for one in ask(world, EVE, tree).credentials] == [own.id]
 
 
@@ -505,7 +545,7 @@ def test_an_owner_s_name_may_have_a_slash(world: World) -> None:
     issue(world, who, delegator=None, task="a/b")
     issue(world, caller("user:team"), delegator=None, task="alice/a/b")
     assert shown(world, who, "a/b").task.full_name == "user:team%2Falice/a/b"
-    assert ask(world, RESPONDER, ops.Retire(task="user:team%2Falice/a/b")).credentials == 1
+    assert ask(world, RESPONDER, inventory_operations.Retire(task="user:team%2Falice/a/b")).credentials == 1
     assert listed(world, RESPONDER, live=True) == ["user:team alice/a/b"]
 
 
@@ -532,9 +572,9 @@ def test_an_edit_of_whose_a_task_is_shows_in_the_audit(kept: World, change: str)
     share(world, ALICE, "INC-1", "user:dora", end=True)
     issue(world, BOB, delegator=None, task="user:alice/INC-1")
     issue(world, ALICE, delegator=None, task="INC-2")
-    ask(world, ALICE, ops.GiveTask(task="INC-1", to="user:bob"))
+    ask(world, ALICE, inventory_operations.GiveTask(task="INC-1", to="user:bob"))
     issue(world, ALICE, delegator=None, task="INC-3")
-    ask(world, ALICE, ops.Retire(task="INC-3"))
+    ask(world, ALICE, inventory_operations.Retire(task="INC-3"))
     assert world.check()
     edit(world.path, change)
     with pytest.raises(JitidError):
@@ -545,4 +585,10 @@ def test_the_secret_of_another_is_no_right_over_their_task(world: World) -> None
     """Whoever was shown a token of a task cannot name it as their own."""
     token = bearer(issue(world, ALICE, delegator=None, task="INC-1"))
     with pytest.raises(RefusedError):
-        ask(world, EVE, ops.Revoke(selection=Selection(), tokens=(Secret.single(token.reveal()),), most=None))
+        ask(
+            world,
+            EVE,
+            identity_operations.Revoke(
+                selection=Selection(), tokens=(Secret.single(token.reveal()),), most=None
+            ),
+        )

@@ -13,15 +13,15 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.access.grant import Wanted
-from jitid.capabilities.access.oidc import OidcIssuer, thumbprint
+from jitid.capabilities.access.oidc import thumbprint
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.access.presented_store import REMEMBERED, Presentation, PresentedStore
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
 from jitid.capabilities.directory.registry import Stated
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -33,7 +33,8 @@ from jitid.errors import (
 )
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
-from jitid.operation import base as ops
+from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.backup.test_copy_ledger import copied
@@ -86,7 +87,7 @@ def foreign(sub: str = "alice@example.com", **claims: Any) -> Secret:
 def use(world: World, who: Caller | None, proof: Secret, *, dry_run: bool = False, **fields: Any) -> Issued:
     """Issue by the proof that a token is; for None beside the ledger."""
     fields = {"delegator": None, "agent": "planner", **fields}
-    operation = ops.Issue(requests=(request(**fields),), delegator_token=proof, dry_run=dry_run)
+    operation = issue_operations.Issue(requests=(request(**fields),), delegator_token=proof, dry_run=dry_run)
     (issued,) = world.authority.perform(operation) if who is None else ask(world, who, operation)
     return issued
 
@@ -191,7 +192,7 @@ def test_agents_of_one_name_are_not_one_presenter(world: World) -> None:
     coder = Caller("agent:coder", frozenset(), None, "credential", credential=made.jti, agent="coder")
     proof = foreign()
     assert use(world, coder, proof)
-    renewed = world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    renewed = world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(made.token))))
     assert use(world, coder._replace(credential=renewed.credentials[0].jti), proof)
 
 
@@ -249,7 +250,7 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
     world.know("user:bob")
     world.register("planner", owner="user:alice")
     owner = caller("user:alice")
-    (made,) = ask(world, owner, ops.Issue(requests=(request(agent="planner", delegator=None),)))
+    (made,) = ask(world, owner, issue_operations.Issue(requests=(request(agent="planner", delegator=None),)))
     planner = world.authority.perform(Authenticate(bearer=made.credentials[0].secret))
     assert use(world, planner, foreign(azp="agent:planner"), agent="x", task="T-1")
     if change == "suspended":
@@ -274,7 +275,7 @@ def test_an_agent_that_may_not_go_on_is_no_actor(
     world.know("user:bob", aliases=(f"{ISSUER} bob@example.com",))
     world.register("planner", owner="user:alice")
     own = request(agent="planner", delegator=None)
-    (made,) = ask(world, caller("user:alice"), ops.Issue(requests=(own,)))
+    (made,) = ask(world, caller("user:alice"), issue_operations.Issue(requests=(own,)))
     if change == "lent by one that ended":
         lender = made
         plain = issue(world, EVE, agent="plain", delegator=None, task="T-eve")
@@ -317,7 +318,9 @@ def test_what_was_foreseen_is_asked_again_of_who_acts(
     world.know("user:bob")
     world.register("planner", owner="user:alice")
     (made,) = ask(
-        world, caller("user:alice"), ops.Issue(requests=(request(agent="planner", delegator=None),))
+        world,
+        caller("user:alice"),
+        issue_operations.Issue(requests=(request(agent="planner", delegator=None),)),
     )
     own = made.credentials[0]
     planner = world.authority.perform(Authenticate(bearer=own.secret))
@@ -446,14 +449,14 @@ def _wanting(world: World, who: Caller, **fields: Any) -> str:
     """Request what security has to approve of; return the id of the request."""
     with pytest.raises(ApprovalNeededError) as caught:
         wanted = request(**{"delegator": None, "agent": "payer", "scopes": ["pay:out"], **fields})
-        ask(world, who, ops.Issue(requests=(wanted,)))
+        ask(world, who, issue_operations.Issue(requests=(wanted,)))
     return caught.value.requests[0]
 
 
 def _agent_of(world: World, who: Caller, **fields: Any) -> tuple[Caller, Secret]:
     """Issue an identity for a caller; return the agent as a caller, and its token."""
     wanted = request(**{"delegator": None, "agent": "payer", "scopes": ["*:out"], **fields})
-    (made,) = ask(world, who, ops.Issue(requests=(wanted,)))
+    (made,) = ask(world, who, issue_operations.Issue(requests=(wanted,)))
     bearer = made.credentials[0].secret
     return world.authority.perform(Authenticate(bearer=bearer)), bearer
 
@@ -486,7 +489,11 @@ def test_a_requester_presents_no_approvers_token(world: World, who: str) -> None
     other = foreign("sam@example.com")
     assert ask(world, EVE, GrantApproval(id=id_, approver_token=other)).event is not None
     assert told(world, "approval-grant")[-1]["presenter"] == "user:eve"
-    ask(world, launcher, ops.Issue(requests=(request(delegator=None, agent="payer", scopes=["pay:out"]),)))
+    ask(
+        world,
+        launcher,
+        issue_operations.Issue(requests=(request(delegator=None, agent="payer", scopes=["pay:out"]),)),
+    )
     second = _wanting(world, launcher)
     assert ask(world, caller(SAM), GrantApproval(id=second)).event is not None
     assert "presenter" not in told(world, "approval-grant")[-1]
@@ -532,7 +539,7 @@ def test_who_had_a_requester_issued_is_found_to_the_end(world: World, by: str) -
     if by == "an agent of its":
         between, _ = _agent_of(world, gate, task="T4")
     wanted = request(agent="payer", delegator=None, scopes=["*:out"], task="T5")
-    operation = ops.Issue(requests=(wanted,), delegator_token=foreign("alice@example.com"))
+    operation = issue_operations.Issue(requests=(wanted,), delegator_token=foreign("alice@example.com"))
     (made,) = ask(world, between, operation)
     bearer = made.credentials[0].secret
     requester = world.authority.perform(Authenticate(bearer=bearer))

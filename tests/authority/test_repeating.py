@@ -10,10 +10,10 @@ import pytest
 from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as accesses
 from jitid.capabilities.access.grant import Wanted
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -26,7 +26,7 @@ from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Filter
-from jitid.operation import base as ops
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import World, policed, request
@@ -107,14 +107,14 @@ def test_a_key_is_for_one_request(world: World, change: dict[str, Any]) -> None:
 def test_a_renewal_is_no_issue_under_the_same_key(world: World) -> None:
     first = issue(world, BOB, delegator=None)
     with pytest.raises(UsageError):
-        ask(world, BOB, ops.Renew(request=RenewRequest(bearer(first))))
+        ask(world, BOB, issue_operations.Renew(request=RenewRequest(bearer(first))))
 
 
 def test_all_copies_are_made_anew(world: World) -> None:
     requests = (request(delegator=None, copies=3), request(delegator=None, task="T2", copies=2))
-    ask(world, BOB, ops.Issue(requests=requests))
+    ask(world, BOB, issue_operations.Issue(requests=requests))
     between = world.issue(task="T3")
-    second = ask(world, BOB, ops.Issue(requests=requests))
+    second = ask(world, BOB, issue_operations.Issue(requests=requests))
     assert sorted(live(world)) == sorted([between.jti, *jtis(*second)])
 
 
@@ -149,7 +149,7 @@ def test_what_was_approved_once_is_not_alive_after_a_lost_answer(world: World) -
 
 def test_a_renewal_again_leaves_one_successor(world: World) -> None:
     token = bearer(issue(world, caller(), delegator=None))
-    renew = ops.Renew(request=RenewRequest(token))
+    renew = issue_operations.Renew(request=RenewRequest(token))
     first = ask(world, BOB, renew)
     second = ask(world, BOB, renew)
     world.clock.now += world.terms.overlap
@@ -163,7 +163,7 @@ def test_a_renewal_again_leaves_one_successor(world: World) -> None:
 def test_a_renewal_asked_for_again_too_late_leaves_nothing(world: World) -> None:
     """What its successor stands for is dead by then, and dead stays dead."""
     token = bearer(issue(world, caller(), delegator=None))
-    renew = ops.Renew(request=RenewRequest(token))
+    renew = issue_operations.Renew(request=RenewRequest(token))
     ask(world, BOB, renew)
     world.clock.now += world.terms.overlap + 1
     with pytest.raises(InvalidCredentialError):

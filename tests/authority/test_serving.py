@@ -9,14 +9,19 @@ import pytest
 from jitid.authority.read_counts import Tally
 from jitid.capabilities.access.grant import Wanted, grant
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import ReplayDecisions
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
 from jitid.values.secret import Secret
@@ -45,10 +50,12 @@ def test_a_request_is_found_again_by_its_trace(world: World) -> None:
     issue(world, caller(trace=TRACE.replace("4bf9", "0bf9")), delegator=None)
     issue(world, caller(), delegator=None)
     for trace in (TRACE, "4bf92f3577b34da6a3ce929d0e0e4736"):
-        found = world.authority.perform(ops.ReadLog(chosen=LogFilter(trace=trace), limit=None))
+        found = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(trace=trace), limit=None))
         assert [event["trace"] for event in found] == [TRACE]
     for trace in ("00", "00f067aa0ba902b7", ""):
-        assert not world.authority.perform(ops.ReadLog(chosen=LogFilter(trace=trace), limit=None))
+        assert not world.authority.perform(
+            audit_operations.ReadLog(chosen=LogFilter(trace=trace), limit=None)
+        )
 
 
 def test_the_ledger_stays_open_for_others(world: World) -> None:
@@ -116,9 +123,9 @@ def test_an_agent_delegates_by_its_own_credential_only(world: World) -> None:
 def test_the_holder_renews_and_hands_back(world: World) -> None:
     agent = caller("agent:planner", delegator=None, agent="planner")
     token = bearer(issue(world, caller(), delegator=None))
-    renewed = ask(world, agent, ops.Renew(request=RenewRequest(token)))
+    renewed = ask(world, agent, issue_operations.Renew(request=RenewRequest(token)))
     (one,) = renewed.credentials
-    ended = ask(world, agent, ops.HandBack(token=one.secret, id=one.id))
+    ended = ask(world, agent, identity_operations.HandBack(token=one.secret, id=one.id))
     assert ended.ended.radius.credentials
 
 
@@ -127,8 +134,12 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
     (mine,) = issue(world, caller(), delegator=None, task="T1").credentials
     (others,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for id_ in (mine.id, mine.jti):
-        ask(world, caller(), ops.Revoke(selection=Selection(ids=(id_,)), most=None))
-    ask(world, caller("user:eve"), ops.Revoke(selection=Selection(), tokens=(others.secret,), most=None))
+        ask(world, caller(), identity_operations.Revoke(selection=Selection(ids=(id_,)), most=None))
+    ask(
+        world,
+        caller("user:eve"),
+        identity_operations.Revoke(selection=Selection(), tokens=(others.secret,), most=None),
+    )
     (again,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for selection in (
         Selection(ids=(again.id,)),
@@ -139,7 +150,7 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
         Selection(),
     ):
         with pytest.raises(RefusedError, match="needs the role responder"):
-            ask(world, caller(), ops.Revoke(selection=selection, most=None))
+            ask(world, caller(), identity_operations.Revoke(selection=selection, most=None))
     assert world.verify(again.secret.reveal())
 
 
@@ -153,24 +164,24 @@ def test_agents_of_one_name_end_nothing_of_each_others(world: World) -> None:
     (made,) = child.credentials
     for who in (other, caller("agent:planner", delegator=None, agent="planner")):
         for operation in (
-            ops.Revoke(selection=Selection(ids=(made.id,)), most=None),
-            ops.Revoke(selection=Selection(), tokens=(made.secret,), most=None),
+            identity_operations.Revoke(selection=Selection(ids=(made.id,)), most=None),
+            identity_operations.Revoke(selection=Selection(), tokens=(made.secret,), most=None),
         ):
             with pytest.raises(RefusedError):
                 ask(world, who, operation)
     assert world.verify(made.secret.reveal())
-    ask(world, one, ops.Revoke(selection=Selection(ids=(made.id,)), most=None))
+    ask(world, one, identity_operations.Revoke(selection=Selection(ids=(made.id,)), most=None))
 
 
 def test_who_opened_a_task_ends_it(world: World) -> None:
     issue(world, caller(), delegator=None, task="T1")
     issue(world, caller("user:eve"), delegator=None, task="T2")
     issue(world, caller(), delegator=None, task="T2")
-    ask(world, caller(), ops.Retire(task="T1"))
+    ask(world, caller(), inventory_operations.Retire(task="T1"))
     for task in ("user:eve/T2", "T3"):
         with pytest.raises(NotFoundError, match="yours or shared with you"):
-            ask(world, caller(), ops.Retire(task=task))
-    ask(world, caller(), ops.Retire(task="T2"))
+            ask(world, caller(), inventory_operations.Retire(task=task))
+    ask(world, caller(), inventory_operations.Retire(task="T2"))
     with world.ledger.read() as snapshot:
         tasks = [TaskStore(snapshot).find_task("T2", name) for name in ("user:bob", "user:eve")]
     assert [task is not None and task.ended_at is None for task in tasks] == [False, True]
@@ -181,17 +192,21 @@ def test_only_an_admin_accepts_the_clock(kept: World) -> None:
     kept.clock.now += 90_000
     for roles in ((), ("issuer",), ("responder",)):
         with pytest.raises(RefusedError, match="needs the role admin"):
-            ask(kept, caller("user:bob", *roles), ops.Retire(task="T1", accept_clock=True))
-    ask(kept, caller("user:bob", "admin", "responder"), ops.Retire(task="T1", accept_clock=True))
+            ask(kept, caller("user:bob", *roles), inventory_operations.Retire(task="T1", accept_clock=True))
+    ask(
+        kept,
+        caller("user:bob", "admin", "responder"),
+        inventory_operations.Retire(task="T1", accept_clock=True),
+    )
 
 
 def test_refusals_are_told_once_and_counted(world: World) -> None:
     """A flood of them does not fill the ledger."""
     for _ in range(50):
         with pytest.raises(RefusedError):
-            ask(world, caller(), ops.ListKeys())
+            ask(world, caller(), trust_operations.ListKeys())
         with pytest.raises(RefusedError):
-            ask(world, caller("user:eve"), ops.ListKeys())
+            ask(world, caller("user:eve"), trust_operations.ListKeys())
     assert [event["by"] for event in told(world, "denial")] == ["user:bob", "user:eve"]
     assert world.authority.tally is not None
     world.authority.tally.tell(world.ledger)
@@ -200,7 +215,7 @@ def test_refusals_are_told_once_and_counted(world: World) -> None:
         ("user:eve", {"ListKeys": 49}),
     ]
     with pytest.raises(RefusedError):
-        ask(world, caller(), ops.ListKeys())
+        ask(world, caller(), trust_operations.ListKeys())
     assert len(told(world, "denial")) == 3
 
 
@@ -228,9 +243,11 @@ def test_the_log_tells_agents_apart_that_share_a_name(world: World) -> None:
     assert [event["by"] for event in made] == ["agent:planner"] * 2
     assert [event["by_id"] for event in made] == [agent.identity for agent, _ in agents]
     for (agent, _), event in zip(agents, made, strict=True):
-        found = world.authority.perform(ops.ReadLog(chosen=LogFilter(by=agent.identity), limit=None))
+        found = world.authority.perform(
+            audit_operations.ReadLog(chosen=LogFilter(by=agent.identity), limit=None)
+        )
         assert [each["seq"] for each in found] == [event["seq"]]
-    both = world.authority.perform(ops.ReadLog(chosen=LogFilter(by="agent:planner"), limit=None))
+    both = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(by="agent:planner"), limit=None))
     assert [each["seq"] for each in both] == [event["seq"] for event in made]
     assert world.check()
 
@@ -241,7 +258,11 @@ def test_no_agent_hides_its_refusals_behind_a_namesake(world: World) -> None:
     for agent in agents:
         for _ in range(3):
             with pytest.raises(RefusedError):
-                ask(world, agent, ops.Revoke(selection=Selection(delegators=("user:eve",)), most=None))
+                ask(
+                    world,
+                    agent,
+                    identity_operations.Revoke(selection=Selection(delegators=("user:eve",)), most=None),
+                )
     assert [event["by_id"] for event in told(world, "denial")] == [agent.identity for agent in agents]
     assert world.authority.tally is not None
     world.authority.tally.tell(world.ledger)
@@ -268,8 +289,8 @@ def test_reads_are_told_together(world: World) -> None:
     verifier = caller("system:gate", "verifier")
     events = len(world.events())
     for _ in range(20):
-        ask(world, verifier, ops.Verify(token=Secret.single(made.token)))
-    ask(world, verifier, ops.PublishKeys())
+        ask(world, verifier, identity_operations.Verify(token=Secret.single(made.token)))
+    ask(world, verifier, trust_operations.PublishKeys())
     assert len(world.events()) == events
     world.reopen()
     (reads,) = told(world, "reads")
@@ -295,7 +316,7 @@ def test_a_refusal_that_cannot_be_recorded_is_counted(kept: World) -> None:
     def refused(times: int) -> None:
         for _ in range(times):
             with pytest.raises(RefusedError):
-                ask(kept, caller(), ops.ListKeys())
+                ask(kept, caller(), trust_operations.ListKeys())
 
     kept.clock.now += 90_000
     refused(3)
@@ -312,7 +333,7 @@ def test_a_refusal_that_cannot_be_recorded_is_counted(kept: World) -> None:
 
 
 def test_whoever_has_the_files_may_do_anything(world: World) -> None:
-    ask(world, Caller("tester", None), ops.RotateKey(algorithm="EdDSA"))
+    ask(world, Caller("tester", None), trust_operations.RotateKey(algorithm="EdDSA"))
 
 
 def test_one_s_own_is_looked_at_by_its_token_as_by_its_id(world: World) -> None:
@@ -328,7 +349,10 @@ def test_one_s_own_is_looked_at_by_its_token_as_by_its_id(world: World) -> None:
     certificate = Secret.single(certified.secret.reveal("certificate"))
     tokens = ((bearer(child), coder), (bearer(below), coder), (certificate, agent))
     for token, holder in tokens:
-        looks: tuple[ops.Operation[Any], ...] = (ops.Inspect(token=token), ops.Verify(token=token))
+        looks: tuple[ops.Operation[Any], ...] = (
+            inventory_operations.Inspect(token=token),
+            identity_operations.Verify(token=token),
+        )
         for look in looks:
             for who in (bob, agent, holder):
                 assert ask(world, who, look)
@@ -336,13 +360,13 @@ def test_one_s_own_is_looked_at_by_its_token_as_by_its_id(world: World) -> None:
                 with pytest.raises(RefusedError):
                     ask(world, who, look)
     with pytest.raises(RefusedError):
-        ask(world, coder, ops.Inspect(token=bearer(top)))
+        ask(world, coder, inventory_operations.Inspect(token=bearer(top)))
 
 
 def test_what_is_told_of_reads_is_no_decision(world: World) -> None:
     """Whoever asks policies about all that was decided meets those events too."""
     world.issue()
-    ask(world, caller("system:gate", "verifier"), ops.PublishKeys())
+    ask(world, caller("system:gate", "verifier"), trust_operations.PublishKeys())
     world.reopen()
     found = world.authority.perform(ReplayDecisions(old=tuple(default_files()), new=tuple(default_files())))
     assert (found.requests, found.changes) == (1, [])

@@ -8,13 +8,15 @@ import pytest
 
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.decisions.operations import Explain, ReplayDecisions
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.use.authorization import Asked, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import JitidError, PolicyDeniedError
 from jitid.model.caller import Caller
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from tests.authority.callers import ask, bearer, caller, issue
 from tests.builders import World, policed, request
@@ -62,12 +64,12 @@ def refused(world: World, who: Caller, rule: str, operation: ops.Operation[Any])
 def test_nobody_else_gets_what_a_rule_permits_on_somebodys_task(world: World) -> None:
     under(world, OWNED)
     wanted = request(task="REL-7", **CERTIFICATE)
-    refused(world, MALLORY, "kind-by-name", ops.Issue(requests=(wanted,)))
-    refused(world, MALLORY, "kind-by-name", ops.Issue(requests=(wanted,), dry_run=True))
+    refused(world, MALLORY, "kind-by-name", issue_operations.Issue(requests=(wanted,)))
+    refused(world, MALLORY, "kind-by-name", issue_operations.Issue(requests=(wanted,), dry_run=True))
     assert issue(world, ALICE, task="REL-7", **CERTIFICATE).kind == "ssh-cert"
     # Her own task of the name, which she has by now, gives it no more than before.
     issue(world, MALLORY, task="REL-7", delegator=None)
-    refused(world, MALLORY, "kind-by-name", ops.Issue(requests=(wanted,)))
+    refused(world, MALLORY, "kind-by-name", issue_operations.Issue(requests=(wanted,)))
     world.check()
 
 
@@ -75,11 +77,11 @@ def test_who_joins_a_task_is_on_its_owners(world: World) -> None:
     """And what is given away is its new owner's from then on."""
     under(world, OWNED)
     issue(world, ALICE, task="REL-7", delegator=None)
-    ask(world, ALICE, ops.ShareTask(task="REL-7", names=("user:bob",)))
+    ask(world, ALICE, inventory_operations.ShareTask(task="REL-7", names=("user:bob",)))
     assert issue(world, BOB, task="user:alice/REL-7", **CERTIFICATE).kind == "ssh-cert"
-    ask(world, ALICE, ops.GiveTask(task="REL-7", to="user:bob"))
+    ask(world, ALICE, inventory_operations.GiveTask(task="REL-7", to="user:bob"))
     wanted = request(task="user:bob/REL-7", **CERTIFICATE)
-    refused(world, BOB, "kind-by-name", ops.Issue(requests=(wanted,)))
+    refused(world, BOB, "kind-by-name", issue_operations.Issue(requests=(wanted,)))
     world.check()
 
 
@@ -89,21 +91,21 @@ def _through(world: World, opener: Caller, who: Caller) -> dict[str, ops.Operati
     scopes, task = ("a:b",), "REL-7"
     if who is not opener:
         issue(world, opener, task=task, delegator=None)
-        ask(world, opener, ops.ShareTask(task=task, names=(who.name,)))
+        ask(world, opener, inventory_operations.ShareTask(task=task, names=(who.name,)))
         task = f"{opener.name}/{task}"
     held = issue(world, who, task=task, delegator=None, agent="lead", scopes=scopes, may_audience=("urn:x",))
     token = bearer(held)
     child = request(task=None, delegator=None, parent=token, agent="coder", scopes=scopes)
     under(world, PLAIN + DEPLOY)
     return {
-        "issue": ops.Issue(requests=(request(task=task, delegator=None),)),
-        "delegate": ops.Issue(requests=(child,)),
+        "issue": issue_operations.Issue(requests=(request(task=task, delegator=None),)),
+        "delegate": issue_operations.Issue(requests=(child,)),
         "attach": Attach(request=AttachRequest(token, "jwt", audiences=("urn:x",))),
         "authorize": Authorize(
             asked=(Asked(token, check_action("a:b"), "x"),), audiences=(world.ledger.names.issuer,)
         ),
         "explain": Explain(token=token),
-        "renew": ops.Renew(request=RenewRequest(token)),
+        "renew": issue_operations.Renew(request=RenewRequest(token)),
     }
 
 
@@ -144,9 +146,9 @@ def test_what_was_decided_is_asked_again_with_the_owner_of_then(world: World) ->
     for who in (ALICE, MALLORY, BOB):
         for _ in range(2):
             issue(world, who, task="REL-7", delegator=None)
-    ask(world, ALICE, ops.ShareTask(task="REL-7", names=("user:bob",)))
+    ask(world, ALICE, inventory_operations.ShareTask(task="REL-7", names=("user:bob",)))
     joined = issue(world, BOB, task="user:alice/REL-7", delegator=None)
-    ask(world, agent(world, joined), ops.Renew(request=RenewRequest(bearer(joined))))
+    ask(world, agent(world, joined), issue_operations.Renew(request=RenewRequest(bearer(joined))))
     files = [(("p.cedar", text),) for text in (PLAIN, PLAIN + DEPLOY)]
     replayed = world.authority.perform(ReplayDecisions(old=files[0], new=files[1]))
     assert sum(one.credentials for one in replayed.changes) == 4
@@ -163,7 +165,7 @@ def test_what_lives_is_asked_about_with_its_owner(world: World, condition: str) 
     under(world, PLAIN)
     for who in (MALLORY, ALICE, BOB):
         issue(world, who, task="REL-7", delegator=None)
-    ask(world, ALICE, ops.ShareTask(task="REL-7", names=("user:bob",)))
+    ask(world, ALICE, inventory_operations.ShareTask(task="REL-7", names=("user:bob",)))
     issue(world, BOB, task="user:alice/REL-7", delegator=None)
     rule = f'@id("new") forbid (principal, action == Action::"issue", resource) unless {{ {condition} }};'
     under(world, PLAIN + rule)
@@ -178,15 +180,15 @@ def test_nobody_makes_their_own_count_as_anothers_by_giving_that_one_the_task(
     """What was issued before counts as on a task of the one who had it; what the new owner issues, as on theirs."""
     asked = _through(world, MALLORY, MALLORY)
     under(world, PLAIN)
-    ask(world, MALLORY, ops.ShareTask(task="REL-7", names=(ALICE.name, BOB.name)))
+    ask(world, MALLORY, inventory_operations.ShareTask(task="REL-7", names=(ALICE.name, BOB.name)))
     for one in (ALICE, BOB):
         issue(world, one, task="user:mallory/REL-7", delegator=None)
-    ask(world, MALLORY, ops.GiveTask(task="REL-7", to=ALICE.name))
-    ask(world, ALICE, ops.ShareTask(task="REL-7", names=(BOB.name,)))
+    ask(world, MALLORY, inventory_operations.GiveTask(task="REL-7", to=ALICE.name))
+    ask(world, ALICE, inventory_operations.ShareTask(task="REL-7", names=(BOB.name,)))
     later = issue(world, BOB, task="user:alice/REL-7", delegator=None, scopes=("a:b",))
     under(world, PLAIN + DEPLOY)
     assert not _passes(world, MALLORY, MALLORY, asked[name])
     child = request(task=None, delegator=None, parent=bearer(later), agent="coder")
-    assert _passes(world, ALICE, BOB, ops.Issue(requests=(child,)))
+    assert _passes(world, ALICE, BOB, issue_operations.Issue(requests=(child,)))
     assert issue(world, ALICE, task="REL-7", delegator=None).task == "REL-7"
     world.check()

@@ -24,7 +24,10 @@ from jitid.backup.snapshot import Progress
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.trust.operations import RotateKey
 from jitid.config.effective import Config, load
 from jitid.errors import (
     IntegrityError,
@@ -39,7 +42,6 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.approval import ApprovalState
-from jitid.operation.base import RotateKey, SignHead, VerifyLog
 from tests.builders import World, edit, modes, open_sqlite
 from tests.capabilities.adopt.test_adoption import adopt, listed
 from tests.capabilities.issue.office import BOTH, PAY, Office

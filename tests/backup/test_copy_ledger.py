@@ -12,9 +12,13 @@ import pytest
 
 from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.issue.operations import Issue, Renew
+from jitid.capabilities.issue.token_operations import Introspect
+from jitid.capabilities.trust.operations import PublishSshRevocations, RotateKey
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.crypto import jws
@@ -32,7 +36,7 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.model.ledger_rows import Filter
-from jitid.operation.base import Inspect, Issue, PublishSshRevocations, Renew, RotateKey, SignHead, VerifyLog
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit, request
 from tests.capabilities.trust.test_own_issuer import IN_USE

@@ -11,10 +11,15 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.backup.copy_ledger import Copy, copy
+from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.integrity.audit_export import verify_export
+from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
+from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Settle
+from jitid.capabilities.trust.operations import RotateKey
 from jitid.errors import (
     BusyError,
     ClockError,
@@ -33,7 +38,6 @@ from jitid.ledger.postgres.session import NoLedgerError, Session
 from jitid.ledger.seal import must_not_be
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
-from jitid.operation.base import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
 from jitid.policy.default import default_files
 from tests.backup.test_copy_ledger import twin
 from tests.builders import KINDS, NOW, World, open_postgres, policed, request

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from jitid.capabilities.scan.hits import Searcher
-from jitid.capabilities.scan.source import Item
+from jitid.capabilities.scan.item import Item
 from jitid.search.secret_shapes import PRINT, Looks, Shape
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jitid.capabilities.issue.request import IssueRequest
 from jitid.ledger.sqlite import folder as ledger_folder
+from jitid.model.request import IssueRequest
 from jitid.policy.default import default_files
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

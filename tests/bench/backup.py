@@ -11,9 +11,9 @@ from pathlib import Path
 
 from jitid.backup import archive, revive, snapshot
 from jitid.backup.snapshot import Progress
+from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import vacuum as sqlite_vacuum
-from jitid.operation.base import VerifyLog
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

@@ -13,13 +13,13 @@ from typing import Any
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.issue.request import MOST_AT_ONCE, IssueRequest
 from jitid.capabilities.leak import leaks
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.operations import AddLeaks
 from jitid.cli.leak.search_stream import StreamSearch
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import AddLeaks
+from jitid.model.request import MOST_AT_ONCE, IssueRequest
 from tests.bench import ground
 from tests.bench.ground import SCOPES, Ground
 from tests.bench.measure import Row, Series, duration, seconds, under

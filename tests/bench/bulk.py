@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.issue.request import IssueRequest
 from jitid.cli.issue import issue_many
+from jitid.model.request import IssueRequest
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, in_turns, over, per_second, rate

@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.issue.request import IssueRequest, Terms
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_rows import Names
+from jitid.model.request import IssueRequest
+from jitid.operation.terms import Terms
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.values import strict_json

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from jitid.capabilities.directory import facts
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.integrity import verify_delegators
 from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.model.delegator import Delegator
 from tests.bench import ground, peers
@@ -62,10 +62,10 @@ def govern(ledger: Path) -> None:
     held = ledger_folder.open_ledger(str(ledger), by="bench", timeout=30.0)
     with held.write() as transaction:
         DirectoryChanges(transaction).put_delegators(people)
-        directory = verify_delegators.digest(DirectoryStore(transaction))
+        directory = facts.digest(DirectoryStore(transaction))
         transaction.append(
             "delegator-import",
-            {"people": len(people), "directory": directory, "digests": verify_delegators.FORM},
+            {"people": len(people), "directory": directory, "digests": facts.FORM},
         )
     held.close()
     text = "".join(

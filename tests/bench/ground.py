@@ -13,10 +13,10 @@ import jitid
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_or_create_local
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import MOST_AT_ONCE, IssueRequest
+from jitid.capabilities.issue.operations import Issue
 from jitid.config import effective
 from jitid.model.credential import PROOFS
-from jitid.operation.base import Issue
+from jitid.model.request import MOST_AT_ONCE, IssueRequest
 from jitid.values.scope import Scope
 
 ROOT = Path(jitid.__file__).parent.parent

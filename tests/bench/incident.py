@@ -11,9 +11,9 @@ from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.operations import AddLeaks, ListLeaks
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.leak import LeakFilter
-from jitid.operation.base import AddLeaks, ListLeaks
 from jitid.search.find import Finds
 from tests.bench import fleet, ground
 from tests.bench.ground import Ground

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.request import IssueRequest
 from jitid.capabilities.sweep.finding import Coverage, Finding
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
+from jitid.model.request import IssueRequest
 from jitid.model.target import Target
-from jitid.operation.base import Sweep
 from tests.bench import secretstore
 from tests.bench.ground import Ground, authority, copies, issue
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

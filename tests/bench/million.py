@@ -10,8 +10,11 @@ from itertools import count
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.inventory.operations import ListCredentials
+from jitid.capabilities.trust.operations import RevokeKey
 from jitid.model.ledger_rows import Filter, Selection
-from jitid.operation.base import ListCredentials, Revoke, RevokeKey, VerifyLog
 from tests.bench import fleet, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, duration, in_turns, seconds, under

@@ -15,6 +15,7 @@ from typing import Any
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_or_create_local
 from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.config import effective
 from jitid.ledger.postgres import home
@@ -22,7 +23,6 @@ from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
-from jitid.operation.base import Sweep
 from tests.bench import ground, history
 from tests.bench.fleet import terms
 from tests.bench.ground import ROOT, Ground

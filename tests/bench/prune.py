@@ -8,10 +8,10 @@ from pathlib import Path
 from time import perf_counter
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.integrity.operations import Prune, VerifyLog
 from jitid.ledger import expiry
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
-from jitid.operation.base import Prune, VerifyLog
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, duration, seconds, under

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_or_create_local
-from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.trust import offline
 from jitid.capabilities.trust.publish_folder import publish
 from jitid.config import effective
 from jitid.crypto import jws, status_list
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import Revoke
+from jitid.model.request import IssueRequest
 from jitid.system.files import sync_folder
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from jitid.capabilities.issue.request import IssueRequest
+from jitid.model.request import IssueRequest
 from tests.bench import ground
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, size, under

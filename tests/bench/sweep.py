@@ -11,11 +11,11 @@ from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.sweep.finding import Finding, Remedied
+from jitid.capabilities.sweep.operations import Fix, Sweep
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
-from jitid.operation.base import Fix, Sweep
 from tests.bench import history, peers
 from tests.bench.fleet import terms
 from tests.bench.ground import Command, Ground

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity.operations import Revoke, Verify
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import Revoke, Verify
 from jitid.values.secret import Secret
 from tests.bench import ground, peers
 from tests.bench.ground import Ground

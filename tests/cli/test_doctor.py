@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.integrity import examination
-from jitid.capabilities.integrity.examination import Status
 from jitid.doctor import installation_check
+from jitid.model.check import Status
 from tests.programs import Shop
 from tests.real import Shell, command, need, other_user, reachable, tmpfs
 

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.leak.store import LeakStore
 from jitid.model.leak import LeakFilter
-from jitid.operation.base import Renew
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import World, edit
 from tests.cli.test_trace import FILLER, SPOILT, pieces

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jitid.capabilities.adopt.operations import Adopt
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport, Reported
 from jitid.cli.identity import revoke_many
 from jitid.cli.leak import leak_sources
@@ -20,7 +22,6 @@ from jitid.errors import IncompleteError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.sighting import MOST_PLACES, Sighting
-from jitid.operation import base as ops
 from jitid.search.encodings import DEPTH
 from jitid.search.hidden import DEEP
 from jitid.search.pasted import LONGEST
@@ -51,7 +52,9 @@ def add(world: World, search: ReportSearch, room: int | None = None) -> list[Rep
     came = []
     with search:
         for finds, sightings in search.batches(room):
-            operation = ops.AddLeaks(finds=finds, report=LeakReport("git", None), sightings=sightings)
+            operation = leak_operations.AddLeaks(
+                finds=finds, report=LeakReport("git", None), sightings=sightings
+            )
             came.append(world.authority.perform(operation))
             search.answered(came[-1].marks)
     return came
@@ -77,7 +80,7 @@ def test_each_finding_of_ours_is_told_by_its_place(world: World, tmp_path: Path)
     search = ReportSearch(path)
     (came,) = add(world, search)
     assert (len(came.new), came.places, search.findings, search.ours) == (2, 3, 4, 3)
-    leaks = world.authority.perform(ops.ShowLeaks(jtis=(one.jti,)))
+    leaks = world.authority.perform(leak_operations.ShowLeaks(jtis=(one.jti,)))
     assert [each.sighting for each in leaks[0].seen] == [
         Sighting("src/app.py", 3, REVISION, 1_795_521_600, "gitleaks token"),
         Sighting("b.py", 1, None, None, "gitleaks token"),
@@ -98,7 +101,7 @@ def test_of_a_string_in_a_thousand_places_a_hundred_are_kept(
     came = add(world, search, room)
     assert len(came) == 1 if room is None else len(came) > 1
     assert (search.findings, search.ours) == (1_002, 1_001)
-    (leak,) = world.authority.perform(ops.ShowLeaks(jtis=(one.jti,)))
+    (leak,) = world.authority.perform(leak_operations.ShowLeaks(jtis=(one.jti,)))
     assert leak.leaked.places is not None
     assert (len(leak.seen), leak.leaked.places.total) == (MOST_PLACES, 1_000)
     world.check()
@@ -113,7 +116,7 @@ def test_places_are_counted_however_many_batches_they_come_in(
     came = add(world, ReportSearch(path))
     assert len(came) == 4
     assert sum(one.places for one in came) == 500
-    (leak,) = world.authority.perform(ops.ShowLeaks(numbers=tuple(came[0].new)))
+    (leak,) = world.authority.perform(leak_operations.ShowLeaks(numbers=tuple(came[0].new)))
     assert leak.leaked.places is not None
     assert leak.leaked.places.total == 500
     assert not any(one.places for one in add(world, ReportSearch(path)))
@@ -140,7 +143,7 @@ def test_a_hidden_string_beside_a_plain_one_is_found(
     backup = base64.b64encode(b"a token: " + hidden.token.encode()).decode()
     text = f"TOKEN={plain.token} BACKUP={backup}\n" + "some text\n" * (padding // 10)
     came = add(world, ReportSearch(written(tmp_path / "found.json", [finding(text)])))
-    found = world.authority.perform(ops.ShowLeaks(numbers=tuple(came[0].new)))
+    found = world.authority.perform(leak_operations.ShowLeaks(numbers=tuple(came[0].new)))
     assert {one.leaked.leak.jti for one in found} == {plain.jti, hidden.jti}
 
 
@@ -196,7 +199,7 @@ def test_of_a_report_that_is_cut_short_nothing_is_recorded(world: World, tmp_pat
     path.write_text(json.dumps([finding(world.issue().token)] * 3)[:-20])
     with pytest.raises(UsageError, match=r"cut short.*after 2 findings"):
         add(world, ReportSearch(str(path)))
-    assert not world.authority.perform(ops.ListLeaks(chosen=LeakFilter(), limit=9)).leaks
+    assert not world.authority.perform(leak_operations.ListLeaks(chosen=LeakFilter(), limit=9)).leaks
 
 
 def test_what_it_says_and_how_it_ends(tmp_path: Path) -> None:
@@ -227,12 +230,12 @@ class _Given:
 def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> None:
     """The guard counts all of them first, and what is told is of all."""
     made = [world.issue(kind="opaque") for _ in range(5)]
-    operation = ops.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
+    operation = identity_operations.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
     given = cast("Globals", _Given())
     with pytest.raises(TooManyError, match="more than 4: 5 live credentials of 5 identities"):
         revoke_many.end(given, world.authority, operation, 80)
     assert "revoke" not in [event["op"] for event in world.events()]
-    few = ops.Revoke(selection=operation.selection, most=5, reason="leaked")
+    few = identity_operations.Revoke(selection=operation.selection, most=5, reason="leaked")
     ended = revoke_many.end(given, world.authority, few, 80)
     assert (ended.credentials, ended.radius.identities, ended.radius.tasks) == (5, 5, 1)
     events = [event for event in world.events() if event["op"] == "revoke"]

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from jitid.capabilities.scan.hits import Hit, Searcher
-from jitid.capabilities.scan.source import Item
+from jitid.capabilities.scan.item import Item
 from jitid.cli.leak import scan_store
 from jitid.cli.leak.scan_count import Counted
 from jitid.cli.leak.scan_findings import offline

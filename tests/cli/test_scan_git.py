@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.cli.invocation import Globals
 from jitid.cli.leak import scan_work
 from jitid.cli.leak.scan import scan
 from jitid.errors import UsageError
 from jitid.model.sighting import Sighting
-from jitid.operation import base as ops
 from tests.builders import World
 from tests.capabilities.scan.gitrepo import WHEN, Made, opaque
 
@@ -68,7 +68,7 @@ def test_what_is_reported_is_kept_with_its_commit(
     status, document = told(capfd, world, made, report=True, revoke=True)
     assert status == 0
     assert {found["rule"] for found in document["findings"]} == {"secret-dead"}
-    (leak,) = world.authority.perform(ops.ShowLeaks(numbers=(1,)))
+    (leak,) = world.authority.perform(leak_operations.ShowLeaks(numbers=(1,)))
     assert {seen.sighting for seen in leak.seen} == {
         Sighting("a", 2, first, WHEN, "jitid scan"),
         Sighting("b", 1, first, WHEN, "jitid scan"),

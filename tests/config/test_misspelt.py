@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import tomli_w
 
-from jitid.capabilities.access import oidc
-from jitid.capabilities.targets.targets import check
 from jitid.config import settings
 from jitid.config.config_file import TABLES
 from jitid.config.effective import load
 from jitid.config.settings import SETTINGS
 from jitid.errors import ConfigurationError, ExitStatus
 from jitid.issuers.by_kind import COMMON, options_of
+from jitid.issuers.targets import check
+from jitid.model import oidc_issuer
 from jitid.model.caller import ROLES
 from jitid.model.credential import MADE
 from jitid.model.target import StatedTarget
@@ -77,7 +77,7 @@ def mistakes() -> Iterator[Mistake]:
     yield Mistake({"socket": {"delegator": {"alice": "usr:alice"}}}, "socket.delegator.alice", "user")
     for key in ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients"):
         yield Mistake({"oidc": {ISSUER: {wrong(key): "x"}}}, f"oidc.{ISSUER}", key)
-    for key, choices in (("kind", oidc.KINDS), ("algorithms", oidc.ALGORITHMS)):
+    for key, choices in (("kind", oidc_issuer.KINDS), ("algorithms", oidc_issuer.ALGORITHMS)):
         for value in choices:
             yield Mistake({"oidc": {ISSUER: {key: wrong(value)}}}, f"oidc.{ISSUER}.{key}", value)
     yield Mistake(

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.targets.targets import Targets, check
 from jitid.config.effective import load
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.by_kind import COMMON, options_of
+from jitid.issuers.targets import Targets, check
 from jitid.keys.keyring import Signer
 from jitid.model.credential import OUTSIDE, Kind
 from jitid.model.target import StatedTarget, Target, jti_of, name_at

@@ -14,12 +14,12 @@ import pytest
 
 from jitid.backup import destination
 from jitid.backup.snapshot import Progress
-from jitid.capabilities.integrity.examination import Status
 from jitid.config.effective import Config, load
 from jitid.doctor import upkeep
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.lock import FairLock
+from jitid.model.check import Status
 from tests.builders import World, edit, make_database
 from tests.postgres import Postgres
 

@@ -7,6 +7,7 @@ import subprocess
 
 from hypothesis import given
 
+from jitid.capabilities.sweep import findings_prometheus
 from jitid.capabilities.sweep.findings_view import SweptRow
 from jitid.formats import prometheus
 from tests.capabilities.sweep.swept import RULES, ended, finding, sweeps, whole
@@ -19,7 +20,7 @@ _SAMPLE = re.compile(rf"[a-zA-Z_:][\w:]*(?:\{{{_LABEL}(?:,{_LABEL})*\}})? -?\d+(
 
 def written(rows: list[SweptRow]) -> str:
     """Return a result as metrics."""
-    return "".join(prometheus.text(iter(rows), RULES))
+    return "".join(findings_prometheus.text(iter(rows), RULES))
 
 
 def values(rows: list[SweptRow]) -> dict[str, str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.exec import ExecIssuer
 from jitid.issuers.target_issuer import OutsideIssuer
+from jitid.issuers.targets import Targets
 from jitid.model.target import Record
 from tests.issuers.places import ISSUER, Place
 from tests.programs import Shop

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.targets.targets import Targets
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.exec import MOST_ANSWER, ExecIssuer
+from jitid.issuers.targets import Targets
 from jitid.model.target import Life, Settlement, StatedTarget
 from tests.issuers.execplace import ExecPlace
 from tests.real import until

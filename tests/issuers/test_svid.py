@@ -19,10 +19,10 @@ from jitid.capabilities.trust.certificate_operations import (
     PublishRevocations,
     RequestAuthority,
 )
+from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
 from jitid.capabilities.trust.x509_authority import Bundle
 from jitid.crypto.der import to_pem
 from jitid.errors import NotFoundError, UsageError
-from jitid.operation.base import ListKeys, RevokeKey, RotateKey
 from jitid.values.names import decode_segment, spiffe_id
 from jitid.values.secret import Secret
 from tests.builders import Made, World

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from jitid.authority.wire import codec
+from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema
-from jitid.operation import base as ops
-from jitid.operation import codec
 from tests.builders import Database, World, modes
 from tests.fixtures import wire
 from tests.fixtures.before import LAST, Past, answers, read, seconds, unpack
@@ -103,7 +103,7 @@ def _live(world: World, home: Path) -> None:
     with pytest.raises(InvalidCredentialError):
         world.verify(root)
     head = (home / "heads/last.jws").read_text().strip()
-    verified = world.authority.perform(ops.VerifyLog(expected_head=head))
+    verified = world.authority.perform(integrity_operations.VerifyLog(expected_head=head))
     told = [event["op"] for event in world.events()[events:]]
     assert told == ["expire", "issue", "issue", "revoke", "retire"]
     assert verified.events == world.check()

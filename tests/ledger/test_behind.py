@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import verify_log
+from jitid.capabilities.integrity.operations import Prune
 from jitid.errors import IntegrityError
 from jitid.ledger.transaction import Transaction
-from jitid.operation.base import Prune
 from tests.builders import DAY, Database, World, in_postgres
 from tests.eventful import live_through_everything
 
@@ -102,7 +102,7 @@ def _sees(world: World, change: str) -> bool:
             for statement in change.split(";"):
                 told = statement.strip() if Database.server is None else in_postgres(statement.strip())
                 assert transaction.db.execute(told).rowcount > 0, change
-            audit_log.verify(transaction, transaction.names, None)
+            verify_log.verify(transaction, transaction.names, None)
             raise _UnseenError
     except IntegrityError:
         return True

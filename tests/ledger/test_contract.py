@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.store import RowStore
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger import policies
@@ -365,7 +365,7 @@ def test_the_whole_of_a_ledger_verifies(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
     with place.again().read() as snapshot:
-        done = audit_log.verify(snapshot, NAMES, snapshot.head())
+        done = verify_log.verify(snapshot, NAMES, snapshot.head())
     assert (done.events, done.members) == (8, 9)
 
 
@@ -375,4 +375,4 @@ def test_a_member_without_an_event_is_found(place: Place) -> None:
         CredentialChanges(transaction).end(Selection(tasks=("T1",)), State.REVOKED)
         transaction.append("note", {})
     with place.ledger.read() as snapshot, pytest.raises(IntegrityError):
-        audit_log.verify(snapshot, NAMES, None)
+        verify_log.verify(snapshot, NAMES, None)

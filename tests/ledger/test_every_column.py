@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.capabilities.audit import audit_log
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.integrity import verify_log
+from jitid.capabilities.integrity.operations import CutLog, Prune
+from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.transaction import Transaction
-from jitid.operation.base import CutLog, Issue, Prune, Renew
+from jitid.model.request import RenewRequest
 from tests.builders import DAY, World, open_sqlite, request
 from tests.eventful import leave_marks, live_through_everything
 
@@ -246,7 +247,7 @@ class Kept:
                     transaction.db.execute(statement, values)
                 except sqlite3.IntegrityError:
                     raise _ImpossibleError from None
-                audit_log.verify(transaction, transaction.names, None)
+                verify_log.verify(transaction, transaction.names, None)
                 raise _UnseenError
         except (IntegrityError, _ImpossibleError):
             return True
@@ -312,7 +313,7 @@ def _holds(path: Path, clock: Callable[[], float]) -> bool:
     """Tell whether `audit verify` finds nothing."""
     try:
         with closing(open_sqlite(path, clock)) as ledger, ledger.read() as snapshot:
-            audit_log.verify(snapshot, snapshot.names, None)
+            verify_log.verify(snapshot, snapshot.names, None)
     except IntegrityError:
         return False
     return True

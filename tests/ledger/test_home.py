@@ -15,11 +15,13 @@ import pytest
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import examine, open_local, open_or_create_local
 from jitid.backup.transfer import Wanted, copy_ledger
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.config import effective
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
 from jitid.ledger.postgres import home
-from jitid.operation import base as ops
 from tests.builders import request
 from tests.ledger.proxy import Proxy
 from tests.postgres import Postgres
@@ -87,7 +89,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def issue(authority: LocalAuthority, **fields: Any) -> str:
     """Issue one credential, and return its id."""
-    (issued,) = authority.perform(ops.Issue(requests=(request(**fields),)))
+    (issued,) = authority.perform(issue_operations.Issue(requests=(request(**fields),)))
     return str(issued.credentials[0].id)
 
 
@@ -190,7 +192,7 @@ def test_a_machine_without_keys_takes_the_ledger_that_is_there(
     issue(first)
     second = machine.first_use(place, str(tmp_path / "second"))
     issue(second, kind="opaque")
-    second.perform(ops.RotateKey(algorithm="EdDSA"))
+    second.perform(trust_operations.RotateKey(algorithm="EdDSA"))
     issue(second)
     shutil.copytree(machine.data / "authority", tmp_path / "third")
     third = machine.first_use(place, str(tmp_path / "third"))
@@ -217,8 +219,8 @@ def test_two_ledgers_do_not_share_a_folder_of_keys(
     asking: list[Callable[[], object]] = [
         partial(issue, there, kind="jwt"),
         partial(issue, there, kind="ssh-cert"),
-        partial(there.perform, ops.RotateKey(algorithm="EdDSA")),
-        partial(there.perform, ops.RotateKey(algorithm="ES256", use="x509")),
+        partial(there.perform, trust_operations.RotateKey(algorithm="EdDSA")),
+        partial(there.perform, trust_operations.RotateKey(algorithm="ES256", use="x509")),
         partial(there.perform, RequestAuthority()),
     ]
     for ask in asking:
@@ -309,8 +311,8 @@ def test_a_first_use_whose_commit_is_in_doubt_is_gone_on_with(
     assert not home.has_keys(str(machine.data / "authority"))
     authority = machine.first_use(place)
     issue(authority)
-    assert authority.perform(ops.VerifyLog()).events == 2
-    (key,) = authority.perform(ops.ListKeys())
+    assert authority.perform(integrity_operations.VerifyLog()).events == 2
+    (key,) = authority.perform(trust_operations.ListKeys())
     assert (machine.data / "authority/keys" / key.key.kid).is_file()
     authority.close()
     assert ledgers(postgres_server, place) == ["jitid"]

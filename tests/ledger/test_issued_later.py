@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import InvalidCredentialError
-from jitid.operation import base as ops
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import DAY, Made, World
@@ -41,7 +41,7 @@ def _verify(world: World, made: Made) -> bool:
 
 
 def _inspect(world: World, made: Made) -> bool:
-    return bool(world.authority.perform(ops.Inspect(id=made.jti)).active)
+    return bool(world.authority.perform(inventory_operations.Inspect(id=made.jti)).active)
 
 
 def _introspect(world: World, made: Made) -> bool:

@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.identity import ownership
+from jitid.capabilities.directory import ownership
+from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema
 from jitid.ledger.transaction import Transaction
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Filter, Selection
-from jitid.operation.base import Renew, Revoke
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put
 from tests.eventful import leave_marks, live_through_everything

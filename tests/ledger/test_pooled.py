@@ -14,8 +14,12 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open import open_local, open_or_create_local
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.rules import NAMES as RULES
 from jitid.capabilities.sweep.thresholds import Limits
@@ -27,7 +31,7 @@ from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session, open_connection
 from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Filter, Names, Selection
-from jitid.operation import base as ops
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests import pgbouncer, postgres
 from tests.builders import put_chain, request
@@ -108,13 +112,13 @@ def settings(address: str, folder: Path) -> effective.Config:
 
 def issue(authority: LocalAuthority, **fields: Any) -> Any:
     """Issue one credential."""
-    (issued,) = authority.perform(ops.Issue(requests=(request(**fields),)))
+    (issued,) = authority.perform(issue_operations.Issue(requests=(request(**fields),)))
     return issued.credentials[0]
 
 
 def live(authority: LocalAuthority) -> set[str]:
     """Return the ids of what lives."""
-    asked = ops.ListCredentials(
+    asked = inventory_operations.ListCredentials(
         chosen=Filter(live=True), sort="id", descending=False, after=None, limit=10_000
     )
     return {one.id for one in authority.perform(asked).credentials}
@@ -127,7 +131,7 @@ def token(made: Any) -> Secret:
 
 def revoke(authority: LocalAuthority, id_: str) -> None:
     """End an identity and what is below it."""
-    authority.perform(ops.Revoke(selection=Selection(ids=(id_,)), reason=None, most=None))
+    authority.perform(identity_operations.Revoke(selection=Selection(ids=(id_,)), reason=None, most=None))
 
 
 def work(authority: LocalAuthority) -> str:
@@ -137,16 +141,16 @@ def work(authority: LocalAuthority) -> str:
         authority, parent=token(root), agent="coder", kind="opaque", task=None, delegator=None, scopes=()
     )
     kept = issue(authority, task="T2")
-    renewed = authority.perform(ops.Renew(request=RenewRequest(token=token(kept))))
+    renewed = authority.perform(issue_operations.Renew(request=RenewRequest(token=token(kept))))
     for one in (root, child, renewed.credentials[0]):
-        assert authority.perform(ops.Verify(token=token(one), audiences=())).id == one.id
+        assert authority.perform(identity_operations.Verify(token=token(one), audiences=())).id == one.id
     revoke(authority, root.id)
     for one in (root, child):
         with pytest.raises(InvalidCredentialError, match="revoked"):
-            authority.perform(ops.Verify(token=token(one), audiences=()))
-    found = authority.perform(ops.Sweep(rules=tuple(RULES), limits=Limits(), most=100))
+            authority.perform(identity_operations.Verify(token=token(one), audiences=()))
+    found = authority.perform(sweep_operations.Sweep(rules=tuple(RULES), limits=Limits(), most=100))
     assert not [one.rule for one in found if isinstance(one, Finding) and one.rule == "audit-gap"]
-    assert authority.perform(ops.VerifyLog()).events >= 5
+    assert authority.perform(integrity_operations.VerifyLog()).events >= 5
     return str(kept.id)
 
 
@@ -200,7 +204,7 @@ def test_behind_a_pooler_there_is_one_ledger(
     pooled.close()
     with_session = opening(direct(server, name, user), tmp_path)
     assert live(with_session) == alive
-    assert with_session.perform(ops.VerifyLog()).events
+    assert with_session.perform(integrity_operations.VerifyLog()).events
     with_session.close()
     assert ledgers(server, name) == ["jitid"]
     must_leave_nothing(pooler, user, name)
@@ -258,7 +262,7 @@ def test_clients_at_once_share_few_sessions(
             kept.add(issue(authority, task=f"K{number}-{turn}", kind=("opaque", "jwt")[turn % 2]).id)
             revoke(authority, root.id)
             with pytest.raises(InvalidCredentialError, match="revoked"):
-                authority.perform(ops.Verify(token=token(root), audiences=()))
+                authority.perform(identity_operations.Verify(token=token(root), audiences=()))
         authority.close()
         return kept
 
@@ -267,7 +271,7 @@ def test_clients_at_once_share_few_sessions(
     authority = opening(direct(server, name, "app"), tmp_path)
     assert len(kept) == 15
     assert live(authority) == kept
-    authority.perform(ops.VerifyLog())
+    authority.perform(integrity_operations.VerifyLog())
     authority.close()
     assert ledgers(server, name) == ["jitid"]
 

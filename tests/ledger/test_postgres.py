@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
 from jitid.errors import (
     ConfigurationError,
@@ -34,7 +39,7 @@ from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import Session, open_connection
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Filter, Selection
-from jitid.operation import base as ops
+from jitid.model.request import IssueRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request
 from tests.ledger.proxy import Proxy
@@ -69,14 +74,14 @@ def open_authority(tmp_path: Path) -> Iterator[Callable[..., LocalAuthority]]:
 def issue(authority: LocalAuthority, **fields: Any) -> Any:
     """Issue one credential."""
     wanted: IssueRequest = request(**fields)
-    (issued,) = authority.perform(ops.Issue(requests=(wanted,)))
+    (issued,) = authority.perform(issue_operations.Issue(requests=(wanted,)))
     return issued.credentials[0]
 
 
 def live(authority: LocalAuthority, **chosen: Any) -> list[str]:
     """Return the ids of what lives."""
     page = authority.perform(
-        ops.ListCredentials(
+        inventory_operations.ListCredentials(
             chosen=Filter(live=True, **chosen), sort="id", descending=False, after=None, limit=10_000
         )
     )
@@ -117,7 +122,7 @@ def test_sixty_four_issuers_lose_nothing(address: str, open_authority: Callable[
     authority = open_authority(address)
     assert len(made) == 192
     assert set(live(authority)) == set(made)
-    assert authority.perform(ops.VerifyLog()).events == 193
+    assert authority.perform(integrity_operations.VerifyLog()).events == 193
 
 
 def test_revoking_while_children_are_issued_leaves_none_alive(
@@ -142,10 +147,10 @@ def test_revoking_while_children_are_issued_leaves_none_alive(
         begun.wait()
         while len(live(first)) < 20:
             assert not all(one.done() for one in working)
-        first.perform(ops.Revoke(selection=Selection(ids=(root.id,)), reason=None, most=None))
+        first.perform(identity_operations.Revoke(selection=Selection(ids=(root.id,)), reason=None, most=None))
         assert all(one.result() >= 0 for one in working)
     assert live(first) == []
-    assert first.perform(ops.VerifyLog()).events > 20
+    assert first.perform(integrity_operations.VerifyLog()).events > 20
 
 
 def test_writers_that_only_add_run_side_by_side(address: str) -> None:
@@ -248,15 +253,15 @@ def test_what_was_edited_is_found_by_whoever_remembers_it_otherwise(
 ) -> None:
     authority = open_authority(address)
     issue(authority, kind="jwt", task="T1")
-    authority.perform(ops.Retire(task="T1"))
-    (key,) = authority.perform(ops.ListKeys())
-    authority.perform(ops.RevokeKey(kid=key.key.kid, most=None))
+    authority.perform(inventory_operations.Retire(task="T1"))
+    (key,) = authority.perform(trust_operations.ListKeys())
+    authority.perform(trust_operations.RevokeKey(kid=key.key.kid, most=None))
     with pytest.raises(PolicyDeniedError):
         issue(authority, kind="opaque", task="T1")
-    authority.perform(ops.VerifyLog())
+    authority.perform(integrity_operations.VerifyLog())
     postgres_server.execute(edit, database=address.rpartition("/")[2])
     with pytest.raises(IntegrityError):
-        authority.perform(ops.VerifyLog())
+        authority.perform(integrity_operations.VerifyLog())
 
 
 @pytest.mark.parametrize("undone", [False, True], ids=["committed", "undone"])
@@ -319,13 +324,15 @@ def test_another_machine_signs_with_a_key_of_its_own(
     with pytest.raises(IntegrityError, match="on this machine") as refused:
         issue(other, kind="jwt")
     assert "jitid keys rotate" in str(refused.value.hint)
-    change = other.perform(ops.RotateKey(algorithm="EdDSA"))
+    change = other.perform(trust_operations.RotateKey(algorithm="EdDSA"))
     assert change.retired == ()
     theirs = issue(other, kind="jwt")
     for authority in (one, other):
         for made in (mine, theirs):
-            assert authority.perform(ops.Verify(token=made.secret, audiences=())).id == made.id
-    assert other.perform(ops.RotateKey(algorithm="EdDSA")).retired == (change.kid,)
+            assert (
+                authority.perform(identity_operations.Verify(token=made.secret, audiences=())).id == made.id
+            )
+    assert other.perform(trust_operations.RotateKey(algorithm="EdDSA")).retired == (change.kid,)
     issue(one, kind="jwt")
 
 
@@ -339,14 +346,14 @@ def test_each_machine_is_an_x509_authority_of_its_own(
     with pytest.raises(IntegrityError, match="keys for x509 is on this machine") as refused:
         issue(other, kind="x509-svid")
     assert "jitid keys rotate --use x509" in str(refused.value.hint)
-    other.perform(ops.RotateKey(algorithm="ES256", use="x509"))
+    other.perform(trust_operations.RotateKey(algorithm="ES256", use="x509"))
     theirs = issue(other, kind="x509-svid")
     for authority in (one, other):
         assert len(authority.perform(PublishBundle()).roots) == 2
         for made in (mine, theirs):
             shown = Secret.single(made.secret.reveal("certificate"))
-            assert authority.perform(ops.Verify(token=shown, audiences=())).id == made.id
-    one.perform(ops.Revoke(selection=Selection(ids=(mine.id, theirs.id)), most=None))
+            assert authority.perform(identity_operations.Verify(token=shown, audiences=())).id == made.id
+    one.perform(identity_operations.Revoke(selection=Selection(ids=(mine.id, theirs.id)), most=None))
     for authority in (one, other):
         (listed,) = authority.perform(PublishRevocations())
         assert listed.revoked == 1
@@ -358,7 +365,7 @@ def test_a_denial_is_told_beside_others(address: str, open_authority: Callable[.
         issue(authority, scopes=("*",), sensitivity="critical")
     (denial,) = [
         event["op"]
-        for event in authority.perform(ops.ReadLog(chosen=_everything(), limit=None))
+        for event in authority.perform(audit_operations.ReadLog(chosen=_everything(), limit=None))
         if event["op"] == "denial"
     ]
     assert denial == "denial"

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import introspection
+from jitid.capabilities.integrity import verify_log
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.sqlite import folder
 from tests.real import Shell, need
@@ -176,7 +176,7 @@ def _is_valid(ledger: Path, token: str) -> bool:
     opened = folder.open_ledger(str(ledger), by="tester", timeout=5.0)
     try:
         with opened.read() as snapshot:
-            audit_log.verify(snapshot, opened.names, None)
+            verify_log.verify(snapshot, opened.names, None)
             try:
                 introspection.verify(snapshot, opened.names, token, None)
             except InvalidCredentialError:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.audit import audit_log
-from jitid.capabilities.integrity import member_rows
+from jitid.capabilities.integrity import member_rows, verify_log
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_issued import Alike, IssuedMembers
+from jitid.capabilities.issue.operations import Issue
 from jitid.errors import IntegrityError
 from jitid.ledger.transaction import Transaction
-from jitid.operation.base import Issue
 from tests.builders import World, put, request
 from tests.ledger.places import Place
 
@@ -124,7 +123,7 @@ def _verdict(world: World, edit: str, row: int) -> str | None:
             except sqlite3.IntegrityError as error:
                 raise IntegrityError(str(error)) from None
             db.execute("DROP TABLE before")
-            audit_log.verify(transaction, transaction.names, None)
+            verify_log.verify(transaction, transaction.names, None)
             raise _UnseenError
     except IntegrityError as error:
         return error.message

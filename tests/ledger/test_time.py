@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.open import open_local
-from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.store import RowStore
 from jitid.config import effective
 from jitid.errors import ClockError, IntegrityError
@@ -157,7 +157,7 @@ def test_more_than_one_transaction_closes_stays_dead_under_an_accepted_clock(pla
         assert not CredentialStore(snapshot).credentials(
             Filter(live=True), "id", descending=False, after=None, limit=9
         )
-        audit_log.verify(snapshot, NAMES, None)
+        verify_log.verify(snapshot, NAMES, None)
 
 
 def test_expiry_is_closed_as_an_event_that_names_its_members(place: Place) -> None:

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable
 
 from jitid.authority import open as authority_open
-from jitid.capabilities.issue.request import IssueRequest
+from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.issue.operations import Issue
 from jitid.config import effective
 from jitid.errors import StorageError
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import IssueRequest
 from jitid.operation.authority import Authority
-from jitid.operation.base import Issue, Revoke
 
 ISSUED, REVOKED, FAILED, WRONG = "issued", "revoked", "failed", "wrong"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.aws import session_policy, sts, target_table
 from jitid.issuers.target_issuer import OutsideIssuer
+from jitid.issuers.targets import Targets
 from jitid.model.target import StatedTarget
 from jitid.values.times import parse_time
 from tests.man.source import displays, items, plain, read, section

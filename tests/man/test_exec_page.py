@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.inventory.operations import Retire
+from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.store import OutsideStore
-from jitid.capabilities.targets.targets import Targets
 from jitid.issuers import exec as program
+from jitid.issuers.targets import Targets
 from jitid.model.target import Life, Record, Settlement, StatedTarget
-from jitid.operation.base import Issue, Retire
 from tests.builders import World, request
 from tests.man.source import displays, items, macros, read, section
 from tests.programs import Shop

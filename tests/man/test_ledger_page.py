@@ -15,6 +15,8 @@ import pytest
 import jitid
 from jitid.backup.revive import revive
 from jitid.backup.snapshot import Told
+from jitid.capabilities.audit.operations import SignHead
+from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
@@ -26,7 +28,6 @@ from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.ledger.transaction import Transaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
-from jitid.operation.base import CutLog, ExportLog, Prune, SignHead
 from jitid.policy.decision import Standing
 from jitid.values.ids import approval_id
 from jitid.values.strict_json import loads

@@ -6,8 +6,8 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.openbao import lease
+from jitid.issuers.targets import Targets
 from jitid.issuers.template import FIELDS
 from jitid.model.target import StatedTarget
 from tests.man.source import displays, items, plain, read, section

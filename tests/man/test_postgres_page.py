@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jitid.capabilities.targets.targets import Targets
 from jitid.issuers.postgres import role
+from jitid.issuers.targets import Targets
 from jitid.model.target import Settlement, StatedTarget
 from tests.issuers.places import make
 from tests.issuers.postgresplace import PostgresPlace, roles_server

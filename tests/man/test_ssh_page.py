@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.targets.targets import Targets
 from jitid.issuers import ssh_cert
+from jitid.issuers.targets import Targets
 from jitid.model.target import StatedTarget
 from tests.man.source import displays, items, plain, read, section
 from tests.real import need

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory.operations import ListCredentials
+from jitid.capabilities.issue.operations import Attach, Renew
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import FIRST_NAMESPACE, Liveness, Process
-from jitid.operation.base import ListCredentials, Renew
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.system.processes import liveness, orphans, this_process
 from jitid.values.secret import Secret
 from tests.builders import NOW, World

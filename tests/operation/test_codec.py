@@ -14,8 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import jitid
+from jitid.authority.wire import codec, field_table
+from jitid.authority.wire.annotations import operations, result_of
+from jitid.authority.wire.shape_of import item_of
+from jitid.authority.wire.shapes import Definitions
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import TooManyError
-from jitid.capabilities.issue.request import IssueRequest, RenewRequest
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.errors import (
     ApprovalNeededError,
     BusyError,
@@ -28,11 +35,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.model.ledger_rows import Selection
-from jitid.operation import base as ops
-from jitid.operation import codec, field_table
-from jitid.operation.annotations import operations, result_of
-from jitid.operation.shape_of import item_of
-from jitid.operation.shapes import Definitions
+from jitid.model.request import IssueRequest, RenewRequest
 from jitid.search.find import Finds
 from jitid.values import strict_json
 from jitid.values.secret import Secret, new_opaque
@@ -95,7 +98,7 @@ def test_every_operation_travels_or_is_said_to_be_local() -> None:
 
 def test_no_two_records_have_one_schema() -> None:
     """Records of one name in several modules are told apart."""
-    from jitid.operation import shape_of
+    from jitid.authority.wire import shape_of
 
     names: dict[str, set[Any]] = {}
     called = shape_of._called
@@ -250,7 +253,7 @@ def test_what_is_no_operation_for_others_cannot_be_asked(name: str) -> None:
 
 def test_an_answer_may_tell_more_than_is_known() -> None:
     """An authority is upgraded before its clients are."""
-    operation = ops.ShowTask(name="T1")
+    operation = inventory_operations.ShowTask(name="T1")
     task = {"key": 1, "name": "T1", "purpose": None, "sensitivity": "low", "deadline": 2, "opened_at": 1}
     row = {"task": {**task, "ended_at": None, "new": 1}, "credentials": 1, "live": 1, "now": 1, "more": []}
     assert codec.decode_result(operation, row).task.name == "T1"
@@ -261,16 +264,16 @@ def test_an_answer_may_tell_more_than_is_known() -> None:
 
 def test_a_token_in_an_answer_cannot_act_on_a_terminal() -> None:
     """It is printed as it is."""
-    operation = ops.Renew(request=RenewRequest(Secret.single("t")))
+    operation = issue_operations.Renew(request=RenewRequest(Secret.single("t")))
     with pytest.raises(StorageError, match=r"credentials\[0\]\.secret: a token of visible"):
         codec.decode_result(operation, {"credentials": [{"id": "i", "jti": "j", "secret": "\x1b[2J"}]})
 
 
 def test_what_is_as_usual_is_not_sent() -> None:
     """An older authority understands a newer client that asks for nothing new."""
-    operation = ops.Renew(request=RenewRequest(Secret.single("t")))
+    operation = issue_operations.Renew(request=RenewRequest(Secret.single("t")))
     assert codec.encode_operation(operation) == {"request": {"token": "t"}}
-    sent = codec.encode_operation(ops.Issue(requests=(IssueRequest("T1", "user:alice", "bot"),)))
+    sent = codec.encode_operation(issue_operations.Issue(requests=(IssueRequest("T1", "user:alice", "bot"),)))
     assert sent == {"requests": [{"task": "T1", "delegator": "user:alice", "agent": "bot"}]}
 
 
@@ -279,7 +282,7 @@ def test_tokens_that_were_found_are_whole_ones_of_ours() -> None:
     finds = Finds()
     finds.signed["eyJhbGciOiJFZERTQSJ9.e30.AAAA"] = 1
     with pytest.raises(UsageError, match="signed"):
-        codec.decode_operation("Trace", codec.encode_operation(ops.Trace(finds=finds)))
+        codec.decode_operation("Trace", codec.encode_operation(leak_operations.Trace(finds=finds)))
 
 
 def _needed() -> ApprovalNeededError:
@@ -372,5 +375,5 @@ def test_any_document_is_some_error(document: Any) -> None:
 
 def test_a_selection_is_sent_as_bytes_and_ids() -> None:
     """Fingerprints are base64url without padding."""
-    operation = ops.Revoke(selection=Selection(fingerprints=(b"\xff" * 32,)), most=None)
+    operation = identity_operations.Revoke(selection=Selection(fingerprints=(b"\xff" * 32,)), most=None)
     assert codec.encode_operation(operation)["selection"] == {"fingerprints": ["_" * 42 + "8"]}

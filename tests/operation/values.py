@@ -12,16 +12,15 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from jitid.authority import answer_fields
+from jitid.authority.wire import answer_fields, field_table
+from jitid.authority.wire import fields as common
+from jitid.authority.wire.annotations import fields_of
 from jitid.capabilities.directory.roster.roster_entry import KEEP
 from jitid.capabilities.sweep.known_findings import Known
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.errors import UsageError
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
-from jitid.operation import field_table
-from jitid.operation import fields as common
-from jitid.operation.annotations import fields_of
 from jitid.operation.base import Operation
 from jitid.search.find import Finds
 from jitid.values.ids import access_id, credential_id, identity_id

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.scan.hits import Searcher
-from jitid.capabilities.scan.source import Item
+from jitid.capabilities.scan.item import Item
 from jitid.search.find import AFTER, BEFORE
 from jitid.search.secret_shapes import LONGEST, PRINT, Looks, Shape
 

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 
 from jitid.authority.guard import DUTIES
-from jitid.operation import codec
-from jitid.operation.annotations import operations
+from jitid.authority.wire import codec
+from jitid.authority.wire.annotations import operations
 from tests.server.asking import API, EXCHANGE, TYPE, Asked, asking, grant
 from tests.serving import Answer, Served, serving
 

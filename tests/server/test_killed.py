@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.issue.request import IssueRequest
-from jitid.operation.base import Issue
-from jitid.operation.codec import encode_operation
+from jitid.authority.wire.codec import encode_operation
+from jitid.capabilities.issue.operations import Issue
+from jitid.model.request import IssueRequest
 from tests.ledger.test_lost import shell_over
 from tests.real import Shell, need, need_root, until
 from tests.server.asking import grant

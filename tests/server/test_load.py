@@ -14,9 +14,9 @@ import pytest
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.access.assertion import TYPE
-from jitid.capabilities.issue.request import AttachRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
 from jitid.config.effective import load
+from jitid.model.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.crypto.signed import P256, jwk, token

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.operation import codec
+from jitid.authority.wire import codec
 from tests import real
 from tests.authority.callers import FOUND_OUT
 from tests.serving import Answer, Served, serving

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.issue.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 from jitid.model.delegation import Grant, widenings
+from jitid.model.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
 from jitid.values import audience, pattern_index, scope
 from jitid.values.scope import Scope, common, covers, intersection, normalise, uncovered
 

@@ -26,9 +26,9 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import seal
-from jitid.model import reach
 from jitid.model.access import ALL_AUDIENCES, Access, AccessState, Presented
 from jitid.model.caller import ROLES, Caller
+from jitid.operation import reach
 from jitid.redaction.token_format import is_opaque
 from jitid.values import audience, strict_json
 from jitid.values.ids import access_id, new_uuid7, parse_access_id, parse_id

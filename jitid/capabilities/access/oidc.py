@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from shlex import quote as word
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access import key_sets
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
+from jitid.model.oidc_issuer import _FORMS, KINDS, OidcIssuer, Proof, Sort
 from jitid.values import issuer_names, strict_json
 from jitid.values.names import check_delegator
 from jitid.values.text import quote, safe
@@ -19,8 +19,6 @@ from jitid.values.text import quote, safe
 if TYPE_CHECKING:
     from jwt.algorithms import Algorithm
 
-Sort = Literal["id_token", "access_token", "jwt"]
-"""What a token is said to be (RFC 8693, section 3); a `jwt` is either of the others."""
 
 CLOCK_LEEWAY = 60
 """So many seconds may the issuer's clock be ahead of ours."""
@@ -36,61 +34,6 @@ _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 _LONGEST = 100
 _TOLD = 5
 """So many names are told in a sentence, and so many characters of each."""
-
-# What a key for an algorithm looks like: its type, its curve, the public members that make it.
-_FORMS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
-    "RS256": ("RSA", None, ("n", "e")),
-    "PS256": ("RSA", None, ("n", "e")),
-    "ES256": ("EC", "P-256", ("x", "y")),
-    "EdDSA": ("OKP", "Ed25519", ("x",)),
-}
-ALGORITHMS = tuple(_FORMS)
-KINDS = ("user", "system")
-"""Of the names that an issuer may prove."""
-
-
-class OidcIssuer(NamedTuple):
-    """One issuer whose ID tokens prove a delegator, as the configuration has it."""
-
-    issuer: str
-    jwks: str
-    """Where its keys are: an absolute path, or an https address (http on the loopback interface only)."""
-    audience: str
-    """What the issuer writes into `aud` for us."""
-    claim: str = "sub"
-    """The claim whose value names the delegator; `email` counts only with `email_verified`."""
-    kind: str = "user"
-    """What the value names: a `user` or a `system`."""
-    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA", "PS256")
-    names: tuple[str, ...] | None = None
-    """Patterns of the names, without their kind, that it may prove; None: all, if no other issuer proves this kind."""
-    clients: tuple[tuple[str, str], ...] = ()
-    """Pairs of a client id at the issuer and the caller of the authority that has it."""
-
-
-class Proof(NamedTuple):
-    """Who asks, as an issuer has proved it."""
-
-    delegator: str
-    issuer: str
-    subject: str
-    expires_at: int
-    mark: bytes
-    """SHA-256 that identifies the token, in any spelling of its signature."""
-    proved_at: int | None = None
-    """When it was issued, or the subject logged in, whichever is earlier; None if it does not say."""
-    may_act: Mapping[str, Any] | None = None
-    """Who alone may act for the subject, if the token says so (RFC 8693, section 4.4)."""
-    clients: tuple[str, ...] = ()
-    """The clients that the token was issued to (`azp`, `client_id`), as the issuer calls them; not jitid itself."""
-    cnf: Mapping[str, Any] | None = None
-    """The key whose possession its presenter must prove, if the token says so (RFC 7800)."""
-    callers: Mapping[str, str] = MappingProxyType({})
-    """Client id at the issuer -> the caller of the authority that has it."""
-
-    def caller(self, client: str) -> str:
-        """Return the caller that a client of the issuer is."""
-        return self.callers.get(client, client)
 
 
 def verify_token(

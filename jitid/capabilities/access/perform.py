@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.repeat import GRANTED, once
 from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
-from jitid.capabilities.access.store import AccessChanges, AccessStore
+from jitid.capabilities.access.store import AccessChanges, AccessStore, assertion_digest
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.integrity.verify_marks import assertion_digest
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
+from jitid.ledger.idempotency import GRANTED
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.values.ids import parse_access_id
 from jitid.values.times import over
@@ -39,9 +38,7 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
         case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
             return _make(inside, one)
         case ops.RevokeAccess():
-            from jitid.authority.guard import has_role
-
-            alone = not has_role(inside.caller, ops.RevokeAccess)
+            alone = not inside.has_role(ops.RevokeAccess)
             with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
                 return grant.revoke(transaction, one.ids, one.names, one.reason, alone=alone)
         case ops.ListAccess():
@@ -73,9 +70,7 @@ def _make(
     about_audiences = isinstance(operation, ops.GrantAccess) and operation.wanted.audiences
     places = inside.terms().places if about_audiences else ()
     try:
-        return once(
-            inside.ledger,
-            inside.caller,
+        made: grant.Granted = inside.once(
             operation,
             lambda transaction: _made(transaction, operation, inside.caller, places),
             GRANTED,
@@ -87,6 +82,7 @@ def _make(
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)
         raise
+    return made
 
 
 def _made(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger import select
 from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, Presented
+from jitid.values import strict_json
 from jitid.values.ids import access_id, parse_access_id
 from jitid.values.times import check_times
 
@@ -180,3 +182,8 @@ def _access(row: Any) -> Access:
             "an access credential in the ledger holds what no ledger writes", "run: jitid audit verify"
         ) from error
     return found
+
+
+def assertion_digest(client: str, jti: str, until: int) -> str:
+    """Return SHA-256 over what the mark of a used assertion says, as hex: a canonical JSON array."""
+    return sha256(strict_json.dumps([client, jti, until]).encode()).hexdigest()

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
-from jitid.capabilities.adopt.store import AdoptedChanges, AdoptedStore
+from jitid.capabilities.adopt.store import AdoptedChanges, AdoptedStore, adopted_digest
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
-from jitid.capabilities.integrity.verify_tasks import adopted_digest
 from jitid.capabilities.issue.mint import new_ids
 from jitid.errors import UsageError
 from jitid.issuers.adopted_secret import reference_of

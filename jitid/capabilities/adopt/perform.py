@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority.adopted_shapes import shapes
-from jitid.authority.prove import prove
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops
+from jitid.capabilities.adopt.known_shapes import shapes
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.replacement import Replacement
-    from jitid.capabilities.targets.targets import Targets
+    from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.model.standing_secret import StandingSecret
 
@@ -162,7 +161,7 @@ def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:
         lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
-    return done if done.event is None else done._replace(unproved=prove(inside.ledger))
+    return done if done.event is None else done._replace(unproved=inside.prove())
 
 
 def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:

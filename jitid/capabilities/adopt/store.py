@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
+    from jitid.model.task import Task
 
 # Whatever is missing is told as missing: then it is not what the event says.
 _MEMBERS = """
@@ -201,3 +203,12 @@ class AdoptedChanges(AdoptedStore):
             ("credential", "name", "fingerprint"),
             [(row.credential, *part) for row in rows for part in row.parts.items()],
         )
+
+
+def adopted_digest(tasks: Iterable[Task]) -> str:
+    """Return SHA-256, as hex, over the tasks of adopted secrets in their order: a canonical JSON array.
+
+    It has an array for each: name, opener and sensitivity.
+    """
+    told = [[task.name, task.opener, task.sensitivity] for task in tasks]
+    return sha256(strict_json.dumps(told).encode()).hexdigest()

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.integrity.cut_store import CutStore, Segment
-from jitid.capabilities.integrity.members import Members
-from jitid.capabilities.integrity.verify_cuts import CutMembers
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.policies import kept
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
-from jitid.model.chain import Chain, Walk, links, marks, over
-from jitid.model.event import BrokenChainError, Event, Head, Link
+from jitid.model.chain import over
+from jitid.model.event import Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.task import parse_task
 from jitid.values import strict_json
@@ -51,18 +45,6 @@ class LogFilter(NamedTuple):
     event: int | None = None
     trace: str | None = None
     """The trace id of the request (W3C Trace Context, section 3.2.2.3), or its whole `traceparent`."""
-
-
-class Verification(NamedTuple):
-    """What was checked, and held."""
-
-    events: int
-    """How many there are."""
-    members: int
-    """Rows of the ledger that were compared with the events that issued and ended them."""
-    head: Head
-    cut: int | None = None
-    """The number of an event that the expected head tells of and that was cut here: its segment has it."""
 
 
 def log(
@@ -210,159 +192,3 @@ def _head(claims: Mapping[str, Any]) -> Head:
     if ends and head.hash != over(ends):
         raise ValueError(head)
     return head
-
-
-class ContradictedError(IntegrityError):
-    """A head that was kept elsewhere tells of other events than the ledger has."""
-
-
-class Remembered:
-    """A head that was kept elsewhere, which the chains must run through; None remembers nothing.
-
-    Raises:
-        ContradictedError: it tells of a chain that is not there.
-
-    """
-
-    def __init__(self, head: Head | None, chains: Sequence[Chain], begun: Head | None = None) -> None:
-        """Args: `begun` is the head at the end of what was cut; None where nothing was."""
-        self._head = head
-        self.cut: int | None = None
-        """The number of an event that it tells of, and that cannot be met here any more."""
-        try:
-            self._marks = {} if head is None else marks(head, chains)
-            ends = {} if begun is None else marks(begun, chains)
-        except BrokenChainError as error:
-            raise ContradictedError(
-                f"{error} that the remembered head tells of: the ledger is an older copy"
-            ) from error
-        for seq, hash_ in ends.items():
-            self.meet(seq, hash_)
-        self._through = max(ends, default=0)
-
-    def meet(self, seq: int, hash_: bytes) -> None:
-        """Compare an event. Raises ContradictedError if the head tells of another in its place."""
-        if self._marks.pop(seq, hash_) != hash_:
-            raise ContradictedError(
-                f"event {seq} is not the one that the remembered head tells of: history was rewritten"
-            )
-
-    def must_be_met(self, walk: Walk, last: int) -> None:
-        """Raise ContradictedError unless every event that the head tells of was there; `last` is the last that was."""
-        for seq in [seq for seq in self._marks if seq <= self._through]:
-            del self._marks[seq]
-            self.cut = seq
-        if self._marks:
-            raise ContradictedError(
-                f"the chain ends at event {last}, and the remembered head is event {min(self._marks)}: "
-                "its tail was cut, or the ledger is an older copy"
-            )
-        if self._head is not None and self._head.chains:
-            for end in links(self._head):
-                if not end.length and walk.openings[end.chain] != end.hash:
-                    raise ContradictedError(
-                        f"chain {end.chain} does not begin as the remembered head tells: history was rewritten"
-                    )
-
-
-def put_back(snapshot: View) -> int | None:
-    """Return the last event that tells that the ledger was put back from a backup; None if there is none."""
-    for event in snapshot.events(0, newest_first=True):
-        if _PUT_BACK in event[1]:
-            return event[0]
-    return None
-
-
-_PUT_BACK = b'"op":"ledger-restore"'
-"""What stands in no other event: in a text the quotes would be escaped."""
-
-
-def verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
-    """Check all chains, and that every member's row is as the event says that issued or ended it.
-
-    Args:
-        snapshot: what is checked.
-        names: whose ledger it is.
-        expected: a remembered head that the chains must run through.
-
-    Raises:
-        IntegrityError: an event or a row was edited, removed, inserted or moved; or the chains lack `expected`.
-
-    """
-    try:
-        return _verify(snapshot.afresh(), names, expected)
-    except (TypeError, AttributeError) as error:
-        # An editor may leave a number where a text or bytes were.
-        raise IntegrityError("a row of the ledger holds what no ledger writes") from error
-
-
-def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
-    members = Members(snapshot, names.issuer)
-    chains = snapshot.chains()
-    cut = CutMembers(CutStore(snapshot))
-    begun = begins_after(snapshot, names, cut.last)
-    last = 0
-    try:
-        remembered = Remembered(expected, chains, begun)
-        walk = Walk(names.uuid, chains, begun)
-        for last, body, hash_ in chain(cut.kept(), walk.check(snapshot.events(cut.through))):
-            members.check(last, body)
-            cut.check(last, body)
-            remembered.meet(last, hash_)
-        cut.must_be_done()
-        head = walk.finish(chains)
-        members.must_be_done()
-        _check_mark(snapshot, last)
-        for digest in RequestStore(snapshot).policies(""):
-            kept(snapshot, digest)
-        remembered.must_be_met(walk, last)
-    except BrokenChainError as error:
-        raise IntegrityError(
-            f"the audit chain is broken: {error}", "compare with an export or a backup"
-        ) from error
-    except ContradictedError as error:
-        seq = put_back(snapshot)
-        if seq is not None:
-            error.hint = (
-                f"event {seq} tells that the ledger was put back from a backup, which lacks what came after that: "
-                "put the head away if you know of it"
-            )
-        raise
-    return Verification(head.seq, members.count, head, remembered.cut)
-
-
-def _check_mark(snapshot: View, last: int) -> None:
-    """Raise IntegrityError if the time mark was lowered: what has expired would be valid again."""
-    mark, event = snapshot.time_mark(), snapshot.event(last)
-    if mark is not None and event is not None and mark < event.document()["at"]:
-        raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
-
-
-def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head | None:
-    """Return the head at the end of what was cut, after which the log begins here; None where nothing was cut.
-
-    Raises:
-        IntegrityError: it is not signed by a key of the ledger.
-
-    """
-    if segment is None:
-        return None
-    try:
-        head = read_head(segment.head, names, KeyStore(snapshot).signing_keys())
-    except UnreadableHeadError as error:
-        raise IntegrityError(f"where the audit log was cut is not told: {error.message}") from error
-    # Any head that was ever signed would do otherwise: before it, history could be rewritten as what had stayed.
-    must_vouch(segment.head, cut_facts(segment.through, segment.digest), "where the audit log was cut")
-    return head
-
-
-def cut_facts(through: int, digest: str) -> dict[str, str]:
-    """Return what the signed head at the end of a segment vouches for: its last event, and what stays of its events."""
-    return {"cut": str(through), "kept": digest}
-
-
-def must_vouch(head: str, facts: Mapping[str, str], what: str) -> None:
-    """Check that a signed head, which `read_head` has read, was signed for these facts. Raises IntegrityError."""
-    claims = jws.parse(head, types=frozenset({HEAD_TYPE})).claims
-    if any(claims.get(name) != value for name, value in facts.items()):
-        raise IntegrityError(f"{what} is not what was signed: it was changed")

@@ -11,7 +11,6 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow as narrowing
-from jitid.capabilities.issue.request import Terms
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -22,9 +21,11 @@ from jitid.errors import (
 )
 from jitid.ledger.policies import kept
 from jitid.ledger.view import View
-from jitid.model import delegation, reach
+from jitid.model import delegation
 from jitid.model.credential import FORMER_PROOF, Credential, named_kind
 from jitid.model.ledger_rows import Ancestor, Names
+from jitid.operation import reach
+from jitid.operation.terms import Terms
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest, Standing

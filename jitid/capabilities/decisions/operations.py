@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import PolicyOperation
+from jitid.operation.base import Operation, PolicyOperation
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation
+    from jitid.capabilities.decisions.policy_suggestion import Suggestion
     from jitid.capabilities.decisions.replay import Replayed
     from jitid.values.secret import Secret
 
@@ -39,4 +40,14 @@ class Explain(PolicyOperation["Explanation"]):
     event: int | None = None
 
 
-AnyPolicyOperation = StoredPolicy | ReplayDecisions | Explain
+class SuggestPolicy(Operation["list[Suggestion]"]):
+    """Write the policy that permits agents no more than what they were permitted so far and, as is known, used."""
+
+    agent: str | None = None
+    task: str | None = None
+    """Only what was issued on this task."""
+    days: int
+    """For how many days of UTC to look back, today included."""
+
+
+AnyPolicyOperation = StoredPolicy | ReplayDecisions | Explain | SuggestPolicy

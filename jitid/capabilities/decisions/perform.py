@@ -12,14 +12,14 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-    from jitid.operation.base import PolicyOperation
+    from jitid.operation.base import Operation
     from jitid.operation.context import Inside
 
 _LEAST = 4
 """With fewer digits too many policies are meant."""
 
 
-def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
+def perform(inside: Inside, operation: Operation[Any]) -> object:
     """Return the answer to an operation on policies and decisions."""
     given = cast("ops.AnyPolicyOperation", operation)
     with inside.ledger.read() as snapshot:
@@ -46,6 +46,13 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
                     id_=given.id,
                     token=given.token,
                     event=given.event,
+                )
+            case ops.SuggestPolicy(agent=agent, task=task, days=days):
+                from jitid.capabilities.decisions import policy_suggestion
+
+                terms = inside.terms()
+                return policy_suggestion.suggest(
+                    snapshot, agent, task, days, zone=terms.zone, zone_name=terms.zone_name or "UTC"
                 )
             case _:
                 assert_never(given)

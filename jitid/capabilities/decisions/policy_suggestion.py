@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid.capabilities.decisions import practice_store
 from jitid.capabilities.decisions.practice_store import QUARTER
+from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.recurrence import midnight
-from jitid.capabilities.identity import ownership
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
 from jitid.model.agent_history import Practice

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.capabilities.decisions.decided import Alike, Apart
 from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.directory.governance import read_standing, standing_of
+from jitid.capabilities.directory.ownership import told_owner
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.introspection import root_of, root_proof
-from jitid.capabilities.identity.ownership import told_owner
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.ledger.view import View
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
-from jitid.model.decided import Alike, Apart
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Looks, PolicyRequest
 from jitid.policy.outcome import Outcome, outcome

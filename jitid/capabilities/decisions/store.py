@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.decisions.decided import Alike, Apart
 from jitid.ledger import select
 from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.model.credential import FORMER_PROOF
-from jitid.model.decided import Alike, Apart
 from jitid.policy.classes import STANDING, Names
 from jitid.values import strict_json
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.operation.base import DirectoryOperation
 
 if TYPE_CHECKING:
-    from jitid.capabilities.decisions.policy_suggestion import Suggestion
     from jitid.capabilities.directory.recurrence import Classified, Rule
     from jitid.capabilities.directory.registry import Described, Due, Kept, Stated
     from jitid.capabilities.directory.withdrawal import Withdrawn
@@ -116,16 +115,6 @@ class ClassifyAgents(DirectoryOperation["Classified"]):
     limit: int
 
 
-class SuggestPolicy(DirectoryOperation["list[Suggestion]"]):
-    """Write the policy that permits agents no more than what they were permitted so far and, as is known, used."""
-
-    agent: str | None = None
-    task: str | None = None
-    """Only what was issued on this task."""
-    days: int
-    """For how many days of UTC to look back, today included."""
-
-
 AgentOperation = (
     RegisterAgent
     | ChangeAgent
@@ -136,5 +125,4 @@ AgentOperation = (
     | ShowAgent
     | ListAgents
     | ClassifyAgents
-    | SuggestPolicy
 )

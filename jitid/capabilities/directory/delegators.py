@@ -9,10 +9,10 @@ from typing import NamedTuple
 from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
+from jitid.capabilities.directory.facts import TOLD, told
 from jitid.capabilities.directory.roster.roster_entry import Stated, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import check_reason, guard
-from jitid.capabilities.integrity.verify_delegators import TOLD, told
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View

@@ -13,11 +13,12 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.request import IssueRequest, Terms
     from jitid.ledger.view import View
     from jitid.model.agent import Agent
     from jitid.model.credential import Credential
     from jitid.model.directory import Entry
+    from jitid.model.request import IssueRequest
+    from jitid.operation.terms import Terms
 
 BY_ROLE = "issuer"
 """What is recorded where the role issuer, or access to the ledger's key, gives the right to an agent's name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from jitid.authority.prove import prove
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
@@ -36,14 +35,6 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
                 return recurrence.classify(
                     snapshot, operation.names, operation.rule, operation.limit, usual=usual
                 )
-        case ops.SuggestPolicy(agent=agent, task=task, days=days):
-            from jitid.capabilities.decisions import policy_suggestion
-
-            terms = inside.terms()
-            with inside.ledger.read() as snapshot:
-                return policy_suggestion.suggest(
-                    snapshot, agent, task, days, zone=terms.zone, zone_name=terms.zone_name or "UTC"
-                )
         case ops.ShowAgent():
             with inside.ledger.read() as snapshot:
                 return _show(snapshot, operation)
@@ -64,7 +55,7 @@ def _keep(inside: Inside, operation: _Keeping) -> Kept:
             transaction.append("denial", denial.facts)
         raise
     if kept.ended:
-        prove(inside.ledger)
+        inside.prove()
     return kept
 
 
@@ -98,7 +89,7 @@ def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent)
         done = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
     if not done.ended.credentials:
         return done
-    return done._replace(ended=done.ended._replace(unproved=prove(inside.ledger)))
+    return done._replace(ended=done.ended._replace(unproved=inside.prove()))
 
 
 def _show(snapshot: View, operation: ops.ShowAgent) -> ops.AgentDetails:

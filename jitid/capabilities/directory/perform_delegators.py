@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from jitid.authority.prove import prove
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.delegators import Disabled
@@ -49,7 +48,7 @@ def _disable(inside: Inside, operation: ops.DisableDelegator) -> Disabled:
             return delegators.preview_disable(snapshot, name, keep_live=keep_live)
     with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
         done = delegators.disable(transaction, name, operation.reason, operation.most, keep_live=keep_live)
-    return done._replace(unproved=prove(inside.ledger))
+    return done._replace(unproved=inside.prove())
 
 
 def _import(inside: Inside, operation: ops.ImportDelegators) -> Reconciled:
@@ -63,4 +62,4 @@ def _import(inside: Inside, operation: ops.ImportDelegators) -> Reconciled:
         done = reconcile.reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
-    return done._replace(unproved=prove(inside.ledger))
+    return done._replace(unproved=inside.prove())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid.capabilities.directory import departures
+from jitid.capabilities.directory import departures, facts
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
-from jitid.capabilities.integrity import verify_delegators
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 
@@ -126,8 +125,8 @@ def reconcile(
             "people": told.people,
             **{name: getattr(told, name).number or None for name in SORTS},
             "members": departures.named(found.members()),
-            "directory": verify_delegators.digest(DirectoryStore(transaction)),
-            "digests": verify_delegators.FORM,
+            "directory": facts.digest(DirectoryStore(transaction)),
+            "digests": facts.FORM,
             **told.departure.facts(),
         },
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.ownership import GROUP
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.identity.ownership import GROUP
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory.delegators import taken
+from jitid.capabilities.directory.facts import told
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated, merged
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.integrity.verify_delegators import told
 from jitid.errors import UsageError
 from jitid.ledger.view import View
 from jitid.model.delegator import Delegator

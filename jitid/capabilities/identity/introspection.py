@@ -270,7 +270,7 @@ def find(snapshot: View, text: str) -> Credential:
         UsageError: it is no id.
 
     """
-    from jitid.capabilities.integrity.prune_store import PruneStore
+    from jitid.ledger import pruned as prunings
 
     sort, raw = parse_id(text)
     found = (
@@ -279,7 +279,7 @@ def find(snapshot: View, text: str) -> Credential:
         else CredentialStore(snapshot).latest_of(raw)
     )
     if found is None:
-        pruned = PruneStore(snapshot).last()
+        pruned = prunings.last(snapshot)
         hint = "list what there is: jitid list"
         if pruned is not None:
             before = format_time(pruned.before)

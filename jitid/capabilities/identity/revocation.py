@@ -6,22 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.identity import ownership
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
-from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.errors import NotFoundError, UsageError
 from jitid.model import acceptance
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.target import Settlement
-from jitid.values.text import check_text, label
+from jitid.values.text import check_text
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle import Left
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.task import Task
 
 
 class TooManyError(UsageError):
@@ -123,55 +120,6 @@ def revoke(
     return Ended(radius, radius.credentials, event.seq)
 
 
-def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
-    """End a task: every identity and credential of it, and everything that descends from them.
-
-    It is named as `NAME`, or as `OWNER/NAME`.
-
-    Raises:
-        NotFoundError: there never was such a task.
-        UsageError: several tasks are called so.
-
-    """
-    check_reason(reason)
-    task = _found_task(transaction, name)
-    radius, digest = CredentialChanges(transaction).end(Selection(tasks=(task.full_name,)), State.RETIRED)
-    if task.ended_at is not None and not radius.credentials:
-        return Ended(radius, 0, None, task.name)
-    TaskChanges(transaction).end_task(task.key)
-    event = transaction.append(
-        "retire",
-        {
-            "task": task.name,
-            "opener": task.opener,
-            "of": task.event,
-            "reason": reason,
-            **counts(radius),
-            "ended": digest,
-        },
-    )
-    return Ended(radius, radius.credentials, event.seq, task.name)
-
-
-def preview_retire(snapshot: View, name: str) -> Ended:
-    """Return what retiring that task would come to.
-
-    Raises:
-        NotFoundError: there never was such a task.
-        UsageError: several tasks are called so.
-
-    """
-    task = _found_task(snapshot, name)
-    return Ended(CredentialStore(snapshot).measure(Selection(tasks=(task.full_name,))), 0, None, task.name)
-
-
-def _found_task(snapshot: View, name: str) -> Task:
-    task = ownership.named(snapshot, name, None, all_=True)
-    if task is None:
-        raise _no_task(name)
-    return task
-
-
 def guard(radius: Radius, most: int) -> None:
     """Refuse to end more than `most` credentials.
 
@@ -244,12 +192,6 @@ def _found(radius: Radius) -> Radius:
             "jitid list shows what there is",
         )
     return radius
-
-
-def _no_task(name: str) -> NotFoundError:
-    return NotFoundError(
-        f"there never was a task {label(name)}; nothing was changed", "jitid task list shows what there is"
-    )
 
 
 def counts(radius: Radius) -> dict[str, Any]:

@@ -446,6 +446,18 @@ class CredentialStore:
         )
         return row is not None
 
+    def approvers_of(self, identity: int) -> frozenset[str]:
+        """Return the groups that approved of the issue of an identity."""
+        rows = self._db.execute(
+            # By the event that issued it: several copies are approved of as one.
+            """SELECT g.name FROM credential c CROSS JOIN approval p CROSS JOIN approval_group g
+                WHERE c.id = (SELECT min(id) FROM credential WHERE identity = :identity)
+                  AND p.ended_event = c.event AND p.identity IS NOT NULL
+                  AND g.approval = p.id AND g.granted = 1""",
+            {"identity": identity},
+        )
+        return frozenset([name for (name,) in rows])
+
     def event_members(self, seq: int) -> tuple[list[str], list[str]]:
         """Return the ids of the credentials that an event issued, and of those that it ended."""
         rows = self._db.execute(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from jitid.capabilities.audit.audit_log import Remembered, Verification, read_head, signed_head
-from jitid.capabilities.integrity.cut_store import CutStore
+from jitid.capabilities.audit.audit_log import read_head, signed_head
+from jitid.capabilities.audit.cut_store import CutStore
+from jitid.capabilities.integrity.verify_log import Remembered, Verification
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, UsageError
 from jitid.keys.keyring import Signer

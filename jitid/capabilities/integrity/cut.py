@@ -13,8 +13,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from jitid.capabilities.audit import audit_log
-from jitid.capabilities.integrity import audit_export
-from jitid.capabilities.integrity.cut_store import CutStore, Segment, digest_of
+from jitid.capabilities.audit.cut_store import CutStore, Segment, digest_of
+from jitid.capabilities.integrity import audit_export, verify_log
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
@@ -109,7 +109,7 @@ def cut(
             "choose a longer time: --evidence-after 400d",
         )
     with ledger.read() as snapshot:
-        audit_log.verify(snapshot, ledger.names, None)
+        verify_log.verify(snapshot, ledger.names, None)
         snapshot = snapshot.afresh()
         before = snapshot.now - evidence_after
         part = _part(snapshot, ledger, before)
@@ -139,7 +139,7 @@ def _part(snapshot: View, ledger: Ledger, before: int) -> _Part | None:
     """Return what may be cut now; None if there is nothing."""
     last = CutStore(snapshot).last()
     start = 0 if last is None else last.through
-    begun = audit_log.begins_after(snapshot, ledger.names, last)
+    begun = verify_log.begins_after(snapshot, ledger.names, last)
     through = _through(snapshot, start, before)
     if through <= start:
         return None
@@ -219,7 +219,7 @@ def _exported(
     """Write a part of the log into a file, and read it again. Raises IntegrityError if it does not have it."""
     head = head_of(part.chains)
     signer = audit_log.signer_of(snapshot, keyring)
-    vouched = audit_log.cut_facts(part.through, part.digest)
+    vouched = verify_log.cut_facts(part.through, part.digest)
     signed = audit_log.sign_head(head, ledger.names, signer, snapshot.now, vouched)
     first = 1 if part.last is None else part.last.through + 1
     name = f"jitid-audit-{ledger.names.uuid[:8]}-{first:012}-{part.through:012}.jsonl"

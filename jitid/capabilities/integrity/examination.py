@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from enum import Enum
 from functools import partial
 from shlex import quote as word
-from typing import NamedTuple, TypeVar
 
 from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust.rotation import replacing, still_tells
 from jitid.errors import (
     DamagedError,
-    ExitStatus,
     IntegrityError,
     JitidError,
     NewerSchemaError,
@@ -25,6 +23,7 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.clock import jumped
 from jitid.ledger.sqlite.folder import check_names
 from jitid.ledger.view import View
+from jitid.model.check import Check, Named, Subject, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.times import format_duration, format_time
 
@@ -42,58 +41,6 @@ LEAST_ROOM = 64 << 20
 RESTORE = "jitid ledger restore --replace BACKUP"
 
 _DAY = 86_400
-
-Subject = TypeVar("Subject")
-
-
-class Status(Enum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-class Check(NamedTuple):
-    """What one check saw."""
-
-    name: str
-    status: Status
-    detail: str
-    repair: str | None = None
-    """The command that repairs it, or what else to do."""
-    code: str | None = None
-    """The code of the error that a failure is, and below its exit status."""
-    exit_status: ExitStatus = ExitStatus.OK
-
-
-class UnexaminedError(Exception):
-    """A check cannot run; the message says because of what."""
-
-
-Named = Sequence[tuple[str, Callable[[Subject], Iterable[Check]]]]
-"""Checks by their names."""
-
-
-def ok(name: str, detail: str) -> Check:
-    """Return what a check says that found nothing wrong."""
-    return Check(name, Status.OK, detail)
-
-
-def warning(name: str, detail: str, repair: str | None = None) -> Check:
-    """Return what a check says that found something to look at, which keeps nobody from working."""
-    return Check(name, Status.WARNING, detail, repair)
-
-
-def failure(name: str, error: JitidError) -> Check:
-    """Return what a check says that found an error."""
-    detail = error.message.removesuffix("; nothing was changed")
-    return Check(name, Status.FAILURE, detail, error.hint, error.code, error.exit_status)
-
-
-def unexamined(name: str, why: str) -> Check:
-    """Return what is said of a check that could not run: that is never a good sign, nor a second failure."""
-    return warning(name, f"not examined: {why}")
 
 
 def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
@@ -343,7 +290,7 @@ def _audit(subject: _Subject) -> Iterator[Check]:
                 error.message += f" ({place})"
                 error.hint = f"mv {word(place)} {word(f'{place}.unreadable')}"
                 unreadable = failure("audit", error)
-            held = audit_log.verify(snapshot, names, expected)
+            held = verify_log.verify(snapshot, names, expected)
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise

@@ -15,18 +15,19 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access.presented_store import REMEMBERED as PRESENTED
-from jitid.capabilities.integrity.remains import Pruned, Remains
+from jitid.capabilities.integrity.remains import Remains
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_pruned import issued_parts, request_parts
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore
-from jitid.errors import ConflictError, IntegrityError
-from jitid.ledger import select
+from jitid.errors import ConflictError
+from jitid.ledger import pruned, select
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import spared
 from jitid.ledger.idempotency import REMEMBERED
+from jitid.ledger.pruned import Pruned
 from jitid.ledger.select import OVER, Gone
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest
@@ -108,10 +109,7 @@ class PruneStore:
 
     def last(self) -> Pruned | None:
         """Return what the last pruning left; None if there was none. Raises IntegrityError for several."""
-        rows = self._db.execute("SELECT event, before, through, leaks FROM prune").fetchmany(2)
-        if len(rows) > 1:
-            raise IntegrityError("the ledger says of several prunings that they were the last")
-        return Pruned(*rows[0]) if rows else None
+        return pruned.last(self._view)
 
     def find(self, before: int, through: int, leaks: int) -> dict[str, int]:
         """Fill temporary tables, for this view, with what may go; return how many rows those are, by their tables.

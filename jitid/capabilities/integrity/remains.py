@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
 
 SIDES = ("issues", "ends", "settlements", "uses", "approvals", "leaks", "closings", "proofs", "sightings")
 """What rows an event may account for: what it issued, ended, settled at targets, says was used or leaked, and more."""
-
-
-class Pruned(NamedTuple):
-    """What the last pruning left, as the ledger's own table has it; the audit event says whether that is so."""
-
-    event: int
-    """The audit event that tells of it."""
-    before: int
-    """What had ended, and had expired, before this time may be gone; seconds since the epoch."""
-    through: int
-    """The number of the last event of which rows may be gone."""
-    leaks: int
-    """Leaks that were closed and proved refused before this time may be gone; seconds since the epoch."""
 
 
 class Remains:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jitid.capabilities.audit import audit_log
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.prune_store import Chosen, PruneChanges, PruneStore
-from jitid.capabilities.integrity.remains import Pruned
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
+from jitid.ledger.pruned import Pruned
 from jitid.values.times import format_duration
 
 LEAST = 3_600
@@ -112,7 +112,7 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
     """Find what may go."""
     with ledger.read() as snapshot:
         if not dry_run:
-            audit_log.verify(snapshot, ledger.names, None)
+            verify_log.verify(snapshot, ledger.names, None)
         snapshot = snapshot.afresh()
         retention, through = PruneStore(snapshot), snapshot.settled()
         last = retention.last()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.capabilities.integrity.cut_store import CutStore, Segment, digest_of
+from jitid.capabilities.audit.cut_store import CutStore, Segment, digest_of
 from jitid.errors import IntegrityError
 from jitid.model.event import Event
 from jitid.values import strict_json

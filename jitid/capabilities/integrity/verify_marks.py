@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.access.store import AccessStore, assertion_digest
 from jitid.errors import IntegrityError
-from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore
+from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore, request_digest
 from jitid.model.access import ASSERTION_LEEWAY
-from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_names import NamesMembers
@@ -19,16 +17,6 @@ if TYPE_CHECKING:
 
 ASSERTION = b'"op":"assertion"'
 """What stands in events about used assertions, and in no others: in a text the quotes would be escaped."""
-
-
-def assertion_digest(client: str, jti: str, until: int) -> str:
-    """Return SHA-256 over what the mark of a used assertion says, as hex: a canonical JSON array."""
-    return sha256(strict_json.dumps([client, jti, until]).encode()).hexdigest()
-
-
-def request_digest(caller: str, key: str, digest: bytes, sort: str) -> str:
-    """Return SHA-256 over a request and the key by which its caller may repeat it, as hex: a canonical JSON array."""
-    return sha256(strict_json.dumps([caller, key, digest.hex(), sort]).encode()).hexdigest()
 
 
 class MarkMembers:

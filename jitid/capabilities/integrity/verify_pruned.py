@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.integrity.remains import Pruned, Remains
+from jitid.capabilities.integrity.remains import Remains
 from jitid.errors import IntegrityError
 from jitid.ledger.idempotency import REMEMBERED
+from jitid.ledger.pruned import Pruned
 from jitid.ledger.select import KEPT, Gone
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id

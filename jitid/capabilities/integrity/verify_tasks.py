@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.adopt.store import adopted_digest
+from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.identity.share_store import ShareStore
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.integrity.cut_store import CutStore
 from jitid.errors import IntegrityError
 from jitid.model.standing_secret import FOR_EVER
 from jitid.model.task import ADOPTED, NOBODY
-from jitid.values import strict_json
 from jitid.values.text import label
 
 if TYPE_CHECKING:
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
 MARK = b'"op":"task-'
 """What stands in each event about the owner or the shares of a task: in a text the quotes would be escaped."""
 RETIRED = b'"op":"retire"'
-
-
-def adopted_digest(tasks: Iterable[Task]) -> str:
-    """Return SHA-256, as hex, over the tasks of adopted secrets in their order: a canonical JSON array.
-
-    It has an array for each: name, opener and sensitivity.
-    """
-    told = [[task.name, task.opener, task.sensitivity] for task in tasks]
-    return sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 class TaskMembers:

@@ -12,12 +12,12 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.oidc import Proof
     from jitid.capabilities.access.presented_store import Presentation
-    from jitid.capabilities.issue.request import ProvedActor
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
+    from jitid.model.oidc_issuer import Proof
+    from jitid.model.request import ProvedActor
 
 
 _OTHERS = ("user:", "system:", "agent:")

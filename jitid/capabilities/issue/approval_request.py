@@ -13,7 +13,6 @@ from jitid.capabilities.directory.governance import Objection
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
-from jitid.capabilities.issue.request import IssueRequest, Terms, named
 from jitid.errors import (
     ApprovalNeededError,
     IntegrityError,
@@ -27,8 +26,10 @@ from jitid.model.approval import Approval, Word
 from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.model.delegator import Delegator
 from jitid.model.ledger_rows import Maker
-from jitid.model.reach import Reach
+from jitid.model.request import IssueRequest, named
 from jitid.model.task import Task
+from jitid.operation.reach import Reach
+from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.values import strict_json
 from jitid.values.ids import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential, record_at_target
-from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed
 from jitid.capabilities.issue.renewal import plan
-from jitid.capabilities.issue.request import AttachRequest, Terms
+from jitid.capabilities.trust.signing import signing, usable_key
 from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
@@ -17,6 +17,8 @@ from jitid.ledger.transaction import Transaction
 from jitid.model import event
 from jitid.model.credential import kept_kinds, sort_of
 from jitid.model.ledger_rows import CredentialRow, Names
+from jitid.model.request import AttachRequest
+from jitid.operation.terms import Terms
 from jitid.values.ids import credential_id, parse_id
 from jitid.values.secret import Secret
 

@@ -10,12 +10,12 @@ from jitid.capabilities.directory.governance import Objection
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.issue.approval_request import a_member, about, find, objections, requested
 from jitid.capabilities.issue.approval_store import ApprovalChanges
-from jitid.capabilities.issue.request import Terms
 from jitid.errors import UsageError
 from jitid.ledger import expiry
 from jitid.ledger.transaction import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.delegator import Delegator
+from jitid.operation.terms import Terms
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_duration, format_time
 

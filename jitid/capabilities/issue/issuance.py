@@ -8,26 +8,14 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.capabilities.directory import name_rights
-from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.directory import name_rights, ownership
+from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.issue import plan as planning
-from jitid.capabilities.issue.mint import (
-    Mint,
-    Settled,
-    are_free,
-    current_key_of,
-    make,
-    mint_of,
-    names_of,
-    new_ids,
-    placed,
-    signing,
-    usable_key,
-)
+from jitid.capabilities.issue.mint import Mint, Settled, are_free, make, mint_of, names_of, new_ids, placed
 from jitid.capabilities.issue.plan import Plan
-from jitid.capabilities.issue.request import IssueRequest, Terms, questions
+from jitid.capabilities.trust.signing import current_key_of, signing, usable_key
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Draft, Minted
 from jitid.keys.keyring import Keyring
@@ -36,13 +24,15 @@ from jitid.model import event as audit
 from jitid.model.credential import Kind, is_outside, kept_kinds, sort_of
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
 from jitid.model.process import Process
+from jitid.model.request import IssueRequest, questions
 from jitid.model.task import Task
+from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.values.ids import credential_id
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.targets import Chosen
+    from jitid.issuers.targets import Chosen
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 

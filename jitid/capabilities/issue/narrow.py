@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.capabilities.directory import governance
-from jitid.capabilities.issue.request import MOST_SCOPES, IssueRequest, Terms
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.model import delegation, reach
+from jitid.model import delegation
 from jitid.model.agent import Agent
 from jitid.model.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, named_kind, parse_kind
 from jitid.model.delegation import Grant
 from jitid.model.ledger_rows import Ancestor, Names
+from jitid.model.request import MOST_SCOPES, IssueRequest
 from jitid.model.task import Task, most_sensitive
+from jitid.operation import reach
+from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap, normalise, uncovered

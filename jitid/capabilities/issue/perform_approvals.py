@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid.authority import own_tasks
-from jitid.authority.presented import must_be_first, present
+from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import approval_operations as ops
@@ -13,6 +12,7 @@ from jitid.capabilities.issue import approval_request, consent
 from jitid.capabilities.issue.actors import is_owner
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.consent import Approver
+from jitid.capabilities.issue.presented import must_be_first, present
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.ledger.policies import kept
 from jitid.policy.policy_text import text_of
@@ -21,13 +21,13 @@ from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
-    from jitid.capabilities.issue.request import Terms
     from jitid.ledger.view import View
     from jitid.model.approval import Approval
     from jitid.model.caller import Caller
     from jitid.model.task import Task
     from jitid.operation.base import ApprovalOperation
     from jitid.operation.context import Inside
+    from jitid.operation.terms import Terms
 
 
 def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
@@ -117,8 +117,8 @@ def _details(snapshot: View, found: Approval, caller: Caller | None) -> ops.Appr
         file, rule = text_of(files, name) or ("", "")
         rules.append((name, file, rule))
     if not _decides(snapshot, found, caller):
-        task = None if task is None else own_tasks.as_seen(snapshot, caller, task)
-        event, ended = own_tasks.seen(event), None if ended is None else own_tasks.seen(ended)
+        task = None if task is None else visibility.as_seen(snapshot, caller, task)
+        event, ended = visibility.seen(event), None if ended is None else visibility.seen(ended)
     return ops.ApprovalDetails(
         found,
         snapshot.now,
@@ -137,7 +137,7 @@ def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
     own = task is None and "opener" not in request
     if own or _decides(snapshot, found, caller):
         return found
-    if task is not None and not own_tasks.is_kept_from(snapshot, caller, task):
+    if task is not None and not visibility.is_kept_from(snapshot, caller, task):
         return found
     told = {name: value for name, value in request.items() if name != "purpose"}
     return found._replace(request=strict_json.dumps(told).encode())
@@ -145,9 +145,9 @@ def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
 
 def _decides(snapshot: View, found: Approval, caller: Caller | None) -> bool:
     """Tell whether a caller is in a group that must approve, or has a role that lists all requests."""
-    if caller is None or own_tasks.lists_approvals(caller):
+    if caller is None or visibility.lists_approvals(caller):
         return True
-    groups = own_tasks.groups_of(snapshot, caller)
+    groups = visibility.groups_of(snapshot, caller)
     return any(group in groups for group in found.groups)
 
 

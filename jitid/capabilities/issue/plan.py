@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.request import IssueRequest, Terms
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
-from jitid.model import reach
 from jitid.model.credential import Credential, is_outside, judged_kinds, named_kind, told_kinds
 from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Ancestor, Names
+from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
+from jitid.operation import reach
+from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
@@ -28,7 +29,7 @@ from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.targets import Chosen
+    from jitid.issuers.targets import Chosen
     from jitid.ledger.view import View
     from jitid.model.agent import Agent
     from jitid.model.approval import Approval

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from jitid.capabilities.directory.ownership import told_owner
 from jitid.capabilities.identity import introspection
-from jitid.capabilities.identity.ownership import told_owner
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
-from jitid.capabilities.targets.targets import Targets
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
+from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
 from jitid.ledger.transaction import Transaction

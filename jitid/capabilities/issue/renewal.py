@@ -6,24 +6,23 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.introspection import Verified
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
-from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing, usable_key
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
-from jitid.capabilities.use.store import UseStore
+from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed
+from jitid.capabilities.trust.signing import signing, usable_key
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.issuers.issuer import Draft, Order
 from jitid.keys.keyring import Keyring
 from jitid.ledger import expiry, policies
 from jitid.ledger.status_places import StatusStore
-from jitid.model import delegation, reach
+from jitid.model import delegation
 from jitid.model import event as audit
 from jitid.model.credential import (
     PROOFS,
@@ -38,7 +37,10 @@ from jitid.model.credential import (
 )
 from jitid.model.delegation import Grant
 from jitid.model.ledger_rows import CredentialRow, Names
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.task import Task
+from jitid.operation import reach
+from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
@@ -47,7 +49,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.targets import Chosen
+    from jitid.issuers.targets import Chosen
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
@@ -546,7 +548,7 @@ def _approved(snapshot: View, held: Credential) -> frozenset[str]:
     first = CredentialStore(snapshot).first_of(parse_id(held.id)[1])
     if first is None or first.event != held.event:
         return frozenset()
-    return UseStore(snapshot).approvers_of(held.identity_key)
+    return CredentialStore(snapshot).approvers_of(held.identity_key)
 
 
 def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached: bool) -> None:

@@ -8,7 +8,6 @@ from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.leak.trace_result import (
     MISTYPED,
     SHOWN,
@@ -26,6 +25,7 @@ from jitid.crypto import jws
 from jitid.crypto.private_key import UNREADABLE
 from jitid.crypto.public_key import public_print
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
+from jitid.ledger import pruned as prunings
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.credential import Credential, is_taken_elsewhere
@@ -262,7 +262,7 @@ class _Trace:
 
     def _may_be_pruned(self, parsed: jws.Parsed) -> bool:
         """Tell whether the ledger need not know a token of ours any more; whoever forges one as old gains nothing."""
-        pruned = PruneStore(self._snapshot).last()
+        pruned = prunings.last(self._snapshot)
         expires = parsed.claims.get("exp")
         return pruned is not None and type(expires) is int and expires < pruned.before
 

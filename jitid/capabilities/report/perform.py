@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.report import sprawl_report
-from jitid.capabilities.sweep.rule import Sight
+from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, sweep
 from jitid.ledger.contract import Ledger
-from jitid.operation import base as ops
 
 _LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
 """What only a sweep is asked: what nobody can mend, what reads the whole audit log where no head is kept, and what asks
 the policy, which a report can do without."""
 
 
-def make(ledger: Ledger, operation: ops.MakeReport) -> sprawl_report.Report:
+def make(ledger: Ledger, operation: report_operations.MakeReport) -> sprawl_report.Report:
     """Report the state of identity sprawl.
 
     Raises:

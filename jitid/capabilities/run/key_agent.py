@@ -6,9 +6,8 @@ import os
 import time
 from contextlib import suppress
 
-from jitid.capabilities.run import child
 from jitid.errors import NotRunError, StorageError, UsageError
-from jitid.system import ssh_agent
+from jitid.system import programs, ssh_agent
 from jitid.values.times import over
 
 _SOCKET = "agent"
@@ -44,7 +43,7 @@ class SshAgent:
                 "let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
             )
         try:
-            program = child.find("ssh-agent", os.environ.get("PATH", os.defpath))
+            program = programs.find("ssh-agent", os.environ.get("PATH", os.defpath))
         except NotRunError:
             # It would have the status of a command that is not there, and the command is.
             raise UsageError(

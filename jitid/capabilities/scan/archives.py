@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from jitid.capabilities.scan.holes import hole_after, is_sparse
-from jitid.capabilities.scan.source import Item
+from jitid.capabilities.scan.item import Item
 from jitid.search.find import AFTER
 
 if TYPE_CHECKING:

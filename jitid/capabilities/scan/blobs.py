@@ -13,8 +13,8 @@ from jitid.capabilities.scan import archives
 from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
 from jitid.capabilities.scan.hits import CHUNK, Hit, Searcher
+from jitid.capabilities.scan.item import Item, Origin, Tally
 from jitid.capabilities.scan.provenance import Appearance, locate
-from jitid.capabilities.scan.source import Item, Origin, Tally
 from jitid.errors import StorageError
 from jitid.search.strings import is_wide
 

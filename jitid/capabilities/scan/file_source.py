@@ -10,9 +10,9 @@ from itertools import islice
 
 from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
 from jitid.capabilities.scan.hits import Hit, Searcher
+from jitid.capabilities.scan.item import Tally
 from jitid.capabilities.scan.read_files import SPECIAL, STDIN, Reading, why
 from jitid.capabilities.scan.shared_work import Sharing
-from jitid.capabilities.scan.source import Tally
 from jitid.capabilities.scan.walk import Tree
 from jitid.errors import UsageError
 from jitid.values.text import given_away, quote

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple
 
-from jitid.capabilities.run.child import find
 from jitid.errors import NotRunError, RefusedError, StorageError, UsageError
+from jitid.system.programs import find
 from jitid.values.text import quote, safe
 
 # What would make git run a program, or believe what only speeds it up: a repository's own configuration comes before

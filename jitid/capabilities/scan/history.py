@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 from zlib import crc32
 
 from jitid.capabilities.scan.git_repository import Repository
-from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.item import Tally
 from jitid.values.text import safe
 
 _SHARES = 16

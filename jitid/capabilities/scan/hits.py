@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
-from jitid.capabilities.scan.source import Item, Origin, Tally
+from jitid.capabilities.scan.item import Item, Origin, Tally
 from jitid.crypto.private_key import SEED
 from jitid.search.find import AFTER as LONGEST_ALONE
 from jitid.search.find import Finds, mark

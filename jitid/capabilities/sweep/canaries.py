@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.inventory import retire
 from jitid.capabilities.issue import issuance, provision
-from jitid.capabilities.issue.request import IssueRequest
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
@@ -19,12 +19,13 @@ from jitid.ledger.retry import change
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model.credential import MADE, is_outside
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import IssueRequest
 from jitid.model.target import Life, Probe
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.capabilities.targets.targets import Targets
+    from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.operation.context import Inside
@@ -146,7 +147,7 @@ class _Flight:
         def close(transaction: Transaction) -> None:
             task = TaskStore(transaction).find_task(self._task, DELEGATOR)
             if task is not None:
-                revocation.retire(transaction, task.full_name, None)
+                retire.retire(transaction, task.full_name, None)
 
         change(self._ledger, close)
 

@@ -11,8 +11,8 @@ from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
-from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
+from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
 from jitid.ledger.transaction import Transaction

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from jitid.capabilities.sweep.targets_seen import Observed, Seen
 from jitid.capabilities.targets.store import OutsideStore
-from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
+from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger
 from jitid.system import time_limit
 from jitid.values.text import safe

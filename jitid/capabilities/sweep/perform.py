@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.audit import audit_log
-from jitid.capabilities.identity.perform import sign_head
+from jitid.capabilities.integrity.perform import sign_head
+from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep import remedies
+from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-from jitid.capabilities.sweep.rule import Rule, Sight
+from jitid.capabilities.sweep.rule import Rule
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
 from jitid.capabilities.sweep.thresholds import Limits
@@ -21,37 +23,36 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
-from jitid.operation import base as ops
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.request import Terms
     from jitid.capabilities.sweep.canary_result import Canary
     from jitid.capabilities.sweep.targets_seen import Observed
     from jitid.operation.context import Inside
+    from jitid.operation.terms import Terms
 
 
 def perform(
-    inside: Inside, operation: ops.Sweep | ops.ForeseeFix | ops.Fix
+    inside: Inside, operation: sweep_operations.Sweep | sweep_operations.ForeseeFix | sweep_operations.Fix
 ) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied | Unfixed]:
     """Perform an operation of a sweep."""
     ledger, terms = inside.ledger, inside.terms
     rules = [rule_of(name) for name in operation.rules]
     match operation:
-        case ops.Sweep():
+        case sweep_operations.Sweep():
             return _sweep(inside, operation, rules)
-        case ops.ForeseeFix():
+        case sweep_operations.ForeseeFix():
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=operation.accept_clock)
                 foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
                 # What is due to be recorded is dead, and so is what targets still take: it counts for nothing.
                 closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
                 return foreseen._replace(rules=(*foreseen.rules, *closing))
-        case ops.Fix():
+        case sweep_operations.Fix():
             return _fix(inside, operation, rules)
 
 
 def _sweep(
-    inside: Inside, operation: ops.Sweep, rules: Sequence[Rule]
+    inside: Inside, operation: sweep_operations.Sweep, rules: Sequence[Rule]
 ) -> Iterator[Finding | Coverage | Swept]:
     ledger = inside.ledger
     unrecorded = _record_expiry(inside, operation)
@@ -82,7 +83,7 @@ def _sweep(
         yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
-def _record_expiry(inside: Inside, operation: ops.Sweep) -> str | None:
+def _record_expiry(inside: Inside, operation: sweep_operations.Sweep) -> str | None:
     """Record what has expired, unless the sweep is only tried; return why that was not possible, or None."""
     if operation.dry_run:
         return None
@@ -103,7 +104,9 @@ def _record_expiry(inside: Inside, operation: ops.Sweep) -> str | None:
     return None
 
 
-def _fix(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+def _fix(
+    inside: Inside, operation: sweep_operations.Fix, rules: Sequence[Rule]
+) -> Iterator[Remedied | Unfixed]:
     ledger, terms = inside.ledger, inside.terms
     accept_clock = operation.accept_clock
     for rule in rules:
@@ -134,7 +137,9 @@ def _here(rules: Sequence[Rule]) -> list[Rule]:
     return [rule for rule in rules if not rule.abroad]
 
 
-def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Rule]) -> Observed | None:
+def _observed(
+    inside: Inside, operation: sweep_operations.Sweep | sweep_operations.Fix, rules: Sequence[Rule]
+) -> Observed | None:
     """Return what targets tell; None where no rule is about that. Raises UsageError for one that there is not."""
     if not any(rule.abroad for rule in rules):
         return None
@@ -144,7 +149,9 @@ def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Ru
     return observe(inside.ledger, targets_of(inside), operation.targets, operation.target_timeout)
 
 
-def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+def _mend(
+    inside: Inside, operation: sweep_operations.Fix, rules: Sequence[Rule]
+) -> Iterator[Remedied | Unfixed]:
     """Have targets end what they take and should not: what was revoked just now is among that."""
     from jitid.capabilities.sweep.fix_targets import mend
     from jitid.capabilities.targets.perform import targets_of
@@ -170,7 +177,7 @@ def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator
             yield from mend(inside.ledger, targets_of(inside), rule, wrong, operation.sweep, limit)
 
 
-def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
+def _wanted(operation: sweep_operations.ForeseeFix | sweep_operations.Fix, finding: Finding) -> bool:
     late = operation.since is None or finding.since is None or finding.since >= operation.since
     return late and (operation.known is None or finding not in operation.known)
 

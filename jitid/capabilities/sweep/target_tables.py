@@ -9,7 +9,7 @@ from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.rule import Sight
+    from jitid.capabilities.sweep.evidence import Sight
 
 _TABLES = {
     "asked_target": "target TEXT PRIMARY KEY, asked_at BIGINT NOT NULL, lists INTEGER NOT NULL",

@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import TargetOperation
 
 if TYPE_CHECKING:
-    from jitid.capabilities.integrity.examination import Check
-    from jitid.capabilities.issue.issuance import Issued
-    from jitid.capabilities.issue.request import AttachRequest
-    from jitid.capabilities.sweep.canary_result import Canary
     from jitid.capabilities.targets.settle import Settled
-
-
-class Attach(TargetOperation["Issued"]):
-    """Make a further credential of the identity whose token is presented; it replaces nothing."""
-
-    request: AttachRequest
-    accept_clock: bool = False
+    from jitid.model.check import Check
 
 
 class Settle(TargetOperation["Settled"]):
@@ -34,15 +24,6 @@ class Settle(TargetOperation["Settled"]):
     limit: int = 60
     """Seconds that each target has for all of it."""
     accept_clock: bool = False
-
-
-class FlyCanaries(TargetOperation["list[Canary]"]):
-    """Make a credential without rights of each kind, see it work, end it, and see it dead."""
-
-    targets: tuple[str, ...] = ()
-    """Only these; none: all, and the kinds that are made here."""
-    limit: int = 60
-    """Seconds that each target has to end one."""
 
 
 class ExamineTargets(TargetOperation["list[Check]"]):

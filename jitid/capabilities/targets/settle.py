@@ -11,8 +11,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
-from jitid.capabilities.targets.targets import Targets
 from jitid.errors import JitidError
+from jitid.issuers.targets import Targets
 from jitid.ledger import dependents
 from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change

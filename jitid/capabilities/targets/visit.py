@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.integrity.examination import Check, failure, ok, warning
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import JitidError
+from jitid.model.check import Check, failure, ok, warning
 from jitid.model.credential import is_outside
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.targets import Targets
+    from jitid.issuers.targets import Targets
     from jitid.operation.context import Inside
 
 NAME = "targets"

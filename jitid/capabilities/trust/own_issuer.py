@@ -10,10 +10,10 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import UsageError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.view import View
-from jitid.model import reach
 from jitid.model.access import ALL_AUDIENCES, AccessState
 from jitid.model.credential import TokenUse
 from jitid.model.ledger_rows import Names
+from jitid.operation import reach
 from jitid.values import audience
 from jitid.values.text import quote
 

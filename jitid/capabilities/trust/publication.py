@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid.capabilities.issue.mint import current_key_of
 from jitid.capabilities.trust import rotation, ssh_trust, status_place
+from jitid.capabilities.trust.signing import current_key_of
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError

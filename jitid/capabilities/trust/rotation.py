@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
-from jitid.capabilities.issue.mint import new_key
+from jitid.capabilities.trust.signing import new_key
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keys.keyring import USES, Keyring, Signer, rotating

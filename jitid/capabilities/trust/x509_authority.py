@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
-from jitid.capabilities.issue.mint import told
 from jitid.capabilities.trust import rotation
+from jitid.capabilities.trust.signing import told
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request

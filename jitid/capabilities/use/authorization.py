@@ -7,22 +7,22 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from jitid.capabilities.directory import governance, name_rights
+from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection, ownership
+from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.verify_many import Held
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.request import Terms
-from jitid.capabilities.use.store import UseStore
 from jitid.errors import UsageError
 from jitid.ledger.view import View
-from jitid.model import reach
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Entry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
+from jitid.operation import reach
+from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
@@ -235,7 +235,7 @@ class _Judge:
         policy = self._terms.policy
         if refusal is not None and policy.asks_approval and not use.approved:
             assert verdict.credential is not None
-            approved = UseStore(self._snapshot).approvers_of(verdict.credential.identity_key)
+            approved = CredentialStore(self._snapshot).approvers_of(verdict.credential.identity_key)
             if approved:
                 refusal = policy.permits_use(use.request, use.resource, approved)
         if refusal is None:
@@ -392,7 +392,7 @@ class _Judge:
         decision = policy.decide(request, narrow=True, explain=False)
         if decision.needs:
             # What one identity was approved for, another was not.
-            approved = UseStore(self._snapshot).approvers_of(credential.identity_key)
+            approved = CredentialStore(self._snapshot).approvers_of(credential.identity_key)
             return policy.decide(request, narrow=True, explain=False, approved=approved), approved
         self._decisions[request] = decision, approved
         return decision, approved

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from jitid.capabilities.identity import introspection, verify_many
 from jitid.capabilities.identity.verify_many import Presented
-from jitid.capabilities.issue.request import Terms
 from jitid.capabilities.use import authorization
 from jitid.capabilities.use.authorization import Asked, Verdict
 from jitid.capabilities.use.store import UseChanges
@@ -18,6 +17,7 @@ from jitid.ledger.view import View
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse
+from jitid.operation.terms import Terms
 
 _FEW = 100
 """Of so many events it costs less to look what they are than to decide anew."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.directory.agent_operations import ClassifyAgents, SuggestPolicy
+from jitid.capabilities.decisions.operations import SuggestPolicy
+from jitid.capabilities.directory.agent_operations import ClassifyAgents
 from jitid.capabilities.directory.recurrence import DAYS, Rule
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of

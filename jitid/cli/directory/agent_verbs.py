@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, Stated
-from jitid.capabilities.identity.task_sharing import check_shared
+from jitid.capabilities.inventory.task_sharing import check_shared
 from jitid.cli import record_rows
 from jitid.cli.confirm import settle_event
 from jitid.cli.directory import agent_rows

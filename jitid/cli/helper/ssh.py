@@ -8,13 +8,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.cli.invocation import Globals
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.crypto import openssh
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import Kind, parse_kind
-from jitid.operation.base import Inspect
 from jitid.system import ssh_agent
 
 if TYPE_CHECKING:

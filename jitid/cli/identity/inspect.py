@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Globals
 from jitid.formats.view import View
 from jitid.model.acceptance import accepted_until
 from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of
-from jitid.operation.base import Inspect, Inspection
 
 if TYPE_CHECKING:
     from jitid.cli import options

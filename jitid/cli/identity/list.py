@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
@@ -13,7 +14,6 @@ from jitid.model.credential import FORMER_PROOF, State, sort_of
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES, check_task
-from jitid.operation.base import ListCredentials
 from jitid.policy import decision
 from jitid.system.processes import orphans
 from jitid.values.ids import parse_id

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.operations import Revoke
 from jitid.cli import confirm as confirming
 from jitid.cli import hints, read_input, record_rows
 from jitid.cli.ask import can_ask, confirm
@@ -14,7 +15,6 @@ from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import check_task
-from jitid.operation.base import Revoke
 from jitid.system import output
 from jitid.values.ids import parse_id
 from jitid.values.names import check_delegator, check_name

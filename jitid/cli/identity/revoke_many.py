@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.operations import Revoke
 from jitid.cli.identity.revoke import confirmed, perform
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.operation.base import Revoke
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.identity.task_sharing import check_shared
+from jitid.capabilities.inventory.operations import GiveTask, ListTasks, ShareTask, ShowTask, TaskRow
+from jitid.capabilities.inventory.task_sharing import check_shared
 from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.task import check_task
-from jitid.operation.base import GiveTask, ListTasks, ShareTask, ShowTask, TaskRow
 from jitid.values.names import check_delegator
 from jitid.values.text import quote
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.inventory.operations import Page, ShowTree
 from jitid.cli import hints, record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.model.task import check_task
-from jitid.operation.base import Page, ShowTree
 from jitid.values.text import quote
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.identity.operations import Verify
 from jitid.cli import hints, read_input
 from jitid.cli.invocation import Globals
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.operation.base import Verify
 from jitid.redaction.token_format import bare
 from jitid.values.names import check_audience, check_issuer
 from jitid.values.text import quote

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.run.supervision import Clock
 from jitid.capabilities.run.token_place import TokenPlace
 from jitid.cli.invocation import Globals
@@ -15,7 +16,7 @@ from jitid.cli.issue.renew import hand_over
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due
-from jitid.operation.base import Renew, Revoke
+from jitid.model.request import RenewRequest
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

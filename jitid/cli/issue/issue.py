@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_for_issue, open_for_preview
+from jitid.capabilities.issue.operations import Issue
 from jitid.cli import hints, read_input
 from jitid.cli.invocation import Globals
 from jitid.cli.issue.request_input import FIELDS, expect, hand_out, row_of, stated_request
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.formats.secret_text import ended, files_of, paths_of, text_of, usable_until
-from jitid.operation.base import Issue
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output

@@ -10,20 +10,20 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_for_issue, open_for_preview
-from jitid.capabilities.issue.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
+from jitid.capabilities.issue.operations import Issue
 from jitid.cli import input_lines, read_input
 from jitid.cli.ask import can_ask, confirm
 from jitid.cli.issue.request_input import hand_out, request_from, row_of
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
-from jitid.operation.base import Issue
+from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.capabilities.issue.request import IssueRequest
     from jitid.cli.invocation import Globals
+    from jitid.model.request import IssueRequest
     from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
 

@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_for_issue
-from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.issue.operations import AbandonAttachment, Attach, Issue
 from jitid.capabilities.run.token_place import RUN_TOKEN
-from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.targets.operations import Settle
 from jitid.cli.confirm import AT_ONCE
 from jitid.cli.issue.request_input import hand_out, stated_request
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
-from jitid.model.reach import LISTED
-from jitid.operation.base import AbandonAttachment, Issue
+from jitid.model.request import AttachRequest
+from jitid.operation.reach import LISTED
 from jitid.system import time_limit
 
 if TYPE_CHECKING:

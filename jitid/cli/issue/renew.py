@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import AbandonRenewal, Renew
 from jitid.cli import hints, read_input
 from jitid.cli.invocation import Globals
 from jitid.cli.issue.request_input import FIELDS, row_of
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.operation.base import AbandonRenewal, Renew
+from jitid.model.request import RenewRequest
 from jitid.system import output, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output

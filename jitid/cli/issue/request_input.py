@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.issue.request import IssueRequest, MayAct
+from jitid.capabilities.identity.operations import Revoke
 from jitid.cli import read_input
 from jitid.cli.invocation import Globals
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.model.credential import PARTS, TOKENS, Kind, named_kind, parse_kind
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import IssueRequest, MayAct
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
-from jitid.operation.base import Revoke
 from jitid.system import time_limit
 from jitid.values.audience import check_reach
 from jitid.values.names import check_audience, check_delegator, check_name

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_for_issue
+from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.run import child as children
 from jitid.capabilities.run.supervision import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
@@ -17,8 +18,7 @@ from jitid.cli.issue.hold import Hold
 from jitid.cli.issue.request_input import hand_out, parse_may_act, stated_request
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
-from jitid.operation.base import Issue
-from jitid.system import output
+from jitid.system import output, programs
 from jitid.system import time_limit as bounds
 from jitid.system.processes import this_process
 from jitid.values.names import MAX_NAME
@@ -27,9 +27,9 @@ from jitid.values.times import LATEST, format_duration, format_time, parse_durat
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.capabilities.issue.request import IssueRequest
     from jitid.cli import options
     from jitid.cli.issue.run_secrets import Secrets, Wanted
+    from jitid.model.request import IssueRequest
 
 _HELD = ("jwt", "opaque")
 """The kinds that give the right to a further credential."""
@@ -104,7 +104,7 @@ def run(
     read_input.check_one_stdin(parent_file, delegator_token_file)
     seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
     patience = None if wait is None else parse_duration(wait)
-    program = children.find(command[0], os.environ.get("PATH", os.defpath))
+    program = programs.find(command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
         given,
         {

@@ -8,18 +8,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.issue.request import AttachRequest, MayAct
+from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.run.delivery.choose_delivery import own_way
 from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
 from jitid.capabilities.run.delivery.plain_files import PREFIX, Files, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
-from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.targets.operations import Settle
 from jitid.cli.confirm import AT_ONCE
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secret_text import text_of, usable_until
 from jitid.model.credential import Kind, is_outside, parse_kind
-from jitid.model.reach import LISTED
+from jitid.model.request import AttachRequest, MayAct
+from jitid.operation.reach import LISTED
 from jitid.values.text import quote
 from jitid.values.times import format_time
 

@@ -18,9 +18,9 @@ from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.operations import Issue
     from jitid.cli.invocation import Globals
     from jitid.operation.authority import Authority
-    from jitid.operation.base import Issue
 
 _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
 """Seconds from one look at the ledger to the next, at first and at most, and how they grow."""

@@ -7,7 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.open import open_authority, room
+from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.leak.leaks import LeakReport, check_source
+from jitid.capabilities.leak.operations import AddLeaks
 from jitid.capabilities.leak.trace_result import first_of
 from jitid.cli import record_rows
 from jitid.cli.confirm import must_be_confirmed
@@ -21,7 +23,6 @@ from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats.view import View
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import AddLeaks, Revoke
 from jitid.system import output
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.leak.operations import ListLeaks
 from jitid.cli import record_rows
 from jitid.cli.leak.trace_rows import number
-from jitid.operation.base import ListLeaks
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:

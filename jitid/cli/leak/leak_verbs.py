@@ -119,8 +119,8 @@ def show(given: Globals, leak: options.LeakId) -> None:
     By the jti of what leaked it tells of each place where that was found.
     """
     from jitid.authority.open import open_authority
+    from jitid.capabilities.leak.operations import ShowLeaks
     from jitid.formats.view import View
-    from jitid.operation.base import ShowLeaks
     from jitid.system import output
 
     given.expect(leak_rows.DETAILS)
@@ -149,8 +149,8 @@ def timeline(given: Globals, leaks: options.LeakIds) -> None:
     At a terminal and with --format markdown it is Markdown.
     """
     from jitid.authority.open import open_authority
+    from jitid.capabilities.leak.operations import RecountLeaks
     from jitid.cli.leak import leak_timeline, timeline_rows
-    from jitid.operation.base import RecountLeaks
 
     own = given.own_format(leak_timeline.FORMATS)
     given.expect(timeline_rows.FIELDS)
@@ -167,9 +167,9 @@ def close(
     The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
     """
     from jitid.authority.open import open_authority
+    from jitid.capabilities.leak.operations import CloseLeaks
     from jitid.cli.identity.revoke import check_reason
     from jitid.formats.view import View
-    from jitid.operation.base import CloseLeaks
     from jitid.system import output
 
     given.expect(leak_rows.CLOSED)

@@ -18,7 +18,7 @@ from jitid.system import output
 from jitid.system.files import writing_public
 
 if TYPE_CHECKING:
-    from jitid.capabilities.scan.source import Tally
+    from jitid.capabilities.scan.item import Tally
     from jitid.cli.invocation import Globals
     from jitid.cli.leak.scan_request import Asked
 
@@ -90,9 +90,9 @@ def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
 
             return findings_sarif.text(records, RULES, asked.wording)
         case "prometheus":
-            from jitid.formats import prometheus
+            from jitid.capabilities.sweep import findings_prometheus
 
-            return prometheus.text(records, RULES, asked.wording)
+            return findings_prometheus.text(records, RULES, asked.wording)
         case "html":
             from jitid.capabilities.sweep import findings_html
 

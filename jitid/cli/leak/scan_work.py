@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
-from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.item import Tally
 from jitid.capabilities.scan.workers import Search
 from jitid.cli import read_input
 from jitid.cli.leak.scan_count import Counted
@@ -166,8 +166,8 @@ class _Work:
     def _ask(self, batch: Batch) -> None:
         traced: Traced | None = None
         if self._authority is not None:
+            from jitid.capabilities.leak.operations import Trace
             from jitid.capabilities.leak.trace_result import together
-            from jitid.operation.base import Trace
 
             authority = self._authority
             traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
@@ -264,8 +264,8 @@ class _Work:
         self._held.append(_Held(hits, Finds(), traced._replace(matches=[]), named))
 
     def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
+        from jitid.capabilities.leak.operations import AddLeaks
         from jitid.capabilities.leak.places import parts
-        from jitid.operation.base import AddLeaks
 
         assert self._action is not None
         # A certificate is no secret.
@@ -310,9 +310,9 @@ class _Work:
         self._held.clear()
 
     def _end(self, authority: Authority, action: Action) -> None:
+        from jitid.capabilities.identity.operations import Revoke
         from jitid.cli.identity.revoke import perform
         from jitid.model.ledger_rows import Selection
-        from jitid.operation.base import Revoke
 
         if not self._sure:
             return
@@ -330,8 +330,8 @@ class _Work:
 
     def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
         """Return what was found with what the ledger says of it after something was done."""
+        from jitid.capabilities.leak.operations import Trace
         from jitid.capabilities.leak.trace_result import together
-        from jitid.operation.base import Trace
 
         finds = Finds()
         finds.ids.update(dict.fromkeys(held.named, 1))

@@ -113,10 +113,10 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, Str
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
     from jitid.authority.open import open_authority
+    from jitid.capabilities.leak.operations import Trace
     from jitid.capabilities.leak.trace_result import together
     from jitid.cli.leak.trace_rows import FIELDS
     from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
-    from jitid.operation.base import Trace
 
     given.expect(FIELDS)
     authority = open_authority(given.config(), accept_clock=given.accept_clock)
@@ -154,9 +154,9 @@ def _end(
     *,
     dry_run: bool,
 ) -> Ended:
+    from jitid.capabilities.identity.operations import Revoke
     from jitid.cli.identity.revoke import perform
     from jitid.model.ledger_rows import Selection
-    from jitid.operation.base import Revoke
 
     operation = Revoke(
         selection=Selection(ids=tuple(match.credential.jti for match in matches)),
@@ -169,7 +169,7 @@ def _end(
 
 
 def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
-    from jitid.operation.base import Trace
+    from jitid.capabilities.leak.operations import Trace
 
     finds = Finds()
     finds.ids.update({match.credential.jti: 1 for match in traced.matches})

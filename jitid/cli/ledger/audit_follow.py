@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.audit.operations import FollowLog
 from jitid.errors import BusyError, IntegrityError
 from jitid.operation.authority import Authority
-from jitid.operation.base import FollowLog
 from jitid.system import output, time_limit
 
 PAUSE = 0.5

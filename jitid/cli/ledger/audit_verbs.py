@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, standing
-from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError, Verification
+from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
+from jitid.capabilities.audit.operations import ReadLog, SignHead
 from jitid.capabilities.integrity.audit_export import verify_export
+from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
+from jitid.capabilities.integrity.verify_log import Verification
 from jitid.cli import read_input, record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
@@ -16,7 +19,6 @@ from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.view import View
 from jitid.model.event import Event
 from jitid.model.task import check_task
-from jitid.operation.base import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.values.names import check_delegator, check_name

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitid.authority import open as authority_open
-from jitid.capabilities.integrity.examination import Check, Status
 from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.doctor import installation_check
@@ -17,6 +16,7 @@ from jitid.errors import ExitStatus, JitidError
 from jitid.formats import checklist
 from jitid.formats.view import View
 from jitid.ledger.sqlite import folder
+from jitid.model.check import Check, Status
 from jitid.system import output
 
 FIELDS = ("check", "status", "detail", "repair")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.trust.operations import PublishSshAuthorities, PublishSshRevocations
 from jitid.cli.invocation import Globals
 from jitid.errors import NotFoundError, UsageError
-from jitid.operation.base import PublishSshAuthorities, PublishSshRevocations
 from jitid.system import output
 
 if TYPE_CHECKING:

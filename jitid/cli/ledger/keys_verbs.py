@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.trust.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
 from jitid.cli import confirm, record_rows
 from jitid.cli.identity.revoke import FIELDS as FORESEEN
 from jitid.cli.identity.revoke import check_reason, most_of, tell, unproved
@@ -14,7 +16,6 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.formats.view import View
 from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import ListKeys, PublishKeys, Revoke, RevokeKey, RotateKey
 from jitid.system import output
 from jitid.values.text import quote
 

@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats.figures import counted
 from jitid.formats.view import View
-from jitid.operation.base import CutLog, Prune
 from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_time, parse_duration

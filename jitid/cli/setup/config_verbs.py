@@ -35,7 +35,7 @@ def show(given: Globals, origin: options.Origin = False) -> None:
     rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
     given.show(View("jitid.config/1", fields, rows))
     for stated in given.config().targets():
-        from jitid.capabilities.targets.targets import check
+        from jitid.issuers.targets import check
 
         try:
             check(stated)
@@ -209,7 +209,8 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
 
 def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[str, str]:
     """Return the value of a field of an issuer of ID tokens as it is written. Raises ConfigurationError."""
-    from jitid.capabilities.access.oidc import OidcIssuer, check_settings
+    from jitid.capabilities.access.oidc import check_settings
+    from jitid.model.oidc_issuer import OidcIssuer
 
     new: str | list[str] | dict[str, str] = value
     said: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority, sweep_limits
+from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.cli import progress
 from jitid.cli.invocation import Globals
@@ -12,7 +13,6 @@ from jitid.cli.sweep.sweep_rows import remedy
 from jitid.errors import UsageError
 from jitid.formats.view import Format, View
 from jitid.model.survey import Totals
-from jitid.operation.base import MakeReport
 from jitid.system import output
 from jitid.system.files import write_private, write_public
 from jitid.values.times import parse_time

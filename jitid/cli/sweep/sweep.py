@@ -245,9 +245,9 @@ def _text(
 
             return findings_sarif.text(records, rules)
         case "prometheus":
-            from jitid.formats import prometheus
+            from jitid.capabilities.sweep import findings_prometheus
 
-            return prometheus.text(records, rules)
+            return findings_prometheus.text(records, rules)
         case "html":
             from jitid.capabilities.sweep import findings_html
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority, sweep_limits
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.leak.operations import ProveLeaks
 from jitid.capabilities.sweep.finding import Coverage, Remedied
-from jitid.capabilities.targets.operations import FlyCanaries, Settle
+from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
+from jitid.capabilities.targets.operations import Settle
 from jitid.cli import progress, read_input
 from jitid.cli.invocation import Globals
 from jitid.errors import (
@@ -24,7 +26,6 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.operation.base import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.system import output, time_limit
 
 if TYPE_CHECKING:

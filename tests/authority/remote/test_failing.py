@@ -12,7 +12,11 @@ import pytest
 
 from jitid.authority.client_credential import FileBearer
 from jitid.authority.remote import RemoteAuthority
-from jitid.capabilities.issue.request import IssueRequest, RenewRequest
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,
@@ -24,6 +28,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.model.request import IssueRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.system import http
 from jitid.system.authority_address import parse_address
@@ -32,8 +37,8 @@ from tests.authority.remote.peer import answer, answering, error
 
 TASK = {"key": 1, "name": "T1", "purpose": None, "sensitivity": "low", "deadline": 2, "opened_at": 1}
 ROW = answer(200, {"task": {**TASK, "ended_at": None}, "credentials": 1, "live": 1, "now": 1})
-READ = ops.ShowTask(name="T1")
-CHANGE = ops.RotateKey(algorithm="EdDSA")
+READ = inventory_operations.ShowTask(name="T1")
+CHANGE = trust_operations.RotateKey(algorithm="EdDSA")
 
 
 def remote(url: str, timeout: float = 20.0, bearer: FileBearer | None = None) -> RemoteAuthority:
@@ -79,8 +84,8 @@ def test_a_change_whose_answer_was_lost_is_not_asked_for_again() -> None:
 @pytest.mark.parametrize(
     "operation",
     [
-        ops.Issue(requests=(IssueRequest("T1", None, "bot"),)),
-        ops.Renew(request=RenewRequest(Secret.single("t"))),
+        issue_operations.Issue(requests=(IssueRequest("T1", None, "bot"),)),
+        issue_operations.Renew(request=RenewRequest(Secret.single("t"))),
     ],
 )
 def test_an_issue_whose_answer_was_lost_is_asked_for_again_under_the_same_key(
@@ -103,7 +108,7 @@ def test_an_issue_whose_answer_was_lost_is_asked_for_again_under_the_same_key(
 
 def test_what_became_of_a_later_try_says_nothing_of_the_first() -> None:
     """The first answer was lost; the second one is a refusal of the authority's own, or there is none."""
-    made = ops.Issue(requests=(IssueRequest("T1", "alice", "bot"),))
+    made = issue_operations.Issue(requests=(IssueRequest("T1", "alice", "bot"),))
     for second in (error(403, "refused", 6), error(429, "limited", 5)):
         with answering(nothing, second) as peer, pytest.raises(JitidError) as raised:
             remote(peer.url).perform(made)
@@ -164,7 +169,7 @@ def test_what_may_take_long_is_waited_for() -> None:
         connection.sendall(answer(200, {"error": 1}))
 
     with answering(late) as peer, pytest.raises(StorageError, match="cannot be used"):
-        remote(peer.url, timeout=0.5).perform(ops.VerifyLog())
+        remote(peer.url, timeout=0.5).perform(integrity_operations.VerifyLog())
 
 
 @pytest.mark.deep
@@ -206,12 +211,14 @@ def test_nobody_is_sent_elsewhere() -> None:
 def test_a_large_answer_is_read_to_its_end() -> None:
     """After the last answer of a connection, too."""
     with answering(answer(200, ".." + "x" * (1 << 18))) as peer:
-        assert len(remote(peer.url).perform(ops.SignHead())) == 2 + (1 << 18)
+        assert len(remote(peer.url).perform(audit_operations.SignHead())) == 2 + (1 << 18)
 
 
 def test_an_answer_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LARGEST", 1 << 16)
-    assert "larger" in failure(answer(200, b'"' + b"x" * (1 << 17) + b'"'), ops.SignHead()).message
+    assert (
+        "larger" in failure(answer(200, b'"' + b"x" * (1 << 17) + b'"'), audit_operations.SignHead()).message
+    )
 
 
 def chunks(*lines: bytes, end: bool = True) -> bytes:
@@ -223,7 +230,7 @@ def chunks(*lines: bytes, end: bool = True) -> bytes:
 
 def test_pieces_come_as_they_are_made() -> None:
     with answering(chunks(b'"one"\n"t', b'wo"\n')) as peer:
-        pieces = remote(peer.url).perform(ops.ExportLog())
+        pieces = remote(peer.url).perform(integrity_operations.ExportLog())
         assert list(pieces) == ["one", "two"]
 
 
@@ -240,7 +247,7 @@ def test_pieces_come_as_they_are_made() -> None:
 )
 def test_an_answer_that_breaks_off_is_never_taken_for_whole(reply: bytes) -> None:
     with answering(reply) as peer:
-        pieces = remote(peer.url).perform(ops.ExportLog())
+        pieces = remote(peer.url).perform(integrity_operations.ExportLog())
         assert next(pieces) == "one"
         with pytest.raises(StorageError):
             next(pieces)
@@ -248,7 +255,7 @@ def test_an_answer_that_breaks_off_is_never_taken_for_whole(reply: bytes) -> Non
 
 def test_a_piece_is_not_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LONGEST_LINE", 1 << 12)
-    assert "longer than" in failure(chunks(b"x" * (1 << 14)), ops.ExportLog()).message
+    assert "longer than" in failure(chunks(b"x" * (1 << 14)), integrity_operations.ExportLog()).message
 
 
 def test_the_credential_is_read_for_each_try(tmp_path: Path) -> None:

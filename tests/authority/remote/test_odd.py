@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jitid.authority import answer_checks, remote
+from jitid.authority import remote
 from jitid.authority.remote import RemoteAuthority
+from jitid.authority.wire import answer_checks, codec
+from jitid.authority.wire.annotations import operations, result_of
+from jitid.authority.wire.shape_of import item_of, shape_of
 from jitid.capabilities.issue.issuance import Issued
 from jitid.capabilities.sweep.finding import Swept
 from jitid.cli import main
 from jitid.errors import ExitStatus, JitidError, StorageError
 from jitid.model.credential import PARTS
-from jitid.operation import codec
-from jitid.operation.annotations import operations, result_of
-from jitid.operation.shape_of import item_of, shape_of
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import Secret
 from tests.authority.remote.peer import Peer, Request, answer, answering, error

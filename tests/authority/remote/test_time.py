@@ -19,12 +19,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from jitid.authority.wire.annotations import result_of
+from jitid.authority.wire.shape_of import item_of, shape_of
 from jitid.capabilities.sweep.finding import Coverage
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.cli import main
-from jitid.operation.annotations import result_of
-from jitid.operation.base import Sweep
-from jitid.operation.shape_of import item_of, shape_of
 from jitid.system import time_limit
 from tests.authority.remote.peer import answering, error
 from tests.authority.remote.test_odd import TOKEN, VERBS

@@ -14,9 +14,10 @@ import pytest
 
 from jitid.authority import pages
 from jitid.authority.remote import RemoteAuthority
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.model.ledger_rows import Filter
-from jitid.operation import base as ops
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import new_opaque
 from tests.cli.approving import ISSUER, POLICY
@@ -181,14 +182,14 @@ def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
     for number in range(5):
         issue(client, "--task", f"T{number}")
     authority = RemoteAuthority(parse_address(f"unix://{served.socket}"), None, timeout=30)
-    chosen = ops.ListCredentials(
+    chosen = inventory_operations.ListCredentials(
         chosen=Filter(), sort="issued_at", descending=True, after=None, limit=1 << 31
     )
     found = authority.perform(chosen).credentials
     assert len({row.jti for row in found}) == len(found) == 5
-    tasks = authority.perform(ops.ListTasks(state=None, after=None, limit=3))
+    tasks = authority.perform(inventory_operations.ListTasks(state=None, after=None, limit=3))
     assert [row.task.name for row in tasks] == ["T4", "T3", "T2"]
-    events = authority.perform(ops.ReadLog(chosen=LogFilter(operation="issue"), limit=None))
+    events = authority.perform(audit_operations.ReadLog(chosen=LogFilter(operation="issue"), limit=None))
     assert [event["task"] for event in events] == [f"T{number}" for number in range(5)]
     authority.close()
 

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitid.capabilities.access import oidc
-from jitid.capabilities.access.oidc import OidcIssuer, Proof, verify_id_token
+from jitid.capabilities.access.oidc import verify_id_token
 from jitid.errors import ConfigurationError, InvalidCredentialError
+from jitid.model.oidc_issuer import OidcIssuer, Proof
 from tests.crypto.signed import ED25519, NOW, P256, Private, encode, jwk, token
 
 ISSUER = "https://ci.example"

@@ -14,15 +14,17 @@ from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.capabilities.adopt.adoption import Adoption
 from jitid.capabilities.adopt.amend import Amended
-from jitid.capabilities.directory.agent_operations import ClassifyAgents, SuggestPolicy
+from jitid.capabilities.decisions.operations import SuggestPolicy
+from jitid.capabilities.directory.agent_operations import ClassifyAgents
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.recurrence import Rule
+from jitid.capabilities.leak.operations import Trace
+from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.standing_secret import FOR_EVER, StandingSecret
 from jitid.model.target import Life
-from jitid.operation.base import MakeReport, Trace
 from jitid.search.pasted import search_pasted
 from jitid.search.secret_shapes import PRINT, Shape
 from jitid.values.secret import Secret, new_opaque

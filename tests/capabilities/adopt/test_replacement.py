@@ -11,9 +11,9 @@ import pytest
 
 from jitid.capabilities.adopt.operations import SuggestReplacements
 from jitid.capabilities.adopt.replacement import Replacement
-from jitid.capabilities.targets import targets
 from jitid.cli.command_tree import options_of
 from jitid.cli.verbs import COMMANDS
+from jitid.issuers import targets
 from jitid.model.target import StatedTarget
 from tests.builders import World
 from tests.capabilities.adopt.test_adoption import adopt, ended, stated

@@ -11,7 +11,7 @@ import pytest
 
 from jitid.capabilities.decisions.explanation import Explanation
 from jitid.capabilities.decisions.operations import Explain, StoredPolicy
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.config.settings import zone
 from jitid.errors import (
     ConfigurationError,
@@ -22,7 +22,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.operation.base import Renew
+from jitid.model.request import RenewRequest
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.values import strict_json

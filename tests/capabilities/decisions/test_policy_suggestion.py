@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.decisions.policy_suggestion import Suggestion, suggestion
-from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory import recurrence
+from jitid.capabilities.identity.operations import Revoke
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
 from jitid.model.agent_history import Practice
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank
-from jitid.operation.base import Revoke
 from jitid.policy.cedar import Policy
 from jitid.policy.check import must_be_valid
 from jitid.policy.decision import PolicyRequest
@@ -35,7 +35,7 @@ def suggest(
     world: World, agent: str | None = None, task: str | None = None, days: int = 90
 ) -> list[Suggestion]:
     """Write policies from what the ledger remembers."""
-    return world.authority.perform(ops.SuggestPolicy(agent=agent, task=task, days=days))
+    return world.authority.perform(decisions_operations.SuggestPolicy(agent=agent, task=task, days=days))
 
 
 def mined(world: World, since: int, agent: str, task: str | None = None) -> list[PolicyRequest]:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.decisions.operations import ReplayDecisions
 from jitid.capabilities.decisions.replay import BEYOND_POLICY, DECISIONS, Replayed, is_whole, request_of
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
-from jitid.operation.base import Issue, Renew
+from jitid.model.request import RenewRequest
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.outcome import outcome

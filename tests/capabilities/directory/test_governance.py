@@ -14,12 +14,12 @@ from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.agent_operations import ChangeAgent, ResumeAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
 from jitid.capabilities.directory.registry import Stated
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError
 from jitid.model.directory import Entry
+from jitid.model.request import RenewRequest
 from jitid.model.task import SENSITIVITIES
-from jitid.operation.base import Issue, Renew
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret

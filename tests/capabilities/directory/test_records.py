@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.access.token_operations import Exchange
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
+from jitid.capabilities.trust.operations import RotateKey
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.model import reach
 from jitid.model.agent import Agent
 from jitid.model.credential import Credential, TokenUse
-from jitid.operation import base as ops
-from jitid.operation.base import Inspect, RotateKey
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
+from jitid.operation import reach
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from tests.builders import DAY, KINDS, NOW, Made, World, request
@@ -104,7 +105,7 @@ def _renewed(world: World, held: Made, fields: dict[str, Any]) -> Made:
         ttl=fields.get("ttl"),
         allow_narrower=fields.get("allow_narrower", False),
     )
-    return _made(world.authority.perform(ops.Renew(request=wanted)))
+    return _made(world.authority.perform(issue_operations.Renew(request=wanted)))
 
 
 def _exchanged(world: World, held: Made, fields: dict[str, Any]) -> Made:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.identity.hand_back import HandedBack
+from jitid.capabilities.identity.operations import HandBack
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.operation.base import HandBack, Inspect
 from jitid.values.secret import Secret
 from tests.builders import Made, World
 

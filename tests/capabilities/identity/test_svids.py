@@ -15,11 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.access.token_operations import Exchange, Introspect
 from jitid.capabilities.decisions.operations import Explain
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.identity.operations import HandBack, Revoke
+from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.issue.operations import Attach, Issue, Renew
+from jitid.capabilities.issue.token_operations import Exchange, Introspect
+from jitid.capabilities.leak.operations import Trace
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
+from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
 from jitid.capabilities.use.authorization import Asked, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.crypto import jws
@@ -36,18 +39,8 @@ from jitid.issuers.issuer import Ids, Order
 from jitid.issuers.x509_svid import X509SvidIssuer
 from jitid.keys.keyring import Keyring, Signer
 from jitid.model.ledger_rows import Selection, SigningKey
-from jitid.operation.base import (
-    HandBack,
-    Inspect,
-    Issue,
-    ListKeys,
-    Operation,
-    Renew,
-    Revoke,
-    RevokeKey,
-    RotateKey,
-    Trace,
-)
+from jitid.model.request import AttachRequest, RenewRequest
+from jitid.operation.base import Operation
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.identity import verify_many
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
+from jitid.capabilities.trust.operations import RevokeKey, RotateKey
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.signing_keys import KeyStore
-from jitid.operation.base import Renew, RevokeKey, RotateKey
+from jitid.model.request import RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit

@@ -13,16 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.audit.cut_store import digest_of
+from jitid.capabilities.audit.operations import ReadLog, SignHead
 from jitid.capabilities.integrity import audit_export
 from jitid.capabilities.integrity import cut as segments
 from jitid.capabilities.integrity.cut import Cut
-from jitid.capabilities.integrity.cut_store import digest_of
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.integrity.operations import CutLog, Examine, ExportLog, VerifyLog
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.model.event import Event, encode, link
-from jitid.operation.base import CutLog, Examine, ExportLog, ReadLog, Renew, SignHead, Sweep, VerifyLog
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.backup.test_copy_ledger import copied
 from tests.builders import DAY, PERMIT_ALL, Made, World, edit

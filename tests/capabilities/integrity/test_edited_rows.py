@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from jitid.authority.repeat import digest_of
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
+from jitid.capabilities.audit.operations import SignHead
 from jitid.capabilities.integrity import audit_export
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.integrity.operations import ExportLog, VerifyLog
+from jitid.capabilities.inventory.operations import ShowTree
+from jitid.capabilities.issue.operations import Attach, Issue, Renew
+from jitid.capabilities.trust.operations import RevokeKey, RotateKey
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.transaction import Transaction
 from jitid.model.event import Event
-from jitid.operation.base import ExportLog, Issue, Renew, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_access_id
 from jitid.values.secret import Secret
 from tests.authority.callers import caller, issue

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.integrity.examination import CHECKS, OLD_KEY, TOLERANCE, Check, Status
+from jitid.capabilities.integrity.examination import CHECKS, OLD_KEY, TOLERANCE
+from jitid.capabilities.integrity.operations import Examine
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
+from jitid.capabilities.trust.operations import RotateKey
 from jitid.errors import ExitStatus
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.read_only import look
-from jitid.operation.base import Examine, RotateKey
+from jitid.model.check import Check, Status
 from tests.builders import DAY, World
 from tests.offlineroot import certified
 

@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.integrity import retention
+from jitid.capabilities.integrity.operations import Prune
 from jitid.capabilities.integrity.retention import Pruning
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.inventory.operations import Inspect, Inspection
+from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.operations import AddLeaks, CloseLeaks, ProveLeaks, Trace
 from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.report import report_html, report_text
+from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.report_document import document
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.capabilities.targets.operations import Settle
@@ -30,19 +34,8 @@ from jitid.ledger import expiry
 from jitid.ledger.idempotency import IdempotencyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.caller import Caller
+from jitid.model.request import RenewRequest
 from jitid.model.sighting import Sighting
-from jitid.operation.base import (
-    AddLeaks,
-    CloseLeaks,
-    Inspect,
-    Inspection,
-    Issue,
-    MakeReport,
-    ProveLeaks,
-    Prune,
-    Renew,
-    Trace,
-)
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope

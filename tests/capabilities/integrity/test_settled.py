@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.audit.operations import FollowLog, ReadLog, SignHead
+from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError
-from jitid.operation.base import FollowLog, ReadLog, SignHead, Sweep, VerifyLog
 from tests.backup.test_moving import DatabaseWorld
 from tests.builders import Clock, make_database, open_postgres
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.capabilities.issue.approval_operations import (
     Decided,
     DenyApproval,
@@ -18,6 +17,7 @@ from jitid.capabilities.issue.approval_operations import (
 )
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState
+from jitid.model.oidc_issuer import OidcIssuer
 from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.crypto import signed

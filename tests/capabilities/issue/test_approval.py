@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.issue import approval_request, issuance
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import GrantApproval, ShowApproval
 from jitid.capabilities.issue.approval_request import is_requester, requested
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach
 from jitid.crypto import openssh
 from jitid.errors import (
     ApprovalNeededError,
@@ -26,7 +26,7 @@ from jitid.errors import (
 )
 from jitid.ledger.sqlite import folder
 from jitid.model.approval import ApprovalState
-from jitid.operation import base as ops
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.policy.cedar import Policy
 from jitid.values.ids import approval_id
 from jitid.values.secret import Secret
@@ -79,7 +79,7 @@ def test_the_same_request_again_is_no_new_one(office: Office) -> None:
 
 
 def test_a_dry_run_asks_nobody(office: Office) -> None:
-    operation = ops.Issue(requests=(request(**PAY),), dry_run=True)
+    operation = issue_operations.Issue(requests=(request(**PAY),), dry_run=True)
     before = office.head()
     with pytest.raises(ApprovalNeededError) as caught:
         office.authority.perform(operation)
@@ -216,7 +216,7 @@ def test_what_is_approved_is_not_renewed(office: Office) -> None:
     made = office.issue(**PAY)
     assert made.issued.maximum == made.issued.expires_at
     with pytest.raises(PolicyDeniedError) as caught:
-        office.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+        office.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(made.token))))
     assert "an approval is for one credential" in caught.value.message
     assert office.events()[-1]["op"] == "denial"
     assert office.listed() == []
@@ -237,7 +237,9 @@ def test_what_is_approved_of_may_be_attached_to(office: Office) -> None:
     office.terms = policed(office.terms, list(PERMIT_ALL))
     office.reopen()
     office.clock.now += 60
-    renewed = office.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    renewed = office.authority.perform(
+        issue_operations.Renew(request=RenewRequest(Secret.single(made.token)))
+    )
     unasked = office.issue(**wanted, task="another")
     office.terms = strict
     office.reopen()
@@ -257,13 +259,15 @@ def test_what_may_be_narrower_asks_only_if_nothing_is_left(office: Office) -> No
 
 
 def _issue_all(office: Office, *requests: dict[str, Any]) -> list[Made]:
-    issued = office.authority.perform(ops.Issue(requests=tuple(request(**one) for one in requests)))
+    issued = office.authority.perform(
+        issue_operations.Issue(requests=tuple(request(**one) for one in requests))
+    )
     return [Made("", one.id, one.jti, each) for each in issued for one in each.credentials]
 
 
 def test_copies_are_one_request(office: Office) -> None:
     office.grant(office.ask(**PAY, copies=3))
-    made = office.authority.perform(ops.Issue(requests=(request(**PAY, copies=3),)))
+    made = office.authority.perform(issue_operations.Issue(requests=(request(**PAY, copies=3),)))
     assert len(made[0].credentials) == 3
     office.check()
 
@@ -660,7 +664,7 @@ def test_what_is_half_granted_names_the_group_that_has_not_yet(office: Office) -
         )
         assert str(caught.value.hint).startswith(f"ask a member of `{missing}`: jitid approve grant {id_}")
         with pytest.raises(ApprovalNeededError) as caught:
-            office.authority.perform(ops.Issue(requests=(request(**BOTH),), dry_run=True))
+            office.authority.perform(issue_operations.Issue(requests=(request(**BOTH),), dry_run=True))
         assert caught.value.hint == f"ask a member of `{missing}`: jitid approve grant {id_}"
     office.grant(id_, "bob")
     office.issue(**BOTH)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.issue import approval_request, plan
-from jitid.capabilities.issue.request import IssueRequest, MayAct, ProvedActor
 from jitid.errors import ApprovalNeededError
 from jitid.model.approval import ApprovalState
 from jitid.model.process import Process
-from jitid.model.reach import Reach
+from jitid.model.request import IssueRequest, MayAct, ProvedActor
 from jitid.model.target import StatedTarget
 from jitid.model.task import Task
+from jitid.operation.reach import Reach
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
 from tests.builders import DAY, NOW, request

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.identity.operations import Revoke, Verify
+from jitid.capabilities.inventory.operations import Inspect, Retire
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest
-from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.targets.operations import Settle
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import Inspect, Retire, Revoke, Verify
+from jitid.model.request import AttachRequest
 from jitid.values.secret import Secret
 from tests.builders import KINDS, World
 from tests.programs import Shop

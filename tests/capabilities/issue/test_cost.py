@@ -12,18 +12,13 @@ import pytest
 
 import jitid
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.issue import request as requests
-from jitid.capabilities.issue.request import (
-    MOST_AT_ONCE,
-    MOST_QUESTIONS,
-    MOST_SCOPES,
-    AttachRequest,
-    RenewRequest,
-)
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.operation import base as ops
+from jitid.model import request as requests
+from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, MOST_SCOPES, AttachRequest, RenewRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import Made, World, request
@@ -69,7 +64,7 @@ def _under_the_lock(work: Callable[[], object]) -> int:
 
 
 def _issue(world: World, *lines: requests.IssueRequest) -> None:
-    world.authority.perform(ops.Issue(requests=lines))
+    world.authority.perform(issue_operations.Issue(requests=lines))
 
 
 def _child(world: World, parent: Made, count: int) -> requests.IssueRequest:
@@ -111,7 +106,7 @@ def test_what_is_decided_under_the_lock_costs_as_much_as_it_has_scopes(world: Wo
             return _under_the_lock(lambda: _issue(world, *lines))
         held = world.issue(kind="opaque", scopes=scopes, may_audience=("https://a",))
         if what == "renewal":
-            renewal = ops.Renew(request=RenewRequest(Secret.single(held.token)))
+            renewal = issue_operations.Renew(request=RenewRequest(Secret.single(held.token)))
             return _under_the_lock(lambda: world.authority.perform(renewal))
         attachment = Attach(
             request=AttachRequest(
@@ -166,7 +161,7 @@ DOORS: dict[str, Callable[[World, str], object]] = {
     "delegate": lambda world, token: world.issue(parent=token, delegator=None, agent="x", scopes=MANY),
     "list": lambda world, _: _issue(world, request(), request(scopes=MANY)),
     "dry run": lambda world, _: world.authority.perform(
-        ops.Issue(requests=(request(scopes=MANY),), dry_run=True)
+        issue_operations.Issue(requests=(request(scopes=MANY),), dry_run=True)
     ),
     "attach": lambda world, token: world.authority.perform(
         Attach(request=AttachRequest(Secret.single(token), "opaque", scopes=MANY, audiences=("https://a",)))
@@ -175,7 +170,7 @@ DOORS: dict[str, Callable[[World, str], object]] = {
         Attach(request=AttachRequest(Secret.single(token), "opaque", audiences=("https://a",)))
     ),
     "renew": lambda world, token: world.authority.perform(
-        ops.Renew(request=RenewRequest(Secret.single(token)))
+        issue_operations.Renew(request=RenewRequest(Secret.single(token)))
     ),
 }
 
@@ -207,13 +202,13 @@ def test_what_has_more_from_before_stays_as_it_is(lenient: World, monkeypatch: p
         )
     )
     renewed = lenient.authority.perform(
-        ops.Renew(request=RenewRequest(Secret.single(old.token), allow_narrower=True))
+        issue_operations.Renew(request=RenewRequest(Secret.single(old.token), allow_narrower=True))
     )
     for issued in (attached, renewed):
         assert issued.scopes == FEW
         assert "without 72 scopes: a credential has at most 128" in issued.notes
     lenient.verify(child.token)
-    assert lenient.authority.perform(ops.Inspect(id=old.jti)).credential.scopes == MANY
+    assert lenient.authority.perform(inventory_operations.Inspect(id=old.jti)).credential.scopes == MANY
     lenient.revoke(old.id)
     assert lenient.check() > 0
 

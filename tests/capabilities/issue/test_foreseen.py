@@ -11,13 +11,16 @@ import pytest
 
 from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
 from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import issuance
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.issuance import Foreseen, Issued
 from jitid.capabilities.issue.plan import Plan
-from jitid.capabilities.issue.request import IssueRequest, RenewRequest
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import own_issuer
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
@@ -27,7 +30,7 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Selection
-from jitid.operation import base as ops
+from jitid.model.request import IssueRequest, RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
@@ -95,7 +98,7 @@ def _wait(world: World) -> None:
 
 
 def _rotate(world: World) -> None:
-    world.authority.perform(ops.RotateKey(algorithm="EdDSA"))
+    world.authority.perform(trust_operations.RotateKey(algorithm="EdDSA"))
 
 
 def _open_the_task(world: World) -> None:
@@ -222,7 +225,7 @@ def _others_come(world: World) -> None:
     """Do what adds credentials and uses, and nothing else."""
     made = world.issue(delegator="user:bob", task="T9", agent="coder")
     world.issue(parent=made.token, agent="tester")
-    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(made.token))))
     asked = Asked(Secret.single(made.token), Scope("repo:read"), "acme")
     world.authority.perform(Authorize(asked=(asked,)))
     with pytest.raises(PolicyDeniedError):
@@ -260,7 +263,7 @@ def test_a_plan_does_not_hold_once_the_name_of_the_task_means_another(world: Wor
     world.know()
     world.know("user:bob")
     world.issue(delegator="user:bob")
-    world.authority.perform(ops.ShareTask(task="T1", names=("user:alice",)))
+    world.authority.perform(inventory_operations.ShareTask(task="T1", names=("user:alice",)))
     world.issue(task="user:bob/T1")
     foreseen = _foresee(world)
     task = _planned(foreseen).task
@@ -289,11 +292,11 @@ def test_a_plan_is_not_looked_at_again_if_others_only_came(
 @pytest.mark.parametrize(
     "operation",
     [
-        ops.ShareTask(task="T1", names=("user:bob",)),
-        ops.GiveTask(task="T1", to="user:bob"),
-        ops.Retire(task="T2"),
-        ops.RotateKey(algorithm="EdDSA"),
-        ops.Revoke(selection=Selection(tasks=("T2",)), most=None),
+        inventory_operations.ShareTask(task="T1", names=("user:bob",)),
+        inventory_operations.GiveTask(task="T1", to="user:bob"),
+        inventory_operations.Retire(task="T2"),
+        trust_operations.RotateKey(algorithm="EdDSA"),
+        identity_operations.Revoke(selection=Selection(tasks=("T2",)), most=None),
         DisableDelegator(name="user:bob", most=None),
         SuspendAgent(name="planner", most=None),
     ],
@@ -337,7 +340,7 @@ def test_a_plan_below_a_parent_holds_if_others_only_came(world: World) -> None:
 
 
 def _renew(world: World, token: str) -> None:
-    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(token), 60)))
+    world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(token), 60)))
 
 
 @pytest.mark.parametrize("whose", ["the parent", "what it rests on"])
@@ -407,7 +410,7 @@ def test_of_a_list_each_line_is_planned_once(world: World, monkeypatch: pytest.M
     monkeypatch.setattr(planning, "plan", spy)
     lines = [("T1", "alice"), ("T1", "alice"), ("T2", "alice"), ("T3", "bob"), ("T2", "alice"), ("T3", "bob")]
     requests = tuple(request(kind="opaque", task=task, delegator=f"user:{who}") for task, who in lines)
-    made = world.authority.perform(ops.Issue(requests=requests))
+    made = world.authority.perform(issue_operations.Issue(requests=requests))
     assert sorted(asked) == sorted((task, f"user:{who}") for task, who in lines)
     assert [one.task for one in made] == [task for task, _ in lines]
     world.check()
@@ -440,7 +443,7 @@ def _told(world: World, lines: list[dict[str, str]]) -> list[Any]:
     """Return what is recorded of a list, or why it is refused, without what each ledger has for itself."""
     requests = tuple(request(**{"kind": "opaque", **line}) for line in lines)
     try:
-        made = world.authority.perform(ops.Issue(requests=requests))
+        made = world.authority.perform(issue_operations.Issue(requests=requests))
     except JitidError as error:
         return [error.position, error.message]
     world.check()
@@ -583,7 +586,7 @@ def test_what_takes_long_is_planned_before_the_lock_also_where_nobody_else_write
         "many scopes": {"scopes": [f"repo:{number}" for number in range(10)]},
     }
     lines = 11 if slow == "many lines" else 1
-    world.authority.perform(ops.Issue(requests=(request(**fields.get(slow, {})),) * lines))
+    world.authority.perform(issue_operations.Issue(requests=(request(**fields.get(slow, {})),) * lines))
     assert planned == (isinstance(world.ledger, SqliteLedger) and slow != "")
     world.check()
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access.token_operations import Exchange
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
+from jitid.capabilities.trust.operations import RotateKey
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import kept_kinds, read_kinds
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.target import StatedTarget
-from jitid.operation import base as ops
-from jitid.operation.base import Inspect, RotateKey
 from jitid.values.secret import Secret
 from tests.builders import KINDS, NOW, Made, World, edit, policed, request
 from tests.programs import Shop
@@ -88,7 +89,9 @@ def attach(world: World, by: Made, kind: str) -> Made:
 
 def renew(world: World, by: Made) -> Made:
     """Renew a credential."""
-    return _made(world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(by.token)))))
+    return _made(
+        world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(by.token))))
+    )
 
 
 def exchange(world: World, by: Made, kind: str, **fields: Any) -> Made:
@@ -219,7 +222,9 @@ def test_the_token_and_the_events_say_it(world: World) -> None:
 @pytest.mark.parametrize("copies", [1, 3])
 def test_an_edit_of_the_column_is_seen(world: World, written: str, copies: int) -> None:
     (issued,) = world.authority.perform(
-        ops.Issue(requests=(request(kind="opaque", may_kind=("jwt", "opaque", "ssh-cert"), copies=copies),))
+        issue_operations.Issue(
+            requests=(request(kind="opaque", may_kind=("jwt", "opaque", "ssh-cert"), copies=copies),)
+        )
     )
     world.check()
     edit(
@@ -232,7 +237,7 @@ def test_an_edit_of_the_column_is_seen(world: World, written: str, copies: int) 
 
 @pytest.mark.parametrize("copies", [1, 3])
 def test_an_edit_of_the_template_is_seen(world: World, copies: int) -> None:
-    world.authority.perform(ops.Issue(requests=(request(kind="ssh-cert", copies=copies),)))
+    world.authority.perform(issue_operations.Issue(requests=(request(kind="ssh-cert", copies=copies),)))
     world.check()
     edit(
         world.path,
@@ -350,7 +355,7 @@ def test_a_renewal_asks_again_which_kinds_may_be_obtained(world: World) -> None:
     with pytest.raises(PolicyDeniedError, match=DENIED):
         attach(world, held, "x509-svid")
     narrowed = world.authority.perform(
-        ops.Renew(request=RenewRequest(Secret.single(held.token), allow_narrower=True))
+        issue_operations.Renew(request=RenewRequest(Secret.single(held.token), allow_narrower=True))
     )
     assert may(world, _made(narrowed)) == ("jwt",)
     world.check()

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.integrity.store import RowStore
-from jitid.capabilities.issue.request import AttachRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory.operations import Inspect, ListCredentials
+from jitid.capabilities.issue.operations import Attach, Issue
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
-from jitid.operation.base import Inspect, Issue, ListCredentials
+from jitid.model.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, policed, request

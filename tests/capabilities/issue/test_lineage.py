@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 from jitid.capabilities.decisions.operations import Explain
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest, Terms
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach, Renew
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import PolicyDeniedError
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.model.task import SENSITIVITIES, rank
-from jitid.operation.base import Inspect, Renew
+from jitid.operation.terms import Terms
 from jitid.policy.default import default_files
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap

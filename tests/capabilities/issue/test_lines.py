@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.identity import introspection
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.credential import Credential
-from jitid.operation import base as ops
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
@@ -42,7 +43,7 @@ both_ledgers = pytest.mark.usefixtures("kept_in")
 def renew(world: World, made: Made, ttl: int | None = None, *, narrower: bool = False) -> Made:
     """Renew as `jitid renew` does."""
     request = RenewRequest(Secret.single(made.token), ttl, narrower)
-    issued = world.authority.perform(ops.Renew(request=request))
+    issued = world.authority.perform(issue_operations.Renew(request=request))
     (one,) = issued.credentials
     return Made(one.secret.reveal(), one.id, one.jti, issued)
 
@@ -188,7 +189,7 @@ def test_what_is_delegated_from_an_attachment_is_judged_by_that(world: World) ->
     later = renew(world, small)
     assert later.issued.expires_at == NOW + 150
     assert renew(world, child).issued.expires_at == NOW + 150
-    world.authority.perform(ops.Retire(task="T1"))
+    world.authority.perform(inventory_operations.Retire(task="T1"))
     with pytest.raises(InvalidCredentialError):
         verify(world, child)
     world.check()
@@ -407,7 +408,7 @@ class _Told:
         before = self.before
         assert before is not None
         lived = _ends(world, self.made) == {None} and self.made.issued.expires_at > world.clock.now
-        world.authority.perform(ops.AbandonRenewal(token=Secret.single(self.made.token)))
+        world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(self.made.token)))
         if lived and self.after is None and _ends(world, before.made) == {None}:
             before.after, self.restored = None, before
 
@@ -516,13 +517,13 @@ def test_abandoning_a_renewal_ends_what_was_made_from_it(world: World) -> None:
     first = issue(world, scopes=("a",))
     second = renew(world, first)
     child = issue(world, parent=second.token, scopes=("a",))
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     assert scopes_of(world, first) == ("a",)
     # The child was made from this line, whose head is the first one again.
     assert scopes_of(world, child) == ("a",)
     beside = attach(world, first, "a")
     below = issue(world, parent=beside.token, scopes=("a",))
-    world.authority.perform(ops.AbandonAttachment(jti=beside.jti))
+    world.authority.perform(issue_operations.AbandonAttachment(jti=beside.jti))
     with pytest.raises(JitidError):
         verify(world, below)
     assert _ends(world, below) == {"revoked"}
@@ -536,7 +537,7 @@ def test_what_an_abandoned_renewal_was_the_right_to_ends_with_the_line(world: Wo
     world.clock.now += 50
     second = renew(world, first)
     beside, child = attach(world, second, "a"), issue(world, parent=second.token, scopes=("a",))
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     assert scopes_of(world, child) == scopes_of(world, beside) == ("a",)
     world.check()
     world.clock.now += 10
@@ -550,6 +551,6 @@ def test_abandoning_a_renewal_too_late_ends_what_rests_on_the_line(world: World)
     beside, child = attach(world, first, "a"), issue(world, parent=first.token, scopes=("a",))
     second = renew(world, first)
     world.clock.now += world.terms.overlap
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     assert _ends(world, beside, child) == {"revoked"}
     world.check()

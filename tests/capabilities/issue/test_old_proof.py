@@ -11,13 +11,13 @@ import pytest
 
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
-from jitid.capabilities.access.token_operations import Exchange
 from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.roster.roster_entry import Roster, Stated
 from jitid.capabilities.issue.approval_operations import GrantApproval
+from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import IntegrityError, InvalidCredentialError, UnauthenticatedError
 from jitid.model.approval import ApprovalState
-from jitid.operation.base import Issue
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.backup.test_backup import back_up, restore

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.capabilities.inventory.operations import GiveTask, Inspect, Inspection, Retire, ShareTask
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
-from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.issue.operations import Attach, Issue, Renew
+from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import FIRST_AFTER, MINTING, _Tally, backoff
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import (
@@ -25,18 +28,8 @@ from jitid.errors import (
 )
 from jitid.model.ledger_rows import Filter, Selection
 from jitid.model.outside import LAST_AFTER
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.target import Outcome, Settlement, StatedTarget
-from jitid.operation.base import (
-    GiveTask,
-    Inspect,
-    Inspection,
-    Issue,
-    Renew,
-    Retire,
-    Revoke,
-    ShareTask,
-    VerifyLog,
-)
 from jitid.system import time_limit
 from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller

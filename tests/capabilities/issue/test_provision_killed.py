@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.inventory.operations import Retire
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import MINTING
 from jitid.capabilities.targets.store import OutsideStore
-from jitid.operation.base import Retire
 from tests.builders import World
 from tests.ledger.test_crash import now
 from tests.programs import Shop

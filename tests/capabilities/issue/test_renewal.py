@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.integrity.store import RowStore
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Process
-from jitid.operation import base as ops
+from jitid.model.request import RenewRequest
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.values.ids import parse_id
@@ -25,7 +27,9 @@ NO_B = """@id("no-b") forbid (principal, action == Action::"grant", resource)
 
 def renew(world: World, token: str, ttl: int | None = None, *, narrower: bool = False) -> Made:
     """Renew as `jitid renew` does."""
-    issued = world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(token), ttl, narrower)))
+    issued = world.authority.perform(
+        issue_operations.Renew(request=RenewRequest(Secret.single(token), ttl, narrower))
+    )
     (one,) = issued.credentials
     return Made(one.secret.reveal(), one.id, one.jti, issued)
 
@@ -64,7 +68,7 @@ def test_what_was_superseded_is_recorded_by_the_next_writer(world: World) -> Non
     renew(world, first.token)
     world.clock.now += OVERLAP
     world.issue(task="T2")
-    found = world.authority.perform(ops.Inspect(id=first.jti)).credential
+    found = world.authority.perform(inventory_operations.Inspect(id=first.jti)).credential
     assert (found.ended_as, found.ended_at) == ("superseded", NOW + OVERLAP)
     assert [event["op"] for event in world.events()][-3:] == ["renew", "supersede", "issue"]
     world.check()
@@ -85,7 +89,7 @@ def test_children_of_the_identity_live_on(world: World) -> None:
     renew(world, chain[1].token)
     world.clock.now += OVERLAP + 1
     world.verify(chain[2].token)
-    assert world.authority.perform(ops.Inspect(id=chain[0].id)).live_descendants == 2
+    assert world.authority.perform(inventory_operations.Inspect(id=chain[0].id)).live_descendants == 2
 
 
 def test_revoking_the_successor_ends_the_identity_and_what_is_below(world: World) -> None:
@@ -159,7 +163,7 @@ def test_a_dead_lineage_is_not_renewed(world: World, what: str) -> None:
         case "key":
             with world.ledger.read() as snapshot:
                 (key,) = KeyStore(snapshot).signing_keys()
-            world.authority.perform(ops.RevokeKey(kid=key.kid, most=None))
+            world.authority.perform(trust_operations.RevokeKey(kid=key.kid, most=None))
     head = world.head()
     with pytest.raises(InvalidCredentialError):
         renew(world, chain[2].token)
@@ -243,7 +247,7 @@ def test_an_abandoned_renewal_leaves_its_predecessor_as_it_was(world: World) -> 
     first = world.issue()
     child = world.issue(parent=first.token)
     second = renew(world, first.token)
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     world.clock.now += OVERLAP + 1
     world.verify(first.token)
     world.verify(child.token)
@@ -251,17 +255,17 @@ def test_an_abandoned_renewal_leaves_its_predecessor_as_it_was(world: World) -> 
         world.verify(second.token)
     world.check()
     head = world.head()
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     assert world.head() == head
     with pytest.raises(NotFoundError):
-        world.authority.perform(ops.AbandonRenewal(token=Secret.single(first.token)))
+        world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(first.token)))
 
 
 def test_abandoning_too_late_does_not_raise_the_dead(world: World) -> None:
     first = world.issue()
     second = renew(world, first.token)
     world.clock.now += OVERLAP
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     for dead in (first, second):
         with pytest.raises(InvalidCredentialError):
             world.verify(dead.token)
@@ -294,10 +298,10 @@ def test_a_process_is_remembered_with_its_identity_and_its_successors(world: Wor
     made = world.issue(process=process)
     second = renew(world, made.token)
     for jti in (made.jti, second.jti):
-        assert world.authority.perform(ops.Inspect(id=jti)).credential.process == process
+        assert world.authority.perform(inventory_operations.Inspect(id=jti)).credential.process == process
     assert world.events()[1]["process"]["pid"] == 42
     world.issue(task="T2")
-    chosen = ops.ListCredentials(
+    chosen = inventory_operations.ListCredentials(
         chosen=Filter(live=True, bound=True), sort="issued_at", descending=False, after=None, limit=10
     )
     assert [row.jti for row in world.authority.perform(chosen).credentials] == [made.jti, second.jti]
@@ -307,7 +311,7 @@ def test_abandoning_what_has_a_successor_restores_nothing(world: World) -> None:
     first = world.issue()
     second = renew(world, first.token)
     third = renew(world, second.token)
-    world.authority.perform(ops.AbandonRenewal(token=Secret.single(second.token)))
+    world.authority.perform(issue_operations.AbandonRenewal(token=Secret.single(second.token)))
     world.clock.now += OVERLAP
     with pytest.raises(InvalidCredentialError, match="superseded"):
         world.verify(first.token)
@@ -341,5 +345,7 @@ def test_a_clock_that_was_set_back_does_not_raise_the_maximum(world: World) -> N
     world.clock.now -= 2 * 86_400
     with pytest.raises(InvalidCredentialError, match="not valid yet"):
         world.authority.perform(
-            ops.Renew(request=RenewRequest(Secret.single(made.token), 3 * 86_400), accept_clock=True)
+            issue_operations.Renew(
+                request=RenewRequest(Secret.single(made.token), 3 * 86_400), accept_clock=True
+            )
         )

@@ -16,12 +16,14 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from jitid.capabilities.issue.request import AttachRequest
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.trace_result import Match, Traced, honour
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import IntegrityError
-from jitid.operation import base as ops
+from jitid.model.request import AttachRequest
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
@@ -35,7 +37,7 @@ LONG = rsa.generate_private_key(65537, 3072)
 
 def issue(world: World, kind: str, **fields: Any) -> Any:
     """Issue one certificate, and return it as whoever asked gets it."""
-    (issued,) = world.authority.perform(ops.Issue(requests=(request(kind=kind, **fields),)))
+    (issued,) = world.authority.perform(issue_operations.Issue(requests=(request(kind=kind, **fields),)))
     (made,) = issued.credentials
     return made
 
@@ -46,7 +48,7 @@ def key_of(made: Any) -> str:
 
 def traced(world: World, text: str | bytes) -> Traced:
     raw = text.encode() if isinstance(text, str) else text
-    return world.authority.perform(ops.Trace(finds=search_pasted(raw)))
+    return world.authority.perform(leak_operations.Trace(finds=search_pasted(raw)))
 
 
 def one(world: World, text: str) -> Match:
@@ -83,7 +85,7 @@ def test_a_key_in_a_large_text_is_found_as_well(world: World, kind: str) -> None
     text = ("x" * 70_000 + "\n" + key_of(made)).encode()
     finds = Finds()
     search(text, 0, len(text), finds)
-    (match,) = world.authority.perform(ops.Trace(finds=finds)).matches
+    (match,) = world.authority.perform(leak_operations.Trace(finds=finds)).matches
     assert match.credential.jti == made.jti
 
 
@@ -124,7 +126,7 @@ def test_the_key_of_a_further_credential_is_known(world: World, kind: str) -> No
 def test_a_key_that_was_found_has_leaked(world: World, kind: str) -> None:
     made = issue(world, kind)
     finds = search_pasted(key_of(made).encode())
-    came = world.authority.perform(ops.AddLeaks(finds=finds, report=LeakReport("wiki", None)))
+    came = world.authority.perform(leak_operations.AddLeaks(finds=finds, report=LeakReport("wiki", None)))
     assert list(came.credentials.values()) == [made.jti]
     world.revoke(made.jti)
     assert honour(one(world, key_of(made)))[0] != "nobody", "who does not ask the ledger takes it still"
@@ -163,12 +165,12 @@ def test_a_key_of_the_ledger_itself_is_told_like_a_stolen_one(
     world: World, kind: str, spell: Callable[[bytes], bytes]
 ) -> None:
     world.issue(kind=kind)
-    key = [row.key for row in world.authority.perform(ops.ListKeys())][-1]
+    key = [row.key for row in world.authority.perform(trust_operations.ListKeys())][-1]
     seed = (Path(world.path) / "keys" / key.kid).read_bytes()
     found = traced(world, spell(seed))
     (stray,) = [stray for stray in found.strays if stray.signed_by]
     assert (stray.match, stray.signed_by, found.matches) == ("private-key", key.kid, [])
-    world.authority.perform(ops.RevokeKey(kid=key.kid, reason="found", most=None))
+    world.authority.perform(trust_operations.RevokeKey(kid=key.kid, reason="found", most=None))
     (stray,) = [stray for stray in traced(world, spell(seed)).strays if stray.match == "private-key"]
     assert stray.signed_by is None
     assert "revoked" in stray.reason

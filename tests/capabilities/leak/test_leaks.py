@@ -10,14 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.inventory import retire as retire_
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import leaks
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.crypto import jws
 from jitid.errors import (
     IntegrityError,
@@ -31,7 +35,7 @@ from jitid.ledger import expiry
 from jitid.model.event import ended_digest
 from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection
-from jitid.operation import base as ops
+from jitid.model.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret, fingerprint
@@ -44,12 +48,14 @@ from tests.crypto.signed import encode
 def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> Reported:
     """Report what stands in a text."""
     report = LeakReport(source, at, more.pop("unproved", False))
-    return world.authority.perform(ops.AddLeaks(finds=search_pasted(text.encode()), report=report, **more))
+    return world.authority.perform(
+        leak_operations.AddLeaks(finds=search_pasted(text.encode()), report=report, **more)
+    )
 
 
 def listed(world: World, valid: bool = False, **chosen: Any) -> list[Leaked]:
     """Return the leaks that a filter lets through, the newest first."""
-    operation = ops.ListLeaks(chosen=LeakFilter(**chosen), valid=valid, limit=100)
+    operation = leak_operations.ListLeaks(chosen=LeakFilter(**chosen), valid=valid, limit=100)
     return world.authority.perform(operation).leaks
 
 
@@ -61,13 +67,13 @@ def only(world: World) -> Leaked:
 
 def close(world: World, *numbers: int, **more: Any) -> leaks.Closed:
     """Close leaks."""
-    return world.authority.perform(ops.CloseLeaks(numbers=numbers, reason="known", **more))
+    return world.authority.perform(leak_operations.CloseLeaks(numbers=numbers, reason="known", **more))
 
 
 def prove(world: World) -> list[str]:
     """Prove what can be proved, and return whose credentials that were."""
     before = {one.leak.key for one in listed(world) if one.leak.proved_at is not None}
-    count = world.authority.perform(ops.ProveLeaks())
+    count = world.authority.perform(leak_operations.ProveLeaks())
     found = [one for one in reversed(listed(world)) if one.leak.proved_at is not None]
     new = [one.leak.jti for one in found if one.leak.key not in before]
     assert (count, len(found)) == (len(new), len(before) + len(new))
@@ -83,12 +89,12 @@ def end(world: World, *ids: str) -> None:
 def retire(world: World, task: str) -> None:
     """End a task in the same way."""
     with world.ledger.write() as transaction:
-        revocation.retire(transaction, task, None)
+        retire_.retire(transaction, task, None)
 
 
 def renew(world: World, token: str) -> str:
     """Renew a token, and return its successor."""
-    issued = world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(token))))
+    issued = world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(token))))
     return issued.credentials[0].secret.reveal()
 
 
@@ -340,7 +346,7 @@ def test_proofs_go_page_by_page(size: int, world: World, monkeypatch: pytest.Mon
     jtis += many(world, 3)
     assert prove(world) == jtis
     assert prove(world) == []
-    events = world.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None, members=True))
+    events = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(), limit=None, members=True))
     told = [event for event in events if event["op"] == "leak-proof"]
     assert [event["members"] for event in told] == [
         jtis[start : start + size] for start in range(0, len(jtis), size)
@@ -405,7 +411,7 @@ def test_an_early_proof_that_names_no_numbers_verifies(world: World) -> None:
         transaction.append("leak-proof", told)
     world.check()
     (event,) = world.authority.perform(
-        ops.ReadLog(chosen=LogFilter(operation="leak-proof"), limit=None, members=True)
+        audit_operations.ReadLog(chosen=LogFilter(operation="leak-proof"), limit=None, members=True)
     )
     assert len(event["members"]) == 2
     edit(world.path, f"UPDATE leak SET proved_at = CASE id WHEN 3 THEN {NOW} END WHERE id IN (2, 3)")
@@ -453,7 +459,7 @@ def test_a_jti_closes_all_its_leaks(world: World) -> None:
     for source in ("a", "b"):
         add(world, made.token, source)
     world.revoke(made.jti)
-    done = world.authority.perform(ops.CloseLeaks(numbers=(1,), jtis=(made.jti,), reason="known"))
+    done = world.authority.perform(leak_operations.CloseLeaks(numbers=(1,), jtis=(made.jti,), reason="known"))
     assert done.closed == 2
 
 
@@ -463,9 +469,9 @@ def test_nothing_is_closed_if_one_of_them_is_unknown(world: World) -> None:
     world.revoke(made.jti)
     for named in ({"numbers": (1, 2)}, {"numbers": (1,), "jtis": (other.jti,)}):
         with pytest.raises(NotFoundError):
-            world.authority.perform(ops.CloseLeaks(reason="known", **named))
+            world.authority.perform(leak_operations.CloseLeaks(reason="known", **named))
     with pytest.raises(UsageError):
-        world.authority.perform(ops.CloseLeaks(reason="known"))
+        world.authority.perform(leak_operations.CloseLeaks(reason="known"))
     assert only(world).leak.closed_at is None
 
 
@@ -500,7 +506,7 @@ def test_pages_join_without_a_gap(world: World) -> None:
         add(world, world.issue(agent=f"a{number}").token)
     before, seen = None, []
     while True:
-        page = world.authority.perform(ops.ListLeaks(chosen=LeakFilter(before=before), limit=2))
+        page = world.authority.perform(leak_operations.ListLeaks(chosen=LeakFilter(before=before), limit=2))
         seen += [one.leak.key for one in page.leaks]
         before = page.before
         if before is None:
@@ -513,7 +519,7 @@ def test_all_about_a_leak_names_who_did_what(world: World) -> None:
     add(world, made.token)
     world.revoke(made.jti, reason="leaked")
     close(world, 1)
-    (told,) = world.authority.perform(ops.ShowLeaks(jtis=(made.jti,)))
+    (told,) = world.authority.perform(leak_operations.ShowLeaks(jtis=(made.jti,)))
     assert [one.agent for one in told.lineage] == ["planner"]
     assert (told.event["op"], told.closed_event["reason"], told.ended_event["reason"]) == (
         "leak",
@@ -528,7 +534,7 @@ def test_members_name_what_leaked(world: World) -> None:
     world.revoke(made.jti)
     prove(world)
     close(world, 1)
-    events = world.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None, members=True))
+    events = world.authority.perform(audit_operations.ReadLog(chosen=LogFilter(), limit=None, members=True))
     told = {event["op"]: event["members"] for event in events if event["op"].startswith("leak")}
     assert told == {name: [made.jti] for name in ("leak", "leak-proof", "leak-close")}
 
@@ -609,7 +615,7 @@ def test_what_lives_below_the_dead_is_seen(world: World) -> None:
     dead = ", ".join(f"x'{parse_id(one.jti)[1].hex()}'" for one in made[:3])
     edit(world.path, f"UPDATE credential SET ended_at = {NOW}, ended_as = 'expired' WHERE jti IN ({dead})")
     assert only(world).leak.kin == Kin(0, 1, NOW + 900)
-    assert world.authority.perform(ops.ProveLeaks()) == 0
+    assert world.authority.perform(leak_operations.ProveLeaks()) == 0
 
 
 def test_what_was_made_before_in_a_circle_is_seen_once(world: World) -> None:
@@ -656,7 +662,7 @@ PROVING: dict[str, Any] = {
     "revoke it twice": lambda world, made: [world.revoke(made.jti) for _ in range(2)],
     "retire": lambda world, made: world.retire("T1"),  # noqa: ARG005 - others of them take both
     "revoke its key": lambda world, made: world.authority.perform(
-        ops.RevokeKey(kid=jws.parse(made.token, types=jws.TOKENS).kid, reason=None, most=None)
+        trust_operations.RevokeKey(kid=jws.parse(made.token, types=jws.TOKENS).kid, reason=None, most=None)
     ),
 }
 
@@ -771,7 +777,9 @@ def _held(made: Made, above: frozenset[str] = frozenset()) -> Held:
 
 def _renewed(world: World, one: Held) -> Held | None:
     try:
-        issued = world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(one.token))))
+        issued = world.authority.perform(
+            issue_operations.Renew(request=RenewRequest(Secret.single(one.token)))
+        )
     except PolicyDeniedError:
         return None
     (successor,) = issued.credentials

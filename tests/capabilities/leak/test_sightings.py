@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.authority.wire import codec
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import LeakDetails
 from jitid.capabilities.leak.leaks import LeakReport, Reported
 from jitid.capabilities.leak.places import distinct, is_kept, kept, parts
 from jitid.errors import IntegrityError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.sighting import LONGEST_PLACE, MOST_PLACES, Sighting
-from jitid.operation import base as ops
-from jitid.operation import codec
 from jitid.search.find import Finds, mark
 from jitid.values.secret import fingerprint
 from jitid.values.strict_json import dumps
@@ -35,12 +36,14 @@ def add(world: World, places: Mapping[str, Sequence[Sighting]], source: str = "g
         finds.opaque[fingerprint(token)] = len(each)
         seen[mark("opaque", fingerprint(token))] = each
     ((found, told),) = parts(finds, seen, None)
-    return world.authority.perform(ops.AddLeaks(finds=found, report=LeakReport(source, None), sightings=told))
+    return world.authority.perform(
+        leak_operations.AddLeaks(finds=found, report=LeakReport(source, None), sightings=told)
+    )
 
 
 def show(world: World, number: int) -> LeakDetails:
     """Return all about a leak."""
-    (found,) = world.authority.perform(ops.ShowLeaks(numbers=(number,)))
+    (found,) = world.authority.perform(leak_operations.ShowLeaks(numbers=(number,)))
     return found
 
 
@@ -54,7 +57,7 @@ def test_where_it_was_seen_is_told_with_the_leak(world: World) -> None:
     told = show(world, 1)
     assert [(each.sighting, each.event) for each in told.seen] == [(HERE, came.event), (THERE, came.event)]
     assert show(world, 2).seen == []
-    (last, first) = world.authority.perform(ops.ListLeaks(chosen=LeakFilter(), limit=9)).leaks
+    (last, first) = world.authority.perform(leak_operations.ListLeaks(chosen=LeakFilter(), limit=9)).leaks
     assert first.places is not None
     assert (first.places.first.sighting, first.places.total, last.places) == (HERE, 2, None)
     world.check()
@@ -78,7 +81,7 @@ def test_the_same_report_again_adds_new_places_alone(world: World) -> None:
     )
     assert [each.event for each in show(world, 1).seen] == [event["seq"] - 1, event["seq"]]
     (logged,) = world.authority.perform(
-        ops.ReadLog(chosen=LogFilter(event=event["seq"]), limit=1, members=True)
+        audit_operations.ReadLog(chosen=LogFilter(event=event["seq"]), limit=1, members=True)
     )
     assert logged["members"] == [one.jti]
     world.check()
@@ -132,9 +135,11 @@ SIGHTINGS = st.builds(
 def test_whatever_a_place_is_called_it_can_be_kept_sent_and_told(seen: Sighting) -> None:
     made = kept(seen)
     assert kept(made) == made
-    operation = ops.AddLeaks(finds=Finds(), report=LeakReport("git", None), sightings={"0" * 32: (made,)})
+    operation = leak_operations.AddLeaks(
+        finds=Finds(), report=LeakReport("git", None), sightings={"0" * 32: (made,)}
+    )
     again = codec.decode_operation("AddLeaks", codec.encode_operation(operation))
-    assert isinstance(again, ops.AddLeaks)
+    assert isinstance(again, leak_operations.AddLeaks)
     assert again.sightings == operation.sightings
     dumps(list(made))
 
@@ -160,7 +165,7 @@ def test_a_place_is_told_as_it_can_be(place: str, expected: str) -> None:
 def test_what_cannot_be_kept_is_refused_whoever_sends_it(text: str, field: str) -> None:
     assert not is_kept(text, LONGEST_PLACE)
     values = codec.encode_operation(
-        ops.AddLeaks(finds=Finds(), report=LeakReport("git", None), sightings={"0" * 32: (HERE,)})
+        leak_operations.AddLeaks(finds=Finds(), report=LeakReport("git", None), sightings={"0" * 32: (HERE,)})
     )
     values["sightings"]["0" * 32][0][field] = text
     with pytest.raises(UsageError):
@@ -188,7 +193,7 @@ def test_a_request_has_no_more_than_it_may(world: World) -> None:
     assert sum(part.mistyped for part, _ in whole) == 3
     for part, told in whole:
         assert {mark(sort, key).hex() for sort, key, _ in part.strings()} >= told.keys()
-        operation = ops.AddLeaks(finds=part, report=LeakReport("git", None), sightings=told)
+        operation = leak_operations.AddLeaks(finds=part, report=LeakReport("git", None), sightings=told)
         assert len(part) == 1 or len(dumps(codec.encode_operation(operation))) <= 20_200
     places = {sign: len(each) for _, told in whole for sign, each in told.items()}
     assert places == {sign.hex(): min(len(each), MOST_PLACES) for sign, each in seen.items() if each}

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.timeline import MOST, Account
 from jitid.capabilities.use.authorization import Asked
@@ -18,8 +19,8 @@ from jitid.cli.leak import leak_timeline, timeline_rows
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.model.acceptance import LEEWAY
+from jitid.model.request import RenewRequest
 from jitid.model.sighting import Sighting
-from jitid.operation import base as ops
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope
@@ -35,7 +36,9 @@ def report(world: World, *tokens: str, source: str = "wiki", places: tuple[Sight
     """Report tokens, all of them seen in some places."""
     finds = search_pasted(" ".join(tokens).encode())
     seen = {mark(sort, key).hex(): places for sort, key, _ in finds.strings()} if places else {}
-    world.authority.perform(ops.AddLeaks(finds=finds, report=LeakReport(source, None), sightings=seen))
+    world.authority.perform(
+        leak_operations.AddLeaks(finds=finds, report=LeakReport(source, None), sightings=seen)
+    )
 
 
 def use(world: World, token: str, action: str, resource: str = "acme") -> None:
@@ -46,7 +49,7 @@ def use(world: World, token: str, action: str, resource: str = "acme") -> None:
 
 def told(world: World, *numbers: int) -> list[Account]:
     """Return what became of leaks."""
-    return world.authority.perform(ops.RecountLeaks(numbers=numbers))
+    return world.authority.perform(leak_operations.RecountLeaks(numbers=numbers))
 
 
 def steps(account: Account) -> list[tuple[int, str, str | None, int | None]]:
@@ -73,9 +76,9 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
     report(world, parent.token, source=HOSTILE, places=(Sighting("b.py"), Sighting("c.py")))
     world.clock.now += 1
     world.revoke(parent.jti, reason=HOSTILE)
-    world.authority.perform(ops.ProveLeaks())
+    world.authority.perform(leak_operations.ProveLeaks())
     world.clock.now += 1
-    world.authority.perform(ops.CloseLeaks(numbers=(1,), reason="rotated"))
+    world.authority.perform(leak_operations.CloseLeaks(numbers=(1,), reason="rotated"))
     (account,) = told(world, 1)
     events = {event["seq"]: event["op"] for event in world.events()}
     found = steps(account)
@@ -161,7 +164,7 @@ def test_what_is_alive_is_told_to_be_so_with_what_ends_it(world: World) -> None:
     world.clock.now += 60
     (account,) = told(world, 1)
     assert steps(account)[-1] == (60, "ended", None, None)
-    world.authority.perform(ops.ProveLeaks())
+    world.authority.perform(leak_operations.ProveLeaks())
     (account,) = told(world, 1)
     assert [(at, what, by) for at, what, by, _ in steps(account)[-2:]] == [
         (60, "ended", None),
@@ -181,7 +184,7 @@ def test_a_renewal_of_whoever_had_it_is_told(world: World) -> None:
     made = world.issue()
     report(world, made.token)
     world.clock.now += 1
-    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(made.token))))
     (account,) = told(world, 1)
     (step,) = [one for one in account.steps if one.what == "made"]
     assert (step.facts["depth"], step.at) == (0, NOW + 1)
@@ -193,7 +196,7 @@ def test_of_many_leaks_some_are_to_be_named(world: World) -> None:
     for number in range(MOST + 1):
         report(world, made.token, source=f"s{number}")
     with pytest.raises(UsageError, match=f"more than {MOST}"):
-        world.authority.perform(ops.RecountLeaks(jtis=(made.jti,)))
+        world.authority.perform(leak_operations.RecountLeaks(jtis=(made.jti,)))
     assert len(told(world, 1, 2)) == 2
     with pytest.raises(NotFoundError):
         told(world, 999)

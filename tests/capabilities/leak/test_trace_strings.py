@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.trace_result import Match, Traced, honour, together
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.crypto import jws
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.acceptance import LEEWAY
-from jitid.operation import base as ops
+from jitid.model.request import RenewRequest
 from jitid.redaction.token_format import checksum
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
@@ -30,7 +33,7 @@ UNKNOWN_JID = identity_id(bytes(16))
 def traced(world: World, *texts: str) -> Traced:
     """Trace what stands in each of these texts, one after the other."""
     return together(
-        [world.authority.perform(ops.Trace(finds=search_pasted(text.encode()))) for text in texts]
+        [world.authority.perform(leak_operations.Trace(finds=search_pasted(text.encode()))) for text in texts]
     )
 
 
@@ -118,7 +121,7 @@ def test_an_identity_means_the_credential_that_stands_beside_it(world: World) ->
     """And its latest one where none does."""
     first = world.issue(kind="opaque")
     (second,) = world.authority.perform(
-        ops.Renew(request=RenewRequest(Secret.single(first.token)))
+        issue_operations.Renew(request=RenewRequest(Secret.single(first.token)))
     ).credentials
     assert one(world, first.id).credential.jti == second.jti
     beside = one(world, f"{first.token} {first.id}")
@@ -127,7 +130,7 @@ def test_an_identity_means_the_credential_that_stands_beside_it(world: World) ->
 
 def test_both_credentials_of_an_identity_are_told(world: World) -> None:
     first = world.issue(kind="opaque")
-    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(first.token))))
+    world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(first.token))))
     world.clock.now += 60
     match = one(world, first.token)
     assert match.reason is not None
@@ -194,7 +197,7 @@ def test_offline_verifiers_honour_a_predecessor_that_lasts_longer(
     """They do not learn that it was superseded."""
     first = world.issue()
     renewal = RenewRequest(Secret.single(first.token), ttl=60)
-    (second,) = world.authority.perform(ops.Renew(request=renewal)).credentials
+    (second,) = world.authority.perform(issue_operations.Renew(request=renewal)).credentials
     if revoked:
         world.revoke(second.jti)
     world.clock.now += later
@@ -239,7 +242,7 @@ def test_what_our_key_signed_and_we_did_not_says_that_the_key_is_stolen(
     assert found.matches == []
     assert (found.strays[0].signed_by, found.strays[0].match) == (header["kid"], "jwt")
     assert "somebody else has that key" in found.strays[0].reason
-    world.authority.perform(ops.RevokeKey(kid=header["kid"], most=None))
+    world.authority.perform(trust_operations.RevokeKey(kid=header["kid"], most=None))
     # Nothing is left to be done about a key that was revoked.
     assert all(stray.signed_by is None for stray in traced(world, forged).strays)
 
@@ -272,7 +275,7 @@ def test_a_stolen_key_is_told_in_a_long_text_whose_headers_are_ours(world: World
     text = f"{body}.{encode(stolen(world).sign(body.encode()))}".encode()
     finds = Finds()
     search(text, 0, len(text), finds)
-    (stray,) = world.authority.perform(ops.Trace(finds=finds)).strays
+    (stray,) = world.authority.perform(leak_operations.Trace(finds=finds)).strays
     assert stray.signed_by == parts(made.token)[0]["kid"]
 
 
@@ -298,7 +301,7 @@ def test_what_names_our_key_or_issuer_and_is_not_signed_by_us_is_no_alarm(world:
 def test_a_head_of_the_audit_log_is_no_alarm(world: World) -> None:
     """The same key signs it."""
     world.issue()
-    head = world.authority.perform(ops.SignHead())
+    head = world.authority.perform(audit_operations.SignHead())
     assert traced(world, str(head)).strays == []
 
 
@@ -338,7 +341,7 @@ def test_many_are_looked_up_with_no_more_questions_than_few(world: World) -> Non
         asked: list[str] = []
         assert isinstance(world.ledger, SqliteLedger)
         world.ledger._db.set_trace_callback(asked.append)
-        found = world.authority.perform(ops.Trace(finds=finds))
+        found = world.authority.perform(leak_operations.Trace(finds=finds))
         world.ledger._db.set_trace_callback(None)
         assert (len(found.matches), found.unknown) == (count, count)
         return sum(not statement.startswith("INSERT OR IGNORE") for statement in asked)
@@ -348,7 +351,7 @@ def test_many_are_looked_up_with_no_more_questions_than_few(world: World) -> Non
 
 def test_the_operation_does_not_show_what_was_found(world: World) -> None:
     made = world.issue()
-    assert made.token[-40:] not in repr(ops.Trace(finds=search_pasted(made.token.encode())))
+    assert made.token[-40:] not in repr(leak_operations.Trace(finds=search_pasted(made.token.encode())))
 
 
 def test_what_was_found_knows_its_strings_again(world: World) -> None:
@@ -356,7 +359,7 @@ def test_what_was_found_knows_its_strings_again(world: World) -> None:
     made = world.issue(kind="opaque")
     other = "jitid_" + "0" * 32 + checksum(b"0" * 32)
     finds = search_pasted(f"{made.token} {made.jti} {other}".encode())
-    found = world.authority.perform(ops.Trace(finds=finds))
+    found = world.authority.perform(leak_operations.Trace(finds=finds))
     assert set(found.matches[0].marks) == {mark("opaque", fingerprint(made.token)), mark("ids", made.jti)}
     assert [stray.marks for stray in found.strays] == [(mark("opaque", fingerprint(other)),)]
 
@@ -364,7 +367,7 @@ def test_what_was_found_knows_its_strings_again(world: World) -> None:
 def test_strays_that_are_not_told_one_by_one_are_told_by_their_marks(world: World) -> None:
     finds = Finds()
     finds.ids.update((credential_id(number.to_bytes(16, "big")), 1) for number in range(50))
-    found = world.authority.perform(ops.Trace(finds=finds))
+    found = world.authority.perform(leak_operations.Trace(finds=finds))
     told = {one for stray in found.strays for one in stray.marks} | set(found.others)
     assert len(found.strays) == 20
     assert told == {mark("ids", text) for text in finds.ids}

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import UsageError
+from jitid.model.request import RenewRequest
 from jitid.model.survey import People, Survey, Use
-from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World, edit, put
 from tests.capabilities.leak.test_leaks import add
@@ -78,9 +80,11 @@ def test_the_report_of_this_very_second_is_the_present_one(steps: list[dict[str,
     """The rows' own history gives the same as what the ledger calls alive."""
     with TemporaryDirectory() as name, World(Path(name, "ledger")) as world:
         live_through(world, steps)
-        present = world.authority.perform(ops.MakeReport(days=30, limits=Limits(), accept_clock=True))
+        present = world.authority.perform(
+            report_operations.MakeReport(days=30, limits=Limits(), accept_clock=True)
+        )
         dated = world.authority.perform(
-            ops.MakeReport(at=world.clock.now, days=30, limits=Limits(), accept_clock=True)
+            report_operations.MakeReport(at=world.clock.now, days=30, limits=Limits(), accept_clock=True)
         )
         assert dated == present
 
@@ -110,7 +114,7 @@ def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path
         made = [world.issue(delegator=name, task=f"T-{name}", agent="planner") for name in names]
         for one in made:
             request = RenewRequest(token=Secret.single(one.token))
-            world.authority.perform(ops.Renew(request=request))
+            world.authority.perform(issue_operations.Renew(request=request))
         with world.ledger.read() as snapshot:
             survey = report_store.survey(snapshot, None, midnight(NOW, 1), LIMITS)
     assert (survey.totals.live, survey.totals.live_identities) == (6, 3)
@@ -122,14 +126,14 @@ def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path
 def test_there_is_no_report_of_the_future_nor_of_before_the_ledger(tmp_path: Path, at: int) -> None:
     """Nothing is known of either."""
     with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
-        world.authority.perform(ops.MakeReport(at=at, days=30, limits=Limits()))
+        world.authority.perform(report_operations.MakeReport(at=at, days=30, limits=Limits()))
 
 
 @pytest.mark.parametrize("days", [0, -1, 367])
 def test_the_trend_is_told_for_a_year_at_most(tmp_path: Path, days: int) -> None:
     """And for one day at least."""
     with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
-        world.authority.perform(ops.MakeReport(days=days, limits=Limits()))
+        world.authority.perform(report_operations.MakeReport(days=days, limits=Limits()))
 
 
 def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
@@ -138,13 +142,13 @@ def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
         one = world.issue(task="T1")
         world.issue(task="T2")
         world.clock.now += 60
-        before = world.authority.perform(ops.MakeReport(days=3, limits=Limits()))
+        before = world.authority.perform(report_operations.MakeReport(days=3, limits=Limits()))
         world.clock.now += 1
         world.revoke(one.id)
         world.retire("T2")
         world.clock.now += 3_600
         world.issue(task="T3")
-        after = world.authority.perform(ops.MakeReport(at=before.at, days=3, limits=Limits()))
+        after = world.authority.perform(report_operations.MakeReport(at=before.at, days=3, limits=Limits()))
         assert after.survey == before.survey
         assert after.past
         assert after.offenders is None
@@ -156,11 +160,13 @@ def test_a_leak_that_lives_on_is_told_as_of_its_time(tmp_path: Path) -> None:
         made = [world.issue(task=name, kind="opaque") for name in ("T1", "T2")]
         for one in made:
             add(world, one.token)
-            world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(one.token))))
-        world.authority.perform(ops.CloseLeaks(numbers=(2,), reason="renewed", valid_too=True))
+            world.authority.perform(issue_operations.Renew(request=RenewRequest(Secret.single(one.token))))
+        world.authority.perform(leak_operations.CloseLeaks(numbers=(2,), reason="renewed", valid_too=True))
 
         def leaks(at: int | None = None) -> tuple[int, ...]:
-            found = world.authority.perform(ops.MakeReport(at=at, days=1, limits=Limits())).survey.leaks
+            found = world.authority.perform(
+                report_operations.MakeReport(at=at, days=1, limits=Limits())
+            ).survey.leaks
             return (
                 found.valid,
                 found.valid_closed,

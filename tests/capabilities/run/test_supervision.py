@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.run.child import find
 from jitid.errors import NotRunError
+from jitid.system.programs import find
 from tests.real import need_root
 
 # A wrapper of its own, since it keeps signals back and forks: it watches `sh -c SCRIPT` for so long.

@@ -11,7 +11,7 @@ from jitid.capabilities.scan.blobs import Blobs
 from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.history import Selection
 from jitid.capabilities.scan.hits import Batch, Searcher
-from jitid.capabilities.scan.source import Origin
+from jitid.capabilities.scan.item import Origin
 from jitid.redaction.token_format import checksum
 from tests.real import need
 

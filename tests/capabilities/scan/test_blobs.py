@@ -29,8 +29,8 @@ from jitid.capabilities.scan.history import (
     Selection,
 )
 from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, Searcher
+from jitid.capabilities.scan.item import Origin
 from jitid.capabilities.scan.provenance import MESSAGE
-from jitid.capabilities.scan.source import Origin
 from jitid.search.find import mark
 from tests.capabilities.scan.gitrepo import WHEN, Made, Searched, opaque
 

@@ -21,7 +21,7 @@ from jitid.capabilities.scan import archives, file_source
 from jitid.capabilities.scan.file_source import FileSource
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.scan.holes import hole_after, is_sparse
-from jitid.capabilities.scan.source import Tally
+from jitid.capabilities.scan.item import Tally
 from jitid.capabilities.scan.walk import Tree
 from jitid.capabilities.scan.workers import Search
 from jitid.errors import StorageError, UsageError

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import GrantAccess
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import MINTING
 from jitid.errors import PolicyDeniedError
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model.acceptance import LEEWAY
 from jitid.model.process import Process
-from jitid.operation.base import Renew
+from jitid.model.request import RenewRequest
 from jitid.policy.default import default_files
 from jitid.system.processes import this_process
 from jitid.values.ids import parse_id
@@ -181,7 +181,7 @@ def _overdue_key(world: World) -> str:
 
 
 def _retired_key(world: World) -> None:
-    from jitid.operation.base import RotateKey
+    from jitid.capabilities.trust.operations import RotateKey
 
     _overdue_key(world)
     world.authority.perform(RotateKey(algorithm="EdDSA"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Coverage
 from jitid.model.process import Process, silent_from
-from jitid.operation.base import Renew
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.capabilities.sweep.asking import fixed, found, swept

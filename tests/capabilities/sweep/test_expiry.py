@@ -9,14 +9,15 @@ import pytest
 
 from jitid.capabilities.access.grant import Wanted
 from jitid.capabilities.access.operations import Authenticate, GrantAccess, RotateAccess
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import seal
 from jitid.model.caller import Caller
-from jitid.operation.base import Renew, Sweep
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World
 from tests.capabilities.issue.office import PAY, Office

@@ -13,9 +13,8 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from jitid.capabilities.sweep import findings_html, findings_sarif, findings_text
+from jitid.capabilities.sweep import findings_html, findings_prometheus, findings_sarif, findings_text
 from jitid.capabilities.sweep.findings_view import SweptRow
-from jitid.formats import prometheus
 from jitid.formats.cell import cell
 from tests.capabilities.sweep.swept import RULES, coverage, ended, finding, many, sweeps, whole
 
@@ -117,7 +116,7 @@ def test_what_nobody_can_know_is_neither_clean_nor_missed() -> None:
     assert "incomplete" not in text
     for other in (plain(told, verbose=True), page(told), "".join(findings_sarif.text(told, RULES))):
         assert other.count("450,000 live credentials; not known: use is reported nowhere") == 2
-    metrics = "".join(prometheus.text(told, RULES))
+    metrics = "".join(findings_prometheus.text(told, RULES))
     assert 'jitid_sweep_unknown{rule="never-used"} 1' in metrics
     assert 'jitid_sweep_unknown{rule="standing"} 0' in metrics
     assert 'jitid_sweep_complete{rule="never-used"} 1' in metrics
@@ -232,7 +231,7 @@ def test_the_page_tells_what_was_not_examined() -> None:
 
 FORMATS: dict[str, Callable[[Iterator[SweptRow]], Iterator[str]]] = {
     "sarif": lambda rows: findings_sarif.text(rows, RULES),
-    "prometheus": lambda rows: prometheus.text(rows, RULES),
+    "prometheus": lambda rows: findings_prometheus.text(rows, RULES),
     "text": lambda rows: findings_text.text(rows, RULES, colour=False),
     "html": lambda rows: findings_html.text(rows, RULES),
 }

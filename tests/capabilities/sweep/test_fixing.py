@@ -6,17 +6,18 @@ import pytest
 
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep import remedies
+from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Unfixed
-from jitid.capabilities.sweep.rule import Sight
+from jitid.capabilities.sweep.operations import Fix, ForeseeFix, Sweep
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Filter, Selection
-from jitid.operation.base import Fix, ForeseeFix, Renew, Sweep
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, put
 from tests.capabilities.sweep.asking import fixed, fixing, found, swept

@@ -62,8 +62,8 @@ def test_it_ends_only_if_it_is_named(world: World) -> None:
 
 
 def _foreseen(rule: str) -> Any:
+    from jitid.capabilities.sweep.operations import ForeseeFix
     from jitid.capabilities.sweep.thresholds import Limits
-    from jitid.operation.base import ForeseeFix
 
     return ForeseeFix(rules=(rule,), limits=Limits())
 

@@ -9,9 +9,10 @@ from inspect import getdoc
 
 import pytest
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
+from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
-from jitid.capabilities.sweep.rule import Group, Sight
+from jitid.capabilities.sweep.rule import Group
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits
@@ -19,7 +20,7 @@ from jitid.cli.verbs import COMMANDS
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
-from jitid.operation.base import Renew
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit
 from tests.capabilities.sweep.asking import fixed, found, swept
@@ -187,7 +188,7 @@ def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: W
 
 
 def test_what_is_found_twice_counts_once_for_the_guard_rail(world: World) -> None:
-    from jitid.operation.base import ForeseeFix
+    from jitid.capabilities.sweep.operations import ForeseeFix
 
     made = [world.issue(task="T1") for _ in range(3)]
     for one in made:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Severity, Unfixed
+from jitid.capabilities.sweep.operations import Fix, Sweep
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import UsageError
-from jitid.operation.base import Fix, Sweep
 from tests.builders import World
 from tests.capabilities.sweep.asking import LIMITS
 from tests.capabilities.sweep.cases import shop

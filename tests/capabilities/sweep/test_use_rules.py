@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.sprawl_report import Excess
 from jitid.capabilities.sweep.finding import Coverage
 from jitid.capabilities.sweep.thresholds import Limits
 from jitid.errors import InvalidCredentialError
-from jitid.operation.base import MakeReport
 from tests.builders import World, edit
 from tests.capabilities.sweep.asking import fixed, fixing, found, swept
 from tests.capabilities.sweep.cases import use

@@ -11,16 +11,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
-from jitid.capabilities.access.token_operations import Exchange
+from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import revocation
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest
+from jitid.capabilities.issue.operations import Attach
+from jitid.capabilities.issue.token_operations import Exchange
+from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak import trace_result
 from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.sweep.thresholds import Limits
-from jitid.capabilities.targets.operations import Attach, Settle
+from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust import offline, rotation
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
@@ -33,7 +38,7 @@ from jitid.errors import InvalidCredentialError
 from jitid.model import acceptance
 from jitid.model.acceptance import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
-from jitid.operation import base as ops
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import Secret
 from jitid.values.times import format_time
@@ -121,7 +126,7 @@ def shown(issued: Issued) -> list[str]:
 def renew(incident: Incident, token: str, ttl: int | None = None) -> str:
     """Renew a token, for as long as before unless it is said."""
     wanted = RenewRequest(Secret.single(token), ttl)
-    issued = incident.world.authority.perform(ops.Renew(request=wanted))
+    issued = incident.world.authority.perform(issue_operations.Renew(request=wanted))
     incident.strings.extend(shown(issued))
     return incident.strings[-1]
 
@@ -159,12 +164,12 @@ def make(incident: Incident, what: str) -> None:
 def report(world: World, *texts: str) -> None:
     """Report strings as leaked."""
     finds = search_pasted("\n".join(texts).encode())
-    world.authority.perform(ops.AddLeaks(finds=finds, report=LeakReport("wiki", None)))
+    world.authority.perform(leak_operations.AddLeaks(finds=finds, report=LeakReport("wiki", None)))
 
 
 def leaked(world: World) -> Leaked:
     """Return the only leak."""
-    (one,) = world.authority.perform(ops.ShowLeaks(numbers=(1,)))
+    (one,) = world.authority.perform(leak_operations.ShowLeaks(numbers=(1,)))
     return one.leaked
 
 
@@ -185,13 +190,13 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     one = leaked(world)
     since, until = one.leak.refused_since, one.leak.accepted_until
     accepted = [text for text in incident.strings if verifier(text)]
-    (account,) = world.authority.perform(ops.RecountLeaks(numbers=(1,)))
+    (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
     text = "".join(leak_timeline.text([account]))
     told = leak_rows.leak(one)
     again = world.authority.perform(
-        ops.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
+        identity_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
     )
-    counts = world.authority.perform(ops.MakeReport(days=1, limits=Limits())).survey.leaks
+    counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Limits())).survey.leaks
     if since is not None:
         assert since <= now
         assert not [each for each in incident.strings if ledger_accepts(world, each)]
@@ -212,7 +217,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
         assert f"offline verifiers accept it until {format_time(until)}" in text
         assert f"offline verifiers accept some until {format_time(until)}" in sentence(again, dry_run=False)
     for string in accepted:
-        found = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
+        found = world.authority.perform(leak_operations.Trace(finds=search_pasted(string.encode())))
         assert [match for match in found.matches if trace_result.honour(match)[0] == "nobody"] == []
     return one
 
@@ -342,16 +347,16 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         )
         assert (ended.refused_since, ended.accepted_until) == (NOW + 10, None)
         assert "accepted by no" not in sentence(ended, dry_run=False)
-        counts = world.authority.perform(ops.MakeReport(days=1, limits=Limits())).survey.leaks
+        counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Limits())).survey.leaks
         assert (counts.accepted, counts.unsettled, counts.exposure_verifiers.number) == (1, 1, 0)
-        (account,) = world.authority.perform(ops.RecountLeaks(numbers=(1,)))
+        (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
         assert "the target has not confirmed the end" in timeline_rows.standing(account)
         world.clock.now += 200
         world.authority.perform(Settle(event=ended.event, waiting=True))
         assert shop.made == {}
         one = leaked(world)
         assert (one.leak.refused_since, one.leak.accepted_until) == (NOW + 10, NOW + 210)
-        counts = world.authority.perform(ops.MakeReport(days=1, limits=Limits())).survey.leaks
+        counts = world.authority.perform(report_operations.MakeReport(days=1, limits=Limits())).survey.leaks
         assert (counts.accepted, counts.exposure.p50, counts.exposure_verifiers.p50) == (0, 10, 210)
 
 
@@ -374,7 +379,7 @@ def test_revoking_twice_still_says_until_when_verifiers_accept_it(tmp_path: Path
 
 def scanned(world: World, string: str) -> list[str]:
     """Return what a scan says of a string."""
-    found = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
+    found = world.authority.perform(leak_operations.Trace(finds=search_pasted(string.encode())))
     hit = Hit(b"", "signed", "notes.txt", 1, None, 0, None)
     return [of_match(hit, match, found.now).summary for match in found.matches]
 
@@ -401,7 +406,7 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
             ]
             honoured = [each.evidence["honoured_until"] for each in found(world, "offline-valid")]
             assert honoured == [until] * (until is not None)
-            traces = world.authority.perform(ops.Trace(finds=search_pasted(string.encode())))
+            traces = world.authority.perform(leak_operations.Trace(finds=search_pasted(string.encode())))
             assert [trace_result.honour(match)[1] for match in traces.matches] == [until]
             words += scanned(world, string) if until is not None else []
             if until is not None:
@@ -410,7 +415,9 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
             assert [text for text in words if format_time(NOW + TTL + LEEWAY) not in text] == []
             assert [text for text in words if format_time(NOW + TTL) in text] == []
         assert ended.accepted_until == leaked(world).leak.accepted_until == NOW + TTL + LEEWAY
-        seen = inspecting._row(world.authority.perform(ops.Inspect(id=made.jti)))["revocation_list"]
+        seen = inspecting._row(world.authority.perform(inventory_operations.Inspect(id=made.jti)))[
+            "revocation_list"
+        ]
         assert (seen is None) is ("jwt" in kind)
         if seen is not None:
             assert seen["honoured_until"] == format_time(NOW + TTL + LEEWAY)

@@ -13,10 +13,10 @@ import pytest
 import jitid
 from jitid.capabilities.access.grant import Wanted, authenticate
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
-from jitid.capabilities.access.token_operations import Introspect
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import issuance
-from jitid.capabilities.issue.request import AttachRequest, MayAct, RenewRequest
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach, Renew
+from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.trust import own_issuer
 from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
@@ -29,7 +29,7 @@ from jitid.errors import (
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names
-from jitid.operation.base import Inspect, Renew
+from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, edit, request
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.trust import offline, publication
+from jitid.capabilities.trust.operations import RevokeKey, RotateKey
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication, MakeStatusList
 from jitid.capabilities.trust.publish_folder import publish
 from jitid.crypto import jws, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError
-from jitid.operation.base import Renew, RevokeKey, RotateKey
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.trust.operations import KeyRow, ListKeys, PublishKeys, RevokeKey, RotateKey
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.operation.base import KeyRow, ListKeys, PublishKeys, RevokeKey, RotateKey
 from tests.builders import World, edit
 
 

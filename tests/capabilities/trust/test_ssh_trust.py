@@ -8,27 +8,26 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue.issuance import IssuedCredential
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Issue, Renew
+from jitid.capabilities.leak.operations import Trace
 from jitid.capabilities.trust.certificate_operations import PublishRevocations
+from jitid.capabilities.trust.operations import (
+    ListKeys,
+    PublishKeys,
+    PublishSshAuthorities,
+    PublishSshRevocations,
+    RevokeKey,
+    RotateKey,
+)
 from jitid.capabilities.trust.ssh_trust import SLACK, SshRevocations
 from jitid.crypto import openssh
 from jitid.errors import InvalidCredentialError
 from jitid.issuers.issuer import Ids, Order
 from jitid.issuers.ssh_cert import SshCertIssuer
 from jitid.model.credential import Credential
-from jitid.operation.base import (
-    Inspect,
-    Issue,
-    ListKeys,
-    PublishKeys,
-    PublishSshAuthorities,
-    PublishSshRevocations,
-    Renew,
-    RevokeKey,
-    RotateKey,
-    Trace,
-)
+from jitid.model.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, request

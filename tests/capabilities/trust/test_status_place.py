@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.crypto import jws
 from jitid.errors import StorageError
 from jitid.ledger.status_places import StatusStore
-from jitid.operation.base import Issue, Renew
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request
 

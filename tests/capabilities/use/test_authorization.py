@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.request import AttachRequest, RenewRequest, Terms
-from jitid.capabilities.targets.operations import Attach
+from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.use.authorization import (
     LONGEST,
     NO_SCOPE,
@@ -26,8 +26,9 @@ from jitid.capabilities.use.operations import Authorize, ListUses
 from jitid.capabilities.use.usage import Recorded
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
+from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.use import UseFilter
-from jitid.operation.base import Inspect, Issue, Renew
+from jitid.operation.terms import Terms
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.values import strict_json

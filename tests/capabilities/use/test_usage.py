@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import verify_many
 from jitid.capabilities.identity.verify_many import Presented
+from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.use import usage
 from jitid.capabilities.use.authorization import Asked
 from jitid.capabilities.use.operations import Authorize
@@ -17,7 +20,6 @@ from jitid.errors import IntegrityError
 from jitid.ledger import policies
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.operation import base as ops
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import loads
@@ -67,7 +69,7 @@ def _let_it_expire(world: World, made: Made) -> None:
 def _revoke_its_key(world: World, _: Made) -> None:
     with world.ledger.read() as snapshot:
         kid = KeyStore(snapshot).signing_keys()[0].kid
-    world.authority.perform(ops.RevokeKey(kid=kid, most=None))
+    world.authority.perform(trust_operations.RevokeKey(kid=kid, most=None))
 
 
 def _disable_the_delegator(world: World, _: Made) -> None:
@@ -159,12 +161,12 @@ def test_the_event_says_no_more_than_it_must(world: World) -> None:
 
 def test_an_inspection_tells_what_was_used_last(world: World) -> None:
     made = world.issue(scopes=("repo:read",), ttl=60)
-    assert world.authority.perform(ops.Inspect(id=made.id)).used == ()
+    assert world.authority.perform(inventory_operations.Inspect(id=made.id)).used == ()
     world.clock.now += 59
     _use(world, made)
     world.clock.now += DAY
     _use(world, made)
-    (used,) = world.authority.perform(ops.Inspect(id=made.id)).used
+    (used,) = world.authority.perform(inventory_operations.Inspect(id=made.id)).used
     assert (used.scope, used.first_at, used.last_at, used.uses) == ("repo:read", NOW + 59, NOW + 59, 1)
 
 
@@ -235,7 +237,9 @@ def test_a_change_behind_the_ledgers_back_is_found(used: World, change: str) -> 
 def test_an_event_of_actions_names_their_credentials(used: World) -> None:
     from jitid.capabilities.audit.audit_log import LogFilter
 
-    events = used.authority.perform(ops.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True))
+    events = used.authority.perform(
+        audit_operations.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True)
+    )
     assert [len(event["members"]) for event in events] == [3, 1, 2]
 
 

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.audit.operations import ReadLog
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.capabilities.directory.delegators import Amendment
+from jitid.capabilities.inventory.operations import Inspect, ListCredentials
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.operations import AddLeaks, ListLeaks
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter
-from jitid.operation.base import AddLeaks, Inspect, ListCredentials, ListLeaks, ReadLog
 from jitid.search.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
 from tests.capabilities.directory.people import (

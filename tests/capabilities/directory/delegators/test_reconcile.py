@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.access.oidc import OidcIssuer
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.departures import digest_of
 from jitid.capabilities.directory.reconcile import Reconciled, Source
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated
-from jitid.capabilities.issue.request import RenewRequest
+from jitid.capabilities.identity.operations import Revoke
+from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.issue.operations import Renew
 from jitid.cli.directory import delegator_rows
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Selection
-from jitid.operation.base import Inspect, Renew, Revoke
+from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
 from tests.capabilities.directory.people import (

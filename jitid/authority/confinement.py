@@ -1,0 +1,218 @@
+"""What a process of this user can do beyond its own credential: read the signing key, act as a person, or neither."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority import open as authority_open
+from jitid.capabilities.access.whoami import Confinement, WhoAmI
+from jitid.capabilities.run.token_place import STARTED_BY
+from jitid.config.effective import Config
+from jitid.errors import JitidError, RefusedError
+from jitid.ledger.sqlite import folder
+from jitid.model.check import UnexaminedError
+from jitid.system.authority_address import parse_address
+
+if TYPE_CHECKING:
+    from jitid.authority.client_credential import Bearer
+
+_CREDENTIALS = struct.Struct("iII")
+_PATIENCE = 5.0
+"""Seconds to wait for an authority that may not serve this user at all."""
+
+
+class Seen(NamedTuple):
+    """A state, and what shows it."""
+
+    confinement: Confinement
+    reason: str
+    """In words, the subject included."""
+
+    @property
+    def sentence(self) -> str:
+        """Return both in words."""
+        return f"{self.confinement.value.replace('-', ' ')}: {self.reason}"
+
+
+def examine(config: Config) -> Seen:
+    """Return the state of this user, as far as the configuration leads: the worst that is found.
+
+    Raises:
+        UnexaminedError: there is no ledger yet, or the authority does not answer.
+
+    """
+    if config.remote is None:
+        return _beside(config)
+    if os.geteuid() == 0:
+        return Seen(
+            Confinement.KEY_READABLE, "root can read every file and act as every user of this machine"
+        )
+    return _asking(config, config.remote)
+
+
+def _beside(config: Config) -> Seen:
+    try:
+        path = authority_open.home_path(config)
+    except JitidError as error:
+        raise UnexaminedError(error.message) from error
+    found = _of_folder(path)
+    if found is not None:
+        return found
+    if authority_open.is_database(config):
+        place = authority_open.place_shown(config)
+        return Seen(
+            Confinement.KEY_READABLE,
+            f"the configuration has the address of {place}, and so the ledger itself",
+        )
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        raise UnexaminedError("there is no ledger yet") from None
+    except OSError:
+        pass
+    return Seen(
+        Confinement.CONFINED, f"this user can neither read nor write {path}, and no authority is configured"
+    )
+
+
+def _of_folder(path: str) -> Seen | None:
+    """Return what this user can do with the folder of a ledger or of its keys; None for nothing."""
+    keys, database = os.path.join(path, folder.KEYS), os.path.join(path, folder.DATABASE)
+    for key in _files(keys):
+        if _mine(key) or _may(key, os.R_OK):
+            return Seen(Confinement.KEY_READABLE, f"this user can read the signing key in {keys}")
+    for place in (path, keys, database):
+        if _mine(place) or _may(place, os.W_OK):
+            return Seen(Confinement.KEY_READABLE, f"this user can write {place}, and so the ledger itself")
+    return None
+
+
+def _files(path: str) -> list[str]:
+    try:
+        return [os.path.join(path, name) for name in os.listdir(path)]
+    except OSError:
+        return []
+
+
+def _may(path: str, how: int) -> bool:
+    return os.access(path, how, effective_ids=True)
+
+
+def _mine(path: str) -> bool:
+    """Tell whether a file belongs to this user, who can change its mode then."""
+    try:
+        return os.lstat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _asking(config: Config, remote: str) -> Seen:
+    address = parse_address(remote)
+    owner = _server(address.path) if address.is_socket else None
+    if owner == os.geteuid():
+        reason = f"the authority at {remote} runs under this user, who can read its memory and its files"
+        return Seen(Confinement.KEY_READABLE, reason)
+    bearer = _credential(config)
+    reachable = owner is not None or not address.is_socket
+    told = _whoami(config) if reachable and bearer is not None else None
+    beside = (
+        None
+        if authority_open.is_address(config.ledger)
+        else _of_folder(authority_open.folder_of(config.ledger))
+    )
+    if beside is not None and _is_its(config.ledger, told):
+        return beside
+    # As the kernel names this user, without any credential.
+    bare = _whoami(config, bare=True) if owner is not None else None
+    if bare is not None:
+        who = f"{bare.delegator or bare.caller} at {remote}, without any credential"
+        return Seen(Confinement.PERSON_IMPERSONABLE, f"every process of this user is {who}")
+    if told is not None and told.agent is None and bearer is not None:
+        return Seen(
+            Confinement.PERSON_IMPERSONABLE,
+            f"this user can read the credential of {told.caller} in {bearer.place}",
+        )
+    if os.environ.get(STARTED_BY) == str(os.geteuid()):
+        # The command does not learn where that credential is. It can look for it all the same.
+        return Seen(
+            Confinement.PERSON_IMPERSONABLE,
+            f"this user started the command with a credential for {remote} of their own, and can read it",
+        )
+    if told is not None:
+        return Seen(Confinement.CONFINED, f"{remote} serves this user only as the agent {told.agent}")
+    if not reachable:
+        return Seen(
+            Confinement.CONFINED, f"this user can neither read the signing key nor connect to {remote}"
+        )
+    return Seen(Confinement.CONFINED, f"{remote} serves no process of this user without a credential")
+
+
+def _credential(config: Config) -> Bearer | None:
+    """Return the credential of the configuration, if this user can read it."""
+    from jitid.authority.open_remote import credential
+
+    found = credential(config)
+    if found is None:
+        return None
+    try:
+        found.read()
+    except JitidError:
+        return None
+    return found
+
+
+def _is_its(ledger: str, told: WhoAmI | None) -> bool:
+    """Tell whether a ledger on this machine may be that of the authority that has answered."""
+    if told is None:
+        return True
+    try:
+        opened = folder.open_ledger(authority_open.folder_of(ledger), by="doctor", timeout=_PATIENCE)
+    except JitidError:
+        return True
+    try:
+        return opened.names.issuer == told.issuer
+    finally:
+        opened.close()
+
+
+def _server(path: str) -> int | None:
+    """Return the user whose process listens on a socket; None where this user may not connect.
+
+    Raises UnexaminedError where nothing listens.
+    """
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise UnexaminedError(f"{path} is not a socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_PATIENCE)
+            connection.connect(path)
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except PermissionError:
+        return None
+    except OSError as error:
+        raise UnexaminedError(f"nothing listens on {path}: {error.strerror}") from error
+    return int(_CREDENTIALS.unpack(raw)[1])
+
+
+def _whoami(config: Config, *, bare: bool = False) -> WhoAmI | None:
+    """Return whom the authority takes this user for; None where it does not serve them."""
+    from jitid.authority.open_remote import open_remote
+    from jitid.authority.remote import RemoteAuthority
+
+    try:
+        if bare:
+            authority = RemoteAuthority(parse_address(config.remote or ""), None, timeout=_PATIENCE)
+        else:
+            authority = open_remote(config, _PATIENCE)
+        try:
+            return authority.whoami()
+        finally:
+            authority.close()
+    except RefusedError:
+        return None
+    except JitidError as error:
+        raise UnexaminedError(error.message) from error

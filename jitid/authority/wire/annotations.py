@@ -1,0 +1,97 @@
+"""What the annotations of operations and records say, with the names that are imported for the type checker alone."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from jitid.operation.base import Answering, Operation
+
+_MODULES = (
+    "jitid.capabilities.audit.operations",
+    "jitid.capabilities.identity.operations",
+    "jitid.capabilities.inventory.operations",
+    "jitid.capabilities.integrity.operations",
+    "jitid.capabilities.issue.operations",
+    "jitid.capabilities.leak.operations",
+    "jitid.capabilities.report.operations",
+    "jitid.capabilities.sweep.operations",
+    "jitid.capabilities.trust.operations",
+    "jitid.capabilities.access.operations",
+    "jitid.capabilities.adopt.operations",
+    "jitid.capabilities.directory.agent_operations",
+    "jitid.capabilities.issue.approval_operations",
+    "jitid.capabilities.trust.certificate_operations",
+    "jitid.capabilities.directory.delegator_operations",
+    "jitid.capabilities.decisions.operations",
+    "jitid.capabilities.targets.operations",
+    "jitid.capabilities.trust.publication_operations",
+    "jitid.capabilities.issue.token_operations",
+    "jitid.capabilities.use.operations",
+)
+"""The modules that define operations."""
+
+
+@lru_cache(maxsize=1)
+def operations() -> Mapping[str, type[Operation[Any]]]:
+    """Return all operations by their names."""
+    modules = [import_module(name) for name in _MODULES]
+    return {
+        each.__name__: each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, Operation)
+        and each.__module__ == module.__name__
+        # What others are derived from is none itself.
+        and not each.__subclasses__()
+    }
+
+
+@lru_cache(maxsize=256)
+def fields_of(cls: type) -> Mapping[str, Any]:
+    """Return the types of the fields of a record or an operation, by their names in their order."""
+    hints = get_type_hints(cls, globalns={}, localns=_names_in(cls.__module__))
+    return {name: hints[name] for name in cls.__annotations__}
+
+
+def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types have no common type
+    """Return the type of an operation's answer."""
+    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # the type checker does not know what `Answering.__mro_entries__` leaves there
+    if not isinstance(base.result, str):
+        return base.result
+    return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - the text is an annotation in a module of jitid, no input
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; what it imports for the type checker alone is loaded when it is asked for."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(vars(sys.modules[module]))
+        self._elsewhere = dict(_typing_imports(str(sys.modules[module].__file__)))
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - names stand for anything
+        module, original = self._elsewhere[name]
+        self[name] = found = getattr(import_module(module), original)
+        return found
+
+
+@lru_cache(maxsize=256)
+def _names_in(module: str) -> dict[str, Any]:
+    return _Names(module)
+
+
+def _typing_imports(path: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield what a file imports for the type checker alone: the name, and the module and name that it stands for."""
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for each in node.body:
+                if isinstance(each, ast.ImportFrom):
+                    for alias in each.names:
+                        yield alias.asname or alias.name, (str(each.module), alias.name)

@@ -1,0 +1,56 @@
+"""What may stand in an answer of an authority elsewhere, where commands rely on more than its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jitid.authority.wire.fields import RULE, SENSITIVITY, Form, among, number
+from jitid.capabilities.leak.trace_result import MATCHES
+from jitid.errors import UsageError
+from jitid.model.access import AccessState
+from jitid.model.approval import ApprovalState
+from jitid.model.credential import State
+from jitid.model.survey import PROPERTIES
+from jitid.model.task import SENSITIVITIES
+
+if TYPE_CHECKING:
+    from jitid.capabilities.report.sprawl_report import Report
+    from jitid.model.survey import Survey
+
+BY_FIELD: Mapping[str, Form] = {
+    "Access.ended_as": among(*AccessState),
+    "Approval.ended_as": among(*ApprovalState),
+    "Breakdown.live": number(0),
+    "Coverage.rule": RULE,
+    "Credential.ended_as": among(*State),
+    "Evidence.match": among(*MATCHES),
+    "Finding.rule": RULE,
+    "Remedied.rule": RULE,
+    "Sensitive.sensitivity": SENSITIVITY,
+    "Unfixed.rule": RULE,
+}
+"""The forms of fields, by their record; those of others are as their types say."""
+
+
+def _survey(value: Survey) -> Survey:
+    if not value.trend:
+        raise UsageError("a survey is of one day at least")
+    if not value.live_by.keys() >= set(PROPERTIES):
+        raise UsageError(f"a survey has these properties: {', '.join(PROPERTIES)}")
+    return value
+
+
+def _report(value: Report) -> Report:
+    if not value.limits.keys() >= set(SENSITIVITIES):
+        raise UsageError("a report has the limit of each sensitivity")
+    return value
+
+
+WHOLE: Mapping[str, Form] = {"sprawl_report.Report": Form(_report, {}), "survey.Survey": Form(_survey, {})}
+"""What is said of whole records."""
+
+
+def form_of(owner: type, field: str) -> Form | None:
+    """Return what may stand in a field of an answer; None where its type says all."""
+    return BY_FIELD.get(f"{owner.__name__}.{field}")

@@ -1,0 +1,279 @@
+"""Records and operations as JSON objects, and the few types of ours that are no records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.wire.shapes import Definitions, Schema, Shape, UnfitError
+
+if TYPE_CHECKING:
+    from jitid.capabilities.sweep.known_findings import Known
+    from jitid.search.find import Finds
+
+# ruff: noqa: ANN401
+
+# `Shape` says what each of the methods does.
+# ruff: noqa: D102
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+"""What may be the name of a member, and is shorter than any token."""
+
+_REQUIRED = object()
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+class Record:
+    """A record by the names of its fields.
+
+    A request leaves out what is as it is unless it is said, and may say nothing that the record does not have; in an
+    answer everything is told, and who reads it passes over what a newer authority tells besides.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[..., Any],
+        fields: Mapping[str, Callable[[], Shape]],
+        defaults: Mapping[str, Any],
+        *,
+        request: bool,
+        tag: str | None = None,
+        kept_back: frozenset[str] = frozenset(),
+    ) -> None:
+        """Args: `tag` is what the member `type` says; `kept_back` are fields that nobody else may state."""
+        self._name = name
+        self._make = make
+        self._suppliers = fields
+        self._shapes: Mapping[str, Shape] | None = None
+        self._defaults = defaults
+        self._request = request
+        self._tag = tag
+        self._kept_back = kept_back
+
+    def _fields(self) -> Mapping[str, Shape]:
+        # Only when it is used: records stand in one another, and most are never met by a process.
+        if self._shapes is None:
+            self._shapes = {
+                name: supply() for name, supply in self._suppliers.items() if name not in self._kept_back
+            }
+        return self._shapes
+
+    def encode(self, value: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {} if self._tag is None else {"type": self._tag}
+        for name, shape in self._fields().items():
+            own = getattr(value, name)
+            if self._request and _same(own, self._defaults.get(name, _REQUIRED)):
+                continue
+            found[name] = shape.encode(own)
+        return found
+
+    def decode(self, raw: Any) -> Any:
+        if type(raw) is not dict:
+            raise UnfitError("an object is wanted")
+        fields = self._fields()
+        if self._request and not raw.keys() <= fields.keys():
+            unknown = next(name for name in raw if name not in fields)
+            which = f"no member `{unknown}`" if _NAME.fullmatch(unknown) else "no such member"
+            raise UnfitError(f"{self._name} has {which}")
+        values = {}
+        for name, shape in fields.items():
+            if name in raw:
+                try:
+                    values[name] = shape.decode(raw[name])
+                except UnfitError as error:
+                    raise error.within(f".{name}") from None
+            elif name not in self._defaults:
+                raise UnfitError(f"{self._name} needs `{name}`")
+        return self._make(**values)
+
+    def schema(self, definitions: Definitions) -> Schema:
+        if self._name not in definitions:
+            # Noted first: a record may hold others of its own sort.
+            definitions[self._name] = {}
+            fields = self._fields()
+            properties = {name: shape.schema(definitions) for name, shape in fields.items()}
+            if self._tag is not None:
+                properties = {"type": {"const": self._tag}, **properties}
+            needed = [name for name in properties if not (self._request and name in self._defaults)]
+            definitions[self._name] = {
+                "type": "object",
+                "properties": properties,
+                **({"required": needed} if needed else {}),
+                **({"additionalProperties": False} if self._request else {}),
+            }
+        return {"$ref": f"#/components/schemas/{self._name}"}
+
+
+def _same(value: Any, default: Any) -> bool:
+    # Secrets are not compared, and True is not 1.
+    return value is default or (type(value) is type(default) and value == default)
+
+
+class Tagged:
+    """A record of one of several sorts; its member `type` says of which."""
+
+    def __init__(self, arms: Mapping[type, tuple[str, Record]]) -> None:
+        """Args: by its class, the tag of each sort and how it travels."""
+        self._arms = arms
+        self._by_tag = dict(arms.values())
+
+    def encode(self, value: Any) -> Any:
+        return self._arms[type(value)][1].encode(value)
+
+    def decode(self, raw: Any) -> Any:
+        if type(raw) is not dict or raw.get("type") not in self._by_tag:
+            raise UnfitError(f"an object is wanted whose type is one of: {', '.join(self._by_tag)}")
+        return self._by_tag[raw["type"]].decode(raw)
+
+    def schema(self, definitions: Definitions) -> Schema:
+        return {"oneOf": [record.schema(definitions) for record in self._by_tag.values()]}
+
+
+class FindsShape:
+    """What was found in a text: how often each string was met, in a list for each sort of them."""
+
+    _PRINTS = ("opaque", "prints", "secrets", "keys", "locked")
+    _TEXTS = ("signed", "foreign", "cut", "ids", "guessed")
+
+    def encode(self, value: Finds) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in self._PRINTS:
+            found[name] = [[key.hex(), count] for key, count in getattr(value, name).items()]
+        for name in self._TEXTS:
+            found[name] = [[key, count] for key, count in getattr(value, name).items()]
+        return {name: pairs for name, pairs in found.items() if pairs} | (
+            {"mistyped": value.mistyped} if value.mistyped else {}
+        )
+
+    def decode(self, raw: Any) -> Finds:
+        from jitid.search.find import Finds
+
+        if type(raw) is not dict or not raw.keys() <= {*self._PRINTS, *self._TEXTS, "mistyped"}:
+            raise UnfitError("what was found is an object with a list for each sort of strings")
+        found = Finds()
+        mistyped = raw.get("mistyped", 0)
+        if not _is_count(mistyped):
+            raise UnfitError("a number is wanted that is not below zero").within(".mistyped")
+        found.mistyped = mistyped
+        for name in (*self._PRINTS, *self._TEXTS):
+            counts: dict[Any, int] = getattr(found, name)
+            for key, count in _pairs(raw.get(name, []), name):
+                counts[_print(key, name) if name in self._PRINTS else _text(key, name)] = count
+        if not all(map(_is_whole, found.signed)):
+            raise UnfitError("a whole token of jitid is wanted").within(".signed")
+        return found
+
+    def schema(self, definitions: Definitions) -> Schema:
+        if "Finds" not in definitions:
+
+            def pairs(key: Schema) -> Schema:
+                item = {"type": "array", "prefixItems": [key, _COUNT], "minItems": 2, "maxItems": 2}
+                return {"type": "array", "items": item}
+
+            prints = pairs({"type": "string", "pattern": "^[0-9a-f]{64}$"})
+            texts = {
+                "cut": pairs(_ID),
+                "ids": pairs(_TOKEN),
+                "guessed": pairs(_ID),
+                "signed": pairs(_TOKEN),
+                "foreign": pairs(_TOKEN),
+            }
+            definitions["Finds"] = {
+                "type": "object",
+                "properties": {**dict.fromkeys(self._PRINTS, prints), **texts, "mistyped": _COUNT},
+                "additionalProperties": False,
+            }
+        return {"$ref": "#/components/schemas/Finds"}
+
+
+_ID: Schema = {"type": "string", "pattern": "^(jti|jid)_[0-9a-v]{26}$"}
+_TOKEN: Schema = {"type": "string", "maxLength": 16384}
+
+
+class KnownShape:
+    """Findings of a baseline: fingerprint, and how many credentials it was about."""
+
+    def encode(self, value: Known) -> list[Any]:
+        return [[f"{fingerprint:016x}", credentials] for fingerprint, credentials in value]
+
+    def decode(self, raw: Any) -> Known:
+        from jitid.capabilities.sweep.known_findings import Known
+
+        found = []
+        for key, count in _pairs(raw, ""):
+            if type(key) is not str or not re.fullmatch("[0-9a-f]{16}", key):
+                raise UnfitError("a fingerprint of 16 hexadecimal digits is wanted")
+            found.append((int(key, 16), count))
+        return Known(found)
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        key = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+        item = {"type": "array", "prefixItems": [key, _COUNT], "minItems": 2, "maxItems": 2}
+        return {"type": "array", "items": item}
+
+
+class ZoneShape:
+    """A time zone, by its IANA name."""
+
+    def encode(self, value: Any) -> str:
+        name: str = value.key
+        return name
+
+    def decode(self, raw: Any) -> Any:
+        from jitid.errors import ConfigurationError
+        from jitid.system.time_zones import load
+
+        if type(raw) is not str:
+            raise UnfitError("the name of a time zone is wanted")
+        try:
+            return load(raw)
+        except ConfigurationError as error:
+            raise UnfitError(error.message) from None
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {"type": "string"}
+
+
+def _pairs(raw: Any, name: str) -> list[list[Any]]:
+    if type(raw) is not list or not all(type(pair) is list and len(pair) == 2 for pair in raw):
+        raise _unfit("an array of pairs is wanted", name)
+    if not all(_is_count(count) for _, count in raw):
+        raise _unfit("the second of each pair is a number that is not below zero", name)
+    return raw
+
+
+def _is_count(raw: Any) -> bool:
+    return type(raw) is int and raw >= 0
+
+
+def _print(raw: Any, name: str) -> bytes:
+    if type(raw) is not str or not re.fullmatch("[0-9a-f]{64}", raw):
+        raise _unfit("a fingerprint of 64 hexadecimal digits is wanted", name)
+    return bytes.fromhex(raw)
+
+
+def _text(raw: Any, name: str) -> str:
+    if name in ("cut", "guessed"):
+        if type(raw) is not str or not re.fullmatch("(jti|jid)_[0-9a-v]{26}", raw):
+            raise _unfit("an id is wanted", name)
+    elif type(raw) is not str or len(raw) > 16_384:
+        raise _unfit("a text of at most 16384 characters is wanted", name)
+    return raw
+
+
+def _is_whole(token: str) -> bool:
+    """Tell whether it begins as all tokens of ours do, which whoever looks it up counts on."""
+    from jitid.search.find import jti_of
+
+    parts = token.split(".")
+    try:
+        return len(parts) == 3 and jti_of(parts[1].encode("ascii")) is not None
+    except ValueError:
+        return False
+
+
+def _unfit(reason: str, name: str) -> UnfitError:
+    error = UnfitError(reason)
+    return error.within(f".{name}") if name else error

@@ -1,0 +1,181 @@
+"""From annotations to shapes: how the values of a type travel, for requests and for answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from functools import lru_cache, partial
+from types import NoneType, UnionType
+from typing import Any, Literal, NewType, Union, get_args, get_origin
+
+from jitid.authority.wire import answer_fields, field_table
+from jitid.authority.wire.annotations import fields_of
+from jitid.authority.wire.fields import MOST_ITEMS
+from jitid.authority.wire.record_codec import FindsShape, KnownShape, Record, Tagged, ZoneShape
+from jitid.authority.wire.secret_values import Given, Presented
+from jitid.authority.wire.shapes import (
+    Absent,
+    Anything,
+    Array,
+    Choice,
+    Formed,
+    Octets,
+    OneOf,
+    Plain,
+    Row,
+    Shape,
+    Table,
+)
+from jitid.operation.base import Operation
+
+# Types have no common type.
+# ruff: noqa: ANN401
+
+_OURS: Mapping[tuple[str, str], Callable[[], Shape]] = {
+    ("jitid.search.find", "Finds"): FindsShape,
+    ("jitid.capabilities.sweep.known_findings", "Known"): KnownShape,
+    ("datetime", "tzinfo"): ZoneShape,
+}
+"""What is no record, by module and name: none of it is loaded before it is met."""
+
+_ARRAYS: Mapping[Any, Callable[..., Any]] = {
+    tuple: tuple,
+    list: list,
+    Sequence: list,
+    frozenset: frozenset,
+    set: set,
+    AbstractSet: frozenset,
+}
+
+
+@lru_cache(maxsize=1024)
+def shape_of(kind: Any, *, request: bool) -> Shape:
+    """Return how the values of a type travel. Raises TypeError for a type of which nobody has said how."""
+    return _shape(kind, request=request, owner=None, field="")
+
+
+def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape:
+    """Return the shape of the type of a field of `owner`; in a request each text and number has a form, else some."""
+    origin, inside = get_origin(kind), get_args(kind)
+    within = partial(_shape, request=request, owner=owner, field=field)
+    if isinstance(kind, NewType):
+        return within(kind.__supertype__)
+    if kind is Any:
+        return Anything()
+    if kind is None or kind is NoneType:
+        return Plain(NoneType)
+    if origin in (Union, UnionType):
+        return _union(inside, within, request=request)
+    if origin is Literal:
+        return Choice(inside)
+    if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
+        return Row([within(each) for each in inside])
+    if origin in _ARRAYS:
+        least, most = 0, None
+        if request and owner is not None:
+            most = field_table.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
+            least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0)
+        return Array(within(inside[0]), _ARRAYS[origin], most, least)
+    if origin in (dict, Mapping):
+        return Table(inside[0], within(inside[1]))
+    if kind in (str, int, bytes):
+        plain: Shape = Octets() if kind is bytes else Plain(kind)
+        form = answer_fields.form_of(owner, field) if owner is not None and not request else None
+        return _formed(plain, owner, field) if request else plain if form is None else Formed(plain, form)
+    if kind is bool:
+        return Plain(bool)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return Choice(kind)
+    if (kind.__module__, kind.__name__) == ("jitid.values.secret", "Secret"):
+        return Presented() if request else Given()
+    ours = _OURS.get((kind.__module__, kind.__name__))
+    return ours() if ours else record_of(kind, request=request)
+
+
+def _formed(plain: Shape, owner: type | None, field: str) -> Shape:
+    form = None if owner is None else field_table.form_of(owner, field)
+    if form is None:
+        raise TypeError(f"nobody has said what may stand in {owner and owner.__name__}.{field}")
+    return Formed(plain, form)
+
+
+def _union(arms: Sequence[Any], within: Callable[[Any], Shape], *, request: bool) -> Shape:
+    records = [arm for arm in arms if hasattr(arm, "_fields")]
+    if len(records) > 1:
+        tags = {arm: _tag(arm.__name__) for arm in records}
+        return Tagged({arm: (tag, record_of(arm, request=request, tag=tag)) for arm, tag in tags.items()})
+    # What only says that nothing is said has one member, as `Keep` has.
+    absent = {
+        arm: Absent() for arm in arms if isinstance(arm, type) and issubclass(arm, Enum) and len(arm) == 1
+    }
+    return OneOf({_class_of(arm): absent.get(arm) or within(arm) for arm in arms})
+
+
+def _class_of(kind: Any) -> type:
+    if isinstance(kind, NewType):
+        return _class_of(kind.__supertype__)
+    found = get_origin(kind) or kind
+    return NoneType if found is None else found
+
+
+def _tag(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def record_of(kind: Any, *, request: bool, tag: str | None = None) -> Any:
+    """Return the shape of a record or an operation; in a request it may have a form of its own."""
+    return _record_of(kind, request, tag)
+
+
+@lru_cache(maxsize=1024)
+def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
+    fields = fields_of(kind)
+    if issubclass(kind, Operation):
+        defaults = {name: getattr(kind, name) for name in fields if hasattr(kind, name)}
+    elif hasattr(kind, "_field_defaults"):
+        defaults = kind._field_defaults
+    else:
+        raise TypeError(f"nobody has said how {kind.__name__} travels")
+    record = Record(
+        _called(kind, request=request, tagged=tag is not None),
+        kind,
+        {
+            field: partial(_shape, each, request=request, owner=kind, field=field)
+            for field, each in fields.items()
+        },
+        defaults,
+        request=request,
+        tag=tag,
+        kept_back=field_table.KEPT_BACK.get(field_table.owned(kind), frozenset()) if request else frozenset(),
+    )
+    whole = (field_table.WHOLE if request else answer_fields.WHOLE).get(field_table.owned(kind))
+    return record if whole is None else Formed(record, whole)
+
+
+_SCHEMAS = {
+    "authorization.Verdict": "AuthorizationVerdict",
+    "leaks.Closed": "LeaksClosed",
+    "recurrence.Rule": "RecurrenceRule",
+    "recurrence.Verdict": "RecurrenceVerdict",
+    "registry.Stated": "RegistryStated",
+    "replay.Change": "ReplayingChange",
+    "roster_diff.Change": "ComparingChange",
+    "roster_entry.Stated": "StatedStated",
+    "survey.Use": "SurveyUse",
+    "use.Use": "UseUse",
+}
+"""The schemas of records that are not named as their class is: clients know them by these names."""
+
+
+def _called(kind: type, *, request: bool, tagged: bool) -> str:
+    """Return the name of a record's schema: one that stands in requests has another than the same in answers."""
+    name = _SCHEMAS.get(field_table.owned(kind), kind.__name__)
+    if tagged:
+        return f"{name}Piece"
+    return f"{name}Given" if request and not issubclass(kind, Operation) else name
+
+
+def item_of(kind: Any) -> Any | None:
+    """Return the type of what comes piece by piece, if a type is that of an iterator; otherwise None."""
+    return get_args(kind)[0] if get_origin(kind) is Iterator else None

@@ -1,0 +1,283 @@
+"""Values of each type as JSON and back: one class for each sort of type, none for each record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jitid.crypto.jws import b64url, b64url_decode
+from jitid.errors import UsageError
+
+if TYPE_CHECKING:
+    from jitid.authority.wire.fields import Form
+
+# What is encoded may be anything that its annotation says, and JSON may be anything.
+# ruff: noqa: ANN401
+
+# `Shape` says what each of the methods does.
+# ruff: noqa: D102
+
+Schema = dict[str, Any]
+Definitions = dict[str, Schema]
+"""The schemas of records by their names, each told once."""
+
+
+class UnfitError(Exception):
+    """Something is not as its type says. The message repeats nothing of it, for it may be a secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[str] = []
+        """From the inside to the outside."""
+        self.hint: str | None = None
+
+    def within(self, name: str) -> UnfitError:
+        """Add where it stands, seen from one step further out."""
+        self.path.append(name)
+        return self
+
+    def __str__(self) -> str:
+        place = "".join(reversed(self.path)).removeprefix(".")
+        return f"{place}: {self.reason}" if place else self.reason
+
+
+class Shape(Protocol):
+    """How the values of one type travel."""
+
+    def encode(self, value: Any) -> Any:
+        """Return a value as what JSON has."""
+
+    def decode(self, raw: Any) -> Any:
+        """Return the value that was encoded. Raises UnfitError for what no value of the type is encoded as."""
+
+    def schema(self, definitions: Definitions) -> Schema:
+        """Return the JSON Schema (2020-12) of what it is encoded as."""
+
+
+_CALLED = {str: "a text", int: "a whole number", bool: "true or false", type(None): "null"}
+_NAMED = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
+
+
+class Plain:
+    """Text, whole numbers, true and false, null: as JSON has them."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def encode(self, value: Any) -> Any:
+        return value
+
+    def decode(self, raw: Any) -> Any:
+        # Not `isinstance`: true is no number.
+        if type(raw) is not self._kind:
+            raise UnfitError(f"{_CALLED[self._kind]} is wanted")
+        return raw
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {"type": _NAMED[self._kind]}
+
+
+class Formed:
+    """What a request says, held to the form that its field demands."""
+
+    def __init__(self, inner: Shape, form: Form) -> None:
+        self._inner = inner
+        self._form = form
+
+    def encode(self, value: Any) -> Any:
+        return self._inner.encode(value)
+
+    def decode(self, raw: Any) -> Any:
+        try:
+            return self._form.check(self._inner.decode(raw))
+        except UsageError as error:
+            unfit = UnfitError(error.message)
+            unfit.hint = error.hint
+            raise unfit from None
+
+    def schema(self, definitions: Definitions) -> Schema:
+        return {**self._inner.schema(definitions), **self._form.schema}
+
+
+class Anything:
+    """What is JSON already: audit events, JWKS, evidence."""
+
+    def encode(self, value: Any) -> Any:
+        return value
+
+    def decode(self, raw: Any) -> Any:
+        return raw
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {}
+
+
+class Octets:
+    """Bytes, as base64url without padding (RFC 4648, section 5)."""
+
+    def encode(self, value: bytes) -> str:
+        return b64url(value)
+
+    def decode(self, raw: Any) -> bytes:
+        if type(raw) is str:
+            try:
+                return b64url_decode(raw)
+            except ValueError:
+                pass
+        raise UnfitError("canonical base64url is wanted")
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {"type": "string", "contentEncoding": "base64url", "pattern": "^[A-Za-z0-9_-]*$"}
+
+
+class Choice:
+    """A member of an enumeration, as its value; or one of a few literal texts."""
+
+    def __init__(self, members: Iterable[Any]) -> None:
+        self._members = {_value_of(member): member for member in members}
+
+    def encode(self, value: Any) -> Any:
+        return _value_of(value)
+
+    def decode(self, raw: Any) -> Any:
+        member = self._members.get(raw) if isinstance(raw, (str, int)) else None
+        if member is None or type(raw) is not type(_value_of(member)):
+            raise UnfitError(f"one of these is wanted: {', '.join(map(str, self._members))}")
+        return member
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {"enum": list(self._members)}
+
+
+def _value_of(member: Any) -> Any:
+    return member.value if isinstance(member, Enum) else member
+
+
+class Absent:
+    """What says by its absence that nothing is said: it is the default of its field, and never sent."""
+
+    def encode(self, value: Any) -> Any:  # noqa: ARG002
+        raise TypeError("what says nothing is left out")
+
+    def decode(self, raw: Any) -> Any:  # noqa: ARG002
+        raise UnfitError("it is to be left out")
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {"not": {}}
+
+
+class Array:
+    """Several values of one type."""
+
+    def __init__(
+        self, item: Shape, make: Callable[[Iterable[Any]], Any], most: int | None = None, least: int = 0
+    ) -> None:
+        self._item = item
+        self._make = make
+        self._most = most
+        self._least = least
+
+    def encode(self, value: Iterable[Any]) -> list[Any]:
+        encode = self._item.encode
+        found = [encode(each) for each in value]
+        return sorted(found) if self._make in (set, frozenset) else found
+
+    def decode(self, raw: Any) -> Any:
+        if type(raw) is not list:
+            raise UnfitError("an array is wanted")
+        if self._most is not None and len(raw) > self._most:
+            raise UnfitError(f"it has {len(raw)} items, more than {self._most}")
+        if len(raw) < self._least:
+            raise UnfitError(f"it has {len(raw)} items, fewer than {self._least}")
+        decode = self._item.decode
+        found: list[Any] = []
+        try:
+            for each in raw:
+                found.append(decode(each))  # noqa: PERF401 - for the number of the one that is unfit
+        except UnfitError as error:
+            raise error.within(f"[{len(found)}]") from None
+        return self._make(found)
+
+    def schema(self, definitions: Definitions) -> Schema:
+        bounds = {} if self._most is None else {"maxItems": self._most}
+        if self._least:
+            bounds["minItems"] = self._least
+        return {"type": "array", "items": self._item.schema(definitions), **bounds}
+
+
+class Row:
+    """So many values, each of its own type."""
+
+    def __init__(self, items: Sequence[Shape]) -> None:
+        self._items = items
+
+    def encode(self, value: Sequence[Any]) -> list[Any]:
+        return [shape.encode(each) for shape, each in zip(self._items, value, strict=True)]
+
+    def decode(self, raw: Any) -> tuple[Any, ...]:
+        if type(raw) is not list or len(raw) != len(self._items):
+            raise UnfitError(f"an array of {len(self._items)} is wanted")
+        return tuple(shape.decode(each) for shape, each in zip(self._items, raw, strict=True))
+
+    def schema(self, definitions: Definitions) -> Schema:
+        items = [shape.schema(definitions) for shape in self._items]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+
+
+class Table:
+    """Values by names or by numbers; a number is written in decimal, since members of JSON have names."""
+
+    def __init__(self, key: type, item: Shape) -> None:
+        self._key = key
+        self._item = item
+
+    def encode(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        return {str(key): self._item.encode(each) for key, each in value.items()}
+
+    def decode(self, raw: Any) -> dict[Any, Any]:
+        if type(raw) is not dict:
+            raise UnfitError("an object is wanted")
+        return {self._named(key): self._item.decode(each) for key, each in raw.items()}
+
+    def _named(self, key: str) -> Any:
+        if self._key is str:
+            return key
+        if not (key.isascii() and key.isdigit() and len(key) <= 18 and str(int(key)) == key):
+            raise UnfitError("a member is named by no whole number")
+        return int(key)
+
+    def schema(self, definitions: Definitions) -> Schema:
+        names = {} if self._key is str else {"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,17})$"}}
+        return {"type": "object", "additionalProperties": self._item.schema(definitions), **names}
+
+
+class OneOf:
+    """A value of one of several types that no JSON value can be mistaken for: null, texts, arrays, records."""
+
+    def __init__(self, arms: Mapping[type, Shape]) -> None:
+        """Args: the arms by the types that their values have in Python."""
+        self._arms = arms
+
+    def encode(self, value: Any) -> Any:
+        shape = self._arms.get(type(value))
+        if shape is None:
+            shape = next(arm for kind, arm in self._arms.items() if isinstance(value, kind))
+        return shape.encode(value)
+
+    def decode(self, raw: Any) -> Any:
+        reasons: list[UnfitError] = []
+        for kind, shape in self._arms.items():
+            if (raw is None) is not (kind is type(None)):
+                continue
+            try:
+                return shape.decode(raw)
+            except UnfitError as error:
+                reasons.append(error)
+        # What got furthest was most likely meant.
+        raise max(reasons, key=lambda error: len(error.path), default=UnfitError("null is not wanted"))
+
+    def schema(self, definitions: Definitions) -> Schema:
+        arms = [shape.schema(definitions) for shape in self._arms.values() if not isinstance(shape, Absent)]
+        return arms[0] if len(arms) == 1 else {"anyOf": arms}

@@ -1,0 +1,316 @@
+"""Whose tasks are whose: what a name means to somebody, and who may issue on a task of somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.model.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
+from jitid.values.ids import parse_id
+from jitid.values.text import label
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
+    from jitid.model.credential import Credential
+    from jitid.model.directory import Entry
+    from jitid.model.request import IssueRequest
+    from jitid.model.task import Task
+    from jitid.operation.terms import Terms
+
+GROUP = "group:"
+"""Before the name of a group with which a task is shared."""
+_MOST_NAMED = 5
+"""How many tasks of one name an error lists."""
+
+
+class Found(NamedTuple):
+    """The task that a request is on."""
+
+    name: str
+    task: Task | None
+    """None for one that the request opens."""
+    joined: bool
+    """Whether it was opened by somebody else, who may have chosen its sensitivity for themselves."""
+    offered: tuple[str, ...] = ()
+    """Tasks of that name that others share with the delegator, who opens one of their own instead."""
+
+
+def on_task(
+    snapshot: View,
+    request: IssueRequest,
+    parent: Credential | None,
+    delegator: str,
+    entry: Entry,
+    terms: Terms,
+) -> Found:
+    """Return the task that a request is on.
+
+    A bare name means the delegator's own task, then one of another that they have joined. A task that is merely
+    shared is joined by its whole name, `OWNER/NAME`: else its owner chose on which task others are. An agent
+    delegates on its own task and on those below it, `TASK/NAME`; who exchanges a token, on the task of that token.
+
+    Raises:
+        NotFoundError: it names a task of another delegator that is not there, or not shared with this one.
+        PolicyDeniedError: it names a task that the parent may not delegate on.
+        UsageError: no task is named; or several are meant; or the name is none for a new task.
+
+    """
+    if parent is not None and (request.task is None or _is_parents(request.task, parent)):
+        task = TaskStore(snapshot).task_numbered(parent.task_key)
+        return Found(parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry))
+    if request.task is None:
+        raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
+    named = parse_task(request.task)
+    if parent is not None:
+        _must_be_below(snapshot, request, named, parent)
+    known = entry.delegator is not None
+    if (
+        known
+        and named.opener not in (None, delegator)
+        and named.opener in DirectoryStore(snapshot).names_of(delegator)
+    ):
+        named = named._replace(opener=delegator)
+    task = _own(snapshot, named, request.task, delegator, known=known)
+    if task is None and named.opener not in (None, delegator):
+        task = _of_another(snapshot, named, delegator, entry, terms)
+    offered: tuple[str, ...] = ()
+    if task is None and named.opener is None and parent is None:
+        shared = _shared_all(snapshot, named.name, _names(snapshot, delegator, entry))
+        task = _only([one for one in shared if has_joined(snapshot, one, delegator)])
+        offered = tuple(one.full_name for one in shared)
+    if task is None:
+        return Found(_new(named), None, joined=False, offered=offered)
+    return Found(task.name, task, _is_joined(snapshot, task, delegator, entry))
+
+
+def is_below(snapshot: View, held: Credential, named: TaskName) -> bool:
+    """Tell whether a task is below that of a credential, and both belong to the delegator for whom it was issued.
+
+    On a task of somebody else's there is nothing below: `NAME/...` of the delegator's own is below their own `NAME`.
+    """
+    if not named.name.startswith(f"{held.task}/"):
+        return False
+    own = DirectoryStore(snapshot).names_of(held.delegator)
+    return held.task_opener in own and (named.opener is None or named.opener in own)
+
+
+def _must_be_below(snapshot: View, request: IssueRequest, named: TaskName, parent: Credential) -> None:
+    """Refuse a task that is neither the parent's nor below it.
+
+    Else an agent would read, lower and use up the names of its delegator, and end what they issue on such a task.
+    """
+    assert request.task is not None
+    if not request.exchanged and is_below(snapshot, parent, named):
+        return
+    hint = "leave the task out"
+    if request.exchanged:
+        reason = "rule `own-task`: a token is exchanged on its own task"
+    else:
+        reason = "rule `own-task`: an agent delegates on its own task and on tasks below it"
+        below = TaskName(f"{parent.task}/{named.name.rpartition('/')[2]}", None)
+        if is_below(snapshot, parent, below):
+            hint = f"name a task below it, such as {below.name}; or leave the task out"
+    raise PolicyDeniedError(
+        f"denied: {reason}: {label(request.task)} is neither {label(parent.task)} nor below it; nothing was issued",
+        hint,
+        {
+            "task": parent.task,
+            "agent": request.agent,
+            "delegator": parent.delegator,
+            "rules": ["own-task"],
+            "reason": f"{reason}: {request.task}",
+        },
+    )
+
+
+def _is_parents(text: str, parent: Credential) -> bool:
+    return text in (parent.task, written_task(parent.task_opener, parent.task))
+
+
+def _new(named: TaskName) -> str:
+    if named.name.startswith(ADOPTED):
+        raise UsageError(
+            f"the task name {label(named.name)} begins as those of adopted secrets do", "name another task"
+        )
+    # A bare name was read already, and begins like no owner.
+    return named.name if named.opener is None else check_new_task(named.name)
+
+
+def _own(snapshot: View, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:
+    """Return the task of that name which belongs to a delegator, under whatever name of theirs."""
+    if named.opener in (None, delegator):
+        found = TaskStore(snapshot).find_task(named.name, delegator)
+        if found is not None:
+            return found
+    if named.opener is not None:
+        # From before names had owners, a task may be called like one.
+        found = TaskStore(snapshot).find_task(text, delegator)
+    if found is None and known:
+        for name in DirectoryStore(snapshot).names_of(delegator):
+            if name != delegator and found is None and named.opener in (None, delegator):
+                found = TaskStore(snapshot).find_task(named.name, name)
+    return found
+
+
+def _of_another(snapshot: View, named: TaskName, delegator: str, entry: Entry, terms: Terms) -> Task:
+    """Return the task of another delegator, if this one may join it. Raises NotFoundError."""
+    assert named.opener is not None
+    found = TaskStore(snapshot).find_task(named.name, named.opener)
+    if found is None:
+        own = DirectoryStore(snapshot).own_name(named.opener)
+        found = None if own == named.opener else TaskStore(snapshot).find_task(named.name, own)
+    if found is not None and (
+        terms.any_delegator or may_join(snapshot, found, _names(snapshot, delegator, entry))
+    ):
+        return found
+    # The same words whether it is there or not: that is nothing that a stranger has to learn.
+    raise NotFoundError(
+        f"there is no task {label(written_task(named.opener, named.name))} that is shared with {label(delegator)}; "
+        "nothing was issued",
+        f"its owner shares it: jitid task share {named.name} --with {delegator}",
+    )
+
+
+def _names(snapshot: View, delegator: str, entry: Entry) -> list[str]:
+    """Return the names by which a task may be shared with a delegator."""
+    if entry.delegator is None:
+        return [delegator]
+    return [
+        *DirectoryStore(snapshot).names_of(delegator),
+        *(f"{GROUP}{group}" for group in entry.delegator.groups),
+    ]
+
+
+def names_of(snapshot: View, delegator: str) -> list[str]:
+    """Return the same for a delegator of whom nothing was read yet."""
+    person = DirectoryStore(snapshot).find_delegator(delegator)
+    if person is None:
+        return [delegator]
+    return [*DirectoryStore(snapshot).names_of(delegator), *(f"{GROUP}{group}" for group in person.groups)]
+
+
+def _shared(snapshot: View, name: str, names: Sequence[str]) -> Task | None:
+    """Return the open task of that name which is shared with one of these names. Raises UsageError for several."""
+    return _only(_shared_all(snapshot, name, names))
+
+
+def _shared_all(snapshot: View, name: str, names: Sequence[str]) -> list[Task]:
+    from jitid.capabilities.identity.share_store import ShareStore
+
+    keys = ShareStore(snapshot).open_with(name, names, _MOST_NAMED)
+    if not keys:
+        return []
+    found = TaskStore(snapshot).tasks_numbered(keys)
+    return [found[key] for key in keys if not has_left(snapshot, found[key].opener)]
+
+
+def may_join(snapshot: View, task: Task, names: Sequence[str]) -> bool:
+    """Tell whether a task is shared with one of these names, by somebody who may still share."""
+    from jitid.capabilities.identity.share_store import ShareStore
+
+    return ShareStore(snapshot).is_shared(task.key, names) and not has_left(snapshot, task.opener)
+
+
+def has_left(snapshot: View, opener: str) -> bool:
+    """Tell whether a delegator is disabled: what they shared waits until a responder gives it to another."""
+    person = DirectoryStore(snapshot).find_delegator(opener)
+    return person is not None and person.disabled_at is not None
+
+
+def _only(found: Sequence[Task]) -> Task | None:
+    if len(found) > 1:
+        raise ambiguous(found)
+    return found[0] if found else None
+
+
+def ambiguous(found: Sequence[Task]) -> UsageError:
+    """Return the error for a name that several tasks have."""
+    listed = ", ".join([one.full_name for one in found])
+    return UsageError(
+        f"several tasks are called {label(found[0].name)}; nothing was changed", f"name one of them: {listed}"
+    )
+
+
+def _is_joined(snapshot: View, task: Task, delegator: str, entry: Entry) -> bool:
+    """Tell whether another delegator chose how sensitive a task is."""
+    if task.given_event:
+        return True
+    return task.opener != delegator and (
+        entry.delegator is None or task.opener not in DirectoryStore(snapshot).names_of(delegator)
+    )
+
+
+def told_owner(snapshot: View, task: Task, delegator: str, root: str | None) -> str:
+    """Return to whom a task belongs, as a policy is told of what a delegator has on it.
+
+    `root` is the root identity; None for one that is issued now. What others had on a task before it was given away
+    counts as on a task of their own: by giving, nobody makes what they hold count as somebody else's.
+    """
+    if not task.given_event or root is None or task.opener in DirectoryStore(snapshot).names_of(delegator):
+        return task.opener
+    made = CredentialStore(snapshot).first_of(parse_id(root)[1])
+    later = made is not None and made.event > task.given_event
+    return task.opener if later else DirectoryStore(snapshot).own_name(delegator)
+
+
+def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:
+    """Return how sensitive a joined task is for the one who joins: at least as if they had opened it themselves."""
+    if parent is not None:
+        return most_sensitive(task.sensitivity, parent.sensitivity, request.sensitivity or task.sensitivity)
+    return most_sensitive(task.sensitivity, request.sensitivity or terms.sensitivity)
+
+
+def named(snapshot: View, text: str, own: str | None, *, all_: bool) -> Task | None:
+    """Return the task that a text means to somebody who looks at it; None where there is none.
+
+    Args:
+        snapshot: a view of the ledger.
+        text: `NAME`, or `OWNER/NAME`.
+        own: the delegator who looks; None for who is none.
+        all_: whether they may look at the tasks of others. If not, what is not theirs must be shared with them.
+
+    Raises:
+        UsageError: several tasks are meant.
+
+    """
+    task_name = parse_task(text)
+    if own is not None:
+        found = _own(snapshot, task_name, text, own, known=DirectoryStore(snapshot).is_delegator(own))
+        if found is not None:
+            return found
+    if task_name.opener is not None:
+        found = TaskStore(snapshot).find_task(task_name.name, task_name.opener)
+        if found is None and all_:
+            # By another name of the owner; or one from before names had owners, that is called like one.
+            owner = DirectoryStore(snapshot).own_name(task_name.opener)
+            found = TaskStore(snapshot).find_task(task_name.name, owner) or TaskStore(snapshot).find_task(
+                text
+            )
+        return found if found is not None and (all_ or _is_visible(snapshot, found, own)) else None
+    if own is not None:
+        found = _shared(snapshot, task_name.name, names_of(snapshot, own))
+        if found is not None:
+            return found
+    return _only(TaskStore(snapshot).tasks_named(task_name.name, _MOST_NAMED)) if all_ else None
+
+
+def _is_visible(snapshot: View, task: Task, own: str | None) -> bool:
+    if own is None:
+        return False
+    return may_join(snapshot, task, names_of(snapshot, own)) or has_joined(snapshot, task, own)
+
+
+def has_joined(snapshot: View, task: Task, own: str) -> bool:
+    """Tell whether anything was issued on a task for a delegator, who may then read what it is for."""
+    from jitid.capabilities.identity.share_store import ShareStore
+
+    return ShareStore(snapshot).is_joined(task.key, DirectoryStore(snapshot).names_of(own))
+
+
+def is_owner(snapshot: View, task: Task, own: str) -> bool:
+    """Tell whether a task belongs to a delegator, who is not disabled."""
+    return task.opener in DirectoryStore(snapshot).names_of(own) and not has_left(snapshot, own)

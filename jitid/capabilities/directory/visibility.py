@@ -1,0 +1,70 @@
+"""What a caller without a role may see of tasks and events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.directory import ownership
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.inventory.own_tasks import held_by, root_of
+from jitid.model.task import TaskName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitid.ledger.view import View
+    from jitid.model.caller import Caller
+    from jitid.model.task import Task
+
+
+def groups_of(snapshot: View, caller: Caller) -> tuple[str, ...]:
+    """Return the groups for which a caller may approve."""
+    person = None if caller.delegator is None else DirectoryStore(snapshot).find_delegator(caller.delegator)
+    return () if person is None or person.disabled_at is not None else tuple(person.groups)
+
+
+def find(snapshot: View, text: str) -> Task | None:
+    """Return the task that an operation names, after its tasks were made out."""
+    return ownership.named(snapshot, text, None, all_=True)
+
+
+_SEEN = frozenset(
+    {"seq", "op", "at", "by", "as", "reason", "state", "identity", "rules", "policy", "ttl", "lifetime"}
+    | {"refused", "approval", "approvers", "asking"}
+)
+"""What an event tells those whom it concerns: not what else was ended, on whose tasks, or by which credential."""
+
+
+def seen(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of an audit event what those read whom it concerns."""
+    return {name: value for name, value in document.items() if name in _SEEN}
+
+
+def reads_all(caller: Caller | None) -> bool:
+    """Tell whether somebody may read what is others' too."""
+    return caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles)
+
+
+def lists_approvals(caller: Caller | None) -> bool:
+    """Tell whether somebody may list the requests for approval of everybody."""
+    return caller is None or caller.roles is None or not {"admin", "auditor"}.isdisjoint(caller.roles)
+
+
+def as_seen(snapshot: View, caller: Caller | None, task: Task) -> Task:
+    """Return a task without its purpose where that is kept from who looks."""
+    return task._replace(purpose=None) if is_kept_from(snapshot, caller, task) else task
+
+
+def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
+    """Tell whether what a task is for is kept from somebody who looks at it: they have not joined it."""
+    if caller is None or reads_all(caller):
+        return False
+    held = held_by(snapshot, caller)
+    if held is not None:
+        # An agent delegates on its own task and below it, and sees the purpose of no other task.
+        named = TaskName(task.name, task.opener)
+        return task.key != held.task_key and not ownership.is_below(snapshot, held, named)
+    own = root_of(snapshot, caller)
+    return own is None or not (
+        ownership.is_owner(snapshot, task, own) or ownership.has_joined(snapshot, task, own)
+    )

@@ -1,0 +1,100 @@
+"""Performs the operations that check, export, cut and prune the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.audit import operations as audit_operations
+from jitid.capabilities.audit.cut_store import CutStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.integrity import operations as integrity_operations
+from jitid.capabilities.integrity.verify_log import Verification, verify
+from jitid.capabilities.leak.store import LeakStore
+from jitid.capabilities.use.store import UseStore
+from jitid.errors import NotFoundError
+from jitid.keys.keyring import Keyring
+from jitid.ledger.signing_keys import KeyStore
+from jitid.model.ledger_rows import Names
+
+if TYPE_CHECKING:
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.view import View
+
+
+def verify_log(snapshot: View, names: Names, operation: integrity_operations.VerifyLog) -> Verification:
+    """Check the audit chain and the rows that it accounts for."""
+    from jitid.capabilities.audit import audit_log
+
+    expected = None
+    if operation.expected_head is not None:
+        expected = audit_log.read_head(operation.expected_head, names, KeyStore(snapshot).signing_keys())
+    return verify(snapshot, names, expected)
+
+
+def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
+    """Yield the audit log as lines that can be verified without the ledger."""
+    from jitid.capabilities.audit import audit_log
+    from jitid.capabilities.integrity import audit_export
+
+    with ledger.read() as snapshot:
+        yield from audit_export.export(snapshot, ledger.names, audit_log.signer_of(snapshot, keyring))
+
+
+def read_log(snapshot: View, operation: audit_operations.ReadLog) -> list[dict[str, Any]]:
+    """Read audit events, oldest first."""
+    from jitid.capabilities.audit import audit_log
+
+    # Whoever goes on after the last number that was seen must not miss one that is committed later.
+    goes_on = operation.chosen.after > 0 and operation.chosen.event is None
+    until = snapshot.settled() if goes_on else None
+    documents = list(audit_log.log(snapshot, operation.chosen, operation.limit, until=until))
+    if operation.chosen.event is not None and not documents:
+        _must_not_be_cut(snapshot, operation.chosen.event)
+    if operation.members:
+        _add_members(snapshot, documents)
+    return documents
+
+
+def _must_not_be_cut(snapshot: View, seq: int) -> None:
+    """Raise NotFoundError for an event that was cut, naming the file that has it."""
+    for segment in CutStore(snapshot).all():
+        if seq <= segment.through and snapshot.event(seq) is None:
+            raise NotFoundError(
+                f"event {seq} was cut from the audit log",
+                f"it is in the file {segment.file}, exported before",
+            )
+
+
+def follow_log(snapshot: View, operation: audit_operations.FollowLog) -> audit_operations.LogPage:
+    """Read what the audit log has after a number."""
+    from jitid.capabilities.audit import audit_log
+
+    chosen, limit = operation.chosen, operation.limit
+    settled = snapshot.settled()
+    events = list(audit_log.log(snapshot, chosen, limit, newest_first=operation.last, until=settled))
+    if operation.last:
+        events.reverse()
+    whole = operation.last or len(events) < limit
+    if operation.members:
+        _add_members(snapshot, events)
+    return audit_operations.LogPage(events, settled if whole else events[-1]["seq"])
+
+
+def _add_members(snapshot: View, documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        if document["op"].startswith("leak"):
+            document["members"] = LeakStore(snapshot).leak_members(document)
+            continue
+        if document["op"] == "use":
+            document["members"] = UseStore(snapshot).use_members(document["seq"])
+            continue
+        issued, ended = CredentialStore(snapshot).event_members(document["seq"])
+        document["members"] = issued + ended
+
+
+def sign_head(snapshot: View, names: Names, keyring: Keyring) -> str:
+    """Sign the last link of the audit chain; of several the head over all."""
+    from jitid.capabilities.audit import audit_log
+
+    return audit_log.signed_head(snapshot, names, audit_log.signer_of(snapshot, keyring))

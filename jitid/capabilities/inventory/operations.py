@@ -1,0 +1,130 @@
+"""Operations that list and show credentials and tasks, and change tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.operation.base import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.model.credential import Credential
+    from jitid.model.ledger_rows import Ancestor, Filter
+    from jitid.model.outside import Outside
+    from jitid.model.task import Task
+    from jitid.model.use import Used
+    from jitid.values.secret import Secret
+
+
+class Inspection(NamedTuple):
+    """What a token or an id is."""
+
+    credential: Credential
+    active: bool
+    reason: str | None
+    """Why it is not active."""
+    lineage: list[Ancestor]
+    task: Task
+    issuer: str
+    trust_domain: str
+    descendants: int
+    live_descendants: int
+    event: Mapping[str, Any] | None
+    """The audit event that issued it: what was asked, and which rules decided."""
+    ended_event: Mapping[str, Any] | None
+    used: Sequence[Used]
+    """What its identity was used for, by scope, as far as use is reported."""
+    outside: Outside | None = None
+    """What there is of it at a target, and what came of ending it there; None for what is made here."""
+
+
+class Inspect(Operation["Inspection"]):
+    """Tell everything about a credential, named by its id or by itself."""
+
+    id: str | None = None
+    token: Secret | None = None
+
+
+class Page(NamedTuple):
+    """Credentials, and the time that their states are told for."""
+
+    credentials: list[Credential]
+    now: int
+
+
+class ListCredentials(Operation["Page"]):
+    """List credentials, a page at a time."""
+
+    chosen: Filter
+    sort: str
+    descending: bool
+    after: str | None
+    limit: int
+
+
+class ShowTree(Operation["Page"]):
+    """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
+
+    ids: tuple[str, ...] = ()
+    task: str | None = None
+    limit: int
+    delegator: str | None = None
+    """Only what descends from this root delegator."""
+    under: str | None = None
+    """The id of an identity: only that one and what descends from it."""
+
+
+class Retire(Operation["Ended"]):
+    """End a task."""
+
+    task: str
+    reason: str | None = None
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class TaskRow(NamedTuple):
+    """A task with what was issued for it."""
+
+    task: Task
+    credentials: int
+    live: int
+    now: int
+    shared: tuple[str, ...] = ()
+    """With whom it is shared: delegators, and groups as `group:NAME`."""
+
+
+class ListTasks(Operation["list[TaskRow]"]):
+    """List tasks, newest first."""
+
+    state: str | None
+    after: str | None
+    limit: int
+    within: tuple[str, ...] = ()
+    """Only those that belong to one of these, or are shared with one; none: all."""
+
+
+class ShowTask(Operation["TaskRow"]):
+    """Show one task."""
+
+    name: str
+
+
+class ShareTask(Operation["TaskRow"]):
+    """Let others join a task, or end that; they cannot end it."""
+
+    task: str
+    names: tuple[str, ...]
+    """Delegators, and groups as `group:NAME`."""
+    end: bool = False
+    accept_clock: bool = False
+
+
+class GiveTask(Operation["TaskRow"]):
+    """Let a task belong to another delegator from now on."""
+
+    task: str
+    to: str
+    accept_clock: bool = False

@@ -1,0 +1,150 @@
+"""Sharing a task, so that others may join it, and giving it to another owner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.directory import ownership
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.share_store import ShareChanges
+from jitid.capabilities.identity.task_store import TaskStore
+from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.model.task import ADOPTED
+from jitid.values.names import check_delegator, check_name
+from jitid.values.text import label
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+    from jitid.model.task import Task
+
+MOST_SHARES = 100
+"""With how many delegators and groups a task is shared at most."""
+GIVEN = "task-give"
+SHARED = "task-share"
+UNSHARED = "task-unshare"
+
+
+def check_shared(text: str) -> str:
+    """Return with whom a task is shared: `group:NAME`, or a delegator with its kind. Raises UsageError."""
+    if text.startswith(ownership.GROUP):
+        check_name(text.removeprefix(ownership.GROUP), "group")
+        return text
+    return check_delegator(text)
+
+
+def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
+    """Let delegators and groups join a task: they issue on it, and cannot end it. Doing so twice is no error.
+
+    Raises:
+        NotFoundError: there is no such task.
+        UsageError: it has ended, or would be shared with too many.
+
+    """
+    task = _open_task(transaction, name)
+    now = ShareChanges(transaction).of(task.key)
+    own = DirectoryStore(transaction).names_of(task.opener)
+    new = [one for one in _whom(transaction, stated) if one not in now and one not in own]
+    if len(now) + len(new) > MOST_SHARES:
+        raise UsageError(
+            f"a task is shared with at most {MOST_SHARES} delegators and groups; nothing was changed",
+            "share it with a group: jitid task share NAME --with group:GROUP",
+        )
+    if new:
+        ShareChanges(transaction).add(task.key, new)
+        transaction.append(SHARED, {**_about(task), "with": new})
+    return task
+
+
+def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
+    """Let delegators and groups join a task no longer. Whoever has joined keeps what they were given.
+
+    Raises:
+        NotFoundError: there is no such task.
+
+    """
+    task = _found(transaction, name)
+    now = ShareChanges(transaction).of(task.key)
+    over = [one for one in _whom(transaction, stated) if one in now]
+    if over:
+        ShareChanges(transaction).end(task.key, over)
+        transaction.append(UNSHARED, {**_about(task), "with": over})
+    return task
+
+
+def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
+    """Let a task belong to another delegator. Unless `freely`, that is somebody who has joined it.
+
+    Else a name could be used up for somebody who knows nothing of it.
+
+    Raises:
+        NotFoundError: there is no such task.
+        PolicyDeniedError: they have not joined it.
+        UsageError: it has ended, or they have a task of that name.
+
+    """
+    task = _open_task(transaction, name)
+    (owner,) = _whom(transaction, [check_delegator(to)])
+    names = DirectoryStore(transaction).names_of(owner)
+    if task.opener in names:
+        return task
+    if not freely and not ShareChanges(transaction).is_joined(task.key, names):
+        reason = f"rule `task-give`: {label(owner)} has not joined the task {label(task.name)}"
+        raise PolicyDeniedError(
+            f"denied: {reason}; nothing was changed",
+            f"{owner} joins it first, once it is shared: jitid issue --task {task.full_name}; "
+            "a responder gives it to anybody",
+            {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
+        )
+    if any(TaskStore(transaction).find_task(task.name, one) is not None for one in names):
+        raise UsageError(
+            f"{label(owner)} has a task {label(task.name)} already; nothing was changed",
+            "a name belongs to one task of each owner, also after that has ended",
+        )
+    # The new owner says with whom it is shared, and nobody else said so for them.
+    shared = ShareChanges(transaction).of(task.key)
+    if shared:
+        ShareChanges(transaction).end(task.key, shared)
+        transaction.append(UNSHARED, {**_about(task), "with": shared})
+    ShareChanges(transaction).give(task.key, transaction.term(owner))
+    event = transaction.append(GIVEN, {**_about(task), "to": owner})
+    return task._replace(opener=owner, given_event=event.seq)
+
+
+def _about(task: Task) -> dict[str, Any]:
+    """Return what an event says of a task: its number is that of the event that opened it."""
+    return {"task": task.name, "opener": task.opener, "of": task.event}
+
+
+def _whom(snapshot: View, stated: Sequence[str]) -> list[str]:
+    if not stated:
+        raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
+    checked = [check_shared(one) for one in stated]
+    return list(
+        dict.fromkeys(
+            one if one.startswith(ownership.GROUP) else DirectoryStore(snapshot).own_name(one)
+            for one in checked
+        )
+    )
+
+
+def _found(snapshot: View, name: str) -> Task:
+    task = ownership.named(snapshot, name, None, all_=True)
+    if task is None:
+        raise NotFoundError(f"there is no task {label(name)}; nothing was changed", "see: jitid task list")
+    if task.name.startswith(ADOPTED):
+        raise UsageError("the task of an adopted secret is not shared; nothing was changed")
+    return task
+
+
+def _open_task(transaction: Transaction, name: str) -> Task:
+    task = _found(transaction, name)
+    if not task.is_open_at(transaction.now):
+        when = task.deadline if task.ended_at is None else task.ended_at
+        raise UsageError(
+            f"the task {label(task.name)} is over since {format_time(when)}; nothing was changed",
+            "see: jitid task list --state open",
+        )
+    return task

@@ -1,0 +1,252 @@
+"""Performs the operations of the standard protocols on tokens: exchange, introspection, revocation."""
+
+from __future__ import annotations
+
+import os
+from base64 import b32encode
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.issue import token_operations as ops
+from jitid.capabilities.issue.actors import Actor, client_actor, is_owner, names_of_identity, own_agent
+from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.presented import present
+from jitid.capabilities.targets.store import OutsideChanges
+from jitid.crypto import jws
+from jitid.errors import InvalidCredentialError, RefusedError, UsageError
+from jitid.model.ledger_rows import Selection
+from jitid.model.request import ProvedActor
+from jitid.redaction.token_format import OPAQUE_PREFIX
+from jitid.values.names import MAX_NAME, spiffe_id
+from jitid.values.text import label, operand
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.ledger.view import View
+    from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
+    from jitid.model.oidc_issuer import Sort
+    from jitid.operation.base import TokenOperation
+    from jitid.operation.context import Inside
+    from jitid.values.secret import Secret
+
+_RANDOM = 10
+
+
+Issuing = Callable[[Issue, Actor], "Issued"]
+"""Issues by one request to an actor that was found out."""
+Denying = Callable[[InvalidCredentialError, dict[str, Any]], None]
+"""Records that a token was refused."""
+
+
+def perform(inside: Inside, operation: TokenOperation[Any], issue: Issuing, deny: Denying) -> object:
+    """Perform one of them."""
+    one = cast("ops.AnyTokenOperation", operation)
+    match one:
+        case ops.Exchange():
+            return _exchange(inside, one, issue, deny)
+        case ops.Introspect():
+            return _introspect(inside, one)
+        case ops.RevokeToken():
+            return _revoke(inside, one)
+        case _:
+            assert_never(one)
+
+
+def new_task(agent: str, caller: Caller | None) -> str:
+    """Return a name for a task that nobody has named: a client that knows no tasks has one for each token.
+
+    Of a request that is made again, under the same key, it is the same one.
+    """
+    if caller is None or caller.key is None:
+        raw = os.urandom(_RANDOM)
+    else:
+        raw = sha256(f"{caller.name}\0{caller.key}".encode()).digest()[:_RANDOM]
+    suffix = b32encode(raw).decode("ascii").lower()
+    return f"{agent[: MAX_NAME - len(suffix) - 1]}-{suffix}"
+
+
+def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Denying) -> Issued:
+    request = operation.request
+    if request.parent is not None or request.delegator is not None or request.proved_delegator is not None:
+        raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
+    try:
+        actor = _actor(inside, operation)
+        ours = _is_ours(inside, operation.subject, operation.subject_sort, "the subject's token")
+    except InvalidCredentialError as error:
+        deny(error, {"task": request.task, "agent": request.agent})
+        raise
+    request = request._replace(
+        agent=actor.agent, proved_actor=actor.proved, proved_credential=actor.credential
+    )
+    if ours:
+        if inside.caller is not None and inside.caller.roles is not None and _is_shown(inside, operation):
+            # Who may do so was found out before: the child is the caller's, whatever agent it names.
+            agent = own_agent(inside.caller)
+            request = request._replace(agent=agent, proved_actor=None, proved_credential=None, exchanged=True)
+            with inside.ledger.read() as snapshot:
+                actor = client_actor(snapshot, inside.caller, agent, snapshot.names.issuer)
+        return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
+    task = request.task or actor.task or new_task(actor.agent, inside.caller)
+    return issue(
+        Issue(
+            requests=(request._replace(task=task),),
+            delegator_token=operation.subject,
+            delegator_token_sort=operation.subject_sort,
+        ),
+        actor,
+    )
+
+
+def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
+    token, names = operation.actor, inside.ledger.names
+    if token is None:
+        with inside.ledger.read() as snapshot:
+            return client_actor(snapshot, inside.caller, operation.request.agent, names.issuer, exactly=True)
+    what = "the actor's token"
+    try:
+        if _is_ours(inside, token, operation.actor_sort, what):
+            with inside.ledger.read() as snapshot:
+                names = snapshot.names
+                found = introspection.verify(snapshot, names, token.reveal(), None).credential
+                bound = names_of_identity(snapshot, found)
+            own = spiffe_id(
+                names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
+            )
+            return Actor(found.agent, bound | {own}, names.issuer, task=found.task, credential=found.jti)
+        proof, use = present(inside, token, operation.actor_sort)
+        proved = ProvedActor(proof.delegator, f"{proof.issuer} {proof.subject}", proof.proved_at)
+        with inside.ledger.read() as snapshot:
+            owner = governance.proved_as(DirectoryStore(snapshot), *proved)
+            agent = proof.delegator.partition(":")[2]
+            # A caller who can read the ledger's key may name any agent.
+            if not is_owner(inside.caller):
+                _must_be_bound(snapshot, agent, proof.delegator, owner)
+    except InvalidCredentialError as error:
+        raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
+    foreign = (proof.issuer, proof.subject)
+    binding = None if is_owner(inside.caller) else proved
+    return Actor(agent, frozenset(), names.issuer, foreign, presented=use, proved=binding)
+
+
+def _must_be_bound(snapshot: View, agent: str, name: str, owner: str | None) -> None:
+    """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
+
+    Raises:
+        RefusedError: no record does.
+
+    """
+    record = DirectoryStore(snapshot).find_agent(agent)
+    if record is None or record.unregistered_at is not None or record.owner != owner:
+        raise RefusedError(
+            f"the actor's token proves {label(name)}, which no record binds to an agent "
+            f"{label(agent)}; nothing was issued",
+            f"register the agent with that owner: jitid agent register {operand(agent)} --owner {name}",
+        )
+
+
+def _is_shown(inside: Inside, operation: ops.Exchange) -> bool:
+    """Tell whether the subject's token is one for services, which its holder has shown to the caller."""
+    with inside.ledger.read() as snapshot:
+        names = snapshot.names
+        found = introspection.recognise(snapshot, names, operation.subject.reveal())
+        return not found.names_authority(names.accepted(snapshot.now))
+
+
+def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
+    """Tell whether a token says that this ledger issued it; nothing is believed of it yet.
+
+    Raises:
+        InvalidCredentialError: it is no token, or cannot be of the sort that it is said to be.
+
+    """
+    text = token.reveal()
+    if text.startswith(OPAQUE_PREFIX):
+        if sort == "access_token":
+            return True
+        raise InvalidCredentialError(f"{what} is opaque, and is said to be of another type")
+    header, payload, _ = jws.split(text)
+    ours = jws.decode_object(payload, "payload")[1].get("iss") in inside.ledger.names.issuers
+    if ours and sort == "id_token":
+        raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
+    typ = jws.decode_object(header, "header")[1].get("typ")
+    if ours and sort == "access_token" and typ not in (*jws.ACCESS_TOKENS, jws.IDENTITY):
+        raise InvalidCredentialError(f"{what} is no access token, and is said to be one")
+    return ours
+
+
+def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
+    text = operation.token.reveal()
+    with inside.ledger.read() as snapshot:
+        names = snapshot.names
+        own = None if inside.caller is None else inside.caller.audiences
+        found = introspection.verify(snapshot, names, text, own)
+    issuer = names.issuer
+    if len(names.issuers) > 1 and found.credential.claims_hash is not None:
+        # It may have been issued before the ledger moved, and says so itself.
+        issuer = str(jws.decode_object(jws.split(text)[1], "payload")[1]["iss"])
+    return ops.Introspected(found.credential, found.lineage, issuer, names.trust_domain)
+
+
+def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
+    revocation.check_reason(operation.reason)
+    ledger = inside.ledger
+    try:
+        with ledger.read() as snapshot:
+            found = introspection.recognise(snapshot, ledger.names, operation.token.reveal())
+            must_be_own(snapshot, inside.caller, found)
+    except InvalidCredentialError:
+        # RFC 7009, section 2.2: what does not work needs no end.
+        return None
+    with ledger.write() as transaction:
+        ended = revocation.revoke(transaction, Selection(ids=(found.jti,)), operation.reason, None)
+        if ended.event is not None:
+            ended = ended._replace(unsettled=OutsideChanges(transaction).open_count(event=ended.event))
+
+    return ended._replace(unproved=inside.prove())
+
+
+def is_own(snapshot: View, caller: Caller, found: Credential) -> bool:
+    """Tell whether a caller holds a credential, had it issued, or is whom it acts for."""
+    if caller.agent is not None:
+        # Agents of one name are many; what counts is the credential that the caller came with.
+        return caller.credential is not None and _holds(snapshot, caller.credential, found)
+    event = snapshot.event(found.event)
+    if event is not None and event.document().get("by") == caller.name:
+        return True
+    return caller.delegator is not None and caller.delegator == found.delegator
+
+
+def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> None:
+    """Refuse a caller who may not end a credential.
+
+    Raises:
+        RefusedError: they neither hold it nor had it issued, nor does it act for them; and are no responder.
+
+    """
+    if (
+        caller is None
+        or caller.roles is None
+        or "responder" in caller.roles
+        or is_own(snapshot, caller, found)
+    ):
+        return
+    raise RefusedError(
+        f"{caller.name} may not end {found.id}: it neither holds it nor had it issued, nor does it act for it; "
+        "nothing was changed",
+        "a responder may: jitid access grant --role responder",
+    )
+
+
+def _holds(snapshot: View, bearer: str, found: Credential) -> bool:
+    """Tell whether the identity of a bearer is that of a credential, or above it."""
+    held = {one.id for one in CredentialStore(snapshot).find_given([bearer], [])}
+    if found.id in held:
+        return True
+    return any(one.id in held for one in CredentialStore(snapshot).lineage(found.identity_key))

@@ -1,0 +1,54 @@
+"""Operations that issue, renew and attach credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.operation.base import Operation
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.model.oidc_issuer import Sort
+    from jitid.model.request import AttachRequest, IssueRequest, RenewRequest
+    from jitid.values.secret import Secret
+
+
+class Issue(Operation["list[Issued]"]):
+    """Issue credentials: all of the requests or, if one is refused, none."""
+
+    requests: tuple[IssueRequest, ...]
+    delegator_token: Secret | None = None
+    """A token of a configured issuer that proves who delegates."""
+    delegator_token_sort: Sort = "id_token"  # noqa: S105 - no secret, but what sort of one
+    """An ID token (OpenID Connect Core, section 2), an access token (RFC 9068), or a `jwt`: either of them."""
+    dry_run: bool = False
+    as_of: int | None = None
+    """With a dry run: the time, since the epoch, about which the policy is asked; None for now."""
+    accept_clock: bool = False
+
+
+class Renew(Operation["Issued"]):
+    """Make a successor of a credential, of the same identity."""
+
+    request: RenewRequest
+    accept_clock: bool = False
+
+
+class AbandonRenewal(Operation["None"]):
+    """End a successor that could not be handed out; its predecessor stands as before."""
+
+    token: Secret
+    """The successor's own token: only its maker has it. The token of its predecessor may have been stolen."""
+
+
+class AbandonAttachment(Operation["None"]):
+    """End a credential that was attached to an identity and could not be handed out; nothing else of that ends."""
+
+    jti: str
+
+
+class Attach(Operation["Issued"]):
+    """Make a further credential of the identity whose token is presented; it replaces nothing."""
+
+    request: AttachRequest
+    accept_clock: bool = False

@@ -1,0 +1,167 @@
+"""Tokens of other issuers: each counts for the client that it names, else for its first presenter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.issue.actors import client_actor, is_owner, must_be_let, names_of, own_agent
+from jitid.errors import PresenterError
+from jitid.values import strict_json
+from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.actors import Actor
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+    from jitid.model.caller import Caller
+    from jitid.model.oidc_issuer import Proof, Sort
+    from jitid.operation.context import Inside
+    from jitid.values.secret import Secret
+
+_LONGEST = 100
+
+
+class Presented(NamedTuple):
+    """A token of another issuer that a caller may use."""
+
+    proof: Proof
+    use: Presentation | None
+    """What the transaction that uses the token has to record; None where the token names its client."""
+
+
+def present(
+    inside: Inside,
+    token: Secret,
+    sort: Sort = "id_token",
+    actors: Callable[[View], Iterable[Actor]] | None = None,
+) -> Presented:
+    """Return whom a token of a configured issuer proves, if it counts for the caller who presents it.
+
+    Args:
+        inside: the authority.
+        token: the token.
+        sort: the type of token that it is said to be.
+        actors: returns the actors whom the token's `may_act` must let act; by default the caller.
+
+    Raises:
+        InvalidCredentialError: it proves nobody.
+        PresenterError: it names another client, or a key that the caller does not prove to hold.
+
+    """
+    proof, caller = prove_by(inside, token, sort), inside.caller
+    named = bool(proof.clients) or proof.cnf is not None or proof.may_act is not None
+    presenter = inside.terms().caller if caller is None else caller.name
+    if named or (caller is not None and caller.agent is not None):
+        with inside.ledger.read() as snapshot:
+            _must_be_named(snapshot, caller, proof)
+            if proof.may_act is not None:
+                for actor in _actors(inside, snapshot) if actors is None else actors(snapshot):
+                    must_be_let(proof, actor)
+            if caller is not None and caller.agent is not None:
+                # Agents of one name are many.
+                presenter = f"{presenter} {_identity(snapshot, caller)}"
+    return Presented(proof, None if named else Presentation(proof.mark, presenter, proof.expires_at))
+
+
+def must_be_first(transaction: Transaction, uses: Iterable[Presentation]) -> None:
+    """Record with the next event that tokens are used. Raises PresenterError if another caller presented one before."""
+    for use in uses:
+        if not PresentedChanges(transaction).present(use):
+            raise _not_first()
+
+
+def must_stay_first(snapshot: View, uses: Iterable[Presentation]) -> None:
+    """Check the same without a change. Raises PresenterError if another caller presented a token before."""
+    for use in uses:
+        if PresentedStore(snapshot).presenter(use.token) not in (None, use.presenter):
+            raise _not_first()
+
+
+def _not_first() -> PresenterError:
+    return PresenterError(
+        "another caller has presented this token before; it counts for its first presenter only",
+        "get a new token from its issuer for each caller; revoke what should not have been issued: "
+        "jitid audit log --operation issue",
+    )
+
+
+def _actors(inside: Inside, snapshot: View) -> list[Actor]:
+    caller = inside.caller
+    if caller is None or is_owner(caller):
+        return []
+    return [client_actor(snapshot, caller, own_agent(caller), inside.ledger.names.issuer)]
+
+
+def _must_be_named(snapshot: View, caller: Caller | None, proof: Proof) -> None:
+    """Refuse a token that was issued to another client, or to the holder of another key. Raises PresenterError."""
+    if proof.cnf is not None and not _holds(snapshot, caller, proof.cnf):
+        raise PresenterError(
+            "the token is bound to a key (`cnf`), and the caller does not prove that it holds this key",
+            "a caller proves it by `private_key_jwt` with the key of the token's `cnf.jkt` or `cnf.jwk`",
+        )
+    if caller is None or is_owner(caller):
+        return
+    names = names_of(snapshot, caller)
+    for client in proof.clients:
+        if proof.caller(client) not in names:
+            raise PresenterError(
+                f"the token was issued to the client {quote(client, _LONGEST)}, and {caller.name} is not that client",
+                "the configuration says which caller a client of the issuer is: [oidc.ISSUER] clients",
+            )
+
+
+def _holds(snapshot: View, caller: Caller | None, cnf: Mapping[str, Any]) -> bool:
+    """Return whether a caller has authenticated with the key that a token is bound to (RFC 7800)."""
+    if caller is None or caller.credential is None or not caller.credential.startswith("acc_"):
+        return False
+    from jitid.capabilities.access import oidc
+
+    access = AccessStore(snapshot).find(parse_access_id(caller.credential))
+    if access is None or access.public is None:
+        return False
+    own = oidc.thumbprint(strict_json.loads(access.public, "key"))
+    match cnf:
+        case {"jkt": str(bound), **rest} if not rest:
+            return own is not None and bound == own
+        case {"jwk": dict(jwk), **rest} if not rest:
+            return own is not None and oidc.thumbprint(jwk) == own
+        case _:
+            return False
+
+
+def _identity(snapshot: View, caller: Caller) -> str:
+    """Return the identity of an agent that calls, which its renewals share."""
+    found = None
+    if caller.credential is not None:
+        found = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
+    return str(caller.credential) if found is None else found.id
+
+
+def prove_by(inside: Inside, token: Secret, sort: Sort = "id_token") -> Proof:
+    """Return whom a token of a configured issuer proves; asking its issuer takes no lock.
+
+    Whether it is newer than the last disabling of that person is for the caller to check, in its transaction.
+
+    Raises:
+        InvalidCredentialError: the token is not valid, or was issued before the ledger was restored or its
+            clock set back.
+
+    """
+    from jitid.capabilities.access import oidc
+    from jitid.capabilities.directory import governance
+
+    with inside.ledger.read() as snapshot:
+        now = snapshot.now
+    proof = oidc.verify_token(token.reveal(), inside.oidc(), now, timeout=inside.timeout, sort=sort)
+    restored_at = inside.ledger.names.restored_at
+    if restored_at is not None:
+        # The ledger does not know who was disabled after the backup was made, or which tokens were presented.
+        governance.must_follow(
+            proof.proved_at, restored_at, "the ledger was restored or its clock was set back"
+        )
+    return proof

@@ -1,0 +1,60 @@
+"""Operations of the standard protocols on tokens: what each takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.operation.base import TokenOperation
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.model.credential import Credential
+    from jitid.model.ledger_rows import Ancestor
+    from jitid.model.oidc_issuer import Sort
+    from jitid.model.request import IssueRequest
+    from jitid.values.secret import Secret
+
+
+class Exchange(TokenOperation["Issued"]):
+    """Issue by the proof that a token is (RFC 8693): to the acting party, for whom the token speaks for.
+
+    A token of this ledger delegates, as a parent does; one of a configured issuer proves the delegator.
+    """
+
+    request: IssueRequest
+    """What is asked for; who delegates is left out. Its agent acts, unless there is an `actor`."""
+    subject: Secret
+    subject_sort: Sort = "jwt"
+    actor: Secret | None = None
+    """A credential of the agent that acts, or a token of a configured issuer that names it."""
+    actor_sort: Sort = "jwt"
+
+
+class Introspected(NamedTuple):
+    """A credential that is valid now, with the identities above it, the nearest first."""
+
+    credential: Credential
+    lineage: list[Ancestor]
+    issuer: str
+    trust_domain: str
+
+
+class Introspect(TokenOperation["Introspected"]):
+    """Tell what a token says, if it is valid now, whoever it is meant for (RFC 7662)."""
+
+    token: Secret
+
+
+class RevokeToken(TokenOperation["Ended | None"]):
+    """End the identity of a token and all below it (RFC 7009).
+
+    That is the right of the one who holds it or an identity above it, of the caller at whose request it was issued,
+    of the delegator for whom it acts, and of responders. The answer to a token that is none of this ledger's is None.
+    """
+
+    token: Secret
+    reason: str | None = None
+
+
+AnyTokenOperation = Exchange | Introspect | RevokeToken

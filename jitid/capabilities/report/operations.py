@@ -1,0 +1,22 @@
+"""The operation that reports on identity sprawl."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.operation.base import Operation
+
+if TYPE_CHECKING:
+    from jitid.capabilities.report.sprawl_report import Report
+    from jitid.capabilities.sweep.thresholds import Limits
+
+
+class MakeReport(Operation["Report"]):
+    """Report the state of identity sprawl, now or at a time that has passed."""
+
+    at: int | None = None
+    """Seconds since the epoch; None for now."""
+    days: int
+    """For how many days of UTC the trend is told."""
+    limits: Limits
+    accept_clock: bool = False

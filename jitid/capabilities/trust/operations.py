@@ -1,0 +1,54 @@
+"""Operations on signing keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.operation.base import Operation
+
+if TYPE_CHECKING:
+    from jitid.capabilities.trust.rotation import KeyChange
+    from jitid.capabilities.trust.ssh_trust import SshAuthority, SshRevocations
+    from jitid.model.ledger_rows import SigningKey
+
+
+class KeyRow(NamedTuple):
+    """A signing key, and until when something that it signed is alive."""
+
+    key: SigningKey
+    needed_until: int | None
+
+
+class ListKeys(Operation["list[KeyRow]"]):
+    """List the signing keys that there ever were."""
+
+
+class RotateKey(Operation["KeyChange"]):
+    """Sign with a new key from now on."""
+
+    algorithm: str
+    use: str = "jws"
+    transit: str | None = None
+    """`TARGET/KEY` of the transit engine that keeps it, or `none`; as the key before it, if nothing is said."""
+    accept_clock: bool = False
+
+
+class RevokeKey(Operation["KeyChange"]):
+    """End a leaked key with all that it signed."""
+
+    kid: str
+    reason: str | None = None
+    most: int | None
+    accept_clock: bool = False
+
+
+class PublishKeys(Operation["dict[str, Any]"]):
+    """Return the JWKS (RFC 7517) that verifiers need."""
+
+
+class PublishSshAuthorities(Operation["list[SshAuthority]"]):
+    """Return the keys whose certificates SSH hosts are to take."""
+
+
+class PublishSshRevocations(Operation["SshRevocations"]):
+    """Return the key revocation list that SSH hosts are to read."""

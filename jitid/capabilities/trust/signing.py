@@ -1,0 +1,141 @@
+"""Which signing key signs what, and new keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.errors import IntegrityError
+from jitid.keys.keyring import Keyring, Signer
+from jitid.ledger.retry import change
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
+from jitid.model.credential import Kind
+from jitid.model.ledger_rows import Names, SigningKey
+
+if TYPE_CHECKING:
+    from jitid.ledger.contract import Ledger
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+
+
+class Signing(NamedTuple):
+    """Which key a kind of credential is signed with."""
+
+    use: str
+    algorithm: str
+
+
+def signing(kind: Kind, algorithm: str) -> Signing | None:
+    """Return what credentials of a kind are signed with; `algorithm` is the one that tokens to their audience have.
+
+    None for what nobody signs.
+    """
+    match kind:
+        case Kind.JWT:
+            return Signing("jws", algorithm)
+        case Kind.JWT_SVID:
+            # Federations take no Ed25519 (JWT-SVID, section 2.1).
+            return Signing("jws", "ES256")
+        case Kind.X509_SVID:
+            return Signing("x509", "ES256")
+        case Kind.SSH_CERT:
+            return Signing("ssh", "EdDSA")
+        case _:
+            return None
+
+
+def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey | None:
+    """Return the key for that use that signs with that algorithm now, if there is one.
+
+    Raises:
+        IntegrityError: other machines have such keys of the ledger, and this one has none.
+
+    """
+    every = KeyStore(snapshot).signing_keys()
+    living = [key for key in every if key.use == use and key.signs]
+    held = [key for key in living if keyring.holds(key.kid)]
+    if living and not held:
+        keyring.must_be_for({key.kid for key in every})
+        which = "signing keys" if use == "jws" else f"keys for {use}"
+        raise IntegrityError(
+            f"none of the ledger's {which} is on this machine, in {keyring.folder}; nothing was changed",
+            f"give this machine a key of its own: jitid keys rotate{'' if use == 'jws' else f' --use {use}'}",
+        )
+    return next((key for key in reversed(held) if key.algorithm == algorithm), None)
+
+
+def usable_key(
+    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
+) -> SigningKey:
+    """Return the key that signs now, made on the spot if the ledger has none for that use and algorithm.
+
+    Raises:
+        IntegrityError: there was an authority, and there is none now; whom others are to trust is nothing to guess.
+
+    """
+    key = current_key_of(transaction, keyring, algorithm, use)
+    if key is not None:
+        return key
+    transaction.alone()
+    if use == "x509" and any(key.use == use for key in KeyStore(transaction).signing_keys()):
+        raise IntegrityError(
+            "the ledger has no X.509 authority that signs now; nothing was changed",
+            "import the certificate that was requested: jitid keys import CHAIN; or make another authority: "
+            "jitid keys rotate --use x509",
+        )
+    key, facts = new_key(transaction, names, keyring, algorithm, use)
+    transaction.append("key-create", facts)
+    return key
+
+
+def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
+    """Return what signs tokens with that algorithm now; the key is made if the ledger has none.
+
+    Raises IntegrityError, StorageError.
+    """
+    with ledger.read() as snapshot:
+        key = current_key_of(snapshot, keyring, algorithm)
+    if key is None:
+        names = ledger.names
+        key = change(ledger, lambda transaction: usable_key(transaction, names, keyring, algorithm))
+    return keyring.load(key.kid, key.algorithm, key.public)
+
+
+def new_key(
+    transaction: Transaction,
+    names: Names,
+    keyring: Keyring,
+    algorithm: str,
+    use: str,
+    make: Callable[[], Signer] | None = None,
+) -> tuple[SigningKey, dict[str, Any]]:
+    """Make a key and record it, one of an X.509 authority as a root by itself; return it and what to tell of it.
+
+    `make` makes it where it is not simply to be in a file.
+
+    Raises:
+        IntegrityError: the keys of another ledger are there; nothing was changed.
+        StorageError: it cannot be written; nothing was changed.
+
+    """
+    keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
+    signer = keyring.create(algorithm) if make is None else make()
+    certificates = None
+    if use == "x509":
+        from jitid.crypto.x509 import self_signed
+
+        certificates = self_signed(signer, names.trust_domain, transaction.now)
+    key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
+    kept = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
+    return key, {**told(key), **kept}
+
+
+def told(key: SigningKey) -> dict[str, Any]:
+    """Return what an audit event says of a key; of the usual use nothing."""
+    facts: dict[str, Any] = {"kid": key.kid, "algorithm": key.algorithm}
+    if key.use != "jws":
+        facts["use"] = key.use
+    if key.certificates is not None:
+        facts["certificates"] = sha256(key.certificates).hexdigest()
+    return facts

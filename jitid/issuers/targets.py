@@ -1,0 +1,285 @@
+"""The targets that the configuration names: which one makes what, and whether its table can be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from threading import get_ident
+from typing import Any, NamedTuple
+
+from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
+from jitid.issuers.by_kind import COMMON, LONGEST, open_issuer, options_of
+from jitid.issuers.target_issuer import Option, OutsideIssuer
+from jitid.keys.keyring import Signer
+from jitid.model.credential import MADE, Kind, is_outside, is_target_name, sort_of
+from jitid.model.target import StatedTarget, Target
+from jitid.values.text import quote, safe
+from jitid.values.times import parse_duration
+
+MOST_COUNT = 1_000_000_000
+
+
+class Chosen(NamedTuple):
+    """What a credential is to be made from."""
+
+    target: Target | None
+    """None for a kind that is made here, and without a template."""
+    template: str | None
+    """The template's own name."""
+
+    @property
+    def told(self) -> str | None:
+        """The template as policy, ledger and audit log have it: `TARGET/TEMPLATE`."""
+        return None if self.template is None or self.target is None else f"{self.target.name}/{self.template}"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The table of the template; empty without one."""
+        return {} if self.target is None or self.template is None else self.target.templates[self.template]
+
+
+class Targets:
+    """The targets of a configuration; each is checked when it is used."""
+
+    def __init__(
+        self,
+        stated: Sequence[StatedTarget],
+        issuer: str,
+        *,
+        trust_domain: str | None = None,
+        signer: Callable[[], Signer] | None = None,
+    ) -> None:
+        """Take the tables, of which names occur once; `iss`, trust domain and what gives the key of the ledger."""
+        self._stated = {each.name: each for each in stated}
+        self.issuer = issuer
+        """Whoever keeps these for long tells them of another one."""
+        self._trust_domain = trust_domain
+        self._signer = signer
+        self._home = get_ident()
+        self._latest: Signer | None = None
+        self._checked: dict[str, Target] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all targets, in the order of the configuration."""
+        return tuple(self._stated)
+
+    def get(self, name: str) -> Target:
+        """Return a target by its name.
+
+        Raises:
+            UsageError: there is none of that name.
+            ConfigurationError: its table cannot be meant.
+
+        """
+        found = self._checked.get(name)
+        if found is None:
+            if name not in self._stated:
+                raise UsageError(
+                    f"the configuration has no target {quote(name)}",
+                    f"it has: {', '.join(map(safe, self._stated))}" if self._stated else _NONE,
+                )
+            found = self._checked[name] = check(self._stated[name])
+        return found
+
+    def all(self) -> list[Target]:
+        """Return all targets. Raises ConfigurationError for the first whose table cannot be meant."""
+        return [self.get(name) for name in self._stated]
+
+    def choose(self, kind: str, template: str | None) -> Chosen:
+        """Return what makes a credential of a kind, from a template: `TEMPLATE`, `TARGET/TEMPLATE` or none.
+
+        Without a template it is the only target of the kind; for kinds that are made here, none.
+
+        Raises:
+            UsageError: there is no such target or template, or more than one could be meant.
+            ConfigurationError: the target's table cannot be meant.
+
+        """
+        named, _, own = (template or "").rpartition("/")
+        if template is None and not is_outside(kind):
+            return Chosen(None, None)
+        of_kind = [each for each in self._stated.values() if kind_of(each) == kind]
+        found = [
+            each
+            for each in of_kind
+            if named in ("", each.name) and (not own or own in _tables(each.table.get("template")))
+        ]
+        if len(found) == 1:
+            return Chosen(self.get(found[0].name), own or None)
+        if found:
+            raise UsageError(
+                f"{len(found)} targets could be meant by {quote(kind if template is None else f'{kind}:{template}')}",
+                "write KIND:TARGET/TEMPLATE; the targets are: "
+                + ", ".join(safe(each.name) for each in found),
+            )
+        if not of_kind:
+            raise UsageError(
+                f"no target of the configuration makes credentials of the kind {quote(kind)}", _NONE
+            )
+        there = [
+            f"{safe(each.name)}/{safe(name)}"
+            for each in of_kind
+            for name in _tables(each.table.get("template"))
+        ]
+        raise UsageError(
+            f"no target of the kind {quote(kind)} has a template {quote(str(template))}",
+            f"the templates are: {', '.join(there)}" if there else "none of them has any template",
+        )
+
+    def of_kind(self, kind: str, template: str | None) -> Target:
+        """Return the target of `choose`. Raises UsageError also for a kind that needs none."""
+        target = self.choose(kind, template).target
+        if target is None:
+            raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
+        return target
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Read from the ledger what issuers at these targets sign with: threads that open them cannot.
+
+        What fails here fails there again, and is told of its target then.
+        """
+        for name in names:
+            with suppress(JitidError):
+                if self.get(name).options.get("web_identity"):
+                    self._sign()
+
+    def open(self, target: Target) -> OutsideIssuer:
+        """Return what makes and ends credentials at a target. Raises ConfigurationError."""
+        return open_issuer(target, self.issuer, trust_domain=self._trust_domain, signer=self._sign)
+
+    def _sign(self) -> Signer:
+        """Return what signs now; in another thread, what did when this was prepared."""
+        if self._signer is None:
+            raise ConfigurationError("nothing of the ledger signs for targets here")
+        # Looked up each time: a key that was rotated is published no longer, some time after.
+        if get_ident() == self._home:
+            self._latest = self._signer()
+        if self._latest is None:
+            raise StorageError("what signs for this target was not read from the ledger", "try again")
+        return self._latest
+
+
+_NONE = "name one in the configuration: a table [target.NAME] with its kind; see jitid-targets(5)"
+
+
+def kind_of(stated: StatedTarget) -> str | None:
+    """Return the kind of a target as the ledger keeps it: of programs each target is one. None for what is no text."""
+    kind = stated.table.get("kind")
+    if not isinstance(kind, str):
+        return None
+    return f"{kind}:{stated.name}" if kind == Kind.EXEC else kind
+
+
+def check(stated: StatedTarget) -> Target:
+    """Return a target whose table has been held to the options of its kind.
+
+    Raises:
+        ConfigurationError: an option is unknown, missing or of another type; the message names it.
+
+    """
+    where = f"{safe(stated.origin)}: {quote(f'target.{stated.name}', 200)}"
+    kind = kind_of(stated)
+    if kind is None:
+        raise ConfigurationError(f"{where} has no kind", f"kinds are: {', '.join(MADE)}")
+    if stated.table["kind"] not in MADE:
+        raise ConfigurationError(
+            f"{where}: {quote(stated.table['kind'])} is no kind of credential",
+            f"kinds are: {', '.join(MADE)}",
+        )
+    sort = sort_of(kind)
+    options, template_options = options_of(sort)
+    table = {name: value for name, value in stated.table.items() if name != "template"}
+    checked = _checked(table, {**COMMON, **options}, stated.folder, where)
+    checked.pop("kind", None)
+    if checked.get("timeout", 0) > LONGEST:
+        raise ConfigurationError(f"{where}, option `timeout`: it is {LONGEST} seconds at most")
+    templates = {}
+    for name, entries in _tables(stated.table.get("template")).items():
+        within = f"{where[:-1]}.template.{safe(name)}`"
+        if not is_target_name(name):
+            raise ConfigurationError(f"{within}: letters, digits, dots and lines make the name of a template")
+        templates[name] = _checked(entries, template_options, stated.folder, within)
+    return Target(stated.name, kind, checked, templates)
+
+
+def _tables(value: object) -> dict[str, dict[str, Any]]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+        return {}
+    return value
+
+
+def _checked(
+    table: Mapping[str, Any], options: Mapping[str, Option], folder: str, where: str
+) -> dict[str, Any]:
+    found = {}
+    for name, value in table.items():
+        if name not in options:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name[:100], options, n=2)
+            raise ConfigurationError(
+                f"{where} has no option {quote(name)}",
+                f"did you mean {' or '.join(f'`{each}`' for each in close)}?"
+                if close
+                else f"known are: {', '.join(options)}",
+            )
+        try:
+            found[name] = convert(options[name].sort, value, folder)
+        except JitidError as error:
+            raise ConfigurationError(f"{where}, option `{name}`: {error.message}", error.hint) from None
+    missing = [name for name, option in options.items() if option.required and name not in found]
+    if missing:
+        raise ConfigurationError(f"{where} lacks the option `{missing[0]}`: {options[missing[0]].meaning}")
+    return found
+
+
+def convert(sort: str, value: object, folder: str) -> Any:  # noqa: ANN401 - options are of several types
+    """Return the value of an option as an issuer finds it. Raises UsageError for one of another sort."""
+    match sort:
+        case "text":
+            return _text(value)
+        case "place":
+            return _place(_text(value), folder)
+        case "texts":
+            if not isinstance(value, list):
+                raise UsageError("a list of texts is wanted")
+            return tuple(map(_text, value))
+        case "table":
+            if not isinstance(value, dict):
+                raise UsageError("a table of texts is wanted")
+            return {name: _text(each) for name, each in value.items()}
+        case "tables":
+            if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+                raise UsageError("a table of tables is wanted")
+            return value
+        case "count":
+            if type(value) is not int or not 0 <= value <= MOST_COUNT:
+                raise UsageError("a whole number is wanted")
+            return value
+        case "duration":
+            return parse_duration(str(value) if type(value) is int else _text(value))
+        case "flag":
+            if type(value) is not bool:
+                raise UsageError("true or false is wanted")
+            return value
+        case _:
+            raise ValueError(sort)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError("a text is wanted")
+    if not value.strip() or "\0" in value:
+        raise UsageError("a text is wanted that is not blank")
+    return value
+
+
+def _place(path: str, folder: str) -> str:
+    """Return a path seen from a folder, with a leading `~` expanded."""
+    if path == "~" or path.startswith("~/"):
+        import os
+
+        return os.path.expanduser("~") + path[1:]
+    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"

@@ -1,0 +1,177 @@
+"""What is asked when something is to be issued, and the terms on which it is."""
+
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jitid.errors import UsageError
+from jitid.model.process import Process
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+
+MOST_SCOPES = 128
+MOST_AUDIENCES = 128
+MOST_DETAILS = 128
+LONGEST_DETAILS = 1 << 16
+"""Limits of one credential: they bound what a request costs while others wait for the lock."""
+
+MOST_AT_ONCE = 1_000
+"""How many credentials one transaction makes at most, so that other writers get their turn."""
+
+MOST_QUESTIONS = 8_192
+"""The maximum number of questions that the requests of one transaction put to the policy, which takes some time."""
+
+
+def named(caller: str) -> str:
+    """Return the name, with its kind, of whoever has that login or name."""
+    return caller if ":" in caller else f"user:{caller}"
+
+
+class MayAct(NamedTuple):
+    """A caller that may exchange a token which it is shown (RFC 8693, section 4.4)."""
+
+    caller: str
+    """Its name, with the kind: `system:gateway`."""
+    audiences: tuple[str, ...] = ()
+    """The audiences that it may reach, as `may_audience` has them; none: those of the token."""
+
+
+class ProvedActor(NamedTuple):
+    """Whom the token of another issuer proved, where that is the actor's."""
+
+    delegator: str
+    """By the name that the issuer gives them, with its kind."""
+    subject: str
+    """The `iss` and `sub` of the token, with a space between."""
+    proved_at: int | None
+    """As `IssueRequest.proved_at`."""
+
+
+class IssueRequest(NamedTuple):
+    """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
+
+    task: str | None
+    delegator: str | None
+    agent: str
+    kind: str = "jwt"
+    scopes: tuple[Scope, ...] = ()
+    audiences: tuple[str, ...] = ()
+    ttl: int | None = None
+    purpose: str | None = None
+    sensitivity: str | None = None
+    deadline: int | None = None
+    """The task's deadline, since the epoch."""
+    deadline_after: int | None = None
+    """The task's deadline, counted from its opening."""
+    details: tuple[str, ...] = ()
+    """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
+    parent: Secret | None = None
+    """The token that delegates."""
+    proved_delegator: str | None = None
+    """Whom an ID token of a configured issuer proved to ask."""
+    proved_subject: str | None = None
+    """The `iss` and `sub` of that token, with a space between."""
+    proved_actor: ProvedActor | None = None
+    """Whom an actor's token of another issuer proved: the owner of the agent that acts."""
+    proved_credential: str | None = None
+    """The `jti` of an actor's token that this ledger issued."""
+    proved_at: int | None = None
+    """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
+    allow_narrower: bool = False
+    copies: int = 1
+    process: Process | None = None
+    """What the identity is given to, and ends with."""
+    template: str | None = None
+    """What it is made from at its target: a template's name, or `TARGET/TEMPLATE`."""
+    public_key: str | None = None
+    """The key of whoever asks, for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which the holder of an identity token may obtain tokens: origins, with wildcards, and names."""
+    identity: bool = False
+    """Whether it is an identity token in any case, which then may obtain tokens for the audiences."""
+    may_act: tuple[MayAct, ...] = ()
+    """The callers that may exchange a service token, one after the other: what each obtains names the next."""
+    exchanged: bool = False
+    """Whether the parent is a token that the caller was shown, which lets it act by its `may_act`."""
+    may_kind: tuple[str, ...] = ()
+    """The kinds that the holder may obtain and delegate, each as KIND or KIND:TEMPLATE; none: `jwt` and `opaque`."""
+
+
+class RenewRequest(NamedTuple):
+    """One request for a successor of a credential, as stated. Times are seconds."""
+
+    token: Secret
+    """The credential that is to be renewed, which is the right to do so."""
+    ttl: int | None = None
+    """None: as long as its predecessor was to live."""
+    allow_narrower: bool = False
+
+
+class AttachRequest(NamedTuple):
+    """One request for a further credential of the identity whose credential is presented. Times are seconds."""
+
+    token: Secret
+    """The credential of the identity, which is the right to do so."""
+    kind: str
+    template: str | None = None
+    public_key: str | None = None
+    scopes: tuple[Scope, ...] = ()
+    """Of those that the presented one has; none: the same."""
+    audiences: tuple[str, ...] = ()
+    ttl: int | None = None
+    """None: as is usual, and no longer than the presented one may be renewed."""
+    allow_narrower: bool = False
+    may_act: tuple[MayAct, ...] = ()
+    """The callers that may exchange it, one after the other."""
+
+
+def check_size(request: IssueRequest | AttachRequest) -> None:
+    """Raise UsageError for a request that would make the ledger work for too long."""
+    details, may_audience = (
+        (request.details, request.may_audience) if isinstance(request, IssueRequest) else ((), ())
+    )
+    # Most requests are small: one comparison shows that they exceed no limit.
+    total = len(request.scopes) + len(request.audiences) + len(may_audience)
+    if not details and not request.may_act and total <= min(MOST_SCOPES, MOST_AUDIENCES):
+        return
+    for what, count, most in (
+        ("scopes", len(request.scopes), MOST_SCOPES),
+        ("audiences", len(request.audiences), MOST_AUDIENCES),
+        ("audiences in --may-audience", len(may_audience), MOST_AUDIENCES),
+        ("audiences in --may-act", sum([len(one.audiences) for one in request.may_act]), MOST_AUDIENCES),
+        ("details", len(details), MOST_DETAILS),
+    ):
+        if count > most:
+            raise UsageError(
+                f"a credential has at most {most} {what}, and the request has {count}",
+                "a scope may stand for many: see `jitid issue --help`" if what == "scopes" else None,
+            )
+    length = sum(map(len, details))
+    if length > LONGEST_DETAILS:
+        raise UsageError(
+            f"the details of a credential have at most {LONGEST_DETAILS} characters together, and these have {length}"
+        )
+
+
+def questions(request: IssueRequest) -> int:
+    """Return how many questions a request puts to the policy: about itself, its scopes, and the kinds of its grant."""
+    return 1 + len(request.scopes) + len(request.may_kind)
+
+
+def check_sizes(requests: Sequence[IssueRequest]) -> None:
+    """Raise UsageError for requests that are too many for one transaction, or one of which is too large."""
+    if sum([request.copies for request in requests]) > MOST_AT_ONCE:
+        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
+    asked = sum(map(questions, requests))
+    if asked > MOST_QUESTIONS:
+        raise UsageError(
+            f"the requests of one transaction have at most {MOST_QUESTIONS} scopes and kinds together, each counting "
+            f"as one more, and these have {asked}; nothing was changed",
+            "send fewer requests at a time",
+        )
+    for position, request in enumerate(requests):
+        try:
+            check_size(request)
+        except UsageError as error:
+            error.position = position
+            raise

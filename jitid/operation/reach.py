@@ -1,0 +1,259 @@
+"""What a token is for, and what its holder may obtain by it: for the authority, or for services, and never for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid.errors import ShownError, UsageError
+from jitid.model.credential import TOKENS, Credential, Kind, TokenUse
+from jitid.model.ledger_rows import Names
+from jitid.model.request import AttachRequest, IssueRequest, MayAct
+from jitid.operation.terms import Terms
+from jitid.values import audience, strict_json
+from jitid.values.text import label, quote
+
+LISTED = TOKENS | {Kind.JWT_SVID}
+"""The kinds that are shown as a text, for an audience: of them none is attached without one."""
+
+MOST_ACTORS = 8
+"""Callers that may exchange a token and what comes of it, one after the other, at most."""
+
+
+class Reach(NamedTuple):
+    """The audiences of a credential, and those that its holder or an actor may obtain tokens for."""
+
+    audiences: tuple[str, ...]
+    """The authority alone, or services."""
+    may_audience: tuple[str, ...] = ()
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    services: tuple[str, ...] = ()
+    """Those of the audiences that are not the authority."""
+
+    @property
+    def obtainable(self) -> tuple[str, ...]:
+        """Whatever a token may be for that comes of it: what a parent, a floor and a record are held against."""
+        if self.may_act is None and self.may_audience in ((), self.services):
+            return self.services
+        return tuple(dict.fromkeys((*self.services, *self.may_audience, *_audiences_of(self.may_act))))
+
+    def limited(self, kind: str) -> tuple[str, ...]:
+        """Return what the record of an agent is held against: a JWT-SVID for the authority is a text for it, too.
+
+        A token for the authority is an identity token, which each agent may have.
+        """
+        return self.audiences if kind == Kind.JWT_SVID else self.obtainable
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """Those that it is not for itself."""
+        return tuple([one for one in self.obtainable if one not in self.services])
+
+    def told(self, kind: str) -> dict[str, Any]:
+        """Return what an audit event says: the authority as an audience, and services as a reach, are left out."""
+        is_identity = kind in TOKENS and not self.services
+        return {
+            "audiences": list(self.services) or None,
+            "may_audience": list(self.may_audience) if is_identity else None,
+            "may_act": self.may_act,
+        }
+
+
+def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential | None) -> Reach:
+    """Return the reach that a request states; without an audience that of an identity token.
+
+    Raises:
+        UsageError: it names the authority, or is that of a token for both uses.
+
+    """
+    for one in request.audiences:
+        audience.check_one(one)
+    _must_be_services((*request.audiences, *request.may_audience), names, terms)
+    is_token = request.kind in TOKENS
+    if request.exchanged:
+        assert parent is not None
+        return _exchanged(request, parent)
+    if request.may_audience:
+        if not is_token:
+            raise UsageError(
+                f"by a credential of the kind {request.kind} nothing is obtained",
+                "leave --may-audience out",
+            )
+        if request.audiences and not request.identity:
+            raise UsageError(
+                "a token is for the authority or for services: --audience and --may-audience exclude each other",
+                "leave --audience out for an identity token, which then obtains tokens for those services",
+            )
+    usual = tuple([one for one in terms.audiences if not _is_own(one, names, terms)])
+    services = request.audiences or (() if request.may_audience else usual)
+    if request.identity and is_token:
+        return Reach((names.issuer,), _joined(request.may_audience, services))
+    if not services:
+        if request.may_act:
+            raise UsageError(
+                "no service is shown an identity token, and so none can exchange it", "name an --audience"
+            )
+        return Reach((names.issuer,), request.may_audience)
+    return _for_services(services, act_of(request.may_act, request.kind, services, names, terms))
+
+
+def attached(request: AttachRequest, held: Credential, names: Names, terms: Terms) -> Reach:
+    """Return the reach of a credential that is attached by right of another.
+
+    Raises:
+        UsageError: it names the authority, or nobody: what is attached is for services.
+
+    """
+    for one in request.audiences:
+        audience.check_one(one)
+    _must_be_services(request.audiences, names, terms)
+    services = request.audiences
+    if not services and not names_authority(held, names):
+        services = tuple([one for one in held.audiences if one not in names.issuers])
+    if not services:
+        if request.kind in LISTED:
+            raise UsageError(
+                f"a {request.kind} that is attached is for a service, and none is named",
+                "name it with --audience, such as https://api.example.com",
+            )
+        return Reach((names.issuer,))
+    return _for_services(services, act_of(request.may_act, request.kind, services, names, terms))
+
+
+def renewed(predecessor: Credential, names: Names) -> Reach:
+    """Return the reach of a successor: of the same use, for the authority under the name that it has now.
+
+    What was issued for both uses is for the authority alone from then on, and may obtain tokens for the services.
+
+    Raises:
+        UsageError: it is a service token, and the authority was given the name of a service since.
+
+    """
+    use = predecessor.token_use
+    if use == TokenUse.IDENTITY or (use == TokenUse.UNDIVIDED and names_authority(predecessor, names)):
+        may = tuple([one for one in predecessor.may_audience if one not in names.issuers])
+        return Reach((names.issuer,), may)
+    # Whatever the names say by now, it never becomes a token for the authority.
+    own = next((one for one in predecessor.audiences if one in names.issuers), None)
+    if own is not None:
+        raise UsageError(
+            f"{quote(own)} has become a name of this authority, and a service token never names it; nothing was issued",
+            "issue another token, for the name that the service has now",
+        )
+    return _for_services(predecessor.audiences, predecessor.may_act)
+
+
+def held(credential: Credential) -> Reach:
+    """Return the reach of a credential of the ledger."""
+    return Reach(
+        credential.audiences,
+        credential.may_audience,
+        credential.may_act,
+        () if credential.token_use == TokenUse.IDENTITY else credential.audiences,
+    )
+
+
+def told_later(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what may be obtained later by what an audit event tells of."""
+    return tuple(dict.fromkeys((*document.get("may_audience", ()), *_audiences_of(document.get("may_act")))))
+
+
+def names_authority(credential: Credential, names: Names) -> bool:
+    """Tell whether a token is one for the authority: what alone gives rights there."""
+    return credential.names_authority(names.issuers)
+
+
+def merely_shown(credential: Credential) -> ShownError:
+    """Return why a token for services gives no right at the authority."""
+    meant = ", ".join(map(quote, credential.audiences[:5]))
+    return ShownError(
+        f"the token is for {meant} and not for this authority: it gives no right here; nothing was changed",
+        "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE within jitid run",
+    )
+
+
+def actor_of(may_act: str | None) -> Mapping[str, Any]:
+    """Return who may exchange a token, by its claim; nothing if nobody may."""
+    found: Mapping[str, Any] = {} if may_act is None else strict_json.loads(may_act, "may_act")
+    return found
+
+
+def actor_reach(may_act: str | None) -> tuple[str, ...]:
+    """Return the audiences for which whoever may exchange a token obtains another, and those that it passes on."""
+    return _audiences_of(may_act)
+
+
+def act_of(
+    actors: Sequence[MayAct], kind: str, services: tuple[str, ...], names: Names, terms: Terms
+) -> str | None:
+    """Return the claim `may_act` that names callers, each of whom passes the next one on.
+
+    Raises:
+        UsageError: a caller could not be meant, or would reach the authority.
+
+    """
+    if not actors:
+        return None
+    if kind not in TOKENS:
+        raise UsageError(f"a credential of the kind {kind} is not exchanged", "leave --may-act out")
+    if len(actors) > MOST_ACTORS:
+        raise UsageError(f"--may-act names more than {MOST_ACTORS} callers")
+    claim: dict[str, Any] | None = None
+    for one in reversed(actors):
+        if one.caller.startswith("agent:"):
+            raise UsageError(
+                f"{label(one.caller)} cannot exchange a token that it was shown: only a caller with granted access can",
+                "such as --may-act system:gateway",
+            )
+        _must_be_services(one.audiences, names, terms)
+        inner = {} if claim is None else {"may_act": claim}
+        claim = {"sub": one.caller, "audience": list(one.audiences or services), **inner}
+    return strict_json.dumps(claim)
+
+
+def _exchanged(request: IssueRequest, parent: Credential) -> Reach:
+    """Return the reach of what a caller gets for a token that it was shown: it passes on what that passes on."""
+    if request.may_act or request.may_audience or request.identity or not request.audiences:
+        raise UsageError(
+            "who may exchange what comes of a token is said by the token",
+            "leave it out, and name the audience",
+        )
+    if request.kind not in TOKENS:
+        raise UsageError(
+            f"a token is exchanged for a token, and not for a credential of the kind {request.kind}",
+            "leave the kind out",
+        )
+    inner = actor_of(parent.may_act).get("may_act")
+    return _for_services(request.audiences, None if inner is None else strict_json.dumps(inner))
+
+
+def _for_services(services: tuple[str, ...], may_act: str | None) -> Reach:
+    return Reach(services, services, may_act, services)
+
+
+def _joined(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _audiences_of(may_act: str | None) -> tuple[str, ...]:
+    found: list[str] = []
+    claim: Mapping[str, Any] | None = actor_of(may_act)
+    while claim:
+        found += claim["audience"]
+        claim = claim.get("may_act")
+    return tuple(found)
+
+
+def _is_own(name: str, names: Names, terms: Terms) -> bool:
+    return audience.is_named(name, (*names.issuers, *terms.places))
+
+
+def _must_be_services(audiences: Iterable[str], names: Names, terms: Terms) -> None:
+    """Refuse the authority as an audience, or as one for which a token is obtained. Raises UsageError."""
+    for one in audiences:
+        if _is_own(one, names, terms):
+            raise UsageError(
+                f"{quote(one)} is this authority, and a service token never names it; nothing was issued",
+                "for a token to show to the authority, leave --audience out",
+            )
