@@ -14,13 +14,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.crypto import openssh
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.issuer import Draft, Ids, Minted, Order
-from jitid.issuers.ssh_cert import SshCertIssuer, callers_key, serial_of
+from jitid.issuers.ssh_cert import EXTENSIONS, SshCertIssuer, callers_key, serial_of
 from jitid.keys.keyring import Signer
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import need
@@ -208,6 +208,63 @@ def test_the_callers_own_key_is_certified(name: str, spell: Any) -> None:
     found = read(made).public_key()
     form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     assert found.public_bytes(*form) == KEYS[name].public_key().public_bytes(*form)  # type: ignore[attr-defined]
+
+
+TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=60)
+
+
+@settings(deadline=None)
+@given(
+    key=st.sampled_from(list(KEYS)),
+    jti=st.binary(min_size=16, max_size=16),
+    life=st.integers(1, 4_000_000_000),
+    agent=st.text("abc.:/@", min_size=1, max_size=128),
+    principals=st.lists(st.text("abc.:/@_+", min_size=1, max_size=128), max_size=20),
+    command=st.none() | TEXTS,
+    extensions=st.lists(st.sampled_from(EXTENSIONS), unique=True),
+)
+def test_a_certificate_is_the_one_that_the_library_makes(
+    key: str,
+    jti: bytes,
+    life: int,
+    agent: str,
+    principals: list[str],
+    command: str | None,
+    extensions: list[str],
+) -> None:
+    names = Ids(identity_id(b"\1" * 16), credential_id(jti))
+    table: dict[str, Any] = {"principals": principals, "extensions": extensions}
+    if command is not None:
+        table["force_command"] = command
+    template = {"template": "web", "options": table} if principals else {"agent": agent}
+    made = mint(names, public_key=line_of(KEYS[key]), expires_at=NOW + life, **template)
+    builder = (
+        serialization.SSHCertificateBuilder()
+        .public_key(KEYS[key].public_key())  # type: ignore[attr-defined]
+        .serial(int.from_bytes(jti[8:]))
+        .type(serialization.SSHCertificateType.USER)
+        .key_id(names.jti.encode())
+        .valid_principals([one.encode() for one in principals or (f"agent:{agent}", names.id)])
+        .valid_after(NOW - 60)
+        .valid_before(NOW + life)
+    )
+    if principals:
+        for extension in extensions:
+            builder = builder.add_extension(extension.encode(), b"")
+        if command is not None:
+            builder = builder.add_critical_option(b"force-command", command.encode())
+    by_the_library = builder.sign(Ed25519PrivateKey.from_private_bytes(b"\1" * 32)).public_bytes().decode()
+    ours = made.secret.reveal("certificate")
+    assert parts_of(ours) == parts_of(by_the_library)
+    read(made)
+
+
+def parts_of(line: str) -> tuple[bytes, bytes, int, int]:
+    """Return all bytes that are signed but the nonce, and the lengths of the nonce and of the whole."""
+    parsed = openssh.parse_certificate(line)
+    reader = openssh.Reader(parsed.signed)
+    kind, nonce = reader.string(), reader.string()
+    return kind, parsed.signed[reader.at :], len(nonce), len(parsed.blob)
 
 
 def security_key() -> str:
