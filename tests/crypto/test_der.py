@@ -107,7 +107,7 @@ SERIALS: dict[str, str] = {}
 def test_a_certificate_is_the_one_that_the_library_makes(
     signer: Signer, jti: bytes, expires: int, names: list[str], agent: str, theirs: str
 ) -> None:
-    certificates = self_signed(signer, "a.test", NOW)
+    certificates = self_signed(signer.kid, signer.private, "a.test", NOW)
     authority = x509.load_der_x509_certificate(certificates)
     issuer = X509SvidIssuer(signer, certificates)
     # How long the authority lives is another matter.
@@ -144,7 +144,9 @@ def test_what_is_no_dns_name_is_refused(signer: Signer, name: str) -> None:
     )  # fmt: skip
     ids = Ids(identity_id(b"\1" * 16), credential_id(b"\1" * 16))
     with pytest.raises(ConfigurationError):
-        X509SvidIssuer(signer, self_signed(signer, "a.test", NOW)).mint([Order(draft, [ids])])
+        X509SvidIssuer(signer, self_signed(signer.kid, signer.private, "a.test", NOW)).mint(
+            [Order(draft, [ids])]
+        )
 
 
 @pytest.mark.parametrize("years", [1, 60])
