@@ -1,6 +1,6 @@
-"""X.509 certificates by `cryptography`: what is presented, chains up to a root, an authority's own certificate.
+"""X.509 certificates by `cryptography`: those that callers present, chains up to a root, an authority's own one.
 
-It costs start-up, and issuing does without it.
+`jitid issue` does not load this module, except to make an authority: see `x509_form`.
 """
 
 from __future__ import annotations

@@ -361,3 +361,72 @@ def test_what_is_no_certificate_raises_value_errors_alone(blob: bytes) -> None:
     for text in (openssh.line(kind, blob), openssh.line(kind, openssh.string(kind) + blob)):
         with pytest.raises(ValueError):
             openssh.parse_certificate(text)
+
+
+def signed_line(
+    key_id: bytes = b"jti",
+    principals: bytes = openssh.string("deploy"),
+    critical: bytes = b"",
+    extensions: bytes = b"",
+    reserved: bytes = b"",
+    behind_signature: bytes = b"",
+    behind: bytes = b"",
+) -> str:
+    """Return a certificate of any content, which the authority signed."""
+    key = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
+    public = key.public_key().public_bytes_raw()
+    kind = "ssh-ed25519-cert-v01@openssh.com"
+    head = openssh.strings((kind, b"\2" * 32, public)) + (7).to_bytes(8) + (1).to_bytes(4)
+    times = (NOW).to_bytes(8) + (NOW + 900).to_bytes(8)
+    signed = b"".join(
+        [
+            head,
+            openssh.strings((key_id, principals)),
+            times,
+            openssh.strings((critical, extensions, reserved, openssh.public_blob(public))),
+        ]
+    )
+    signature = openssh.strings(("ssh-ed25519", key.sign(signed)))
+    return openssh.line(kind, signed + openssh.string(signature + behind_signature) + behind)
+
+
+PTY = openssh.strings(("permit-pty", ""))
+SPELLINGS = {
+    "a tab": lambda line: line.replace(" ", "\t", 1),
+    "a blank within": lambda line: line[:60] + " " + line[60:],
+    "another character within": lambda line: line[:60] + "*" + line[60:],
+    "more padding": lambda line: line + "====",
+    "an escape sequence in the comment": lambda line: line + " \x1b[2J",
+    "two lines": lambda line: f"{line}\n{line}",
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"key_id": b"jti\nother"},
+        {"key_id": b"\xff"},
+        {"principals": openssh.string("a\nroot")},
+        {"principals": openssh.string(b"\xff")},
+        {"principals": b"\0\0\0\5root"},
+        {"extensions": PTY * 2},
+        {"critical": openssh.string("force-command") + openssh.string("ls")},
+        {"critical": openssh.string("force-command") + openssh.string(openssh.string("ls") + b"x")},
+        {"reserved": b"x"},
+        {"behind_signature": b"\0"},
+        {"behind": b"\0"},
+    ],
+    ids=str,
+)
+def test_the_signature_of_the_authority_does_not_excuse_a_wrong_form(content: dict[str, bytes]) -> None:
+    assert openssh.parse_certificate(signed_line(extensions=PTY)).extensions == {"permit-pty": ""}
+    with pytest.raises(ValueError):
+        openssh.parse_certificate(signed_line(**content))
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_certificate_has_one_spelling(spell: Any) -> None:
+    line = signed_line()
+    assert openssh.parse_certificate(line).key_id == "jti"
+    with pytest.raises(ValueError):
+        openssh.parse_certificate(spell(line))
