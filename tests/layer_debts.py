@@ -60,8 +60,6 @@ UPWARD: set[str] = {
     "config/config_file -> capabilities/access/oidc",
     "config/effective -> capabilities/access/oidc",
     "config/effective -> capabilities/targets/targets",
-    "crypto/x509 -> issuers/x509_svid",
-    "crypto/x509 -> keys/keyring",
     "formats/prometheus -> capabilities/sweep/findings_view",
     "keys/keyring -> issuers/openbao/transit",
     "ledger/contract -> capabilities/access/presented_store",

@@ -1,7 +1,8 @@
-"""DER (X.690) and PEM (RFC 7468) of certificates, as far as issuing one needs them.
+"""DER (X.690) and PEM (RFC 7468) of certificates, as far as the issue of one needs them.
 
-Building a certificate by `cryptography.x509` would take more time to load than all the rest of an issue. What is
-written here is held to that library byte by byte in the tests, and whatever strangers show is parsed by it alone.
+`cryptography.x509` is not loaded to issue a certificate: see `x509_form`. The tests compare these bytes with the bytes
+that the library writes. A certificate of a caller is parsed by the library, after `from_pem` has accepted its text:
+the library accepts several spellings of one certificate.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _KEY_ID = bytes.fromhex("0603551d0e")  # 2.5.29.14, of a subject key identifier
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
-    """Return a value of these parts with its tag and its length."""
+    """Return the encoding of a value: its tag, its length and its parts."""
     body = b"".join(parts)
     size = len(body)
     if size < 0x80:
@@ -35,12 +36,12 @@ def tlv(tag: int, *parts: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    """Return an integer that is not negative."""
+    """Return the encoding of a non-negative integer."""
     return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def oid(dotted: str) -> bytes:
-    """Return the name of an object."""
+    """Return the encoding of an object identifier."""
     first, second, *rest = map(int, dotted.split("."))
     encoded = [bytes([first * 40 + second])]
     for number in rest:
@@ -52,7 +53,7 @@ def oid(dotted: str) -> bytes:
 
 
 def time(at: int) -> bytes:
-    """Return a time in seconds since the epoch, as certificates have it (RFC 5280, section 4.1.2.5)."""
+    """Return the encoding of a time in seconds since the epoch (RFC 5280, section 4.1.2.5)."""
     moment = datetime.fromtimestamp(at, UTC)
     if moment.year > _LAST_UTC_YEAR:
         return tlv(_GENERAL_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
@@ -60,9 +61,9 @@ def time(at: int) -> bytes:
 
 
 def parts(der: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield the values that stand one after the other: the tag, the content, and the whole of each.
+    """Yield the tag, the content and the whole encoding of each value in a sequence of them.
 
-    Raises ValueError for what is cut.
+    Raises ValueError for a truncated value.
     """
     while der:
         start, size = 2, der[1] if len(der) > 1 else 0
@@ -77,17 +78,17 @@ def parts(der: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 class Authority(NamedTuple):
-    """What of an authority's certificate stands in those that it signs."""
+    """The fields of an authority's certificate that the certificates it signs depend on."""
 
     name: bytes
-    """Its subject, in DER."""
+    """The subject, in DER."""
     key_id: bytes
     ends_at: int
-    """When it ends, in seconds since the epoch."""
+    """The end of its validity, in seconds since the epoch."""
 
 
 def authority(certificate: bytes) -> Authority:
-    """Return what of an authority's certificate, in DER, stands in those that it signs. Raises IntegrityError."""
+    """Return the fields of an authority's certificate in DER. Raises IntegrityError for a damaged one."""
     try:
         ((_, body, _),) = parts(certificate)
         (_, signed, _), *_ = parts(body)
@@ -133,7 +134,7 @@ def _digest(key: bytes) -> bytes:
 
 
 def split(chain: bytes) -> list[bytes]:
-    """Return the certificates that stand one after the other. Raises IntegrityError."""
+    """Return the certificates of a chain in DER. Raises IntegrityError for a damaged one."""
     try:
         found = [(tag, whole) for tag, _, whole in parts(chain)]
     except ValueError:
@@ -155,9 +156,9 @@ def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:
 
 
 def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
-    """Return the DER of each block of a text that has nothing else. Raises ValueError, which never repeats it.
+    """Return the DER of each PEM block of a text. Raises ValueError, without the text, if it contains anything else.
 
-    Lines may have any length and end as they like; what they spell is canonical base64.
+    Lines may have any length and any line ending; the base64 must be canonical.
     """
     begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
     found: list[bytes] = []

@@ -1,7 +1,11 @@
 """The binary forms of OpenSSH: strings and numbers of the protocol, public keys, private keys, certificates.
 
 The forms are those of RFC 4251 (section 5), RFC 4253 (section 6.6) and OpenSSH's PROTOCOL.certkeys and PROTOCOL.key.
-They are a few lines each, while the module of `cryptography` that knows them takes longer to load than an issue may.
+The SSH module of `cryptography` writes the same bytes; the tests compare the two. It does not replace this module:
+
+- It certifies no security keys (`sk-ssh-ed25519@openssh.com`), and does not return the signed part of a certificate.
+- It accepts a second spelling of a certificate, reserved data, and line breaks in a key id or a principal.
+- It costs `jitid issue --kind ssh-cert` a sixth of its time, and each certificate of many 1.9 times as much.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""X.509 certificates by `cryptography`: what is presented, chains up to a root, an authority's own certificate.
+"""X.509 certificates by `cryptography`: those that callers present, chains up to a root, an authority's own one.
 
-It costs start-up, and issuing does without it.
+`jitid issue` does not load this module, except to make an authority: see `x509_form`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from jitid.crypto.der import INTEGER, from_pem, parts
+from jitid.crypto.x509_form import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.issuers.x509_svid import SIGNATURE, TOLERANCE, VERSION_3
-from jitid.keys.keyring import Signer
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.values.ids import credential_id
 from jitid.values.text import quote
@@ -126,11 +125,11 @@ def authority_name(kid: str) -> x509.Name:
     )
 
 
-def self_signed(signer: Signer, trust_domain: str, now: int) -> bytes:
-    """Return the certificate of an authority that is a root by itself (X509-SVID, section 3; RFC 5280, 4.2)."""
+def self_signed(kid: str, private: ec.EllipticCurvePrivateKey, trust_domain: str, now: int) -> bytes:
+    """Return the certificate of an authority that is its own root (X509-SVID, section 3; RFC 5280, section 4.2)."""
     start = datetime.fromtimestamp(now, UTC)
-    public = signer.private.public_key()
-    name = authority_name(signer.kid)
+    public = private.public_key()
+    name = authority_name(kid)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -143,15 +142,15 @@ def self_signed(signer: Signer, trust_domain: str, now: int) -> bytes:
     )
     for extension, critical in _of_authority(trust_domain):
         builder = builder.add_extension(extension, critical)
-    return builder.sign(signer.private, SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(private, SHA256()).public_bytes(Encoding.DER)
 
 
-def request(signer: Signer, trust_domain: str) -> str:
+def request(kid: str, private: ec.EllipticCurvePrivateKey, trust_domain: str) -> str:
     """Return a request, as text, for a certificate that makes the key an authority under a root (RFC 2986)."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(authority_name(signer.kid))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(authority_name(kid))
     for extension, critical in _of_authority(trust_domain):
         builder = builder.add_extension(extension, critical)
-    return builder.sign(signer.private, SHA256()).public_bytes(Encoding.PEM).decode("ascii")
+    return builder.sign(private, SHA256()).public_bytes(Encoding.PEM).decode("ascii")
 
 
 def _of_authority(trust_domain: str) -> Iterable[tuple[x509.ExtensionType, bool]]:

@@ -6,24 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from jitid.crypto.der import (
-    BITS,
-    INTEGER,
-    OCTETS,
-    SEQUENCE,
-    SET,
-    UTF8,
-    Authority,
-    authority,
-    from_pem,
-    integer,
-    oid,
-    split,
-    subject_key_id,
-    time,
-    tlv,
-    to_pem,
-)
+from jitid.crypto.der import Authority, authority, from_pem, split, to_pem
+from jitid.crypto.x509_form import certificate, form, private_pem, public_info
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
 from jitid.issuers.target_issuer import Option
@@ -38,56 +22,10 @@ OPTIONS: Mapping[str, Option] = {}
 TEMPLATE_OPTIONS: Mapping[str, Option] = {
     "dns_names": Option("texts", "the names under which servers of the agent are reached"),
 }
-TOLERANCE = 60
-"""Seconds that a certificate is valid before its issue, since the clocks of those who check it differ."""
-
 _MIN_RSA, _MAX_RSA = 2048, 8192
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _MAX_NAMES = 64
-
-_TRUE = b"\x01\x01\xff"
-VERSION_3 = tlv(0xA0, integer(2))
-SIGNATURE = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))  # ecdsa-with-SHA256
-_P256 = tlv(SEQUENCE, oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"))
-_SUBJECT_KEY = "2.5.29.14"
-_ALTERNATIVE_NAME = oid("2.5.29.17")
-_DNS, _URI = 0x82, 0x86
-
-
-def _extension(name: str, value: bytes, *, critical: bool) -> bytes:
-    return tlv(SEQUENCE, oid(name), _TRUE if critical else b"", tlv(OCTETS, value))
-
-
-_COMMON = (
-    # No authority: an empty list says so.
-    _extension("2.5.29.19", tlv(SEQUENCE), critical=True),
-    # The first bit alone, digitalSignature.
-    _extension("2.5.29.15", tlv(BITS, b"\x07\x80"), critical=True),
-    # Servers and clients.
-    _extension(
-        "2.5.29.37", tlv(SEQUENCE, oid("1.3.6.1.5.5.7.3.1"), oid("1.3.6.1.5.5.7.3.2")), critical=False
-    ),
-)
-"""What each of our certificates says of its key (X509-SVID, section 4)."""
-
-# What has one length for all is written once: its end is what differs.
-_JTI = 30
-_POINT = 65
-_SCALAR = 32
-_SUBJECT = tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, oid("2.5.4.3"), tlv(UTF8, bytes(_JTI)))))[:-_JTI]
-"""Of a common name that is the jti, so that logs which have the subject alone join with the ledger."""
-_KEY = tlv(SEQUENCE, _P256, tlv(BITS, b"\0", bytes(_POINT)))[:-_POINT]
-_BETWEEN = tlv(0xA1, tlv(BITS, b"\0", bytes(_POINT)))[:-_POINT]
-_PRIVATE = tlv(
-    SEQUENCE,
-    tlv(INTEGER, b"\0"),
-    _P256,
-    tlv(
-        OCTETS,
-        tlv(SEQUENCE, tlv(INTEGER, b"\1"), tlv(OCTETS, bytes(_SCALAR)), _BETWEEN + bytes(_POINT)),
-    ),
-)[: -_POINT - len(_BETWEEN) - _SCALAR]
 
 
 class X509SvidIssuer:
@@ -96,7 +34,7 @@ class X509SvidIssuer:
     def __init__(self, signer: Signer, certificates: bytes) -> None:
         """Take the key, and its certificate with those above it in DER, one after the other."""
         self._private = signer.private
-        self._authority, self._above, self._common = _opened(certificates)
+        self._authority, self._above = _opened(certificates)
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one certificate for each name of each order, and a key for it unless the caller has one.
@@ -129,8 +67,12 @@ class X509SvidIssuer:
                 "make another authority: jitid keys rotate --use x509, or jitid keys request",
             )
         theirs = None if draft.public_key is None else callers_key(draft.public_key)
-        names = [tlv(_DNS, name.encode()) for name in _dns_names(draft.options.get("dns_names", ()))]
-        issued = SIGNATURE + self._authority.name + _validity(draft.issued_at, draft.expires_at)
+        common = form(
+            self._authority,
+            draft.issued_at,
+            draft.expires_at,
+            _dns_names(draft.options.get("dns_names", ())),
+        )
         curve, scheme, sign = ec.SECP256R1(), ec.ECDSA(SHA256()), self._private.sign
 
         def make(ids: Ids) -> Minted:
@@ -139,27 +81,11 @@ class X509SvidIssuer:
             if key is None:
                 private = ec.generate_private_key(curve)
                 point = uncompressed(private.public_key())
-                key = _KEY + point
-                own = _private_pem(private.private_numbers().private_value, point)
-            uri = tlv(
-                _URI,
-                spiffe_id(
-                    draft.trust_domain, draft.agent, draft.task, ids.id, registered=draft.registered
-                ).encode(),
-            )
-            alternative = tlv(SEQUENCE, _ALTERNATIVE_NAME, tlv(OCTETS, tlv(SEQUENCE, uri, *names)))
-            # RFC 5280, section 4.2.1.2: a certificate of an end entity SHOULD name its key too.
-            key_id = _extension(_SUBJECT_KEY, tlv(OCTETS, subject_key_id(key)), critical=False)
-            signed = tlv(
-                SEQUENCE,
-                VERSION_3,
-                integer(serial_of(ids.jti)),
-                issued,
-                _SUBJECT + ids.jti.encode(),
-                key,
-                tlv(0xA3, tlv(SEQUENCE, self._common, key_id, alternative)),
-            )
-            der = tlv(SEQUENCE, signed, SIGNATURE, tlv(BITS, b"\0", sign(signed, scheme)))
+                key = public_info(point)
+                own = private_pem(private.private_numbers().private_value, point)
+            uri = spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id, registered=draft.registered)
+            signed = common.to_be_signed(serial_of(ids.jti), ids.jti, key, uri)
+            der = certificate(signed, sign(signed, scheme))
             secret = {"certificate": to_pem(der) + self._above}
             if own is not None:
                 secret["key"] = own
@@ -169,24 +95,11 @@ class X509SvidIssuer:
 
 
 @lru_cache(maxsize=4)
-def _opened(certificates: bytes) -> tuple[Authority, str, bytes]:
-    """Return what an authority's certificate says, those between it and the root as text, and extensions of all."""
+def _opened(certificates: bytes) -> tuple[Authority, str]:
+    """Return an authority, and as text its certificate with those above it, but for the root."""
     chain = split(certificates)
-    found = authority(chain[0])
-    key_id = _extension("2.5.29.35", tlv(SEQUENCE, tlv(0x80, found.key_id)), critical=False)
-    # The root is what verifiers have already.
-    return found, "".join(map(to_pem, chain[:-1])), b"".join((*_COMMON, key_id))
-
-
-@lru_cache(maxsize=16)
-def _validity(issued_at: int, expires_at: int) -> bytes:
-    # The last second of a certificate still counts (RFC 5280, section 4.1.2.5), and of an expiry not.
-    return tlv(SEQUENCE, time(issued_at - TOLERANCE), time(expires_at - 1))
-
-
-def _private_pem(value: int, point: bytes) -> str:
-    """Return a private key of P-256 as text (RFC 5958; RFC 5915)."""
-    return to_pem(_PRIVATE + value.to_bytes(_SCALAR, "big") + _BETWEEN + point, "PRIVATE KEY")
+    # Verifiers have the root already.
+    return authority(chain[0]), "".join(map(to_pem, chain[:-1]))
 
 
 def serial_of(jti: str) -> int:

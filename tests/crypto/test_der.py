@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -75,6 +76,22 @@ def by_the_library(
     return builder.sign(signer.private, SHA256()).tbs_certificate_bytes
 
 
+def text_of(key: Any) -> str:
+    """Return a public key as a caller sends it."""
+    form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    return str(key.public_key().public_bytes(*form).decode())
+
+
+CALLERS: dict[str, str | None] = {
+    "none": None,
+    "ed25519": text_of(ed25519.Ed25519PrivateKey.generate()),
+    "p256": text_of(ec.generate_private_key(ec.SECP256R1())),
+    "p384": text_of(ec.generate_private_key(ec.SECP384R1())),
+    "p521": text_of(ec.generate_private_key(ec.SECP521R1())),
+    "rsa": text_of(rsa.generate_private_key(65537, 2048)),
+}
+"""The key that a caller brings; None where jitid makes a pair."""
+
 SERIALS: dict[str, str] = {}
 """The serial number of each jti, in hexadecimal."""
 
@@ -85,18 +102,19 @@ SERIALS: dict[str, str] = {}
     expires=st.integers(NOW + 1, LAST),
     names=st.lists(st.sampled_from(["a.example", "*.b.example", "c" * 63 + ".example"]), max_size=20),
     agent=st.text("abc.:/@", min_size=1, max_size=128),
+    theirs=st.sampled_from(list(CALLERS)),
 )
 def test_a_certificate_is_the_one_that_the_library_makes(
-    signer: Signer, jti: bytes, expires: int, names: list[str], agent: str
+    signer: Signer, jti: bytes, expires: int, names: list[str], agent: str, theirs: str
 ) -> None:
-    certificates = self_signed(signer, "a.test", NOW)
+    certificates = self_signed(signer.kid, signer.private, "a.test", NOW)
     authority = x509.load_der_x509_certificate(certificates)
     issuer = X509SvidIssuer(signer, certificates)
     # How long the authority lives is another matter.
     issuer._authority = issuer._authority._replace(ends_at=LAST)
     draft = Draft(
         "urn:x", "a.test", "user:a", "asserted", (), agent, "T/1", None, "low", 0, (), ("urn:x",), None, NOW,
-        expires, None, {"dns_names": names},
+        expires, None, {"dns_names": names}, CALLERS[theirs],
     )  # fmt: skip
     ids = Ids(identity_id(b"\1" * 16), credential_id(jti))
     SERIALS[ids.jti] = jti.hex()
@@ -106,6 +124,9 @@ def test_a_certificate_is_the_one_that_the_library_makes(
         signer, authority, draft, ids, made.public_key(), names
     )
     made.verify_directly_issued_by(authority)
+    if CALLERS[theirs] is not None:
+        assert secret.names == ("certificate",)
+        return
     key = load_pem_private_key(secret.reveal("key").encode(), None)
     assert key.public_key() == made.public_key()
     assert key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode() == secret.reveal(
@@ -123,7 +144,9 @@ def test_what_is_no_dns_name_is_refused(signer: Signer, name: str) -> None:
     )  # fmt: skip
     ids = Ids(identity_id(b"\1" * 16), credential_id(b"\1" * 16))
     with pytest.raises(ConfigurationError):
-        X509SvidIssuer(signer, self_signed(signer, "a.test", NOW)).mint([Order(draft, [ids])])
+        X509SvidIssuer(signer, self_signed(signer.kid, signer.private, "a.test", NOW)).mint(
+            [Order(draft, [ids])]
+        )
 
 
 @pytest.mark.parametrize("years", [1, 60])

@@ -14,13 +14,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.crypto import openssh
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.issuer import Draft, Ids, Minted, Order
-from jitid.issuers.ssh_cert import SshCertIssuer, callers_key, serial_of
+from jitid.issuers.ssh_cert import EXTENSIONS, SshCertIssuer, callers_key, serial_of
 from jitid.keys.keyring import Signer
 from jitid.values.ids import credential_id, identity_id, new_uuid7
 from tests.real import need
@@ -210,6 +210,63 @@ def test_the_callers_own_key_is_certified(name: str, spell: Any) -> None:
     assert found.public_bytes(*form) == KEYS[name].public_key().public_bytes(*form)  # type: ignore[attr-defined]
 
 
+TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=60)
+
+
+@settings(deadline=None)
+@given(
+    key=st.sampled_from(list(KEYS)),
+    jti=st.binary(min_size=16, max_size=16),
+    life=st.integers(1, 4_000_000_000),
+    agent=st.text("abc.:/@", min_size=1, max_size=128),
+    principals=st.lists(st.text("abc.:/@_+", min_size=1, max_size=128), max_size=20),
+    command=st.none() | TEXTS,
+    extensions=st.lists(st.sampled_from(EXTENSIONS), unique=True),
+)
+def test_a_certificate_is_the_one_that_the_library_makes(
+    key: str,
+    jti: bytes,
+    life: int,
+    agent: str,
+    principals: list[str],
+    command: str | None,
+    extensions: list[str],
+) -> None:
+    names = Ids(identity_id(b"\1" * 16), credential_id(jti))
+    table: dict[str, Any] = {"principals": principals, "extensions": extensions}
+    if command is not None:
+        table["force_command"] = command
+    template = {"template": "web", "options": table} if principals else {"agent": agent}
+    made = mint(names, public_key=line_of(KEYS[key]), expires_at=NOW + life, **template)
+    builder = (
+        serialization.SSHCertificateBuilder()
+        .public_key(KEYS[key].public_key())  # type: ignore[attr-defined]
+        .serial(int.from_bytes(jti[8:]))
+        .type(serialization.SSHCertificateType.USER)
+        .key_id(names.jti.encode())
+        .valid_principals([one.encode() for one in principals or (f"agent:{agent}", names.id)])
+        .valid_after(NOW - 60)
+        .valid_before(NOW + life)
+    )
+    if principals:
+        for extension in extensions:
+            builder = builder.add_extension(extension.encode(), b"")
+        if command is not None:
+            builder = builder.add_critical_option(b"force-command", command.encode())
+    by_the_library = builder.sign(Ed25519PrivateKey.from_private_bytes(b"\1" * 32)).public_bytes().decode()
+    ours = made.secret.reveal("certificate")
+    assert parts_of(ours) == parts_of(by_the_library)
+    read(made)
+
+
+def parts_of(line: str) -> tuple[bytes, bytes, int, int]:
+    """Return all bytes that are signed but the nonce, and the lengths of the nonce and of the whole."""
+    parsed = openssh.parse_certificate(line)
+    reader = openssh.Reader(parsed.signed)
+    kind, nonce = reader.string(), reader.string()
+    return kind, parsed.signed[reader.at :], len(nonce), len(parsed.blob)
+
+
 def security_key() -> str:
     public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
     kind = "sk-ssh-ed25519@openssh.com"
@@ -304,3 +361,72 @@ def test_what_is_no_certificate_raises_value_errors_alone(blob: bytes) -> None:
     for text in (openssh.line(kind, blob), openssh.line(kind, openssh.string(kind) + blob)):
         with pytest.raises(ValueError):
             openssh.parse_certificate(text)
+
+
+def signed_line(
+    key_id: bytes = b"jti",
+    principals: bytes = openssh.string("deploy"),
+    critical: bytes = b"",
+    extensions: bytes = b"",
+    reserved: bytes = b"",
+    behind_signature: bytes = b"",
+    behind: bytes = b"",
+) -> str:
+    """Return a certificate of any content, which the authority signed."""
+    key = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
+    public = key.public_key().public_bytes_raw()
+    kind = "ssh-ed25519-cert-v01@openssh.com"
+    head = openssh.strings((kind, b"\2" * 32, public)) + (7).to_bytes(8) + (1).to_bytes(4)
+    times = (NOW).to_bytes(8) + (NOW + 900).to_bytes(8)
+    signed = b"".join(
+        [
+            head,
+            openssh.strings((key_id, principals)),
+            times,
+            openssh.strings((critical, extensions, reserved, openssh.public_blob(public))),
+        ]
+    )
+    signature = openssh.strings(("ssh-ed25519", key.sign(signed)))
+    return openssh.line(kind, signed + openssh.string(signature + behind_signature) + behind)
+
+
+PTY = openssh.strings(("permit-pty", ""))
+SPELLINGS = {
+    "a tab": lambda line: line.replace(" ", "\t", 1),
+    "a blank within": lambda line: line[:60] + " " + line[60:],
+    "another character within": lambda line: line[:60] + "*" + line[60:],
+    "more padding": lambda line: line + "====",
+    "an escape sequence in the comment": lambda line: line + " \x1b[2J",
+    "two lines": lambda line: f"{line}\n{line}",
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"key_id": b"jti\nother"},
+        {"key_id": b"\xff"},
+        {"principals": openssh.string("a\nroot")},
+        {"principals": openssh.string(b"\xff")},
+        {"principals": b"\0\0\0\5root"},
+        {"extensions": PTY * 2},
+        {"critical": openssh.string("force-command") + openssh.string("ls")},
+        {"critical": openssh.string("force-command") + openssh.string(openssh.string("ls") + b"x")},
+        {"reserved": b"x"},
+        {"behind_signature": b"\0"},
+        {"behind": b"\0"},
+    ],
+    ids=str,
+)
+def test_the_signature_of_the_authority_does_not_excuse_a_wrong_form(content: dict[str, bytes]) -> None:
+    assert openssh.parse_certificate(signed_line(extensions=PTY)).extensions == {"permit-pty": ""}
+    with pytest.raises(ValueError):
+        openssh.parse_certificate(signed_line(**content))
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_certificate_has_one_spelling(spell: Any) -> None:
+    line = signed_line()
+    assert openssh.parse_certificate(line).key_id == "jti"
+    with pytest.raises(ValueError):
+        openssh.parse_certificate(spell(line))

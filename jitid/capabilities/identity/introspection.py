@@ -320,7 +320,7 @@ def _recognise_certificate(snapshot: View, text: str, *, shown: bool) -> Credent
     _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
     from jitid.crypto.x509 import is_signed_by, parse
-    from jitid.issuers.x509_svid import TOLERANCE
+    from jitid.crypto.x509_form import TOLERANCE
 
     presented = parse(text)
     credential = CredentialStore(snapshot).find_credential("jti", parse_id(presented.jti)[1])

@@ -125,7 +125,7 @@ def new_key(
     if use == "x509":
         from jitid.crypto.x509 import self_signed
 
-        certificates = self_signed(signer, names.trust_domain, transaction.now)
+        certificates = self_signed(signer.kid, signer.private, names.trust_domain, transaction.now)
     key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
     kept = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
     return key, {**told(key), **kept}

@@ -113,12 +113,12 @@ def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
     for key in KeyStore(transaction).signing_keys():
         if _waits(key) and keyring.holds(key.kid):
             signer = keyring.load(key.kid, key.algorithm, key.public)
-            return Requested(key.kid, request(signer, names.trust_domain), None)
+            return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), None)
     keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create("ES256")
     key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, "x509")
     event = transaction.append("key-create", told(key))
-    return Requested(key.kid, request(signer, names.trust_domain), event.seq)
+    return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), event.seq)
 
 
 def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:

@@ -304,7 +304,7 @@ def forged(world: World, signer: Signer, certificates: bytes, made: Made, **chan
 def test_a_forged_certificate_is_refused(world: World) -> None:
     made = world.issue(kind="x509-svid")
     thief = Keyring(str(world.path)).create("ES256")
-    theirs = self_signed(thief, NAMES.trust_domain, world.clock.now)
+    theirs = self_signed(thief.kid, thief.private, NAMES.trust_domain, world.clock.now)
     assert "not signed" in refused(world, forged(world, thief, theirs, made))
 
 
@@ -405,7 +405,8 @@ def test_no_authority_is_made_in_place_of_one_that_is_gone(world: World) -> None
 def test_no_certificate_outlives_its_authority(world: World) -> None:
     world.issue(kind="x509-svid")
     key = key_of(world, "x509")
-    early = self_signed(signer_of(world, "x509"), NAMES.trust_domain, world.clock.now - 86_400 * 3653)
+    signer = signer_of(world, "x509")
+    early = self_signed(signer.kid, signer.private, NAMES.trust_domain, world.clock.now - 86_400 * 3653)
     edit(world.path, f"UPDATE signing_key SET certificates = x'{early.hex()}' WHERE kid = '{key.kid}'")
     with pytest.raises(IntegrityError, match="ends before"):
         world.issue(kind="x509-svid")
@@ -438,7 +439,7 @@ def test_a_certificate_in_der_is_traced_and_a_foreign_one_is_not(world: World) -
     (found,) = world.authority.perform(Trace(finds=search_pasted(from_pem(made.token)[0]))).matches
     assert found.credential.jti == made.jti
     thief = Keyring(str(world.path)).create("ES256")
-    foreign = to_pem(self_signed(thief, "a.test", world.clock.now)).encode()
+    foreign = to_pem(self_signed(thief.kid, thief.private, "a.test", world.clock.now)).encode()
     assert not world.authority.perform(Trace(finds=search_pasted(foreign))).matches
 
 
