@@ -10,6 +10,7 @@ import pytest
 
 from jitid.capabilities.report import report_html
 from jitid.capabilities.report.sprawl_report import Excess, Report
+from jitid.model.survey import DirectoryCounts
 from tests.capabilities.report.made import hostile, lifeless, lively, ownerless, small
 from tests.page_events import events
 
@@ -17,23 +18,29 @@ RECORDED = Path(__file__).parent / "pages"
 
 
 def _leaky(report: Report) -> Report:
-    """Return the report of systems with every count of leaks at one, and all that a page says of what was pruned."""
-    report = ownerless(report)
+    """Return the report of systems with one leak of each kind, a directory, and ended rows that were pruned."""
     leaks = report.survey.leaks
     counts: dict[str, Any] = {name: 1 for name, value in leaks._asdict().items() if isinstance(value, int)}
-    excess = Excess(over_scoped=1, unknown="whether 1 of 2 live credentials is used", over_privileged=2)
+    survey = ownerless(report).survey._replace(
+        live_by=lifeless(report).survey.live_by, leaks=leaks._replace(**counts)
+    )
     return report._replace(
-        survey=report.survey._replace(leaks=leaks._replace(**counts)),
-        excess=excess,
+        survey=survey,
+        directory=DirectoryCounts(9, disabled=2, agents=8, overdue=3, suspended=1, owners=4, ownerless=1),
+        excess=Excess(over_scoped=1, unknown="whether 1 of 2 live credentials is used", over_privileged=2),
         pruned_before=1,
         leaks_before=2,
     )
 
 
+def _past(report: Report) -> Report:
+    return lifeless(report)._replace(past=True, offenders=None, directory=None, excess=None)
+
+
 REPORTS: dict[str, Callable[[Report], Report]] = {
     "lively": lambda report: report,
     "hostile": hostile,
-    "past": lambda report: report._replace(past=True, offenders=None, directory=None, excess=None),
+    "past": _past,
     "empty": lifeless,
     "leaky": _leaky,
 }
