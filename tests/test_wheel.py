@@ -69,6 +69,7 @@ LINES = (
     "jitid config set ttl 5m && jitid config set max 7 && jitid config unset max && jitid config show",
     "jitid --help && jitid issue --help",
     "jitid sweep --format table && jitid report",
+    "jitid report --format html | grep -q '</html>' && jitid sweep --format html | grep -q '</html>'",
     "jitid policy check && jitid keys jwks && jitid audit verify",
     "ssh-keygen -q -t ed25519 -N '' -f k && jitid access grant system:ci --key k.pub",
     "jitid list --no-such-option || test $? -eq 2",
@@ -82,6 +83,8 @@ def test_the_wheel_works_with_the_lowest_versions_that_it_says_will_do(tmp_path:
     wheel = _wheel(tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
     assert {"jitid/py.typed", "jitid/policy/default.cedar", "jitid/share/man/jitid.1"} <= set(names)
+    templates = [file for end in ("html", "svg", "css") for file in (ROOT / "jitid").rglob(f"*.{end}")]
+    assert {str(file.relative_to(ROOT)) for file in templates} <= set(names)
     assert not [name for name in names if name.startswith("tests/")]
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=_INSTALLING)
     python = tmp_path / "venv/bin/python"

@@ -1,95 +1,80 @@
-"""A page of HTML that asks nothing of anybody: one style, no script, and a policy that allows no more than that."""
+"""HTML pages made from templates: each is complete in itself, runs no script and requests nothing."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
-from html import escape
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from jitid.formats import figures
 from jitid.formats.cell import cell
+from jitid.values.times import format_time
+
+_ROOT = __file__.rpartition("/formats/")[0]
+_SHARED = "formats/page"
 
 
-def text(value: object) -> str:
-    """Return a value as text between tags or inside quotes: nothing in it is markup, and nothing hides."""
-    return escape(cell(value), quote=True)
+def page(name: str, **values: object) -> Iterator[str]:
+    """Yield the page that the template `name`.html makes of the values; its style is `name`.css after the shared one.
+
+    Names are paths inside the package. The template extends `formats/page.html`, whose policy (Content Security Policy
+    Level 3) allows the style by its hash and nothing else.
+    """
+    style = _read(_SHARED) + _read(name)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    template = _environment().get_template(f"{name}.html")
+    return template.generate(style=Markup(style), digest=digest, **values)  # noqa: S704 - a file of the package
 
 
-def prose(words: str) -> str:
-    """Return words of ours, in which commands and names stand between backquotes, as text between tags."""
-    parts = text(words).split("`")
-    return "".join([f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)])
+def _read(name: str) -> str:
+    with open(f"{_ROOT}/{name}.css", encoding="utf-8") as file:
+        return file.read()
+
+
+@cache
+def _environment() -> Environment:
+    """Return the environment of all templates: each value that a template prints is made visible, then escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_ROOT),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        count=figures.count,
+        counted=figures.counted,
+        duration=figures.duration,
+        mean=figures.mean,
+        percent=figures.percent,
+        prose=_prose,
+        sentence=sentence,
+        time=format_time,
+    )
+    return environment
+
+
+def _visible(value: object) -> str:
+    """Return a value as text on one line, with escapes instead of characters that act or hide."""
+    return value if isinstance(value, Markup) else cell(value)
 
 
 def sentence(words: str) -> str:
-    """Return words with a capital at their beginning."""
-    return words[:1].upper() + words[1:]
+    """Return words as a sentence, with a capital and a full stop."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
-def card(title: str, *inner: str) -> str:
-    """Return a part of a page with its own heading."""
-    return f'<section class="card"><h3>{text(title)}</h3>{"".join(inner)}</section>'
-
-
-def opening(title: str, style: str) -> str:
-    """Return the beginning of a document, up to its body.
-
-    The policy (Content Security Policy Level 3) names the one style by its hash: whatever would get in all the same
-    could neither run, nor look otherwise, nor ask for anything.
-    """
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
-<meta name="robots" content="noindex">
-<title>{text(title)}</title>
-<style>{style}</style>
-</head>
-<body>
-"""
-
-
-CLOSING = "</body>\n</html>\n"
-"""The end of a document."""
-
-
-def page(title: str, style: str, body: str) -> str:
-    """Return a whole document."""
-    return f"{opening(title, style)}{body}\n{CLOSING}"
-
-
-def table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[object, ...]], numbers: int = 1) -> str:
-    """Return a table; the columns from number `numbers` on (counted from 0) hold figures."""
-
-    def row(cells: tuple[object, ...], scope: str) -> str:
-        first = f'<th scope="{scope}">{text(cells[0])}</th>'
-        tag = "th" if scope == "col" else "td"
-        told = ' scope="col"' if scope == "col" else ""
-        others = [
-            f"<{tag}{told}{_right(column, numbers)}>{text(each)}</{tag}>"
-            for column, each in enumerate(cells[1:], start=1)
-        ]
-        return f"<tr>{first}{''.join(others)}</tr>"
-
-    name = text(caption)
-    # Whoever has no mouse scrolls it by keys.
-    return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="{name}"><table><caption>{name}</caption>'
-        f"<thead>{row(head, 'col')}</thead>"
-        f"<tbody>{''.join([row(cells, 'row') for cells in rows])}</tbody></table></div>"
+def _prose(words: str) -> Markup:
+    """Return jitid's own words as markup: what stands between backquotes is code."""
+    parts = cell(words).split("`")
+    code = Markup("<code>{}</code>")
+    return Markup("").join(
+        [code.format(part) if number % 2 else escape(part) for number, part in enumerate(parts)]
     )
-
-
-def _right(column: int, numbers: int) -> str:
-    return ' class="n"' if column >= numbers else ""
-
-
-def folded(summary: str, inner: str) -> str:
-    """Return what is shown to whoever opens it."""
-    return f"<details><summary>{text(summary)}</summary>{inner}</details>"

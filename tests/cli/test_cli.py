@@ -252,6 +252,23 @@ def test_help_loads_no_verb() -> None:
     assert not loaded & {"rich", "tomllib", "platformdirs"}
 
 
+def test_only_a_page_loads_the_templates(tmp_path: Path) -> None:
+    """They would double the time of a short command."""
+    ledger = ("--ledger", str(tmp_path / "ledger"))
+    lines = (
+        ("issue", "--task", "T", "--delegator", "a", "--scope", "a:b"),
+        ("list", "--format", "table"),
+        ("sweep", "--format", "table"),
+        ("sweep", "--format", "sarif"),
+        ("report", "--format", "table"),
+        ("report", "--format", "json"),
+        ("report", "--format", "html"),
+        ("sweep", "--format", "html"),
+    )
+    users = [line for line in lines if "jinja2" in loaded_by(*ledger, *line)]
+    assert users == [("report", "--format", "html"), ("sweep", "--format", "html")]
+
+
 def test_a_verb_loads_no_more_than_it_uses() -> None:
     """No TOML without a file, no Rich without a table, no JSON without a mapping."""
     assert not loaded_by("config", "show") & {

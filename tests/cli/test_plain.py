@@ -171,7 +171,7 @@ def test_every_verb_is_in_the_table() -> None:
 
 
 UNWANTED = (
-    "typer rich jwt ssl asyncio psycopg boto3 botocore tomli_w tomlkit importlib.metadata platformdirs"
+    "typer rich jwt ssl asyncio psycopg boto3 botocore tomli_w tomlkit jinja2 importlib.metadata platformdirs"
     " pathlib dataclasses urllib.request tomllib"
 )
 

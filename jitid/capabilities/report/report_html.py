@@ -1,34 +1,16 @@
-"""The report as one page of HTML, complete in itself."""
+"""The report as one page of HTML, complete in itself: the cards that `report.html` shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.capabilities.report.report_document import (
-    NO_OFFENDERS_THEN,
-    NO_OLD_LEAK,
-    NOTHING_ALIVE,
-    NOTHING_FOUND,
-    accepted,
-    nobody,
-)
-from jitid.capabilities.report.report_living import composition, directory
-from jitid.capabilities.report.report_style import STYLE
-from jitid.capabilities.report.sprawl_report import (
-    AGENTS_PER_PERSON,
-    COUNTED_AS_USE,
-    JUDGED_TWICE,
-    LEAKS_LEFT,
-    RECORDED_NOW,
-    ROWS_LEFT,
-    VALID_AFTER_FIVE_DAYS,
-    Report,
-)
+from jitid.capabilities.report import report_document, sprawl_report
+from jitid.capabilities.report.report_document import over_scoped
+from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
+from jitid.formats.card import Bar, Bars, Card, Columns, Table
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.page import card, folded, page, prose, sentence, table
-from jitid.formats.page import text as shown
-from jitid.formats.plot import Bar, Column, bars, columns, read_out
-from jitid.model.survey import Day, Leaks, Spread
+from jitid.formats.page import page, sentence
+from jitid.model.survey import Breakdown
 from jitid.values.times import format_time
 
 _TREND = {
@@ -37,225 +19,195 @@ _TREND = {
     "ended": ("Ended", "other"),
     "leaks": ("Leaked secrets reported", "warn"),
 }
+# In this order: those with few names make one row of cards, those with many another.
+_HEADINGS = {
+    "kind": "By kind",
+    "sensitivity": "By sensitivity",
+    "delegator_proof": "By proof of the delegator",
+    "delegator_state": "By state of the delegator",
+    "agent_record": "By record of the agent",
+    "task": "By task",
+    "agent": "By agent",
+    "delegator": "By root delegator",
+}
+_USE_BEFORE = "task"
+"""The card about use has as few names as those before this one."""
+_NOTHING = "Nothing is alive."
 
 
 def text(report: Report) -> Iterator[str]:
     """Yield the page."""
-    body = "\n".join(
-        (
-            _header(report),
-            "<main>",
-            "<h2>At a glance</h2>",
-            f'<div class="two lead">{_leaked(report)}{_people(report)}</div>',
-            _tiles(report),
-            "<h2>To end first</h2>",
-            _offenders(report),
-            f"<h2>The last {counted(len(report.survey.trend), 'day')}</h2>",
-            _trend(report),
-            "<h2>What is alive</h2>",
-            f'<div class="grid">{"".join(composition(report))}</div>',
-            "<h2>Who answers for it</h2>",
-            directory(report),
-            "<h2>How long it lives</h2>",
-            f'<div class="two">{_lifetimes(report)}{_standing(report)}',
-            f"{_after_the_task(report)}{_exposure(report)}</div>",
-            "</main>",
-            _footer(report),
-        )
-    )
-    yield page(f"Identity report, {format_time(report.at)}", STYLE, body)
-
-
-def _header(report: Report) -> str:
-    then = ' <span class="then small">a time that has passed</span>' if report.past else ""
-    return (
-        f'<header><h1>Identity report</h1><p class="soft">{shown(_clock(report.at))}{then}</p>'
-        f'<p class="soft mono">ledger {shown(report.ledger)}</p></header>'
+    return page(
+        "capabilities/report/report",
+        report=report,
+        words=report_document,
+        sprawl=sprawl_report,
+        leaked=_leaked(report),
+        agents=_agents(report),
+        trend=_trend(report),
+        days=_days(report),
+        composition=_composition(report),
+        directory=_directory(report),
+        lifetimes=(_granted(report), _standing(report), _after_the_task(report), _exposure(report)),
     )
 
 
-def _clock(seconds: int) -> str:
-    stamp = format_time(seconds)
-    return f"{stamp[:10]}, {stamp[11:19]} UTC"
-
-
-def _leaked(report: Report) -> str:
-    leaks, own, published = report.survey.leaks, report.valid_after_five_days, VALID_AFTER_FIVE_DAYS
+def _leaked(report: Report) -> Bars:
+    own = (("This ledger", report.valid_after_five_days), ("Its verifiers", report.accepted_after_five_days))
+    published = VALID_AFTER_FIVE_DAYS
     parts = [
         Bar(name, each, percent(each / 100), "warn" if each else "bar")
-        for name, each in (
-            ("This ledger", own),
-            ("Its verifiers", report.accepted_after_five_days),
-        )
+        for name, each in own
         if each is not None
     ]
     parts.append(
         Bar(f"Published, {published.source}", published.value, percent(published.value / 100), "other")
     )
-    if own is None:
-        big = f'<p class="big none">{shown(NO_OLD_LEAK)}</p>'
-    else:
-        grade = "bad" if leaks.aged_valid else "good"
-        big = f'<p class="big {grade}">{shown(percent(own / 100).removesuffix(" %"))}<span class="unit"> %</span></p>'
-    told = "No secret was reported leaked."
-    if leaks.secrets:
-        one = leaks.dead_before == 1
-        before = (
-            "1 was dead before it was" if one else f"{count(leaks.dead_before)} were dead before they were"
-        )
-        told = (
-            f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} that worked when reported at least five "
-            f"days ago. Of those reported since then, dead already: {count(leaks.young_dead)}, still valid: "
-            f"{count(leaks.young_valid)}. {before} reported, and {'is' if one else 'are'} not counted."
-        )
-    title = "Leaked secrets still valid five days after the report"
-    return card(
-        title,
-        big,
-        bars("leaked", title, read_out(parts), parts, 100),
-        _both_exposures(leaks),
-        f'<p class="small soft">{shown(told)}</p>',
-    )
+    return Bars("leaked", "Leaked secrets still valid five days after the report", parts, 100)
 
 
-def _both_exposures(leaks: Leaks) -> str:
-    """Return how long leaked secrets were exposed, by the ledger and by verifiers."""
-    pairs = (
-        ("the ledger refuses it", leaks.exposure),
-        ("no verifier accepts it", leaks.exposure_verifiers),
-    )
-    return "".join(
-        f'<p class="small">From the report until {until}:</p>{_facts(spread)}'
-        for until, spread in pairs
-        if spread.number
-    )
-
-
-def _people(report: Report) -> str:
-    people, published = report.survey.people, AGENTS_PER_PERSON
-    own = report.per_person
-    title = "Live agent identities to a person"
+def _agents(report: Report) -> Bars:
+    own, published = report.per_person, AGENTS_PER_PERSON
     parts = [Bar(f"Published, {published.source}", published.value, f"{published.value:g}", "other")]
     if own is not None:
         parts.insert(0, Bar("This ledger, mean", own, mean(own), "warn" if own > published.value else "bar"))
-    whole = max(part.value for part in parts)
-    if own is None:
-        told = f"{sentence(nobody(report))}."
-        big = f'<p class="big none">{"no person has one" if report.survey.totals.live else NOTHING_ALIVE}</p>'
-    else:
-        told = (
-            f"{counted(people.identities, 'identity', 'identities')} of {counted(people.people, 'person', 'people')}. "
-            f"{people.highest_delegator} has most: {count(people.highest)}."
-        )
-        big = f'<p class="big">{shown(mean(own))}<span class="unit"> to 1</span></p>'
-    return card(
-        title,
-        big,
-        bars("people", title, read_out(parts), parts, whole),
-        f'<p class="small soft">{shown(told)}</p>',
-    )
+    return Bars("people", "Live agent identities to a person", parts, max(part.value for part in parts))
 
 
-def _tiles(report: Report) -> str:
-    totals = report.survey.totals
-    overdue = f"{count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
-    tiles = (
-        ("Live credentials", count(totals.live), f"of {count(totals.issued)} ever issued"),
-        ("Live identities", count(totals.live_identities), f"of {count(totals.identities)} ever made"),
-        (
-            "Agents",
-            count(totals.agents),
-            f"of whom something is alive; {count(totals.agents_registered)} registered",
-        ),
-        ("Root delegators", count(totals.delegators), "of whom something is alive"),
-        ("Open tasks", count(totals.tasks_open), overdue),
-        ("Standing", percent(report.standing_share), f"{count(report.standing)} live longer than allowed"),
-        (
-            "No use on record",
-            percent(report.never_used),
-            counted(report.survey.use.never, "live identity", "live identities")
-            + (f"; not known: {count(unknown)}" if (unknown := report.survey.use.unknown) else ""),
-        ),
-        (
-            "Leaked and valid",
-            count(report.survey.leaks.valid),
-            f"of {count(report.survey.leaks.secrets)} reported"
-            + (f"; {count(closed)} valid and closed" if (closed := report.survey.leaks.valid_closed) else ""),
-        ),
-    )
-    inner = [
-        f"<div><dt>{shown(name)}</dt><dd>{shown(value)}</dd><dd>{shown(more)}</dd></div>"
-        for name, value, more in tiles
-    ]
-    return f'<dl class="tiles">{"".join(inner)}</dl>'
-
-
-def _offenders(report: Report) -> str:
-    if report.offenders is None:
-        return f'<p class="card soft">{prose(sentence(NO_OFFENDERS_THEN))}.</p>'
-    missed = "".join([f'<p class="small bad missed">Not examined: {shown(why)}</p>' for why in report.missed])
-    if not report.offenders:
-        return f'<p class="card soft">{prose(sentence(NOTHING_FOUND))}.</p>{missed}'
-    lines = []
-    for each in report.offenders:
-        remedy = "" if each.remedy is None else f"<code>{shown(each.remedy)}</code>"
-        lines.append(
-            f'<li><span class="level {each.severity.value}">{each.severity.value}</span>'
-            f'<strong>{shown(each.subject)}</strong> <span class="soft">{shown(each.rule)}</span>'
-            f"<p>{shown(each.summary)}</p>{remedy}</li>"
-        )
-    return f'<ol class="findings">{"".join(lines)}</ol>{missed}'
-
-
-def _trend(report: Report) -> str:
+def _trend(report: Report) -> Iterator[Card]:
     days = report.survey.trend
-    cards = []
+    dates = _dates(report)
     for name, (title, mark) in _TREND.items():
         values = [getattr(day, name) for day in days]
-        parts = [Column(_date(day), value, count(value)) for day, value in zip(days, values, strict=True)]
         whole = "" if name == "live" else f" {count(sum(values))} in all."
-        told = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
-        cards.append(
-            card(title, f'<p class="small soft">{shown(told)}</p>', columns(name, title, told, parts, mark))
-        )
-    data = table(
+        note = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
+        columns = Columns(name, title, note, list(zip(dates, values, strict=True)), mark)
+        yield Card(title, note, columns=columns)
+
+
+def _days(report: Report) -> Table:
+    figures = [[count(getattr(day, name)) for name in _TREND] for day in report.survey.trend]
+    return Table(
         "By day of UTC; the last day goes up to the time of the report.",
         ("Day", "Alive at its end", "Issued", "Ended", "Leaks reported"),
-        [(_date(day), *(count(getattr(day, name)) for name in _TREND)) for day in days],
+        [(date, *each) for date, each in zip(_dates(report), figures, strict=True)],
     )
-    return f'<div class="two">{"".join(cards)}</div>{folded("The days as a table", data)}'
 
 
-def _date(day: Day) -> str:
-    return format_time(day.start)[:10]
+def _dates(report: Report) -> list[str]:
+    return [format_time(day.start)[:10] for day in report.survey.trend]
 
 
-def _lifetimes(report: Report) -> str:
-    survey = report.survey
+def _composition(report: Report) -> Iterator[Card]:
+    """Yield a card for each property of the live credentials, and one for the use of the live identities."""
+    for name, title in _HEADINGS.items():
+        if name == _USE_BEFORE:
+            yield _use(report)
+        found = report.survey.live_by[name]
+        yield _breakdown(name, title, found) if found.live else Card(title, _NOTHING)
+
+
+def _breakdown(name: str, title: str, found: Breakdown) -> Card:
+    bars = [Bar(part.name, part.live, _share(part.live, found.live)) for part in found.top]
+    if found.others.live:
+        bars.append(Bar(found.others.name, found.others.live, _share(found.others.live, found.live), "other"))
+    head = name.replace("_", " ").capitalize()
+    return Card(
+        title,
+        bars=Bars(f"by-{name}", f"Live credentials {title.lower()}", bars, found.live),
+        table=_shares("Live credentials, and their share.", head, bars, found.live),
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{count(part)} · {percent(part / whole)}"
+
+
+def _shares(caption: str, head: str, bars: list[Bar], whole: int) -> Table:
+    rows = [(bar.name, count(int(bar.value)), percent(bar.value / whole)) for bar in bars]
+    return Table(caption, (head, "Live", "Share"), rows)
+
+
+def _use(report: Report) -> Card:
+    use = report.survey.use
+    title = "By use of the identity"
+    if not use.identities:
+        return Card(title, _NOTHING)
+    known = (
+        ("on record", use.identities - use.never, "bar"),
+        ("none", use.never - use.unknown, "warn"),
+        ("not known", use.unknown, "other"),
+    )
+    bars = [Bar(name, each, _share(each, use.identities), mark) for name, each, mark in known]
+    note = f"{counted(use.authorized, 'identity', 'identities')} allowed something by `authorize`."
+    wide = over_scoped(report)
+    if wide is not None:
+        note += f" {sentence(wide)}"
+    shown = [bar for bar in bars if bar.value]
+    return Card(
+        title,
+        note,
+        Bars("use", f"Live identities {title.lower()}", shown, use.identities),
+        table=_shares("Live identities, and their share.", "Use", bars, use.identities),
+    )
+
+
+def _directory(report: Report) -> Iterator[Card]:
+    """Yield the cards about what the directory has."""
+    found = report.directory
+    if found is None:
+        return
+    known = found.delegators - found.disabled
+    people = [
+        Bar("May delegate", known, count(known)),
+        Bar("Disabled", found.disabled, count(found.disabled), "other"),
+    ]
+    yield _counted("Delegators in the directory", "", Bars("delegators", "", people, found.delegators))
+    well = found.agents - found.overdue - found.suspended
+    agents = [
+        Bar("May be given identities", well, count(well)),
+        Bar("Overdue for review", found.overdue, count(found.overdue), "warn"),
+        Bar("Suspended", found.suspended, count(found.suspended), "other"),
+    ]
+    owners = counted(found.owners, "owner")
+    note = f"Of {owners}; {counted(found.ownerless, 'agent')} without an owner who may delegate."
+    if report.excess is not None:
+        note += f" Allowed more than the owner may hand out: {count(report.excess.over_privileged)}."
+    yield _counted("Registered agents", note, Bars("agents", "", agents, found.agents))
+
+
+def _counted(title: str, note: str, bars: Bars) -> Card:
+    return Card(title, note, bars._replace(title=title)) if bars.whole else Card(title, "None.")
+
+
+def _granted(report: Report) -> Card:
+    bands = report.survey.bands
     title = "Granted lifetime of the live"
     parts = []
-    for band, below in zip(survey.bands, (None, *(band.up_to for band in survey.bands)), strict=False):
+    for band, below in zip(bands, (None, *(band.up_to for band in bands)), strict=False):
         name = f"up to {duration(band.up_to)}" if band.up_to is not None else f"over {duration(below)}"
         parts.append(Bar(name, band.live, count(band.live)))
-    plot = bars("lifetimes", title, read_out(parts), parts, max(survey.totals.live, 1))
-    return card(title, plot, _facts(survey.lifetimes))
+    bars = Bars("lifetimes", title, parts, max(report.survey.totals.live, 1))
+    return Card(title, bars=bars, spread=report.survey.lifetimes)
 
 
-def _standing(report: Report) -> str:
+def _standing(report: Report) -> Card:
     title = "Standing: over the limit of its sensitivity"
     parts, rows = [], []
     for each in report.survey.sensitive:
-        limit = duration(report.limits[each.sensitivity])
-        told = f"{count(each.standing)} of {count(each.live)}"
+        limit, live, standing = (
+            duration(report.limits[each.sensitivity]),
+            count(each.live),
+            count(each.standing),
+        )
         share = each.standing / each.live if each.live else 0
-        parts.append(Bar(f"{each.sensitivity}, over {limit}", share, told, "warn"))
-        rows.append((each.sensitivity, limit, count(each.live), count(each.standing)))
-    plot = bars("standing", title, read_out(parts), parts, 1)
-    data = table("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
-    return card(title, plot, folded("As a table", data))
+        parts.append(Bar(f"{each.sensitivity}, over {limit}", share, f"{standing} of {live}", "warn"))
+        rows.append((each.sensitivity, limit, live, standing))
+    table = Table("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
+    return Card(title, bars=Bars("standing", title, parts, 1), table=table)
 
 
-def _after_the_task(report: Report) -> str:
+def _after_the_task(report: Report) -> Card:
     retirement = report.survey.retirement
     ended = retirement.delays.number
     title = "From the end of a task to its last death"
@@ -265,12 +217,11 @@ def _after_the_task(report: Report) -> str:
         Bar("Dead later", late, count(late), "other"),
         Bar("Something still alive", retirement.still_live, count(retirement.still_live), "warn"),
     ]
-    told = f"{counted(ended, 'task')} retired or past the deadline."
-    plot = bars("after", title, read_out(parts), parts, max(ended, 1))
-    return card(title, f'<p class="small soft">{told}</p>', plot, _facts(retirement.delays))
+    note = f"{counted(ended, 'task')} retired or past the deadline."
+    return Card(title, note, Bars("after", title, parts, max(ended, 1)), spread=retirement.delays)
 
 
-def _exposure(report: Report) -> str:
+def _exposure(report: Report) -> Card:
     leaks = report.survey.leaks
     title = "Leaked secrets, from the report to the death in the ledger"
     after = leaks.exposure.number
@@ -279,35 +230,10 @@ def _exposure(report: Report) -> str:
         Bar("Dead after it", after, count(after), "other"),
         Bar("Still valid", leaks.valid, count(leaks.valid), "warn"),
     ]
-    told = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved refused by the ledger."
+    note = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved refused by the ledger."
     if leaks.living_on:
         closed = f", {count(leaks.living_on_closed)} of them closed" if leaks.living_on_closed else ""
-        told += f" Dead, and its identity lives on: {count(leaks.living_on)}{closed}."
+        note += f" Dead, and its identity lives on: {count(leaks.living_on)}{closed}."
     if leaks.oldest_valid is not None:
-        told += f" The oldest that is valid has been known for {duration(leaks.oldest_valid)}."
-    plot = bars("exposure", title, read_out(parts), parts, max(leaks.secrets, 1))
-    return card(title, f'<p class="small soft">{told}</p>', plot, _facts(leaks.exposure))
-
-
-def _facts(spread: Spread) -> str:
-    pairs = (("Median", spread.p50), ("95th percentile", spread.p95), ("Longest", spread.longest))
-    inner = "".join([f"<dt>{name}</dt><dd>{shown(duration(value))}</dd>" for name, value in pairs])
-    return f'<dl class="facts small">{inner}</dl>'
-
-
-def _footer(report: Report) -> str:
-    published = (
-        f"Published figures: {VALID_AFTER_FIVE_DAYS.value} % of leaked secrets valid after five days, and "
-        f"{AGENTS_PER_PERSON.value:g} agents to a person ({AGENTS_PER_PERSON.source})."
-    )
-    used = f"Counted as use of an identity: {COUNTED_AS_USE}."
-    ranks = "Percentiles are by nearest rank, days those of UTC. A leaked secret counts once, from its first report."
-    judged = f"{sentence(JUDGED_TWICE)}; {accepted(report.survey.leaks)}."
-    told = [published, used, ranks, judged]
-    if report.pruned_before is not None:
-        told.append(f"Pruned of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}.")
-    if report.leaks_before is not None:
-        told.append(f"Pruned before {format_time(report.leaks_before)}: {LEAKS_LEFT}.")
-    if report.past:
-        told.append(f"{sentence(RECORDED_NOW)}.")
-    return "<footer>" + "".join([f'<p class="small soft">{prose(each)}</p>' for each in told]) + "</footer>"
+        note += f" The oldest that is valid has been known for {duration(leaks.oldest_valid)}."
+    return Card(title, note, Bars("exposure", title, parts, max(leaks.secrets, 1)), spread=leaks.exposure)

@@ -129,3 +129,10 @@ def lifeless(report: Report) -> Report:
         offenders=(),
         missed=(),
     )
+
+
+def small(report: Report) -> Report:
+    """Return the report with two days, and two names of each property, of which the others are left over."""
+    live_by = {name: found._replace(top=found.top[:2]) for name, found in report.survey.live_by.items()}
+    survey = report.survey._replace(live_by=live_by, trend=report.survey.trend[-2:])
+    return report._replace(survey=survey)
