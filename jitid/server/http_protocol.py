@@ -108,7 +108,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._state.connections.add(self)
         self._transport = transport
         self._flow = Flow(transport)
-        self._server, self._client = _ends(transport)
+        self._server, self._client = _addresses(transport)
         if transport.get_extra_info("sslcontext"):
             self._scheme = "https"
         # Answers are small, and a client that reads slowly must be noticed before much waits for it.
@@ -405,7 +405,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._transport.close()
 
 
-def _ends(transport: asyncio.Transport) -> tuple[tuple[str, int | None] | None, tuple[str, int] | None]:
+def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int | None] | None, tuple[str, int] | None]:
     """Return the addresses of the service and of the client; a Unix socket's client has none."""
     connection = transport.get_extra_info("socket")
     try:

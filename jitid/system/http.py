@@ -140,13 +140,13 @@ class Channel:
         words: Words = AUTHORITY,
         proxy: Proxy | None = None,
     ) -> None:
-        """Take where to connect, and how.
+        """Prepare a channel; the first request connects it.
 
         Args:
             address: the service's.
             authorities: a file of certificates (PEM) that vouch for the host instead of the system's.
             words: what errors call the service.
-            proxy: connects to a host that is asked by https; it sees nothing but the host's name.
+            proxy: opens a tunnel to an https address; it sees the host's name and port, and no request.
 
         """
         self.words = words
