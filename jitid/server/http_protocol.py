@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from jitid.authority.wire.error_codec import encode_error
 from jitid.server.answers import RequestError, dumps
+from jitid.server.http_exchange import STATUS_LINES, Flow, HttpExchange
 
 if TYPE_CHECKING:
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
+    from starlette.types import ASGIApp
 
     from jitid.server.metrics import Metrics
     from jitid.server.request_record import Peer
@@ -35,20 +35,35 @@ _ONCE = frozenset(
     )
 )
 """Headers of which a second one could make two readers of the same request understand two different ones."""
-_GO_ON = b"HTTP/1.1 100 "
-"""How the interim answer begins that lets a client send its body."""
 _LINGER = 2.0
 """Seconds for a client to read why its request was refused before the connection is cut."""
 _FLUSH = 5.0
 """Seconds for the end of an answer to be taken before the connection is cut."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class ServerState:
+    """What the connections of a worker share."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        """Answers each request."""
+        self.connections: set[BoundedProtocol] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """The requests that are being answered."""
+        self.default_headers = b""
+        """Field lines of each answer."""
+
+
+class BoundedProtocol(asyncio.Protocol):
     """A connection. A clock outside looks at `deadline` now and then, and ends what is past it: `end_if_late`."""
+
+    _transport: asyncio.Transport
+    _flow: Flow
+    _headers: list[tuple[bytes, bytes]]
+    _url: bytes
 
     def __init__(
         self,
-        config: Config,
         state: ServerState,
         limits: Limits,
         metrics: Metrics,
@@ -56,7 +71,19 @@ class BoundedProtocol(HttpToolsProtocol):
         lost: Callable[[], None],
     ) -> None:
         """`peer` is who connected over a Unix socket; `lost` is told when the connection is gone."""
-        super().__init__(config, state, {}, asyncio.get_running_loop())
+        self._state = state
+        self._loop = asyncio.get_running_loop()
+        self._parser: Any = httptools.HttpRequestParser(self)
+        # What follows a request that is the last one is thrown away; that one is answered.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._server: tuple[str, int | None] | None = None
+        self._client: tuple[str, int] | None = None
+        self._scheme = "http"
+        self._exchange: HttpExchange | None = None
+        """The last one that has begun."""
+        self._pipeline: deque[HttpExchange] = deque()
+        """Those that wait for the answers before theirs, the last one at the left."""
+        self._expects_continue = False
         self._lost = lost
         self._limits = limits
         self._metrics = metrics
@@ -78,23 +105,35 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; the client has some seconds to say what it wants."""
-        super().connection_made(transport)
+        self._state.connections.add(self)
+        self._transport = transport
+        self._flow = Flow(transport)
+        self._server, self._client = _addresses(transport)
+        if transport.get_extra_info("sslcontext"):
+            self._scheme = "https"
         # Answers are small, and a client that reads slowly must be noticed before much waits for it.
         transport.set_write_buffer_limits(high=1 << 16)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self.deadline = None
-        super().connection_lost(exc)
+        self._state.connections.discard(self)
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        self._flow.resume_writing()
+        if exc is None:
+            self._transport.close()
+        # Both know each other: without this, they stay in memory until the next collection.
+        self._parser = None
         self._lost()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, as long as it stays within the bounds."""
-        if self._lingers or self.transport.is_closing():
+        if self._lingers or self._transport.is_closing():
             return
         began_before = self._in_headers
         try:
-            self.parser.feed_data(data)
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._lingers = True
         except httptools.HttpParserError:
@@ -106,40 +145,45 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._unparsed > self._limits.headers:
                 self._refuse(_too_large_headers(self._limits.headers))
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Keep a connection open whose client will say no more, for as long as it waits for an answer."""
-        return self._busy and not (self.cycle.disconnected or self._in_headers or self._in_body)
+        exchange = self._running
+        return exchange is not None and not (exchange.is_disconnected or self._in_headers or self._in_body)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        super().on_message_begin()
-        if not self._busy:
+        if self._running is None:
             self.deadline = monotonic() + self._limits.header_time
         self._in_headers = True
         self._header_bytes = self._body_bytes = 0
-        self.scope["peer"] = self._peer  # type: ignore[typeddict-unknown-key]
+        self._url = b""
+        self._headers = []
+        self._expects_continue = False
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's line."""
         self._take_header(len(url))
-        super().on_url(url)
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; what comes after a body in pieces (a trailer) is counted and thrown away."""
         self._take_header(len(name) + len(value) + 4)
         if self._in_headers:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self._expects_continue = True
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Start what answers the request, unless it is clear already that it cannot be meant."""
         self._in_headers = False
         self._unparsed = 0
-        headers = dict(self.headers)
-        if len(headers) < len(self.headers):
+        headers = dict(self._headers)
+        if len(headers) < len(self._headers):
             self._look_for_twins()
-        if len(self.headers) > _MOST_HEADERS:
+        if len(self._headers) > _MOST_HEADERS:
             self._stop(_too_large_headers(self._limits.headers))
-        version = self.parser.get_http_version()
+        version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             self._stop(RequestError(505, "HTTP/1.1 is spoken here"))
         if b"host" not in headers and version == "1.1":
@@ -151,57 +195,90 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             # RFC 9112, section 6.1: what two readers could take for bodies of different length.
             self._stop(RequestError(400, "transfer-encoding is `chunked` alone here; nothing was done"))
-        if not self.url.startswith(b"/"):
+        if not self._url.startswith(b"/"):
             self._stop(RequestError(400, "the path of a request begins with a slash; nothing was done"))
-        if b"#" in self.url:
+        if b"#" in self._url:
             # RFC 9112, section 3.2: a fragment is never sent, and two readers could end the path in two places.
             self._stop(RequestError(400, "the target of a request has no `#`; nothing was done"))
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._limits.body):
             self._stop(self._too_large_body())
-        if len(self.pipeline) >= _MOST_PIPELINED:
+        if len(self._pipeline) >= _MOST_PIPELINED:
             self._stop(RequestError(400, "too many requests were sent at once"))
-        if version == "1.0":
-            # RFC 9110, section 10.1.1: such a client does not know what 100 means.
-            self.expect_100_continue = False
         self.deadline = monotonic() + self._limits.time
-        super().on_headers_complete()
+        url = httptools.parse_url(self._url)
+        waits = self._running is not None
+        self._exchange = exchange = HttpExchange(
+            {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
+                "http_version": version,
+                "server": self._server,
+                "client": self._client,
+                "scheme": self._scheme,
+                "root_path": "",
+                "headers": self._headers,
+                "state": {},
+                "method": self._parser.get_method().decode("ascii"),
+                "path": url.path.decode("ascii"),
+                "raw_path": url.path,
+                "query_string": url.query or b"",
+                "peer": self._peer,
+            },
+            self._transport,
+            self._flow,
+            self._state.default_headers,
+            self._begin_next,
+            # What follows a wish for an upgrade would be another protocol, and there is none here.
+            keep_alive=version != "1.0"
+            and self._parser.should_keep_alive()
+            and not self._parser.should_upgrade(),
+            # RFC 9110, section 10.1.1: a client of HTTP/1.0 does not know what 100 means.
+            expects_continue=version != "1.0" and self._expects_continue,
+        )
         self._in_body = True
-        if self.parser.should_upgrade():
-            # What follows would be another protocol, and there is none here. The request itself is answered.
-            self.cycle.keep_alive = False
-        # It has not run yet.
-        _Together(self.transport, self.cycle)
+        if waits:
+            self._flow.pause_reading()
+            self._pipeline.appendleft(exchange)
+        else:
+            self._answer(exchange)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body:
             self._stop(self._too_large_body())
-        super().on_body(body)
+        if self._exchange is not None:
+            self._exchange.take_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the request is whole: from here on, its time is the service's own matter."""
         self._in_body = False
-        self.deadline = None if self._busy else monotonic() + self._limits.idle
-        super().on_message_complete()
+        exchange = self._running
+        self.deadline = monotonic() + self._limits.idle if exchange is None else None
+        if exchange is not None:
+            exchange.end_body()
 
     # What goes out
 
-    def on_response_complete(self) -> None:
-        """Begin the next request that is there already, or wait a little for one."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
+    def _answer(self, exchange: HttpExchange) -> None:
+        task = self._loop.create_task(exchange.run(self._state.app))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def _begin_next(self) -> None:
+        """Answer the next request that is there already, or wait a little for one."""
+        if self._transport.is_closing():
             self.deadline = monotonic() + _FLUSH
             return
-        self.flow.resume_reading()
-        if self._last is not None and not self.pipeline:
+        self._flow.resume_reading()
+        if self._last is not None and not self._pipeline:
             self._answer_last(self._last)
-        elif self.pipeline:
-            cycle, app = self.pipeline.pop()
-            if not cycle.more_body:
+        elif self._pipeline:
+            exchange = self._pipeline.pop()
+            if not exchange.has_more:
                 self.deadline = None
-            self._start_asgi_task(cycle, app)
+            self._answer(exchange)
         elif not self._in_body:
             # A body that nobody waits for any more still has to come in its own time.
             self.deadline = monotonic() + (
@@ -210,41 +287,53 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Give a client that reads too slowly some time to catch up."""
-        super().pause_writing()
+        self._flow.pause_writing()
         self.deadline = monotonic() + self._limits.time
 
     def resume_writing(self) -> None:
         """Go on with one that has caught up."""
-        super().resume_writing()
-        if self._busy:
+        self._flow.resume_writing()
+        if self._running is not None:
             self.deadline = None
+
+    def shutdown(self) -> None:
+        """Close the connection, or let it close once the request that came last is answered."""
+        exchange = self._running
+        if exchange is None:
+            self._transport.close()
+        else:
+            exchange.keep_alive = False
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
 
     def end_if_late(self, now: float) -> None:
         """End the connection if its deadline has passed: first in good order, and if that does not help, at once."""
         if self.deadline is None or now < self.deadline:
             return
-        if self._lingers or self.transport.is_closing():
-            self.transport.abort()
+        if self._lingers or self._transport.is_closing():
+            self._transport.abort()
             return
         late = self._in_headers or self._in_body
-        if late and not self.flow.write_paused:
+        if late and not self._flow.is_full:
             self._refuse(RequestError(408, "the request did not arrive in time; nothing was done"))
-        elif self._busy:
+        elif self._running is not None:
             # It waits for a client that does not read.
             self._metrics.count("malformed")
-            self.transport.abort()
+            self._transport.abort()
         else:
             self.deadline = now + _FLUSH
-            self.transport.close()
+            self._transport.close()
 
     @property
-    def _busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+    def _running(self) -> HttpExchange | None:
+        """The exchange that has begun last, unless its answer is complete."""
+        return None if self._exchange is None or self._exchange.is_complete else self._exchange
 
     def _look_for_twins(self) -> None:
         seen = set()
-        for name, _ in self.headers:
+        for name, _ in self._headers:
             if name in seen and name in _ONCE:
                 self._stop(RequestError(400, f"the header {name.decode()} comes twice; nothing was done"))
             seen.add(name)
@@ -266,26 +355,25 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer a request that is not served with an error, in its turn, and end the connection after that."""
         self._metrics.count("malformed")
         self._lingers = True
-        cycle = self.cycle
+        exchange = self._running
         own = self._in_body
-        """Whether the request has a cycle already: its headers were in order, and its body is not."""
+        """Whether the request has an exchange already: its headers were in order, and its body is not."""
         self._in_headers = self._in_body = False
-        if own and self.pipeline:
+        if own and self._pipeline:
             # Its turn has not come.
-            self.pipeline.popleft()
-        elif own and cycle.response_complete:
+            self._pipeline.popleft()
+        elif own and exchange is None:
             # It has its answer. A second one would be taken for that of the next request.
             self._end()
             return
-        elif own:
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if cycle.response_started:
-                self.transport.abort()
+        elif own and exchange is not None:
+            exchange.disconnect()
+            if exchange.is_started:
+                self._transport.abort()
                 return
             self._answer_last(error)
             return
-        if self._busy:
+        if self._running is not None:
             self._last = error
             self.deadline = None
         else:
@@ -295,10 +383,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Say why a request is refused, and end the connection."""
         self._last = None
         body = dumps(encode_error(error))
-        self.transport.write(
+        self._transport.write(
             b"".join(
                 (
-                    STATUS_LINE[error.status],
+                    STATUS_LINES[error.status],
                     b"content-type: application/json\r\ncache-control: no-store\r\nconnection: close\r\n",
                     b"content-length: %d\r\n\r\n" % len(body),
                     body,
@@ -310,63 +398,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end(self) -> None:
         """End the connection; what is still under way to us is read and thrown away for a moment."""
         self.deadline = monotonic() + _LINGER
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._flow.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
         else:
-            self.transport.close()
+            self._transport.close()
 
 
-class _Together:
-    """The transport as one answer sees it: its head goes out with the first piece of its body, in one write."""
-
-    __slots__ = ("_cycle", "_done", "_head", "_keep_alive", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:
-        """Stand between a cycle that has not begun and its transport."""
-        self._transport = transport
-        self._cycle = cycle
-        self._head: bytes | None = b""
-        self._done = cycle.on_response
-        self._keep_alive = cycle.keep_alive
-        if cycle.waiting_for_100_continue:
-            # RFC 9110, section 10.1.1: whether a client that was not told to go on sends its body, nobody knows.
-            cycle.keep_alive = False
-        cycle.transport = cast("asyncio.Transport", self)
-        cycle.on_response = self._complete
-
-    def write(self, data: bytes) -> None:
-        """Write the next piece."""
-        if self._head is None:
-            self._transport.write(data)
-        elif self._head:
-            self._transport.write(self._head + data)
-            self._head = None
-        elif data.startswith(_GO_ON):
-            # The client waits for it before it sends the body.
-            self._transport.write(data)
-            self._cycle.keep_alive = self._keep_alive
-        else:
-            self._head = data
-
-    def close(self) -> None:
-        """Close the connection once all is written."""
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """Tell whether nothing can be written any more."""
-        return self._transport.is_closing()
-
-    def _complete(self) -> None:
-        # The answer to a HEAD has no body, and nothing else is written.
-        self._flush()
-        self._done()
-
-    def _flush(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-        self._head = None
+def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int | None] | None, tuple[str, int] | None]:
+    """Return the addresses of the service and of the client; a Unix socket's client has none."""
+    connection = transport.get_extra_info("socket")
+    try:
+        here, there = connection.getsockname(), connection.getpeername()
+    except OSError:
+        # The client has left already.
+        return None, None
+    server = (str(here[0]), int(here[1])) if isinstance(here, tuple) else (str(here), None)
+    return server, (str(there[0]), int(there[1])) if isinstance(there, tuple) else None
 
 
 def _too_large_headers(most: int) -> RequestError:

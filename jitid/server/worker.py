@@ -12,24 +12,20 @@ from collections.abc import Callable
 from email.utils import formatdate
 from importlib import import_module
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import uvloop
-from uvicorn.config import Config as UvicornConfig
-from uvicorn.server import ServerState
 
 from jitid.errors import JitidError
 from jitid.server import app
 from jitid.server.accept import Listener
-from jitid.server.http_protocol import BoundedProtocol, cut_late
+from jitid.server.http_protocol import BoundedProtocol, ServerState, cut_late
 from jitid.server.metrics import Metrics
 from jitid.server.native import operation_paths
 from jitid.server.service import Service
 from jitid.server.tls import load_certificate
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIApplication
-
     from jitid.server.request_record import Peer
     from jitid.server.start_plan import Plan
 
@@ -72,8 +68,6 @@ def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], beat: Callable[
     `ready` is called once it listens, and `beat` as often as the event loop looks at what is late.
     """
     # Its warnings quote what clients sent.
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sys.setswitchinterval(_SWITCH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -85,7 +79,7 @@ class _Worker:
         self._plan = plan
         self._beat = beat
         self._metrics = metrics
-        self._state = ServerState()
+        self._state: ServerState
         self._stopping = asyncio.Event()
 
     async def serve(self, ready: Callable[[], None], life: int) -> None:
@@ -96,19 +90,10 @@ class _Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_reader(life, self._stopping.set)
-        config = UvicornConfig(
-            cast("ASGIApplication", app.App(service, app.routes(service), plan.log)),
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            proxy_headers=False,
-            server_header=False,
-            log_config=None,
-        )
-        config.load()
+        self._state = state = ServerState(app.App(service, app.routes(service), plan.log))
 
         def make(peer: Peer | None, lost: Callable[[], None]) -> BoundedProtocol:
-            return BoundedProtocol(config, self._state, plan.limits, self._metrics, peer, lost)
+            return BoundedProtocol(state, plan.limits, self._metrics, peer, lost)
 
         context = plan.tls.context if plan.tls else None
         listeners = [Listener(each, context, plan.limits, self._metrics, make) for each in plan.tcp]
@@ -136,7 +121,7 @@ class _Worker:
 
     def _date(self) -> None:
         now = formatdate(time.time(), usegmt=True).encode()
-        self._state.default_headers = [(b"date", now), (b"x-content-type-options", b"nosniff")]
+        self._state.default_headers = b"date: %b\r\nx-content-type-options: nosniff\r\n" % now
 
     async def _finish(self) -> None:
         """Let what is in work come to its end, for as long as that may take; then cut it."""
@@ -146,8 +131,7 @@ class _Worker:
                 connection.shutdown()
             await asyncio.sleep(0.02)
         for connection in list(self._state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
+            connection.abort()
         for task in list(self._state.tasks):
             task.cancel()
         if self._state.tasks:

@@ -9,7 +9,7 @@ from jitid.values.names import check_issuer
 from jitid.values.text import quote
 
 _SHAPE = "write https://HOST, http://127.0.0.1:PORT on this machine, or unix:///run/jitid.sock"
-_PORTS = {"https": 443, "http": 80}
+PORTS = {"https": 443, "http": 80}
 _LONGEST_SOCKET = 107
 """Bytes that the path of a Unix socket has room for (unix(7))."""
 
@@ -37,7 +37,7 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         if self.is_socket:
             return f"unix://{self.path}"
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}{self.path}"
 
 
@@ -53,7 +53,7 @@ def parse_address(text: str) -> Address:
         if not rest.startswith("/") or len(rest.encode("utf-8", "replace")) > _LONGEST_SOCKET or "\0" in rest:
             raise UsageError(f"{quote(text)} names no Unix socket", _SHAPE)
         return Address(scheme, "", 0, rest)
-    if scheme not in _PORTS or not separator:
+    if scheme not in PORTS or not separator:
         raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
     try:
         # The same rules: a scheme in lower case, a host and no user, no query, plain HTTP on loopback alone.
@@ -69,4 +69,4 @@ def parse_address(text: str) -> Address:
     path = f"/{path}".rstrip("/")
     if "/../" in f"{path}/" or "/./" in f"{path}/":
         raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
-    return Address(scheme, host.lower(), int(port) if port else _PORTS[scheme], path)
+    return Address(scheme, host.lower(), int(port) if port else PORTS[scheme], path)

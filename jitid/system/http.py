@@ -22,6 +22,8 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     import ssl
 
+    from jitid.system.proxy import Proxy
+
 LARGEST = 64 << 20
 """Bytes of an answer that is read whole."""
 LONGEST_LINE = 16 << 20
@@ -89,17 +91,22 @@ class Answer:
     def read(self, most: int | None = None) -> bytes:
         """Return the whole body, of so many bytes at most. Raises LostError."""
         most = LARGEST if most is None else most
+        body = self.read_past(most)
+        if len(body) > most:
+            self._channel.close()
+            raise StorageError(
+                f"{self._service}'s answer is larger than {most >> 20} MiB", self._channel.words.large
+            )
+        return body
+
+    def read_past(self, limit: int) -> bytes:
+        """Return the whole body, or its beginning, longer than the limit, where the body is. Raises LostError."""
         pieces: list[bytes] = []
         size = 0
         with self._channel.watched(sent=True):
-            while piece := self._response.read(_PIECE):
+            while size <= limit and (piece := self._response.read(_PIECE)):
                 pieces.append(piece)
                 size += len(piece)
-                if size > most:
-                    self._channel.close()
-                    raise StorageError(
-                        f"{self._service}'s answer is larger than {most >> 20} MiB", self._channel.words.large
-                    )
         return b"".join(pieces)
 
     def lines(self) -> Iterator[bytes]:
@@ -126,11 +133,26 @@ class Answer:
 class Channel:
     """Makes one request after the other."""
 
-    def __init__(self, address: Address, authorities: str | None = None, words: Words = AUTHORITY) -> None:
-        """Args: where, a file of certificates (PEM) that vouch for the host instead of the system's, and its words."""
+    def __init__(
+        self,
+        address: Address,
+        authorities: str | None = None,
+        words: Words = AUTHORITY,
+        proxy: Proxy | None = None,
+    ) -> None:
+        """Prepare a channel; the first request connects it.
+
+        Args:
+            address: the service's.
+            authorities: a file of certificates (PEM) that vouch for the host instead of the system's.
+            words: what errors call the service.
+            proxy: opens a tunnel to an https address; it sees the host's name and port, and no request.
+
+        """
         self.words = words
         self._address = address
         self._authorities = authorities
+        self._proxy = proxy if address.is_encrypted else None
         self._context: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
@@ -160,6 +182,32 @@ class Channel:
             ConfigurationError: the answer points elsewhere.
 
         """
+        answer = self.exchange(method, path, body, headers, seconds=seconds, thinking=thinking)
+        if 300 <= answer.status < 400:
+            self.close()
+            raise ConfigurationError(
+                f"{self._address} sends its callers elsewhere, and no redirection is followed",
+                self.words.elsewhere,
+            )
+        if answer.header("content-encoding") not in (None, "identity"):
+            self.close()
+            raise StorageError(f"{self.words.service}'s answer is in a coding that nobody asked for")
+        return answer
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        seconds: float,
+        thinking: float | None = None,
+    ) -> Answer:
+        """Make a request as `ask` does, and return its answer also where that is a redirection or has a coding.
+
+        Raises LostError, and IntegrityError as `ask` does. What the connection failed of is their `__cause__`.
+        """
         self._end = monotonic() + seconds
         self.sent = False
         connection = self._connection
@@ -179,15 +227,6 @@ class Channel:
                 self.extend(thinking)
             response = connection.getresponse()
         self._used = monotonic()
-        if 300 <= response.status < 400:
-            self.close()
-            raise ConfigurationError(
-                f"{self._address} sends its callers elsewhere, and no redirection is followed",
-                self.words.elsewhere,
-            )
-        if response.getheader("content-encoding") not in (None, "identity"):
-            self.close()
-            raise StorageError(f"{self.words.service}'s answer is in a coding that nobody asked for")
         return Answer(response, self)
 
     @property
@@ -235,15 +274,40 @@ class Channel:
             made.settimeout(self.left())
             made.connect(address.path)
         else:
-            made = connect(address.host.strip("[]"), address.port, self.left)
+            host, port = address.host.strip("[]"), address.port
+            if self._proxy is not None:
+                host, port = self._proxy.host, self._proxy.port
+            made = connect(host, port, self.left)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # What takes minutes must not wait for ever for a machine that is gone.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._proxy is not None:
+                self._open_tunnel(made, self._proxy)
             if address.is_encrypted:
                 made = self._secured(made)
         connection.sock = _Timed(made, self)
         self._connection, self._socket = connection, made
         return connection
+
+    def _open_tunnel(self, made: socket.socket, proxy: Proxy) -> None:
+        """Let the proxy connect a socket to the host (RFC 9110, section 9.3.6). Raises OSError and HTTPException."""
+        place = f"{self._address.host}:{self._address.port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+        if proxy.authorization is not None:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+        timed: Any = _Timed(made, self)
+        # The host says nothing before TLS begins: what is read ahead here can only be the proxy's own.
+        answer = http.client.HTTPResponse(timed, method="CONNECT")
+        try:
+            timed.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+            answer.begin()
+            if answer.status != http.client.OK:
+                raise OSError(None, f"the proxy answered with status {answer.status}")
+        except BaseException:
+            made.close()
+            raise
+        finally:
+            answer.close()
 
     def _secured(self, made: socket.socket) -> socket.socket:
         import ssl
@@ -272,13 +336,13 @@ class Channel:
                 f"{(error.verify_message or 'certificate not valid').lower()}; nothing was sent",
                 "the certificate is wrong, or somebody stands between: nothing turns this check off; "
                 f"name {self.words.service}'s own certificates with {self.words.authorities}",
-            ) from None
+            ) from error
         except ssl.SSLError as error:
             made.close()
             raise IntegrityError(
                 f"there is no TLS of version 1.2 or newer at {self._address}: "
                 f"{(error.reason or 'error').lower().replace('_', ' ')}; nothing was sent"
-            ) from None
+            ) from error
         except BaseException:
             made.close()
             raise
@@ -297,7 +361,9 @@ class _Watch:
         except TimeoutError as error:
             if not self._sent and time_limit.is_over():
                 # Nothing was sent: the service is not at fault.
-                raise LostError(f"{time_limit.OVER}; nothing was sent", time_limit.MORE, sent=False) from None
+                raise LostError(
+                    f"{time_limit.OVER}; nothing was sent", time_limit.MORE, sent=False
+                ) from error
             # What is raised here, no block has entered.
             self.__exit__(TimeoutError, error, None)
 
@@ -308,7 +374,7 @@ class _Watch:
         channel.close()
         where = channel._address  # noqa: SLF001 - of this module
         if isinstance(error, TimeoutError):
-            raise LostError(f"{where} did not answer in time", channel.words.slow, sent=self._sent) from None
+            raise LostError(f"{where} did not answer in time", channel.words.slow, sent=self._sent) from error
         if isinstance(error, (OSError, http.client.HTTPException)):
             reason = getattr(error, "strerror", None) or _WORDS.get(type(error).__name__, "it broke off")
             hint = channel.words.unreachable
@@ -320,7 +386,7 @@ class _Watch:
                 else f"the connection to {where} failed: {reason.lower()}",
                 hint,
                 sent=self._sent,
-            ) from None
+            ) from error
 
 
 def _closed(path: str) -> str:

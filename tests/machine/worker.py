@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 def _load() -> None:
     """Import what a command line imports when it is needed: a fork then starts with it."""
-    for name in ("jwt", "json", "sqlite3", "typer", "cedarpy", "cryptography.x509", "uvicorn", "psycopg"):
+    for name in ("jwt", "json", "sqlite3", "typer", "cedarpy", "cryptography.x509", "httptools", "psycopg"):
         try:
             importlib.import_module(name)
         except ImportError:

@@ -147,7 +147,7 @@ def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path) -> None:
 
 
 def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('no', name='uvicorn')\n")
+    (tmp_path / "httptools.py").write_text("raise ModuleNotFoundError('no', name='httptools')\n")
     shell = Shell(tmp_path)
     path = f"{tmp_path}{os.pathsep}{shell.environment['PYTHONPATH']}"
     done = shell.run("serve", more={"PYTHONPATH": path})

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from threading import Lock, Timer
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from jitid.errors import ConfigurationError, JitidError, StorageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError
 from jitid.system import time_limit
 from jitid.values import strict_json
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
-    import socket
-    from http.client import HTTPResponse
-    from urllib.request import BaseHandler, OpenerDirector, Request
+    from jitid.system.authority_address import Address
 
 MAX_KEY_SET = 1024 * 1024
 """The largest key set that is read, in bytes."""
@@ -193,122 +191,46 @@ def check_address(address: str) -> bool:
 
 
 def _fetch(address: str, timeout: float) -> bytes:
-    loopback = check_address(address)
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import ProxyHandler, Request
+    """Return what an address answers, cut behind the largest size of a key set.
 
-    request = Request(address, headers={"Accept": "application/json"})  # noqa: S310 - checked above
-    deadline = monotonic() + timeout
-    watch = _Watch(timeout)
-    # What goes to this machine goes through no proxy, where nothing but TLS would protect it.
-    opener = watch.opener(ProxyHandler({}) if loopback else ProxyHandler())
-    data = b""
-    try:
-        with watch, opener.open(request, timeout=timeout) as response:
-            while len(data) <= MAX_KEY_SET and monotonic() < deadline:
-                piece = response.read1(65536)
-                if not piece:
-                    break
-                data += piece
-            else:
-                watch.over = len(data) <= MAX_KEY_SET
-    except HTTPError as error:
-        error.close()
-        raise StorageError(f"the key set {quote(address)} is answered with status {error.code}") from None
-    except (OSError, HTTPException, ValueError) as error:
-        if not watch.over:
-            reason = type(getattr(error, "reason", error)).__name__
-            raise StorageError(f"the key set {quote(address)} cannot be fetched: {reason}") from None
-    if watch.over:
-        raise StorageError(f"the key set {quote(address)} was not fetched within {timeout:g} seconds")
-    return data
-
-
-class _Watch:
-    """Cuts the connections of a fetch when its time is over.
-
-    A socket's own timeout begins anew with each byte: a server that sends one now and then would keep us for hours.
+    No redirection is followed: it could lead into a network that only we can reach (CWE-918), or to keys that nobody
+    configured.
     """
+    from contextlib import closing
 
-    def __init__(self, timeout: float) -> None:
-        self.over = False
-        """Whether it has cut them."""
-        self._end = monotonic() + timeout
-        self._sockets: list[socket.socket] = []
-        self._timer = Timer(timeout, self._cut)
-        self._timer.daemon = True
+    from jitid.system.http import Channel, LostError
+    from jitid.system.proxy import proxy_for
 
-    def __enter__(self) -> None:
-        self._timer.start()
+    loopback = check_address(address)
+    try:
+        place, host, target = _parts(address)
+        # What goes to this machine goes through no proxy, where nothing but TLS would protect it.
+        proxy = None if loopback else proxy_for(place.scheme, host)
+        headers = {"Host": host, "Accept": "application/json", "User-Agent": "jitid", "Connection": "close"}
+        with closing(Channel(place, proxy=proxy)) as channel:
+            answer = channel.exchange("GET", target, None, headers, seconds=timeout)
+            if not 200 <= answer.status < 300:
+                raise StorageError(f"the key set {quote(address)} is answered with status {answer.status}")
+            return answer.read_past(MAX_KEY_SET)
+    except (LostError, IntegrityError, ValueError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, TimeoutError):
+            message = f"the key set {quote(address)} was not fetched within {timeout:g} seconds"
+        else:
+            message = f"the key set {quote(address)} cannot be fetched: {type(cause).__name__}"
+        raise StorageError(message) from None
 
-    def left(self) -> float:
-        """Return how many seconds are left. Raises TimeoutError when none are."""
-        left = self._end - monotonic()
-        if left <= 0:
-            self.over = True
-            raise TimeoutError
-        return left
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        for one in self._sockets:
-            one.close()
+def _parts(address: str) -> tuple[Address, str, str]:
+    """Return where an address that was checked leads, its host and port as they are written, and what to ask for."""
+    from urllib.parse import urlsplit
 
-    def opener(self, *handlers: BaseHandler) -> OpenerDirector:
-        """Return what opens addresses by connections that are watched, and follows no redirection.
+    from jitid.system.authority_address import PORTS, Address
 
-        A redirection could lead into a network that only we can reach (CWE-918), or to keys that nobody configured.
-        """
-        from http.client import HTTPConnection, HTTPSConnection
-        from urllib.request import (
-            HTTPDefaultErrorHandler,
-            HTTPErrorProcessor,
-            HTTPHandler,
-            HTTPSHandler,
-            OpenerDirector,
-        )
-
-        from jitid.system.connect import connect
-
-        watch = self
-
-        class Watched(HTTPConnection):
-            def connect(self) -> None:
-                # Its name is looked up within that time too.
-                self._create_connection = lambda place, *_: connect(place[0], place[1], watch.left)
-                super().connect()
-                watch.see(self.sock)
-
-        class WatchedTls(HTTPSConnection, Watched):
-            """Its `connect` calls that of `Watched` before there is any TLS."""
-
-        class Plain(HTTPHandler):
-            def http_open(self, req: Request) -> HTTPResponse:
-                return self.do_open(Watched, req)
-
-        class Secure(HTTPSHandler):
-            def https_open(self, req: Request) -> HTTPResponse:
-                return self.do_open(WatchedTls, req)
-
-        # Neither files nor ftp, nor what follows redirections.
-        opener = OpenerDirector()
-        for handler in (*handlers, Plain(), Secure(), HTTPDefaultErrorHandler(), HTTPErrorProcessor()):
-            opener.add_handler(handler)
-        return opener
-
-    def see(self, connection: socket.socket) -> None:
-        """Watch a connection too."""
-        # TLS takes the socket over; a copy cuts the same connection.
-        self._sockets.append(connection.dup())
-        if self.over:
-            self._cut()
-
-    def _cut(self) -> None:
-        from contextlib import suppress
-        from socket import SHUT_RDWR
-
-        self.over = True
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(SHUT_RDWR)
+    parts = urlsplit(address)
+    name = parts.hostname or ""
+    port = PORTS[parts.scheme] if parts.port is None else parts.port
+    place = Address(parts.scheme, f"[{name}]" if ":" in name else name, port, "")
+    # As it is written: `urlsplit` removes line breaks, and such an address is refused.
+    target = address.partition("://")[2].partition("#")[0].removeprefix(parts.netloc)
+    return place, parts.netloc, target if target.startswith("/") else f"/{target}"

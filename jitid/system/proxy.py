@@ -1,0 +1,39 @@
+"""The proxy that HTTPS_PROXY names for a host, unless NO_PROXY exempts the host."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+
+class Proxy(NamedTuple):
+    """A proxy that opens tunnels (RFC 9110, section 9.3.6)."""
+
+    host: str
+    port: int
+    authorization: str | None
+    """The value of the header Proxy-Authorization."""
+
+
+def proxy_for(scheme: str, place: str) -> Proxy | None:
+    """Return the proxy for a scheme and a host with its port; None if they are reached directly.
+
+    Raises ValueError when the setting is not an address.
+    """
+    # These two functions read the settings; no request is made by them.
+    from urllib.request import getproxies, proxy_bypass
+
+    setting = getproxies().get(scheme)
+    if not setting or proxy_bypass(place):
+        return None
+    parts = urlsplit(setting if "://" in setting else f"//{setting}")
+    if not parts.hostname:
+        raise ValueError
+    authorization = None
+    if parts.username and parts.password:
+        from base64 import b64encode
+
+        user = f"{unquote(parts.username)}:{unquote(parts.password)}"
+        authorization = f"Basic {b64encode(user.encode()).decode()}"
+    # A setting without a port means that of https, whatever scheme it has: the library has always read it so.
+    return Proxy(parts.hostname, 443 if parts.port is None else parts.port, authorization)
