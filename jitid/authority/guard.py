@@ -383,7 +383,7 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
 def _identity(snapshot: View, caller: Caller) -> str | None:
     """Return the identity of the agent who asks; None for who is none."""
-    found = own_tasks.held_by(snapshot, caller)
+    found = visibility.held_by(snapshot, caller)
     return None if found is None else found.id
 
 

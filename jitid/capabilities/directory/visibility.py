@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.inventory.own_tasks import held_by, root_of
+
+pass
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.model.task import TaskName
+from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
     from jitid.model.task import Task
 
 
@@ -68,3 +72,18 @@ def is_kept_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
     return own is None or not (
         ownership.is_owner(snapshot, task, own) or ownership.has_joined(snapshot, task, own)
     )
+
+
+def root_of(snapshot: View, caller: Caller) -> str | None:
+    """Return the delegator that a caller is, or for whom the agent acts that it is; None for who has none."""
+    if caller.delegator is not None:
+        return DirectoryStore(snapshot).own_name(caller.delegator)
+    held = held_by(snapshot, caller)
+    return None if held is None else held.delegator
+
+
+def held_by(snapshot: View, caller: Caller) -> Credential | None:
+    """Return the credential of the agent who asks; None for who is none."""
+    if caller.agent is None or caller.credential is None:
+        return None
+    return CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])

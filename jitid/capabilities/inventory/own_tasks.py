@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.directory.visibility import find
+from jitid.capabilities.directory.visibility import find, held_by, root_of
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -91,21 +91,6 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
         return operation.replace(chosen=chosen._replace(task=full(chosen.task or "")))
     field = _FIELDS[name]
     return operation.replace(**{field: full(getattr(operation, field))})
-
-
-def root_of(snapshot: View, caller: Caller) -> str | None:
-    """Return the delegator that a caller is, or for whom the agent acts that it is; None for who has none."""
-    if caller.delegator is not None:
-        return DirectoryStore(snapshot).own_name(caller.delegator)
-    held = held_by(snapshot, caller)
-    return None if held is None else held.delegator
-
-
-def held_by(snapshot: View, caller: Caller) -> Credential | None:
-    """Return the credential of the agent who asks; None for who is none."""
-    if caller.agent is None or caller.credential is None:
-        return None
-    return CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
 
 
 def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
