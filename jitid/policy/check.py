@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import cedarpy
-
 from jitid.errors import ConfigurationError
 from jitid.policy import position
 from jitid.policy.dead_rules import never_effective
 from jitid.policy.default import USE_NAME, schema
+from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.policy_text import ACTIONS, MARKED, Rule, name_of, rule_of
 from jitid.policy.position import Place, Places, Statement

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cedarpy
-
+from jitid.policy.engine import cedarpy
 from jitid.policy.impossible import NEVER, Remark, remarks
 from jitid.policy.policy_text import Rule
 from jitid.policy.unowned import of_whosever_task

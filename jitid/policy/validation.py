@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import cedarpy
-
 from jitid.policy import position
+from jitid.policy.engine import cedarpy
 from jitid.policy.position import Statement
 
 AT_ONCE = 100

@@ -79,7 +79,7 @@ CONDITIONS = [
     ("true && (^context.hour)", "expected Bool but saw Long"),
     ('context.purpose like "x" && ^context.nope.x', "reads `context.nope`, which no request has"),
     ('context[^"hours"] == 3', "reads `context.hours`, which no request has"),
-    ('ip(^"x").isLoopback()', "Failed to parse as IP address"),
+    ('ip(^"x").isLoopback()', "ailed to parse as IP address"),
     ('context.task == "é ü" && ^context.hour == "ö"', "are not compatible"),
 ]
 
