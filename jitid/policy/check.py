@@ -138,7 +138,11 @@ class _Examination:
         """Return what was found."""
         order = {file: number for number, (file, _) in enumerate(self._files)}
         return Checked(
-            sorted(self._problems, key=lambda problem: (order.get(problem.file, -1), problem.place)),
+            # Cedar's validator tells the errors of one place in any order.
+            sorted(
+                self._problems,
+                key=lambda problem: (order.get(problem.file, -1), problem.place, problem.message),
+            ),
             [one.rule for one in self._read if one.rule is not None],
         )
 

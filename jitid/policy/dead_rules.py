@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from jitid.policy import position
 from jitid.policy.engine import cedarpy
 from jitid.policy.impossible import NEVER, Remark, remarks
-from jitid.policy.policy_text import Rule
+from jitid.policy.policy_text import ACTIONS, Rule
+from jitid.policy.syntax_tree import Tree, actions, trees
 from jitid.policy.unowned import of_whosever_task
-from jitid.policy.validation import AT_ONCE
-
-_NESTING = ("&&", "||", "+", "-", "*", ".", "if", "(", "[", "{")
-_MOST_NESTING = 200
+from jitid.policy.validation import AT_ONCE, objections
 
 
 def never_effective(
@@ -25,82 +23,68 @@ def never_effective(
 
     `texts` has the statement of each.
     """
-    # What is joined by many operators comes as a tree too deep for JSON readers: nothing is said of such a rule.
-    flat = [number for number, text in enumerate(texts) if sum(map(text.count, _NESTING)) <= _MOST_NESTING]
-    document = json.loads(cedarpy.policies_to_json_str("\n".join(texts[number] for number in flat)))
-    trees = [document["staticPolicies"][f"policy{place}"] for place in range(len(flat))]
-    some = [rules[number] for number in flat]
-    impossible = set(_impossible(trees, known))
-    for place, (tree, rule) in enumerate(zip(trees, some, strict=True)):
-        told = list(dict.fromkeys((*remarks(tree, rule.facts), *of_whosever_task(tree))))
+    # Of a rule whose tree is too high nothing is said.
+    readable = {number: tree for number, tree in enumerate(trees(texts)) if tree is not None}
+    impossible = set(_impossible(texts, readable, known))
+    for number, tree in readable.items():
+        told = list(dict.fromkeys((*remarks(tree, rules[number].facts), *of_whosever_task(tree))))
         if any(remark.message.startswith(NEVER) for remark in told):
-            impossible.discard(place)
+            impossible.discard(number)
         for remark in told:
-            yield flat[place], remark
-    for place, why in _without_effect(trees, some, impossible):
-        yield flat[place], Remark(why, ())
+            yield number, remark
+    for number, why in _without_effect(readable, rules, impossible):
+        yield number, Remark(why, ())
 
 
 def _without_effect(
-    trees: Sequence[Any], rules: Sequence[Rule], impossible: set[int]
+    readable: Mapping[int, Tree], rules: Sequence[Rule], impossible: set[int]
 ) -> Iterator[tuple[int, str]]:
     for number in sorted(impossible):
         yield number, f"{NEVER}: its conditions contradict each other, or what can be asked"
-    covering = _Covering(trees, rules, impossible)
-    for number, rule in enumerate(rules):
-        if rule.effect != "permit" or number in impossible:
+    covering = _Covering(readable, rules, impossible)
+    for number in readable:
+        if rules[number].effect != "permit" or number in impossible:
             continue
         other = covering.of(number)
         if other is not None:
             yield number, f"it never permits anything: whenever it applies, `{rules[other].name}` forbids"
 
 
-def _impossible(trees: Sequence[Any], known: cedarpy.Schema) -> Iterator[int]:
+def _impossible(texts: Sequence[str], readable: Mapping[int, Tree], known: cedarpy.Schema) -> Iterator[int]:
     """Yield the numbers of the rules whose conditions the validator knows to be false for every request."""
-    asked = []
-    for number, tree in enumerate(trees):
-        if not tree["conditions"]:
-            continue
-        terms = [
-            one["body"] if one["kind"] == "when" else {"!": {"arg": one["body"]}}
-            for one in tree["conditions"]
-        ]
-        whole = terms[0]
-        for term in terms[1:]:
-            whole = {"&&": {"left": whole, "right": term}}
-        # Behind a condition that is always false Cedar's validator looks at nothing: it overlooks this error.
-        error = {"!": {"arg": {".": {"left": {"Var": "context"}, "attr": "hour"}}}}
-        probe = {"if-then-else": {"if": whole, "then": error, "else": {"Value": True}}}
-        asked.append((number, {**tree, "conditions": [{"kind": "when", "body": probe}]}))
+    asked = [number for number, tree in readable.items() if tree["conditions"]]
     for start in range(0, len(asked), AT_ONCE):
         some = asked[start : start + AT_ONCE]
-        document = {
-            "templates": {},
-            "templateLinks": [],
-            "staticPolicies": {f"policy{place}": tree for place, (_, tree) in enumerate(some)},
-        }
-        result = cedarpy.validate_policies(cedarpy.policies_from_json_str(json.dumps(document)), known)
-        possible = {_number(error.policy_id) for error in result.errors}
-        # Whatever cannot be assigned to one says nothing about any of them.
-        if None not in possible:
-            yield from (number for place, (number, _) in enumerate(some) if place not in possible)
+        probes = [_probe(texts[number], readable[number]) for number in some]
+        possible = {place for place, _ in objections(probes, known)}
+        yield from (number for place, number in enumerate(some) if place not in possible)
 
 
-def _number(policy: str) -> int | None:
-    digits = (policy or "").removeprefix("policy")
-    return int(digits) if digits.isdecimal() else None
+def _probe(text: str, tree: Tree) -> str:
+    """Return a rule that is wrong unless the validator knows that the conditions of another are false."""
+    parts, kinds = position.conditions(text), [one["kind"] for one in tree["conditions"]]
+    # A new line ends a comment that may stand last.
+    whole = " && ".join(
+        f"{'' if kind == 'when' else '!'}({text[slice(*part)]}\n)"
+        for part, kind in zip(parts, kinds, strict=True)
+    )
+    # Behind a condition that is always false Cedar's validator looks at nothing: it overlooks this error.
+    probe = f"if {whole} then !context.hour else true"
+    return f"{text[: parts[0][0]]} {probe if kinds[0] == 'when' else f'!({probe})'} }};"
 
 
 class _Covering:
     """The prohibitions that nothing lifts, by what they need to apply."""
 
-    def __init__(self, trees: Sequence[Any], rules: Sequence[Rule], impossible: set[int]) -> None:
-        self._trees = trees
-        self._parts = [_parts(tree) for tree in trees]
+    def __init__(self, readable: Mapping[int, Tree], rules: Sequence[Rule], impossible: set[int]) -> None:
+        self._trees = readable
+        self._parts = {number: _parts(tree) for number, tree in readable.items()}
         self._forbids = [
             number
-            for number, rule in enumerate(rules)
-            if rule.effect == "forbid" and rule.approval is None and number not in impossible
+            for number in readable
+            if rules[number].effect == "forbid"
+            and rules[number].approval is None
+            and number not in impossible
         ]
         # Most forbid under a condition of their own: those are looked up by it, and not one by one.
         self._by_part: dict[str | None, list[int]] = {}
@@ -118,13 +102,13 @@ class _Covering:
                     self._parts[other] <= parts
                     and _covers(theirs["principal"], tree["principal"])
                     and _covers(theirs["resource"], tree["resource"])
-                    and _actions(theirs["action"]) >= _actions(tree["action"])
+                    and actions(theirs, ACTIONS) >= actions(tree, ACTIONS)
                 ):
                     return other
         return None
 
 
-def _parts(tree: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
+def _parts(tree: Tree) -> frozenset[str]:
     """Return all that must hold for a rule to apply, besides its head."""
     found: set[str] = set()
     for one in tree["conditions"]:
@@ -138,12 +122,5 @@ def _parts(tree: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
     return frozenset(found)
 
 
-def _covers(wide: Any, narrow: Any) -> bool:  # noqa: ANN401 - Cedar's JSON
+def _covers(wide: Tree, narrow: Tree) -> bool:
     return bool(wide["op"] == "All" or wide == narrow)
-
-
-def _actions(constraint: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
-    if constraint["op"] == "All":
-        return frozenset({"issue", "grant", "authorize"})
-    entities = constraint.get("entities") or [constraint["entity"]]
-    return frozenset(entity["id"] for entity in entities)
