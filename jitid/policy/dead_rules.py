@@ -3,61 +3,67 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from jitid.policy import position
 from jitid.policy.engine import cedarpy
 from jitid.policy.impossible import NEVER, Remark, remarks
 from jitid.policy.policy_text import ACTIONS, Rule
-from jitid.policy.syntax_tree import Tree, actions, trees
+from jitid.policy.syntax_tree import Tree, actions
 from jitid.policy.unowned import of_whosever_task
-from jitid.policy.validation import AT_ONCE, objections
+from jitid.policy.validation import AT_ONCE, number_of
 
 
-def never_effective(
-    texts: Sequence[str], rules: Sequence[Rule], known: cedarpy.Schema
-) -> Iterator[tuple[int, Remark]]:
+class ValidRule(NamedTuple):
+    """A rule to which the validator has no objection."""
+
+    text: str
+    rule: Rule
+    tree: Tree
+
+
+def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[tuple[int, Remark]]:
     """Yield the numbers, from 0, of valid rules without an effect, or with what cannot be, and what is said of them.
 
     So are those that permit by the name of a task, whosever that is.
-
-    `texts` has the statement of each.
     """
-    # Of a rule whose tree is too high nothing is said.
-    readable = {number: tree for number, tree in enumerate(trees(texts)) if tree is not None}
-    impossible = set(_impossible(texts, readable, known))
-    for number, tree in readable.items():
-        told = list(dict.fromkeys((*remarks(tree, rules[number].facts), *of_whosever_task(tree))))
+    impossible = set(_impossible(valid, known))
+    for number, (_, rule, tree) in enumerate(valid):
+        told = list(dict.fromkeys((*remarks(tree, rule.facts), *of_whosever_task(tree))))
         if any(remark.message.startswith(NEVER) for remark in told):
             impossible.discard(number)
         for remark in told:
             yield number, remark
-    for number, why in _without_effect(readable, rules, impossible):
+    for number, why in _without_effect(valid, impossible):
         yield number, Remark(why, ())
 
 
-def _without_effect(
-    readable: Mapping[int, Tree], rules: Sequence[Rule], impossible: set[int]
-) -> Iterator[tuple[int, str]]:
+def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterator[tuple[int, str]]:
     for number in sorted(impossible):
         yield number, f"{NEVER}: its conditions contradict each other, or what can be asked"
-    covering = _Covering(readable, rules, impossible)
-    for number in readable:
-        if rules[number].effect != "permit" or number in impossible:
+    covering = _Covering(valid, impossible)
+    for number, (_, rule, _) in enumerate(valid):
+        if rule.effect != "permit" or number in impossible:
             continue
         other = covering.of(number)
         if other is not None:
-            yield number, f"it never permits anything: whenever it applies, `{rules[other].name}` forbids"
+            yield (
+                number,
+                f"it never permits anything: whenever it applies, `{valid[other].rule.name}` forbids",
+            )
 
 
-def _impossible(texts: Sequence[str], readable: Mapping[int, Tree], known: cedarpy.Schema) -> Iterator[int]:
+def _impossible(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[int]:
     """Yield the numbers of the rules whose conditions the validator knows to be false for every request."""
-    asked = [number for number, tree in readable.items() if tree["conditions"]]
+    asked = [number for number, one in enumerate(valid) if one.tree["conditions"]]
     for start in range(0, len(asked), AT_ONCE):
         some = asked[start : start + AT_ONCE]
-        probes = [_probe(texts[number], readable[number]) for number in some]
-        possible = {place for place, _ in objections(probes, known)}
-        yield from (number for place, number in enumerate(some) if place not in possible)
+        probes = "\n".join(_probe(valid[number].text, valid[number].tree) for number in some)
+        possible = {number_of(error) for error in cedarpy.validate_policies(probes, known).errors}
+        # Whatever cannot be assigned to one says nothing about any of them.
+        if None not in possible:
+            yield from (number for place, number in enumerate(some) if place not in possible)
 
 
 def _probe(text: str, tree: Tree) -> str:
@@ -76,15 +82,13 @@ def _probe(text: str, tree: Tree) -> str:
 class _Covering:
     """The prohibitions that nothing lifts, by what they need to apply."""
 
-    def __init__(self, readable: Mapping[int, Tree], rules: Sequence[Rule], impossible: set[int]) -> None:
-        self._trees = readable
-        self._parts = {number: _parts(tree) for number, tree in readable.items()}
+    def __init__(self, valid: Sequence[ValidRule], impossible: set[int]) -> None:
+        self._trees = [one.tree for one in valid]
+        self._parts = [_parts(tree) for tree in self._trees]
         self._forbids = [
             number
-            for number in readable
-            if rules[number].effect == "forbid"
-            and rules[number].approval is None
-            and number not in impossible
+            for number, (_, rule, _) in enumerate(valid)
+            if rule.effect == "forbid" and rule.approval is None and number not in impossible
         ]
         # Most forbid under a condition of their own: those are looked up by it, and not one by one.
         self._by_part: dict[str | None, list[int]] = {}

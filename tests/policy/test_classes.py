@@ -197,7 +197,7 @@ names = st.sampled_from(NAMES)
 requests = st.builds(
     request,
     agent=names,
-    delegator=names,
+    delegator=st.sampled_from(["user:a", "user:ab", "user:b", "system:ci", "system:a", "agent:a"]),
     task=names,
     task_owner=names,
     purpose=st.sampled_from(["", "a", "why"]),
