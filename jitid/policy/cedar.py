@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-import cedarpy
-
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import (
     DEFAULT_DENY,
@@ -20,6 +18,7 @@ from jitid.policy.decision import (
     Refusal,
     Use,
 )
+from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.policy_text import (
     ALL_FACTS,

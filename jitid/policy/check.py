@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import cedarpy
-
 from jitid.errors import ConfigurationError
 from jitid.policy import position
-from jitid.policy.dead_rules import never_effective
+from jitid.policy.dead_rules import ValidRule, never_effective
 from jitid.policy.default import USE_NAME, schema
+from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.policy_text import ACTIONS, MARKED, Rule, name_of, rule_of
 from jitid.policy.position import Place, Places, Statement
+from jitid.policy.syntax_tree import Tree, expressions, trees
 from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.values.text import MARK, quote, safe
 
@@ -178,7 +178,8 @@ class _Examination:
             if self._use_is_known or one.rule is None or not any("use" in f for f in one.rule.facts.values())
         ]
         told: dict[int, list[str]] = {}
-        for number, message in objections([one.statement.text for one in asked], self._schema):
+        # The validator tells what it says of one place in any order.
+        for number, message in sorted(objections([one.statement.text for one in asked], self._schema)):
             told.setdefault(number, []).append(message)
         left = _MOST_PLACED
         for number, messages in told.items():
@@ -192,14 +193,16 @@ class _Examination:
                 for at in places:
                     self._tell(one.statement, at, safe(shown[:200]))
         valid = []
-        for number, one in enumerate(asked):
-            beyond = list(_beyond_references(one.statement))
+        for number, (one, tree) in enumerate(
+            zip(asked, trees([one.statement.text for one in asked]), strict=True)
+        ):
+            # Of a rule whose tree is too high nothing more is said.
+            beyond = [] if tree is None else list(_beyond_references(one.statement, tree))
             for at, message in beyond:
                 self._tell(one.statement, at, message)
-            if one.rule is not None and number not in told and not beyond:
-                valid.append((one.statement, one.rule))
-        texts, rules = [statement.text for statement, _ in valid], [rule for _, rule in valid]
-        for number, remark in never_effective(texts, rules, self._schema):
+            if one.rule is not None and number not in told and not beyond and tree is not None:
+                valid.append((one.statement, ValidRule(one.statement.text, one.rule, tree)))
+        for number, remark in never_effective([rule for _, rule in valid], self._schema):
             statement, _ = valid[number]
             at = position.nearest(statement.text, remark.words)
             self._tell(statement, at, safe(remark.message[:200]), warning=True)
@@ -349,19 +352,27 @@ def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]
         yield position.effect_start(text), f"it applies to no action that there is: {actions}"
 
 
-def _beyond_references(statement: Statement) -> Iterator[tuple[int, str]]:
+def _beyond_references(statement: Statement, tree: Tree) -> Iterator[tuple[int, str]]:
     """Yield where a rule asks for more of an owner or a manager than who they are."""
-    if not any(name in statement.text for name in _REFERENCES):
+    asked = {_reference(term) for one in tree["conditions"] for term in expressions(one["body"])}
+    if asked == {None}:
         return
-    tokens, body = statement.tokens, position.head_end(statement.text)
+    body = position.head_end(statement.text)
+    # Brackets may stand around what is asked, and a string may name it.
+    tokens = [token for token in statement.tokens if token.start > body and token.text not in ("(", ")", "]")]
     for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if (
-            token.start > body
-            and token.text in _REFERENCES
-            and before.text == "."
-            and after.text in (".", "[", "has", "in")
-        ):
+        name = token.text.strip('"')
+        if name in asked and before.text in (".", "[") and after.text in (".", "[", "has", "in", "is"):
             yield (
                 token.start,
-                f'of the {token.text} a policy knows only the name: `{token.text} == Delegator::"user:bob"`',
+                f'of the {name} a policy knows only the name: `{name} == Delegator::"user:bob"`',
             )
+
+
+def _reference(term: Tree) -> str | None:
+    """Return whether an operator asks for more of an `owner` or a `manager` than who it is; None if it does not."""
+    ((operator, inner),) = term.items()
+    if operator in (".", "has", "in") or (operator == "is" and "in" in inner):
+        name = inner["left"].get(".", {}).get("attr")
+        return name if name in _REFERENCES else None
+    return None

@@ -2,17 +2,16 @@
 
 A million requests that differ in whatever a policy looks at may be a few to it: of all hours it knows but those before
 nine, those from nine on, and so on. Every doubt is settled towards more: what is compared otherwise than with what
-stands in the text is told apart value by value.
+the rule writes out is told apart value by value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
 from typing import NamedTuple
 
-from jitid.policy.policy_text import ALL_FACTS, rule_of, statements, word_at
-from jitid.policy.position import tokens_of
+from jitid.policy.policy_text import statements
+from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees, value_of
 
 NUMBERS = ("hour", "minute", "weekday", "now")
 """Facts whose values are told apart by what they are compared with."""
@@ -24,9 +23,7 @@ KINDS = frozenset({"user:", "system:", "agent:"})
 _BEYOND = {"<": (0,), ">=": (0,), "<=": (1,), ">": (1,), "==": (0, 1), "!=": (0, 1)}
 """From how far beyond the number that stands to the right of it a comparison comes out otherwise."""
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_EQUAL = ("==", "!=")
-_ENDS = frozenset({")", "]", "}", "&&", "||", ",", "then", "else"})
-_BEGINS = frozenset({"(", "[", "{", "&&", "||", ",", "!", "if", "then", "else"})
+"""The same comparison with its sides exchanged."""
 
 
 class Names(NamedTuple):
@@ -86,193 +83,162 @@ EVERYTHING = Classes(None, None, None, None, dict.fromkeys(NUMBERS), frozenset(S
 
 def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
     """Return what the rules about issues and scopes tell apart, of the texts of a policy that can be used."""
-    found = NOTHING
-    for file, text in files:
-        for statement in statements(text):
-            tokens = [token.text for token in tokens_of(statement)]
-            if not tokens:
-                continue
-            rule = rule_of(file, statement)
-            facts = [rule.facts[action] for action in ("issue", "grant") if action in rule.facts]
-            if facts:
-                found = found.with_(EVERYTHING if facts[0] == ALL_FACTS else _Reader(tokens).read())
-    return found
+    reader = _Reader()
+    for _, text in files:
+        # Behind the last statement stand comments at most.
+        for tree in trees(statements(text)[:-1]):
+            if tree is None:
+                return EVERYTHING
+            if actions(tree, ("issue", "grant")):
+                reader.read(tree)
+    return reader.classes()
+
+
+class _Use(NamedTuple):
+    """What a rule does with a value that it asks for."""
+
+    operator: str
+    """The comparison with the value to its left; `begins`; empty where the value makes no difference."""
+    values: frozenset[str | int] = frozenset()
+    """What the rule writes out to compare it with."""
+
+
+_NO_USE = _Use("")
 
 
 class _Reader:
-    """Reads one rule."""
+    """Reads what rules do with each value that they ask for, by its path, such as `context.delegator.kind`."""
 
-    def __init__(self, tokens: list[str]) -> None:
-        # An annotation decides nothing here.
-        effect = next(
-            at for at, word in enumerate(tokens) if word in ("permit", "forbid") and tokens[at - 1] != "@"
+    def __init__(self) -> None:
+        self._uses: dict[str, list[_Use | None]] = {}
+        """None for what is more than a comparison with what the rule writes out."""
+        self._members: set[tuple[str | None, str]] = set()
+        """The names of members that they ask for, each with the path of the owner."""
+        self._groups = False
+        self._whole = False
+        """Whether one does more with the context than to ask for its members."""
+
+    def read(self, tree: Tree) -> None:
+        """Read a rule."""
+        for variable in ("principal", "resource"):
+            head = tree[variable]
+            entity = head.get("entity") or head.get("in", {}).get("entity")
+            self._see(variable, _NO_USE if entity is None else _Use("==", frozenset({entity["id"]})))
+            self._groups |= entity is not None and entity["type"] == "Group"
+        for one in tree["conditions"]:
+            self._see_operand(one["body"], None)
+            for term in expressions(one["body"]):
+                self._read(term)
+
+    def classes(self) -> Classes:
+        """Return what all rules together tell apart."""
+        if self._whole:
+            return EVERYTHING
+        names = {name for _, name in self._members}
+        # Of a delegator's entity a rule can ask for the kind, too.
+        by_kind = "delegator_kind" in names or any(
+            name == "kind" and owner != "context" for owner, name in self._members
         )
-        self._tokens = tokens[effect:]
-        self._body = self._tokens.index(")") + 1
-        self._said = [word_at(self._tokens, at) for at in range(len(self._tokens))]
-        self._words = frozenset(self._said)
-        self._escapes = any("\\" in word for word in self._tokens)
-
-    def read(self) -> Classes:
-        """Return what it tells apart."""
-        # Of a delegator's entity the kind can be asked for too.
-        kinds = Names(beginnings=KINDS) if self._reads_delegator_kind() else Names()
-        delegator = self._names(self._facts("delegator") + self._facts("delegator_name"))
-        words = {"groups": "Group"}
+        of_unknown = any(
+            name == "owner" and owner not in ("principal", "resource") for owner, name in self._members
+        )
         return Classes(
-            self._names(self._variable("principal") + self._facts("agent")),
-            _either(delegator, kinds),
-            self._names(self._variable("resource") + self._facts("task")),
-            self._task_owner(),
-            {name: self._boundaries(self._facts(name)) for name in NUMBERS},
-            frozenset(name for name in STANDING if self._escapes or words.get(name, name) in self._words),
-            purpose=self._escapes or "purpose" in self._words,
+            self._names("principal", "context.agent"),
+            _either(
+                self._names("context.delegator", "context.delegator_name"),
+                Names(beginnings=KINDS) if by_kind else Names(),
+            ),
+            self._names("resource", "context.task"),
+            None if of_unknown else self._names("context.task_owner", "resource.owner"),
+            {name: self._bounds(f"context.{name}") for name in NUMBERS},
+            frozenset(name for name in STANDING if name in names or (name == "groups" and self._groups)),
+            purpose="purpose" in names,
         )
 
-    def _reads_delegator_kind(self) -> bool:
-        return "delegator_kind" in self._words or any(
-            word == "kind" and self._tokens[at - 2 : at] not in (["context", "."], ["context", "["])
-            for at, word in enumerate(self._said)
-        )
+    def _read(self, term: Tree) -> None:
+        """Take an operator and what it is applied to."""
+        ((operator, inner),) = term.items()
+        entity = entity_of(term)
+        self._groups |= entity is not None and entity["type"] == "Group"
+        is_member = operator in (".", "has")
+        if is_member:
+            self._members.add((path_of(inner["left"]), inner["attr"]))
+        for operand in operands(term):
+            self._see_operand(operand, _NO_USE if is_member else _use(operator, inner, operand))
 
-    def _task_owner(self) -> Names | None:
-        """Return which owners of tasks it tells apart; of another owner than an agent's all that is asked is read."""
-        found = self._facts("task_owner")
-        for at, word in enumerate(self._said):
-            if word != "owner" or self._tokens[at - 2 : at - 1] == ["principal"]:
-                continue
-            if self._tokens[at - 2 : at] != ["resource", "."] or self._tokens[at - 3] == ".":
+    def _see_operand(self, operand: Tree, use: _Use | None) -> None:
+        path = path_of(operand)
+        if path == "context":
+            self._whole |= use is not _NO_USE
+        elif path is not None:
+            self._see(path, use)
+
+    def _see(self, path: str, use: _Use | None) -> None:
+        self._uses.setdefault(path, []).append(use)
+
+    def _names(self, *paths: str) -> Names | None:
+        values: set[str] = set()
+        beginnings: set[str] = set()
+        for use in (use for path in paths for use in self._uses.get(path, ())):
+            names = _names(use)
+            if names is None:
                 return None
-            found.append((at - 2, at))
-        return None if self._escapes and "resource" in self._tokens else self._names(found)
+            (beginnings if use is not None and use.operator == "begins" else values).update(names)
+        return Names(frozenset(values), frozenset(beginnings))
 
-    def _facts(self, name: str) -> list[tuple[int, int]]:
-        """Return where `context.NAME` stands, from the first to the last token."""
-        found = []
-        for at, word in enumerate(self._tokens):
-            if word != "context" or self._tokens[at - 1] == ".":
-                continue
-            if self._tokens[at + 1 : at + 3] == [".", name]:
-                found.append((at, at + 2))
-            elif self._tokens[at + 1 : at + 3] == ["[", f'"{name}"']:
-                found.append((at, at + 3))
-        return found
-
-    def _variable(self, name: str) -> list[tuple[int, int]]:
-        return [
-            (at, at) for at, word in enumerate(self._tokens) if word == name and self._tokens[at - 1] != "."
-        ]
-
-    def _names(self, places: Iterable[tuple[int, int]]) -> Names | None:
-        found: Names | None = Names()
-        for first, last in places:
-            found = _either(found, self._compared(first, last))
-        return found
-
-    def _compared(self, first: int, last: int) -> Names | None:
-        """Return with which names that at a place is compared; None if that is not all that happens to it."""
-        after = self._tokens[last + 1]
-        if first < self._body and after in (",", ")"):
-            return Names()
-        if after in (".", "has", "["):
-            # What an entity has, but for its name, is told apart by itself.
-            return Names()
-        if after == "is":
-            if self._tokens[last + 3] == "::":
-                return None
-            return self._set(last + 4) if self._tokens[last + 3] == "in" else Names()
-        if after == "in":
-            return self._set(last + 2)
-        if after == "like":
-            return _pattern(self._tokens[last + 2])
-        if after in _EQUAL:
-            return (
-                self._literal(last + 2) if self._tokens[first - 1] in _BEGINS or first < self._body else None
-            )
-        if self._tokens[first - 1] in _EQUAL and after in _ENDS:
-            return self._literal_before(first - 2)
-        return _texts(self._contained(first, last))
-
-    def _literal(self, at: int) -> Names | None:
-        """Return the name that begins at a place, as text or as an entity."""
-        if self._tokens[at + 1] == "::":
-            at += 2
-        word = self._tokens[at]
-        if not word.startswith('"') or "\\" in word or self._tokens[at + 1] not in _ENDS:
-            return None
-        return Names(frozenset({word[1:-1]}))
-
-    def _literal_before(self, at: int) -> Names | None:
-        """Return the name that ends at a place."""
-        word = self._tokens[at]
-        begin = at - 2 if self._tokens[at - 1] == "::" else at
-        if not word.startswith('"') or "\\" in word or self._tokens[begin - 1] not in _BEGINS:
-            return None
-        return Names(frozenset({word[1:-1]}))
-
-    def _set(self, at: int) -> Names | None:
-        """Return the names of an entity, or of a set of entities, that begins at a place."""
-        if self._tokens[at] != "[":
-            return self._literal(at)
-        words = list(takewhile(lambda word: word != "]", self._tokens[at + 1 :]))
-        if self._tokens[at + len(words) + 2] not in _ENDS:
-            return None
-        return _texts(words)
-
-    def _contained(self, first: int, last: int) -> Sequence[str] | None:
-        """Return the words of a set that is written out, and asked whether it contains that at a place."""
-        before = self._tokens[max(first - 4, 0) : first]
-        if before != ["]", ".", "contains", "("] or self._tokens[last + 1] != ")":
-            return None
-        words = list(takewhile(lambda word: word != "[", reversed(self._tokens[: first - 4])))
-        opening = first - 5 - len(words)
-        return words[::-1] if self._tokens[opening - 1] in _BEGINS else None
-
-    def _boundaries(self, places: Iterable[tuple[int, int]]) -> frozenset[int] | None:
-        found: frozenset[int] = frozenset()
-        for first, last in places:
-            bounds = self._bounds(first, last)
+    def _bounds(self, path: str) -> frozenset[int] | None:
+        found: set[int] = set()
+        for use in self._uses.get(path, ()):
+            bounds = _bounds(use)
             if bounds is None:
                 return None
             found |= bounds
-        return found
-
-    def _bounds(self, first: int, last: int) -> set[int] | None:
-        """Return from which values on a comparison at a place comes out otherwise; None if there is more than that."""
-        before, after = self._tokens[first - 1], self._tokens[last + 1]
-        if after in _BEYOND and before in _BEGINS and self._tokens[last + 3] in _ENDS:
-            return _beyond(self._tokens[last + 2 : last + 3], _BEYOND[after])
-        if before in _BEYOND and after in _ENDS and self._tokens[first - 3] in _BEGINS:
-            return _beyond(self._tokens[first - 2 : first - 1], _BEYOND[_TURNED.get(before, before)])
-        return _beyond(self._contained(first, last), _BEYOND["=="])
+        return frozenset(found)
 
 
-def _pattern(word: str) -> Names | None:
-    text = word[1:-1]
-    if not word.startswith('"') or "\\" in text:
-        return None
-    if "*" not in text:
-        return Names(values=frozenset({text}))
-    if text.index("*") == len(text) - 1:
-        return Names(beginnings=frozenset({text[:-1]}))
+def _use(operator: str, inner: Tree, operand: Tree) -> _Use | None:
+    """Return what an operator does with one of its operands; None if not all of it is written out."""
+    if operator in _BEYOND:
+        is_left = operand is inner["left"]
+        other = inner["right" if is_left else "left"]
+        return _compared(operator if is_left else _TURNED.get(operator, operator), [other])
+    if operator == "contains" and operand is inner["right"]:
+        return _compared("==", inner["left"].get("Set"))
+    if operator in ("in", "is") and operand is inner["left"]:
+        within = inner.get("right" if operator == "in" else "in")
+        return _NO_USE if within is None else _compared("==", within.get("Set", [within]))
+    if operator == "like":
+        return _pattern(inner["pattern"])
     return None
 
 
-def _texts(words: Sequence[str] | None) -> Names | None:
-    """Return the texts and the names of entities among words; None if anything else is there."""
-    if words is None:
-        return None
-    found = set()
-    for at, word in enumerate(words):
-        if word.startswith('"') and "\\" not in word:
-            found.add(word[1:-1])
-        elif word not in (",", "::") and list(words[at + 1 : at + 2]) != ["::"]:
-            return None
-    return Names(frozenset(found))
+def _compared(operator: str, others: Sequence[Tree] | None) -> _Use | None:
+    values = {value_of(other) for other in others or ()}
+    return None if others is None or None in values else _Use(operator, frozenset(values - {None}))  # type: ignore[arg-type]
 
 
-def _beyond(words: Sequence[str] | None, steps: Sequence[int]) -> set[int] | None:
-    """Return the bounds that are so many steps beyond the numbers among words; None if anything else is there."""
-    if words is None or not all(word == "," or word.isdecimal() for word in words):
+def _pattern(pattern: Sequence[Tree]) -> _Use | None:
+    """Return what a pattern tells apart; None unless its one wildcard is the last of it."""
+    letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
+    if "Wildcard" not in pattern:
+        return _Use("==", frozenset({letters}))
+    return _Use("begins", frozenset({letters})) if pattern.index("Wildcard") == len(pattern) - 1 else None
+
+
+def _names(use: _Use | None) -> set[str] | None:
+    """Return the names, or the beginnings of names, that a use tells apart; None if that cannot be told."""
+    if use is None or use.operator not in ("", "==", "!=", "begins"):
         return None
-    return {int(word) + step for word in words if word != "," for step in steps}
+    # PostgreSQL takes no text with a NUL, and nobody has such a name.
+    names = {value for value in use.values if isinstance(value, str) and value.isprintable()}
+    return names if len(names) == len(use.values) else None
+
+
+def _bounds(use: _Use | None) -> set[int] | None:
+    """Return from which values on a use comes out otherwise; None if that cannot be told."""
+    if use is None or use.operator not in ("", *_BEYOND):
+        return None
+    values = [value for value in use.values if isinstance(value, int)]
+    if len(values) < len(use.values):
+        return None
+    return {value + step for value in values for step in _BEYOND.get(use.operator, ())}

@@ -4,103 +4,90 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
-import cedarpy
-
+from jitid.policy import position
+from jitid.policy.engine import cedarpy
 from jitid.policy.impossible import NEVER, Remark, remarks
-from jitid.policy.policy_text import Rule
+from jitid.policy.policy_text import ACTIONS, Rule
+from jitid.policy.syntax_tree import Tree, actions
 from jitid.policy.unowned import of_whosever_task
-from jitid.policy.validation import AT_ONCE
-
-_NESTING = ("&&", "||", "+", "-", "*", ".", "if", "(", "[", "{")
-_MOST_NESTING = 200
+from jitid.policy.validation import AT_ONCE, number_of
 
 
-def never_effective(
-    texts: Sequence[str], rules: Sequence[Rule], known: cedarpy.Schema
-) -> Iterator[tuple[int, Remark]]:
+class ValidRule(NamedTuple):
+    """A rule to which the validator has no objection."""
+
+    text: str
+    rule: Rule
+    tree: Tree
+
+
+def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[tuple[int, Remark]]:
     """Yield the numbers, from 0, of valid rules without an effect, or with what cannot be, and what is said of them.
 
     So are those that permit by the name of a task, whosever that is.
-
-    `texts` has the statement of each.
     """
-    # What is joined by many operators comes as a tree too deep for JSON readers: nothing is said of such a rule.
-    flat = [number for number, text in enumerate(texts) if sum(map(text.count, _NESTING)) <= _MOST_NESTING]
-    document = json.loads(cedarpy.policies_to_json_str("\n".join(texts[number] for number in flat)))
-    trees = [document["staticPolicies"][f"policy{place}"] for place in range(len(flat))]
-    some = [rules[number] for number in flat]
-    impossible = set(_impossible(trees, known))
-    for place, (tree, rule) in enumerate(zip(trees, some, strict=True)):
+    impossible = set(_impossible(valid, known))
+    for number, (_, rule, tree) in enumerate(valid):
         told = list(dict.fromkeys((*remarks(tree, rule.facts), *of_whosever_task(tree))))
         if any(remark.message.startswith(NEVER) for remark in told):
-            impossible.discard(place)
+            impossible.discard(number)
         for remark in told:
-            yield flat[place], remark
-    for place, why in _without_effect(trees, some, impossible):
-        yield flat[place], Remark(why, ())
+            yield number, remark
+    for number, why in _without_effect(valid, impossible):
+        yield number, Remark(why, ())
 
 
-def _without_effect(
-    trees: Sequence[Any], rules: Sequence[Rule], impossible: set[int]
-) -> Iterator[tuple[int, str]]:
+def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterator[tuple[int, str]]:
     for number in sorted(impossible):
         yield number, f"{NEVER}: its conditions contradict each other, or what can be asked"
-    covering = _Covering(trees, rules, impossible)
-    for number, rule in enumerate(rules):
+    covering = _Covering(valid, impossible)
+    for number, (_, rule, _) in enumerate(valid):
         if rule.effect != "permit" or number in impossible:
             continue
         other = covering.of(number)
         if other is not None:
-            yield number, f"it never permits anything: whenever it applies, `{rules[other].name}` forbids"
+            yield (
+                number,
+                f"it never permits anything: whenever it applies, `{valid[other].rule.name}` forbids",
+            )
 
 
-def _impossible(trees: Sequence[Any], known: cedarpy.Schema) -> Iterator[int]:
+def _impossible(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[int]:
     """Yield the numbers of the rules whose conditions the validator knows to be false for every request."""
-    asked = []
-    for number, tree in enumerate(trees):
-        if not tree["conditions"]:
-            continue
-        terms = [
-            one["body"] if one["kind"] == "when" else {"!": {"arg": one["body"]}}
-            for one in tree["conditions"]
-        ]
-        whole = terms[0]
-        for term in terms[1:]:
-            whole = {"&&": {"left": whole, "right": term}}
-        # Behind a condition that is always false Cedar's validator looks at nothing: it overlooks this error.
-        error = {"!": {"arg": {".": {"left": {"Var": "context"}, "attr": "hour"}}}}
-        probe = {"if-then-else": {"if": whole, "then": error, "else": {"Value": True}}}
-        asked.append((number, {**tree, "conditions": [{"kind": "when", "body": probe}]}))
+    asked = [number for number, one in enumerate(valid) if one.tree["conditions"]]
     for start in range(0, len(asked), AT_ONCE):
         some = asked[start : start + AT_ONCE]
-        document = {
-            "templates": {},
-            "templateLinks": [],
-            "staticPolicies": {f"policy{place}": tree for place, (_, tree) in enumerate(some)},
-        }
-        result = cedarpy.validate_policies(cedarpy.policies_from_json_str(json.dumps(document)), known)
-        possible = {_number(error.policy_id) for error in result.errors}
+        probes = "\n".join(_probe(valid[number].text, valid[number].tree) for number in some)
+        possible = {number_of(error) for error in cedarpy.validate_policies(probes, known).errors}
         # Whatever cannot be assigned to one says nothing about any of them.
         if None not in possible:
-            yield from (number for place, (number, _) in enumerate(some) if place not in possible)
+            yield from (number for place, number in enumerate(some) if place not in possible)
 
 
-def _number(policy: str) -> int | None:
-    digits = (policy or "").removeprefix("policy")
-    return int(digits) if digits.isdecimal() else None
+def _probe(text: str, tree: Tree) -> str:
+    """Return a rule that is wrong unless the validator knows that the conditions of another are false."""
+    parts, kinds = position.conditions(text), [one["kind"] for one in tree["conditions"]]
+    # A new line ends a comment that may stand last.
+    whole = " && ".join(
+        f"{'' if kind == 'when' else '!'}({text[slice(*part)]}\n)"
+        for part, kind in zip(parts, kinds, strict=True)
+    )
+    # Behind a condition that is always false Cedar's validator looks at nothing: it overlooks this error.
+    probe = f"if {whole} then !context.hour else true"
+    return f"{text[: parts[0][0]]} {probe if kinds[0] == 'when' else f'!({probe})'} }};"
 
 
 class _Covering:
     """The prohibitions that nothing lifts, by what they need to apply."""
 
-    def __init__(self, trees: Sequence[Any], rules: Sequence[Rule], impossible: set[int]) -> None:
-        self._trees = trees
-        self._parts = [_parts(tree) for tree in trees]
+    def __init__(self, valid: Sequence[ValidRule], impossible: set[int]) -> None:
+        self._trees = [one.tree for one in valid]
+        self._parts = [_parts(tree) for tree in self._trees]
         self._forbids = [
             number
-            for number, rule in enumerate(rules)
+            for number, (_, rule, _) in enumerate(valid)
             if rule.effect == "forbid" and rule.approval is None and number not in impossible
         ]
         # Most forbid under a condition of their own: those are looked up by it, and not one by one.
@@ -119,13 +106,13 @@ class _Covering:
                     self._parts[other] <= parts
                     and _covers(theirs["principal"], tree["principal"])
                     and _covers(theirs["resource"], tree["resource"])
-                    and _actions(theirs["action"]) >= _actions(tree["action"])
+                    and actions(theirs, ACTIONS) >= actions(tree, ACTIONS)
                 ):
                     return other
         return None
 
 
-def _parts(tree: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
+def _parts(tree: Tree) -> frozenset[str]:
     """Return all that must hold for a rule to apply, besides its head."""
     found: set[str] = set()
     for one in tree["conditions"]:
@@ -139,12 +126,5 @@ def _parts(tree: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
     return frozenset(found)
 
 
-def _covers(wide: Any, narrow: Any) -> bool:  # noqa: ANN401 - Cedar's JSON
+def _covers(wide: Tree, narrow: Tree) -> bool:
     return bool(wide["op"] == "All" or wide == narrow)
-
-
-def _actions(constraint: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
-    if constraint["op"] == "All":
-        return frozenset({"issue", "grant", "authorize"})
-    entities = constraint.get("entities") or [constraint["entity"]]
-    return frozenset(entity["id"] for entity in entities)

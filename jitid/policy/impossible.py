@@ -7,7 +7,7 @@ delegators begin. Only what is certain is told; what is compared otherwise than 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from jitid.model.credential import FORMER_PROOF, MADE, Kind
 from jitid.policy.classes import KINDS
 from jitid.policy.decision import PROOFS, SENSITIVITIES
+from jitid.policy.syntax_tree import Tree, entity_of, expressions, operands, path_of, value_of
 from jitid.values.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")
@@ -80,11 +81,11 @@ class _Test(NamedTuple):
         return f"{self.subject} {self.operator} {shown[0]}"
 
 
-def remarks(tree: Any, actions: Collection[str]) -> Iterator[Remark]:  # noqa: ANN401 - Cedar's JSON
+def remarks(tree: Tree, actions: Collection[str]) -> Iterator[Remark]:
     """Yield what can be said of a rule that applies to these actions."""
     bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
     wrong: set[str] = set()
-    for term in (term for body, _ in bodies for term in terms(body)):
+    for term in (term for body, _ in bodies for term in expressions(body)):
         for remark in (*_beyond(_test(term)), *_unnamed(term), *_blank(term, actions)):
             wrong.add(remark.words[0])
             yield remark
@@ -99,13 +100,13 @@ def remarks(tree: Any, actions: Collection[str]) -> Iterator[Remark]:  # noqa: A
     yield from inner
 
 
-def _within(body: Any, wrong: Collection[str]) -> Iterator[Remark]:  # noqa: ANN401 - Cedar's JSON
+def _within(body: Tree, wrong: Collection[str]) -> Iterator[Remark]:
     """Yield of the parts of a condition which never hold, and which always do."""
     waiting = [(body, "")]
     seen: set[Remark] = set()
     while waiting:
         term, above = waiting.pop()
-        ((operator, inner),) = term.items() if len(term) == 1 else (("", None),)
+        (operator,) = term
         if operator in ("&&", "||") and operator != above:
             for tests, words in _contradiction(_joined(term, negated=operator == "||"), wrong):
                 if operator == "&&":
@@ -117,33 +118,10 @@ def _within(body: Any, wrong: Collection[str]) -> Iterator[Remark]:  # noqa: ANN
                 if remark not in seen:
                     seen.add(remark)
                     yield remark
-        waiting += [(one, operator) for one in _children(inner)]
+        waiting += [(one, operator) for one in operands(term)]
 
 
-def _children(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's JSON
-    if isinstance(value, dict):
-        for one in value.values():
-            if isinstance(one, dict):
-                yield one
-            elif isinstance(one, list):
-                yield from _children(one)
-    elif isinstance(value, list):
-        yield from (one for one in value if isinstance(one, dict))
-
-
-def terms(body: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's JSON
-    """Yield an expression and all that it is made of."""
-    waiting = [body]
-    while waiting:
-        term = waiting.pop()
-        if isinstance(term, dict):
-            yield term
-            waiting += reversed(list(term.values()))
-        elif isinstance(term, list):
-            waiting += reversed(term)
-
-
-def _joined(term: Any, *, negated: bool) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401 - Cedar's JSON
+def _joined(term: Tree, *, negated: bool) -> Iterator[tuple[Tree, bool]]:
     """Yield all that must hold for an expression to hold, or not to; each with whether it must not."""
     waiting = [(term, negated)]
     while waiting:
@@ -158,7 +136,7 @@ def _joined(term: Any, *, negated: bool) -> Iterator[tuple[Any, bool]]:  # noqa:
 
 
 def _contradiction(
-    joined: Any,  # noqa: ANN401 - Cedar's JSON
+    joined: Iterable[tuple[Tree, bool]],
     wrong: Collection[str],
 ) -> Iterator[tuple[list[_Test], tuple[str, ...]]]:
     """Yield what excludes each other among what must hold all at once, and the words of the first of it."""
@@ -276,11 +254,11 @@ def _is_begin(begin: str, kind: str, pattern: str) -> bool:
     return "*" in pattern and kind.startswith(begin)
 
 
-def _unnamed(term: Mapping[str, Any]) -> Iterator[Remark]:
+def _unnamed(term: Tree) -> Iterator[Remark]:
     """Yield a delegator of whom no kind is told."""
-    entity = term.get("__entity")
-    if isinstance(entity, dict) and entity.get("type") == "Delegator":
-        name = str(entity["id"])
+    entity = entity_of(term)
+    if entity is not None and entity["type"] == "Delegator":
+        name = entity["id"]
         if not name.startswith(tuple(KINDS)):
             yield Remark(_named(name), ("Delegator", f'"{name}"'))
 
@@ -289,39 +267,35 @@ def _named(name: str) -> str:
     return f"no delegator is called {quote(name)}: their names begin with `user:`, `system:` or `agent:`"
 
 
-def _blank(term: Mapping[str, Any], actions: Collection[str]) -> Iterator[Remark]:
+def _blank(term: Tree, actions: Collection[str]) -> Iterator[Remark]:
     """Yield a fact that is read where it is always blank."""
     member = term.get(".")
-    if isinstance(member, dict) and member.get("left") == {"Var": "context"} and member.get("attr") in _BLANK:
+    if member is not None and member["left"] == {"Var": "context"} and member["attr"] in _BLANK:
         name = member["attr"]
         action, blank = _BLANK[name]
         if action not in actions:
             yield Remark(f"`context.{name}` is {blank} but for the action `{action}`", (name,))
 
 
-def _test(term: Any) -> _Test | None:  # noqa: ANN401 - Cedar's JSON
+def _test(term: Tree) -> _Test | None:
     """Return the comparison that an expression is; None if it is none that can be told."""
-    if len(term) != 1:
-        return None
-    ((operator, operands),) = term.items()
-    # The members of a record have any name.
-    if not isinstance(operands, dict) or "left" not in operands:
-        return None
+    ((operator, inner),) = term.items()
     if operator in _TURNED:
-        left, right = operands["left"], operands["right"]
+        left, right = inner["left"], inner["right"]
         for one, other, word in ((left, right, operator), (right, left, _TURNED[operator])):
-            subject, value = _subject(one), _value(other)
+            subject, value = path_of(one), value_of(other)
             if subject is not None and value is not None:
                 return _Test(subject, word, (value,))
-    elif operator == "contains" and "Set" in operands["left"]:
-        return _among(_subject(operands["right"]), operands["left"]["Set"])
-    elif operator == "in" and "Set" in operands["right"]:
+    elif operator == "contains" and "Set" in inner["left"]:
+        return _among(path_of(inner["right"]), inner["left"]["Set"])
+    elif operator == "in" and "Set" in inner["right"]:
         # Delegators and agents have nobody in them; groups do.
-        subject = _subject(operands["left"])
-        if all(_type(one) not in (None, "Group") for one in operands["right"]["Set"]):
-            return _among(subject, operands["right"]["Set"])
+        subject = path_of(inner["left"])
+        entities = [entity_of(one) for one in inner["right"]["Set"]]
+        if all(one is not None and one["type"] != "Group" for one in entities):
+            return _among(subject, inner["right"]["Set"])
     elif operator == "like":
-        subject, pattern = _subject(operands["left"]), operands["pattern"]
+        subject, pattern = path_of(inner["left"]), inner["pattern"]
         letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
         # What means something to the one who compares stays unread.
         if subject is not None and not set(letters) & set("*?[]"):
@@ -331,32 +305,6 @@ def _test(term: Any) -> _Test | None:  # noqa: ANN401 - Cedar's JSON
     return None
 
 
-def _among(subject: str | None, terms: Sequence[Any]) -> _Test | None:
-    values = [_value(one) for one in terms]
+def _among(subject: str | None, terms: Sequence[Tree]) -> _Test | None:
+    values = [value_of(one) for one in terms]
     return None if subject is None or None in values or not values else _Test(subject, "in", tuple(values))
-
-
-def _subject(term: Any) -> str | None:  # noqa: ANN401 - Cedar's JSON
-    """Return what is asked for, such as `context.delegator.kind`; None if that is no path from a variable."""
-    names: list[str] = []
-    while "." in term:
-        names.append(term["."]["attr"])
-        term = term["."]["left"]
-    return ".".join([term["Var"], *reversed(names)]) if "Var" in term else None
-
-
-def _type(term: Any) -> str | None:  # noqa: ANN401 - Cedar's JSON
-    """Return the type of an entity that a term writes out; None for any other term."""
-    value = term.get("Value")
-    entity = value.get("__entity") if isinstance(value, dict) else None
-    return str(entity["type"]) if isinstance(entity, dict) else None
-
-
-def _value(term: Any) -> str | int | None:  # noqa: ANN401 - Cedar's JSON
-    """Return the text, number or name of an entity that is written out; None for anything else."""
-    value = term.get("Value")
-    if isinstance(value, dict) and "__entity" in value:
-        return str(value["__entity"]["id"])
-    if isinstance(value, str) or type(value) is int:
-        return value
-    return None

@@ -12,6 +12,8 @@ MOST_CHOICES = 500
 """Each `if` of a rule may stand inside the one before; the same stack holds some 3,000."""
 NESTED = f"a rule is nested more than {MOST_LEVELS} brackets or {MOST_CHOICES} times `if` deep"
 
+_CHOICE = frozenset({"if", "then", "else"})
+_RELATIONS = frozenset({*"!<>=+-*:", "in", "has", "like", "is"})
 _OTHERS = re.compile(r"[^][(){}]+")
 _INNERMOST = re.compile(r"\(\)|\[\]|\{\}")
 _OPENING = frozenset("([{")
@@ -35,6 +37,38 @@ def too_deep(text: str) -> int | None:
         if deepest > MOST_LEVELS or choices > MOST_CHOICES:
             return number
     return None
+
+
+def height(statement: str) -> int:
+    """Return a number of levels that the syntax tree of a statement that Cedar has accepted does not exceed."""
+    # Chains of `||` and `&&` add up; of what stands between them, and of what commas part, only the highest counts.
+    chained = part = highest_part = highest = 0
+    outer: list[tuple[int, int, int, int]] = []
+
+    def all_of_it() -> int:
+        # Half: each operator is two tokens.
+        return max(highest, (chained + 1) // 2 + max(highest_part, part))
+
+    for token in TOKEN.findall(statement):
+        if token in ("|", "&") or token in _CHOICE:
+            chained += 2 if token in _CHOICE else 1
+            highest_part, part = max(highest_part, part), 0
+        elif token == ",":  # noqa: S105 - syntax
+            highest = all_of_it()
+            chained = part = highest_part = 0
+        elif token in _OPENING:
+            outer.append((chained, part, highest_part, highest))
+            chained = part = highest_part = highest = 0
+        elif token in _CLOSING:
+            inside = all_of_it()
+            chained, part, highest_part, highest = outer.pop()
+            part += inside + 1
+        elif token == ".":  # noqa: S105 - syntax
+            # `has a.b` is `has a && a has b`.
+            part += 2
+        elif token in _RELATIONS:
+            part += 1
+    return all_of_it()
 
 
 def _is_flat(text: str) -> bool:

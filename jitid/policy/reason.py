@@ -10,8 +10,8 @@ from jitid.policy.facts import has_purpose
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 
-_NO_CONTEXT = "failed to parse schema from request"
-"""What Cedar says of a context that it cannot take; all of it but what an enforcement point states is made here."""
+_NO_CONTEXT = ("failed to parse schema from request", "failed to build request")
+"""How Cedar refuses a context (cedarpy 4.8, 4.12): jitid makes all of it but what an enforcement point states."""
 
 _TYPED = re.compile(r"expected (\w+), got string")
 

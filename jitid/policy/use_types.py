@@ -36,9 +36,8 @@ def read_use(text: str) -> Type | None:
     """
     if not any(name in text for name in FUNCTIONS):
         return None
-    import cedarpy
-
     from jitid.policy.default import schema
+    from jitid.policy.engine import cedarpy
     from jitid.policy.nesting import too_deep
     from jitid.policy.position import tokens_of
 

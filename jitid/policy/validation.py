@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import cedarpy
-
 from jitid.policy import position
+from jitid.policy.engine import cedarpy
 from jitid.policy.position import Statement
 
 AT_ONCE = 100
@@ -23,8 +22,13 @@ def objections(texts: Sequence[str], known: cedarpy.Schema) -> Iterator[tuple[in
     for start in range(0, len(texts), AT_ONCE):
         some = "\n".join(texts[start : start + AT_ONCE])
         for error in cedarpy.validate_policies(some, known).errors:
-            found = _NUMBER.match(error.policy_id or "")
-            yield start + (0 if found is None else int(found[1])), _NUMBER.sub("", error.error)
+            yield start + (number_of(error) or 0), _NUMBER.sub("", error.error)
+
+
+def number_of(error: cedarpy.ValidationError) -> int | None:
+    """Return the number, from 0, of the statement that an error is about; None if it names none."""
+    found = _NUMBER.match(error.policy_id or "")
+    return None if found is None else int(found[1])
 
 
 def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int]:

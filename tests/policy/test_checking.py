@@ -69,6 +69,15 @@ CONDITIONS = [
         "of the manager a policy knows only the name",
     ),
     (
+        'context.delegator has manager && context.delegator.^manager is Delegator in Group::"x"',
+        "of the manager a policy knows only the name",
+    ),
+    (
+        'context.delegator has manager && context.delegator[^"manager"].known',
+        "of the manager a policy knows only the name",
+    ),
+    ("principal has owner && (principal.^owner).known", "of the owner a policy knows only the name"),
+    (
         "context.delegator.^manager == principal",
         "`manager` may be missing: ask for it first, `context.delegator has manager && ...`",
     ),
@@ -79,7 +88,7 @@ CONDITIONS = [
     ("true && (^context.hour)", "expected Bool but saw Long"),
     ('context.purpose like "x" && ^context.nope.x', "reads `context.nope`, which no request has"),
     ('context[^"hours"] == 3', "reads `context.hours`, which no request has"),
-    ('ip(^"x").isLoopback()', "Failed to parse as IP address"),
+    ('ip(^"x").isLoopback()', "ailed to parse as IP address"),
     ('context.task == "é ü" && ^context.hour == "ö"', "are not compatible"),
 ]
 
@@ -361,6 +370,27 @@ def test_what_cannot_be_is_told_with_its_place(marked: str, message: str | None,
         lines = text.splitlines()
         told_ = [(lines[one.place.line - 1][one.place.column - 1 :], one.message) for one in found]
         assert any(said == after and message in what for said, what in told_), told_
+
+
+@pytest.mark.parametrize("times", [2, 60, 99, 150, 180])
+def test_conditions_that_are_many_are_checked_as_few_are(times: int) -> None:
+    """Cedar's reader of JSON goes no deeper than 128 levels, and a tree has two for each condition that is joined."""
+    possible = " || ".join(["context.wildcard"] * times)
+    assert not problems(f"{HEAD}when {{ {possible} }};")
+    many = " && ".join(["context.wildcard"] * (times - 1))
+    (found,) = problems(
+        f"{HEAD}when {{ {many} && // last\nprincipal is Task // last\n}} unless {{ {possible} }};"
+    )
+    assert "its conditions contradict each other" in found.message
+    (found,) = problems(f"{HEAD}unless {{ {possible} || principal is Agent }} when {{ true }};")
+    assert "its conditions contradict each other" in found.message
+
+
+def test_the_errors_of_one_place_are_told_in_the_same_order_each_time() -> None:
+    """Cedar's validator tells them in any."""
+    text = f'{HEAD}when {{ resource.contains(1 + context.has_purpose) && "x" == 1 + true }};'
+    (found,) = {tuple(problems(text)) for _ in range(20)}
+    assert len(found) > 2
 
 
 def test_a_rule_that_names_the_action_reads_what_that_is_asked_of() -> None:

@@ -2,64 +2,79 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
-import cedarpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import ConfigurationError
 from jitid.policy.cedar import Policy
-from jitid.policy.default import default_files
+from jitid.policy.default import default_files, example_files
 from jitid.policy.facts import FACTS
-from jitid.policy.policy_text import ACTIONS, read_rules
-from jitid.values.times import format_duration
+from jitid.policy.policy_text import ACTIONS, ALL_FACTS, Rule, read_rules, statements
+from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees
+from jitid.values.times import parse_duration
+from tests.man.source import displays, read
 from tests.policy.asking import PERMIT_ALL, policy, request
+from tests.policy.conditions import conditions
+from tests.policy.test_words import RULES
 
 
-def facts_in_tree(node: Any) -> Iterator[str]:
-    """Yield the facts that Cedar's own syntax tree reads; all of them for `context` as a whole."""
-    match node:
-        case {".": {"left": {"Var": "context"}, "attr": fact}}:
-            yield fact
-        case {"has": {"left": {"Var": "context"}, "attr": fact}}:
-            yield fact
-        case {"Var": "context"}:
-            yield from FACTS
-        case dict():
-            for child in node.values():
-                yield from facts_in_tree(child)
-        case list():
-            for child in node:
-                yield from facts_in_tree(child)
+def read_in_tree(file: str, tree: Tree) -> Rule:
+    """Return the rule that Cedar's own syntax tree is."""
+    terms = [term for one in tree["conditions"] for term in expressions(one["body"])]
+    paths = {path for term in terms if (path := path_of(term)) is not None}
+    asked = [
+        (path_of(term[way]["left"]), term[way]["attr"])
+        for term in terms
+        for way in (".", "has")
+        if way in term
+    ]
+    facts = frozenset(fact for owner, fact in asked if owner == "context") & ALL_FACTS
+    # What asks for no member has the context as a whole among its operands.
+    whole = [(one["body"], None) for one in tree["conditions"]]
+    whole += [(each, operator) for term in terms for operator in term for each in operands(term)]
+    if any(each == {"Var": "context"} and operator not in (".", "has") for each, operator in whole):
+        facts = ALL_FACTS
+    named = tree["annotations"]
+    heads = [tree["principal"], tree["resource"]]
+    entities = [entity for one in terms if (entity := entity_of(one))]
+    entities += [entity for one in heads if (entity := one.get("entity") or one.get("in", {}).get("entity"))]
+    types = {entity["type"] for entity in entities}
+    types |= {one["entity_type"] for one in heads if "entity_type" in one}
+    types |= {term["is"]["entity_type"] for term in terms if "is" in term}
+    action = tree["action"]
+    entities += action.get("entities", [action.get("entity", {"type": "", "id": ""})])
+    applies = actions(tree, ACTIONS)
+    about_use = facts == ALL_FACTS or "action" in paths or any(name in ("action", "use") for _, name in asked)
+    about_use |= "Resource" in types or {"type": "Action", "id": "authorize"} in entities
+    return Rule(
+        named["id"],
+        file,
+        tree["effect"],
+        None if named.get("max_ttl") is None else parse_duration(named["max_ttl"]),
+        None if named.get("renew_ttl") is None else parse_duration(named["renew_ttl"]),
+        named.get("approval"),
+        {each: facts for each in ACTIONS if each in applies},
+        "authorize" in applies and about_use,
+        frozenset(each for each in ("principal", "resource") if tree[each]["op"] != "All" or each in paths),
+    )
 
 
-def actions_in_tree(constraint: dict[str, Any]) -> set[str]:
-    """Return the actions that a policy's head admits, in Cedar's own syntax tree."""
-    if constraint["op"] == "All":
-        return set(ACTIONS)
-    entities = constraint.get("entities") or [constraint["entity"]]
-    return {entity["id"] for entity in entities} & set(ACTIONS)
-
-
-def assert_reads_alike(text: str) -> None:
-    """Compare our reading of a text with Cedar's, policy by policy."""
-    tree = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
-    rules = read_rules("x.cedar", text)
-    assert len(rules) == len(tree)
-    for number, rule in enumerate(rules):
-        theirs = tree[f"policy{number}"]
-        assert rule.name == theirs["annotations"]["id"]
-        assert rule.effect == theirs["effect"]
-        bound = theirs["annotations"].get("max_ttl")
-        assert rule.max_ttl == (None if bound is None else int(bound))
-        assert actions_in_tree(theirs["action"]) <= rule.facts.keys()
-        read = set(facts_in_tree(theirs["conditions"])) & FACTS.keys()
-        for facts in rule.facts.values():
-            assert read <= facts
+def assert_reads_alike(text: str, *, exactly: bool = False) -> None:
+    """Compare our reading of a text with Cedar's, policy by policy; where there is a doubt ours may have more."""
+    read = read_rules("x.cedar", text)
+    theirs = [read_in_tree("x.cedar", tree) for tree in trees(statements(text)[:-1]) if tree is not None]
+    assert len(read) == len(theirs)
+    for rule, other in zip(read, theirs, strict=True):
+        if exactly:
+            assert rule == other
+        assert rule[:6] == other[:6]
+        assert rule.facts.keys() >= other.facts.keys()
+        assert all(rule.facts[action] >= facts for action, facts in other.facts.items())
+        assert rule.of_use >= other.of_use
+        assert rule.looks_at >= other.looks_at
 
 
 blank = st.sampled_from(
@@ -102,26 +117,54 @@ effects = st.sampled_from(["permit", "forbid"])
 statement = st.tuples(effects, head, st.lists(condition, max_size=3), bound, space)
 
 
-@given(statements=st.lists(statement, max_size=4), between=blank)
-def test_names_bounds_and_facts_are_read_as_cedar_reads_them(statements: list[Any], between: str) -> None:
+@given(rules=st.lists(statement, max_size=4), between=blank)
+def test_names_bounds_and_facts_are_read_as_cedar_reads_them(rules: list[Any], between: str) -> None:
     """Comments, strings and escapes of every sort lie in the way; more facts than needed do no harm."""
     text = between
-    for number, (effect, inside, conditions, seconds, gap) in enumerate(statements):
+    for number, (effect, inside, bodies, seconds, gap) in enumerate(rules):
         ttl = f'{gap}@{between}max_ttl{gap}("{seconds}")' if seconds and effect == "permit" else ""
-        whens = "".join(f"{gap}when {{ {each} }}" for each in conditions)
+        whens = "".join(f"{gap}when {{ {each} }}" for each in bodies)
         text += f'{ttl}@id{between}("r{number}") @note {effect}{gap}({inside}{between}){whens}{between};'
         text += between
     assert_reads_alike(text)
 
 
-def test_the_default_policy_is_read_as_cedar_reads_it() -> None:
-    """Its bounds are written for people."""
-    ((file, text),) = default_files()
-    tree = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
-    rules = read_rules(file, text)
-    bounds = [rule.max_ttl and format_duration(rule.max_ttl) for rule in rules]
-    assert bounds == [tree[f"policy{number}"]["annotations"].get("max_ttl") for number in range(len(rules))]
-    assert [rule.name for rule in rules] == [each["annotations"]["id"] for each in tree.values()]
+@given(
+    bodies=st.lists(conditions, max_size=3),
+    inside=head,
+    effect=effects,
+    notes=st.sampled_from(["", '@approval("security")', '@note("context.depth")', "@permit"]),
+)
+def test_conditions_that_mean_something_are_read_as_cedar_reads_them(
+    bodies: list[str], inside: str, effect: str, notes: str
+) -> None:
+    whole = " ".join(f"unless {{ {body}\n}}" for body in bodies)
+    text = f'{notes} @id("r") {effect} ({inside}) {whole};'
+    # What an escape stands for is read as anything, and so is a type that is called like a variable.
+    assert_reads_alike(text, exactly="\\" not in text and "is action" not in inside)
+
+
+POLICIES = {
+    **dict(default_files()),
+    **{file: text for file, text in example_files() if file.endswith(".cedar")},
+    **{
+        f"jitid-policy.7 {number}": text
+        for number, text in enumerate(displays(read("jitid-policy.7")))
+        if "@id(" in text
+    },
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_is_shipped_is_read_exactly_as_cedar_reads_it(name: str) -> None:
+    """Bounds are written for people; no comment, string or name leads to more than there is."""
+    assert_reads_alike(POLICIES[name], exactly=True)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_names_of_all_sorts_are_read_exactly_as_cedar_reads_them(rule: str) -> None:
+    for name in ("issue", "context.use", "Resource", "permit", "a;b//"):
+        assert_reads_alike(rule.replace("@NOTE", "@note").replace("NAME", name), exactly=True)
 
 
 @pytest.mark.parametrize(

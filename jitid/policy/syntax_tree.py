@@ -1,0 +1,95 @@
+"""The syntax tree of each rule, as cedarpy writes it in JSON (Cedar's JSON policy format), and how to walk it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jitid.policy.engine import cedarpy
+from jitid.policy.nesting import height
+
+MOST_HEIGHT = 400
+"""A tree is two levels of JSON for each of its own, of which Python reads less than 1,000; Cedar crashes at 30,000."""
+
+Tree = Any
+"""A rule, or an expression in it."""
+
+
+def trees(statements: Sequence[str]) -> list[Tree | None]:
+    """Return the trees of statements that Cedar has accepted; None for one that is too high to be read."""
+    found: list[Tree | None] = [None] * len(statements)
+    # Each level takes a character.
+    flat = [
+        number
+        for number, text in enumerate(statements)
+        if len(text) <= MOST_HEIGHT or height(text) <= MOST_HEIGHT
+    ]
+    # A new line ends a comment behind a statement.
+    document = _loaded("\n".join(statements[number] for number in flat))
+    if document is not None:
+        for place, number in enumerate(flat):
+            found[number] = document[f"policy{place}"]
+    elif len(flat) > 1:
+        for number in flat:
+            (found[number],) = trees([statements[number]])
+    return found
+
+
+def _loaded(text: str) -> Tree | None:
+    try:
+        return json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    except RecursionError:
+        # How much Python reads depends on how deep the caller is.
+        return None
+
+
+def actions(tree: Tree, known: Sequence[str]) -> frozenset[str]:
+    """Return which of the known actions a rule applies to."""
+    head = tree["action"]
+    if head["op"] == "All":
+        return frozenset(known)
+    entities = head["entities"] if "entities" in head else [head["entity"]]
+    return frozenset(one["id"] for one in entities if one["type"] == "Action").intersection(known)
+
+
+def operands(term: Tree) -> list[Tree]:
+    """Return the expressions that an expression is made of, in their order."""
+    ((operator, inner),) = term.items()
+    if operator == "Value" or isinstance(inner, str):
+        return []
+    if isinstance(inner, list):
+        return inner
+    # The members of a record have any name; beside its operands an operator has words, such as the name of a member.
+    return [one for one in inner.values() if isinstance(one, dict)]
+
+
+def expressions(body: Tree) -> Iterator[Tree]:
+    """Yield an expression and all that it is made of, from left to right."""
+    waiting = [body]
+    while waiting:
+        term = waiting.pop()
+        yield term
+        waiting += reversed(operands(term))
+
+
+def path_of(term: Tree) -> str | None:
+    """Return what a term asks for, such as `context.delegator.kind`; None if that is no path from a variable."""
+    names: list[str] = []
+    while "." in term:
+        names.append(term["."]["attr"])
+        term = term["."]["left"]
+    return ".".join([term["Var"], *reversed(names)]) if "Var" in term else None
+
+
+def entity_of(term: Tree) -> dict[str, str] | None:
+    """Return type and id of an entity that a term writes out; None for any other term."""
+    value = term.get("Value")
+    return value.get("__entity") if isinstance(value, dict) else None
+
+
+def value_of(term: Tree) -> str | int | None:
+    """Return the text, number or name of an entity that a term writes out; None for any other term."""
+    entity = entity_of(term)
+    value = term.get("Value") if entity is None else entity["id"]
+    return value if isinstance(value, str) or type(value) is int else None
