@@ -423,9 +423,9 @@ class LocalAuthority:
         from jitid.capabilities.trust import perform_keys
 
         if isinstance(operation, trust_operations.PublishSshRevocations):
-            from jitid.ledger import dependents
+            from jitid.ledger import expiry
 
-            dependents.try_to_record(self._ledger)
+            expiry.try_to_record(self._ledger)
         with self._ledger.read() as snapshot:
             names = snapshot.names
             match operation:

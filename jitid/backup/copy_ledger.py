@@ -11,6 +11,7 @@ from jitid.capabilities.trust import own_issuer
 from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copy_rows import Copied, Source, Stage, Target, carry, compare, shared
 from jitid.ledger.seal import Seal, sealed
+from jitid.ledger.seal import find as find_seal
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.chain import head_of
 from jitid.model.event import Head
@@ -65,7 +66,7 @@ def copy(
         snapshot = source.snapshot
         chains = snapshot.chains()
         head = head_of(chains)
-        seal = snapshot.seal
+        seal = find_seal(snapshot)
         if seal is not None and (seal.done or seal.to != target.place):
             raise sealed(seal)
         names = source.names

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from jitid.errors import JitidError
 from jitid.ledger import select
-from jitid.ledger.retry import change
-
-if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger
-    from jitid.ledger.view import View
 
 OVER = "ended_at IS NULL AND line IS NOT NULL AND superseded_at IS NULL"
 """Condition of the head of a line that was renewed at least once. The line ends when its head expires."""
@@ -23,41 +16,6 @@ SHORTENED = """CASE WHEN line IS NOT NULL AND superseded_at IS NULL AND EXISTS (
 """The line of the row `due`, if that is its head and an earlier credential of the line expires later.
 
 Only then can a descendant outlive the line: nothing gets a longer lifetime than the credential it is made from."""
-
-
-_AT_ONCE = 1_000
-"""The maximum number of lines in one transaction: other writers wait for it."""
-
-
-def has_lines_over(view: View) -> bool:
-    """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
-    # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
-    row = view.db.execute(
-        f"SELECT expires_at FROM credential WHERE {OVER} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
-        {"now": view.now},
-    ).fetchone()
-    return row is not None
-
-
-def record(ledger: Ledger) -> None:
-    """Record every renewed line that has expired, and end what rests on it.
-
-    Each write transaction does this for some lines. Callers of this function must not depend on another writer.
-    """
-    from jitid.ledger import expiry
-
-    while True:
-        with ledger.read() as snapshot:
-            if not has_lines_over(snapshot):
-                return
-        if not change(ledger, lambda transaction: expiry.close_lines(transaction, _AT_ONCE)):
-            return
-
-
-def try_to_record(ledger: Ledger) -> None:
-    """Call `record` before a revocation list is made; if that fails, the list is made without it."""
-    with suppress(JitidError):
-        record(ledger)
 
 
 class Resting(NamedTuple):

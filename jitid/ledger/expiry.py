@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from jitid.errors import JitidError
 from jitid.ledger import dependents
+from jitid.ledger.dependents import OVER
+from jitid.ledger.retry import change
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import Closed
 
 if TYPE_CHECKING:
+    from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
 
 
 _LAPSED = "the credential that it was made from expired early or was abandoned"
@@ -153,3 +159,36 @@ def close_access(transaction: Transaction) -> None:
                  WHERE ended_at IS NULL AND {column} <= :now""",
             {"state": state.value, "now": transaction.now},
         )
+
+
+_AT_ONCE = 1_000
+"""The maximum number of lines in one transaction: other writers wait for it."""
+
+
+def has_lines_over(view: View) -> bool:
+    """Return whether the head of a renewed line has expired and the ledger has not recorded it."""
+    # ORDER BY makes a generic plan use the index; without it PostgreSQL may scan the table and find nothing.
+    row = view.db.execute(
+        f"SELECT expires_at FROM credential WHERE {OVER} AND expires_at <= :now ORDER BY expires_at LIMIT 1",
+        {"now": view.now},
+    ).fetchone()
+    return row is not None
+
+
+def record(ledger: Ledger) -> None:
+    """Record every renewed line that has expired, and end what rests on it.
+
+    Each write transaction does this for some lines. Callers of this function must not depend on another writer.
+    """
+    while True:
+        with ledger.read() as snapshot:
+            if not has_lines_over(snapshot):
+                return
+        if not change(ledger, lambda transaction: close_lines(transaction, _AT_ONCE)):
+            return
+
+
+def try_to_record(ledger: Ledger) -> None:
+    """Call `record` before a revocation list is made; if that fails, the list is made without it."""
+    with suppress(JitidError):
+        record(ledger)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from jitid.ledger import seal as sealing
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import SqlAuditLog
 from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.model.ledger_rows import (
     Names,
 )
-
-if TYPE_CHECKING:
-    from jitid.ledger.seal import Seal
 
 Found = TypeVar("Found")
 
@@ -72,15 +68,6 @@ class View(SqlAuditLog):
     def settings(self) -> dict[str, str]:
         """Return what the ledger says of itself: `Names.of` reads it."""
         return dict(self.db.execute("SELECT name, value FROM setting", {}).fetchall())
-
-    @property
-    def seal(self) -> Seal | None:
-        """What says that the ledger was copied to another place, and is for reading alone."""
-        return self.once("seal", None, self._seal)
-
-    def _seal(self) -> Seal | None:
-        text = self.setting(sealing.SETTING) if self.sealed_as is None else self.sealed_as[0]
-        return None if text is None else sealing.read(text)
 
     def setting(self, name: str) -> str | None:
         """Return what the ledger's table of settings says under a name."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import FORMER_PROOF, judged_kinds
-from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.policy_request import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import normalise, parse_scope

@@ -7,19 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jitid.errors import ConfigurationError
-from jitid.policy.decision import (
-    DEFAULT_DENY,
-    EVALUATION_ERROR,
-    KIND_BY_NAME,
-    Decision,
-    Looks,
-    Misuse,
-    PolicyRequest,
-    Refusal,
-    Use,
-)
+from jitid.policy.decision import Decision, Looks, Misuse, Refusal, Use
 from jitid.policy.engine import cedarpy
 from jitid.policy.nesting import NESTED, too_deep
+from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME, PolicyRequest
 from jitid.policy.policy_text import (
     ALL_FACTS,
     MARKED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.policy_request import PolicyRequest
 
 
 class Entity(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from jitid.model.credential import FORMER_PROOF, MADE, Kind
 from jitid.policy.classes import KINDS
-from jitid.policy.decision import PROOFS, SENSITIVITIES
+from jitid.policy.policy_request import PROOFS, SENSITIVITIES
 from jitid.policy.syntax_tree import Tree, entity_of, expressions, operands, path_of, value_of
 from jitid.values.text import quote
 

@@ -7,8 +7,8 @@ from itertools import combinations, islice, product
 from shlex import quote as word
 from typing import Any, NamedTuple
 
-from jitid.policy.decision import SENSITIVITIES, PolicyRequest, Standing
 from jitid.policy.facts import has_purpose, local_time
+from jitid.policy.policy_request import SENSITIVITIES, PolicyRequest, Standing
 from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.policy.decision import PolicyRequest
 from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, Record
+from jitid.policy.policy_request import PolicyRequest
 from jitid.policy.policy_text import Rule
 
 if TYPE_CHECKING:

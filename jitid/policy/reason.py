@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jitid.policy.decision import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest, Refusal
+from jitid.policy.decision import Refusal
 from jitid.policy.facts import has_purpose
+from jitid.policy.policy_request import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 

@@ -28,7 +28,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copy_rows
+from jitid.ledger import copy_rows, seal
 from jitid.ledger.copy_rows import Source, Table
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres import home
@@ -321,7 +321,7 @@ def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(
         for world in (there, also):
             assert world.verify(alive.token).jti == alive.jti
             with world.ledger.glance() as snapshot:
-                assert snapshot.seal is None
+                assert seal.find(snapshot) is None
         transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
         for world in (there, also):
             must_be_sealed(world, second)

@@ -28,7 +28,7 @@ from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.ledger.transaction import Transaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
-from jitid.policy.decision import Standing
+from jitid.policy.policy_request import Standing
 from jitid.values.ids import approval_id
 from jitid.values.strict_json import loads
 from tests.backup.test_copy_ledger import copied

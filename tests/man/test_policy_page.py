@@ -16,8 +16,8 @@ from jitid.config.settings import zone
 from jitid.policy.cases import EXPECT, REQUEST, read_cases
 from jitid.policy.cedar import Policy
 from jitid.policy.check import check
-from jitid.policy.decision import STRANGERS, Standing
 from jitid.policy.default import default_files, example_files, schema
+from jitid.policy.policy_request import STRANGERS, Standing
 from jitid.policy.policy_text import read_rules
 from jitid.values.times import format_duration, format_time
 from tests.man.source import displays, items, plain, read, section

@@ -10,8 +10,8 @@ import pytest
 from jitid.config.settings import zone
 from jitid.policy.cases import Case, read_cases
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Standing
 from jitid.policy.default import example_files
+from jitid.policy.policy_request import Standing
 from jitid.policy.trial import Result, attempt, unreached
 from tests.policy.asking import PERMIT_ALL, policy
 

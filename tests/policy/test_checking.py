@@ -13,10 +13,10 @@ from jitid.errors import UsageError
 from jitid.model.credential import MADE, Kind, sort_of
 from jitid.policy.cedar import Policy
 from jitid.policy.check import Problem, check
-from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.default import default_files
 from jitid.policy.facts import FACTS
 from jitid.policy.impossible import RANGES, WORDS
+from jitid.policy.policy_request import PolicyRequest, Standing
 from jitid.policy.position import statements_of, tokens_of
 from jitid.values.names import check_delegator
 from tests.man.source import displays, read, section

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
 from jitid.policy.classes import EVERYTHING, KINDS, NOTHING, Classes, Names, classes_of
-from jitid.policy.decision import PolicyRequest
 from jitid.policy.default import default_files
+from jitid.policy.policy_request import PolicyRequest
 from tests.policy.asking import NOON, PERMIT_ALL, request
 from tests.policy.conditions import NAMES, conditions
 

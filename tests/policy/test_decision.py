@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest, Refusal
+from jitid.policy.decision import Refusal
 from jitid.policy.default import default_files
+from jitid.policy.policy_request import PolicyRequest
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, PERMIT_ISSUE, policy, request, requests
 
 READ_ONLY = """

@@ -7,9 +7,9 @@ from itertools import product
 import cedarpy
 import pytest
 
-from jitid.policy.decision import STRANGERS
 from jitid.policy.default import default_files, schema
 from jitid.policy.facts import FACTS
+from jitid.policy.policy_request import STRANGERS
 from tests.policy.asking import DEFAULT, KNOWN, policy, request
 
 HOUR, MINUTE = 3600, 60

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import STRANGERS, PolicyRequest, Standing
+from jitid.policy.policy_request import STRANGERS, PolicyRequest, Standing
 from tests.policy.asking import PERMIT_ALL, policy, request
 
 ALICE = Standing(known=True, groups=("oncall", "sre"), manager="user:bob")

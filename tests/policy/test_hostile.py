@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.policy_request import PolicyRequest
 from tests.policy.asking import DEFAULT, policy, request
 from tests.values.hostile import INTRUDERS, NAUGHTY
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import STRANGERS, PolicyRequest, Standing
+from jitid.policy.policy_request import STRANGERS, PolicyRequest, Standing
 from jitid.values.times import parse_duration, parse_time
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest, Standing, Use
+from jitid.policy.decision import Use
+from jitid.policy.policy_request import PolicyRequest, Standing
 from tests.policy.asking import DEFAULT, KNOWN, PERMIT_ALL, PERMIT_ISSUE, policy, request
 
 READS = """@id("reads") permit (principal, action == Action::"authorize", resource)

@@ -28,8 +28,8 @@ from jitid.operation import reach
 from jitid.operation.terms import Terms
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
+from jitid.policy.policy_request import PolicyRequest, Standing
 from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -16,8 +16,9 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.ledger.view import View
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Looks, PolicyRequest
+from jitid.policy.decision import Looks
 from jitid.policy.outcome import Outcome, outcome
+from jitid.policy.policy_request import PolicyRequest
 from jitid.system.time_zones import load, offsets
 
 if TYPE_CHECKING:

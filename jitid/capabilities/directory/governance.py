@@ -13,7 +13,7 @@ from jitid.model.credential import Kind, bare_kind
 from jitid.model.delegator import Delegator
 from jitid.model.directory import Entry
 from jitid.model.task import most_sensitive
-from jitid.policy.decision import STRANGERS, Standing
+from jitid.policy.policy_request import STRANGERS, Standing
 from jitid.values import audience, strict_json
 from jitid.values.scope import Scope, uncovered
 from jitid.values.text import label, operand, quote

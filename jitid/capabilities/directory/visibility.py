@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
-
-pass
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.model.task import TaskName
 from jitid.values.ids import parse_id

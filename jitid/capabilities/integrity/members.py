@@ -39,6 +39,7 @@ from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError
 from jitid.ledger import seal
 from jitid.ledger.seal import Seal
+from jitid.ledger.seal import find as find_seal
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
@@ -260,7 +261,7 @@ class Members:
             raise IntegrityError(
                 "the ledger does not say when it was restored, or its clock set back, as its events do"
             )
-        if self._snapshot.seal != self._seal:
+        if find_seal(self._snapshot) != self._seal:
             raise IntegrityError("the ledger is not sealed as its events say")
         if self._lasting:
             superseded, seq = next(iter(self._lasting.items()))

@@ -15,9 +15,8 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access.presented_store import REMEMBERED as PRESENTED
-from jitid.capabilities.integrity.remains import Remains
+from jitid.capabilities.integrity.remains import Remains, issued_parts, request_parts
 from jitid.capabilities.integrity.store import RowStore
-from jitid.capabilities.integrity.verify_pruned import issued_parts, request_parts
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.targets.store import OutsideStore

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from jitid.values import strict_json
+from jitid.values.ids import parse_approval_id
+
+if TYPE_CHECKING:
+    from jitid.model.approval import Approval
 
 SIDES = ("issues", "ends", "settlements", "uses", "approvals", "leaks", "closings", "proofs", "sightings")
 """What rows an event may account for: what it issued, ended, settled at targets, says was used or leaked, and more."""
@@ -33,3 +40,20 @@ class Remains:
         their time instead of an event, number and jti, of sightings their digest.
         """
         return {side: found.hexdigest() for side, found in self._hashes.items()}
+
+
+def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> list[bytes]:
+    """Return the parts of `Remains` for what was issued."""
+    parts: list[bytes] = []
+    for row in rows:
+        # What a target makes is confirmed later, and by an event of its own.
+        parts += (row[1], b"", b"") if at_target else (row[1], row[2] or b"", row[4] or b"")
+    return parts
+
+
+def request_parts(row: Approval, through: int) -> list[bytes]:
+    """Return the parts of `Remains` for a request."""
+    parts = [parse_approval_id(row.id)]
+    if row.ended_event is not None and row.ended_event <= through:
+        parts.append(strict_json.dumps([row.ended_as, row.ended_at, row.ended_event]).encode())
+    return parts

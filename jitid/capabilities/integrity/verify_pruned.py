@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.integrity.remains import Remains
+from jitid.capabilities.integrity.remains import Remains, issued_parts, request_parts
 from jitid.errors import IntegrityError
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.pruned import Pruned
 from jitid.ledger.select import KEPT, Gone
-from jitid.values import strict_json
-from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.prune_store import PruneStore
@@ -122,20 +120,3 @@ class PrunedMembers:
             raise IntegrityError(
                 "the ledger says of something that lived after it was pruned that it is gone"
             )
-
-
-def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> list[bytes]:
-    """Return the parts of `Remains` for what was issued."""
-    parts: list[bytes] = []
-    for row in rows:
-        # What a target makes is confirmed later, and by an event of its own.
-        parts += (row[1], b"", b"") if at_target else (row[1], row[2] or b"", row[4] or b"")
-    return parts
-
-
-def request_parts(row: Approval, through: int) -> list[bytes]:
-    """Return the parts of `Remains` for a request."""
-    parts = [parse_approval_id(row.id)]
-    if row.ended_event is not None and row.ended_event <= through:
-        parts.append(strict_json.dumps([row.ended_as, row.ended_at, row.ended_event]).encode())
-    return parts

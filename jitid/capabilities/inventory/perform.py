@@ -13,6 +13,7 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.ledger.seal import find as find_seal
 from jitid.ledger.seal import sealed
 from jitid.model.credential import is_taken_elsewhere
 from jitid.model.ledger_rows import Filter, Names
@@ -36,9 +37,10 @@ def inspect(
         raise UsageError("nothing is named", "give an id, or a token on standard input")
     reason = None
     try:
-        if snapshot.seal is not None:
+        seal = find_seal(snapshot)
+        if seal is not None:
             # What it was when the ledger was sealed can be read; what it is now, the other ledger knows.
-            raise InvalidCredentialError(sealed(snapshot.seal).message)
+            raise InvalidCredentialError(sealed(seal).message)
         introspection.judge(snapshot, credential, None)
     except InvalidCredentialError as error:
         reason = error.message

@@ -30,7 +30,8 @@ from jitid.model.request import IssueRequest, named
 from jitid.model.task import Task
 from jitid.operation.reach import Reach
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision, PolicyRequest
+from jitid.policy.decision import Decision
+from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.ids import IDENTITY, approval_id, new_uuid7, parse_approval_id, parse_id
 from jitid.values.text import label, quote

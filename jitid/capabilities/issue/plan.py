@@ -20,7 +20,8 @@ from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
 from jitid.operation import reach
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision, PolicyRequest
+from jitid.policy.decision import Decision
+from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.names import check_new_agent, spiffe_id

@@ -41,7 +41,8 @@ from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.task import Task
 from jitid.operation import reach
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision, PolicyRequest
+from jitid.policy.decision import Decision
+from jitid.policy.policy_request import PolicyRequest
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.scope import Scope, normalise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.report import sprawl_report
-from jitid.capabilities.sweep.evidence import Sight
+from jitid.capabilities.sweep.rule import Sight
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, sweep
 from jitid.ledger.contract import Ledger

@@ -11,9 +11,8 @@ from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity.perform import sign_head
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep import remedies
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-from jitid.capabilities.sweep.rule import Rule
+from jitid.capabilities.sweep.rule import Rule, Sight
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
 from jitid.capabilities.sweep.thresholds import Limits

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.sweep.evidence import Sight
-from jitid.capabilities.sweep.rule import scopes_of
+from jitid.capabilities.sweep.rule import Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import Entry

@@ -12,9 +12,8 @@ from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep import fix_proof
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
-from jitid.capabilities.sweep.rule import Rule
+from jitid.capabilities.sweep.rule import Rule, Sight
 from jitid.capabilities.sweep.run_rules import ends, found, reading_rows
 from jitid.errors import (
     ClockError,

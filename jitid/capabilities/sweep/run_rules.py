@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Coverage, Finding
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.sqlite.clock import jumped
 from jitid.model.ledger_condition import ClockReading

@@ -9,7 +9,7 @@ from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.evidence import Sight
+    from jitid.ledger.view import View
 
 _TABLES = {
     "asked_target": "target TEXT PRIMARY KEY, asked_at BIGINT NOT NULL, lists INTEGER NOT NULL",
@@ -27,12 +27,12 @@ _MATCH = """INSERT INTO matched
         ON CONFLICT (existing, credential) DO NOTHING"""
 
 
-def load(sight: Sight, observed: Observed) -> None:
+def load(view: View, observed: Observed) -> None:
     """Put what targets have told into the tables `asked_target`, `existing`, and `matched` with the ledger's own."""
     for table, columns in _TABLES.items():
-        _do(sight, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
-        _do(sight, f"DELETE FROM {table}")
-    fill = sight.snapshot.fill
+        _do(view, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
+        _do(view, f"DELETE FROM {table}")
+    fill = view.fill
     asked = ((one.target, one.asked_at, int(one.unseen is None)) for one in observed.seen)
     fill("asked_target", ("target", "asked_at", "lists"), asked)
     everything = [(one.target, each) for one in observed.seen for each in one.existing]
@@ -64,21 +64,8 @@ def load(sight: Sight, observed: Observed) -> None:
         for key in expected.get((target, each.name), ())
     }
     fill("matched", ("existing", "credential"), sorted(matched))
-    _do(sight, _MATCH)
+    _do(view, _MATCH)
 
 
-def told(sight: Sight, observed: Observed) -> None:
-    """Say what was examined, and what not."""
-    for why in observed.missed:
-        sight.missed(why)
-    if observed.seen:
-        count = sum(len(one.existing) for one in observed.seen)
-        where = "1 target" if len(observed.seen) == 1 else f"{len(observed.seen)} targets"
-        sight.examined(f"{count:,} credentials that exist at {where}")
-    unseen = [f"{one.target}: {one.unseen}" for one in observed.seen if one.unseen is not None]
-    if unseen:
-        sight.not_known("; ".join(unseen))
-
-
-def _do(sight: Sight, statement: str, **values: Any) -> None:  # noqa: ANN401 - whatever a driver takes
-    deque(sight.ask(statement, **values), maxlen=0)
+def _do(view: View, statement: str, **values: Any) -> None:  # noqa: ANN401 - whatever a driver takes
+    deque(view.ask(statement, values), maxlen=0)

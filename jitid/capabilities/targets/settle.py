@@ -13,7 +13,7 @@ from typing import NamedTuple
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
-from jitid.ledger import dependents
+from jitid.ledger import expiry
 from jitid.ledger.contract import Ledger
 from jitid.ledger.retry import change
 from jitid.ledger.transaction import Transaction
@@ -104,7 +104,7 @@ def settle(
         anything = bool(OutsideStore(snapshot).targets_open())
     if anything:
         # Targets must also end what rests on an expired line, although its row is still live.
-        dependents.record(ledger)
+        expiry.record(ledger)
     with ledger.read() as snapshot:
         now = snapshot.now
         names = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.trust import certificate_operations as ops
 from jitid.capabilities.trust import x509_authority
-from jitid.ledger import dependents, seal
+from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
     from jitid.operation.base import CertificateOperation
@@ -27,7 +27,7 @@ def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
             with ledger.read() as snapshot:
                 return x509_authority.bundle(snapshot, ledger.names)
         case ops.PublishRevocations(lifetime=lifetime):
-            dependents.try_to_record(ledger)
+            expiry.try_to_record(ledger)
             with ledger.read() as snapshot:
                 seal.must_not_be(snapshot)
                 return x509_authority.revocation_lists(

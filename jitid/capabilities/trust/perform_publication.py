@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid.capabilities.trust import publication
 from jitid.capabilities.trust import publication_operations as ops
 from jitid.errors import NotFoundError
-from jitid.ledger import dependents, seal
+from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
     from jitid.operation.base import PublicationOperation
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
     """Return the answer to one of them."""
     given = cast("ops.AnyPublicationOperation", operation)
-    dependents.try_to_record(inside.ledger)
+    expiry.try_to_record(inside.ledger)
     match given:
         case ops.MakePublication(kids=kids):
             return _documents(inside, kids)

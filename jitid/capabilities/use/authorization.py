@@ -23,7 +23,8 @@ from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
 from jitid.operation import reach
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
+from jitid.policy.decision import Decision, Misuse, Use
+from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
 from jitid.values.secret import Secret

@@ -17,8 +17,8 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
     from jitid.cli import options
-    from jitid.policy.decision import PolicyRequest
     from jitid.policy.outcome import Outcome
+    from jitid.policy.policy_request import PolicyRequest
 
 FIELDS = (
     "decision",

@@ -14,7 +14,7 @@ from jitid.model.credential import FORMER_PROOF, State, sort_of
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.model.task import SENSITIVITIES, check_task
-from jitid.policy import decision
+from jitid.policy import policy_request
 from jitid.system.processes import orphans
 from jitid.values.ids import parse_id
 from jitid.values.names import check_audience, check_delegator, check_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 1_000
 _ALL = 1 << 31
-PROOFS = (*decision.PROOFS, FORMER_PROOF)
+PROOFS = (*policy_request.PROOFS, FORMER_PROOF)
 
 
 def list_(

@@ -67,7 +67,7 @@ def scan(
 
         print_rules(given, rules, authority, searches=scans or install_hook or bool(paths))
         return
-    from jitid.cli.leak import scan_git, scan_request, scan_work
+    from jitid.cli.leak import scan_git, scan_rows, scan_work
 
     if install_hook:
         if scans:
@@ -76,12 +76,12 @@ def scan(
         return
     own = given.own_format(OWN_FORMATS)
     sorts = _sorts(only)
-    asked = scan_request.asked(given, own, fail_on, out)
+    asked = scan_rows.asked(given, own, fail_on, out)
     scan_git.check(
         commits or (), git=git, staged=staged, unreachable=unreachable, for_files=no_ignore or one_file_system
     )
     named = scan_git.named(paths or ()) if git or staged else paths or ()
-    action = scan_request.action(
+    action = scan_rows.action(
         given, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
     if staged:
@@ -103,7 +103,7 @@ def _sorts(only: list[str] | None) -> frozenset[str]:
 def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
     """Return what is searched. Raises UsageError."""
     from jitid.capabilities.scan.file_source import FileSource
-    from jitid.cli.leak.scan_request import own_folder
+    from jitid.cli.leak.scan_rows import own_folder
     from jitid.cli.read_input import check_one_stdin
 
     if not paths:

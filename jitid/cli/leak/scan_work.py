@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.scan.source import Source
     from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
     from jitid.cli.invocation import Globals
-    from jitid.cli.leak.scan_request import Action, Asked
+    from jitid.cli.leak.scan_rows import Action, Asked
     from jitid.model.sighting import Sighting
     from jitid.operation.authority import Authority
     from jitid.search.secret_shapes import Looks

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg.abc import Buffer
@@ -17,9 +17,6 @@ from psycopg.types.string import StrBinaryDumper
 
 from jitid.ledger.dialect import Dialect
 from jitid.ledger.postgres.failure import translated
-
-if TYPE_CHECKING:
-    from jitid.ledger.postgres.connection import Connection
 
 _PIECE = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)|\?|%")
 _JOINED = re.compile(r"\bCROSS JOIN (\w+(?: (?:AS )?\w+)?) ON\b")
@@ -201,7 +198,7 @@ class PostgresDialect(Dialect):
         self._new = set()
 
     def stream(
-        self, db: Connection, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
+        self, db: Any, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query that may have more of them than fit into memory."""
         # The driver has no cursors of the server within a pipeline.
@@ -213,9 +210,7 @@ class PostgresDialect(Dialect):
         except psycopg.Error as error:
             raise translated(error) from error
 
-    def insert(
-        self, db: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-    ) -> None:
+    def insert(self, db: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows, however many there are."""
         given = list(rows)
         if table in self.made:

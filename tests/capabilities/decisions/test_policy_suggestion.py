@@ -20,7 +20,7 @@ from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.cedar import Policy
 from jitid.policy.check import must_be_valid
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.policy_request import PolicyRequest
 from jitid.values.times import parse_time
 from tests.builders import NAMES, NOW, World, put
 from tests.capabilities.directory import pasts

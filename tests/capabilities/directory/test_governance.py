@@ -20,7 +20,7 @@ from jitid.errors import PolicyDeniedError
 from jitid.model.directory import Entry
 from jitid.model.request import RenewRequest
 from jitid.model.task import SENSITIVITIES
-from jitid.policy.decision import STRANGERS, Standing
+from jitid.policy.policy_request import STRANGERS, Standing
 from jitid.values.scope import Scope, uncovered
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps, loads

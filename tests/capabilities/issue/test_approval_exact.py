@@ -17,7 +17,7 @@ from jitid.model.target import StatedTarget
 from jitid.model.task import Task
 from jitid.operation.reach import Reach
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import STRANGERS, PolicyRequest
+from jitid.policy.policy_request import STRANGERS, PolicyRequest
 from tests.builders import DAY, NOW, request
 from tests.capabilities.issue.office import ISSUER, Office
 

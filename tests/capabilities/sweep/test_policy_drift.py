@@ -21,7 +21,7 @@ from jitid.ledger.view import View
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Filter
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.policy_request import PolicyRequest
 from jitid.values.ids import identity_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, policed
 from tests.capabilities.issue.office import PAY, POLICY, Office

@@ -10,9 +10,8 @@ from inspect import getdoc
 import pytest
 
 from jitid.capabilities.issue.operations import Renew
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
-from jitid.capabilities.sweep.rule import Group
+from jitid.capabilities.sweep.rule import Group, Sight
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Limits

@@ -8,9 +8,8 @@ from shlex import quote as word
 from jitid.capabilities.audit.audit_log import UnreadableHeadError
 from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.integrity.verify_log import begins_after, put_back
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import IntegrityError
 from jitid.model.chain import Chain, Walk, marks
 from jitid.model.event import BrokenChainError, Event, Head

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.capabilities.sweep.canary_result import Canary, Fate
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 
 _SAID = {
     Fate.SURVIVED: "what is revoked there still works",

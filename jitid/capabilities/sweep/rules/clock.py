@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.values.times import brief_duration, format_time
 
 TOLERANCE = 5

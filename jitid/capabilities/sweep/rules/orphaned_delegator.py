@@ -8,9 +8,8 @@ from operator import itemgetter
 from shlex import quote as word
 
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.values.times import format_time

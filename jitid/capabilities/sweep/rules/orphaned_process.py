@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, silent_from
 from jitid.system.processes import liveness, this_process

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, scopes_of
+from jitid.capabilities.sweep.rule import Group, Rule, Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.values.scope import Scope, common, normalise, uncovered
 from jitid.values.text import operand

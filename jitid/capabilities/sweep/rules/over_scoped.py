@@ -7,9 +7,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule, scopes_of
+from jitid.capabilities.sweep.rule import Group, Rule, Sight, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.values.scope import Scope, overlap
 from jitid.values.text import operand

@@ -8,9 +8,8 @@ from jitid.capabilities.decisions import replay
 from jitid.capabilities.decisions.replay import Drifted
 from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.sweep import refusals
-from jitid.capabilities.sweep.evidence import Sight
 from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.rule import Group, Rule
+from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import JitidError
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
