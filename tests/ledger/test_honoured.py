@@ -8,6 +8,7 @@ import pytest
 
 from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.store import CredentialChanges
+from jitid.ledger import expiry
 from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.transaction import Transaction
 from jitid.model.credential import State
@@ -94,9 +95,11 @@ def test_what_is_superseded_once_that_is_recorded(place: Place) -> None:
 @pytest.mark.parametrize(
     "how",
     [
-        lambda transaction: transaction.end(Selection(agents=("nobody",)), State.REVOKED),
-        lambda transaction: transaction.end(Selection(agents=("unsigned",)), State.REVOKED),
-        lambda transaction: transaction.close_due(100),
+        lambda transaction: CredentialChanges(transaction).end(Selection(agents=("nobody",)), State.REVOKED),
+        lambda transaction: CredentialChanges(transaction).end(
+            Selection(agents=("unsigned",)), State.REVOKED
+        ),
+        lambda transaction: expiry.close_due(transaction, 100),
     ],
     ids=["nothing", "what nobody signed", "what has expired"],
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from jitid.capabilities.directory import name_rights, ownership
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialChanges
-from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
+from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.mint import Mint, Settled, are_free, make, mint_of, names_of, new_ids, placed
 from jitid.capabilities.issue.plan import Plan
@@ -34,7 +34,7 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from jitid.issuers.targets import Chosen
     from jitid.ledger.transaction import Transaction
-    from jitid.ledger.view import View
+    from jitid.ledger.view import Found, View
 
 
 _UNNUMBERED = 0
@@ -136,9 +136,16 @@ class _Supposing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._snapshot, name)
 
-    def find_task(self, name: str, opener: str | None = None) -> Task | None:
-        """Return a task of the snapshot, or one that the list will open; that one has no number yet."""
-        return self._tasks.get((name, opener)) or TaskStore(self._snapshot).find_task(name, opener)
+    def once(
+        self,
+        kind: str,
+        key: Any,
+        ask: Callable[[], Found],
+        keep: Callable[[Found], bool] | None = None,  # noqa: ANN401 - a key is whatever the kind has
+    ) -> Found:
+        """Return what a store asks for: of tasks also one that the list will open, which has no number yet."""
+        supposed: Any = self._tasks.get(key) if kind == "task" else None
+        return self._snapshot.once(kind, key, ask, keep) if supposed is None else supposed
 
     def open(self, plan: Plan) -> None:
         """Add the task that a plan opens, if it opens one."""

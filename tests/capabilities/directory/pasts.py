@@ -59,7 +59,7 @@ uses = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["repo:a", "repo:b
 
 def database(transaction: Transaction) -> sqlite3.Connection:
     """Return where a transaction writes: what was used is on record before anything reports it."""
-    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]  # no protocol has it: tests alone may
+    db: sqlite3.Connection = transaction.db
     return db
 
 

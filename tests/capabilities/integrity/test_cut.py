@@ -278,7 +278,7 @@ def test_nothing_else_can_be_deleted(world: World, tmp_path: Path) -> None:
     done = cut(world, tmp_path)
     for number in (done.through + 1, 1):
         with pytest.raises(JitidError, match="append-only"), world.ledger.write() as transaction:
-            transaction._db.execute(f"DELETE FROM audit_event WHERE seq = {number}")  # type: ignore[attr-defined]
+            transaction.db.execute(f"DELETE FROM audit_event WHERE seq = {number}")
 
 
 def test_a_file_that_does_not_have_what_was_written_stops_the_cut(

@@ -127,7 +127,7 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> l
 
 def _database(transaction: Transaction) -> sqlite3.Connection:
     """Return where a transaction writes: histories have pasts that no command makes."""
-    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]  # no protocol has it: tests alone may
+    db: sqlite3.Connection = transaction.db
     return db
 
 

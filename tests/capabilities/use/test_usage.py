@@ -20,6 +20,7 @@ from jitid.errors import IntegrityError
 from jitid.ledger import policies
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.ledger.transaction import Transaction
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import loads
@@ -252,7 +253,7 @@ def test_many_actions_are_decided_before_the_lock_also_where_nobody_else_writes(
     decided: list[bool] = []
 
     def spy(view: Any, *rest: Any) -> usage.Foreseen:
-        decided.append(hasattr(view, "add_uses"))
+        decided.append(isinstance(view, Transaction))
         return foresee(view, *rest)
 
     foresee = usage.foresee
