@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-UPWARD: set[str] = {
-    "keys/keyring -> issuers/openbao/transit",
-    "mcp/methods -> cli/invocation",
-    "mcp/session -> cli/confirm",
-    "mcp/session -> cli/invocation",
-    "mcp/session -> cli/issue/request_input",
-    "mcp/session -> cli/read_input",
-}
+UPWARD: set[str] = set()
 """Imports of a folder above."""
 
 CIRCLES: set[str] = set()
@@ -37,14 +30,9 @@ TALK: set[str] = {
 """Files that write to standard output or error."""
 
 PROTOCOLS: set[str] = {
-    "authority/wire/shapes:Shape",
-    "backup/archive:Sink",
     "capabilities/run/token_place:TokenPlace",
-    "issuers/target_issuer:OutsideIssuer",
-    "ledger/copy_rows:Store",
+    "capabilities/scan/source:Source",
+    "ledger/copy_rows:Source",
     "ledger/copy_rows:Target",
-    "model/acceptance:TwoFacts",
-    "model/ledger_condition:Condition",
-    "server/thread_pool:Place",
 }
 """Protocols with one implementation."""

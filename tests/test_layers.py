@@ -69,7 +69,6 @@ STATEMENT = re.compile(
 )
 
 TALKERS = re.compile(r"(cli|server|mcp)/.*|system/output|__main__")
-PROTOCOLS_KEPT = frozenset({"Authority", "Ledger", "Issuer", "Delivery", "Source"})
 
 
 @cache
@@ -216,25 +215,52 @@ def test_few_folders_talk_to_people() -> None:
     assert found == TALK
 
 
+def _members(node: ast.ClassDef) -> set[str]:
+    """Return the names of methods and fields that a class states itself."""
+    methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    fields = {
+        each.target.id
+        for each in node.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    }
+    return methods | fields
+
+
 def test_a_protocol_has_several_implementations() -> None:
     """A protocol with one implementation is that class, said twice."""
-    found = {
-        f"{name}:{node.name}"
+    classes = {
+        f"{name}:{node.name}": node
         for name in modules()
         for node in ast.walk(tree(name))
         if isinstance(node, ast.ClassDef)
-        and node.name not in PROTOCOLS_KEPT
-        and any(
-            (isinstance(base, ast.Name) and base.id == "Protocol")
-            or (
-                isinstance(base, ast.Subscript)
-                and isinstance(base.value, ast.Name)
-                and base.value.id == "Protocol"
-            )
-            for base in node.bases
+    }
+    protocols = {
+        name
+        for name, node in classes.items()
+        if any(
+            isinstance(base, ast.Name) and base.id == "Protocol"
+            for each in node.bases
+            for base in (each, each.value if isinstance(each, ast.Subscript) else each)
         )
     }
-    assert found == PROTOCOLS
+    by_name = {name.partition(":")[2]: node for name, node in classes.items()}
+
+    def everything(node: ast.ClassDef) -> set[str]:
+        """Return the members of a class with those of its bases."""
+        bases = [by_name[each.id] for each in node.bases if isinstance(each, ast.Name) and each.id in by_name]
+        return _members(node).union(*map(everything, bases))
+
+    lonely = {
+        protocol
+        for protocol in protocols
+        if sum(
+            everything(node) >= everything(classes[protocol])
+            for name, node in classes.items()
+            if name not in protocols
+        )
+        < 2
+    }
+    assert lonely == PROTOCOLS
 
 
 def test_only_the_command_line_knows_typer() -> None:

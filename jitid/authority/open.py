@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.issuers.targets import Targets
+    from jitid.keys.engine import Engine
     from jitid.keys.keyring import Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.model.check import Check
@@ -584,12 +585,20 @@ def keyring_of(config: Config, path: str) -> Keyring:
         from jitid.ledger.postgres import home
 
         found = home.keyring(path)
-    found.transit = lambda name: _transit(config, name)
+    found.transit = lambda name: _engine(config, name)
     return found
 
 
 _TRANSITS: dict[tuple[int, str], Transit] = {}
 """Those that this process has asked, by its id and their names: a child asks over connections of its own."""
+
+
+def _engine(config: Config, name: str) -> Engine:
+    """Return the transit engine of a target, as the keyring uses it. Raises UsageError and ConfigurationError."""
+    from jitid.keys.engine import Engine
+
+    transit = _transit(config, name)
+    return Engine(transit.choose, transit.sign)
 
 
 def _transit(config: Config, name: str) -> Transit:

@@ -14,7 +14,7 @@ from jitid.system.files import check_private, sync_folder, write_private
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-    from jitid.issuers.openbao.transit import Transit
+    from jitid.keys.engine import Engine
 
 _SEED_BYTES = 32
 _MOST_BYTES = 512
@@ -84,7 +84,7 @@ class Keyring:
         """Take the folder; `others` says that the ledger is shared with machines that have keys of their own."""
         self._folder = self.folder = folder
         self.others = others
-        self.transit: Callable[[str], Transit] | None = None
+        self.transit: Callable[[str], Engine] | None = None
         """Opens the target of a name, for keys that never leave one."""
         self._signers: dict[str, Signer] = {}
 
@@ -305,7 +305,7 @@ class Keyring:
         signer.sign_all, signer.elsewhere = sign_all, where.place
         return signer
 
-    def _transit(self, target: str) -> Transit:
+    def _transit(self, target: str) -> Engine:
         if self.transit is None:
             raise ConfigurationError(
                 f"the signing key is kept by the target {target}, which cannot be asked from here; nothing was changed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid import __version__
 from jitid.errors import JitidError
@@ -12,9 +12,6 @@ from jitid.mcp.messages import MessageError, Request
 from jitid.mcp.session import Session
 from jitid.mcp.tools import TOOLS
 from jitid.system import output
-
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Globals
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions of the protocol that are spoken, the oldest first; a client that wants another is offered the last."""
@@ -30,8 +27,8 @@ _INSTRUCTIONS = (
 class Server:
     """Answers one client."""
 
-    def __init__(self, given: Globals, session: Session) -> None:
-        self._given = given
+    def __init__(self, session: Session, *, debug: bool) -> None:
+        self._debug = debug
         self._session = session
         self._version: str | None = None
         """What was agreed on."""
@@ -99,7 +96,7 @@ class Server:
             # What a tool refuses is for the agent to read, not for its client (MCP, "Error Handling" of tools).
             return {**_content({"error": tool_answers.refusal(error)}), "isError": True}
         except Exception as error:
-            if self._given.debug:
+            if self._debug:
                 raise
             output.say(f"jitid: error: internal error: {type(error).__name__}; this is a bug")
             raise MessageError(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.authority.confirm import confirm_quietly
+from jitid.authority.hand_out import hand_out
 from jitid.authority.open import as_holder, open_authority
 from jitid.capabilities.identity.operations import HandBack, Revoke
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue.operations import Issue
-from jitid.cli import read_input
-from jitid.cli.confirm import confirm_quietly
-from jitid.cli.issue.request_input import hand_out, request_from
+from jitid.capabilities.issue.parse_request import request_from
 from jitid.errors import (
     ExitStatus,
     InvalidCredentialError,
@@ -36,7 +36,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli.invocation import Globals
+    from jitid.config.effective import Config
     from jitid.model.request import IssueRequest
     from jitid.operation.authority import Authority
     from jitid.values.secret import Secret
@@ -50,12 +50,27 @@ _TOLD = 10
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
+class Host(NamedTuple):
+    """What the command that serves the agent supplies to its session."""
+
+    config: Callable[[], Config]
+    accept_clock: bool
+    token: Callable[[], Secret]
+    """Reads the agent's own token: anew each time, as `run` renews it in place."""
+    warn: Callable[[str], None]
+    command: Callable[[str], str]
+    """Returns a command with the options that name the same configuration."""
+    debug: bool
+    """Whether an internal error is raised instead of answered."""
+
+
 class Session:
     """The agent whose own credential is in a file, from the beginning of its server to the end."""
 
-    def __init__(self, given: Globals, token_file: str, limits: Limits) -> None:
-        self._given = given
-        self._token_file = token_file
+    def __init__(self, host: Host, limits: Limits) -> None:
+        self._host = host
+        self.status: int | None = None
+        """The exit status, where not all that was handed out could be revoked at the end."""
         self._limits = limits
         self._pace = Pace(limits.rate, time.monotonic)
         self.handed = HandedOut()
@@ -77,7 +92,7 @@ class Session:
         from jitid.model.check import UnexaminedError
 
         try:
-            return {"confinement": examine(self._given.config()).confinement.value}
+            return {"confinement": examine(self._host.config()).confinement.value}
         except UnexaminedError:
             return {}
 
@@ -88,7 +103,7 @@ class Session:
             arguments = {**arguments, "agent": self._own().credential.agent}
         request = self._request(arguments)
         try:
-            preview = Issue(requests=(request,), dry_run=True, accept_clock=self._given.accept_clock)
+            preview = Issue(requests=(request,), dry_run=True, accept_clock=self._host.accept_clock)
             (foreseen,) = self._perform(preview, request.parent)
         except PolicyDeniedError as denial:
             return tool_answers.denial(denial)
@@ -120,16 +135,16 @@ class Session:
         token = self._own_token()
         self._must_have_a_turn()
         operation = HandBack(
-            token=token, id=named, reason="handed back", accept_clock=self._given.accept_clock
+            token=token, id=named, reason="handed back", accept_clock=self._host.accept_clock
         )
         done = self._perform(operation, token)
         self.handed.drop(done.id)
         if done.ended.unsettled:
             # The agent may have ended itself, and asks for nothing any more.
             with self._opened() as authority:
-                confirm_quietly(self._given, authority, done.ended)
+                confirm_quietly(authority, done.ended, self._host.warn)
         if done.ended.unproved is not None:
-            self._given.warn(
+            self._host.warn(
                 f"it is not proved that the ledger refuses what leaked of {done.id}: {done.ended.unproved}"
             )
         return tool_answers.handed_back(done)
@@ -149,13 +164,19 @@ class Session:
         self.handed.close()
 
     def _issue(self, request: IssueRequest) -> Issued:
-        operation = Issue(requests=(request,), accept_clock=self._given.accept_clock)
+        operation = Issue(requests=(request,), accept_clock=self._host.accept_clock)
         with self._opened() as authority:
             # What has been made must be known here before a signal can end the process.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             try:
                 (issued,) = self._asked(authority, operation, request.parent)
-                hand_out(self._given, authority, [issued], lambda: self.handed.add(issued))
+                hand_out(
+                    authority,
+                    [issued],
+                    lambda: self.handed.add(issued),
+                    warn=self._host.warn,
+                    command=self._host.command,
+                )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return issued
@@ -163,16 +184,16 @@ class Session:
     def _revoke(self, doomed: list[Handed]) -> None:
         ids = tuple(one.id for one in doomed)
         try:
-            authority = open_authority(self._given.config())
+            authority = open_authority(self._host.config())
             ended = authority.perform(
                 Revoke(
                     selection=Selection(ids=ids),
                     reason="its MCP server ended",
                     most=None,
-                    accept_clock=self._given.accept_clock,
+                    accept_clock=self._host.accept_clock,
                 )
             )
-            confirm_quietly(self._given, authority, ended)
+            confirm_quietly(authority, ended, self._host.warn)
         except Exception as error:  # noqa: BLE001 - nobody else could tell the user which ones live on
             reason, status = type(error).__name__, ExitStatus.BUG
             if isinstance(error, JitidError):
@@ -183,11 +204,11 @@ class Session:
                 if len(ids) <= _TOLD
                 else "jitid list --process gone --field id | jitid revoke --ids-file -"
             )
-            self._given.warn(
+            self._host.warn(
                 f"{len(ids)} of the identities that were handed out could not be ended: {reason}; the last one lives "
-                f"until {last}: {self._given.command(which)}"
+                f"until {last}: {self._host.command(which)}"
             )
-            self._given.status = status
+            self.status = status
 
     def _request(self, arguments: Mapping[str, Any]) -> IssueRequest:
         """Return the request that the arguments of a tool make. Raises UsageError."""
@@ -198,7 +219,7 @@ class Session:
             "kind": None,
             "scope": arguments.get("scopes"),
             # A remote authority does not know the client's settings: without an audience it makes an identity token.
-            "audience": arguments.get("audiences") or list(self._given.config().many("audience")),
+            "audience": arguments.get("audiences") or list(self._host.config().many("audience")),
             "ttl": arguments.get("ttl"),
             "purpose": arguments.get("purpose"),
             "sensitivity": None,
@@ -216,13 +237,12 @@ class Session:
         return found
 
     def _own_token(self) -> Secret:
-        # Anew each time: `run` renews it in place.
-        return read_input.token(self._token_file, "the agent's own token")
+        return self._host.token()
 
     @contextmanager
     def _opened(self) -> Iterator[Authority]:
         """Open the authority for one call, as a command does: today's policy counts, and the ledger that is there."""
-        authority = open_authority(self._given.config(), patience=_PATIENCE)
+        authority = open_authority(self._host.config(), patience=_PATIENCE)
         try:
             yield authority
         finally:
@@ -236,7 +256,7 @@ class Session:
         """Ask as the agent, by its own token: beside a ledger too, which the server has and its agent has not."""
         assert token is not None
         try:
-            return as_holder(self._given.config(), authority, token).perform(operation)
+            return as_holder(self._host.config(), authority, token).perform(operation)
         except InvalidCredentialError as error:
             # Only the agent's own credential is ever presented.
             raise _not_valid(error.message) from error

@@ -139,9 +139,9 @@ class _Supposing:
     def once(
         self,
         kind: str,
-        key: Any,
+        key: Any,  # noqa: ANN401 - each kind has keys of its own
         ask: Callable[[], Found],
-        keep: Callable[[Found], bool] | None = None,  # noqa: ANN401 - a key is whatever the kind has
+        keep: Callable[[Found], bool] | None = None,
     ) -> Found:
         """Return what a store asks for: of tasks also one that the list will open, which has no number yet."""
         supposed: Any = self._tasks.get(key) if kind == "task" else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.confirm import settle_event
 from jitid.authority.open import open_authority
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, Stated
 from jitid.capabilities.inventory.task_sharing import check_shared
 from jitid.cli import record_rows
-from jitid.cli.confirm import settle_event
 from jitid.cli.directory import agent_rows
 from jitid.cli.identity import revoke
 from jitid.cli.identity.list import limit_of
@@ -77,7 +77,7 @@ def register(
     if kept.ended:
         was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
         given.note(f"ended {was} that had its name before")
-        settle_event(given, authority, kept.event)
+        settle_event(authority, kept.event, given.warn)
 
 
 def change(
@@ -265,7 +265,7 @@ def _withdraw(
         done = authority.perform(
             kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=given.accept_clock)
         )
-        settle_event(given, authority, done.ended.event)
+        settle_event(authority, done.ended.event, given.warn)
     if given.field is None and given.format_name() is None:
         output.write(agent_rows.sentence(done, verb, dry_run=dry_run) + "\n")
         return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.confirm import settle_event
 from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.capabilities.directory import reconcile
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.cli import record_rows
 from jitid.cli.ask import can_ask, confirm
-from jitid.cli.confirm import settle_event
 from jitid.cli.directory import delegator_rows, roster_file
 from jitid.cli.identity.revoke import check_reason, most_of, unproved
 from jitid.cli.invocation import Globals
@@ -85,7 +85,7 @@ def import_(
     authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
     done = _perform(given, authority, operation)
     if not dry_run:
-        settle_event(given, authority, done.event)
+        settle_event(authority, done.event, given.warn)
     _tell(given, done, dry_run=dry_run)
 
 

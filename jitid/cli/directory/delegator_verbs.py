@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.confirm import settle_event
 from jitid.authority.open import open_authority, open_or_create_authority
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Stated
 from jitid.cli import record_rows
-from jitid.cli.confirm import settle_event
 from jitid.cli.directory import delegator_rows
 from jitid.cli.directory.delegator_rows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
 from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
@@ -160,7 +160,7 @@ def disable(
     authority = open_authority(given.config())
     done = _disable(given, authority, operation)
     if not dry_run:
-        settle_event(given, authority, done.event)
+        settle_event(authority, done.event, given.warn)
     if given.field is not None or given.format_name() is not None:
         row = delegator_rows.disabled(done, keep_live=keep_live, dry_run=dry_run)
         given.show(View("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(given, row)], one=True))

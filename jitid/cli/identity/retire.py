@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.confirm import confirm
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Retire
-from jitid.cli.confirm import confirm
 from jitid.cli.identity.revoke import FIELDS, check_reason, tell
 from jitid.cli.invocation import Globals
 from jitid.model.task import check_task

@@ -138,9 +138,9 @@ class Hold:
                 )
             )
             if ended.unsettled:
-                from jitid.cli.confirm import confirm_quietly
+                from jitid.authority.confirm import confirm_quietly
 
-                confirm_quietly(self._given, authority, ended)
+                confirm_quietly(authority, ended, self._given.warn)
         except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._given.warn(

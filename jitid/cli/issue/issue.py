@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
 from jitid.cli import hints, read_input
 from jitid.cli.invocation import Globals
-from jitid.cli.issue.request_input import FIELDS, expect, hand_out, row_of, stated_request
+from jitid.cli.issue.request_input import FIELDS, expect, row_of, stated_request
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.formats.secret_text import ended, files_of, paths_of, text_of, usable_until
 from jitid.system import output
@@ -155,7 +156,7 @@ def issue(
         from jitid.cli.issue import wait_approval
 
         authority, (issued,) = wait_approval.approved(given, authority, denial, operation, patience)
-    hand_out(given, authority, [issued], lambda: _show(given, issued, out))
+    hand_out(authority, [issued], lambda: _show(given, issued, out), warn=given.warn, command=given.command)
     for note in issued.notes:
         given.note(note)
     if replaced is not None:

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.parse_request import request_from
 from jitid.cli import input_lines, read_input
 from jitid.cli.ask import can_ask, confirm
-from jitid.cli.issue.request_input import hand_out, request_from, row_of
+from jitid.cli.issue.request_input import row_of
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
 from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
@@ -149,7 +151,7 @@ def _hand_out(
     notes: dict[str, int],
 ) -> None:
     text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
-    hand_out(given, authority, issued, lambda: output.write(text))
+    hand_out(authority, issued, lambda: output.write(text), warn=given.warn, command=given.command)
     for one in issued:
         for note in one.notes:
             notes[note] = notes.get(note, 0) + 1

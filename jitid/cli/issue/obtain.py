@@ -6,12 +6,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.confirm import AT_ONCE
+from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_authority, open_for_issue
 from jitid.capabilities.issue.operations import AbandonAttachment, Attach, Issue
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.targets.operations import Settle
-from jitid.cli.confirm import AT_ONCE
-from jitid.cli.issue.request_input import hand_out, stated_request
+from jitid.cli.issue.request_input import stated_request
 from jitid.errors import JitidError, NotFoundError, OutputError, UsageError
 from jitid.model.request import AttachRequest
 from jitid.operation.reach import LISTED
@@ -126,7 +127,7 @@ def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
         def fail() -> None:
             raise failure
 
-        hand_out(given, open_authority(given.config()), [issued], fail)
+        hand_out(open_authority(given.config()), [issued], fail, warn=given.warn, command=given.command)
 
 
 def abandon(given: Globals, jti: str) -> bool:

@@ -7,15 +7,17 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue
 from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.parse_request import parse_may_act
 from jitid.capabilities.run import child as children
 from jitid.capabilities.run.supervision import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
 from jitid.cli import read_input
 from jitid.cli.invocation import Globals
 from jitid.cli.issue.hold import Hold
-from jitid.cli.issue.request_input import hand_out, parse_may_act, stated_request
+from jitid.cli.issue.request_input import stated_request
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.system import output, programs
@@ -166,7 +168,13 @@ def run(
             from jitid.cli.issue import wait_approval
 
             authority, (issued,) = wait_approval.approved(given, authority, denial, operation, patience)
-        hand_out(given, authority, [issued], lambda: started.start(issued, request))
+        hand_out(
+            authority,
+            [issued],
+            lambda: started.start(issued, request),
+            warn=given.warn,
+            command=given.command,
+        )
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.
         # It is for the start; what the command does takes its own time.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.authority.confirm import AT_ONCE
 from jitid.authority.open import open_authority
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.run.delivery.choose_delivery import own_way
@@ -14,7 +15,6 @@ from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
 from jitid.capabilities.run.delivery.plain_files import PREFIX, Files, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Settle
-from jitid.cli.confirm import AT_ONCE
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secret_text import text_of, usable_until

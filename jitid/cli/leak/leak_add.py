@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.authority.confirm import must_be_confirmed
 from jitid.authority.open import open_authority, room
 from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.leak.leaks import LeakReport, check_source
 from jitid.capabilities.leak.operations import AddLeaks
 from jitid.capabilities.leak.trace_result import first_of
 from jitid.cli import record_rows
-from jitid.cli.confirm import must_be_confirmed
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke_many
 from jitid.cli.identity.revoke import check_reason, most_of, row, sentence

@@ -397,7 +397,7 @@ class _Work:
         if self._failure is not None:
             raise self._failure
         if self._ended is not None:
-            from jitid.cli.confirm import must_be_confirmed
+            from jitid.authority.confirm import must_be_confirmed
 
             must_be_confirmed(self._ended)
         if self._telling.incomplete:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.authority import confirm
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.operations import Revoke
 from jitid.capabilities.trust.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
-from jitid.cli import confirm, record_rows
+from jitid.cli import record_rows
 from jitid.cli.identity.revoke import FIELDS as FORESEEN
 from jitid.cli.identity.revoke import check_reason, most_of, tell, unproved
 from jitid.cli.invocation import Globals
@@ -135,7 +136,7 @@ def revoke(
     if change.unproved is not None:
         given.warn(unproved(change.unproved))
     # Whoever held a token of that key may hold more, made at targets.
-    confirm.settle_event(given, authority, change.event)
+    confirm.settle_event(authority, change.event, given.warn)
     if given.field is None and given.format_name() is None:
         output.write(_sentence(change))
         return

@@ -38,7 +38,7 @@ def mcp(
     from jitid.mcp import messages
     from jitid.mcp.agent_limits import Limits
     from jitid.mcp.methods import Server
-    from jitid.mcp.session import Session
+    from jitid.mcp.session import Host, Session
 
     given.expect_own_form("json")
     limits = Limits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
@@ -52,8 +52,16 @@ def mcp(
     given.config()
     # It waits for as long as its client lives, and each answer has its own time.
     time_limit.lift()
-    session = Session(given, token_file, limits)
-    server = Server(given, session)
+    host = Host(
+        given.config,
+        given.accept_clock,
+        lambda: read_input.token(token_file, "the agent's own token"),
+        given.warn,
+        given.command,
+        given.debug,
+    )
+    session = Session(host, limits)
+    server = Server(session, debug=given.debug)
     if os.isatty(0):
         given.note("waiting for a client's messages on standard input, each on a line of its own")
     try:
@@ -68,6 +76,7 @@ def mcp(
             session.end()
         finally:
             session.end()
+            given.status = given.status if session.status is None else session.status
 
 
 def _number(stated: int | None, option: str, usual: int) -> int:

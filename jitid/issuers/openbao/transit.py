@@ -6,11 +6,12 @@ import base64
 import binascii
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.openbao.bao import Call, OpenBao
 from jitid.issuers.openbao.reply import plain, unclear
+from jitid.keys.engine import Version
 from jitid.model.target import Target
 
 _TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
@@ -19,14 +20,6 @@ _BATCH = 200
 """So many messages are signed by one request: OpenBao takes no more than a thousand texts in one."""
 _TURNS = 8
 """So many versions at most are made for one that can be used."""
-
-
-class Version(NamedTuple):
-    """One version of a key of the engine."""
-
-    number: int
-    public: bytes
-    """As the ledger keeps it: 32 raw bytes, or an uncompressed point."""
 
 
 class Transit:

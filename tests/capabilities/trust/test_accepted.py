@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
+from jitid.authority import confirm
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -29,7 +30,6 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust import offline, rotation
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
-from jitid.cli import confirm
 from jitid.cli.identity import inspect as inspecting
 from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak import leak_rows, leak_timeline, timeline_rows

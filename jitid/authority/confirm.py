@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.targets.settle import Left
-    from jitid.cli.invocation import Globals
     from jitid.operation.authority import Authority
 
 AT_ONCE = 20
@@ -106,25 +106,23 @@ def _told(left: Left) -> str:
     return f"{left.jti} at {safe(left.target)} ({left.settlement}: {safe(left.seen)}{until}{again})"
 
 
-def settle_event(given: Globals, authority: Authority, event: int | None) -> None:
+def settle_event(authority: Authority, event: int | None, warn: Callable[[str], None]) -> None:
     """Ask targets to end what an event has ended, and warn of what they have not confirmed."""
     if event is None:
         return
     try:
         settled = authority.perform(Settle(event=event, waiting=True, limit=AT_ONCE))
     except JitidError as error:
-        given.warn(f"what has ended may still work at targets: {error.message}")
+        warn(f"what has ended may still work at targets: {error.message}")
         return
     if settled.open or settled.unsupported:
         told = "; ".join(_told(one) for one in settled.left[:_SHOWN])
-        given.warn(
-            f"{settled.open + settled.unsupported} of what has ended may still work at targets: {told}"
-        )
+        warn(f"{settled.open + settled.unsupported} of what has ended may still work at targets: {told}")
 
 
-def confirm_quietly(given: Globals, authority: Authority, ended: Ended) -> None:
+def confirm_quietly(authority: Authority, ended: Ended, warn: Callable[[str], None]) -> None:
     """Ask targets to end what has ended, and warn of what they have not confirmed."""
     try:
         must_be_confirmed(confirm(authority, ended))
     except PartialError as error:
-        given.warn(error.message)
+        warn(error.message)

@@ -1,0 +1,58 @@
+"""Secrets that were just made, handed to their caller or revoked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.identity.operations import Revoke
+from jitid.errors import JitidError, OutputError, StorageError
+from jitid.model.ledger_rows import Selection
+from jitid.system import time_limit
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jitid.capabilities.issue.issuance import Issued
+    from jitid.operation.authority import Authority
+
+
+def hand_out(
+    authority: Authority,
+    issued: Sequence[Issued],
+    show: Callable[[], None],
+    *,
+    warn: Callable[[str], None],
+    command: Callable[[str], str],
+) -> None:
+    """Show secrets that were just made; whatever comes in between, none of them works without having been shown.
+
+    Raises:
+        OutputError: they could not be written, and were revoked.
+        StorageError: they could not be revoked either.
+
+    """
+    try:
+        show()
+    except BaseException as error:
+        ids = tuple(credential.jti for one in issued for credential in one.credentials)
+        time_limit.take_back()
+        try:
+            ended = authority.perform(
+                Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
+            )
+            if ended.unsettled:
+                from jitid.authority.confirm import confirm_quietly
+
+                confirm_quietly(authority, ended, warn)
+        except JitidError as failure:
+            which = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
+            raise StorageError(
+                f"what was just made could be neither handed out nor revoked: {failure.message}",
+                f"end it before it expires at {format_time(issued[0].expires_at)}: "
+                f"{command(f'jitid revoke {which}')}",
+            ) from error
+        if isinstance(error, OutputError):
+            what = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"
+            error.add(f"{what} revoked")
+        raise

@@ -1,0 +1,81 @@
+"""A request, from what a command line or an agent states as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import UsageError
+from jitid.model.credential import Kind, named_kind, parse_kind
+from jitid.model.request import IssueRequest, MayAct
+from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
+from jitid.values.audience import check_reach
+from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.scope import parse_scope
+from jitid.values.text import quote
+from jitid.values.times import parse_duration, parse_moment
+
+if TYPE_CHECKING:
+    from jitid.values.secret import Secret
+
+
+def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
+    """Return a request from what was stated as text.
+
+    Raises:
+        UsageError: a value cannot be meant.
+
+    """
+    deadline = deadline_after = None
+    if stated["deadline"] is not None:
+        deadline, deadline_after = parse_moment(stated["deadline"], "the deadline", "the task's opening")
+    sensitivity = stated["sensitivity"]
+    if sensitivity is not None and sensitivity not in SENSITIVITIES:
+        raise UsageError(
+            f"{quote(sensitivity)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}"
+        )
+    kind, template = parse_kind(stated["kind"] or Kind.JWT.value)
+    purpose = stated["purpose"]
+    if purpose is not None and len(purpose) > MAX_PURPOSE:
+        raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
+    return IssueRequest(
+        task=None if stated["task"] is None else check_task(stated["task"]),
+        delegator=None if stated["delegator"] is None else check_delegator(stated["delegator"]),
+        agent=check_name(stated["agent"], "agent"),
+        kind=kind,
+        scopes=tuple(parse_scope(text) for text in stated["scope"] or ()),
+        audiences=tuple(dict.fromkeys(check_audience(text) for text in stated["audience"] or ())),
+        may_audience=tuple(dict.fromkeys(check_reach(text) for text in stated.get("may_audience") or ())),
+        may_act=tuple(parse_may_act(text) for text in stated.get("may_act") or ()),
+        ttl=None if stated["ttl"] is None else parse_duration(stated["ttl"]),
+        purpose=purpose,
+        sensitivity=sensitivity,
+        deadline=deadline,
+        deadline_after=deadline_after,
+        details=tuple(_detail(text) for text in stated["detail"] or ()),
+        parent=parent,
+        template=template,
+        may_kind=tuple(named_kind(*parse_kind(text)) for text in stated.get("may_kind") or ()),
+    )
+
+
+def _detail(text: str) -> str:
+    from jitid.values import strict_json
+
+    try:
+        detail = strict_json.loads(text, "the detail")
+    except strict_json.StrictJSONError as error:
+        raise UsageError(
+            str(error), 'a detail is a JSON object with a type, such as {"type":"payment"}'
+        ) from error
+    if not isinstance(detail, dict) or not isinstance(detail.get("type"), str) or not detail["type"]:
+        raise UsageError(
+            "a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2"
+        )
+    return strict_json.dumps(detail)
+
+
+def parse_may_act(text: str) -> MayAct:
+    """Return a caller that may exchange a token, from WHO[=AUDIENCE,...]. Raises UsageError."""
+    caller, equals, audiences = text.partition("=")
+    named = tuple(check_reach(one) for one in audiences.split(",")) if equals else ()
+    return MayAct(check_delegator(caller), named)
