@@ -29,10 +29,5 @@ TALK: set[str] = {
 }
 """Files that write to standard output or error."""
 
-PROTOCOLS: set[str] = {
-    "capabilities/run/token_place:TokenPlace",
-    "capabilities/scan/source:Source",
-    "ledger/copy_rows:Source",
-    "ledger/copy_rows:Target",
-}
+PROTOCOLS: set[str] = set()
 """Protocols with one implementation."""

@@ -217,13 +217,16 @@ def test_few_folders_talk_to_people() -> None:
 
 def _members(node: ast.ClassDef) -> set[str]:
     """Return the names of methods and fields that a class states itself."""
-    methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-    fields = {
-        each.target.id
-        for each in node.body
-        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
-    }
-    return methods | fields
+    stated = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    for each in ast.walk(node):
+        targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and each in node.body:
+                stated.add(target.id)
+            elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                # What `__init__` sets.
+                stated |= {target.attr} if target.value.id == "self" else set()
+    return stated
 
 
 def test_a_protocol_has_several_implementations() -> None:
@@ -243,22 +246,22 @@ def test_a_protocol_has_several_implementations() -> None:
             for base in (each, each.value if isinstance(each, ast.Subscript) else each)
         )
     }
-    by_name = {name.partition(":")[2]: node for name, node in classes.items()}
+    by_name = {name.partition(":")[2]: name for name in classes}
 
-    def everything(node: ast.ClassDef) -> set[str]:
+    def everything(name: str) -> set[str]:
         """Return the members of a class with those of its bases."""
-        bases = [by_name[each.id] for each in node.bases if isinstance(each, ast.Name) and each.id in by_name]
-        return _members(node).union(*map(everything, bases))
+        beside = f"{name.partition(':')[0]}:"
+        bases = [each.id for each in classes[name].bases if isinstance(each, ast.Name)]
+        known = [
+            beside + base if beside + base in classes else by_name[base] for base in bases if base in by_name
+        ]
+        return _members(classes[name]).union(*map(everything, known))
 
+    members = {name: everything(name) for name in classes}
     lonely = {
         protocol
         for protocol in protocols
-        if sum(
-            everything(node) >= everything(classes[protocol])
-            for name, node in classes.items()
-            if name not in protocols
-        )
-        < 2
+        if sum(members[name] >= members[protocol] for name in classes.keys() - protocols) < 2
     }
     assert lonely == PROTOCOLS
 
