@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 import jitid
-from tests.layer_debts import CIRCLES, PROTOCOLS, SQL, TALK, UPWARD
 
 ROOT = Path(jitid.__file__).parent
 
@@ -133,13 +132,13 @@ def edges(names: Iterable[str]) -> set[tuple[str, str]]:
 
 
 def test_imports_point_down() -> None:
-    """What stands below a folder may be read and changed without it. The list of debts only shrinks."""
+    """What stands below a folder may be read and changed without it."""
     upward = {
         f"{name} -> {target}"
         for name, target in edges(modules())
         if folder(name) != folder(target) and HEIGHT[folder(target)] >= HEIGHT[folder(name)]
     }
-    assert upward == UPWARD
+    assert not upward
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -152,7 +151,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         graph = {name: targets for name, targets in graph.items() if name not in leaves}
     while roots := graph.keys() - set().union(*graph.values()):
         graph = {name: targets for name, targets in graph.items() if name not in roots}
-    assert set(graph) == CIRCLES
+    assert not graph
 
 
 def test_pure_folders_cannot_reach_the_world() -> None:
@@ -188,7 +187,7 @@ def test_sql_stands_in_the_ledger_and_in_stores() -> None:
         for node in ast.walk(tree(name))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value)
     }
-    assert found == SQL
+    assert not found
 
 
 def test_few_folders_talk_to_people() -> None:
@@ -212,7 +211,7 @@ def test_few_folders_talk_to_people() -> None:
             and any(alias.name == "output" for alias in node.names)
         )
     }
-    assert found == TALK
+    assert not found
 
 
 def _members(node: ast.ClassDef) -> set[str]:
@@ -263,7 +262,7 @@ def test_a_protocol_has_several_implementations() -> None:
         for protocol in protocols
         if sum(members[name] >= members[protocol] for name in classes.keys() - protocols) < 2
     }
-    assert lonely == PROTOCOLS
+    assert not lonely
 
 
 def test_only_the_command_line_knows_typer() -> None:

@@ -6,14 +6,15 @@ A backup does not know what was ended after it was made. So what lived in it is 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tarfile import TarError
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jitid.backup import archive
 from jitid.backup import snapshot as backup
 from jitid.backup.snapshot import Told
+from jitid.backup.store import beside_adopted, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.audit import audit_log
@@ -36,10 +37,8 @@ from jitid.ledger.view import View
 from jitid.model.chain import marks
 from jitid.model.event import BrokenChainError, Head
 from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey
-from jitid.model.task import written_task
 from jitid.redaction.token_format import bare
 from jitid.system.files import sync_folder
-from jitid.values.ids import credential_id
 from jitid.values.text import quote
 
 REASON = "restored from a backup, which does not know what was ended since it was made"
@@ -264,11 +263,11 @@ def _end(
     transaction: Transaction, names: Names, keyring: Keyring, living: Iterable[SigningKey], done: Restored
 ) -> Restored:
     credentials = 0
-    tasks = list(_open_tasks(transaction))
+    tasks = list(open_tasks(transaction))
     for name in tasks:
         # Also what is to be issued no more: a task that was ended since would be open again.
         credentials += retire.retire(transaction, name, REASON).credentials
-    while issued := _beside_adopted(transaction):
+    while issued := beside_adopted(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     bearers = 0
     while found := AccessChanges(transaction).some(live=True, name=None, after=None, limit=_AT_ONCE):
@@ -280,37 +279,3 @@ def _end(
             rotation.revoke(transaction, names, keyring, key.kid, REASON, None)
             revoked.append(key.kid)
     return done._replace(credentials=credentials, tasks=len(tasks), access=bearers, revoked=tuple(revoked))
-
-
-def _open_tasks(snapshot: View) -> Iterator[str]:
-    """Yield the names of the tasks on which something lives, or may still be issued.
-
-    What was adopted lives whatever a ledger says, and is not ended by a backup's age.
-    """
-    rows: Iterator[Any] = snapshot.ask(
-        # Each of them asked once, since no index leads from a task to what was issued on it.
-        """SELECT t.name, o.text FROM task t JOIN term o ON o.id = t.opener
-            WHERE t.ended_at IS NULL
-              AND (t.deadline > :now OR t.id IN (SELECT c.task FROM credential c WHERE c.ended_at IS NULL))
-              AND t.id NOT IN (SELECT c.task FROM adopted a JOIN credential c ON c.id = a.credential)
-            ORDER BY t.id""",
-        _NOTHING,
-    )
-    # All at once: what follows changes what is asked.
-    return iter([written_task(opener, name) for name, opener in list(rows)])
-
-
-def _beside_adopted(snapshot: View) -> tuple[str, ...]:
-    """Return the ids of some of the credentials that live and were issued on the tasks of what was adopted."""
-    rows: Iterator[Any] = snapshot.ask(
-        """SELECT c.jti FROM credential c
-             WHERE c.ended_at IS NULL AND c.task IN (
-                   SELECT o.task FROM adopted a JOIN credential o ON o.id = a.credential)
-               AND NOT EXISTS (SELECT 1 FROM adopted a WHERE a.credential = c.id)
-             LIMIT :limit""",
-        {"limit": _AT_ONCE},
-    )
-    return tuple([credential_id(jti) for (jti,) in list(rows)])
-
-
-_NOTHING: Mapping[str, Any] = {}

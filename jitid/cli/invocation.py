@@ -193,7 +193,7 @@ class Globals:
 
     def show(self, view: View) -> None:
         """Write the view to standard output, as the options and settings ask. Raises OutputError too."""
-        from jitid.formats.show import show
+        from jitid.cli.show import show
         from jitid.formats.view import Format
 
         self.expect(view.fields)

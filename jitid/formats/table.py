@@ -16,7 +16,6 @@ from rich.text import Text
 
 from jitid.formats.cell import cell
 from jitid.formats.view import View
-from jitid.system import output
 from jitid.values.text import safe
 
 GAP = 2
@@ -24,6 +23,9 @@ GAP = 2
 _LEGIBLE = 8
 _WIDEST = 24
 _NARROWEST = 20
+_STANDARD_OUTPUT = 1
+"""The descriptor whose terminal says how wide a table may be."""
+
 # Ids, times, thumbprints, hashes, names of settings: folded, they can neither be compared nor copied.
 _WHOLE = re.compile(
     r"(?:jid|jti|apr)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
@@ -137,7 +139,7 @@ def terminal_width() -> int:
         return min(max(int(stated[:6]), _NARROWEST), 10_000)
     try:
         # A terminal that was never told its size says 0.
-        return max(os.get_terminal_size(output.DATA).columns or 80, _NARROWEST)
+        return max(os.get_terminal_size(_STANDARD_OUTPUT).columns or 80, _NARROWEST)
     except OSError:
         # Asked for with `--format table` where there is no terminal: wide enough to keep rows on one line.
         return 200

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import checklist, csv, drawing, json, jsonl, show, table, tsv
+from jitid.cli import show
+from jitid.formats import checklist, csv, drawing, json, jsonl, table, tsv
 from jitid.formats.stream import Stream
 from jitid.formats.view import Format, View
 from jitid.values.text import safe

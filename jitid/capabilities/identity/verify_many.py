@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Presented(NamedTuple):
     """A token as far as it can be judged without its row in the ledger."""
 
-    print: bytes | None = None
+    hashed: bytes | None = None
     """The fingerprint of an opaque one."""
     jti: str | None = None
     """The id of a signed one, whose signature is right."""
@@ -58,7 +58,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
     if text.startswith("jitid_"):
         if not is_opaque(text):
             return Presented(refusal=introspection.MISTYPED)
-        return Presented(print=fingerprint(text))
+        return Presented(hashed=fingerprint(text))
     if text.startswith(CERTIFICATE) or is_ssh_certificate(text):
         return Presented(refusal=introspection.SHOWN)
     try:
@@ -76,7 +76,7 @@ def hold(snapshot: View, presented: Sequence[Presented], audiences: Collection[s
     keys = keys_of(snapshot)
     found = CredentialStore(snapshot).find_given(
         {one.jti for one in presented if one.jti is not None},
-        {one.print for one in presented if one.print is not None},
+        {one.hashed for one in presented if one.hashed is not None},
     )
     by_jti = {one.jti: one for one in found}
     by_print = {one.fingerprint: one for one in found}
@@ -117,7 +117,7 @@ def _recognise(
         raise InvalidCredentialError(one.refusal)
     if one.parsed is not None:
         return introspection.as_remembered(by_jti.get(one.jti or ""), one.parsed, keys)
-    credential = by_print.get(one.print)
+    credential = by_print.get(one.hashed)
     if credential is None or credential.kind != Kind.OPAQUE:
         raise InvalidCredentialError(introspection.UNKNOWN)
     return credential

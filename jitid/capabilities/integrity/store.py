@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.integrity.issue_runs import Run
+from jitid.capabilities.integrity.runs_store import Run
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.events import by_event, spared
 
@@ -56,24 +56,24 @@ class RowStore:
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
         """Return the members of `Alike` of a credential; None if there is none of that number."""
-        from jitid.capabilities.integrity import issue_runs
+        from jitid.capabilities.integrity import runs_store
 
-        return issue_runs.one(self._db, key)
+        return runs_store.one(self._db, key)
 
     def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
         """Return how many credentials with keys from `first` to `last` an event issued that begin lines like this one.
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
-        from jitid.capabilities.integrity import issue_runs
+        from jitid.capabilities.integrity import runs_store
 
-        return issue_runs.count(self._db, first, last, event, alike, spared(without))
+        return runs_store.count(self._db, first, last, event, alike, spared(without))
 
     def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
         """Return the same credentials as a whole, without those that lack what each of a plain event has."""
-        from jitid.capabilities.integrity import issue_runs
+        from jitid.capabilities.integrity import runs_store
 
-        return issue_runs.whole(self._db, first, last, event, alike, spared(without))
+        return runs_store.whole(self._db, first, last, event, alike, spared(without))
 
     def has_status_places(self) -> bool:
         """Tell whether any credential has a place in a status list."""

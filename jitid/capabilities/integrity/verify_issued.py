@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.integrity.issue_runs import OF_CREDENTIAL, OF_IDENTITY
+from jitid.capabilities.integrity.runs_store import OF_CREDENTIAL, OF_IDENTITY
 from jitid.capabilities.integrity.store import RowStore
 from jitid.errors import IntegrityError
 from jitid.ledger.signing_keys import KeyStore

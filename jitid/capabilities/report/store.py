@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.use import reported_audiences
+from jitid.capabilities.use import reported_store
 from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
 from jitid.ledger.select import LIVE
 from jitid.model.survey import Band, Breakdown, DirectoryCounts, Part, People, Sensitive, Survey, Totals, Use
@@ -155,7 +155,7 @@ class _Surveying:
             f"""INSERT INTO handing
                 SELECT DISTINCT i.parent FROM identity i WHERE i.parent IS NOT NULL {born if self._past else ""}"""
         )
-        self._reported = reported_audiences.find(self._asked.all, self._alive)
+        self._reported = reported_store.find(self._asked.all, self._alive)
         if self._asked.all("SELECT 1 FROM used LIMIT 1"):
             self._asked.all(
                 f"""INSERT INTO authorized

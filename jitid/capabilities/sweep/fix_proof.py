@@ -5,6 +5,7 @@ from __future__ import annotations
 from jitid.capabilities.identity import introspection
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Remedied
+from jitid.capabilities.sweep.store import ENDED_BY
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.view import View
@@ -21,7 +22,7 @@ def accepted(ledger: Ledger, done: Remedied) -> int:
     """
     with ledger.read() as snapshot:
         rows = snapshot.ask(
-            "SELECT jti, CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END FROM credential WHERE ended_event = :event",
+            ENDED_BY,
             {"event": done.event},
         )
         named: list[str] = []

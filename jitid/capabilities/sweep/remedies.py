@@ -15,6 +15,7 @@ from jitid.capabilities.sweep import fix_proof
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule, Sight
 from jitid.capabilities.sweep.run_rules import ends, found, reading_rows
+from jitid.capabilities.sweep.store import DUE
 from jitid.errors import (
     ClockError,
     IntegrityError,
@@ -32,18 +33,6 @@ from jitid.model.ledger_rows import Radius, Selection
 BATCH = 1_000
 """So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
 
-_DUE = """
-    SELECT EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND expires_at <= :now)
-           OR EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND superseded_at <= :now),
-           EXISTS (SELECT 1 FROM access WHERE ended_at IS NULL AND (expires_at <= :now OR superseded_at <= :now))
-           OR EXISTS (SELECT 1 FROM approval WHERE ended_at IS NULL AND expires_at <= :now)
-           OR EXISTS (SELECT 1 FROM approval_group g, approval a WHERE g.granted = 1 AND g.expires_at <= :now
-                         AND a.id = g.approval AND a.ended_at IS NULL)
-           OR EXISTS (SELECT 1 FROM task WHERE ended_at IS NULL AND deadline > :mark AND deadline <= :now)"""
-"""Whether credentials have expired with no event that records it, and whether anything else has.
-
-Nothing records the deadline of a task: an event after it suffices, since a task is judged by the time mark too.
-"""
 
 _UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
 
@@ -172,7 +161,7 @@ def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
 
     """
     with ledger.read() as snapshot:
-        ((credentials, others),) = snapshot.ask(_DUE, {"mark": mark})
+        ((credentials, others),) = snapshot.ask(DUE, {"mark": mark})
     while credentials:
         # A transaction closes some by itself, before it begins.
         with ledger.write(accept_clock=accept_clock) as transaction:
@@ -180,7 +169,7 @@ def record_expiry(ledger: Ledger, mark: int, *, accept_clock: bool) -> None:
             credentials = transaction.closed
     if others:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            ((_, others),) = transaction.ask(_DUE, {"mark": mark})
+            ((_, others),) = transaction.ask(DUE, {"mark": mark})
             if others:
                 expiry.close_approvals(transaction)
                 expiry.close_access(transaction)

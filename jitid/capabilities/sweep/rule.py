@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
+from jitid.capabilities.sweep.store import KNOWN_USE, LIVING, SUSPECTS, WITHOUT_DELEGATOR, marking
 from jitid.capabilities.sweep.targets_seen import Observed
 from jitid.capabilities.sweep.thresholds import Limits
-from jitid.capabilities.use import reported_audiences
+from jitid.capabilities.use import reported_store
 from jitid.errors import IntegrityError, UsageError
 from jitid.ledger.select import LIVE
 from jitid.ledger.view import View
@@ -124,22 +125,6 @@ _DOUBTS = (
 """What no ledger writes: of such a row no question can be sure. The condition, and what is said of one and of many."""
 
 
-_SUSPECTS = (
-    """CREATE TEMPORARY TABLE IF NOT EXISTS suspect (
-           credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)""",
-    "DELETE FROM suspect",
-)
-
-
-_ALL = (1 << 63) - 1
-"""As a limit, no limit: but what stands before it is reckoned once a row, however often it is named."""
-
-
-_KNOWN_USE = f"""
-    SELECT count(*), coalesce(sum(CASE WHEN r.until >= c.issued_at THEN 1 ELSE 0 END), 0)
-      FROM credential c LEFT JOIN reporting r ON r.audiences = c.audiences WHERE {LIVE}"""
-
-
 class Sight:
     """What the rules of one sweep see: one view of the ledger, and what was observed outside of it."""
 
@@ -204,7 +189,7 @@ class Sight:
         """Look once at each live credential for all these rules together, and keep those that one of them suspects."""
         asking = [rule for rule in rules if rule.suspect is not None]
         self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
-        for statement in _SUSPECTS:
+        for statement in SUSPECTS:
             self._do(statement)
         marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking]
         doubts = [1 << number for number in range(len(asking), len(asking) + len(_DOUBTS))]
@@ -213,15 +198,7 @@ class Sight:
             for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
         ]
         values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
-        # Outer joins: what belongs to nobody must not be passed over.
-        self._do(
-            f"""INSERT INTO suspect SELECT * FROM (
-                    SELECT c.id, c.identity, {" + ".join(marks)} AS marks
-                      FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN term a ON a.id = i.agent
-                           LEFT JOIN identity p ON p.id = i.parent
-                     WHERE {LIVE} LIMIT {_ALL}) marked WHERE marks > 0""",
-            values,
-        )
+        self._do(marking(marks), values)
         counts = ", ".join(
             f"coalesce(sum(CASE WHEN marks & {mark} <> 0 THEN 1 ELSE 0 END), 0)" for mark in doubts
         )
@@ -238,19 +215,8 @@ class Sight:
         return self._census
 
     def _count(self) -> tuple[int, tuple[str, ...]]:
-        # Grouped by what indexes have, so that no row is looked at.
-        ((live, off_task, untimed),) = self.ask(
-            f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0),
-                       coalesce(sum(CASE WHEN CAST(t.deadline AS BIGINT) <> t.deadline THEN g.n ELSE 0 END), 0)
-                  FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
-                  LEFT JOIN task t ON t.id = g.task"""
-        )
-        ((unasked,),) = self.ask(
-            f"""SELECT coalesce(sum(g.n), 0)
-                  FROM (SELECT c.delegator AS delegator, count(*) AS n FROM credential c WHERE {LIVE}
-                         GROUP BY c.delegator) g
-                  LEFT JOIN term d ON d.id = g.delegator WHERE d.id IS NULL"""
-        )
+        ((live, off_task, untimed),) = self.ask(LIVING)
+        ((unasked,),) = self.ask(WITHOUT_DELEGATOR)
         lost, torn, timeless = map(int, self._doubts)
         # One row may be counted by several questions: at least so many are in doubt.
         counts = (max(lost, int(off_task), int(unasked)), torn, max(timeless, int(untimed)))
@@ -275,7 +241,7 @@ class Sight:
         The temporary table `reporting` has them then. Return whether use is reported at all.
         """
         if self._reported is None:
-            self._reported = reported_audiences.find(self.ask, LIVE)
+            self._reported = reported_store.find(self.ask, LIVE)
             self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
         if self._use_unknown is not None:
             self.not_known(self._use_unknown)
@@ -283,14 +249,14 @@ class Sight:
 
     def look_abroad(self) -> None:
         """Put what targets have told beside the ledger (`abroad.load`), and say what they have not."""
-        from jitid.capabilities.sweep import target_tables
+        from jitid.capabilities.sweep import target_store
 
         observed = self.observed
         if observed is None:
             self.missed("targets were not asked")
             observed = Observed()
         if not self._loaded:
-            target_tables.load(self.snapshot, observed)
+            target_store.load(self.snapshot, observed)
             self._loaded = True
         for why in observed.missed:
             self.missed(why)
@@ -303,7 +269,7 @@ class Sight:
             self.not_known("; ".join(unseen))
 
     def _unreported(self) -> str | None:
-        ((live, known),) = self.ask(_KNOWN_USE)
+        ((live, known),) = self.ask(KNOWN_USE)
         if known == live:
             return None
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from jitid.capabilities.trust.store import ENDED
 from jitid.crypto import krl, openssh
 from jitid.crypto.krl import RevokedCertificate
 from jitid.ledger.signing_keys import KeyStore
@@ -14,14 +15,6 @@ from jitid.values.ids import credential_id
 
 SLACK = 3600
 """Seconds that a certificate stays on the list after its expiry: a host's clock may be that late."""
-
-# What is over before its time, and is not known to every host by its own expiry.
-_ENDED = """
-    SELECT c.jti, c.signed_by FROM credential c
-     WHERE c.kind = 'ssh-cert' AND c.expires_at > :since
-       AND ((c.ended_at IS NOT NULL AND c.ended_as <> 'expired')
-            OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))
-     ORDER BY c.id"""
 
 
 class SshAuthority(NamedTuple):
@@ -70,7 +63,7 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
     }
     count = 0
     # Where no key ever signed certificates, nothing is looked for among all that was issued.
-    ended = snapshot.ask(_ENDED, {"since": snapshot.now - SLACK}) if keys else ()
+    ended = snapshot.ask(ENDED, {"since": snapshot.now - SLACK}) if keys else ()
     for jti, signed_by in ended:
         key = keys.get(signed_by)
         raw = bytes(jti)

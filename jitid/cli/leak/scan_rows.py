@@ -82,7 +82,7 @@ def _name() -> str:
 
 
 def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
-    from jitid.formats.show import pieces
+    from jitid.cli.show import pieces
     from jitid.formats.view import Format, View
 
     if given.field is not None:

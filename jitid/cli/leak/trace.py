@@ -115,8 +115,8 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import Trace
     from jitid.capabilities.leak.trace_result import together
+    from jitid.cli import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.cli.leak.trace_rows import FIELDS
-    from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
 
     given.expect(FIELDS)
     authority = open_authority(given.config(), accept_clock=given.accept_clock)

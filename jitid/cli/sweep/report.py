@@ -86,7 +86,7 @@ def _text(given: Globals, found: Report, own: str | None, out: str | None) -> It
     name = given.format_name()
     shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
     if given.field is not None:
-        from jitid.formats import show
+        from jitid.cli import show
 
         return show.pieces(
             View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
@@ -96,7 +96,7 @@ def _text(given: Globals, found: Report, own: str | None, out: str | None) -> It
 
         return report_text.text(found, given.coloured(out))
     from jitid.capabilities.report import report_document, report_metrics
-    from jitid.formats import show
+    from jitid.cli import show
 
     view = View(
         "jitid.report/1",

@@ -16,12 +16,12 @@ from jitid.cli import record_rows
 from jitid.cli.identity.revoke import most_of
 from jitid.cli.invocation import Globals
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
+from jitid.cli.show import pieces
 from jitid.cli.sweep.baseline import NewBaseline, entries
 from jitid.cli.sweep.sweep_rows import FIELDS, Telling, Whole, document, flat, lines, severity_of
 from jitid.cli.sweep.sweep_work import Work, in_time
 from jitid.config.settings import nearest
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
-from jitid.formats.show import pieces
 from jitid.formats.view import Format, View
 from jitid.system import output
 from jitid.system.files import writing_private, writing_public

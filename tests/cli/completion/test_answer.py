@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.cli import complete
+from jitid.cli import complete, complete_store
 from jitid.cli.complete_kinds import KINDS
 from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.model.credential import MADE
@@ -139,7 +139,7 @@ def test_a_key_that_begins_like_an_option_waits_until_that_is_typed(ledger: Path
 @given(raw=st.binary(min_size=16, max_size=16), length=st.integers(0, 26))
 def test_the_range_of_a_prefix_holds_the_ids_that_begin_with_it(raw: bytes, length: int) -> None:
     digits = identity_id(raw).removeprefix("jid_")
-    first, last = complete._range(digits[:length])
+    first, last = complete_store._range(digits[:length])
     assert first <= raw <= last
     for bound in (first, last):
         assert identity_id(bound).removeprefix("jid_").startswith(digits[:length])
@@ -150,22 +150,22 @@ def test_the_range_of_a_prefix_holds_the_ids_that_begin_with_it(raw: bytes, leng
 
 @given(st.binary(min_size=16, max_size=16))
 def test_an_id_is_spelled_as_everywhere(raw: bytes) -> None:
-    assert "jid_" + complete._base32(raw) == identity_id(raw)
+    assert "jid_" + complete_store._base32(raw) == identity_id(raw)
 
 
 def test_what_is_said_twice_to_save_time_is_the_same() -> None:
-    assert (complete._NAME, complete._APPLICATION_ID) == (name._NAME, APPLICATION_ID)
+    assert (complete_store.NAME_CHARACTERS, complete._APPLICATION_ID) == (name._NAME, APPLICATION_ID)
 
 
 def test_there_are_never_more_than_can_be_looked_through(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "large")
     with World(folder) as world, world.ledger.write() as transaction:
-        for number in range(complete.MOST + 50):
+        for number in range(complete_store.MOST + 50):
             put(transaction, task=f"T{number}", agent=f"a{number}", delegator=f"user:d{number}")
         transaction.append("issue", {})
     for what in ("ids", "tasks", "agents", "delegators"):
-        assert len(names(folder, what)) == complete.MOST
-    assert names(folder, "tasks")[0] == f"T{complete.MOST + 49}"
+        assert len(names(folder, what)) == complete_store.MOST
+    assert names(folder, "tasks")[0] == f"T{complete_store.MOST + 49}"
     # By the alphabet an old one is found that is not among the latest.
     assert names(folder, "tasks", "T7")[-1] == "T7"
 

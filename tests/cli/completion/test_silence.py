@@ -218,7 +218,10 @@ def test_with_the_ledger_named_nothing_is_loaded_that_costs_time(filled: Shell) 
         text=True,
         env=filled.environment,
     )
-    assert (done.stdout.split(), done.stderr) == (["jitid", "jitid.cli", "jitid.cli.complete"], "")
+    assert (done.stdout.split(), done.stderr) == (
+        ["jitid", "jitid.cli", "jitid.cli.complete", "jitid.cli.complete_store"],
+        "",
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.decisions.replay import Drifted
 from jitid.capabilities.decisions.store import RequestStore
-from jitid.capabilities.sweep import refusals
+from jitid.capabilities.sweep import refusal_store
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Group, Rule, Sight
 from jitid.errors import JitidError
@@ -71,7 +71,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             picked_by=("policy", *alike.cases),
         )
     for sort in _SORTS:
-        for refused in refusals.find(sight, _usual(sight, terms), sort):
+        for refused in refusal_store.find(sight, _usual(sight, terms), sort):
             reasons = "; ".join(each.reason for each in refused.objections[:_TOLD])
             yield RULE.finding(
                 f"{sort} {refused.name}",
@@ -131,8 +131,8 @@ def _pick(sight: Sight, finding: Finding) -> Selection:
     else:
         found = [
             uid
-            for refused in refusals.find(sight, _usual(sight, terms), sort, names[0])
-            for uid in refusals.identities(sight, refused)
+            for refused in refusal_store.find(sight, _usual(sight, terms), sort, names[0])
+            for uid in refusal_store.identities(sight, refused)
         ]
     return Selection(ids=tuple(map(identity_id, found)))
 

@@ -67,5 +67,5 @@ def load(view: View, observed: Observed) -> None:
     _do(view, _MATCH)
 
 
-def _do(view: View, statement: str, **values: Any) -> None:  # noqa: ANN401 - whatever a driver takes
+def _do(view: View, statement: str, **values: Any) -> None:
     deque(view.ask(statement, values), maxlen=0)

@@ -1,0 +1,44 @@
+"""What lives in a ledger that is put back from a backup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jitid.ledger.view import View
+from jitid.model.task import written_task
+from jitid.values.ids import credential_id
+
+_SOME = 1_000
+"""How many ids are returned at once."""
+
+
+def open_tasks(snapshot: View) -> Iterator[str]:
+    """Yield the names of the tasks on which something lives, or may still be issued.
+
+    What was adopted lives whatever a ledger says, and is not ended by a backup's age.
+    """
+    rows: Iterator[Any] = snapshot.ask(
+        # Each of them asked once, since no index leads from a task to what was issued on it.
+        """SELECT t.name, o.text FROM task t JOIN term o ON o.id = t.opener
+            WHERE t.ended_at IS NULL
+              AND (t.deadline > :now OR t.id IN (SELECT c.task FROM credential c WHERE c.ended_at IS NULL))
+              AND t.id NOT IN (SELECT c.task FROM adopted a JOIN credential c ON c.id = a.credential)
+            ORDER BY t.id""",
+        {},
+    )
+    # All at once: what follows changes what is asked.
+    return iter([written_task(opener, name) for name, opener in list(rows)])
+
+
+def beside_adopted(snapshot: View) -> tuple[str, ...]:
+    """Return the ids of some of the credentials that live and were issued on the tasks of what was adopted."""
+    rows: Iterator[Any] = snapshot.ask(
+        """SELECT c.jti FROM credential c
+             WHERE c.ended_at IS NULL AND c.task IN (
+                   SELECT o.task FROM adopted a JOIN credential o ON o.id = a.credential)
+               AND NOT EXISTS (SELECT 1 FROM adopted a WHERE a.credential = c.id)
+             LIMIT :limit""",
+        {"limit": _SOME},
+    )
+    return tuple([credential_id(jti) for (jti,) in list(rows)])

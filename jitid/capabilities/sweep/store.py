@@ -1,0 +1,66 @@
+"""What a sweep asks of the ledger besides its rules, and marks in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitid.ledger.select import LIVE
+
+DUE = """
+    SELECT EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND expires_at <= :now)
+           OR EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND superseded_at <= :now),
+           EXISTS (SELECT 1 FROM access WHERE ended_at IS NULL AND (expires_at <= :now OR superseded_at <= :now))
+           OR EXISTS (SELECT 1 FROM approval WHERE ended_at IS NULL AND expires_at <= :now)
+           OR EXISTS (SELECT 1 FROM approval_group g, approval a WHERE g.granted = 1 AND g.expires_at <= :now
+                         AND a.id = g.approval AND a.ended_at IS NULL)
+           OR EXISTS (SELECT 1 FROM task WHERE ended_at IS NULL AND deadline > :mark AND deadline <= :now)"""
+"""Whether credentials have expired with no event that records it, and whether anything else has.
+
+Nothing records the deadline of a task: an event after it suffices, since a task is judged by the time mark too.
+"""
+
+
+SUSPECTS = (
+    """CREATE TEMPORARY TABLE IF NOT EXISTS suspect (
+           credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)""",
+    "DELETE FROM suspect",
+)
+
+
+_ALL = (1 << 63) - 1
+"""As a limit, no limit: but what stands before it is reckoned once a row, however often it is named."""
+
+
+KNOWN_USE = f"""
+    SELECT count(*), coalesce(sum(CASE WHEN r.until >= c.issued_at THEN 1 ELSE 0 END), 0)
+      FROM credential c LEFT JOIN reporting r ON r.audiences = c.audiences WHERE {LIVE}"""
+
+
+ENDED_BY = (
+    "SELECT jti, CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END FROM credential WHERE ended_event = :event"
+)
+"""The credentials that an event has ended, each with 1 if its row does not say so any more."""
+
+
+def marking(marks: Sequence[str]) -> str:
+    """Return the statement that puts live credentials into `suspect`, each with the sum of its marks."""
+    # Outer joins: what belongs to nobody must not be passed over.
+    return f"""INSERT INTO suspect SELECT * FROM (
+                    SELECT c.id, c.identity, {" + ".join(marks)} AS marks
+                      FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN term a ON a.id = i.agent
+                           LEFT JOIN identity p ON p.id = i.parent
+                     WHERE {LIVE} LIMIT {_ALL}) marked WHERE marks > 0"""
+
+
+# Grouped by what indexes have, so that no row is looked at.
+LIVING = f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0),
+                    coalesce(sum(CASE WHEN CAST(t.deadline AS BIGINT) <> t.deadline THEN g.n ELSE 0 END), 0)
+               FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
+               LEFT JOIN task t ON t.id = g.task"""
+"""How many credentials live, how many of them on no task, and on one whose deadline is no time."""
+
+WITHOUT_DELEGATOR = f"""SELECT coalesce(sum(g.n), 0)
+               FROM (SELECT c.delegator AS delegator, count(*) AS n FROM credential c WHERE {LIVE}
+                      GROUP BY c.delegator) g
+               LEFT JOIN term d ON d.id = g.delegator WHERE d.id IS NULL"""
+"""How many live credentials belong to no delegator."""

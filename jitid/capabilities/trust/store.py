@@ -1,0 +1,11 @@
+"""What the ledger says of certificates that ended."""
+
+from __future__ import annotations
+
+# What is over before its time, and is not known to every host by its own expiry.
+ENDED = """
+    SELECT c.jti, c.signed_by FROM credential c
+     WHERE c.kind = 'ssh-cert' AND c.expires_at > :since
+       AND ((c.ended_at IS NOT NULL AND c.ended_as <> 'expired')
+            OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))
+     ORDER BY c.id"""

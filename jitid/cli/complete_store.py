@@ -1,0 +1,293 @@
+"""What a shell offers at a TAB, asked of the ledger: candidates with a description each."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+# `jitid.values.names` and `jitid.values.ids` say the same; loading them costs as much as all that is done here.
+NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
+
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+
+
+_LENGTH = 26
+
+
+LONGEST_NAME = 160
+
+
+MOST = 200
+"""How many candidates are offered: a longer list is for `jitid list`."""
+
+
+_RECENT = 2_000
+"""How many of the latest rows are looked through for the names in use; older ones are met by the alphabet."""
+
+
+Candidates = Iterator[tuple[str, str]]
+
+
+def offer_ids(db: sqlite3.Connection, current: str) -> Candidates:
+    """Offer ids of credentials and identities."""
+    # Where both would do, identities: a credential is part of one.
+    kind = "jti_" if current.startswith("jt") else "jid_"
+    first, last = _range(current[len(kind) :])
+    newest = (
+        "SELECT uid AS raw, id AS identity FROM identity WHERE uid BETWEEN ? AND ? ORDER BY uid DESC LIMIT ?"
+        if kind == "jid_"
+        else "SELECT jti AS raw, identity FROM credential WHERE jti BETWEEN ? AND ? ORDER BY jti DESC LIMIT ?"
+    )
+    rows = db.execute(
+        f"""SELECT n.raw, a.text, t.name FROM ({newest}) AS n LEFT JOIN identity AS i ON i.id = n.identity
+              LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
+             ORDER BY n.raw DESC""",  # noqa: S608 - one of the two texts above
+        (first, last, MOST),
+    )
+    for raw, agent, task in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            yield kind + _base32(raw), f"{agent} on {task}" if is_name(agent) and is_name(task) else ""
+
+
+def _range(digits: str) -> tuple[bytes, bytes]:
+    """Return the first and the last of the raw ids whose text begins with these digits. Raises ValueError."""
+    if len(digits) > _LENGTH or digits.strip(_DIGITS):
+        raise ValueError("no digits of an id")
+    free = 5 * (_LENGTH - len(digits))
+    first = int(digits or "0", 32) << free
+    return (first >> 2).to_bytes(16), ((first | (1 << free) - 1) >> 2).to_bytes(16)
+
+
+def _base32(raw: bytes) -> str:
+    bits = int.from_bytes(raw) << 2
+    return "".join([_DIGITS[bits >> shift & 31] for shift in range(125, -1, -5)])
+
+
+def offer_tasks(db: sqlite3.Connection, current: str) -> Candidates:
+    """Offer names of tasks."""
+    alike = _alike(current)
+    found = db.execute(
+        """SELECT id, name, ended_at, deadline, sensitivity FROM (SELECT * FROM task ORDER BY id DESC LIMIT :recent)
+            WHERE name >= :first AND name < :end ORDER BY ended_at IS NOT NULL, id DESC LIMIT :most""",
+        alike,
+    ).fetchall()
+    if len(found) < MOST:
+        found += db.execute(
+            """SELECT id, name, ended_at, deadline, sensitivity FROM task
+                WHERE name >= :first AND name < :end ORDER BY name LIMIT :most""",
+            alike,
+        ).fetchall()
+    found.sort(key=lambda row: (row[2] is not None, -row[0]))
+    now = time.time()
+    for _, name, ended_at, deadline, sensitivity in found:
+        state = "ended" if ended_at is not None else "open" if now < deadline else "overdue"
+        yield name, f"{state}, {sensitivity}" if is_name(sensitivity) else state
+
+
+def offer_agents(db: sqlite3.Connection, current: str) -> Candidates:
+    """Offer names of agents."""
+    try:  # noqa: SIM105 - contextlib takes its time at each TAB
+        yield from offer_records(db, current)
+    except sqlite3.OperationalError:
+        # A ledger that an older jitid made has no such table until somebody opens it.
+        pass
+    yield from _recent(db, "agent", current)
+    yield from _told_nothing(
+        db.execute(
+            """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
+                                  ORDER BY text LIMIT :recent) AS t
+                WHERE EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT :most""",
+            _alike(current),
+        )
+    )
+
+
+def offer_records(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the agents that are registered, and then those that were."""
+    now = time.time()
+    for name, owner, review_at, suspended_at, unregistered_at in db.execute(
+        """SELECT name, owner, review_at, suspended_at, unregistered_at FROM agent
+            WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
+        _alike(current),
+    ):
+        # `jitid.model.agent` says the same.
+        state = "overdue" if now >= review_at else "registered"
+        if suspended_at is not None:
+            state = "suspended"
+        if unregistered_at is not None:
+            state = "unregistered"
+        yield name, f"{state}, {owner}" if is_name(owner) else state
+
+
+def offer_delegators(db: sqlite3.Connection, current: str) -> Candidates:
+    """Offer names of delegators, and of agents behind `agent:`."""
+    if current.startswith("agent:"):
+        for name, told in offer_agents(db, current.removeprefix("agent:")):
+            yield f"agent:{name}", told
+        return
+    yield from _people(lambda begun: chain(_of_kind(db, begun), _in_directory(db, begun)), current)
+
+
+def offer_known(db: sqlite3.Connection, current: str) -> Candidates:
+    """Offer names that the directory knows."""
+    yield from _people(lambda begun: _in_directory(db, begun), current)
+
+
+def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
+    """Yield the names that begin as the word does, spelled as it was begun."""
+    for kind in ("user:", "system:"):
+        if kind.startswith(current) or current.startswith(kind):
+            yield from of_kind(max(kind, current, key=len))
+    if current and ":" not in current:
+        # A bare name means `user:`.
+        for name, told in of_kind(f"user:{current}"):
+            bare = name.removeprefix("user:")
+            if ":" not in bare:
+                yield bare, told
+
+
+def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
+    yield from _recent(db, "delegator", current)
+    # No index tells who was ever a delegator; a name of that form that is no agent's is one.
+    yield from _told_nothing(
+        db.execute(
+            """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
+                                  ORDER BY text LIMIT :recent) AS t
+                WHERE EXISTS (SELECT 1 FROM credential WHERE delegator = t.id AND ended_at IS NULL)
+                   OR NOT EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT :most""",
+            _alike(current),
+        )
+    )
+
+
+def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the names and aliases of delegators, and what they are; nothing in a ledger without a directory."""
+    try:
+        rows = db.execute(
+            """SELECT n.name, d.name, d.sensitivity, d.disabled_at FROM delegator_name AS n
+                 JOIN delegator AS d ON d.id = n.delegator
+                WHERE n.name >= :first AND n.name < :end ORDER BY n.name LIMIT :most""",
+            _alike(current),
+        )
+    except sqlite3.OperationalError:
+        # A schema from before there was one.
+        return
+    for name, own, sensitivity, disabled_at in rows:
+        if not (is_name(name) and is_name(own)):
+            continue
+        known = f"up to {sensitivity}" if is_name(sensitivity) else "known"
+        state = known if disabled_at is None else "disabled"
+        yield name, state if name == own else f"{own}, {state}"
+
+
+def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
+    """Yield the names that the latest identities have in a column, the last used first."""
+    return _told_nothing(
+        db.execute(
+            f"""SELECT t.text FROM (SELECT {column} AS term, max(id) AS last
+                                      FROM (SELECT * FROM identity ORDER BY id DESC LIMIT :recent)
+                                     GROUP BY {column}) AS r
+                  JOIN term AS t ON t.id = r.term
+                 WHERE t.text >= :first AND t.text < :end ORDER BY r.last DESC LIMIT :most""",  # noqa: S608 - a column
+            _alike(current),
+        )
+    )
+
+
+def offer_keys(db: sqlite3.Connection, current: str) -> Candidates:
+    """Offer key ids."""
+    for kid, algorithm, use, retired_at, revoked_at in db.execute(
+        """SELECT kid, algorithm, use, retired_at, revoked_at FROM signing_key
+            WHERE kid >= :first AND kid < :end ORDER BY id DESC LIMIT :most""",
+        _alike(current),
+    ):
+        state = "revoked" if revoked_at else "retired" if retired_at else "signing"
+        told = [algorithm] if use == "jws" else [use, algorithm]
+        yield kid, ", ".join([state, *told]) if all(map(is_name, told)) else state
+
+
+def offer_approvals(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the ids of requests that wait for somebody's word, or can still be used; the newest first."""
+    first, last = _range(current[len("apr_") :])
+    rows = db.execute(
+        """SELECT uid, delegator, (SELECT group_concat(name, ', ') FROM approval_group WHERE approval = approval.id)
+             FROM approval
+            WHERE ended_at IS NULL AND expires_at > :now AND uid BETWEEN :first AND :last
+            ORDER BY uid DESC LIMIT :most""",
+        {"now": time.time(), "first": first, "last": last, "most": MOST},
+    )
+    for raw, delegator, groups in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            named = isinstance(groups, str) and groups.isascii() and groups.isprintable()
+            told = f"for {delegator}, by {groups[:60]}" if named and is_name(delegator) else ""
+            yield "apr_" + _base32(raw), told
+
+
+def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the ids of access credentials that count, the newest first; nothing in a ledger without any."""
+    first, last = _range(current[len("acc_") :])
+    try:
+        rows = db.execute(
+            """SELECT uid, name, roles FROM access
+                WHERE ended_at IS NULL AND expires_at > :now AND (superseded_at IS NULL OR superseded_at > :now)
+                  AND uid BETWEEN :first AND :last ORDER BY uid DESC LIMIT :most""",
+            {"now": time.time(), "first": first, "last": last, "most": MOST},
+        )
+    except sqlite3.OperationalError:
+        # A schema from before there was one.
+        return
+    for raw, name, roles in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            words = roles.split() if isinstance(roles, str) else []
+            told = ", ".join([name, *filter(is_name, words)]) if is_name(name) else ""
+            yield "acc_" + _base32(raw), told
+
+
+def offer_adopted(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the names of adopted secrets, each with its owner; those that are alive first."""
+    before = "adopted/"
+    rows = db.execute(
+        """SELECT t.name, d.text, c.ended_at FROM adopted x JOIN credential c ON c.id = x.credential
+             JOIN task t ON t.id = c.task JOIN term d ON d.id = c.delegator
+            WHERE t.name >= :first AND t.name < :end ORDER BY c.ended_at IS NOT NULL, t.name LIMIT :most""",
+        _alike(f"{before}{current}"),
+    )
+    for name, owner, ended_at in rows:
+        if is_name(name):
+            state = "standing" if ended_at is None else "ended"
+            yield name.removeprefix(before), f"{state}, {owner}" if is_name(owner) else state
+
+
+def offer_leaks(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the numbers of the latest leaks, each with what leaked; those that are not closed first."""
+    if current.strip("0123456789"):
+        return
+    rows = db.execute(
+        """SELECT l.id, l.closed_at, a.text, t.name FROM (SELECT * FROM leak ORDER BY id DESC LIMIT :recent) AS l
+             LEFT JOIN credential AS c ON c.id = l.credential LEFT JOIN identity AS i ON i.id = c.identity
+             LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
+            WHERE substr(l.id, 1, length(:first)) = :first ORDER BY l.closed_at IS NOT NULL, l.id DESC LIMIT :most""",
+        _alike(current),
+    )
+    for number, closed_at, agent, task in rows:
+        state = "open" if closed_at is None else "closed"
+        yield str(number), f"{state}, {agent} on {task}" if is_name(agent) and is_name(task) else state
+
+
+def _alike(current: str) -> dict[str, object]:
+    # What follows every character of a name ends the range of those that begin alike.
+    return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
+
+
+def _told_nothing(rows: Iterable[tuple[str]]) -> Candidates:
+    for (name,) in rows:
+        if is_name(name):
+            yield name, ""
+
+
+def is_name(text: object) -> bool:
+    """Tell whether a shell may be given the text: the ledger may have been edited."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and not text.strip(NAME_CHARACTERS)
