@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.audit import operations as audit_operations
-from jitid.capabilities.directory import facts
+from jitid.capabilities.directory import delegator_facts
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation import Ended
@@ -215,8 +215,8 @@ def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: 
     transaction.append(
         "delegator-import",
         {
-            "directory": facts.digest(DirectoryStore(transaction)),
-            "digests": facts.FORM,
+            "directory": delegator_facts.digest(DirectoryStore(transaction)),
+            "digests": delegator_facts.FORM,
         },
     )
     now_there = DirectoryStore(transaction).find_delegator(name)

@@ -36,7 +36,7 @@ from jitid.operation import base as ops
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.catalogue import AnyOperation
+    from jitid.authority.all_operations import AnyOperation
     from jitid.authority.read_counts import Tally
     from jitid.authority.served import ServingAuthority
     from jitid.capabilities.access.presented_store import Presentation
@@ -752,13 +752,13 @@ class LocalAuthority:
         return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
     def _retire(self, operation: inventory_operations.Retire) -> Ended:
-        from jitid.capabilities.inventory import retire
+        from jitid.capabilities.inventory import retirement
 
         if operation.dry_run:
             with self._ledger.read() as snapshot:
-                return retire.preview_retire(snapshot, operation.task)
+                return retirement.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-            ended = retire.retire(transaction, operation.task, operation.reason)
+            ended = retirement.retire(transaction, operation.task, operation.reason)
             ended = _with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
         return ended._replace(unproved=self._prove())
 

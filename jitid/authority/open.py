@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.issuers.openbao.transit import Transit
     from jitid.issuers.targets import Targets
-    from jitid.keys.engine import Engine
     from jitid.keys.keyring import Keyring, Signer
+    from jitid.keys.transit_engine import Engine
     from jitid.ledger.contract import Ledger
-    from jitid.model.check import Check
+    from jitid.model.check_result import Check
     from jitid.operation.authority import Authority
     from jitid.operation.terms import Terms
     from jitid.values.secret import Secret
@@ -595,7 +595,7 @@ _TRANSITS: dict[tuple[int, str], Transit] = {}
 
 def _engine(config: Config, name: str) -> Engine:
     """Return the transit engine of a target, as the keyring uses it. Raises UsageError and ConfigurationError."""
-    from jitid.keys.engine import Engine
+    from jitid.keys.transit_engine import Engine
 
     transit = _transit(config, name)
     return Engine(transit.choose, transit.sign)

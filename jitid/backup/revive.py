@@ -20,7 +20,7 @@ from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.integrity import verify_log
-from jitid.capabilities.inventory import retire
+from jitid.capabilities.inventory import retirement
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.capabilities.trust import rotation
 from jitid.capabilities.trust.signing import usable_key
@@ -266,7 +266,7 @@ def _end(
     tasks = list(open_tasks(transaction))
     for name in tasks:
         # Also what is to be issued no more: a task that was ended since would be open again.
-        credentials += retire.retire(transaction, name, REASON).credentials
+        credentials += retirement.retire(transaction, name, REASON).credentials
     while issued := beside_adopted(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     bearers = 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jitid.config.effective import Config
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
 
 
 _PIPE = " | "
@@ -175,7 +175,7 @@ class Globals:
                 "--field and --format cannot go together", "a field is shown as it is, one a line"
             )
         if self.field is not None and self.field not in fields:
-            from jitid.formats.view import no_such_field
+            from jitid.formats.display import no_such_field
 
             raise no_such_field(self.field, fields)
 
@@ -191,10 +191,10 @@ class Globals:
                 "what is written has one form alone" if own is None else f"what is written is always {own}",
             )
 
-    def show(self, view: View) -> None:
+    def show(self, view: Display) -> None:
         """Write the view to standard output, as the options and settings ask. Raises OutputError too."""
         from jitid.cli.show import show
-        from jitid.formats.view import Format
+        from jitid.formats.display import Format
 
         self.expect(view.fields)
         name = self.format_name()

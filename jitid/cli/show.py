@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from jitid.formats.view import Format, View, no_such_field
+from jitid.formats.display import Display, Format, no_such_field
 from jitid.system import output
 
 
 def show(
-    view: View, chosen: Format | None = None, field: str | None = None, colour: bool | None = None
+    view: Display, chosen: Format | None = None, field: str | None = None, colour: bool | None = None
 ) -> None:
     """Write `view` to standard output.
 
@@ -29,12 +29,12 @@ def show(
     )
 
 
-def pieces(view: View, chosen: Format, field: str | None, *, colour: bool) -> Iterator[str]:
+def pieces(view: Display, chosen: Format, field: str | None, *, colour: bool) -> Iterator[str]:
     """Return `view` as pieces of text, as its rows come. Raises as `show` does."""
     return _text(view, chosen, colour) if field is None else _field(view, field)
 
 
-def _text(view: View, chosen: Format, colour: bool) -> Iterator[str]:
+def _text(view: Display, chosen: Format, colour: bool) -> Iterator[str]:
     match chosen:
         case Format.TABLE:
             from jitid.formats import table
@@ -60,7 +60,7 @@ def _text(view: View, chosen: Format, colour: bool) -> Iterator[str]:
             assert_never(chosen)
 
 
-def _field(view: View, field: str) -> Iterator[str]:
+def _field(view: Display, field: str) -> Iterator[str]:
     if field not in view.fields:
         raise no_such_field(field, view.fields)
     from jitid.formats.cell import cell

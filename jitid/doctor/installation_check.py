@@ -22,7 +22,7 @@ from jitid.capabilities.targets.operations import ExamineTargets
 from jitid.config.effective import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.ledger.sqlite import folder
-from jitid.model.check import Check, Named, UnexaminedError, failure, ok, unexamined, warning
+from jitid.model.check_result import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.system import installed_files

@@ -13,7 +13,7 @@ from jitid.doctor import installation_check
 from jitid.doctor.installation_check import Installation
 from jitid.errors import StorageError
 from jitid.ledger.sqlite import folder
-from jitid.model.check import Check, ok
+from jitid.model.check_result import Check, ok
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

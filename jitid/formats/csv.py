@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from jitid.formats.cell import plain
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.values.text import safe
 
 # With the full-width forms, which some spreadsheets read alike.
@@ -16,7 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 _SPLIT_OFF = re.compile(r"(?<=;)(?P<skipped>[ \"]*)(?P<mark>[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
-def text(view: View) -> Iterator[str]:
+def text(view: Display) -> Iterator[str]:
     """Yield a header line and one record a row, ended by CRLF (RFC 4180, section 2)."""
     yield ",".join(_record(field) for field in view.fields) + "\r\n"
     for row in view.rows:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from jitid.formats.view import View
+from jitid.formats.display import Display
 
 
-def text(view: View) -> Iterator[str]:
+def text(view: Display) -> Iterator[str]:
     """Yield the document: the single answer's own members, or the rows as `items`.
 
     Characters outside ASCII are escaped, so that neither a control character nor a change of direction

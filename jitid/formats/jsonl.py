@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.formats.display import Display
 from jitid.formats.json import dumps
-from jitid.formats.view import View
 
 
-def text(view: View) -> Iterator[str]:
+def text(view: Display) -> Iterator[str]:
     """Yield one line of JSON a row, without the document around it."""
     for row in view.rows:
         yield dumps(dict(row)) + "\n"

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from jitid.formats import csv, jsonl, tsv
 from jitid.formats.cell import cell
-from jitid.formats.view import Format, View
+from jitid.formats.display import Display, Format
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -48,14 +48,14 @@ class Stream:
             case Format.TABLE:
                 return "" if self._table is None else self._table.lines(rows)
             case Format.TSV:
-                return "".join(tsv.text(View("", self._fields, rows)))
+                return "".join(tsv.text(Display("", self._fields, rows)))
             case Format.JSONL | Format.JSON:
                 # One document would never be done: each row is one.
-                return "".join(jsonl.text(View("", self._fields, rows)))
+                return "".join(jsonl.text(Display("", self._fields, rows)))
             case Format.CSV:
                 return self._csv(rows).removeprefix(self._csv([]))
             case _:
                 assert_never(self._chosen)
 
     def _csv(self, rows: Rows) -> str:
-        return "".join(csv.text(View("", self._fields, rows)))
+        return "".join(csv.text(Display("", self._fields, rows)))

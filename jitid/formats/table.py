@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jitid.formats.cell import cell
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.values.text import safe
 
 GAP = 2
@@ -43,7 +43,7 @@ class Column(NamedTuple):
     """Its values end below each other, as figures do."""
 
 
-def text(view: View, colour: bool) -> Iterator[str]:
+def text(view: Display, colour: bool) -> Iterator[str]:
     """Draw the rows under a header, or the fields of a single row below each other; nothing is cut off.
 
     Rows too wide for the terminal are drawn as single ones are, with a blank line between them: columns of a

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.formats.cell import cell, plain
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.values.text import safe
 
 
-def text(view: View) -> Iterator[str]:
+def text(view: Display) -> Iterator[str]:
     r"""Yield one line a row, or one line `name<TAB>value` a field where the view is a single answer.
 
     A tab or a newline inside a value is written `\t` or `\n`, so that `cut` and `while read` see what is

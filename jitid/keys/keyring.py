@@ -14,7 +14,7 @@ from jitid.system.files import check_private, sync_folder, write_private
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-    from jitid.keys.engine import Engine
+    from jitid.keys.transit_engine import Engine
 
 _SEED_BYTES = 32
 _MOST_BYTES = 512

@@ -89,7 +89,7 @@ class Session:
     def _confinement(self) -> dict[str, Any]:
         """Tell what the processes of this user can do beyond the agent's credential, if that can be found out."""
         from jitid.authority.confinement import examine
-        from jitid.model.check import UnexaminedError
+        from jitid.model.check_result import UnexaminedError
 
         try:
             return {"confinement": examine(self._host.config()).confinement.value}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from jitid.cli import show
 from jitid.formats import checklist, csv, drawing, json, jsonl, table, tsv
+from jitid.formats.display import Display, Format
 from jitid.formats.stream import Stream
-from jitid.formats.view import Format, View
 from jitid.values.text import safe
 
 FIELDS = ("id", "purpose", "scopes")
@@ -49,19 +49,19 @@ texts = st.one_of(hostile, st.text(st.characters(exclude_categories=["Cs"])))
 values = st.one_of(st.none(), st.booleans(), st.integers(), texts, st.lists(texts, max_size=3))
 rows = st.fixed_dictionaries({"id": texts, "purpose": values, "scopes": values})
 views = st.builds(
-    lambda found, one: View("jitid.test/1", FIELDS, found[:1] if one else found, one),
+    lambda found, one: Display("jitid.test/1", FIELDS, found[:1] if one else found, one),
     st.lists(rows, min_size=1, max_size=4),
     st.booleans(),
 )
 
 
-def written(text: Callable[[View], Iterator[str]], view: View) -> str:
+def written(text: Callable[[Display], Iterator[str]], view: Display) -> str:
     """Return what a format writes, in one piece."""
     return "".join(text(view))
 
 
 @given(views)
-def test_a_row_is_one_line_of_tab_separated_values(view: View) -> None:
+def test_a_row_is_one_line_of_tab_separated_values(view: Display) -> None:
     """Whatever the cells hold, `cut` and `read` find the fields."""
     lines = written(tsv.text, view).removesuffix("\n").split("\n")
     if view.one:
@@ -87,7 +87,7 @@ NODE: dict[str, Any] = {
 WRITERS: dict[str, Callable[[str], str]] = {
     "tsv": lambda text: written(tsv.text, _row(text)),
     "tsv-one": lambda text: written(tsv.text, _row(text)._replace(one=True)),
-    "tsv-list": lambda text: written(tsv.text, View("", ("v",), [{"v": [text, "x"]}])),
+    "tsv-list": lambda text: written(tsv.text, Display("", ("v",), [{"v": [text, "x"]}])),
     "csv": lambda text: written(csv.text, _row(text)),
     "field": lambda text: "".join(show.pieces(_row(text), Format.TSV, "purpose", colour=False)),
     "stream": lambda text: Stream(FIELDS, Format.TSV, None, widths={}, colour=False).lines(_row(text).rows),
@@ -102,8 +102,8 @@ WRITERS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _row(text: str) -> View:
-    return View("jitid.test/1", FIELDS, [{"id": "1", "purpose": text, "scopes": ["a:b"]}])
+def _row(text: str) -> Display:
+    return Display("jitid.test/1", FIELDS, [{"id": "1", "purpose": text, "scopes": ["a:b"]}])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -117,14 +117,14 @@ def test_what_cannot_be_seen_is_shown_by_its_number(name: str) -> None:
 
 
 @given(views)
-def test_no_line_holds_a_character_that_acts(view: View) -> None:
+def test_no_line_holds_a_character_that_acts(view: Display) -> None:
     """But the tabs and the ends of lines that part cells and rows."""
     text = written(tsv.text, view)
     assert all(character in "\t\n" or safe(character) == character for character in text)
 
 
 @given(views)
-def test_json_gives_every_text_back_unchanged(view: View) -> None:
+def test_json_gives_every_text_back_unchanged(view: Display) -> None:
     """And holds nothing but printable ASCII on its one line."""
     text = written(json.text, view)
     assert text.isascii()
@@ -136,7 +136,7 @@ def test_json_gives_every_text_back_unchanged(view: View) -> None:
 
 
 @given(views)
-def test_json_lines_are_the_rows(view: View) -> None:
+def test_json_lines_are_the_rows(view: Display) -> None:
     """One object a line, without the document."""
     text = written(jsonl.text, view)
     assert text.isascii()
@@ -144,7 +144,7 @@ def test_json_lines_are_the_rows(view: View) -> None:
 
 
 @given(views)
-def test_no_csv_cell_is_a_formula(view: View) -> None:
+def test_no_csv_cell_is_a_formula(view: Display) -> None:
     """A spreadsheet shows the text; a reader finds the same cells as in the other formats."""
     header, *records = csv_reader.reader(io.StringIO(written(csv.text, view), newline=""))
     assert tuple(header) == FIELDS
@@ -158,7 +158,7 @@ def test_no_csv_cell_is_a_formula(view: View) -> None:
 
 @given(views, st.dictionaries(texts, texts, max_size=2))
 def test_no_csv_cell_is_a_formula_where_the_semicolon_parts_cells(
-    view: View, mapping: dict[str, str]
+    view: Display, mapping: dict[str, str]
 ) -> None:
     """However it takes the quotes; and JSON in a cell is the same to who reads it."""
     found = view._replace(
@@ -183,7 +183,7 @@ def unmarked(cell: str) -> str:
 
 
 @given(views, st.booleans())
-def test_a_table_holds_no_character_that_acts(view: View, colour: bool) -> None:
+def test_a_table_holds_no_character_that_acts(view: Display, colour: bool) -> None:
     """Rich's own colours aside; and no markup is taken for a style."""
     text = written(lambda each: table.text(each, colour), view)
     if colour:
@@ -194,7 +194,7 @@ def test_a_table_holds_no_character_that_acts(view: View, colour: bool) -> None:
 def test_a_table_keeps_markup_and_long_values_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value wider than the terminal is folded, not cut."""
     monkeypatch.setenv("COLUMNS", "40")
-    view = View("jitid.test/1", ("id", "text"), [{"id": "1", "text": "[bold]" + "x" * 100}])
+    view = Display("jitid.test/1", ("id", "text"), [{"id": "1", "text": "[bold]" + "x" * 100}])
     text = written(lambda each: table.text(each, False), view)
     assert "[bold]" in text
     assert text.count("x") == 100 + len("text") - len("tet")
@@ -211,7 +211,7 @@ ID = "jti_06h0000000000000000000000v"
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[View, list[str]]:
+def tables(draw: st.DrawFn) -> tuple[Display, list[str]]:
     """Return a view, and the names of its columns and its cells, each in other letters; some hold an id besides."""
     count, high = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     cells = [
@@ -227,12 +227,12 @@ def tables(draw: st.DrawFn) -> tuple[View, list[str]]:
         }
         for row in range(high)
     ]
-    return View("jitid.test/1", fields, rows, one=high == 1 and draw(st.booleans())), cells
+    return Display("jitid.test/1", fields, rows, one=high == 1 and draw(st.booleans())), cells
 
 
 @pytest.mark.deep
 @given(tables(), st.integers(20, 200), st.booleans(), st.booleans())
-def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: bool, colour: bool) -> None:
+def test_nothing_is_cut_off(made: tuple[Display, list[str]], width: int, growing: bool, colour: bool) -> None:
     """Whatever the terminal's width and whatever it says of itself, each cell has all its letters in order."""
     view, cells = made
     with pytest.MonkeyPatch.context() as patch:
@@ -301,7 +301,9 @@ def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyP
         "state": "active",
         "exposure": "14m55s",
     }
-    head, first, *_ = written(lambda each: table.text(each, False), View("", tuple(row), [row])).splitlines()
+    head, first, *_ = written(
+        lambda each: table.text(each, False), Display("", tuple(row), [row])
+    ).splitlines()
     assert head.split() == list(row)
     assert first.split() == ["1", ID, "release-pla", "github-secr", "active", "14m55s"]
 
@@ -312,4 +314,4 @@ def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyP
 )
 def test_a_value_has_one_plain_form(value: Any, shown: str) -> None:
     """The same in tab-separated values as everywhere."""
-    assert written(tsv.text, View("jitid.test/1", ("v",), [{"v": value}])) == f"{shown}\n"
+    assert written(tsv.text, Display("jitid.test/1", ("v",), [{"v": value}])) == f"{shown}\n"

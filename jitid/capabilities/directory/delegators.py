@@ -7,9 +7,9 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid.capabilities.directory import departures
+from jitid.capabilities.directory.delegator_facts import TOLD, told
 from jitid.capabilities.directory.departure_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
-from jitid.capabilities.directory.facts import TOLD, told
 from jitid.capabilities.directory.roster.roster_entry import Stated, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import check_reason, guard

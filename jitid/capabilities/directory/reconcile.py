@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid.capabilities.directory import departures, facts
+from jitid.capabilities.directory import delegator_facts, departures
 from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Change, Comparison, compare
@@ -125,8 +125,8 @@ def reconcile(
             "people": told.people,
             **{name: getattr(told, name).number or None for name in SORTS},
             "members": departures.named(found.members()),
-            "directory": facts.digest(DirectoryStore(transaction)),
-            "digests": facts.FORM,
+            "directory": delegator_facts.digest(DirectoryStore(transaction)),
+            "digests": delegator_facts.FORM,
             **told.departure.facts(),
         },
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from jitid.capabilities.directory.delegator_facts import told
 from jitid.capabilities.directory.delegators import taken
-from jitid.capabilities.directory.facts import told
 from jitid.capabilities.directory.roster.line_error import misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, Stated, merged
 from jitid.capabilities.directory.store import DirectoryStore

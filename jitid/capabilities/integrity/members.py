@@ -10,7 +10,7 @@ from jitid.capabilities.access import presented_store
 from jitid.capabilities.access.presented_store import PresentedStore
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.adopt.store import AdoptedStore
-from jitid.capabilities.directory import facts
+from jitid.capabilities.directory import delegator_facts
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
@@ -185,7 +185,7 @@ class Members:
             self._tasks.take(seq, strict_json.loads(body, "audit event"))
         if verify_agents.MARK in body:
             self._agents.take(seq, strict_json.loads(body, "audit event"))
-        if facts.MARK in body:
+        if delegator_facts.MARK in body:
             event = strict_json.loads(body, "audit event")
             self._delegators.take(seq, event)
             self._agents.take_leaving(event)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.capabilities.integrity.verify_log import Verification
-    from jitid.model.check import Check
+    from jitid.model.check_result import Check
 
 
 class VerifyLog(Operation["Verification"]):

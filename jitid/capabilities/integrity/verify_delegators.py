@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from jitid.capabilities.directory.facts import FORM, TOLD, _digest, _everybody, told
+from jitid.capabilities.directory.delegator_facts import FORM, TOLD, _digest, _everybody, told
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
 from jitid.model.delegator import Delegator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity import introspection, revocation
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.inventory import retire
+from jitid.capabilities.inventory import retirement
 from jitid.capabilities.issue import issuance, provision
 from jitid.capabilities.sweep.canary_result import Canary, Fate
 from jitid.capabilities.targets import settle
@@ -147,7 +147,7 @@ class _Flight:
         def close(transaction: Transaction) -> None:
             task = TaskStore(transaction).find_task(self._task, DELEGATOR)
             if task is not None:
-                retire.retire(transaction, task.full_name, None)
+                retirement.retire(transaction, task.full_name, None)
 
         change(self._ledger, close)
 

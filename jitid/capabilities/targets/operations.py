@@ -8,7 +8,7 @@ from jitid.operation.base import TargetOperation
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle import Settled
-    from jitid.model.check import Check
+    from jitid.model.check_result import Check
 
 
 class Settle(TargetOperation["Settled"]):

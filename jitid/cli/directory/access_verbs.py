@@ -20,7 +20,7 @@ from jitid.cli.identity.list import limit_of
 from jitid.cli.identity.revoke import check_reason
 from jitid.cli.invocation import Globals
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.caller import ROLES
 from jitid.system import output, time_limit
 from jitid.system.files import write_private
@@ -119,7 +119,7 @@ def list_(
     page = open_authority(given.config()).perform(ListAccess(live=not all_, name=chosen, limit=most))
     shown = record_rows.columns(given, access_rows.FIELDS, access_rows.BRIEF)
     told = [access_rows.row(one, page.now) for one in page.found]
-    given.show(View("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in told]))
+    given.show(Display("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in told]))
     if limit is None and len(told) == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 
@@ -147,7 +147,7 @@ def revoke(given: Globals, whose: options.AccessSubjects, reason: options.Reason
     )
     if given.field is not None or given.format_name() is not None:
         row = {"ended": done.ids, "event": done.event}
-        given.show(View("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
+        given.show(Display("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
     elif not done.ids:
         output.write("nothing of that counted any longer\n")
     else:
@@ -247,7 +247,7 @@ def _show(given: Globals, made: Granted, out: str | None) -> None:
         output.write(line)
         return
     row = access_rows.granted(made, None if out is not None else token)
-    given.show(View("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
+    given.show(Display("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
 
 
 def _end(authority: Authority, made: Granted, error: BaseException | None = None) -> None:

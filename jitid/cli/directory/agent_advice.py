@@ -13,7 +13,7 @@ from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.cli.leak.trace_rows import number
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.task import check_task
 from jitid.system import output
 from jitid.values.names import check_name
@@ -90,7 +90,7 @@ def classify(
     told = [_verdict(given, one) for one in found.verdicts]
     shown = record_rows.columns(given, CLASSIFIED, BRIEF)
     given.show(
-        View("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in told])
+        Display("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in told])
     )
     if record_rows.by_eye(given):
         commands = [row["command"] for row in told if row["command"] is not None]
@@ -123,7 +123,7 @@ def suggest(
     )
     found = open_authority(given.config()).perform(operation)
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.agent-suggest/1", SUGGESTED, [_suggestion(one) for one in found]))
+        given.show(Display("jitid.agent-suggest/1", SUGGESTED, [_suggestion(one) for one in found]))
     else:
         output.write("\n".join(one.policy for one in found))
 

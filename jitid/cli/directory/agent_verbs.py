@@ -16,7 +16,7 @@ from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.config.settings import nearest
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.credential import check_made
 from jitid.model.task import MAX_PURPOSE
 from jitid.system import output
@@ -125,14 +125,14 @@ def show(given: Globals, name: options.AgentName) -> None:
     issues = [record_rows.credential(each, found.now) for each in found.issues]
     if not record_rows.by_eye(given):
         row["issues"] = [{field: each[field] for field in agent_rows.ISSUES} for each in issues]
-        given.show(View("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
+        given.show(Display("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
         return
     _show_record(given, row)
     if issues:
         output.write("\n")
         fields = agent_rows.ISSUES if given.verbose else agent_rows.BRIEF_ISSUES
         given.show(
-            View("jitid.agent/1", fields, [{field: each[field] for field in fields} for each in issues])
+            Display("jitid.agent/1", fields, [{field: each[field] for field in fields} for each in issues])
         )
 
 
@@ -163,7 +163,7 @@ def list_(
     page = open_authority(given.config()).perform(operation)
     shown = record_rows.columns(given, agent_rows.FIELDS, agent_rows.BRIEF)
     told = [agent_rows.record(one, page.now) for one in page.records]
-    given.show(View("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in told]))
+    given.show(Display("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in told]))
     if limit is None and len(told) == most:
         given.note(f"there may be more than {most}: go on with --after {told[-1]['agent']}")
 
@@ -183,7 +183,7 @@ def review(given: Globals, name: options.AgentName, next_: options.NextReview = 
     if record_rows.by_eye(given):
         _show_record(given, row)
     else:
-        given.show(View("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
+        given.show(Display("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
     given.note(
         f"reviewed agent {name}; the next review is due at {format_time(kept.agent.review_at)} "
         f"(audit event {kept.event})"
@@ -270,7 +270,7 @@ def _withdraw(
         output.write(agent_rows.sentence(done, verb, dry_run=dry_run) + "\n")
         return
     row = agent_rows.withdrawn(done, dry_run=dry_run)
-    given.show(View(f"jitid.agent-{verb}/1", agent_rows.WITHDRAWN, [row], one=True))
+    given.show(Display(f"jitid.agent-{verb}/1", agent_rows.WITHDRAWN, [row], one=True))
     if done.ended.unproved is not None:
         given.warn(revoke.unproved(done.ended.unproved))
 
@@ -278,13 +278,13 @@ def _withdraw(
 def _show_record(given: Globals, row: dict[str, object]) -> None:
     """Show a record to somebody who looks at it, without what it does not have."""
     seen = {field: value for field, value in row.items() if value not in (None, "", ())}
-    given.show(View("jitid.agent/1", tuple(seen), [seen], one=True))
+    given.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
 
 
 def _tell(given: Globals, kept: Kept, sentence: str) -> None:
     """Say what was kept: in a sentence, or in the format that was asked for."""
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
+        given.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
     else:
         event = "" if kept.event is None else f" (audit event {kept.event})"
         output.write(f"{sentence}{event}\n")

@@ -14,7 +14,7 @@ from jitid.cli.ask import can_ask, confirm
 from jitid.cli.directory import delegator_rows, roster_file
 from jitid.cli.identity.revoke import check_reason, most_of, unproved
 from jitid.cli.invocation import Globals
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import output
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def _perform(given: Globals, authority: Authority, operation: ImportDelegators) 
 
 def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.delegator-import/1", FIELDS, [_row(given, done, dry_run=dry_run)], one=True))
+        given.show(
+            Display("jitid.delegator-import/1", FIELDS, [_row(given, done, dry_run=dry_run)], one=True)
+        )
         if done.unproved is not None:
             given.warn(unproved(done.unproved))
     else:

@@ -18,7 +18,7 @@ from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
 from jitid.cli.identity.revoke import check_reason, confirmed, most_of, unproved
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import output
 from jitid.values.text import operand
 
@@ -163,7 +163,9 @@ def disable(
         settle_event(authority, done.event, given.warn)
     if given.field is not None or given.format_name() is not None:
         row = delegator_rows.disabled(done, keep_live=keep_live, dry_run=dry_run)
-        given.show(View("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(given, row)], one=True))
+        given.show(
+            Display("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(given, row)], one=True)
+        )
         if done.unproved is not None:
             given.warn(unproved(done.unproved))
     else:
@@ -184,7 +186,7 @@ def enable(given: Globals, name: options.KnownDelegator, reason: options.Reason 
     own = done.delegator.name
     if given.field is not None or given.format_name() is not None:
         row = {"name": own, "suspended": done.suspended, "event": done.event}
-        given.show(View("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(given, row)], one=True))
+        given.show(Display("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(given, row)], one=True))
     elif done.event is None:
         output.write(f"{own} was not disabled\n")
     else:
@@ -207,7 +209,7 @@ def show(given: Globals, name: options.KnownDelegator) -> None:
     if record_rows.by_eye(given):
         row = {name: value for name, value in row.items() if value not in (None, "")}
     given.show(
-        View("jitid.delegator/1", tuple(row) if record_rows.by_eye(given) else DETAILS, [row], one=True)
+        Display("jitid.delegator/1", tuple(row) if record_rows.by_eye(given) else DETAILS, [row], one=True)
     )
 
 
@@ -250,7 +252,7 @@ def list_(
                 return
             last = page[-1].name
 
-    given.show(View("jitid.delegator-list/1", columns, told()))
+    given.show(Display("jitid.delegator-list/1", columns, told()))
     if limit is None and count == DEFAULT_LIMIT:
         given.note(
             f"there may be more than {DEFAULT_LIMIT}: go on with --after {last}, or say how many with --limit"
@@ -286,7 +288,7 @@ def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
         "live": done.live,
         "event": done.event,
     }
-    given.show(View("jitid.delegator-change/1", EDITED, [delegator_rows.shown(given, row)], one=True))
+    given.show(Display("jitid.delegator-change/1", EDITED, [delegator_rows.shown(given, row)], one=True))
 
 
 def _disable(given: Globals, authority: Authority, operation: ops.DisableDelegator) -> Disabled:

@@ -11,7 +11,7 @@ from jitid.cli import read_input, record_rows
 from jitid.cli.identity.verdict_rows import FIELDS, row_of
 from jitid.cli.invocation import Globals
 from jitid.errors import ExitStatus, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.values import strict_json
 from jitid.values.names import check_audience
 
@@ -63,7 +63,7 @@ def authorize(
     shown = FIELDS
     if record_rows.by_eye(given):
         shown = tuple(name for name in FIELDS if row[name] not in (None, ()))
-    given.show(View("jitid.authorize/1", shown, [row], one=True))
+    given.show(Display("jitid.authorize/1", shown, [row], one=True))
     if not verdict.allowed:
         given.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
 

@@ -9,7 +9,7 @@ from jitid.capabilities.decisions.operations import Explain
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_duration
@@ -69,10 +69,10 @@ def explain(
         given.warn(found.lost)
     row = _row(found)
     if not record_rows.by_eye(given):
-        given.show(View("jitid.explain/1", FIELDS, [row], one=True))
+        given.show(Display("jitid.explain/1", FIELDS, [row], one=True))
         return
     shown = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))
-    given.show(View("jitid.explain/1", shown, [row], one=True))
+    given.show(Display("jitid.explain/1", shown, [row], one=True))
     output.write("".join(_text(rule) for rule in found.rules))
 
 

@@ -8,7 +8,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Globals
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.acceptance import accepted_until
 from jitid.model.credential import Credential, Kind, State, TokenUse, sort_of
 
@@ -75,12 +75,12 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     with hints.advised():
         row = _row(open_authority(given.config()).perform(operation))
     if not record_rows.by_eye(given):
-        given.show(View("jitid.inspect/1", FIELDS, [row], one=True))
+        given.show(Display("jitid.inspect/1", FIELDS, [row], one=True))
         return
     for name in ("exp", "iat", "nbf"):
         row[name] = f"{row[name]} ({record_rows.time(row[name])})"
     shown = tuple(name for name in FIELDS if row[name] not in (None, "", []))
-    given.show(View("jitid.inspect/1", shown, [row], one=True))
+    given.show(Display("jitid.inspect/1", shown, [row], one=True))
 
 
 _NO_BEARERS = (Kind.JWT_SVID, Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)

@@ -9,7 +9,7 @@ from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.credential import FORMER_PROOF, State, sort_of
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
@@ -112,7 +112,7 @@ def list_(
     if given.field == "left":
         shown = ("left",)
     told = (record_rows.credential(row, page.now) for row in found)
-    given.show(View("jitid.list/1", shown, ({name: row[name] for name in shown} for row in told)))
+    given.show(Display("jitid.list/1", shown, ({name: row[name] for name in shown} for row in told)))
     if given.field is None:
         record_rows.tell_orphans(given, orphans(found, page.now))
     if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:

@@ -12,7 +12,7 @@ from jitid.cli import hints, read_input, record_rows
 from jitid.cli.ask import can_ask, confirm
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import check_task
 from jitid.system import output
@@ -174,7 +174,7 @@ def check_reason(text: str | None) -> str | None:
 def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
     """Say what ended: in a sentence, or in the format that was asked for."""
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
+        given.show(Display("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
         if ended.unproved is not None:
             given.warn(unproved(ended.unproved))
     else:

@@ -11,7 +11,7 @@ from jitid.cli import record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.task import check_task
 from jitid.values.names import check_delegator
 from jitid.values.text import quote
@@ -54,7 +54,7 @@ def list_(
         ListTasks(state=state, after=cursor, limit=limit_of(limit))
     )
     given.show(
-        View("jitid.task-list/1", record_rows.columns(given, FIELDS, BRIEF), [_row(row) for row in found])
+        Display("jitid.task-list/1", record_rows.columns(given, FIELDS, BRIEF), [_row(row) for row in found])
     )
 
 
@@ -62,7 +62,7 @@ def show(given: Globals, task: options.TaskName) -> None:
     """Show one task."""
     given.expect(FIELDS)
     found = open_authority(given.config()).perform(ShowTask(name=check_task(task)))
-    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+    given.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
 def share(
@@ -86,7 +86,7 @@ def share(
         accept_clock=given.accept_clock,
     )
     found = open_authority(given.config()).perform(operation)
-    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+    given.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
 def give(given: Globals, task: options.TaskName, to: options.GiveTo = None) -> None:
@@ -99,7 +99,7 @@ def give(given: Globals, task: options.TaskName, to: options.GiveTo = None) -> N
         raise UsageError("no new owner is named", "such as --to bob")
     operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=given.accept_clock)
     found = open_authority(given.config()).perform(operation)
-    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+    given.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 
 def _row(row: TaskRow) -> dict[str, Any]:

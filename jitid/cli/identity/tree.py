@@ -10,7 +10,7 @@ from jitid.cli import hints, record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.task import check_task
 from jitid.values.text import quote
 
@@ -65,7 +65,7 @@ def tree(
     elif by_eye or given.format_name() == "table":
         output.write(drawing.text(nodes, given.coloured()))
     else:
-        given.show(View("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
+        given.show(Display("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
     if len(page.credentials) == limit_of(limit):
         given.note(f"no more than {limit_of(limit)} are shown, and there may be more: raise --limit")
 

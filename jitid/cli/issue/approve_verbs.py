@@ -13,7 +13,7 @@ from jitid.cli.invocation import Globals
 from jitid.cli.issue import approval_rows
 from jitid.cli.issue.wait_approval import with_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.approval import ApprovalFilter
 from jitid.system import output
 from jitid.values.ids import parse_approval_id
@@ -60,7 +60,7 @@ def list_(
             count += 1
             yield approval_rows.cells(given, {name: row[name] for name in shown})
 
-    given.show(View("jitid.approve-list/1", shown, told()))
+    given.show(Display("jitid.approve-list/1", shown, told()))
     if limit is None and count == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 
@@ -77,7 +77,7 @@ def show(given: Globals, request: options.ApprovalId) -> None:
     told = approval_rows.details(found)
     told["grant"] = told["grant"] and given.command(told["grant"])
     if not record_rows.by_eye(given):
-        view = View("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, told)], one=True)
+        view = Display("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(given, told)], one=True)
         given.show(view)
         return
     # Some in words, and the rules beneath it: somebody reads this before they grant it.
@@ -85,7 +85,7 @@ def show(given: Globals, request: options.ApprovalId) -> None:
     told["words"] = approval_rows.said(told["words"])
     told = approval_rows.cells(given, told)
     seen = {name: told[name] for name in approval_rows.DETAILS if told.get(name) not in (None, "", [])}
-    given.show(View("jitid.approve/1", tuple(seen), [seen], one=True))
+    given.show(Display("jitid.approve/1", tuple(seen), [seen], one=True))
     for rule in rules:
         output.write(_rule(rule))
 
@@ -171,6 +171,6 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
 def _tell(given: Globals, done: Decided) -> None:
     if given.field is not None or given.format_name() is not None:
         row = approval_rows.cells(given, approval_rows.decided(done))
-        given.show(View("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))
+        given.show(Display("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))
     else:
         output.write(approval_rows.sentence(done) + "\n")

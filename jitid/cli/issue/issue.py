@@ -179,14 +179,14 @@ def _show(given: Globals, issued: Issued, out: str | None) -> None:
         if out is None:
             output.write(ended(secret.reveal(given.field)))
         return
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
 
     row = row_of(issued, None if out is not None else secret, credential.id, credential.jti)
-    given.show(View("jitid.issue/1", FIELDS, [row], one=True))
+    given.show(Display("jitid.issue/1", FIELDS, [row], one=True))
 
 
 def _show_decision(given: Globals, foreseen: Issued) -> None:
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
 
     decision = foreseen.decision
     row = {
@@ -200,4 +200,4 @@ def _show_decision(given: Globals, foreseen: Issued) -> None:
         "policy": decision.policy,
     }
     shown = {name: row[name] for name in DECISION}
-    given.show(View("jitid.decision/1", DECISION, [shown], one=True))
+    given.show(Display("jitid.decision/1", DECISION, [shown], one=True))

@@ -126,11 +126,11 @@ def _hand_out(given: Globals, issued: Issued, target: str | None) -> None:
 def _show(given: Globals, issued: Issued, secret: Secret | None) -> None:
     if given.field is None and given.format is None:
         return
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
 
     (credential,) = issued.credentials
     given.show(
-        View("jitid.renew/1", FIELDS, [row_of(issued, secret, credential.id, credential.jti)], one=True)
+        Display("jitid.renew/1", FIELDS, [row_of(issued, secret, credential.id, credential.jti)], one=True)
     )
 
 

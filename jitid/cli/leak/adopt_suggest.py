@@ -9,7 +9,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.cli.invocation import Globals
 from jitid.errors import NotFoundError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.standing_secret import check_own_name
 from jitid.system import output
 from jitid.values.text import safe
@@ -46,7 +46,7 @@ def suggest(given: Globals, names: options.ReplacedNames = None, all_: options.E
         for one in authority.perform(SuggestReplacements(names=tuple(wanted[first : first + _AT_ONCE])))
     ]
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.adopt-suggest/1", FIELDS, [_row(given, one) for one in found]))
+        given.show(Display("jitid.adopt-suggest/1", FIELDS, [_row(given, one) for one in found]))
     else:
         output.write("\n".join(_text(given, one) for one in found))
 

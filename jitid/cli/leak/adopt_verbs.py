@@ -13,7 +13,7 @@ from jitid.cli.leak import adopt_rows
 from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing
 from jitid.cli.leak.trace_rows import number, some
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.standing_secret import MOST_SECRET, check_own_name
 from jitid.system import output
 from jitid.values.names import check_delegator
@@ -134,7 +134,7 @@ def _kept(
 def _tell(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) -> None:
     if given.field is not None or given.format_name() is not None:
         row = adopt_rows.added(done, name, dry_run=dry_run)
-        given.show(View("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
+        given.show(Display("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
     else:
         output.write(_sentence(done, name, dry_run=dry_run) + "\n")
     for text in done.unseen:
@@ -181,7 +181,7 @@ def list_(
         {field: row[field] for field in shown}
         for row in _pages(authority, None if owner is None else check_delegator(owner), most, live=live)
     ]
-    given.show(View("jitid.adopt-list/1", shown, told))
+    given.show(Display("jitid.adopt-list/1", shown, told))
     if limit is None and len(told) == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 
@@ -205,10 +205,10 @@ def show(given: Globals, name: options.AdoptedOne) -> None:
     page = open_authority(given.config()).perform(ops.ListAdopted(names=(check_own_name(name),), limit=1))
     row = adopt_rows.record(page.secrets[0], page.now)
     if not record_rows.by_eye(given):
-        given.show(View("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
+        given.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
         return
     seen = {field: value for field, value in row.items() if value is not None}
-    given.show(View("jitid.adopt-show/1", tuple(seen), [seen], one=True))
+    given.show(Display("jitid.adopt-show/1", tuple(seen), [seen], one=True))
 
 
 def change(
@@ -242,7 +242,7 @@ def change(
     page = open_authority(given.config()).perform(operation)
     told = [adopt_rows.record(one, page.now) for one in page.secrets]
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.adopt-change/1", adopt_rows.FIELDS, told))
+        given.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, told))
         return
     for row in told:
         where = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
@@ -259,7 +259,7 @@ def probe(given: Globals, names: options.AdoptedNames) -> None:
     given.expect(adopt_rows.PROBED)
     found = open_authority(given.config()).perform(ops.ProbeAdopted(names=_named(names)))
     told = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
-    given.show(View("jitid.adopt-probe/1", adopt_rows.PROBED, told))
+    given.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, told))
 
 
 def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:
@@ -280,7 +280,7 @@ def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProo
     )
     done = open_authority(given.config()).perform(operation)
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(done)], one=True))
+        given.show(Display("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(done)], one=True))
     elif done.event is None:
         output.write(f"{some(list(operation.names))} had ended already\n")
     else:

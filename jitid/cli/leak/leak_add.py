@@ -20,7 +20,7 @@ from jitid.cli.leak import leak_rows
 from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
 from jitid.cli.leak.trace_rows import nothing, number, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
@@ -236,7 +236,7 @@ def _show(
         }
     elif record_rows.by_eye(given) and not total.credentials:
         return
-    given.show(View("jitid.leak-add/1", shown, told, document=document))
+    given.show(Display("jitid.leak-add/1", shown, told, document=document))
 
 
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jitid.cli.leak import timeline_rows
+from jitid.formats.display import Display
 from jitid.formats.markdown import code
-from jitid.formats.view import View
 from jitid.system import output
 from jitid.values.times import format_time
 
@@ -35,7 +35,7 @@ def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
     document = None
     if given.field is None and given.format_name() == "json":
         document = {"items": [timeline_rows.document(account) for account in accounts]}
-    given.show(View("jitid.leak-timeline/1", timeline_rows.FIELDS, told, document=document))
+    given.show(Display("jitid.leak-timeline/1", timeline_rows.FIELDS, told, document=document))
 
 
 def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:

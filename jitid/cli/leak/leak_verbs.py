@@ -80,7 +80,7 @@ def list_(
     accepts any of it.
     """
     from jitid.authority.open import open_authority
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
 
     given.expect(leak_rows.FIELDS)
     chosen = LeakFilter(
@@ -102,7 +102,7 @@ def list_(
             living_on += leak_rows.lives_on(row)
             yield {name: row[name] for name in shown}
 
-    given.show(View("jitid.leak-list/1", shown, told()))
+    given.show(Display("jitid.leak-list/1", shown, told()))
     if living_on:
         what = "leak's credential has" if living_on == 1 else "leaks' credentials have"
         whose = "its identity lives" if living_on == 1 else "their identities live"
@@ -120,7 +120,7 @@ def show(given: Globals, leak: options.LeakId) -> None:
     """
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import ShowLeaks
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
     from jitid.system import output
 
     given.expect(leak_rows.DETAILS)
@@ -130,7 +130,7 @@ def show(given: Globals, leak: options.LeakId) -> None:
     for row in told:
         row["revoke"] = row["revoke"] and given.command(row["revoke"])
     if not record_rows.by_eye(given):
-        given.show(View("jitid.leak/1", leak_rows.DETAILS, told, one=bool(numbers)))
+        given.show(Display("jitid.leak/1", leak_rows.DETAILS, told, one=bool(numbers)))
         return
     for number, row in enumerate(told):
         if number:
@@ -138,7 +138,7 @@ def show(given: Globals, leak: options.LeakId) -> None:
         row["places"] = row["places"] or None
         row["sightings"] = leak_rows.some_sightings(row["sightings"])
         seen = {name: value for name, value in row.items() if value not in (None, "", [])}
-        given.show(View("jitid.leak/1", tuple(seen), [seen], one=True))
+        given.show(Display("jitid.leak/1", tuple(seen), [seen], one=True))
 
 
 def timeline(given: Globals, leaks: options.LeakIds) -> None:
@@ -169,7 +169,7 @@ def close(
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import CloseLeaks
     from jitid.cli.identity.revoke import check_reason
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
     from jitid.system import output
 
     given.expect(leak_rows.CLOSED)
@@ -190,7 +190,7 @@ def close(
         error.hint = error.hint and given.command(error.hint)
         raise
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(done)], one=True))
+        given.show(Display("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(done)], one=True))
     else:
         output.write(leak_rows.sentence(done) + "\n")
 

@@ -59,13 +59,13 @@ def install_hook(given: Globals, paths: Sequence[str]) -> None:
     from jitid.capabilities.scan.git_repository import Repository
     from jitid.capabilities.scan.hook import install
     from jitid.cli.setup.installation import check_words, program
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
 
     given.expect(HOOK)
     words = program()
     check_words(words)
     done = install(Repository(_one(paths)), words)
-    given.show(View("jitid.hook/1", HOOK, [{"path": done.path, "state": done.state}], one=True))
+    given.show(Display("jitid.hook/1", HOOK, [{"path": done.path, "state": done.state}], one=True))
     if not done.hooks.own:
         given.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
     if done.state != "present":

@@ -83,11 +83,11 @@ def _name() -> str:
 
 def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
     from jitid.cli.show import pieces
-    from jitid.formats.view import Format, View
+    from jitid.formats.display import Display, Format
 
     if given.field is not None:
         told = _flat(records, coverage=False)
-        return pieces(View(SCHEMA, FIELDS, told), Format.TSV, given.field, colour=False)
+        return pieces(Display(SCHEMA, FIELDS, told), Format.TSV, given.field, colour=False)
     to_screen = asked.out is None and output.is_terminal()
     match asked.own or given.format_name() or ("table" if to_screen else "tsv"):
         case "sarif":
@@ -119,7 +119,7 @@ def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
             return lines(records)
         case other:
             told = _flat(records, coverage=True, quiet=given.quiet)
-            return pieces(View(SCHEMA, FIELDS, told), Format(other), None, colour=False)
+            return pieces(Display(SCHEMA, FIELDS, told), Format(other), None, colour=False)
 
 
 def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:

@@ -185,7 +185,7 @@ def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
 def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.cli import record_rows
     from jitid.cli.leak import trace_rows
-    from jitid.formats.view import View
+    from jitid.formats.display import Display
     from jitid.system import output
 
     shown = [
@@ -201,13 +201,13 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
                 "items": list(shown),
                 "ended": None if ended is None else row(ended, dry_run=dry_run),
             }
-        given.show(View("jitid.trace/1", trace_rows.FIELDS, shown, document=document))
+        given.show(Display("jitid.trace/1", trace_rows.FIELDS, shown, document=document))
         return
     for number, one in enumerate(shown):
         if number:
             output.write("\n")
         seen = trace_rows.for_eyes(one)
-        given.show(View("jitid.trace/1", tuple(seen), [seen], one=True))
+        given.show(Display("jitid.trace/1", tuple(seen), [seen], one=True))
 
 
 def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:

@@ -9,7 +9,7 @@ from jitid.capabilities.use.operations import ListUses
 from jitid.cli import record_rows
 from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.use import UseFilter
 from jitid.values.times import parse_duration, parse_time
 
@@ -95,7 +95,7 @@ def show(
     asked = {"agent": chosen.agent, "action": action, "resource": resource}
     shown = record_rows.columns(given, FIELDS, tuple(name for name in BRIEF if asked.get(name) is None))
     told = (_row(one, page) for one in page.uses)
-    given.show(View("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in told)))
+    given.show(Display("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in told)))
     if limit is None and len(page.uses) == DEFAULT_LIMIT:
         given.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
 

@@ -16,7 +16,7 @@ from jitid.cli import read_input, record_rows
 from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Globals
 from jitid.errors import IntegrityError, PartialError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.event import Event
 from jitid.model.task import check_task
 from jitid.redaction.token_format import MAX_TOKEN, bare
@@ -114,18 +114,18 @@ def log(
         whole: dict[str, None] = dict.fromkeys(fields)
         for document in documents:
             whole.update(dict.fromkeys(document))
-        given.show(View("jitid.audit-log/1", tuple(whole), documents))
+        given.show(Display("jitid.audit-log/1", tuple(whole), documents))
         return
     found = [_row(document) for document in documents]
     if event is not None and len(found) == 1 and record_rows.by_eye(given):
-        given.show(View("jitid.audit-log/1", fields, found, one=True))
+        given.show(Display("jitid.audit-log/1", fields, found, one=True))
         return
     brief: tuple[str, ...] = DENIALS if operation == "denial" else BRIEF
     if any(BY_ID in document for document in documents):
         place = brief.index("by") + 1
         brief = (*brief[:place], BY_ID, *brief[place:])
     shown = record_rows.columns(given, fields, (*brief, "members") if members else brief)
-    given.show(View("jitid.audit-log/1", shown, found))
+    given.show(Display("jitid.audit-log/1", shown, found))
 
 
 def _follow(
@@ -138,8 +138,8 @@ def _follow(
     members: bool,
 ) -> None:
     from jitid.cli.ledger.audit_follow import follow
+    from jitid.formats.display import Format
     from jitid.formats.stream import Stream
-    from jitid.formats.view import Format
 
     format_ = given.format_name() or ("table" if output.is_terminal() else "tsv")
     shown = record_rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
@@ -192,7 +192,7 @@ def head(given: Globals, out: options.PrivateOut = None) -> None:
     if given.field is None and given.format is None:
         output.put([f"{text}\n"], out)
     else:
-        given.show(View("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
+        given.show(Display("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
 
 
 def verify(given: Globals, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
@@ -234,7 +234,7 @@ def _head(path: str) -> str:
 def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:
     row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.audit-verify/1", VERIFIED, [row], one=True))
+        given.show(Display("jitid.audit-verify/1", VERIFIED, [row], one=True))
     else:
         # An export has the events alone.
         compared = (

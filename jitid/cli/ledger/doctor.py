@@ -14,9 +14,9 @@ from jitid.cli.invocation import Globals
 from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
 from jitid.formats import checklist
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.ledger.sqlite import folder
-from jitid.model.check import Check, Status
+from jitid.model.check_result import Check, Status
 from jitid.system import output
 
 FIELDS = ("check", "status", "detail", "repair")
@@ -46,7 +46,7 @@ def doctor(given: Globals) -> None:
     if record_rows.by_eye(given):
         output.write(checklist.text(found, given.coloured()))
     else:
-        given.show(View("jitid.doctor/1", FIELDS, found))
+        given.show(Display("jitid.doctor/1", FIELDS, found))
     error = verdict(checks)
     if error is not None:
         raise error

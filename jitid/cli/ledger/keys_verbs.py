@@ -14,7 +14,7 @@ from jitid.cli.identity.revoke import FIELDS as FORESEEN
 from jitid.cli.identity.revoke import check_reason, most_of, tell, unproved
 from jitid.cli.invocation import Globals
 from jitid.errors import NotFoundError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
@@ -42,7 +42,7 @@ def list_(given: Globals) -> None:
     given.expect(FIELDS)
     found = open_authority(given.config()).perform(ListKeys())
     given.show(
-        View(
+        Display(
             "jitid.keys/1",
             record_rows.columns(given, FIELDS, BRIEF),
             [
@@ -100,7 +100,7 @@ def rotate(
             "retired": change.retired,
             "event": change.event,
         }
-        given.show(View("jitid.keys-rotate/1", ROTATED, [row], one=True))
+        given.show(Display("jitid.keys-rotate/1", ROTATED, [row], one=True))
     else:
         output.write(f"{change.kid}\n")
     for kid in change.retired:
@@ -149,7 +149,7 @@ def revoke(
         "offline_until": record_rows.time(radius.offline_until) if radius else None,
         "event": change.event,
     }
-    given.show(View("jitid.keys-revoke/1", REVOKED, [row], one=True))
+    given.show(Display("jitid.keys-revoke/1", REVOKED, [row], one=True))
 
 
 def _foreseen(authority: Authority, kid: str) -> Ended:

@@ -14,7 +14,7 @@ from jitid.capabilities.trust.certificate_operations import (
 from jitid.cli import read_input, record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import IntegrityError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.issuers.issuer import MAX_CHAIN
 from jitid.system import output
 from jitid.values.times import parse_duration
@@ -59,7 +59,7 @@ def import_(given: Globals, chain: options.Chain = None) -> None:
             "expires_at": record_rows.time(done.expires_at),
             "event": done.event,
         }
-        given.show(View("jitid.keys-import/1", IMPORTED, [row], one=True))
+        given.show(Display("jitid.keys-import/1", IMPORTED, [row], one=True))
     else:
         output.write(f"{done.kid}\n")
     for kid in done.retired:

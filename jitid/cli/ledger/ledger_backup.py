@@ -13,7 +13,7 @@ from jitid.backup.snapshot import Progress
 from jitid.cli import read_input
 from jitid.cli.invocation import Globals
 from jitid.errors import IntegrityError, OutputError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.system.files import read_regular
@@ -105,7 +105,7 @@ def _tell(given: Globals, made: Made) -> None:
         "verified": told.verified,
     }
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
+        given.show(Display("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
         return
     what = "verified" if told.verified else "not verified"
     output.write(f"backed up to {safe(made.place)}: {told.head.seq} events, {made.size} bytes; {what}\n")
@@ -185,7 +185,7 @@ def _tell_back(given: Globals, back: Back) -> None:
         "event": done.event,
     }
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.ledger-restore/1", RESTORED, [row], one=True))
+        given.show(Display("jitid.ledger-restore/1", RESTORED, [row], one=True))
     else:
         output.write("\n".join(_sentences(back)) + "\n")
     if back.replaced is not None:

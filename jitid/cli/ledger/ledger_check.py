@@ -11,7 +11,7 @@ from jitid.cli.ledger import doctor
 from jitid.cli.ledger.ledger_backup import Talk, another_one, must_be_a_path
 from jitid.doctor import upkeep
 from jitid.formats import checklist
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import output
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check(given: Globals, backup: options.BackupToCheck = None) -> None:
     if record_rows.by_eye(given):
         output.write(checklist.text(found, given.coloured()))
     else:
-        given.show(View("jitid.ledger-check/1", CHECKED, found))
+        given.show(Display("jitid.ledger-check/1", CHECKED, found))
     error = doctor.verdict(checks)
     if error is not None:
         raise error
@@ -74,7 +74,7 @@ def vacuum(given: Globals) -> None:
         "log": done.log_left,
     }
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.ledger-vacuum/1", VACUUMED, [row], one=True))
+        given.show(Display("jitid.ledger-vacuum/1", VACUUMED, [row], one=True))
     else:
         output.write(f"{done.before} bytes before, {done.after} after\n")
     if done.log_left:

@@ -10,7 +10,7 @@ from jitid.authority.open import place_text
 from jitid.backup.transfer import Wanted, copy_ledger
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import output
 from jitid.values.names import check_issuer
 from jitid.values.text import safe
@@ -68,7 +68,7 @@ def copy(
     }
     if given.field is not None or given.format_name() is not None:
         document = {**row, "tables": [each._asdict() for each in done.tables]}
-        given.show(View("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
+        given.show(Display("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
     else:
         output.write(
             f"copied to {shown}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"

@@ -8,8 +8,8 @@ from jitid.authority.open import must_be_beside, open_local
 from jitid.cli.ask import can_ask, confirm
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
+from jitid.formats.display import Display
 from jitid.formats.figures import counted
-from jitid.formats.view import View
 from jitid.system import output
 from jitid.values.names import check_issuer
 from jitid.values.text import quote
@@ -49,7 +49,7 @@ def issuer(
         )
     given.expect(NAMES)
     must_be_beside(given.config())
-    given.show(View("jitid.ledger-issuers/1", NAMES, _rows(open_local(given.config()).look_at_names())))
+    given.show(Display("jitid.ledger-issuers/1", NAMES, _rows(open_local(given.config()).look_at_names())))
 
 
 def _set(given: Globals, new: str, *, yes: bool) -> None:
@@ -64,7 +64,7 @@ def _set(given: Globals, new: str, *, yes: bool) -> None:
     until = format_time(done.until) if done.live else None
     if given.field is not None or given.format_name() is not None:
         row = {"issuer": new, "former": former, "until": until, "live": done.live, "event": done.event}
-        given.show(View("jitid.ledger-issuer/1", CHANGED, [row], one=True))
+        given.show(Display("jitid.ledger-issuer/1", CHANGED, [row], one=True))
     else:
         rest = "" if until is None else f"; credentials under {former} are accepted until {until}"
         output.write(f"the issuer is {new}{rest} (audit event {done.event})\n")

@@ -10,8 +10,8 @@ from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
+from jitid.formats.display import Display
 from jitid.formats.figures import counted
-from jitid.formats.view import View
 from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_time, parse_duration
@@ -106,7 +106,7 @@ def _tell(given: Globals, done: Pruning, cut: Cut | None, *, dry_run: bool) -> N
     }
     if given.field is not None or given.format_name() is not None:
         document = {**row, "tables": dict(done.rows)}
-        given.show(View("jitid.prune/1", PRUNED, [row], one=True, document=document))
+        given.show(Display("jitid.prune/1", PRUNED, [row], one=True, document=document))
         return
     output.write(_sentence(done, row) + "\n")
     if cut is not None:

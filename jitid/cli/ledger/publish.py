@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.publish_folder import Put
@@ -30,7 +30,7 @@ def publish(given: Globals, folder: options.PublishedFolder, dry_run: options.Dr
     config = given.config()
     authority = open_authority(config)
     published = publish_folder.publish(authority, folder, float(config.number("timeout")), dry=dry_run)
-    given.show(View("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
+    given.show(Display("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
     for text in published.notes:
         given.note(text)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.cli import record_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
+from jitid.formats.display import Display
 from jitid.formats.figures import counted
-from jitid.formats.view import View
 from jitid.system import output
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration
@@ -62,7 +62,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
     if given.field is not None or given.format_name() is not None:
         places = [folder.path for folder in folders]
         document = {"places": places, "rules": rules, "files": files, "errors": errors, "problems": found}
-        given.show(View("jitid.policy-check/1", CHECKED, found, document=document))
+        given.show(Display("jitid.policy-check/1", CHECKED, found, document=document))
     else:
         for row in found:
             rule = "" if row["rule"] is None else f"rule `{row['rule']}`: "
@@ -126,7 +126,7 @@ def test(
             "rules": found.rules,
             "unreached": found.unreached,
         }
-        given.show(View("jitid.policy-test/1", FIELDS, found.rows, document=document))
+        given.show(Display("jitid.policy-test/1", FIELDS, found.rows, document=document))
         for row in found.unreached:
             given.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
     if found.failed or (require_coverage and found.unreached):
@@ -175,7 +175,7 @@ def show(
         "files": [file for file, _ in folder.files],
         "rules": found,
     }
-    given.show(View("jitid.policy/1", record_rows.columns(given, RULE, BRIEF), found, document=document))
+    given.show(Display("jitid.policy/1", record_rows.columns(given, RULE, BRIEF), found, document=document))
 
 
 def init(given: Globals, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
@@ -244,7 +244,7 @@ def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
         raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
     row = _told(found)
     if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.policy-rule/1", TEXT, [row], one=True))
+        given.show(Display("jitid.policy-rule/1", TEXT, [row], one=True))
         return
     # The text as it is written, so that it can be copied; what acts on a terminal is not.
     output.write(_harmless(found.text))
@@ -295,7 +295,7 @@ def diff(
             "changes": told,
         }
         given.show(
-            View(
+            Display(
                 "jitid.policy-diff/1",
                 shown,
                 [{name: row[name] for name in shown} for row in told],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jitid.cli.invocation import Globals
 from jitid.cli.record_rows import by_eye
 from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import installed_files, output
 from jitid.system.installed_files import Reader, Shipped
 from jitid.values.text import quote
@@ -66,7 +66,7 @@ def install(given: Globals, shell: options.Shells = None) -> None:
     left = list(_left_to_do(done, os.environ))
     shown = _brief(rows) if by_eye(given) else rows
     given.show(
-        View("jitid.completion-install/1", FIELDS, shown, document={"files": rows, "left_to_do": left})
+        Display("jitid.completion-install/1", FIELDS, shown, document={"files": rows, "left_to_do": left})
     )
     for sentence in left:
         given.note(sentence)

@@ -12,7 +12,7 @@ from jitid.config.config_file import TABLES, parse, read_layer, read_text
 from jitid.config.effective import Config, here, own_file
 from jitid.config.settings import SETTINGS, Value, absolute, convert, nearest
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.values.text import MARK, quote, safe
@@ -33,7 +33,7 @@ def show(given: Globals, origin: options.Origin = False) -> None:
     fields = ("key", "value", "origin") if origin else ("key", "value")
     given.expect(fields)
     rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
-    given.show(View("jitid.config/1", fields, rows))
+    given.show(Display("jitid.config/1", fields, rows))
     for stated in given.config().targets():
         from jitid.issuers.targets import check
 
@@ -61,7 +61,7 @@ def get(given: Globals, key: options.Key) -> None:
         values = value if isinstance(value, tuple) else (value,)
         output.write("".join(safe(str(each)) + "\n" for each in values))
     else:
-        given.show(View("jitid.config/1", fields, [row], one=True))
+        given.show(Display("jitid.config/1", fields, [row], one=True))
 
 
 def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
@@ -124,7 +124,7 @@ def path(given: Globals) -> None:
         return
     # Whoever asks may be about to repair the file.
     given.try_config()
-    given.show(View("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
+    given.show(Display("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
 
 
 def _parted(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from jitid.cli import progress
 from jitid.cli.invocation import Globals
 from jitid.cli.sweep.sweep_rows import remedy
 from jitid.errors import UsageError
-from jitid.formats.view import Format, View
+from jitid.formats.display import Display, Format
 from jitid.model.survey import Totals
 from jitid.system import output
 from jitid.system.files import write_private, write_public
@@ -89,7 +89,7 @@ def _text(given: Globals, found: Report, own: str | None, out: str | None) -> It
         from jitid.cli import show
 
         return show.pieces(
-            View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
+            Display("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
         )
     if shape is Format.TABLE:
         from jitid.capabilities.report import report_text
@@ -98,7 +98,7 @@ def _text(given: Globals, found: Report, own: str | None, out: str | None) -> It
     from jitid.capabilities.report import report_document, report_metrics
     from jitid.cli import show
 
-    view = View(
+    view = Display(
         "jitid.report/1",
         report_metrics.FIELDS,
         report_metrics.rows(found),

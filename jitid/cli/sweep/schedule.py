@@ -155,7 +155,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
     from jitid.cli.sweep import sweep, sweep_rows
     from jitid.cli.sweep.baseline import entries
     from jitid.config.settings import FORMATS
-    from jitid.formats.view import no_such_field
+    from jitid.formats.display import no_such_field
 
     if values.get("--list-rules"):
         raise UsageError("--list-rules explains the rules, and asks none", "leave it out")

@@ -22,7 +22,7 @@ from jitid.cli.sweep.sweep_rows import FIELDS, Telling, Whole, document, flat, l
 from jitid.cli.sweep.sweep_work import Work, in_time
 from jitid.config.settings import nearest
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
-from jitid.formats.view import Format, View
+from jitid.formats.display import Display, Format
 from jitid.system import output
 from jitid.system.files import writing_private, writing_public
 from jitid.system.output_place import check_output
@@ -184,12 +184,12 @@ def check_flags(
 
 def _explain(given: Globals, names: Sequence[str]) -> None:
     if not record_rows.by_eye(given):
-        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+        given.show(Display("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
         return
     for number, name in enumerate(names):
         if number:
             output.write("\n")
-        given.show(View("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
+        given.show(Display("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
 
 
 def _explained(name: str) -> dict[str, object]:
@@ -234,7 +234,7 @@ def _text(
     rules = [_info(each) for each in chosen]
     if given.field is not None:
         return pieces(
-            View("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
+            Display("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
             Format.TSV,
             given.field,
             colour=False,
@@ -264,7 +264,7 @@ def _text(
             return lines(records)
         case other:
             told = flat(records, coverage=True, quiet=given.quiet)
-            return pieces(View("jitid.sweep/1", FIELDS, told), Format(other), None, colour=False)
+            return pieces(Display("jitid.sweep/1", FIELDS, told), Format(other), None, colour=False)
 
 
 def _info(name: str) -> RuleInfo:

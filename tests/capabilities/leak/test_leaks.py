@@ -14,7 +14,7 @@ from jitid.capabilities.audit import operations as audit_operations
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.inventory import retire as retire_
+from jitid.capabilities.inventory import retirement as retire_
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import leaks
 from jitid.capabilities.leak import operations as leak_operations

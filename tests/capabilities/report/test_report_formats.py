@@ -18,8 +18,8 @@ from jitid.capabilities.report import report_document, report_html, report_metri
 from jitid.capabilities.report.sprawl_report import Report, gravest
 from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import csv, json
+from jitid.formats.display import Display
 from jitid.formats.figures import count, duration, percent
-from jitid.formats.view import View
 from jitid.model.survey import Breakdown, Part, Spread
 from tests.capabilities.report.made import FOUND, HOSTILE, hostile, lifeless, lively, ownerless
 from tests.real import need
@@ -33,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def document(report: Report) -> dict[str, Any]:
     """Return what a reader of the JSON gets."""
-    view = View("jitid.report/1", (), (), document=report_document.document(report))
+    view = Display("jitid.report/1", (), (), document=report_document.document(report))
     found: dict[str, Any] = json_reader.loads("".join(json.text(view)))
     return found
 
@@ -321,7 +321,7 @@ def test_what_is_drawn_fits_the_terminal(report: Report, monkeypatch: pytest.Mon
 
 def test_a_spreadsheet_runs_no_name(report: Report) -> None:
     """Labels are JSON in a cell of their own, so that none starts as a formula does."""
-    view = View("", report_metrics.FIELDS, report_metrics.rows(hostile(report)))
+    view = Display("", report_metrics.FIELDS, report_metrics.rows(hostile(report)))
     read = list(csv_reader.DictReader(io.StringIO("".join(csv.text(view)), newline="")))
     assert not [row for row in read if row["labels"].startswith(("=", "+", "-", "@"))]
     names = {

@@ -12,7 +12,7 @@ from jitid.cli.directory import delegator_rows
 from jitid.cli.invocation import Globals
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
-from jitid.formats.view import View
+from jitid.formats.display import Display
 from jitid.model.delegator import Delegator
 from tests.builders import NOW
 
@@ -159,6 +159,6 @@ def test_what_is_printed_as_csv_is_read_as_it_was(
     given_ = Globals()
     given_.format = "csv"
     row = delegator_rows.shown(given_, delegator_rows.delegator(one))
-    text = "".join(csv_format.text(View("x", delegator_rows.FIELDS, [row])))
+    text = "".join(csv_format.text(Display("x", delegator_rows.FIELDS, [row])))
     (stated,) = spreadsheet.read(text.splitlines(keepends=True)).people
     assert merged(stated, one, NOW) == one

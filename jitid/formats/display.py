@@ -19,7 +19,7 @@ class Format(Enum):
     CSV = "csv"
 
 
-class View(NamedTuple):
+class Display(NamedTuple):
     """The result of a verb as data: named fields in rows, which every format can show.
 
     Values are text, integers, booleans, None, or sequences and mappings of these. Times are already RFC 3339
