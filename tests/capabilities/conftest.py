@@ -28,8 +28,9 @@ def lenient(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def oidc(tmp_path: Path) -> World:
+def oidc(tmp_path: Path) -> Iterator[World]:
     """Return a ledger that takes the ID tokens of one issuer, whose keys are in a file."""
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
-    return World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")])
+    with World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")]) as world:
+        yield world

@@ -57,7 +57,8 @@ def address(postgres_url: str, tmp_path: Path) -> str:
 @pytest.fixture
 def open_authority(tmp_path: Path) -> Iterator[Callable[..., LocalAuthority]]:
     """Return what opens an authority over a ledger, as another process or machine would."""
-    terms = World(tmp_path / "terms").terms
+    with World(tmp_path / "terms") as world:
+        terms = world.terms
     opened: list[LocalAuthority] = []
 
     def opening(address: str, keys: Path | None = None) -> LocalAuthority:
@@ -203,9 +204,9 @@ def test_an_issue_that_cannot_be_resolved_says_so(
 ) -> None:
     proxy = Proxy(address, b"jitid_commit", forwarded=True, closed=True)
     ledger = PostgresLedger(Session(proxy.address, 0.5), "tester")
-    authority = LocalAuthority(
-        ledger, home.keyring(str(tmp_path / "home")), terms=lambda: World(tmp_path / "terms").terms
-    )
+    with World(tmp_path / "terms") as world:
+        terms = world.terms
+    authority = LocalAuthority(ledger, home.keyring(str(tmp_path / "home")), terms=lambda: terms)
     issue(authority, kind="opaque")
     proxy.armed = True
     with pytest.raises(StorageError, match=r"whether jti_\w+ was issued is not known") as raised:

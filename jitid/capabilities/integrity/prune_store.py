@@ -43,12 +43,14 @@ _TEMPORARY = {
 _BATCH = {"going": "identity INTEGER PRIMARY KEY", "staying": "identity INTEGER PRIMARY KEY"}
 
 # What an identity is needed for: a credential that lives, or has not been dead and expired for long enough, or is not
-# settled at its target; one that leaked, which is evidence; one that was adopted, and may be found somewhere; one by
-# which an answer that may have been lost knows what it gave out; and the last number, so that none is given out twice.
+# settled at its target; one that was used in an event after the last of which rows may go; one that leaked, which is
+# evidence; one that was adopted, and may be found somewhere; one by which an answer that may have been lost knows what
+# it gave out; and the last number, so that none is given out twice.
 _NEEDED = (
     """SELECT c.identity FROM credential c
         WHERE c.ended_at IS NULL OR c.ended_at >= :before OR c.expires_at >= :before
            OR c.event > :through OR c.ended_event IS NULL OR c.ended_event > :through""",
+    "SELECT c.identity FROM action n CROSS JOIN credential c WHERE c.id = n.credential AND n.event > :through",
     """SELECT c.identity FROM outside o CROSS JOIN credential c
         WHERE c.id = o.credential AND (o.settled_at IS NULL OR o.settled_at >= :before
               OR coalesce(o.honoured_until, 0) >= :before OR o.event > :through)""",
@@ -77,18 +79,22 @@ _APPROVALS = f"""
             SELECT c.event FROM credential c WHERE {spared("prunable")}))"""
 
 _OF_CREDENTIALS = ("outside", "part", "status", "action")
+_ACCOUNTED = {"action": "r.event <= :through"}
+"""By the table, the condition on rows `r` that may get company after their credential has ended."""
 _OF_IDENTITIES = ("process", "used")
 _LEAKS_OF = f"""SELECT l.id FROM {{table}} g CROSS JOIN credential c CROSS JOIN leak l
     WHERE c.identity = g.identity AND l.credential = c.id AND {OVER}"""
 """The leaks that go with the identities of a table."""
 _NOBODYS = "credential IS NULL AND at < :before AND event <= :through"
 _OUTLIVED = {
-    "honoured": ("expires_at", "before"),
-    "idempotency": ("at", "known"),
-    "assertion": ("until", "past"),
-    "presented": ("until", "expired"),
+    # A verification compares these with the rows of their events, and expects those of later events to be there.
+    "honoured": "expires_at < :before AND event <= :through",
+    # A verification expects these by the time alone.
+    "idempotency": "at < :known",
+    "assertion": "until < :past",
+    "presented": "until < :expired",
 }
-"""Tables of what counts up to a time of its own: the column that has it, and the bound below which it is over."""
+"""By the table, the condition on rows that belong to no identity and that a pruning deletes."""
 
 
 class Chosen(NamedTuple):
@@ -142,7 +148,8 @@ class PruneStore:
             "identities": "SELECT count(*) FROM prunable",
             **{
                 table: f"""SELECT count(*) FROM {table} r CROSS JOIN credential c
-                            WHERE c.id = r.credential AND c.identity IN (SELECT identity FROM prunable)"""
+                            WHERE c.id = r.credential AND c.identity IN (SELECT identity FROM prunable)
+                              AND {_ACCOUNTED.get(table, "1 = 1")}"""
                 for table in _OF_CREDENTIALS
             },
             **{
@@ -153,8 +160,8 @@ class PruneStore:
             "approval": "SELECT count(*) FROM prunable_approval",
             "nobody": f"SELECT count(*) FROM action WHERE {_NOBODYS}",
             **{
-                table: f"SELECT count(*) FROM {table} WHERE {column} < :{bound}"
-                for table, (column, bound) in _OUTLIVED.items()
+                table: f"SELECT count(*) FROM {table} WHERE {outlived}"
+                for table, outlived in _OUTLIVED.items()
             },
         }
         values = self._bounds(before, through, leaks)
@@ -285,6 +292,12 @@ class PruneChanges(PruneStore):
             )
         dialect.temporaries(self._db, {"prunable_approval": _TEMPORARY["prunable_approval"]})
         dialect.give(self._db, "prunable_approval", chosen.approvals)
+        ended = """SELECT 1 FROM approval
+                    WHERE ended_event > :through AND id IN (SELECT approval FROM prunable_approval) LIMIT 1"""
+        if self._db.execute(ended, {"through": now.through}).fetchone() is not None:
+            raise ConflictError(
+                "a request for approval ended meanwhile; nothing was changed", "repeat the command"
+            )
         self._run("DELETE FROM approval_group WHERE approval IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM approval WHERE id IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM prune", {})
@@ -334,12 +347,14 @@ class PruneChanges(PruneStore):
         return gone, lowest
 
     def _spare(self) -> None:
-        """Leave those of the batch that leaked since they were condemned, and whatever something left hangs below."""
+        """Keep identities of the batch that leaked or were used since they were condemned, and their ancestors."""
         found = self._run(
             f"""INSERT INTO staying {
                 _safely(f'''
                 SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN leak l
                  WHERE c.identity = g.identity AND l.credential = c.id AND NOT ({OVER})
+                UNION SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN action n
+                 WHERE c.identity = g.identity AND n.credential = c.id AND n.event > :through
                 UNION SELECT g.identity FROM going g CROSS JOIN identity i
                  WHERE i.parent = g.identity AND NOT EXISTS (SELECT 1 FROM going o WHERE o.identity = i.id)''')
             }
@@ -360,7 +375,7 @@ class PruneChanges(PruneStore):
 
     def _old(self) -> dict[str, int]:
         last = self.last()
-        return {"leaks": 0 if last is None else last.leaks}
+        return {"leaks": 0, "through": 0} if last is None else {"leaks": last.leaks, "through": last.through}
 
     def _remove_others(self, limit: int) -> int:
         """Delete what belongs to no identity and counts no longer."""
@@ -370,8 +385,8 @@ class PruneChanges(PruneStore):
             f"DELETE FROM action WHERE id IN (SELECT id FROM action WHERE {_NOBODYS} ORDER BY id LIMIT :limit)",
             {**bounds, "limit": limit},
         )
-        for table, (column, bound) in _OUTLIVED.items():
-            removed += self._run(f"DELETE FROM {table} WHERE {column} < :{bound}", bounds)
+        for table, outlived in _OUTLIVED.items():
+            removed += self._run(f"DELETE FROM {table} WHERE {outlived}", bounds)
         return removed
 
 

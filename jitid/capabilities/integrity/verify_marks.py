@@ -43,6 +43,8 @@ class MarkMembers:
     def clock(self, event: Mapping[str, Any]) -> None:
         """Go on with an event that accepted a clock."""
         self._latest = max(self._latest, event["at"] - event["jump"])
+        # A pruning that only deletes what was condemned before has no event that tells its time.
+        self._last = max(self._last, event["at"] - event["jump"])
 
     def use(self, event: Mapping[str, Any]) -> None:
         """Go on with an event that records the use of an assertion."""

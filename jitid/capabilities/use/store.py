@@ -100,14 +100,21 @@ class UseStore:
         return [credential_id(jti) for (jti,) in rows]
 
     def use_rows(self, without: str = "", before: tuple[int, int] = (0, 0)) -> Iterator[UseRow]:
-        """Yield every action, ordered by the event that accounts for it."""
+        """Yield every action, ordered by the event that accounts for it.
+
+        Args:
+            without: the table of identities whose actions of events up to the given one are left out.
+            before: actions without a credential are left out from before this time, of events up to this one.
+
+        """
         from jitid.model.use import UseRow
 
         rows = dialect_of(self._db).stream(
             self._db,
             f"""SELECT n.id, n.at, n.event, c.jti, n.action, n.resource, n.scope, n.allowed, n.rules, n.reason
                   FROM action n LEFT JOIN credential c ON c.id = n.credential
-                 WHERE {spared(without)} AND NOT (n.credential IS NULL AND n.at < :at AND n.event <= :event)
+                 WHERE ({spared(without)} OR n.event > :event)
+                   AND NOT (n.credential IS NULL AND n.at < :at AND n.event <= :event)
                  ORDER BY {by_event(self._db, "n.")}""",
             dict(zip(("at", "event"), before, strict=True)),
         )

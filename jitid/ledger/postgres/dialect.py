@@ -53,6 +53,13 @@ class _Truth(Dumper):
         return b"1" if obj else b"0"
 
 
+class _Number(Loader):
+    """Loads truth values as SQLite has them: 1 and 0."""
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data) == b"t")
+
+
 class _Whole(Loader):
     """Sums of numbers, which PostgreSQL gives as `numeric`: whole ones here."""
 
@@ -67,6 +74,7 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     adapters.register_dumper(str, StrBinaryDumper)
     adapters.register_dumper(bool, _Truth)
     adapters.register_loader("numeric", _Whole)
+    adapters.register_loader("bool", _Number)
 
 
 def _columns(text: str) -> str:

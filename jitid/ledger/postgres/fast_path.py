@@ -26,9 +26,9 @@ class Prepared(NamedTuple):
 
     name: bytes
     sql: bytes
-    types: tuple[int, ...]
-    """Those of its values, by PostgreSQL's numbers."""
-    formats: tuple[int, ...]
+    types: list[int]
+    """Those of its values, by PostgreSQL's numbers. Before psycopg 3.3, its compiled part takes lists alone."""
+    formats: list[int]
 
 
 def prepared(name: str, sql: str, types: Sequence[str] = ()) -> Prepared:
@@ -36,8 +36,8 @@ def prepared(name: str, sql: str, types: Sequence[str] = ()) -> Prepared:
     parts = sql.split("?")
     assert len(parts) == len(types) + 1
     numbered = "".join([f"{part}${number}" for number, part in enumerate(parts[:-1], start=1)] + parts[-1:])
-    oids = tuple(_TYPES[each] for each in types)
-    formats = tuple(1 if oid == _BINARY else 0 for oid in oids)
+    oids = [_TYPES[each] for each in types]
+    formats = [1 if oid == _BINARY else 0 for oid in oids]
     return Prepared(f"jitid_{name}".encode(), numbered.encode(), oids, formats)
 
 
