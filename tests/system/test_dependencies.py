@@ -40,7 +40,7 @@ def test_this_installation_tells_what_its_extras_are() -> None:
 
 def test_requirements_have_the_specifiers_that_are_understood() -> None:
     for each in PROJECT["dependencies"]:
-        assert re.fullmatch(r"[a-z-]+(>=[\d.]+)(,<[\d.]+)?", each), each
+        assert re.fullmatch(r"[a-z][a-z0-9-]*(>=[\d.]+)(,<[\d.]+)?", each), each
 
 
 @pytest.mark.parametrize("extra", ["server", "postgres", "aws"])
