@@ -227,7 +227,7 @@ class InvalidCredentialError(JitidError):
 
 
 class ExpiredError(InvalidCredentialError):
-    """The credential has expired; the hint says when, and what comes next (`lifetime.over`)."""
+    """The credential has expired; the hint says when, and what comes next (`times.over`)."""
 
 
 class PresenterError(InvalidCredentialError):

@@ -274,3 +274,32 @@ def test_only_the_command_line_knows_typer() -> None:
     }
     assert {name for name in users if not name.startswith("cli/options/")} == {"cli/command_tree"}
     assert not [name for name, path in modules().items() if "_click" in path.read_text(encoding="utf-8")]
+
+
+ROOMS = frozenset({"__init__", "operations", "store", "perform"})
+"""The rooms that each capability may have."""
+
+
+def test_no_file_name_stands_for_two_things() -> None:
+    """Whoever searches for a file by its name finds one; the two ledgers have the same rooms."""
+    places: dict[str, list[str]] = {}
+    for name in modules():
+        room = name.rpartition("/")[2]
+        if room not in ROOMS and not name.startswith(("ledger/sqlite/", "ledger/postgres/")):
+            places.setdefault(room, []).append(name)
+    assert not {room: names for room, names in places.items() if len(names) > 1}
+
+
+def test_the_first_listing_shows_the_architecture() -> None:
+    assert len([each for each in ROOT.iterdir() if each.name != "__pycache__"]) <= 24
+
+
+def test_files_named_in_docstrings_and_comments_are_there() -> None:
+    """A reader follows them."""
+    named = {
+        f"{name}: {file}"
+        for name, path in modules().items()
+        for file in re.findall(r"`([a-z_/]+\.py)`", path.read_text(encoding="utf-8"))
+        if not any(f"/{each}.py".endswith(f"/{file}") for each in modules())
+    }
+    assert not named

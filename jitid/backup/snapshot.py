@@ -147,7 +147,7 @@ def read_manifest(data: bytes) -> Told:
 
 
 def must_be_sealed(told: Told, head: str) -> None:
-    """Check that a signed head vouches for a manifest; whose signature it is, `auditing.read_head` tells.
+    """Check that a signed head vouches for a manifest; whose signature it is, `audit_log.read_head` tells.
 
     Raises IntegrityError.
     """

@@ -57,7 +57,7 @@ class Globals:
         self.runs_command = False
         """The verb runs a command: what fails before that one starts has a status of its own."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, Option]] | None = None
-        """Reads another line of jitid without doing it, as `commandline.options_of` tells."""
+        """Reads another line of jitid without doing it, as `command_tree.options_of` tells."""
         self._config: Config | None = None
 
     def perform(self, verb: Callable[..., None], arguments: Mapping[str, Any]) -> None:

@@ -65,7 +65,7 @@ class Ledger(Protocol):
         ledger can do that.
 
         Raises:
-            ConflictError: it has to be done again, perhaps not shared (`changing.change` does so).
+            ConflictError: it has to be done again, perhaps not shared (`retry.change` does so).
             StorageError: the ledger is busy, full, read-only or out of reach.
             ClockError: the clock has jumped by more than a day, and `accept_clock` was not given.
 

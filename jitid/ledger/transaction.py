@@ -65,7 +65,7 @@ class Transaction(View):
         self._ahead: dict[str, tuple[Callable[[list[Any]], Any], list[Any]]] = {}
         """What is recorded with the next event, by the member of the event that says so."""
         self.request: str | None = None
-        """The request, as `markrows.request_digest` has it, that the events say was answered by what they made."""
+        """The request, as `idempotency.request_digest` has it, that the events say was answered by what they made."""
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
 

@@ -54,40 +54,40 @@ class Operation(Generic[Result]):
 
 
 class DirectoryOperation(Operation[Result]):
-    """One on delegators and agents; they are in `delegator_operations.py`, and `directing.py` performs them."""
+    """An operation on delegators and agents: `capabilities/directory/` has them, and performs them."""
 
 
 class PublicationOperation(Operation[Result]):
-    """One on what is published; they are in `publication_operations.py`, and `publishing.py` performs them."""
+    """An operation on what is published for verifiers: `capabilities/trust/` has them, and performs them."""
 
 
 class PolicyOperation(Operation[Result]):
-    """One on policies and decisions; they are in `policy_operations.py`, and `judging.py` performs them."""
+    """An operation on policies and decisions: `capabilities/decisions/` has them, and performs them."""
 
 
 class UseOperation(Operation[Result]):
-    """One on the use of credentials; they are in `use_operations.py`, and `using.py` performs them."""
+    """An operation on the use of credentials: `capabilities/use/` has them, and performs them."""
 
 
 class ApprovalOperation(Operation[Result]):
-    """One on approvals; they are in `approval_operations.py`, and `approving.py` performs them."""
+    """An operation on approvals: `capabilities/issue/` has them, and performs them."""
 
 
 class TokenOperation(Operation[Result]):
-    """One of the standard protocols on tokens; they are in `token_operations.py`, and `exchanging.py` performs them."""
+    """An operation on tokens by the standard protocols: `capabilities/issue/` has them, and performs them."""
 
 
 class TargetOperation(Operation[Result]):
-    """One on targets outside; they are in `target_operations.py`, and `provisioning.py` performs them."""
+    """An operation on targets outside: `capabilities/targets/` has them, and performs them."""
 
 
 class AdoptionOperation(Operation[Result]):
-    """One on adopted secrets; they are in `adopt_operations.py`, and `adopting.py` performs them."""
+    """An operation on adopted secrets: `capabilities/adopt/` has them, and performs them."""
 
 
 class CertificateOperation(Operation[Result]):
-    """One on the X.509 authority; they are in `certificate_operations.py`, and `certifying.py` performs them."""
+    """An operation on the X.509 authority: `capabilities/trust/` has them, and performs them."""
 
 
 class AccessOperation(Operation[Result]):
-    """One on who may ask; they are in `access_operations.py`, and `accessing.py` performs them."""
+    """An operation on access to an authority: `capabilities/access/` has them, and performs them."""

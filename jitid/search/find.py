@@ -103,7 +103,7 @@ class Finds:
         self.keys: dict[bytes, int] = {}
         """SHA-256 of the public keys (SubjectPublicKeyInfo) of private keys, which themselves are not kept."""
         self.locked: dict[bytes, int] = {}
-        """The same of private keys behind a passphrase: what their files show, or `privatekeys.UNREADABLE`."""
+        """The same of private keys behind a passphrase: what their files show, or `private_key.UNREADABLE`."""
         self.mistyped = 0
         """How many strings look like opaque tokens, and are cut or mistyped."""
 

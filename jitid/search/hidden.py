@@ -1,4 +1,4 @@
-"""Strings of ours in a text of any size, those that stand there plainly and those that something hides (`layers`).
+"""Strings of ours in a text of any size, those that stand there plainly and those that something hides (`encodings`).
 
 Where a string may be hidden is told by what C code finds at the speed of memory: prefixes that are broken, letters that
 are rare in text and in no base64, and escapes in a row. There the layers are taken off.

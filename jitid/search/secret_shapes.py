@@ -67,7 +67,7 @@ class Looks:
     def search(self, window: bytes | bytearray, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """Yield where in `window[first:last]` adopted secrets begin, with their fingerprints.
 
-        The window shows as much around that as `searching.search` wants.
+        The window shows as much around that as `find.search` wants.
         """
         for prefix, lengths in self._lengths.items():
             for at in each(prefix, window, first, last):

@@ -15,8 +15,8 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 class Elements:
     """The elements of a list, or of the list that an object has under a name; or several values after one another.
 
-    Iterating yields where each stands and what it is. Every value is read as `strictjson.loads` reads one. The place is
-    as a program such as `jq` names it (`[3]`, `.Resources[3]`), or `line 3` for a value that is in no list.
+    Iterating yields the place of each element and its value, which is read as by `strict_json.loads`. The place is as a
+    program such as `jq` names it (`[3]`, `.Resources[3]`), or `line 3` for a value that is in no list.
     """
 
     def __init__(self, text: str, what: str, member: str) -> None:

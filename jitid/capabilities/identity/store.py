@@ -584,7 +584,7 @@ class CredentialChanges(CredentialStore):
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
         self._transaction.alone()
-        # `line` marks a renewed line, so that `resting` finds what the abandoned successor made and outlives this one.
+        # `line` marks a renewed line, so that what the abandoned successor made is found
         changed = self._db.execute(
             f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
                 WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",

@@ -262,7 +262,7 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     """Prove of each leaked credential that is dead, and not proved so yet, that what verifies refuses it.
 
     As long as its identity lives on, or anything below that, it is not proved: whoever had the string may have renewed
-    it, or delegated from it. It is asked what the judge asks that `verify` asks (`ledger.refusing` says why that is the
+    it, or delegated from it. It is asked what the judge asks that `verify` asks (`refused_store` says why that is the
     same), in a view of what has been committed; so whoever ends something and then calls this has proof of what the
     disk says, not of what it meant to do. Doing it twice proves nothing twice.
     Page after page is proved, each with an event of its own; an error leaves those that came before it proved.

@@ -31,8 +31,9 @@ class Matched(NamedTuple):
 def match(snapshot: View, finds: Finds, *, strings: bool) -> Matched:
     """Tell of opaque tokens, whole signed ones and fingerprints which credentials they are.
 
-    It says the same of them as `tracing.recognise`: a token whose fingerprint a credential has is the very one that
-    was handed out. What something else has, and tokens that nothing has, whose signature is to be verified, are left.
+    It says the same of them as `trace_strings.recognise`: a token whose fingerprint a credential has is the very one
+    that was handed out. What something else has, and tokens that nothing has, whose signature must be verified, are
+    left.
     """
     signed = {fingerprint(token): token for token in finds.signed}
     found = LeakStore(snapshot).printed({*finds.opaque, *finds.prints, *signed})

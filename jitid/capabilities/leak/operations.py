@@ -31,7 +31,7 @@ class AddLeaks(Operation["Reported"]):
     finds: Finds
     report: LeakReport
     sightings: Mapping[str, tuple[Sighting, ...]] = MappingProxyType({})
-    """Where strings were seen, by their marks (`searching.mark`) in hexadecimal: as `whereabouts.parts` makes it."""
+    """Where strings were seen, by their marks (`find.mark`) in hexadecimal: as `places.parts` makes it."""
     dry_run: bool = False
     accept_clock: bool = False
 

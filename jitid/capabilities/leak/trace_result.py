@@ -48,7 +48,7 @@ class Match(NamedTuple):
     at_target: bool = False
     """Whether its target may take it: it lives, or nothing is known of its end there."""
     marks: tuple[bytes, ...] = ()
-    """Of which strings it was seen, as `searching.mark` has it: whoever knows where those stood knows where it did."""
+    """Of which strings it was seen, as `find.mark` has it: whoever knows where those stood knows where it did."""
 
     @property
     def endable(self) -> bool:

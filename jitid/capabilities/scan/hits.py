@@ -43,7 +43,7 @@ class Hit(NamedTuple):
     """One place of one string."""
 
     mark: bytes
-    """What stands for the string (`searching.mark`)."""
+    """What stands for the string (`find.mark`)."""
     sort: str
     """The name of its map in `Finds`."""
     place: str

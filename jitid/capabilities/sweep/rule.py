@@ -248,7 +248,7 @@ class Sight:
         return self._reported
 
     def look_abroad(self) -> None:
-        """Put what targets have told beside the ledger (`abroad.load`), and say what they have not."""
+        """Put what targets have told beside the ledger (`target_store.load`), and say what they have not."""
         from jitid.capabilities.sweep import target_store
 
         observed = self.observed

@@ -112,7 +112,7 @@ def obtain(
 def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
     """Show what was obtained; if that fails, it is ended: alone where its identity has others.
 
-    Raises as `requesting.hand_out` does.
+    Raises as `hand_out` does.
     """
     try:
         show()

@@ -128,7 +128,7 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
 
 def _lost(error: psycopg.Error) -> LostConnectionError:
     if time_limit.is_over():
-        # The connection was cut here (`postgressession`): libpq tells of that as of a server that has failed.
+        # The connection was cut here (`session.py`): libpq tells of that as of a server that has failed.
         return LostConnectionError(
             f"{time_limit.OVER}: the database was not waited for any longer", time_limit.MORE
         )
