@@ -101,7 +101,8 @@ def test_a_caller_who_is_deep_already_reads_what_there_is_room_for() -> None:
 
     one, other = descend(sys.getrecursionlimit() - 400)
     assert one == trees([flat])[0]
-    assert other is None
+    # From Python 3.12 on, the calls within its own C code have a limit apart: there it has room for both.
+    assert other in (None, trees([high])[0])
 
 
 def test_names_of_members_are_no_operators() -> None:
